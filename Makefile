@@ -1,0 +1,39 @@
+# Two commands matter: `make run` and `make test`. Both set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.tocsin-setup
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: help setup peers run test unit check clean
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+setup: $(STAMP) ## make .venv with the pinned dependencies
+
+$(STAMP): requirements-dev.lock pyproject.toml config/setup.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh config/setup.sh
+	@touch $(STAMP)
+
+peers: setup ## install the peers that the tests talk to (PostgreSQL, Postfix, node's smpp)
+	@sh config/peers.sh
+
+run: setup ## the demonstration: a gateway, 300 members, sinks, one alert, its report
+	@$(BIN)/tocsin demo
+
+test: peers ## the whole suite
+	@$(BIN)/pytest
+
+unit: setup ## the fast part of the suite
+	@$(BIN)/pytest -m "not slow and not peer"
+
+check: setup ## ruff, mypy --strict, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+clean: ## remove .venv, caches and the demonstration's data
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache var node_modules

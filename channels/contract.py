@@ -1,0 +1,189 @@
+"""THE SEAM between the gateway and whatever carries a message: what goes out, what comes back, what a carrier owes.
+
+A carrier knows addresses and contents. It knows no campaign, no member and no database.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+
+class Channel(StrEnum):
+    SMS = "sms"
+    EMAIL = "email"
+    VOICE = "voice"
+
+
+class Mode(StrEnum):
+    LIVE = "live"
+    SIMULATION = "simulation"
+
+
+class Content(Protocol):
+    """What is said, made ready once per campaign and language (`SmsText`, `PreparedMail`, `Script`)."""
+
+    @property
+    def units(self) -> int:
+        """How many slots it takes: SMS segments, one mail, one call start."""
+        ...
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """One message to one address, with the instants at which its bytes may leave."""
+
+    reference: str
+    """Ours, unique to this attempt, [a-z0-9.-]{1,64}; peers that can echo it do (VERP, ENVID, call id)."""
+    address: str
+    """E.164 with its plus sign, or a mailbox; already normalised and valid."""
+    name: str
+    """The addressee as the register has it; hostile until the content's own escaping has seen it."""
+    content: Content
+    due: tuple[float, ...]
+    """Event-loop time (seconds) of each unit, ascending: unit k never leaves before due[k]."""
+    expires_ms: int | None = None
+    """UTC; a peer that can be told a validity is told this one."""
+
+
+class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
+    """The peer took it. Never shown as delivered."""
+
+    refs: tuple[str, ...] = ()
+    """The peer's ids, one a part, in the normal form that its receipts will use; empty when it echoes ours."""
+    text: str = ""
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """Final: this address or this message will not be taken by this peer."""
+
+    code: str
+    text: str
+    refs: tuple[str, ...] = ()
+    """Parts that had been taken before another was refused."""
+
+
+class Deferred(msgspec.Struct, frozen=True, tag="deferred"):
+    """Known not sent, for a reason of this recipient that may pass (SMTP 4xx on RCPT, SMPP ESME_RMSGQFUL).
+    Costs an attempt; tried again later."""
+
+    code: str
+    text: str
+
+
+class NotSent(msgspec.Struct, frozen=True, tag="not_sent"):
+    """No byte of it counts: the peer cannot have it. Another carrier may take it at once; costs no attempt."""
+
+    reason: str
+
+
+class Throttled(msgspec.Struct, frozen=True, tag="throttled"):
+    """Known not sent because the peer asked for a slower pace: the whole carrier rests for `pause_s`."""
+
+    pause_s: float
+    code: str = ""
+
+
+class InDoubt(msgspec.Struct, frozen=True, tag="in_doubt"):
+    """It may or may not have been taken: bytes left, and no answer came before a timeout or a lost connection."""
+
+    reason: str
+    refs: tuple[str, ...] = ()
+
+
+Outcome = Accepted | Refused | Deferred | NotSent | Throttled | InDoubt
+
+
+class ReceiptState(StrEnum):
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    PENDING = "pending"
+    """A report of progress, not final (SMPP ENROUTE/ACCEPTD, DSN delayed)."""
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What a peer reported later about one part of one message."""
+
+    carrier: str
+    ref: str
+    """The peer's id in the normal form of `Accepted.refs`, or our own reference when `echoed`."""
+    state: ReceiptState
+    at_ms: int
+    """UTC; the peer's own time where it gave a believable one, else the time of arrival."""
+    echoed: bool = False
+    destination: str | None = None
+    """E.164 or mailbox, where the receipt names it."""
+    alternatives: tuple[str, ...] = ()
+    """Other readings of the id (hex/decimal, zeros, case), to be believed only if the destination agrees."""
+    code: str = ""
+    text: str = ""
+    raw: str = ""
+    """As received, at most 1,000 characters, for the inbox of receipts that match nothing."""
+
+
+class ReceiptsRefused(Exception):
+    """The receipts could not be made durable: the carrier must have its peer repeat them, never acknowledge them."""
+
+
+ReceiptSink = Callable[[Sequence[Receipt]], Awaitable[None]]
+"""Returns once the receipts are committed; only then does a carrier acknowledge them to its peer.
+Raises ReceiptsRefused."""
+
+
+class CarrierState(StrEnum):
+    DOWN = "down"
+    UP = "up"
+    PAUSED = "paused"
+
+
+class CarrierStatus(msgspec.Struct, frozen=True):
+    """What an operator wants to know at three in the morning."""
+
+    name: str
+    channel: Channel
+    mode: Mode
+    state: CarrierState
+    detail: str
+    """One sentence: the last error, or what limits it; holds no secret and no address of a person."""
+    in_flight: int
+    window: int
+    since_ms: int
+
+
+class Carrier(Protocol):
+    """One configured way out: an SMPP account, an SMTP relay, a PBX trunk, a simulator."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def channel(self) -> Channel: ...
+
+    @property
+    def mode(self) -> Mode: ...
+
+    @property
+    def room(self) -> int:
+        """Units that `send` can take up now without waiting: 0 when down, paused or its window is full."""
+        ...
+
+    def status(self) -> CarrierStatus: ...
+
+    def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
+        """Hand over a group (all due at about the same instant) and yield (index in group, outcome) as the peer answers.
+
+        Exactly one outcome a message, in any order, each within the carrier's own answer timeout. Several
+        groups may be in flight at once; none waits for another. Raises nothing but CancelledError: what goes
+        wrong is an outcome. A message whose first unit has not been written when its `expires_ms` passes, the
+        session is lost or the iterator is closed, is `NotSent`; one of which any unit was written and not
+        answered is `InDoubt`.
+        """
+        ...
+
+    async def run(self, receipts: ReceiptSink) -> None:
+        """Hold the sessions (connect, keep alive, reconnect with back-off) until cancelled; then unbind and close.
+
+        Receipts keep flowing until the end of `run`. Never returns and never raises by itself.
+        """
+        ...

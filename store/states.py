@@ -1,0 +1,156 @@
+"""The life of a delivery, of a batch and of a campaign: closed lists, and ONE table of what may follow what.
+
+Pure. What is not in `TRANSITIONS` cannot happen (design section 4).
+"""
+
+from enum import IntEnum, StrEnum
+
+
+class DeliveryState(IntEnum):
+    QUEUED = 0
+    RETRY = 1
+    """Known not sent; its batch comes back when due."""
+    UNKNOWN = 2
+    """In doubt: bytes may have left and nobody said what became of them."""
+    ACCEPTED = 3
+    DELIVERED = 4
+    FAILED = 5
+    EXPIRED = 6
+    CANCELLED = 7
+    NOT_NEEDED = 8
+
+    @property
+    def word(self) -> str:
+        """The word of the JSON API, the metrics and the screens."""
+        return self.name.lower()
+
+
+OPEN = frozenset({DeliveryState.QUEUED, DeliveryState.RETRY})
+"""Not handed to anybody: the only states from which a delivery may be sent, cancelled or called not needed."""
+
+FINAL = frozenset(
+    {
+        DeliveryState.DELIVERED,
+        DeliveryState.FAILED,
+        DeliveryState.EXPIRED,
+        DeliveryState.CANCELLED,
+        DeliveryState.NOT_NEEDED,
+    }
+)
+
+MAY_HAVE_IT = frozenset({DeliveryState.UNKNOWN, DeliveryState.ACCEPTED, DeliveryState.DELIVERED})
+"""Whoever is owed a Cancel (with those in hand at the fence)."""
+
+
+class Event(StrEnum):
+    """What can happen to a delivery."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    DEFERRED = "deferred"
+    EXHAUSTED = "exhausted"
+    NOT_SENT = "not_sent"
+    IN_DOUBT = "in_doubt"
+    LOST = "lost"
+    """Its worker died with it in hand."""
+    RESEND = "resend"
+    """The kind's policy sends an unknown one again, after the wait for receipts."""
+    QUARANTINED = "quarantined"
+    RECEIPT_DELIVERED = "receipt_delivered"
+    RECEIPT_FAILED = "receipt_failed"
+    RECEIPT_EXPIRED = "receipt_expired"
+    EXPIRE = "expire"
+    CANCEL = "cancel"
+    NOT_NEEDED = "not_needed"
+
+
+def _transitions() -> dict[tuple[DeliveryState, Event], DeliveryState]:
+    s, e = DeliveryState, Event
+    table: dict[tuple[DeliveryState, Event], DeliveryState] = {}
+    for state in (s.QUEUED, s.RETRY):
+        table |= {
+            (state, e.ACCEPTED): s.ACCEPTED,
+            (state, e.REFUSED): s.FAILED,
+            (state, e.DEFERRED): s.RETRY,
+            (state, e.EXHAUSTED): s.FAILED,
+            (state, e.NOT_SENT): s.RETRY,
+            (state, e.IN_DOUBT): s.UNKNOWN,
+            (state, e.LOST): s.UNKNOWN,
+            (state, e.QUARANTINED): s.FAILED,
+            (state, e.EXPIRE): s.EXPIRED,
+            (state, e.CANCEL): s.CANCELLED,
+            (state, e.NOT_NEEDED): s.NOT_NEEDED,
+        }
+    table |= {
+        (s.UNKNOWN, e.ACCEPTED): s.ACCEPTED,
+        (s.UNKNOWN, e.REFUSED): s.FAILED,
+        # The worker that was thought dead knows better: it had not written a byte.
+        (s.UNKNOWN, e.NOT_SENT): s.RETRY,
+        (s.UNKNOWN, e.DEFERRED): s.RETRY,
+        (s.UNKNOWN, e.EXHAUSTED): s.FAILED,
+        (s.UNKNOWN, e.RESEND): s.RETRY,
+        # A fact that comes late outranks our own decision that nothing would be sent.
+        (s.CANCELLED, e.ACCEPTED): s.ACCEPTED,
+        (s.NOT_NEEDED, e.ACCEPTED): s.ACCEPTED,
+        (s.CANCELLED, e.IN_DOUBT): s.UNKNOWN,
+        (s.NOT_NEEDED, e.IN_DOUBT): s.UNKNOWN,
+    }
+    # A receipt may overtake the record of its own sending (QUEUED, RETRY) and is a fact in every state but its own.
+    for state in (s.QUEUED, s.RETRY, s.UNKNOWN, s.ACCEPTED, s.CANCELLED, s.NOT_NEEDED):
+        table |= {
+            (state, e.RECEIPT_DELIVERED): s.DELIVERED,
+            (state, e.RECEIPT_FAILED): s.FAILED,
+            (state, e.RECEIPT_EXPIRED): s.EXPIRED,
+        }
+    # DELIVERED outranks everything; nothing leads out of it.
+    table |= {
+        (s.FAILED, e.RECEIPT_DELIVERED): s.DELIVERED,
+        (s.EXPIRED, e.RECEIPT_DELIVERED): s.DELIVERED,
+    }
+    return table
+
+
+TRANSITIONS = _transitions()
+
+CHARGING_EVENTS = frozenset(
+    {Event.ACCEPTED, Event.RECEIPT_DELIVERED, Event.RECEIPT_FAILED, Event.RECEIPT_EXPIRED}
+)
+"""Events that prove a carrier took the message: the first of them charges it, once for ever."""
+
+
+def after(state: DeliveryState, event: Event) -> DeliveryState:
+    """The state that follows; the same state where the event changes nothing."""
+    return TRANSITIONS.get((state, event), state)
+
+
+class BatchState(IntEnum):
+    READY = 0
+    LEASED = 1
+    WAITING = 2
+    DONE = 3
+
+
+class CampaignState(StrEnum):
+    PREPARING = "preparing"
+    """Its audience is still being gathered (a Cancel reads the rows of what it cancels)."""
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    COMPLETED = "completed"
+    """Nothing is left to send; receipts may still come."""
+
+    @property
+    def may_send(self) -> bool:
+        return self is CampaignState.RUNNING
+
+
+ENDED_BY = {
+    CampaignState.STOPPED: Event.CANCEL,
+    CampaignState.CANCELLED: Event.CANCEL,
+    CampaignState.SUPERSEDED: Event.CANCEL,
+    CampaignState.EXPIRED: Event.EXPIRE,
+}
+"""What becomes of the deliveries still open when a campaign ends before its last message."""

@@ -1,0 +1,468 @@
+"""The tables, once for both engines. Migrations make them; a test holds the two together."""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite makes a row id of INTEGER PRIMARY KEY only, PostgreSQL an identity of BIGINT.
+Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _id() -> sa.Column[int]:
+    return sa.Column("id", Big, primary_key=True, autoincrement=True)
+
+
+def _given_id() -> sa.Column[int]:
+    return sa.Column("id", Big, primary_key=True, autoincrement=False)
+
+
+def _ref(name: str, target: str, *, index: bool = False, nullable: bool = False) -> sa.Column[int]:
+    return sa.Column(name, Big, sa.ForeignKey(f"{target}.id"), index=index, nullable=nullable)
+
+
+def _int(name: str, default: int | None = None) -> sa.Column[int]:
+    server_default = None if default is None else sa.text(str(default))
+    return sa.Column(name, Big, nullable=False, server_default=server_default)
+
+
+def _text(name: str, default: str | None = None) -> sa.Column[str]:
+    server_default = None if default is None else sa.text(f"'{default}'")
+    return sa.Column(name, sa.Text, nullable=False, server_default=server_default)
+
+
+meta = sa.Table("meta", metadata, sa.Column("key", sa.Text, primary_key=True), _text("value"))
+
+# ---- the register -------------------------------------------------------------------------------------------
+
+zone = sa.Table(
+    "zone",
+    metadata,
+    _id(),
+    sa.Column("code", sa.Text, nullable=False, unique=True),
+    _text("name"),
+    _int("convention"),  # 1: has a duty to alert, may target areas; 2: its networks and groups only
+    _text("policy"),  # JSON, gateway/directory/policy.py
+    _int("register_rev", 0),  # moved by every change of the zone's register
+)
+
+network = sa.Table(
+    "network",
+    metadata,
+    _id(),
+    _ref("zone_id", "zone", index=True),
+    _text("code"),
+    _text("name"),
+    sa.Column("territory", sa.Text),  # JSON: list of rings, each a list of [lat, lon] in degrees
+    sa.UniqueConstraint("zone_id", "code"),
+)
+
+network_code = sa.Table(
+    "network_code",
+    metadata,
+    sa.Column("network_id", Big, sa.ForeignKey("network.id"), primary_key=True),
+    sa.Column("system", sa.Text, primary_key=True),  # REFNIS, POSTCODE, POLICEZONE, ...
+    sa.Column("value", sa.Text, primary_key=True),
+    sa.Index("ix_network_code_system_value", "system", "value"),
+)
+
+member_group = sa.Table(
+    "member_group",
+    metadata,
+    _id(),
+    _ref("zone_id", "zone", index=True),
+    _text("code"),
+    _text("name"),
+    sa.UniqueConstraint("zone_id", "code"),
+)
+
+member = sa.Table(
+    "member",
+    metadata,
+    _id(),
+    _ref("zone_id", "zone"),
+    _text("public_id"),
+    _text("reference"),  # the zone's own key for this person
+    _text("name"),
+    _text("language"),  # BCP 47 primary tag: nl, fr, de, en
+    sa.Column("lon_e7", sa.Integer),  # 1e-7 degree; both or neither
+    sa.Column("lat_e7", sa.Integer),
+    sa.Column("refnis", sa.Integer),
+    sa.Column("postcode", sa.Integer),
+    _text("opt_outs", ""),  # kinds not wanted, space-separated
+    sa.Column("removed_ms", Big),
+    sa.UniqueConstraint("zone_id", "reference"),
+    sa.UniqueConstraint("public_id"),
+)
+
+membership = sa.Table(
+    "membership",
+    metadata,
+    sa.Column("network_id", Big, sa.ForeignKey("network.id"), primary_key=True),
+    sa.Column("member_id", Big, sa.ForeignKey("member.id"), primary_key=True),
+    _text("role", "member"),  # member, coordinator, co-coordinator
+    sa.Index("ix_membership_member_id", "member_id"),
+)
+
+group_member = sa.Table(
+    "group_member",
+    metadata,
+    sa.Column("group_id", Big, sa.ForeignKey("member_group.id"), primary_key=True),
+    sa.Column("member_id", Big, sa.ForeignKey("member.id"), primary_key=True),
+    sa.Index("ix_group_member_member_id", "member_id"),
+)
+
+address = sa.Table(
+    "address",  # one row for each normalised address: what makes "the same phone" exact
+    metadata,
+    _id(),
+    _text("value"),  # E.164 or mailbox
+    sa.UniqueConstraint("value"),
+)
+
+contact = sa.Table(
+    "contact",  # immutable versions: a change closes one row and opens another
+    metadata,
+    _id(),
+    _ref("member_id", "member", index=True),
+    _ref("address_id", "address"),
+    _text("type"),  # mobile, landline, email
+    _text("value"),  # the address as it was in this version
+    _int("rank", 0),  # the member's own order, 0 first
+    _int("from_ms"),
+    sa.Column("until_ms", Big),
+)
+
+account = sa.Table(
+    "account",
+    metadata,
+    _id(),
+    sa.Column("code", sa.Text, nullable=False, unique=True),
+    _text("name"),
+    _text("type"),  # cic, officer, coordinator, administrator, operator, auditor, consumer
+    _text("senders", "[]"),  # JSON: the CAP sender values it may post under
+    _text("kind_rules", "[]"),  # JSON: the sender's own table to a kind
+    sa.Column("disabled_ms", Big),
+)
+
+api_key = sa.Table(
+    "api_key",
+    metadata,
+    _id(),
+    _ref("account_id", "account", index=True),
+    sa.Column("key_id", sa.Text, nullable=False, unique=True),
+    _text("secret_sha256"),
+    _int("created_ms"),
+    sa.Column("revoked_ms", Big),
+)
+
+account_right = sa.Table(
+    "account_right",
+    metadata,
+    _id(),
+    _ref("account_id", "account", index=True),
+    _ref("zone_id", "zone", nullable=True),  # null: every zone (operators)
+    _ref("network_id", "network", nullable=True),  # null: the whole zone
+    _text("action"),  # gateway/access/rights.py
+    _text("kind", "*"),
+    _text("channel", "*"),
+)
+
+# ---- alerts and campaigns -------------------------------------------------------------------------------------
+
+alert = sa.Table(
+    "alert",
+    metadata,
+    _id(),
+    sa.Column("public_id", sa.Text, nullable=False, unique=True),
+    _text("sender"),
+    _text("identifier"),
+    _int("sent_ms"),
+    _text("status"),
+    _text("msg_type"),
+    _text("scope"),
+    sa.Column("document", sa.LargeBinary, nullable=False),  # byte for byte as received
+    _text("sha256"),
+    _ref("account_id", "account"),
+    _int("received_ms"),
+    sa.Column("expires_ms", Big),
+    _ref("thread_id", "alert", index=True, nullable=True),  # the first alert of its thread
+    _text("state"),  # gateway/campaigns/intake.py: active, parked, superseded, cancelled, logged, failed
+    _text("note", ""),
+    sa.UniqueConstraint("sender", "identifier"),
+)
+
+alert_reference = sa.Table(
+    "alert_reference",
+    metadata,
+    sa.Column("alert_id", Big, sa.ForeignKey("alert.id"), primary_key=True),
+    sa.Column("sender", sa.Text, primary_key=True),
+    sa.Column("identifier", sa.Text, primary_key=True),
+    _int("sent_ms"),
+    sa.Index("ix_alert_reference_sender_identifier", "sender", "identifier"),
+)
+
+alert_zone = sa.Table(
+    "alert_zone",  # what became of the alert in each zone it touches: a campaign or a refusal
+    metadata,
+    sa.Column("alert_id", Big, sa.ForeignKey("alert.id"), primary_key=True),
+    sa.Column("zone_id", Big, sa.ForeignKey("zone.id"), primary_key=True),
+    _ref("campaign_id", "campaign", nullable=True),
+    _text("refusal", ""),
+)
+
+campaign = sa.Table(
+    "campaign",
+    metadata,
+    _id(),
+    sa.Column("public_id", sa.Text, nullable=False, unique=True),
+    _ref("zone_id", "zone", index=True),
+    _ref("alert_id", "alert", index=True, nullable=True),
+    _ref("account_id", "account"),
+    _text("purpose"),  # alert, update, cancel, message
+    _text("title"),
+    _text("kind"),
+    _text("mode"),
+    _text("state"),
+    _int("epoch", 0),
+    _int("priority"),  # 0 first
+    _text("crash_policy"),  # resend, report
+    _int("weight", 1),  # share between zones
+    _int("created_ms"),
+    _int("starts_ms"),
+    _int("expires_ms"),
+    _int("horizon_ms"),  # how long after the last sending receipts are waited for
+    sa.Column("ended_ms", Big),  # nothing was left to send
+    sa.Column("sealed_ms", Big),
+    _text("targets"),  # JSON: what was asked for
+    _text("counts", "{}"),  # JSON: persons resolved, included, excluded and covered with reasons
+    _int("reserved_millieuro", 0),
+    _int("settled_millieuro", 0),
+    sa.Column("report", sa.Text),  # JSON, once sealed
+    sa.Index("ix_campaign_unsealed", "state", sqlite_where=sa.text("sealed_ms IS NULL"),
+             postgresql_where=sa.text("sealed_ms IS NULL")),
+)
+
+campaign_replaces = sa.Table(
+    "campaign_replaces",  # an Update or a Cancel, and the campaigns of its thread that it ends
+    metadata,
+    sa.Column("campaign_id", Big, sa.ForeignKey("campaign.id"), primary_key=True),
+    sa.Column("replaced_id", Big, sa.ForeignKey("campaign.id"), primary_key=True),
+)
+
+campaign_text = sa.Table(
+    "campaign_text",
+    metadata,
+    sa.Column("campaign_id", Big, sa.ForeignKey("campaign.id"), primary_key=True),
+    sa.Column("channel", sa.Text, primary_key=True),
+    sa.Column("language", sa.Text, primary_key=True),
+    _text("content"),  # JSON, gateway/templates
+    _int("units"),
+    _int("price_millieuro"),  # of one message
+)
+
+audience = sa.Table(
+    "audience",
+    metadata,
+    sa.Column("campaign_id", Big, sa.ForeignKey("campaign.id"), primary_key=True),
+    sa.Column("blob", sa.LargeBinary, nullable=False),  # gateway/directory/audience.py, versioned
+    _text("sha256"),
+)
+
+expansion = sa.Table(
+    "expansion",  # how far the frozen audience of a channel has become deliveries and batches
+    metadata,
+    sa.Column("campaign_id", Big, sa.ForeignKey("campaign.id"), primary_key=True),
+    sa.Column("channel", sa.Text, primary_key=True),
+    _int("first_seq"),
+    _int("size"),
+    _int("expanded_upto", 0),
+    sa.Column("tag", sa.Float, nullable=False),  # the fair tag at which it starts
+)
+
+# ---- the outbox -------------------------------------------------------------------------------------------------
+
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    _given_id(),  # campaign << 24 | seq
+    _int("member_id"),
+    _int("contact_id"),
+    _text("address"),
+    _text("language"),
+    sa.Column("units", sa.SmallInteger, nullable=False),
+    sa.Column("state", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("attempts", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
+    _int("round", 0),  # the round of its batch in which it was last settled
+    sa.Column("charged", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("carrier", sa.Text),
+    sa.Column("code", sa.Text),
+    sa.Column("text", sa.Text),
+    sa.Column("sent_ms", Big),
+    sa.Column("changed_ms", Big),
+    # Only the outstanding are looked up by address (receipts whose id matches nothing).
+    sa.Index("ix_delivery_unknown_address", "address", sqlite_where=sa.text("state = 2"),
+             postgresql_where=sa.text("state = 2")),
+)
+
+batch = sa.Table(
+    "batch",
+    metadata,
+    _id(),
+    _ref("campaign_id", "campaign", index=True),
+    _text("channel"),
+    _text("mode"),
+    _int("priority"),
+    sa.Column("tag", sa.Float, nullable=False),
+    _int("first"),
+    _int("last"),
+    _int("cursor"),
+    sa.Column("state", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("due_ms", Big),  # waiting: when it comes back; leased: when the lease ends
+    sa.Column("after_campaign", Big),  # waiting until that campaign has nothing in hand
+    sa.Column("node", sa.Text),
+    _int("lease", 0),  # fencing token: one more with every claim
+    _int("round", 0),
+    _int("stalls", 0),
+    sa.Index("ix_batch_ready", "channel", "mode", "priority", "tag",
+             sqlite_where=sa.text("state = 0"), postgresql_where=sa.text("state = 0")),
+    sa.Index("ix_batch_due", "due_ms", sqlite_where=sa.text("state IN (1, 2)"),
+             postgresql_where=sa.text("state IN (1, 2)")),
+)
+
+carrier_ref = sa.Table(
+    "carrier_ref",
+    metadata,
+    _id(),
+    _text("carrier"),
+    _text("ref"),
+    _int("delivery_id"),
+    sa.Column("attempt", sa.SmallInteger, nullable=False),
+    sa.Column("part", sa.SmallInteger, nullable=False),
+    sa.Column("parts", sa.SmallInteger, nullable=False),
+    sa.Column("state", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
+    # 0 outstanding, 1 delivered, 2 failed, 3 expired. Only the outstanding are indexed: the random order of a
+    # carrier's ids is what receipts cost (notes/store section 1).
+    sa.Index("ix_carrier_ref_outstanding", "carrier", "ref", sqlite_where=sa.text("state = 0"),
+             postgresql_where=sa.text("state = 0")),
+    sa.Index("ix_carrier_ref_delivery_id", "delivery_id"),
+)
+
+receipt_inbox = sa.Table(
+    "receipt_inbox",  # receipts that match nothing yet: the peer was quicker than our own record
+    metadata,
+    _id(),
+    _text("carrier"),
+    _text("ref"),
+    _text("state"),
+    _int("at_ms"),
+    _int("received_ms"),
+    sa.Column("destination", sa.Text),
+    _text("alternatives", "[]"),
+    _text("code", ""),
+    _text("text", ""),
+    _text("raw", ""),
+    sa.Column("matched_ms", Big),
+    sa.Index("ix_receipt_inbox_open", "carrier", "ref", sqlite_where=sa.text("matched_ms IS NULL"),
+             postgresql_where=sa.text("matched_ms IS NULL")),
+)
+
+progress = sa.Table(
+    "progress",
+    metadata,
+    sa.Column("campaign_id", Big, sa.ForeignKey("campaign.id"), primary_key=True),
+    sa.Column("channel", sa.Text, primary_key=True),
+    _int("queued", 0),
+    _int("retry", 0),
+    _int("unknown", 0),
+    _int("accepted", 0),
+    _int("delivered", 0),
+    _int("failed", 0),
+    _int("expired", 0),
+    _int("cancelled", 0),
+    _int("not_needed", 0),
+    _int("charged_millieuro", 0),
+    _int("resent", 0),
+    sa.Column("first_sent_ms", Big),
+    sa.Column("last_sent_ms", Big),
+    _int("revision", 0),
+)
+
+slot = sa.Table(
+    "slot",
+    metadata,
+    sa.Column("ceiling", sa.Text, primary_key=True),  # a carrier account, or a shared one ("voice")
+    sa.Column("mode", sa.Text, primary_key=True),
+    _int("next_us"),  # microseconds UTC: at 2,500/s two slots stand 400 us apart
+)
+
+lane_clock = sa.Table(
+    "lane_clock",  # virtual time of fair queueing between zones
+    metadata,
+    sa.Column("channel", sa.Text, primary_key=True),
+    sa.Column("mode", sa.Text, primary_key=True),
+    sa.Column("priority", Big, primary_key=True),
+    sa.Column("vtime", sa.Float, nullable=False),
+)
+
+hold = sa.Table(
+    "hold",
+    metadata,
+    _id(),
+    _text("scope"),  # all, channel, zone, campaign
+    _text("subject", ""),  # the channel's name, the zone's or campaign's internal id
+    _text("reason", ""),
+    _text("by", ""),
+    _int("at_ms"),
+    sa.UniqueConstraint("scope", "subject"),
+)
+
+node = sa.Table(
+    "node",
+    metadata,
+    sa.Column("boot_id", sa.Text, primary_key=True),
+    _text("name"),
+    _int("started_ms"),
+    _int("seen_ms"),
+)
+
+# ---- money, broadcast, record --------------------------------------------------------------------------------
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    _id(),
+    _ref("zone_id", "zone", index=True),
+    _ref("campaign_id", "campaign", index=True, nullable=True),
+    _text("entry"),  # lot, reserve, settle, release
+    _int("amount_millieuro"),  # signed: the balance is the sum
+    _int("at_ms"),
+    sa.Column("valid_until_ms", Big),  # lots only
+    _text("note", ""),
+)
+
+feed_entry = sa.Table(
+    "feed_entry",
+    metadata,
+    _id(),
+    sa.Column("alert_id", Big, sa.ForeignKey("alert.id"), nullable=False, unique=True),
+    _int("published_ms"),
+    sa.Column("expires_ms", Big),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    _id(),
+    _int("at_ms"),
+    sa.Column("account_id", Big),
+    _text("action"),
+    _text("subject"),
+    _text("detail", "{}"),
+)
