@@ -1,0 +1,1 @@
+"""What it costs: prices, prepaid lots, reservations. Amounts are integers of millieuro."""
