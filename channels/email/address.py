@@ -84,11 +84,7 @@ def _a_labels(domain: str) -> str | None:
     except (idna.IDNAError, UnicodeError):
         return None
     labels = host.split(".")
-    if (
-        len(host) > MAX_DOMAIN_OCTETS
-        or len(labels) < 2
-        or not all(_LABEL.fullmatch(label) for label in labels)
-    ):
+    if len(host) > MAX_DOMAIN_OCTETS or len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
         return None
     if labels[-1].isdigit():  # an IPv4 address, never a top-level domain (RFC 3696 2)
         return None
