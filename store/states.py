@@ -112,9 +112,7 @@ def _transitions() -> dict[tuple[DeliveryState, Event], DeliveryState]:
 
 TRANSITIONS = _transitions()
 
-CHARGING_EVENTS = frozenset(
-    {Event.ACCEPTED, Event.RECEIPT_DELIVERED, Event.RECEIPT_FAILED, Event.RECEIPT_EXPIRED}
-)
+CHARGING_EVENTS = frozenset({Event.ACCEPTED, Event.RECEIPT_DELIVERED, Event.RECEIPT_FAILED, Event.RECEIPT_EXPIRED})
 """Events that prove a carrier took the message: the first of them charges it, once for ever."""
 
 

@@ -39,7 +39,7 @@ def _text(name: str, default: str | None = None) -> sa.Column[str]:
 
 meta = sa.Table("meta", metadata, sa.Column("key", sa.Text, primary_key=True), _text("value"))
 
-# ---- the register -------------------------------------------------------------------------------------------
+# ---- the register ----------------------------------------------------------------------------------------
 
 zone = sa.Table(
     "zone",
@@ -174,7 +174,7 @@ account_right = sa.Table(
     _text("channel", "*"),
 )
 
-# ---- alerts and campaigns -------------------------------------------------------------------------------------
+# ---- alerts and campaigns --------------------------------------------------------------------------------
 
 alert = sa.Table(
     "alert",
@@ -245,8 +245,12 @@ campaign = sa.Table(
     _int("reserved_millieuro", 0),
     _int("settled_millieuro", 0),
     sa.Column("report", sa.Text),  # JSON, once sealed
-    sa.Index("ix_campaign_unsealed", "state", sqlite_where=sa.text("sealed_ms IS NULL"),
-             postgresql_where=sa.text("sealed_ms IS NULL")),
+    sa.Index(
+        "ix_campaign_unsealed",
+        "state",
+        sqlite_where=sa.text("sealed_ms IS NULL"),
+        postgresql_where=sa.text("sealed_ms IS NULL"),
+    ),
 )
 
 campaign_replaces = sa.Table(
@@ -283,20 +287,23 @@ expansion = sa.Table(
     _int("first_seq"),
     _int("size"),
     _int("expanded_upto", 0),
+    sa.Column("waits_from", Big),  # entries from here on were in hand when they were cancelled
     sa.Column("tag", sa.Float, nullable=False),  # the fair tag at which it starts
 )
 
-# ---- the outbox -------------------------------------------------------------------------------------------------
+# ---- the outbox ------------------------------------------------------------------------------------------
 
 delivery = sa.Table(
     "delivery",
     metadata,
     _given_id(),  # campaign << 24 | seq
+    _text("channel"),
     _int("member_id"),
     _int("contact_id"),
     _text("address"),
     _text("language"),
     sa.Column("units", sa.SmallInteger, nullable=False),
+    sa.Column("price_millieuro", sa.Integer, nullable=False),
     sa.Column("state", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("attempts", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
     _int("round", 0),  # the round of its batch in which it was last settled
@@ -307,8 +314,12 @@ delivery = sa.Table(
     sa.Column("sent_ms", Big),
     sa.Column("changed_ms", Big),
     # Only the outstanding are looked up by address (receipts whose id matches nothing).
-    sa.Index("ix_delivery_unknown_address", "address", sqlite_where=sa.text("state = 2"),
-             postgresql_where=sa.text("state = 2")),
+    sa.Index(
+        "ix_delivery_unknown_address",
+        "address",
+        sqlite_where=sa.text("state = 2"),
+        postgresql_where=sa.text("state = 2"),
+    ),
 )
 
 batch = sa.Table(
@@ -325,15 +336,27 @@ batch = sa.Table(
     _int("cursor"),
     sa.Column("state", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("due_ms", Big),  # waiting: when it comes back; leased: when the lease ends
-    sa.Column("after_campaign", Big),  # waiting until that campaign has nothing in hand
+    # 1: waits until the campaigns that its own replaces have nothing in hand (store/cancelling.py)
+    sa.Column("waits", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("node", sa.Text),
     _int("lease", 0),  # fencing token: one more with every claim
     _int("round", 0),
     _int("stalls", 0),
-    sa.Index("ix_batch_ready", "channel", "mode", "priority", "tag",
-             sqlite_where=sa.text("state = 0"), postgresql_where=sa.text("state = 0")),
-    sa.Index("ix_batch_due", "due_ms", sqlite_where=sa.text("state IN (1, 2)"),
-             postgresql_where=sa.text("state IN (1, 2)")),
+    sa.Index(
+        "ix_batch_ready",
+        "channel",
+        "mode",
+        "priority",
+        "tag",
+        sqlite_where=sa.text("state = 0"),
+        postgresql_where=sa.text("state = 0"),
+    ),
+    sa.Index(
+        "ix_batch_due",
+        "due_ms",
+        sqlite_where=sa.text("state IN (1, 2)"),
+        postgresql_where=sa.text("state IN (1, 2)"),
+    ),
 )
 
 carrier_ref = sa.Table(
@@ -347,11 +370,11 @@ carrier_ref = sa.Table(
     sa.Column("part", sa.SmallInteger, nullable=False),
     sa.Column("parts", sa.SmallInteger, nullable=False),
     sa.Column("state", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
-    # 0 outstanding, 1 delivered, 2 failed, 3 expired. Only the outstanding are indexed: the random order of a
-    # carrier's ids is what receipts cost (notes/store section 1).
-    sa.Index("ix_carrier_ref_outstanding", "carrier", "ref", sqlite_where=sa.text("state = 0"),
-             postgresql_where=sa.text("state = 0")),
-    sa.Index("ix_carrier_ref_delivery_id", "delivery_id"),
+    # 0 outstanding, 1 delivered, 2 failed, 3 expired. Indexed whole: a receipt that comes twice, or says after
+    # a failure that it arrived after all, must find its part.
+    sa.Index("ix_carrier_ref_carrier_ref", "carrier", "ref"),
+    # In the order of the deliveries, so it grows at one end; a settle that is repeated finds its rows here.
+    sa.UniqueConstraint("delivery_id", "carrier", "ref", "part"),
 )
 
 receipt_inbox = sa.Table(
@@ -369,8 +392,13 @@ receipt_inbox = sa.Table(
     _text("text", ""),
     _text("raw", ""),
     sa.Column("matched_ms", Big),
-    sa.Index("ix_receipt_inbox_open", "carrier", "ref", sqlite_where=sa.text("matched_ms IS NULL"),
-             postgresql_where=sa.text("matched_ms IS NULL")),
+    sa.Index(
+        "ix_receipt_inbox_open",
+        "carrier",
+        "ref",
+        sqlite_where=sa.text("matched_ms IS NULL"),
+        postgresql_where=sa.text("matched_ms IS NULL"),
+    ),
 )
 
 progress = sa.Table(
@@ -432,7 +460,7 @@ node = sa.Table(
     _int("seen_ms"),
 )
 
-# ---- money, broadcast, record --------------------------------------------------------------------------------
+# ---- money, broadcast, record ----------------------------------------------------------------------------
 
 ledger = sa.Table(
     "ledger",

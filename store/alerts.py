@@ -1,0 +1,120 @@
+"""Alerts as they are read: by their triple, by id, by what they refer to; and the public feed."""
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.tables import alert, alert_reference, alert_zone, campaign, feed_entry, zone
+from store.transaction import AnyRow, Transaction
+
+
+class Alert(msgspec.Struct, frozen=True):
+    id: int
+    public_id: str
+    sender: str
+    identifier: str
+    sent_ms: int
+    status: str
+    msg_type: str
+    scope: str
+    document: bytes
+    sha256: str
+    account_id: int
+    received_ms: int
+    expires_ms: int | None
+    thread_id: int | None
+    state: str
+    note: str
+
+
+_alerts = sa.select(*(alert.c[name] for name in Alert.__struct_fields__))
+
+
+def _alert(row: AnyRow | None) -> Alert | None:
+    return Alert(*row) if row else None
+
+
+async def by_key(conn: AsyncConnection, sender: str, identifier: str) -> Alert | None:
+    statement = _alerts.where(alert.c.sender == sender, alert.c.identifier == identifier)
+    return _alert((await conn.execute(statement)).first())
+
+
+async def by_public_id(conn: AsyncConnection, public_id: str) -> Alert | None:
+    return _alert((await conn.execute(_alerts.where(alert.c.public_id == public_id))).first())
+
+
+class ZoneAnswer(msgspec.Struct, frozen=True):
+    """What became of an alert in one zone."""
+
+    zone_id: int
+    zone: str
+    campaign: str | None
+    """Public id."""
+    refusal: str
+
+
+async def zones(conn: AsyncConnection, alert_id: int) -> list[ZoneAnswer]:
+    rows = await conn.execute(
+        sa.select(alert_zone.c.zone_id, zone.c.code, campaign.c.public_id, alert_zone.c.refusal)
+        .join(zone, zone.c.id == alert_zone.c.zone_id)
+        .join(campaign, campaign.c.id == alert_zone.c.campaign_id, isouter=True)
+        .where(alert_zone.c.alert_id == alert_id)
+        .order_by(zone.c.code)
+    )
+    return [ZoneAnswer(*row) for row in rows.all()]
+
+
+async def thread(conn: AsyncConnection, thread_id: int) -> list[Alert]:
+    rows = await conn.execute(_alerts.where(alert.c.thread_id == thread_id).order_by(alert.c.sent_ms, alert.c.id))
+    return [Alert(*row) for row in rows.all()]
+
+
+async def parked(conn: AsyncConnection) -> list[Alert]:
+    """Updates and Cancels that wait for the alert they name."""
+    rows = await conn.execute(_alerts.where(alert.c.state == "parked").order_by(alert.c.id))
+    return [Alert(*row) for row in rows.all()]
+
+
+async def set_state(tx: Transaction, alert_id: int, state: str, note: str = "") -> None:
+    await tx.run(sa.update(alert).where(alert.c.id == alert_id).values(state=state, note=note))
+
+
+async def remove_parked(tx: Transaction, alert_id: int) -> bool:
+    """Take a parked alert out, to be filed again by the launch that its awaited reference made possible."""
+    removed = await tx.run(sa.delete(alert_reference).where(
+        alert_reference.c.alert_id == alert_id,
+        sa.exists().where(alert.c.id == alert_id, alert.c.state == "parked"),
+    ))  # fmt: skip
+    await tx.run(sa.delete(alert).where(alert.c.id == alert_id, alert.c.state == "parked"))
+    return bool(removed)
+
+
+class FeedItem(msgspec.Struct, frozen=True):
+    public_id: str
+    document: bytes
+    published_ms: int
+    expires_ms: int | None
+
+
+async def feed(conn: AsyncConnection, now_ms: int, *, most: int = 500) -> list[FeedItem]:
+    """What is public and not expired, newest first."""
+    rows = await conn.execute(
+        sa.select(alert.c.public_id, alert.c.document, feed_entry.c.published_ms, feed_entry.c.expires_ms)
+        .join(alert, alert.c.id == feed_entry.c.alert_id)
+        .where(sa.or_(feed_entry.c.expires_ms.is_(None), feed_entry.c.expires_ms > now_ms))
+        .order_by(feed_entry.c.id.desc())
+        .limit(most)
+    )
+    return [FeedItem(r[0], bytes(r[1]), r[2], r[3]) for r in rows.all()]
+
+
+async def published(conn: AsyncConnection, public_id: str) -> bytes | None:
+    """The bytes of a public alert; None when it is not in the feed (expired ones still are readable)."""
+    row = (
+        await conn.execute(
+            sa.select(alert.c.document)
+            .join(feed_entry, feed_entry.c.alert_id == alert.c.id)
+            .where(alert.c.public_id == public_id)
+        )
+    ).first()
+    return bytes(row.document) if row else None

@@ -1,0 +1,257 @@
+"""Campaigns as they are read: by public id, with counters, texts, deliveries in pages and the sums of a report."""
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.records import Counts
+from store.states import DeliveryState
+from store.tables import (
+    account,
+    alert,
+    audience,
+    campaign,
+    campaign_replaces,
+    campaign_text,
+    delivery,
+    member,
+    progress,
+    zone,
+)
+from store.transaction import AnyRow
+
+
+class Campaign(msgspec.Struct, frozen=True):
+    id: int
+    public_id: str
+    zone_id: int
+    zone_code: str
+    alert_id: int | None
+    alert_public_id: str | None
+    account_id: int
+    account_code: str
+    purpose: str
+    title: str
+    kind: str
+    mode: str
+    state: str
+    epoch: int
+    priority: int
+    crash_policy: str
+    created_ms: int
+    starts_ms: int
+    expires_ms: int
+    horizon_ms: int
+    ended_ms: int | None
+    sealed_ms: int | None
+    targets: str
+    counts: str
+    reserved_millieuro: int
+    settled_millieuro: int
+    report: str | None
+
+
+_OWN = tuple(
+    name for name in Campaign.__struct_fields__
+    if name not in ("zone_code", "alert_public_id", "account_code")
+)  # fmt: skip
+_campaigns = (
+    sa.select(
+        *(campaign.c[name] for name in _OWN),
+        zone.c.code.label("zone_code"),
+        alert.c.public_id.label("alert_public_id"),
+        account.c.code.label("account_code"),
+    )
+    .join(zone, zone.c.id == campaign.c.zone_id)
+    .join(account, account.c.id == campaign.c.account_id)
+    .join(alert, alert.c.id == campaign.c.alert_id, isouter=True)
+)
+
+
+def _campaign(row: AnyRow) -> Campaign:
+    return Campaign(**row._mapping)
+
+
+async def by_public_id(conn: AsyncConnection, public_id: str) -> Campaign | None:
+    row = (await conn.execute(_campaigns.where(campaign.c.public_id == public_id))).first()
+    return _campaign(row) if row else None
+
+
+async def by_id(conn: AsyncConnection, campaign_id: int) -> Campaign | None:
+    row = (await conn.execute(_campaigns.where(campaign.c.id == campaign_id))).first()
+    return _campaign(row) if row else None
+
+
+async def of_alert(conn: AsyncConnection, alert_id: int) -> list[Campaign]:
+    rows = await conn.execute(_campaigns.where(campaign.c.alert_id == alert_id).order_by(campaign.c.id))
+    return [_campaign(row) for row in rows.all()]
+
+
+async def of_thread(conn: AsyncConnection, thread_id: int) -> list[Campaign]:
+    """Every campaign of the alerts of a thread, oldest first."""
+    rows = await conn.execute(_campaigns.where(alert.c.thread_id == thread_id).order_by(campaign.c.id))
+    return [_campaign(row) for row in rows.all()]
+
+
+async def recent(
+    conn: AsyncConnection, zone_ids: Sequence[int] | None, *, before_id: int | None, most: int
+) -> list[Campaign]:
+    """Newest first, of these zones (None: all)."""
+    statement = _campaigns.order_by(campaign.c.id.desc()).limit(most)
+    if zone_ids is not None:
+        statement = statement.where(campaign.c.zone_id.in_(zone_ids))
+    if before_id is not None:
+        statement = statement.where(campaign.c.id < before_id)
+    return [_campaign(row) for row in (await conn.execute(statement)).all()]
+
+
+async def unfinished(conn: AsyncConnection) -> list[Campaign]:
+    """Whatever is not sealed yet, most urgent first: what an operator looks at."""
+    statement = _campaigns.where(campaign.c.sealed_ms.is_(None)).order_by(campaign.c.priority, campaign.c.id)
+    return [_campaign(row) for row in (await conn.execute(statement.limit(200))).all()]
+
+
+async def replaced_by(conn: AsyncConnection, campaign_id: int) -> list[int]:
+    rows = await conn.execute(
+        sa.select(campaign_replaces.c.replaced_id).where(campaign_replaces.c.campaign_id == campaign_id)
+    )
+    return [row.replaced_id for row in rows.all()]
+
+
+_counts = sa.select(*(progress.c[name] for name in Counts.__struct_fields__))
+
+
+async def counts(conn: AsyncConnection, campaign_id: int) -> list[Counts]:
+    """One a channel."""
+    rows = await conn.execute(_counts.where(progress.c.campaign_id == campaign_id).order_by(progress.c.channel))
+    return [Counts(*row) for row in rows.all()]
+
+
+class Text(msgspec.Struct, frozen=True):
+    channel: str
+    language: str
+    content: str
+    units: int
+    price_millieuro: int
+
+
+async def texts(conn: AsyncConnection, campaign_id: int) -> list[Text]:
+    rows = await conn.execute(
+        sa.select(*(campaign_text.c[name] for name in Text.__struct_fields__))
+        .where(campaign_text.c.campaign_id == campaign_id)
+        .order_by(campaign_text.c.channel, campaign_text.c.language)
+    )
+    return [Text(*row) for row in rows.all()]
+
+
+async def audience_blob(conn: AsyncConnection, campaign_id: int) -> bytes | None:
+    row = (await conn.execute(sa.select(audience.c.blob).where(audience.c.campaign_id == campaign_id))).first()
+    return bytes(row.blob) if row else None
+
+
+# ---- deliveries ------------------------------------------------------------------------------------------
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    id: int
+    channel: str
+    member: str
+    """The member's public id."""
+    name: str
+    address: str
+    language: str
+    units: int
+    state: str
+    attempts: int
+    carrier: str | None
+    code: str | None
+    text: str | None
+    sent_ms: int | None
+    changed_ms: int | None
+
+
+async def deliveries(
+    conn: AsyncConnection,
+    campaign_id: int,
+    *,
+    after_id: int,
+    most: int,
+    states: Sequence[DeliveryState] = (),
+    channel: str | None = None,
+    carrier: str | None = None,
+) -> list[Delivery]:
+    """A keyset page by ascending id; `after_id` 0 begins."""
+    d = delivery.c
+    statement = (
+        sa.select(
+            d.id, d.channel, member.c.public_id, member.c.name, d.address, d.language, d.units, d.state,
+            d.attempts, d.carrier, d.code, d.text, d.sent_ms, d.changed_ms,
+        )
+        .join(member, member.c.id == d.member_id)
+        .where(d.id > max(after_id, (campaign_id << 24) - 1), d.id < (campaign_id + 1) << 24)
+        .order_by(d.id)
+        .limit(most)
+    )  # fmt: skip
+    if states:
+        statement = statement.where(d.state.in_([int(s) for s in states]))
+    if channel:
+        statement = statement.where(d.channel == channel)
+    if carrier:
+        statement = statement.where(d.carrier == carrier)
+    rows = await conn.execute(statement)
+    return [_delivery(tuple(row)) for row in rows.all()]
+
+
+def _delivery(row: tuple[Any, ...]) -> Delivery:
+    values = dict(zip(Delivery.__struct_fields__, row, strict=True))
+    return Delivery(**values | {"state": DeliveryState(values["state"]).word})
+
+
+class Sum(msgspec.Struct, frozen=True):
+    """Deliveries recounted from their rows."""
+
+    channel: str
+    language: str
+    state: str
+    code: str | None
+    deliveries: int
+    units: int
+    charged_millieuro: int
+
+
+async def sums(conn: AsyncConnection, campaign_id: int) -> list[Sum]:
+    d = delivery.c
+    rows = await conn.execute(
+        sa.select(
+            d.channel, d.language, d.state,
+            sa.case((d.state == int(DeliveryState.FAILED), d.code), else_=None).label("reason"),
+            sa.func.count(), sa.func.sum(d.units), sa.func.sum(d.charged * d.price_millieuro),
+        )
+        .where(d.id.between(campaign_id << 24, ((campaign_id + 1) << 24) - 1))
+        .group_by(d.channel, d.language, d.state, sa.literal_column("reason"))
+        .order_by(d.channel, d.language, d.state)
+    )  # fmt: skip
+    return [Sum(r[0], r[1], DeliveryState(r[2]).word, r[3], int(r[4]), int(r[5]), int(r[6])) for r in rows.all()]
+
+
+async def person_states(
+    conn: AsyncConnection, campaign_id: int, *, after_member: int, most: int
+) -> list[tuple[int, int]]:
+    """A page of (member id, bit set of the states of this member's deliveries), by ascending member id."""
+    d = delivery.c
+    bit = sa.case(*((d.state == int(s), 1 << int(s)) for s in DeliveryState), else_=0)
+    per_state = (
+        sa.select(d.member_id, bit.label("bit"))
+        .where(d.id.between(campaign_id << 24, ((campaign_id + 1) << 24) - 1), d.member_id > after_member)
+        .distinct()
+        .subquery()
+    )
+    rows = await conn.execute(
+        sa.select(per_state.c.member_id, sa.func.sum(per_state.c.bit))
+        .group_by(per_state.c.member_id)
+        .order_by(per_state.c.member_id)
+        .limit(most)
+    )
+    return [(r[0], int(r[1])) for r in rows.all()]

@@ -1,0 +1,260 @@
+"""Open the engine, serialise its writers, hand out its readers: the one place that knows which engine it is.
+
+SQLite: one writing connection fed by a queue of two priorities; works that wait together share one commit; readers
+have their own connections. PostgreSQL: a pool, one transaction a work, repeated when the connection is lost, so a
+work must be idempotent (all of this package's are).
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from store.clock import Clock
+from store.errors import Conflict, StoreLocked, StoreUnavailable
+from store.transaction import Transaction
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Work = Callable[[Transaction], Awaitable[T]]
+
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",  # power loss safe; 0-5 % dearer than NORMAL in batches (notes/store section 1)
+    "PRAGMA busy_timeout=5000",
+    "PRAGMA wal_autocheckpoint=16000",
+    "PRAGMA cache_size=-65536",
+    "PRAGMA foreign_keys=ON",
+)
+_SHARED_COMMIT = 64
+"""Works of one commit at most, so that the first of them does not wait for ever."""
+_RETRY_S = 10.0
+"""How long a lost PostgreSQL connection is retried: longer than a promotion of its standby (1.3 s measured)."""
+_PG_REPEAT = ("40001", "40P01", "57P01", "57P02", "57P03", "08000", "08003", "08006", "25006")
+
+
+class _Job:
+    __slots__ = ("done", "work")
+
+    def __init__(self, work: Work[Any]) -> None:
+        self.work = work
+        self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+
+class Database:
+    """Use `open_database`."""
+
+    def __init__(self, writer: AsyncEngine, reader: AsyncEngine, clock: Clock, path: Path | None) -> None:
+        self._writer = writer
+        self._reader = reader
+        self.clock = clock
+        self.path = path
+        self.sqlite = writer.dialect.name == "sqlite"
+        self._urgent: deque[_Job] = deque()
+        self._patient: deque[_Job] = deque()
+        self._bell = asyncio.Event()
+        self._closing = False
+
+    async def write(self, work: Work[T], *, urgent: bool = True) -> T:
+        """Run `work` in a transaction and return its result once that is durable.
+
+        `urgent=False` waits for every urgent work (import, expansion, seal: at most some 20 ms each, please).
+        Raises what `work` raises (nothing kept), Conflict for a taken unique key, StoreUnavailable.
+        """
+        if self.sqlite:
+            return await self._enqueue(work, urgent)
+        return await self._write_postgresql(work)
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection with a consistent snapshot, for reading only."""
+        async with self._reader.connect() as conn:
+            yield conn
+
+    def free_bytes(self) -> int | None:
+        """Free space where the file lies; None where the database looks after its own disk."""
+        if self.path is None:
+            return None
+        return shutil.disk_usage(self.path.parent).free
+
+    # ---- SQLite ----------------------------------------------------------------------------------------------
+
+    async def _enqueue(self, work: Work[T], urgent: bool) -> T:
+        if self._closing:
+            raise StoreUnavailable("the store is closing")
+        job = _Job(work)
+        (self._urgent if urgent else self._patient).append(job)
+        self._bell.set()
+        result: T = await job.done
+        return result
+
+    def _next_job(self) -> _Job | None:
+        for queue in (self._urgent, self._patient):
+            while queue:
+                job = queue.popleft()
+                if not job.done.cancelled():
+                    return job
+        return None
+
+    async def _serve_writes(self) -> None:
+        async with self._writer.connect() as conn:
+            while True:
+                job = self._next_job()
+                if job is None:
+                    if self._closing:
+                        return
+                    self._bell.clear()
+                    await self._bell.wait()
+                    continue
+                await self._commit_together(conn, job)
+
+    async def _commit_together(self, conn: AsyncConnection, first: _Job) -> None:
+        """One transaction for the works that are waiting now; each stands or falls by itself."""
+        finished: list[tuple[_Job, Any]] = []
+        try:
+            async with conn.begin():
+                job: _Job | None = first
+                while job is not None:
+                    try:
+                        async with conn.begin_nested():
+                            result = await job.work(Transaction(conn, self.clock.now_us(), True))
+                        finished.append((job, result))
+                    except Exception as exc:
+                        _fail(job, exc)
+                    job = self._urgent.popleft() if self._urgent and len(finished) < _SHARED_COMMIT else None
+                    if job is not None and job.done.cancelled():
+                        job = None
+        except Exception as exc:
+            for job, _ in finished:
+                _fail(job, exc)
+            return
+        for job, result in finished:
+            if not job.done.done():
+                job.done.set_result(result)
+
+    # ---- PostgreSQL ------------------------------------------------------------------------------------------
+
+    async def _write_postgresql(self, work: Work[T]) -> T:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _RETRY_S
+        pause_s = 0.05
+        while True:
+            try:
+                async with self._writer.begin() as conn:
+                    now_us = (await conn.execute(_PG_NOW)).scalar_one()
+                    return await work(Transaction(conn, int(now_us), False))
+            except IntegrityError as exc:
+                raise Conflict(str(exc.orig)) from exc
+            except (DBAPIError, OSError) as exc:
+                if not _worth_repeating(exc) or loop.time() + pause_s > deadline:
+                    raise StoreUnavailable(str(exc)) from exc
+                log.warning("database away, repeating", extra={"action": "store-repeat"})
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, 1.0)
+
+
+_PG_NOW = sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")
+
+
+def _fail(job: _Job, exc: Exception) -> None:
+    if job.done.done():
+        return
+    if isinstance(exc, IntegrityError):
+        error: Exception = Conflict(str(exc.orig))
+        error.__cause__ = exc
+    elif isinstance(exc, DBAPIError):
+        error = StoreUnavailable(str(exc.orig))
+        error.__cause__ = exc
+    else:
+        error = exc
+    job.done.set_exception(error)
+
+
+def _worth_repeating(exc: DBAPIError | OSError) -> bool:
+    if isinstance(exc, OSError):
+        return True
+    state = getattr(exc.orig, "sqlstate", None) or getattr(exc.orig, "pgcode", None)
+    return exc.connection_invalidated or state in _PG_REPEAT
+
+
+def _sqlite_engine(url: sa.URL, *, writer: bool) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=1 if writer else 4, max_overflow=0 if writer else 8)
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        cursor = connection.cursor()
+        for pragma in _PRAGMAS:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @sa.event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+    return engine
+
+
+def _private_file(name: str) -> Path:
+    path = Path(name).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)  # contacts of people: nobody else's business
+    return path
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Any:
+    """Hold the file for one server process; raises StoreLocked at once when another has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise StoreLocked(f"another server is running on {path.name}") from exc
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.asynccontextmanager
+async def open_database(url: str, *, clock: Clock | None = None) -> AsyncIterator[Database]:
+    """`sqlite+aiosqlite:///FILE` or `postgresql+asyncpg://...`. Makes no tables (`migrations`)."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        path = _private_file(str(parsed.database))
+        writer = _sqlite_engine(parsed, writer=True)
+        reader = _sqlite_engine(parsed, writer=False)
+        async with _serving(Database(writer, reader, clock or Clock(), path)) as database:
+            yield database
+    else:
+        writer = create_async_engine(parsed, pool_size=8, max_overflow=4, pool_pre_ping=False)
+        try:
+            yield Database(writer, writer, clock or Clock(), None)
+        finally:
+            await writer.dispose()
+
+
+@contextlib.asynccontextmanager
+async def _serving(database: Database) -> AsyncIterator[Database]:
+    task = asyncio.create_task(database._serve_writes(), name="store-writer")
+    try:
+        yield database
+    finally:
+        database._closing = True
+        database._bell.set()
+        try:
+            await asyncio.shield(task)
+        finally:
+            await database._reader.dispose()
+            await database._writer.dispose()

@@ -1,0 +1,339 @@
+"""Launch: alert, campaigns, frozen audiences, reserved credit, feed entry and audit line in ONE transaction; then the
+rows and batches of a campaign, in chunks, from its frozen audience."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from store.json_rows import json_rows, pack
+from store.records import NewAlert, NewCampaign
+from store.settling import Tally
+from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState, after
+from store.tables import (
+    alert,
+    alert_reference,
+    alert_zone,
+    audience,
+    audit,
+    batch,
+    campaign,
+    campaign_replaces,
+    campaign_text,
+    contact,
+    delivery,
+    expansion,
+    feed_entry,
+    lane_clock,
+    ledger,
+    progress,
+)
+from store.transaction import AnyRow, Transaction
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A zone that the alert touches and that does not launch, and why."""
+
+    zone_id: int
+    reason: str
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one decision writes."""
+
+    account_id: int
+    alert: NewAlert | None
+    campaigns: tuple[NewCampaign, ...]
+    refusals: tuple[Refusal, ...] = ()
+    ends: tuple[tuple[int, str], ...] = ()
+    """(campaign, the state it ends in): what an Update or Cancel stops, at the same instant."""
+    alert_ends: tuple[tuple[int, str], ...] = ()
+    """(alert, superseded or cancelled)."""
+    publish_until_ms: int | None = None
+    publish: bool = False
+
+
+class Launched(msgspec.Struct, frozen=True):
+    alert_id: int | None
+    campaign_ids: tuple[int, ...]
+
+
+async def launch(tx: Transaction, decision: Launch) -> Launched:
+    """Raises IntegrityError (as `Conflict` out of `Database.write`) when the alert is there already."""
+    alert_id = await _file_alert(tx, decision.alert) if decision.alert else None
+    await end_campaigns(tx, decision.ends)
+    for ended_id, state in decision.alert_ends:
+        await tx.run(sa.update(alert).where(alert.c.id == ended_id).values(state=state))
+    ids = [await _file_campaign(tx, new, alert_id) for new in decision.campaigns]
+    if alert_id is not None:
+        await _file_zones(tx, alert_id, decision, ids)
+        if decision.publish:
+            await tx.run(
+                sa.insert(feed_entry).values(
+                    alert_id=alert_id, published_ms=tx.now_ms, expires_ms=decision.publish_until_ms
+                )
+            )
+    detail = msgspec.json.encode({"campaigns": [c.public_id for c in decision.campaigns]}).decode()
+    subject = decision.alert.public_id if decision.alert else (ids and decision.campaigns[0].public_id) or ""
+    await tx.run(
+        sa.insert(audit).values(
+            at_ms=tx.now_ms, account_id=decision.account_id, action="launch", subject=subject, detail=detail
+        )
+    )
+    return Launched(alert_id, tuple(ids))
+
+
+async def _file_alert(tx: Transaction, new: NewAlert) -> int:
+    fields = {k: v for k, v in msgspec.structs.asdict(new).items() if k != "references"}
+    result = await tx.conn.execute(sa.insert(alert).values(**fields, received_ms=tx.now_ms).returning(alert.c.id))
+    alert_id = int(result.scalar_one())
+    if new.thread_id is None:
+        await tx.run(sa.update(alert).where(alert.c.id == alert_id).values(thread_id=alert_id))
+    for sender, identifier, sent_ms in dict.fromkeys(new.references):
+        await tx.run(
+            sa.insert(alert_reference).values(alert_id=alert_id, sender=sender, identifier=identifier, sent_ms=sent_ms)
+        )
+    return alert_id
+
+
+async def _file_zones(tx: Transaction, alert_id: int, decision: Launch, ids: Sequence[int]) -> None:
+    for new, campaign_id in zip(decision.campaigns, ids, strict=True):
+        await tx.run(sa.insert(alert_zone).values(alert_id=alert_id, zone_id=new.zone_id, campaign_id=campaign_id))
+    for refusal in decision.refusals:
+        await tx.run(sa.insert(alert_zone).values(alert_id=alert_id, zone_id=refusal.zone_id, refusal=refusal.reason))
+
+
+async def end_campaigns(tx: Transaction, ends: Sequence[tuple[int, str]]) -> None:
+    """Bump the epoch: from this instant nothing beyond a cursor leaves. Rows are marked later, in chunks."""
+    for campaign_id, state in ends:
+        await tx.run(
+            sa.update(campaign)
+            .where(
+                campaign.c.id == campaign_id,
+                campaign.c.state.in_([str(CampaignState.RUNNING), str(CampaignState.SCHEDULED),
+                                      str(CampaignState.PREPARING)]),
+            )
+            .values(state=state, epoch=campaign.c.epoch + 1)
+        )  # fmt: skip
+
+
+_CAMPAIGN_COLUMNS = (
+    "public_id", "zone_id", "account_id", "purpose", "title", "kind", "mode", "state", "priority", "crash_policy",
+    "weight", "starts_ms", "expires_ms", "horizon_ms", "targets", "counts", "reserved_millieuro",
+)  # fmt: skip
+
+
+async def _file_campaign(tx: Transaction, new: NewCampaign, alert_id: int | None) -> int:
+    fields = {name: getattr(new, name) for name in _CAMPAIGN_COLUMNS}
+    result = await tx.conn.execute(
+        sa.insert(campaign).values(**fields, alert_id=alert_id, created_ms=tx.now_ms).returning(campaign.c.id)
+    )
+    campaign_id = int(result.scalar_one())
+    for replaced_id in new.replaces:
+        await tx.run(sa.insert(campaign_replaces).values(campaign_id=campaign_id, replaced_id=replaced_id))
+    if new.texts:
+        texts = [{"campaign_id": campaign_id} | msgspec.structs.asdict(text) for text in new.texts]
+        await tx.conn.execute(sa.insert(campaign_text), texts)
+    if new.state != CampaignState.PREPARING:
+        await file_audience(tx, campaign_id, new.audience, new.sizes)
+    if new.reserved_millieuro:
+        await tx.run(
+            sa.insert(ledger).values(
+                zone_id=new.zone_id, campaign_id=campaign_id, entry="reserve",
+                amount_millieuro=-new.reserved_millieuro, at_ms=tx.now_ms,
+            )
+        )  # fmt: skip
+    return campaign_id
+
+
+async def file_audience(
+    tx: Transaction,
+    campaign_id: int,
+    blob: bytes,
+    sizes: Sequence[tuple[str, int]],
+    waits_from: Mapping[str, int] | None = None,
+) -> None:
+    """Freeze who is to be reached: the blob, the counters (all queued) and where each channel's rows will stand.
+
+    `waits_from`: the sequence number, per channel, from which on entries wait for what they cancel.
+    """
+    digest = hashlib.sha256(blob).hexdigest()
+    await tx.run(sa.insert(audience).values(campaign_id=campaign_id, blob=blob, sha256=digest))
+    row = await tx.first(
+        sa.select(campaign.c.mode, campaign.c.priority, campaign.c.zone_id).where(campaign.c.id == campaign_id)
+    )
+    assert row is not None
+    seq = 0
+    for channel, size in sizes:
+        if size == 0:
+            continue
+        tag = await _fair_start(tx, channel, row.mode, row.priority, row.zone_id)
+        await tx.run(
+            sa.insert(expansion).values(
+                campaign_id=campaign_id, channel=channel, first_seq=seq, size=size, tag=tag,
+                waits_from=(waits_from or {}).get(channel),
+            )
+        )  # fmt: skip
+        await tx.run(sa.insert(progress).values(campaign_id=campaign_id, channel=channel, queued=size))
+        seq += size
+
+
+async def _fair_start(tx: Transaction, channel: str, mode: str, priority: int, zone_id: int) -> float:
+    """Start-time fair queueing: behind the lane's virtual time and behind the zone's own open batches."""
+    clock = await tx.first(
+        sa.select(lane_clock.c.vtime).where(
+            lane_clock.c.channel == channel, lane_clock.c.mode == mode, lane_clock.c.priority == priority
+        )
+    )
+    own = await tx.first(
+        sa.select(sa.func.max(batch.c.tag))
+        .join(campaign, campaign.c.id == batch.c.campaign_id)
+        .where(
+            batch.c.channel == channel, batch.c.mode == mode, batch.c.priority == priority,
+            batch.c.state == int(BatchState.READY), campaign.c.zone_id == zone_id,
+        )
+    )  # fmt: skip
+    return max(clock.vtime if clock else 0.0, float(own[0] or 0.0) if own else 0.0)
+
+
+# ---- from the frozen audience to rows --------------------------------------------------------------------
+
+
+class Expansion(msgspec.Struct, frozen=True):
+    campaign_id: int
+    channel: str
+    first_seq: int
+    size: int
+    expanded_upto: int
+
+
+_pending = (
+    sa.select(
+        expansion.c.campaign_id, expansion.c.channel, expansion.c.first_seq, expansion.c.size,
+        expansion.c.expanded_upto,
+    )
+    .join(campaign, campaign.c.id == expansion.c.campaign_id)
+    .where(expansion.c.expanded_upto < expansion.c.size)
+    .order_by(campaign.c.priority, expansion.c.expanded_upto, expansion.c.campaign_id, expansion.c.channel)
+    .limit(sa.bindparam("most"))
+)  # fmt: skip
+
+
+async def pending_expansions(tx: Transaction, *, most: int = 16) -> list[Expansion]:
+    """Most urgent first, then the one that is least far."""
+    return [Expansion(*row) for row in await tx.rows(_pending, {"most": most})]
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One line of the frozen audience."""
+
+    seq: int
+    """Within the campaign, over all channels."""
+    member_id: int
+    contact_id: int
+    language: str
+
+
+_entries = json_rows("entries", id=int, member=int, contact=int, language=str)
+_insert_rows = sa.insert(delivery).from_select(
+    ["id", "channel", "member_id", "contact_id", "address", "language", "units", "price_millieuro", "state"],
+    sa.select(
+        _entries.c.id,
+        campaign_text.c.channel,
+        _entries.c.member,
+        _entries.c.contact,
+        contact.c.value,
+        _entries.c.language,
+        campaign_text.c.units,
+        campaign_text.c.price_millieuro,
+        sa.bindparam("state_", type_=sa.SmallInteger),
+    )
+    .join(contact, contact.c.id == _entries.c.contact)
+    .join(
+        campaign_text,
+        sa.and_(
+            campaign_text.c.campaign_id == sa.bindparam("campaign"),
+            campaign_text.c.channel == sa.bindparam("channel_"),
+            campaign_text.c.language == _entries.c.language,
+        ),
+    ),
+)
+
+
+async def expand(tx: Transaction, campaign_id: int, channel: str, entries: Sequence[Entry], *, batch_size: int) -> int:
+    """Make the rows and batches of the next entries of a channel; returns how far it has come.
+
+    Idempotent: entries that are rows already are passed over. A campaign that has ended meanwhile gets its rows
+    in their final state, so that its sums still close.
+    """
+    done = await tx.first(
+        sa.select(expansion)
+        .where(expansion.c.campaign_id == campaign_id, expansion.c.channel == channel)
+        .with_for_update()
+    )
+    owner = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id))
+    if done is None or owner is None:
+        return 0
+    start = done.first_seq + done.expanded_upto
+    fresh = [e for e in entries if e.seq >= start]
+    if not fresh:
+        return int(done.expanded_upto)
+    assert fresh[0].seq == start, "entries must follow one another"
+    ended = ENDED_BY.get(CampaignState(owner.state))
+    state = after(DeliveryState.QUEUED, ended) if ended else DeliveryState.QUEUED
+    inserted = await tx.run(
+        _insert_rows,
+        {
+            "entries": pack((campaign_id << 24 | e.seq, e.member_id, e.contact_id, e.language) for e in fresh),
+            "campaign": campaign_id,
+            "channel_": channel,
+            "state_": int(state),
+        },
+    )
+    assert inserted == len(fresh), "every entry has its contact version and its text"
+    if ended:
+        await _count_ended(tx, campaign_id, channel, state, len(fresh))
+    else:
+        await _make_batches(tx, owner, done, fresh, batch_size)
+    upto = int(done.expanded_upto) + len(fresh)
+    await tx.run(
+        sa.update(expansion)
+        .where(expansion.c.campaign_id == campaign_id, expansion.c.channel == channel)
+        .values(expanded_upto=upto)
+    )
+    return upto
+
+
+async def _count_ended(tx: Transaction, campaign_id: int, channel: str, state: DeliveryState, n: int) -> None:
+    tally = Tally()
+    tally.move(campaign_id, channel, DeliveryState.QUEUED, state, n)
+    await tally.write(tx)
+
+
+async def _make_batches(tx: Transaction, owner: AnyRow, done: AnyRow, fresh: Sequence[Entry], batch_size: int) -> None:
+    base = owner.id << 24
+    for part in _parts(fresh, batch_size, done.waits_from):
+        waits = done.waits_from is not None and part[0].seq >= done.waits_from
+        later = owner.starts_ms > tx.now_ms
+        reached = part[-1].seq - done.first_seq + 1
+        await tx.run(
+            sa.insert(batch).values(
+                campaign_id=owner.id, channel=done.channel, mode=owner.mode, priority=owner.priority,
+                tag=done.tag + reached / owner.weight, first=base | part[0].seq, last=base | part[-1].seq,
+                cursor=(base | part[0].seq) - 1, waits=int(waits),
+                state=int(BatchState.WAITING if waits or later else BatchState.READY),
+                due_ms=owner.starts_ms if later else None,
+            )
+        )  # fmt: skip
+
+
+def _parts(fresh: Sequence[Entry], batch_size: int, waits_from: int | None) -> Iterator[Sequence[Entry]]:
+    """Runs of at most `batch_size`, none across the border between what may go and what waits."""
+    start = 0
+    while start < len(fresh):
+        end = min(start + batch_size, len(fresh))
+        if waits_from is not None and fresh[start].seq < waits_from:
+            end = min(end, start + waits_from - fresh[start].seq)
+        yield fresh[start:end]
+        start = end

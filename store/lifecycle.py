@@ -1,0 +1,144 @@
+"""The slow hand of the clock: due batches, scheduled and expired campaigns, rows of ended ones, ends and seals.
+
+Every function is one short step, idempotent, run again and again by any node's housekeeping.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.records import Settlement
+from store.settling import apply
+from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState
+from store.tables import audit, batch, campaign, delivery, expansion, ledger, progress
+from store.transaction import AnyRow, Transaction
+
+_OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
+_RUNNING = str(CampaignState.RUNNING)
+_SCHEDULED = str(CampaignState.SCHEDULED)
+_ENDING = tuple(str(s) for s in ENDED_BY)
+
+_promote = (
+    sa.update(batch)
+    .where(batch.c.state == int(BatchState.WAITING), batch.c.waits == 0, batch.c.due_ms <= sa.bindparam("now"))
+    .values(state=int(BatchState.READY), due_ms=None)
+)
+_start = (
+    sa.update(campaign)
+    .where(campaign.c.state == _SCHEDULED, campaign.c.starts_ms <= sa.bindparam("now"))
+    .values(state=_RUNNING)
+)
+_open_batch = sa.exists().where(batch.c.campaign_id == campaign.c.id, batch.c.state != int(BatchState.DONE))
+_unexpanded = sa.exists().where(expansion.c.campaign_id == campaign.c.id, expansion.c.expanded_upto < expansion.c.size)
+_complete = (
+    sa.update(campaign)
+    .where(campaign.c.state == _RUNNING, ~_open_batch, ~_unexpanded)
+    .values(state=str(CampaignState.COMPLETED), ended_ms=sa.bindparam("now"))
+)
+_expire = (
+    sa.update(campaign)
+    .where(campaign.c.state.in_((_RUNNING, _SCHEDULED)), campaign.c.expires_ms <= sa.bindparam("now"))
+    .values(state=str(CampaignState.EXPIRED), epoch=campaign.c.epoch + 1)
+)
+_end = (
+    sa.update(campaign)
+    .where(campaign.c.state.in_(_ENDING), campaign.c.ended_ms.is_(None), ~_open_batch, ~_unexpanded)
+    .values(ended_ms=sa.bindparam("now"))
+)
+
+
+async def tick(tx: Transaction) -> int:
+    """Promote what is due, start, complete, expire and end campaigns; returns how many rows moved."""
+    moved = 0
+    for statement in (_promote, _start, _complete, _expire, _end):
+        moved += await tx.run(statement, {"now": tx.now_ms})
+    return moved
+
+
+_left_over = (
+    sa.select(batch.c.id, batch.c.first, batch.c.last, campaign.c.state)
+    .join(campaign, campaign.c.id == batch.c.campaign_id)
+    .where(
+        campaign.c.state.in_(_ENDING),
+        campaign.c.ended_ms.is_(None),
+        batch.c.state.in_((int(BatchState.READY), int(BatchState.WAITING))),
+    )
+    .order_by(batch.c.id)
+    .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True, of=batch)
+)
+_open_rows = sa.select(delivery.c.id).where(
+    delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(_OPEN)
+)
+
+
+async def close_ended(tx: Transaction, *, most: int = 4) -> int:
+    """Mark the open rows of a few batches of campaigns that have ended; returns how many batches."""
+    rows = await tx.rows(_left_over, {"most": most})
+    for row in rows:
+        event = ENDED_BY[CampaignState(row.state)]
+        left = await tx.rows(_open_rows, {"first": row.first, "last": row.last})
+        await apply(tx, [Settlement(r.id, event) for r in left])
+        await tx.run(
+            sa.update(batch).where(batch.c.id == row.id).values(state=int(BatchState.DONE), due_ms=None, waits=0)
+        )
+    return len(rows)
+
+
+_undecided = progress.c.queued + progress.c.retry + progress.c.unknown + progress.c.accepted
+_sealable = (
+    sa.select(campaign.c.id)
+    .where(
+        campaign.c.ended_ms.is_not(None),
+        campaign.c.sealed_ms.is_(None),
+        sa.or_(
+            ~sa.exists().where(progress.c.campaign_id == campaign.c.id, _undecided > 0),
+            campaign.c.ended_ms + campaign.c.horizon_ms <= sa.bindparam("now"),
+        ),
+    )
+    .order_by(campaign.c.id)
+    .limit(10)
+)
+
+
+async def sealable(conn: AsyncConnection, now_ms: int) -> list[int]:
+    """Campaigns whose last delivery is final, or whose evidence horizon has passed."""
+    return [row.id for row in (await conn.execute(_sealable, {"now": now_ms})).all()]
+
+
+async def seal(tx: Transaction, campaign_id: int, report: str, charged_millieuro: int) -> bool:
+    """Keep the report and settle the ledger: the reservation goes back, what carriers took is paid. Once only."""
+    row: AnyRow | None = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update())
+    if row is None or row.sealed_ms is not None:
+        return False
+    await tx.run(
+        sa.update(campaign)
+        .where(campaign.c.id == campaign_id)
+        .values(sealed_ms=tx.now_ms, report=report, settled_millieuro=charged_millieuro)
+    )
+    for entry, amount in (("release", row.reserved_millieuro), ("settle", -charged_millieuro)):
+        if amount:
+            await tx.run(
+                sa.insert(ledger).values(
+                    zone_id=row.zone_id, campaign_id=campaign_id, entry=entry, amount_millieuro=amount,
+                    at_ms=tx.now_ms,
+                )
+            )  # fmt: skip
+    await tx.run(sa.insert(audit).values(at_ms=tx.now_ms, action="seal", subject=row.public_id))
+    return True
+
+
+async def stop(tx: Transaction, campaign_id: int, account_id: int | None) -> bool:
+    """End a campaign now: nothing beyond the cursors leaves. False when it had ended already."""
+    stopped = await tx.run(
+        sa.update(campaign)
+        .where(
+            campaign.c.id == campaign_id,
+            campaign.c.state.in_((_RUNNING, _SCHEDULED, str(CampaignState.PREPARING))),
+        )
+        .values(state=str(CampaignState.STOPPED), epoch=campaign.c.epoch + 1)
+    )
+    if stopped:
+        await tx.run(
+            sa.insert(audit).values(at_ms=tx.now_ms, account_id=account_id, action="stop", subject=str(campaign_id))
+        )
+    return bool(stopped)

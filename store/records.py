@@ -1,0 +1,141 @@
+"""The outbox's nouns as values: no behaviour, no SQL."""
+
+import msgspec
+
+from store.states import DeliveryState, Event
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One delivery of a claimed batch that may still be sent."""
+
+    id: int
+    address: str
+    name: str
+    language: str
+    units: int
+    attempts: int
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """A lease on a range of deliveries of one campaign and channel."""
+
+    id: int
+    lease: int
+    """Fencing token: whoever claims next has a higher one."""
+    node: str
+    round: int
+    campaign_id: int
+    channel: str
+    mode: str
+    priority: int
+    first: int
+    last: int
+    epoch: int
+    starts_ms: int
+    expires_ms: int
+    crash_policy: str
+    stalls: int
+    rows: tuple[Row, ...]
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """What is now known of one attempt."""
+
+    delivery_id: int
+    event: Event
+    carrier: str = ""
+    refs: tuple[str, ...] = ()
+    code: str = ""
+    text: str = ""
+
+
+class Change(msgspec.Struct, frozen=True):
+    delivery_id: int
+    old: DeliveryState
+    new: DeliveryState
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """A campaign's deliveries of one channel by state: their sum is the audience of that channel."""
+
+    channel: str
+    queued: int
+    retry: int
+    unknown: int
+    accepted: int
+    delivered: int
+    failed: int
+    expired: int
+    cancelled: int
+    not_needed: int
+    charged_millieuro: int
+    resent: int
+    first_sent_ms: int | None
+    last_sent_ms: int | None
+    revision: int
+
+    @property
+    def total(self) -> int:
+        return (
+            self.queued + self.retry + self.unknown + self.accepted + self.delivered
+            + self.failed + self.expired + self.cancelled + self.not_needed
+        )  # fmt: skip
+
+    @property
+    def open(self) -> int:
+        return self.queued + self.retry
+
+
+class NewText(msgspec.Struct, frozen=True):
+    channel: str
+    language: str
+    content: str
+    """JSON of the channel's content struct."""
+    units: int
+    price_millieuro: int
+    """Of one message in this text."""
+
+
+class NewCampaign(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a launch writes for one zone."""
+
+    public_id: str
+    zone_id: int
+    account_id: int
+    purpose: str
+    title: str
+    kind: str
+    mode: str
+    state: str
+    priority: int
+    crash_policy: str
+    weight: int
+    starts_ms: int
+    expires_ms: int
+    horizon_ms: int
+    targets: str
+    counts: str
+    reserved_millieuro: int
+    texts: tuple[NewText, ...]
+    audience: bytes
+    sizes: tuple[tuple[str, int], ...]
+    """(channel, deliveries) in the order of the audience; sequence numbers run through."""
+    replaces: tuple[int, ...] = ()
+
+
+class NewAlert(msgspec.Struct, frozen=True, kw_only=True):
+    public_id: str
+    sender: str
+    identifier: str
+    sent_ms: int
+    status: str
+    msg_type: str
+    scope: str
+    document: bytes
+    sha256: str
+    account_id: int
+    expires_ms: int | None
+    thread_id: int | None
+    state: str
+    note: str
+    references: tuple[tuple[str, str, int], ...]

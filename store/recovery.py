@@ -1,0 +1,105 @@
+"""What becomes of batches whose worker died or threw: their in-hand rows are `unknown`, and a batch that never gets
+on is halved until the row that breaks it stands alone and is quarantined."""
+
+import msgspec
+import sqlalchemy as sa
+
+from store.records import Settlement
+from store.settling import apply
+from store.states import BatchState, DeliveryState, Event
+from store.tables import audit, batch, campaign, delivery
+from store.transaction import AnyRow, Transaction
+
+_OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
+
+HALVE_AFTER = 2
+"""Rounds without progress of the cursor."""
+QUARANTINE_AFTER = 4
+"""The same for a batch of one row: a machine that is killed twice in a row must not cost a person the message."""
+
+_ended = (
+    sa.select(batch, campaign.c.crash_policy)
+    .join(campaign, campaign.c.id == batch.c.campaign_id)
+    .where(batch.c.state == int(BatchState.LEASED), batch.c.due_ms <= sa.bindparam("now"))
+    .order_by(batch.c.id)
+    .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True, of=batch)
+)
+_in_hand = sa.select(delivery.c.id).where(
+    delivery.c.id.between(sa.bindparam("first"), sa.bindparam("cursor")),
+    delivery.c.state.in_(_OPEN),
+    delivery.c.round < sa.bindparam("round_"),
+)
+_back = (
+    sa.update(batch)
+    .where(batch.c.id == sa.bindparam("batch"))
+    .values(state=int(BatchState.READY), node=None, due_ms=None, stalls=sa.bindparam("stalls_"))
+)
+_release_all = sa.update(batch).where(batch.c.state == int(BatchState.LEASED)).values(due_ms=0)
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    batch_id: int
+    unknown: int
+    halved: bool = False
+    quarantined: int | None = None
+    """The delivery that was taken out of circulation."""
+
+
+async def end_all_leases(tx: Transaction) -> int:
+    """At the start of the only server of a SQLite file: whoever held a lease is dead."""
+    return await tx.run(_release_all)
+
+
+async def recover(tx: Transaction, *, most: int = 20) -> list[Recovered]:
+    """Take back batches whose lease has ended. Rows in hand become `unknown`; the kind's policy decides the rest."""
+    ended = await tx.rows(_ended, {"now": tx.now_ms, "most": most})
+    return [await _recover_one(tx, row) for row in ended]
+
+
+async def _recover_one(tx: Transaction, row: AnyRow) -> Recovered:
+    values = {"first": row.first, "cursor": row.cursor, "round_": row.round}
+    in_hand = await tx.rows(_in_hand, values)
+    await apply(tx, [Settlement(r.id, Event.LOST) for r in in_hand], round_=row.round)
+    stalls = row.stalls + 1 if row.cursor < row.first else 0
+    if stalls < HALVE_AFTER or (row.first == row.last and stalls < QUARANTINE_AFTER):
+        await tx.run(_back, {"batch": row.id, "stalls_": stalls})
+        return Recovered(row.id, len(in_hand))
+    if row.first < row.last:
+        await _halve(tx, row)
+        return Recovered(row.id, len(in_hand), halved=True)
+    return await _quarantine(tx, row)
+
+
+async def unstall(tx: Transaction, batch_id: int) -> Recovered | None:
+    """A batch was given back `stalled`, having thrown: halve or quarantine it when that was once too often."""
+    row = await tx.first(sa.select(batch).where(batch.c.id == batch_id).with_for_update())
+    if row is None or row.state == BatchState.LEASED or row.stalls < HALVE_AFTER:
+        return None
+    if row.first < row.last:
+        await _halve(tx, row)
+        return Recovered(row.id, 0, halved=True)
+    return await _quarantine(tx, row)
+
+
+async def _halve(tx: Transaction, row: AnyRow) -> None:
+    middle = (row.first + row.last) // 2
+    common = {n: getattr(row, n) for n in ("campaign_id", "channel", "mode", "priority", "tag", "round", "lease")}
+    # The halves need one more stall each, not two: nine halvings of 500 rows must not take the evening.
+    common |= {"state": int(BatchState.READY), "stalls": HALVE_AFTER - 1, "due_ms": None}
+    first_half = sa.update(batch).where(batch.c.id == row.id)
+    await tx.run(first_half.values(last=middle, cursor=row.first - 1, node=None, **common))
+    await tx.run(sa.insert(batch).values(first=middle + 1, last=row.last, cursor=middle, **common))
+
+
+async def _quarantine(tx: Transaction, row: AnyRow) -> Recovered:
+    found = await tx.rows(sa.select(delivery.c.id).where(delivery.c.id == row.first, delivery.c.state.in_(_OPEN)))
+    text = "taken out of circulation: it stopped its worker again and again"
+    await apply(
+        tx,
+        [Settlement(r.id, Event.QUARANTINED, code="quarantined", text=text) for r in found],
+        round_=row.round,
+    )
+    await tx.run(sa.update(batch).where(batch.c.id == row.id).values(state=int(BatchState.DONE), node=None))
+    await tx.run(sa.insert(audit).values(at_ms=tx.now_ms, action="delivery-quarantined", subject=str(row.first)))
+    return Recovered(row.id, 0, quarantined=row.first)

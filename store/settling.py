@@ -1,0 +1,210 @@
+"""Apply what happened to deliveries: states by the one table, counters, money and references in one transaction."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+
+from store.json_rows import json_rows, pack
+from store.records import Change, Settlement
+from store.states import CHARGING_EVENTS, DeliveryState, Event, after
+from store.tables import carrier_ref, delivery, progress
+from store.transaction import AnyRow, Transaction
+
+_SENDING = frozenset({Event.ACCEPTED, Event.IN_DOUBT})
+_ATTEMPTS = frozenset({Event.ACCEPTED, Event.REFUSED, Event.DEFERRED, Event.EXHAUSTED, Event.IN_DOUBT, Event.LOST})
+"""What costs an attempt. `NOT_SENT` does not: the next carrier takes it (design section 4)."""
+
+_wanted = json_rows("wanted", id=int)
+_select = (
+    sa.select(
+        delivery.c.id,
+        delivery.c.channel,
+        delivery.c.state,
+        delivery.c.attempts,
+        delivery.c.charged,
+        delivery.c.price_millieuro,
+        delivery.c.round,
+        delivery.c.carrier,
+        delivery.c.code,
+        delivery.c.text,
+        delivery.c.sent_ms,
+    )
+    .join(_wanted, delivery.c.id == _wanted.c.id)
+    .order_by(delivery.c.id)
+    .with_for_update(of=delivery)
+)
+
+_new = json_rows(
+    "new",
+    id=int,
+    state=int,
+    attempts=int,
+    charged=int,
+    round=int,
+    carrier=str,
+    code=str,
+    text=str,
+    sent_ms=int,
+)
+_update = (
+    sa.update(delivery)
+    .where(delivery.c.id == _new.c.id)
+    .values(
+        state=_new.c.state,
+        attempts=_new.c.attempts,
+        charged=_new.c.charged,
+        round=_new.c.round,
+        carrier=_new.c.carrier,
+        code=_new.c.code,
+        text=_new.c.text,
+        sent_ms=_new.c.sent_ms,
+        changed_ms=sa.bindparam("now_ms"),
+    )
+)
+
+_refs = json_rows("refs", carrier=str, ref=str, delivery_id=int, attempt=int, part=int, parts=int)
+_insert_refs = {
+    # WHERE TRUE: without it SQLite reads ON as the beginning of a join.
+    sqlite: insert(carrier_ref)
+    .from_select(["carrier", "ref", "delivery_id", "attempt", "part", "parts"], sa.select(_refs).where(sa.true()))
+    .on_conflict_do_nothing()
+    for sqlite, insert in ((True, insert_sqlite), (False, insert_postgresql))
+}
+
+_STATES = tuple(s.word for s in DeliveryState)
+_count = (
+    sa.update(progress)
+    .where(progress.c.campaign_id == sa.bindparam("campaign"), progress.c.channel == sa.bindparam("channel_"))
+    .values(
+        **{word: progress.c[word] + sa.bindparam(f"d_{word}") for word in _STATES},
+        charged_millieuro=progress.c.charged_millieuro + sa.bindparam("d_charged"),
+        resent=progress.c.resent + sa.bindparam("d_resent"),
+        first_sent_ms=sa.func.coalesce(progress.c.first_sent_ms, sa.bindparam("sent_ms_", type_=sa.BigInteger)),
+        last_sent_ms=sa.func.coalesce(sa.bindparam("sent_ms_", type_=sa.BigInteger), progress.c.last_sent_ms),
+        revision=progress.c.revision + 1,
+    )
+)
+
+
+class Tally:
+    """Differences of the counters of the campaigns and channels touched, gathered and written once."""
+
+    def __init__(self) -> None:
+        self._moved: dict[tuple[int, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._sent: set[tuple[int, str]] = set()
+
+    def move(self, campaign: int, channel: str, old: DeliveryState, new: DeliveryState, n: int = 1) -> None:
+        counts = self._moved[campaign, channel]
+        counts[old.word] -= n
+        counts[new.word] += n
+
+    def charge(self, campaign: int, channel: str, millieuro: int) -> None:
+        self._moved[campaign, channel]["charged"] += millieuro
+
+    def resent(self, campaign: int, channel: str) -> None:
+        self._moved[campaign, channel]["resent"] += 1
+
+    def sent(self, campaign: int, channel: str) -> None:
+        self._sent.add((campaign, channel))
+        self._moved[campaign, channel]["queued"] += 0
+
+    async def write(self, tx: Transaction) -> None:
+        # In order of key: two transactions on PostgreSQL never wait for each other in a circle.
+        for (campaign, channel), counts in sorted(self._moved.items()):
+            values: dict[str, Any] = {f"d_{word}": counts.get(word, 0) for word in _STATES}
+            values |= {
+                "campaign": campaign,
+                "channel_": channel,
+                "d_charged": counts.get("charged", 0),
+                "d_resent": counts.get("resent", 0),
+                "sent_ms_": tx.now_ms if (campaign, channel) in self._sent else None,
+            }
+            await tx.run(_count, values)
+
+
+class _Life:
+    """One delivery while the events of a transaction pass over it."""
+
+    __slots__ = (
+        "attempts", "carrier", "channel", "charged", "code", "id", "old", "price", "round", "sent_ms", "state", "text"
+    )  # fmt: skip
+
+    def __init__(self, row: AnyRow) -> None:
+        self.id: int = row.id
+        self.channel: str = row.channel
+        self.old = self.state = DeliveryState(row.state)
+        self.attempts: int = row.attempts
+        self.charged: int = row.charged
+        self.price: int = row.price_millieuro
+        self.round: int = row.round
+        self.carrier: str | None = row.carrier
+        self.code: str | None = row.code
+        self.text: str | None = row.text
+        self.sent_ms: int | None = row.sent_ms
+
+    def happen(self, s: Settlement, round_: int | None, now_ms: int, tally: Tally) -> None:
+        campaign = self.id >> 24
+        new = after(self.state, s.event)
+        if s.event in _ATTEMPTS:
+            self.attempts += 1
+        if s.event in CHARGING_EVENTS and not self.charged:
+            self.charged = 1
+            tally.charge(campaign, self.channel, self.price)
+        if s.event in _SENDING:
+            self.sent_ms = self.sent_ms or now_ms
+            tally.sent(campaign, self.channel)
+        if s.event is Event.RESEND and new is not self.state:
+            tally.resent(campaign, self.channel)
+        if new is not self.state or s.event is Event.DEFERRED:
+            self.carrier = s.carrier or self.carrier
+            self.code, self.text = s.code or None, s.text[:200] or None
+        self.state = new
+        if round_ is not None:
+            self.round = max(self.round, round_)
+
+    def values(self) -> tuple[Any, ...]:
+        return (
+            self.id, int(self.state), self.attempts, self.charged, self.round,
+            self.carrier, self.code, self.text, self.sent_ms,
+        )  # fmt: skip
+
+
+async def apply(tx: Transaction, settlements: Sequence[Settlement], *, round_: int | None = None) -> list[Change]:
+    """Let the events pass over their deliveries, in the order given; unknown ids are ignored.
+
+    `round_` marks the rows as settled in that round of their batch. Counters, money and `carrier_ref` change in
+    the same transaction. Idempotent: a second application changes no state and charges nothing twice.
+    """
+    if not settlements:
+        return []
+    ids = sorted({s.delivery_id for s in settlements})
+    rows = await tx.rows(_select, {"wanted": pack((i,) for i in ids)})
+    lives = {row.id: _Life(row) for row in rows}
+    tally = Tally()
+    for s in settlements:
+        life = lives.get(s.delivery_id)
+        if life is not None:
+            life.happen(s, round_, tx.now_ms, tally)
+    changes = [Change(life.id, life.old, life.state) for life in lives.values() if life.state is not life.old]
+    for life in lives.values():
+        if life.state is not life.old:
+            tally.move(life.id >> 24, life.channel, life.old, life.state)
+    await tx.run(_update, {"new": pack(life.values() for life in lives.values()), "now_ms": tx.now_ms})
+    await _keep_refs(tx, settlements, lives)
+    await tally.write(tx)
+    return changes
+
+
+async def _keep_refs(tx: Transaction, settlements: Iterable[Settlement], lives: dict[int, _Life]) -> None:
+    refs = [
+        (s.carrier, ref, s.delivery_id, lives[s.delivery_id].attempts, part, len(s.refs))
+        for s in settlements
+        if s.refs and s.delivery_id in lives
+        for part, ref in enumerate(s.refs, start=1)
+    ]
+    if refs:
+        await tx.run(_insert_refs[tx.sqlite], {"refs": pack(refs)})

@@ -1,0 +1,102 @@
+"""Instants at which a unit may leave: the arithmetic of ceilings (pure) and the rows that make it hold everywhere.
+
+One row a ceiling and mode, moved in the transaction that moves the cursor: over nodes, restarts and crashes an
+instant is given once. Instants that pass unused are never given again.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from store.tables import slot
+from store.transaction import Transaction
+
+
+class Ceiling(msgspec.Struct, frozen=True):
+    """At most `count` units in ANY `window_s`, if each leaves at its slot or at most `guard_s` later."""
+
+    name: str
+    count: float
+    window_s: float
+    guard_s: float
+
+    @property
+    def spacing_us(self) -> int:
+        """Between two slots: (window + guard) / count, rounded up, so that lateness within the guard cannot
+        squeeze one unit too many into a window (notes/voice section 5)."""
+        return -int(-(self.window_s + self.guard_s) * 1_000_000 // self.count)
+
+    @property
+    def window_us(self) -> int:
+        return int(self.window_s * 1_000_000)
+
+
+class Slots(msgspec.Struct, frozen=True):
+    """Consecutive instants: unit i leaves at `start_us + i * spacing_us`."""
+
+    start_us: int
+    spacing_us: int
+    units: int
+    messages: int
+
+
+def plan(
+    now_us: int, next_us: Sequence[int], ceilings: Sequence[Ceiling], horizon_us: int, units: Sequence[int]
+) -> Slots:
+    """Slots for the longest prefix of messages (`units` of each) that may start before `now + horizon`.
+
+    A message takes the slots of all its units or waits; the first may reach over the horizon, so that a long SMS
+    on a slow carrier is not starved.
+    """
+    spacing = max(c.spacing_us for c in ceilings)
+    start = max([now_us, *(_believable(now_us, n, c, horizon_us) for n, c in zip(next_us, ceilings, strict=True))])
+    end = now_us + horizon_us
+    at, messages = start, 0
+    for wanted in units:
+        last = at + (wanted - 1) * spacing
+        if at > end or (messages and last > end):
+            break
+        at += wanted * spacing
+        messages += 1
+    return Slots(start, spacing, (at - start) // spacing, messages)
+
+
+def _believable(now_us: int, next_us: int, ceiling: Ceiling, horizon_us: int) -> int:
+    """A next slot far ahead is the trace of a clock that was stepped back: wait one window, then go on."""
+    far = horizon_us + ceiling.window_us + 50 * ceiling.spacing_us
+    return now_us + ceiling.window_us if next_us > now_us + far else next_us
+
+
+_names: sa.BindParameter[Any] = sa.bindparam("names", expanding=True)
+_select = sa.select(slot.c.ceiling, slot.c.next_us).where(
+    slot.c.mode == sa.bindparam("mode"), slot.c.ceiling.in_(_names)
+)
+_select_locked = _select.order_by(slot.c.ceiling).with_for_update()
+_update = (
+    sa.update(slot)
+    .where(slot.c.mode == sa.bindparam("mode"), slot.c.ceiling.in_(_names))
+    .values(next_us=sa.bindparam("next_us_"))
+)
+
+
+async def take(tx: Transaction, mode: str, ceilings: Sequence[Ceiling], horizon_us: int, units: Sequence[int]) -> Slots:
+    """Take slots under all the ceilings at once, for as many of the messages as fit; `messages` may be 0."""
+    names = [c.name for c in ceilings]
+    rows = {r.ceiling: int(r.next_us) for r in await tx.rows(_select_locked, {"mode": mode, "names": names})}
+    missing = [name for name in names if name not in rows]
+    if missing:
+        await _create(tx, mode, missing)
+        rows = {r.ceiling: int(r.next_us) for r in await tx.rows(_select_locked, {"mode": mode, "names": names})}
+    slots = plan(tx.now_us, [rows[n] for n in names], ceilings, horizon_us, units)
+    if slots.messages:
+        end_us = slots.start_us + slots.units * slots.spacing_us
+        await tx.run(_update, {"mode": mode, "names": names, "next_us_": end_us})
+    return slots
+
+
+async def _create(tx: Transaction, mode: str, names: Sequence[str]) -> None:
+    insert = sa.text("INSERT INTO slot (ceiling, mode, next_us) VALUES (:ceiling, :mode, 0) ON CONFLICT DO NOTHING")
+    for name in names:
+        await tx.run(insert, {"ceiling": name, "mode": mode})

@@ -1,0 +1,33 @@
+"""A transaction as the works of this package see it: a connection, the instant it began, and three short verbs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+AnyRow: TypeAlias = sa.Row[*tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    conn: AsyncConnection
+    now_us: int
+    """UTC, by the clock that all nodes share."""
+    sqlite: bool
+
+    @property
+    def now_ms(self) -> int:
+        return self.now_us // 1000
+
+    async def rows(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[AnyRow]:
+        return list((await self.conn.execute(statement, values or {})).all())
+
+    async def first(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> AnyRow | None:
+        return (await self.conn.execute(statement, values or {})).first()
+
+    async def run(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> int:
+        """Rows changed."""
+        result = await self.conn.execute(statement, values or {})
+        return int(getattr(result, "rowcount", 0))

@@ -1,0 +1,94 @@
+"""A private PostgreSQL in one temporary directory, from Debian's binaries, on 127.0.0.1."""
+
+import asyncio
+import contextlib
+import glob
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+
+def missing(what: str) -> None:
+    """A peer that is not installed: a reason to skip by hand, a failure where everything must have been installed."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is not installed")
+    pytest.skip(f"{what} is not installed: run 'make peers'")
+
+
+def binaries() -> Path | None:
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"), key=lambda p: int(p.split("/")[4]))
+    path = found[-1] if found else shutil.which("postgres")
+    return Path(path).parent if path else None
+
+
+def _as_server(command: list[str]) -> list[str]:
+    """PostgreSQL refuses to run as root."""
+    return command if os.geteuid() else ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@contextlib.contextmanager
+def private_postgres() -> Iterator[str]:
+    """Yields a URL without the database's name: `postgresql+asyncpg://tocsin@127.0.0.1:PORT/`."""
+    bin_dir = binaries()
+    if bin_dir is None:
+        missing("PostgreSQL")
+    assert bin_dir is not None
+    root = Path(tempfile.mkdtemp(prefix="tocsin-pg-"))
+    if not os.geteuid():
+        user = pwd.getpwnam("postgres")
+        os.chown(root, user.pw_uid, user.pw_gid)
+    data, port = root / "data", free_port()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": root}
+    subprocess.run(
+        _as_server([f"{bin_dir}/initdb", "-D", str(data), "-U", "tocsin", "-A", "trust", "-N", "-E", "UTF8",
+                    "--locale=C.UTF-8"]), check=True, **quiet)  # fmt: skip
+    server = subprocess.Popen(
+        _as_server([f"{bin_dir}/postgres", "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1",
+                    "-c", f"unix_socket_directories={root}", "-c", "fsync=off", "-c", "max_connections=60"]),
+        **quiet)  # fmt: skip
+    try:
+        asyncio.run(_until_ready(port))
+        yield f"postgresql+asyncpg://tocsin@127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        server.wait(20)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+async def _until_ready(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            conn = await asyncpg.connect(host="127.0.0.1", port=port, user="tocsin", database="postgres")
+            await conn.close()
+            return
+        except (OSError, asyncpg.PostgresError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
+
+
+async def new_database(server_url: str, name: str) -> str:
+    """An empty database on the private server; returns its URL."""
+    host = server_url.split("@")[1].rstrip("/")
+    conn = await asyncpg.connect(f"postgresql://tocsin@{host}/postgres")
+    try:
+        await conn.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await conn.close()
+    return server_url + name
