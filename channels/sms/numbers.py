@@ -95,13 +95,9 @@ def _doubt(text: str) -> PhoneRefused | None:
     if not text or not digits:
         return PhoneRefused(RefusalReason.EMPTY, "There is no number in this field.")
     if _EXTENSION.search(text):
-        return PhoneRefused(
-            RefusalReason.EXTENSION, "A number with an extension cannot be reached by a machine."
-        )
+        return PhoneRefused(RefusalReason.EXTENSION, "A number with an extension cannot be reached by a machine.")
     if _two_numbers(text):
-        return PhoneRefused(
-            RefusalReason.SEVERAL, "This field holds more than one number; give each its own."
-        )
+        return PhoneRefused(RefusalReason.SEVERAL, "This field holds more than one number; give each its own.")
     if _LETTER.search(text):
         return PhoneRefused(RefusalReason.LETTERS, "There are letters inside the number.")
     if _ODD.search(text):

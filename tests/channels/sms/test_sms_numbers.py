@@ -123,8 +123,6 @@ def test_the_fast_path_agrees_with_the_numbering_plan(subscriber: int, form: str
         assert result == Phone(e164, PhoneKind.MOBILE)
 
 
-@given(
-    st.integers(450_000_000, 499_999_999), st.integers(450_000_000, 499_999_999), st.sampled_from("/;,&| \n")
-)
+@given(st.integers(450_000_000, 499_999_999), st.integers(450_000_000, 499_999_999), st.sampled_from("/;,&| \n"))
 def test_two_numbers_in_one_field_are_never_made_one(first: int, second: int, separator: str) -> None:
     assert isinstance(normalise_phone(f"0{first}{separator}0{second}"), PhoneRefused)
