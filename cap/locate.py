@@ -1,0 +1,49 @@
+"""Where an element stands: its path in an author's words, and back. Only called once something is wrong."""
+
+from __future__ import annotations
+
+import re
+
+from lxml import etree
+
+from cap.names import REPEATED
+
+_STEP = re.compile(r"([^/\[\]]+)(?:\[([0-9]+)\])?")
+
+
+def local_name(element: etree._Element) -> str:
+    """The name without its namespace."""
+    return etree.QName(element).localname
+
+
+def path_of(element: etree._Element) -> str:
+    """`/alert/info[1]/area[2]/polygon[1]`: a number wherever more than one may stand, or does."""
+    steps = [_step(element)]
+    steps += [_step(ancestor) for ancestor in element.iterancestors()]
+    return "/" + "/".join(reversed(steps))
+
+
+def _step(element: etree._Element) -> str:
+    name = local_name(element)
+    if element.getparent() is None:
+        return name
+    before = sum(1 for _ in element.itersiblings(element.tag, preceding=True))
+    alone = name not in REPEATED and not before and next(element.itersiblings(element.tag), None) is None
+    return name if alone else f"{name}[{before + 1}]"
+
+
+def line_of(root: etree._Element, path: str) -> int | None:
+    """The source line of the element that a path names, or of its nearest ancestor that exists."""
+    found = root
+    for name, number in _STEP.findall(path)[1:]:
+        same = [child for child in found if local_name(child) == name]
+        if len(same) < int(number or 1):
+            break
+        found = same[int(number or 1) - 1]
+    return source_line(found)
+
+
+def source_line(element: etree._Element) -> int | None:
+    """The line, from 1, on which the start tag of a parsed element ends."""
+    line: object = element.sourceline
+    return line if isinstance(line, int) else None

@@ -1,0 +1,51 @@
+"""Every rule that a CAP 1.2 document is held to, in one table, and the run of it over an alert.
+
+Rules that need a memory, a clock or a directory (was this identifier seen, has it expired, is anybody there) are
+not here: they are the receiver's.
+"""
+
+from __future__ import annotations
+
+from cap.model import Alert
+from cap.problem import Problem, shortened
+from cap.rules.alert import ALERT
+from cap.rules.area import AREA, CROSSING
+from cap.rules.form import FORM
+from cap.rules.info import INFO
+from cap.rules.prose import PROSE
+from cap.rules.resource import RESOURCE
+from cap.rules.row import Rule
+
+__all__ = ["BY_ID", "RULES", "Rule", "check", "problem"]
+
+_WHOLE = ALERT + PROSE + CROSSING
+RULES: tuple[Rule, ...] = FORM + _WHOLE + INFO + RESOURCE + AREA
+BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}
+
+
+def problem(rule: str, path: str, text: str, *, line: int | None = None, value: str = "") -> Problem:
+    """A breach of the rule with this id, with the level, section and remedy that the table gives."""
+    row = BY_ID[rule]
+    return Problem(row.id, row.level, path, line, row.section, text, shortened(value), row.remedy)
+
+
+def check(alert: Alert) -> list[Problem]:
+    """All rules about values, for an alert that was read or composed. The problems have a path and no line."""
+    found = _run(_WHOLE, "/alert", alert)
+    for number, info in enumerate(alert.infos, 1):
+        path = f"/alert/info[{number}]"
+        found += _run(INFO, path, alert, info)
+        for place, resource in enumerate(info.resources, 1):
+            found += _run(RESOURCE, f"{path}/resource[{place}]", resource)
+        for place, area in enumerate(info.areas, 1):
+            found += _run(AREA, f"{path}/area[{place}]", area)
+    return found
+
+
+def _run(rules: tuple[Rule, ...], path: str, *subject: object) -> list[Problem]:
+    found = []
+    for rule in rules:
+        if rule.check is not None:
+            for at, text, value in rule.check(*subject):
+                found.append(problem(rule.id, f"{path}/{at}" if at else path, text, value=value))
+    return found

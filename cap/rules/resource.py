@@ -1,0 +1,74 @@
+"""Rules about resource elements (CAP-v1.2 3.2.3). Checks take one resource."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b64decode
+
+from cap.model import Resource
+from cap.rules.row import NOTHING, Finding, Findings, Rule, error
+
+_TOKEN = r"[A-Za-z0-9!#$&^_.+-]{1,127}"  # noqa: S105 - RFC 6838 4.2, a media type's words
+_MIME = re.compile(rf"{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|\"[^\"]*\"))*")
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s]+")
+_SHA1 = re.compile(r"[0-9A-Fa-f]{40}")
+_SPACE = str.maketrans("", "", " \t\r\n")
+
+
+def _content(resource: Resource) -> bytes | None:
+    """What derefUri holds; None if it is absent or no base64."""
+    if not resource.deref_uri:
+        return None
+    try:
+        return b64decode(resource.deref_uri.translate(_SPACE), validate=True)
+    except ValueError:
+        return None
+
+
+def _mime(resource: Resource) -> Findings:
+    if _MIME.fullmatch(resource.mime_type):
+        return NOTHING
+    return (Finding("mimeType", "not a media type", resource.mime_type),)
+
+
+def _uri(resource: Resource) -> Findings:
+    if not resource.uri or resource.deref_uri or _ABSOLUTE.fullmatch(resource.uri):
+        return NOTHING
+    return (Finding("uri", "a relative address without derefUri leads nowhere", resource.uri),)
+
+
+def _deref(resource: Resource) -> Findings:
+    if resource.deref_uri and _content(resource) is None:
+        return (Finding("derefUri", "not base64", resource.deref_uri),)
+    return NOTHING
+
+
+def _digest(resource: Resource) -> Findings:
+    if not resource.digest:
+        return NOTHING
+    if not _SHA1.fullmatch(resource.digest):
+        return (Finding("digest", "not a SHA-1 of 40 hexadecimal digits", resource.digest),)
+    content = _content(resource)
+    # The standard's checksum, which proves nothing against an attacker: only ever compared, never trusted.
+    if content is not None and hashlib.sha1(content, usedforsecurity=False).hexdigest() != resource.digest.lower():
+        return (Finding("digest", "not the SHA-1 of derefUri", resource.digest),)
+    return NOTHING
+
+
+RESOURCE: tuple[Rule, ...] = (
+    error(
+        "R-MIME", "3.2.3 mimeType", "A mimeType is a type and a subtype.", "Write image/jpeg or application/pdf.", _mime
+    ),
+    error(
+        "R-URI", "3.2.3 uri", "A uri is absolute, or names the content of derefUri.", "Write the address in full.", _uri
+    ),
+    error("R-DEREF", "3.2.3 derefUri", "derefUri is base64.", "Encode the file's bytes in base64.", _deref),
+    error(
+        "R-DIGEST",
+        "3.2.3 digest",
+        "A digest is the SHA-1 of the file.",
+        "Write 40 hexadecimal digits, or leave it out.",
+        _digest,
+    ),
+)

@@ -1,0 +1,57 @@
+"""The shape of a rule and of what it finds. Knows no rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cap.problem import Level
+
+
+class Finding(NamedTuple):
+    """A broken rule: `at` is the child element meant, as `web` or `polygon[2]`, or "" for the element itself."""
+
+    at: str
+    text: str
+    value: str = ""
+
+
+Findings = Iterable[Finding]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the table.
+
+    `check` takes the values that its table is about and gives its findings. It is None where the rule is seen before
+    there are values: by the parser, by the schema, or while a text is read. In a draft of a broken document any field
+    may be empty or None; a check then finds nothing.
+    """
+
+    id: str
+    level: Level
+    section: str
+    statement: str
+    remedy: str
+    check: Callable[..., Findings] | None = None
+
+
+def error(id: str, section: str, statement: str, remedy: str, check: Callable[..., Findings] | None = None) -> Rule:
+    """A row whose breach refuses the document."""
+    return Rule(id, Level.ERROR, section, statement, remedy, check)
+
+
+def warning(id: str, section: str, statement: str, remedy: str, check: Callable[..., Findings] | None = None) -> Rule:
+    """A row whose breach is told and let pass."""
+    return Rule(id, Level.WARNING, section, statement, remedy, check)
+
+
+def information(
+    id: str, section: str, statement: str, remedy: str, check: Callable[..., Findings] | None = None
+) -> Rule:
+    """A row that tells the author what was understood."""
+    return Rule(id, Level.INFORMATION, section, statement, remedy, check)
+
+
+NOTHING: tuple[Finding, ...] = ()

@@ -1,0 +1,53 @@
+"""Where an XML signature may stand in an alert (CAP-v1.2 3.3.4.1). Verifies nothing and trusts nobody.
+
+The schema is no help here: libxml2 lets an info stand behind the signature, which then does not look signed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lxml import etree
+
+from cap.names import SIGNATURE, XMLDSIG
+
+
+class Finding(NamedTuple):
+    """A rule broken by, or told of, an element."""
+
+    rule: str
+    element: etree._Element
+    text: str
+
+
+def findings(root: etree._Element) -> list[Finding]:
+    """What there is to say about the signatures of a document; nothing for one without."""
+    if next(root.iter(f"{{{XMLDSIG}}}*"), None) is None:
+        return []
+    signatures = list(root.iter(SIGNATURE))
+    return [*_misplaced(root, signatures), *_strangers(root), *_remarks(signatures)]
+
+
+def _misplaced(root: etree._Element, signatures: list[etree._Element]) -> list[Finding]:
+    found = []
+    for signature in signatures:
+        if signature.getparent() is not root:
+            found.append(Finding("S-PLACE", signature, "the signature is not a child of alert"))
+        elif any(after.tag != SIGNATURE for after in signature.itersiblings()):
+            found.append(Finding("S-PLACE", signature, "something stands behind the signature"))
+    return found
+
+
+def _strangers(root: etree._Element) -> list[Finding]:
+    return [
+        Finding("S-CHILD", child, f"ds:{etree.QName(child).localname} is not a signature")
+        for child in root.iterchildren(f"{{{XMLDSIG}}}*")
+        if child.tag != SIGNATURE
+    ]
+
+
+def _remarks(signatures: list[etree._Element]) -> list[Finding]:
+    found = [Finding("S-UNVERIFIED", signature, "the signature was not verified") for signature in signatures[:1]]
+    if len(signatures) > 1:
+        found.append(Finding("S-COUNT", signatures[1], f"the alert has {len(signatures)} signatures"))
+    return found
