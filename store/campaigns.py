@@ -1,6 +1,7 @@
 """Campaigns as they are read: by public id, with counters, texts, deliveries in pages and the sums of a report."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
