@@ -43,11 +43,7 @@ _WORDS = (
 )
 # Only what stands before "text:" is the SMSC's; behind it comes the start of the message, that is, anybody's words.
 _TEXT = re.compile(r"(?:^|\s)text\s*:", re.IGNORECASE)
-_FIELD = re.compile(
-    r"(?:^|\s)(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat|err)\s*:\s*"
-    r"(.*?)(?=\s+(?:id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat|err)\s*:|$)",
-    re.IGNORECASE | re.DOTALL,
-)
+_FIELD = re.compile(r"(?:^|\s)(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat|err)\s*:", re.IGNORECASE)
 # A receipt without its flag must look like one: a person's reply is no receipt.
 _CERTAIN = {"id", "stat", "donedate"}
 _DIGITS = re.compile(r"\+?(?:00)?([1-9][0-9]{6,14})")
@@ -109,8 +105,11 @@ def _fields(text: str) -> dict[str, str]:
     if found := _TEXT.search(text):
         text = text[: found.start()]
     fields: dict[str, str] = {}
-    for name, value in _FIELD.findall(text):
-        fields.setdefault(name.lower().replace(" ", "").replace("_", ""), value.strip(" \0\r\n"))
+    starts = list(_FIELD.finditer(text))
+    ends = [start.start() for start in starts[1:]] + [len(text)]
+    for start, end in zip(starts, ends, strict=True):
+        name = start[1].lower().replace(" ", "").replace("_", "")
+        fields.setdefault(name, text[start.end() : end].strip(" \0\r\n\t"))
     return fields
 
 
