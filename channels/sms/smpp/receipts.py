@@ -106,8 +106,8 @@ def _fields(text: str) -> dict[str, str]:
         text = text[: found.start()]
     fields: dict[str, str] = {}
     starts = list(_FIELD.finditer(text))
-    ends = [start.start() for start in starts[1:]] + [len(text)]
-    for start, end in zip(starts, ends, strict=True):
+    ends = [*(start.start() for start in starts[1:]), len(text)]
+    for start, end in zip(starts, ends, strict=False):
         name = start[1].lower().replace(" ", "").replace("_", "")
         fields.setdefault(name, text[start.end() : end].strip(" \0\r\n\t"))
     return fields
