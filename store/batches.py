@@ -288,7 +288,7 @@ _remaining = sa.select(delivery.c.state, sa.func.min(delivery.c.changed_ms).labe
 _give_back = (
     sa.update(batch)
     .where(batch.c.id == sa.bindparam("batch"), batch.c.lease == sa.bindparam("lease_"), _LEASED)
-    .values(state=sa.bindparam("state_"), due_ms=sa.bindparam("due"), node=None, stalls=sa.bindparam("stalls_"))
+    .values(state=sa.bindparam("state_"), due_ms=sa.bindparam("due"), node=None, stalls=0)
 )
 
 
@@ -300,7 +300,6 @@ async def give_back(
     retry_ms: int,
     resending: Resending,
     rest_ms: int | None = None,
-    stalled: bool = False,
 ) -> BatchState | None:
     """Settle and end the lease: done when nothing is left to send, waiting until `retry_ms` for what is known not
     sent; what was not reached is ready at once (the lane gave way) or waits until `rest_ms` (no way out was open).
@@ -309,8 +308,7 @@ async def give_back(
     state, due_ms = await _what_is_left(tx, held, retry_ms, resending)
     if state is BatchState.READY and rest_ms is not None:
         state, due_ms = BatchState.WAITING, rest_ms
-    stalls = held.stalls + 1 if stalled else 0
-    values = {"batch": held.id, "lease_": held.lease, "state_": int(state), "due": due_ms, "stalls_": stalls}
+    values = {"batch": held.id, "lease_": held.lease, "state_": int(state), "due": due_ms}
     return state if await tx.run(_give_back, values) else None
 
 

@@ -1,10 +1,13 @@
 """What becomes of batches whose worker died or threw: their in-hand rows are `unknown`, and a batch that never gets
 on is halved until the row that breaks it stands alone and is quarantined."""
 
+from collections.abc import Sequence
+
 import msgspec
 import sqlalchemy as sa
 
-from store.records import Settlement
+from store.batches import settle
+from store.records import Batch, Settlement
 from store.settling import apply
 from store.states import BatchState, DeliveryState, Event
 from store.tables import audit, batch, campaign, delivery
@@ -33,7 +36,7 @@ _in_hand = sa.select(delivery.c.id).where(
 _back = (
     sa.update(batch)
     .where(batch.c.id == sa.bindparam("batch"))
-    .values(state=int(BatchState.READY), node=None, due_ms=None, stalls=sa.bindparam("stalls_"))
+    .values(state=sa.bindparam("state_"), node=None, due_ms=sa.bindparam("due"), stalls=sa.bindparam("stalls_"))
 )
 _release_all = sa.update(batch).where(batch.c.state == int(BatchState.LEASED)).values(due_ms=0)
 
@@ -57,28 +60,30 @@ async def recover(tx: Transaction, *, most: int = 20) -> list[Recovered]:
     return [await _recover_one(tx, row) for row in ended]
 
 
-async def _recover_one(tx: Transaction, row: AnyRow) -> Recovered:
+async def abandon(tx: Transaction, held: Batch, results: Sequence[Settlement], rest_ms: int) -> Recovered | None:
+    """A batch threw in its worker's hands: like `recover`, but at once, with what is known of it, and the batch
+    rests a moment. None when the lease was lost meanwhile."""
+    await settle(tx, held, results)
+    row = await tx.first(
+        sa.select(batch)
+        .where(batch.c.id == held.id, batch.c.lease == held.lease, batch.c.state == int(BatchState.LEASED))
+        .with_for_update()
+    )
+    return await _recover_one(tx, row, due_ms=tx.now_ms + rest_ms) if row else None
+
+
+async def _recover_one(tx: Transaction, row: AnyRow, *, due_ms: int | None = None) -> Recovered:
     values = {"first": row.first, "cursor": row.cursor, "round_": row.round}
     in_hand = await tx.rows(_in_hand, values)
     await apply(tx, [Settlement(r.id, Event.LOST) for r in in_hand], round_=row.round)
     stalls = row.stalls + 1 if row.cursor < row.first else 0
     if stalls < HALVE_AFTER or (row.first == row.last and stalls < QUARANTINE_AFTER):
-        await tx.run(_back, {"batch": row.id, "stalls_": stalls})
+        state = BatchState.READY if due_ms is None else BatchState.WAITING
+        await tx.run(_back, {"batch": row.id, "stalls_": stalls, "state_": int(state), "due": due_ms})
         return Recovered(row.id, len(in_hand))
     if row.first < row.last:
         await _halve(tx, row)
         return Recovered(row.id, len(in_hand), halved=True)
-    return await _quarantine(tx, row)
-
-
-async def unstall(tx: Transaction, batch_id: int) -> Recovered | None:
-    """A batch was given back `stalled`, having thrown: halve or quarantine it when that was once too often."""
-    row = await tx.first(sa.select(batch).where(batch.c.id == batch_id).with_for_update())
-    if row is None or row.state == BatchState.LEASED or row.stalls < HALVE_AFTER:
-        return None
-    if row.first < row.last:
-        await _halve(tx, row)
-        return Recovered(row.id, 0, halved=True)
     return await _quarantine(tx, row)
 
 

@@ -1,0 +1,1 @@
+"""From the outbox to the carriers and back: lanes, outcomes, receipts, expansion and housekeeping."""

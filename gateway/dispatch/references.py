@@ -1,0 +1,21 @@
+"""Our own reference of an attempt: what peers echo (VERP, ENVID, call id). Pure.
+
+It carries the store's generation, so that a late bounce of a timeline that a restore has undone hits nobody.
+"""
+
+import re
+
+_FORM = re.compile(r"([a-z0-9]{1,16})\.([0-9a-f]{1,16})\.([0-9]{1,4})")
+
+
+def reference(generation: str, delivery_id: int, attempt: int) -> str:
+    """At most 38 characters of [a-z0-9.]."""
+    return f"{generation}.{delivery_id:x}.{attempt}"
+
+
+def delivery_of(text: str, generation: str) -> int | None:
+    """The delivery's id; None when it is not a reference of this generation of the store."""
+    match = _FORM.fullmatch(text)
+    if match is None or match[1] != generation:
+        return None
+    return int(match[2], 16)

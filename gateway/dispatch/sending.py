@@ -1,0 +1,296 @@
+"""One batch on its way: ask the fence, hand each message over at its slot, settle what comes back.
+
+State lives in the store; what is here is lost in a crash and then found again as `unknown`.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from channels.contract import Content, Outcome, Outgoing
+from channels.guard import guarded
+from gateway.dispatch.outcomes import is_trouble, settlement
+from gateway.dispatch.references import reference
+from gateway.dispatch.ways import Gate, Ways
+from store import batches
+from store.batches import Fence, Grant
+from store.database import Database
+from store.errors import StoreUnavailable
+from store.records import Batch, Row, Settlement
+from store.states import Event
+from store.transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+HORIZON_MS = 250
+"""How far ahead slots are taken: what may still leave after a stop, and how long an urgent kind waits."""
+LEAD_S = 0.1
+"""The next window is asked for this long before the last slot of the present one."""
+TICK_S = 0.005
+"""Messages of the same tick are handed over together; well within a ceiling's guard."""
+FLUSH_S = 0.1
+"""Results wait at most this long to be settled."""
+NO_WAY_S = 1.0
+"""A batch is given back when no carrier has been open for this long."""
+MOST_MOVES = 8
+"""Times a message known not sent looks for another carrier before it waits for its batch's next round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the channel and the mode say about sending."""
+
+    generation: str
+    lease_ms: int
+    most_attempts: int
+
+
+@dataclass(slots=True)
+class _Moving:
+    """A message known not sent that looks for another carrier."""
+
+    row: Row
+    moves: int
+
+
+@dataclass(slots=True)
+class Sending:
+    """Use `send`, once."""
+
+    batch: Batch
+    contents: Mapping[str, Content]
+    """By language."""
+    ways: Ways
+    database: Database
+    rules: Rules
+    stopping: asyncio.Event
+    may_rest: Callable[[], None]
+    """Called once, when nothing more will be handed over: the channel's permit is free for another batch."""
+    lease_ends_s: float
+    """Event-loop time; moved by the lane's heartbeat."""
+    fence: Fence | None = None
+    gave_way: bool = False
+    no_way: bool = False
+    results: list[Settlement] = field(default_factory=list)
+    _ahead: deque[Row] = field(default_factory=deque)
+    _again: deque[_Moving] = field(default_factory=deque)
+    _in_flight: int = 0
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _last_flush_s: float = 0.0
+
+    async def send(self) -> None:
+        """Send until nothing is left, a fence falls or the lane stops; then wait for what is in flight.
+
+        What is not settled then is in `results`, for `give_back`; after an exception, too, for `abandon`.
+        """
+        self._ahead.extend(self.batch.rows)
+        async with asyncio.TaskGroup() as tasks:
+            await self._hand_over(tasks)
+            self.may_rest()
+            while self._in_flight:
+                await self._wait(FLUSH_S)
+                await self._flush()
+        self.results += [self._not_sent(m.row) for m in self._again]
+
+    # ---- the fence -----------------------------------------------------------------------------------
+
+    async def _hand_over(self, tasks: asyncio.TaskGroup) -> None:
+        loop = asyncio.get_running_loop()
+        no_way_since: float | None = None
+        while not self._finished():
+            if not (self._ahead or self._again):
+                # Only answers are awaited; one of them may still be a message that needs another carrier.
+                self.may_rest()
+                await self._wait(FLUSH_S)
+                await self._flush()
+                continue
+            if not self.ways.open(loop.time()):
+                no_way_since = no_way_since or loop.time()
+                if loop.time() - no_way_since >= NO_WAY_S:
+                    self.no_way = True
+                    return
+                await self._wait(0.05)
+                await self._flush()
+                continue
+            no_way_since = None
+            await self._next_window(tasks, loop)
+
+    def _finished(self) -> bool:
+        if self.fence or self.gave_way or self.stopping.is_set():
+            return True
+        return not (self._ahead or self._again or self._in_flight)
+
+    async def _next_window(self, tasks: asyncio.TaskGroup, loop: asyncio.AbstractEventLoop) -> None:
+        moving = [m for m in self._again if m.moves <= MOST_MOVES]
+        for m in self._again:
+            if m.moves > MOST_MOVES:
+                self.results.append(self._not_sent(m.row))
+        self._again = deque(moving)
+        answer = await self._advance([m.row.units for m in moving])
+        if answer is None:
+            await asyncio.sleep(0.5)
+            return
+        if isinstance(answer, Fence):
+            self.fence = answer
+            return
+        self.gave_way = answer.urgent_waits
+        if not answer.slots.messages:
+            await self._wait(0.05)
+            return
+        last_s = self._launch(tasks, loop, answer, len(moving))
+        while not self._finished() and (left := last_s - LEAD_S - loop.time()) > 0:
+            await self._wait(min(left, FLUSH_S))
+            if self._again and loop.time() < last_s - LEAD_S:
+                break
+
+    async def _advance(self, again: list[int]) -> Grant | Fence | None:
+        """None when the store cannot write now: nothing was granted, the results are kept for later."""
+        results, self.results = self.results, []
+        ahead = list(self._ahead)[: self.ways.most_messages]
+
+        async def work(tx: Transaction) -> Grant | Fence:
+            await batches.settle(tx, self.batch, results)
+            return await batches.advance(
+                tx,
+                self.batch,
+                again=again,
+                ahead=ahead,
+                ways=self.ways.open(asyncio.get_running_loop().time()),
+                horizon_ms=HORIZON_MS,
+                lease_ms=self.rules.lease_ms,
+            )
+
+        asked_s = asyncio.get_running_loop().time()
+        try:
+            async with self.ways.one_at_a_time:
+                answer = await self.database.write(work)
+        except StoreUnavailable:
+            self.results = results + self.results
+            log.warning("store cannot write", extra={"action": "advance-failed", "batch": self.batch.id})
+            return None
+        self._last_flush_s = asyncio.get_running_loop().time()
+        if isinstance(answer, Grant) and answer.slots.messages:
+            self.lease_ends_s = asked_s + self.rules.lease_ms / 1000
+        return answer
+
+    # ---- at the slots --------------------------------------------------------------------------------
+
+    def _launch(self, tasks: asyncio.TaskGroup, loop: asyncio.AbstractEventLoop, grant: Grant, moving: int) -> float:
+        """Start the window's task; returns the instant of its last slot."""
+        # The store's clock is read before its answer is: on this side an instant is late by the way back, never early.
+        base_s = loop.time() + (grant.slots.start_us - grant.now_us) / 1e6
+        spacing_s = grant.slots.spacing_us / 1e6
+        due: deque[tuple[Outgoing, _Moving]] = deque()
+        at = 0
+        for n in range(grant.slots.messages):
+            m = self._again.popleft() if n < moving else _Moving(self._ahead.popleft(), 0)
+            instants = tuple(base_s + (at + k) * spacing_s for k in range(m.row.units))
+            at += m.row.units
+            due.append((self._outgoing(m.row, instants), m))
+        self._in_flight += len(due)
+        tasks.create_task(self._release(tasks, self.ways.gate(grant.carrier), due))
+        return base_s + at * spacing_s
+
+    def _outgoing(self, row: Row, instants: tuple[float, ...]) -> Outgoing:
+        return Outgoing(
+            reference=reference(self.rules.generation, row.id, row.attempts + 1),
+            address=row.address,
+            name=row.name,
+            content=self.contents[row.language],
+            due=instants,
+            expires_ms=self.batch.expires_ms,
+        )
+
+    async def _release(self, tasks: asyncio.TaskGroup, gate: Gate, due: deque[tuple[Outgoing, _Moving]]) -> None:
+        """Hand messages over at their slots. A slot that was missed by more than the guard is dropped."""
+        loop = asyncio.get_running_loop()
+        while due:
+            now = loop.time()
+            wait_s = due[0][0].due[0] - now
+            if wait_s > 0:
+                await asyncio.sleep(max(wait_s, TICK_S))
+                continue
+            if now >= self.lease_ends_s - 1.0:
+                # Somebody else may think us dead soon: what has not been written yet is not ours to write.
+                self._drop(due, len(due))
+                return
+            ready = self._ready(due, now, gate)
+            if ready:
+                gate.take(sum(len(o.due) for o, _ in ready))
+                tasks.create_task(self._deliver(gate, ready))
+            elif due:
+                await asyncio.sleep(TICK_S)
+
+    def _ready(self, due: deque[tuple[Outgoing, _Moving]], now: float, gate: Gate) -> list[tuple[Outgoing, _Moving]]:
+        ready: list[tuple[Outgoing, _Moving]] = []
+        room = gate.room
+        while due and due[0][0].due[0] <= now:
+            first = due[0][0].due
+            if now - first[0] > gate.guard_s:
+                self._drop(due, 1)
+            elif len(first) <= room or (not ready and room > 0 and gate.idle):
+                room -= len(first)
+                ready.append(due.popleft())
+            else:
+                break
+        return ready
+
+    def _drop(self, due: deque[tuple[Outgoing, _Moving]], n: int) -> None:
+        for _ in range(n):
+            _, m = due.popleft()
+            self._move(m, costs=0)
+            self._in_flight -= 1
+        self._news.set()
+
+    async def _deliver(self, gate: Gate, ready: list[tuple[Outgoing, _Moving]]) -> None:
+        units = sum(len(o.due) for o, _ in ready)
+        try:
+            async for index, outcome in guarded(gate.carrier, [o for o, _ in ready]):
+                gate.put_back(len(ready[index][0].due))
+                units -= len(ready[index][0].due)
+                self._answered(gate, ready[index][1], outcome)
+        finally:
+            gate.put_back(units)
+
+    def _answered(self, gate: Gate, m: _Moving, outcome: Outcome) -> None:
+        self._in_flight -= 1
+        gate.learn(outcome, is_trouble(outcome), asyncio.get_running_loop().time())
+        result = settlement(
+            m.row.id, outcome, gate.carrier.name, attempts=m.row.attempts, most_attempts=self.rules.most_attempts
+        )
+        if result is None:
+            self._move(m, costs=1)
+        else:
+            self.results.append(result)
+        self._news.set()
+
+    def _move(self, m: _Moving, *, costs: int) -> None:
+        self._again.append(_Moving(m.row, m.moves + costs))
+
+    def _not_sent(self, row: Row) -> Settlement:
+        return Settlement(row.id, Event.NOT_SENT)
+
+    # ---- results -------------------------------------------------------------------------------------
+
+    async def _wait(self, timeout_s: float) -> None:
+        """Until something was answered, or that long."""
+        self._news.clear()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    async def _flush(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if not self.results or now - self._last_flush_s < FLUSH_S:
+            return
+        self._last_flush_s = now
+        results, self.results = self.results, []
+        try:
+            await self.database.write(lambda tx: batches.settle(tx, self.batch, results))
+        except StoreUnavailable:
+            self.results = results + self.results
+            log.warning("store cannot write", extra={"action": "settle-failed", "batch": self.batch.id})

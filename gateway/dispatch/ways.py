@@ -1,0 +1,75 @@
+"""The ways out of one lane: its carriers in the configured order, each behind a gate that knows whether it is open."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from channels.contract import Accepted, Carrier, CarrierState, Outcome, Refused
+from gateway.dispatch.breaker import Breaker
+from store.batches import Way
+from store.slots import Ceiling
+
+_TRIAL_UNITS = 3
+_AHEAD = 4
+"""Units granted for each unit of room: a grant leaves over 250 ms while the window empties and fills again."""
+
+
+@dataclass(slots=True)
+class Gate:
+    """A carrier with its ceilings and its breaker."""
+
+    carrier: Carrier
+    ceilings: tuple[Ceiling, ...]
+    breaker: Breaker = field(default_factory=Breaker)
+    _handed: int = 0
+    """Units handed over whose outcome is not known."""
+
+    @property
+    def guard_s(self) -> float:
+        return min(c.guard_s for c in self.ceilings)
+
+    @property
+    def room(self) -> int:
+        return self.carrier.room
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way: a message longer than the window may go alone."""
+        return self._handed == 0
+
+    def way(self, now_s: float) -> Way | None:
+        room = self.carrier.room
+        if room <= 0 or not self.breaker.closed(now_s):
+            return None
+        units = min(_TRIAL_UNITS, room) if self.breaker.on_trial else room * _AHEAD
+        return Way(self.carrier.name, self.ceilings, units)
+
+    def take(self, units: int) -> None:
+        self._handed += units
+
+    def put_back(self, units: int) -> None:
+        self._handed -= units
+
+    def learn(self, outcome: Outcome, trouble: bool, now_s: float) -> None:
+        if trouble:
+            self.breaker.trouble(now_s)
+        elif isinstance(outcome, Accepted | Refused):
+            self.breaker.success()
+
+
+@dataclass(slots=True)
+class Ways:
+    gates: Sequence[Gate]
+    most_messages: int
+    """Of one window, so that a fence's transaction stays short."""
+    one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Batches of a lane ask the fence one after the other: two must not be granted the same room."""
+
+    def open(self, now_s: float) -> list[Way]:
+        return [way for gate in self.gates if (way := gate.way(now_s)) is not None]
+
+    def gate(self, name: str) -> Gate:
+        return next(g for g in self.gates if g.carrier.name == name)
+
+    def any_up(self) -> bool:
+        return any(g.carrier.status().state is not CarrierState.DOWN for g in self.gates)
