@@ -1,0 +1,1 @@
+"""Who may do what: accounts, keys and rights. Deny by default."""

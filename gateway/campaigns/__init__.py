@@ -1,0 +1,1 @@
+"""From a CAP alert or a composed message to campaigns: decide, plan, preview, launch, end."""

@@ -1,0 +1,141 @@
+"""What the use cases answer, in the words of the JSON API. Values only."""
+
+from typing import Annotated
+
+import msgspec
+
+from channels.contract import Channel
+from gateway.directory.targets import Targets
+from gateway.errors import Reason
+from gateway.kinds import Kind
+
+
+class Counted(msgspec.Struct, frozen=True):
+    reason: str
+    text: str
+    persons: int
+
+
+class TextPreview(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The exact words of one channel and language, and what one message in them costs."""
+
+    channel: str
+    language: str
+    text: str
+    """SMS as it will be displayed, the body of the mail, the words spoken."""
+    deliveries: int
+    units: int
+    price_millieuro: int
+    subject: str = ""
+    encoding: str = ""
+    note: str = ""
+    """What was shortened or altered, and how."""
+
+
+class ChannelPreview(msgspec.Struct, frozen=True):
+    channel: str
+    deliveries: int
+    covered: int
+    """The same address is reached through another member or in another zone."""
+    skipped: int
+    units: int
+    price_millieuro: int
+    eta_s: float | None
+    """At the configured carriers' rates with nothing else to send; None where no carrier is configured."""
+
+
+class ZonePreview(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one zone's campaign would be, or why there would be none."""
+
+    zone: str
+    refusal: str = ""
+    kind: str = ""
+    mode: str = ""
+    resolved: int = 0
+    included: int = 0
+    excluded: tuple[Counted, ...] = ()
+    covered: tuple[Counted, ...] = ()
+    skipped: tuple[Counted, ...] = ()
+    matched_by: dict[str, int] = {}
+    channels: tuple[ChannelPreview, ...] = ()
+    texts: tuple[TextPreview, ...] = ()
+    price_millieuro: int = 0
+    balance_millieuro: int | None = None
+    starts_ms: int = 0
+    expires_ms: int = 0
+    problems: tuple[Reason, ...] = ()
+
+
+class Preview(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A dry run: one resolver with the launch, so what it says is what would happen."""
+
+    action: str
+    """launch, log, cancel, park, expired ... as the launch would answer."""
+    zones: tuple[ZonePreview, ...] = ()
+    price_millieuro: int = 0
+    problems: tuple[Reason, ...] = ()
+    mapping: tuple[tuple[str, str], ...] = ()
+    """The documented table from CAP elements to texts."""
+
+
+class ZoneResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    zone: str
+    campaign: str | None = None
+    """Public id."""
+    refusal: str = ""
+
+
+class AlertAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The alert's resource. `created` is false for the same bytes again."""
+
+    id: str
+    sender: str
+    identifier: str
+    sent_ms: int
+    status: str
+    msg_type: str
+    scope: str
+    state: str
+    received_ms: int
+    note: str = ""
+    expires_ms: int | None = None
+    zones: tuple[ZoneResult, ...] = ()
+    problems: tuple[Reason, ...] = ()
+    """Warnings: what did not prevent it."""
+    created: bool = False
+
+
+class MessageText(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A coordinator's words in one language. What a channel lacks is made from the others as documented."""
+
+    language: Annotated[str, msgspec.Meta(pattern="^[a-z]{2}$")]
+    sms: str = ""
+    subject: str = ""
+    email: str = ""
+    voice: str = ""
+
+
+class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A composed message: the second door to the same resolver, preview and launch."""
+
+    zone: str
+    kind: Kind
+    title: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    texts: Annotated[tuple[MessageText, ...], msgspec.Meta(min_length=1)]
+    targets: Targets
+    channels: Annotated[tuple[Channel, ...], msgspec.Meta(min_length=1)]
+    simulation: bool = False
+    starts_at: str = ""
+    """RFC 3339; empty: now."""
+    expires_at: str = ""
+    """RFC 3339; empty: by the kind."""
+    terms_confirmed: bool = False
+    """The sender confirms the terms that exclude commercial, promotional and political content."""
+    key: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    """The caller's own key for this decision: the same key again answers with the first campaign."""
+
+
+class MessageAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    campaign: str
+    created: bool
+    preview: ZonePreview | None = None

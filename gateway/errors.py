@@ -1,0 +1,30 @@
+"""Refusals: what the gateway will not do, for a reason that the caller is told. Translated once, at the door."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One fault among all that were found."""
+
+    rule: str
+    text: str
+    level: str = "error"
+    path: str = ""
+    line: int = 0
+    section: str = ""
+    value: str = ""
+    remedy: str = ""
+
+
+class Refusal(Exception):
+    """`status` is HTTP's, `code` a stable word for programs, `title` one sentence for people."""
+
+    def __init__(self, status: int, code: str, title: str, reasons: Sequence[Reason] = (), detail: str = "") -> None:
+        super().__init__(title)
+        self.status = status
+        self.code = code
+        self.title = title
+        self.reasons = tuple(reasons)
+        self.detail = detail
