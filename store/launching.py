@@ -120,7 +120,7 @@ async def end_campaigns(tx: Transaction, ends: Sequence[tuple[int, str]]) -> Non
 
 _CAMPAIGN_COLUMNS = (
     "public_id", "zone_id", "account_id", "purpose", "title", "kind", "mode", "state", "priority", "crash_policy",
-    "weight", "starts_ms", "expires_ms", "horizon_ms", "targets", "counts", "reserved_millieuro",
+    "weight", "starts_ms", "expires_ms", "horizon_ms", "targets", "request_key", "counts", "reserved_millieuro",
 )  # fmt: skip
 
 

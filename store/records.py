@@ -121,6 +121,7 @@ class NewCampaign(msgspec.Struct, frozen=True, kw_only=True):
     sizes: tuple[tuple[str, int], ...]
     """(channel, deliveries) in the order of the audience; sequence numbers run through."""
     replaces: tuple[int, ...] = ()
+    request_key: str | None = None
 
 
 class NewAlert(msgspec.Struct, frozen=True, kw_only=True):

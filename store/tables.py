@@ -241,10 +241,12 @@ campaign = sa.Table(
     sa.Column("ended_ms", Big),  # nothing was left to send
     sa.Column("sealed_ms", Big),
     _text("targets"),  # JSON: what was asked for
+    sa.Column("request_key", sa.Text),  # the caller's own key for this decision
     _text("counts", "{}"),  # JSON: persons resolved, included, excluded and covered with reasons
     _int("reserved_millieuro", 0),
     _int("settled_millieuro", 0),
     sa.Column("report", sa.Text),  # JSON, once sealed
+    sa.UniqueConstraint("account_id", "request_key"),
     sa.Index(
         "ix_campaign_unsealed",
         "state",

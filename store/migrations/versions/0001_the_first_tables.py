@@ -315,6 +315,7 @@ def upgrade() -> None:
         sa.Column("ended_ms", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("sealed_ms", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("targets", sa.Text(), nullable=False),
+        sa.Column("request_key", sa.Text(), nullable=True),
         sa.Column("counts", sa.Text(), server_default=sa.text("'{}'"), nullable=False),
         sa.Column(
             "reserved_millieuro",
@@ -332,6 +333,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_campaign_account_id")),
         sa.ForeignKeyConstraint(["alert_id"], ["alert.id"], name=op.f("fk_campaign_alert_id")),
         sa.ForeignKeyConstraint(["zone_id"], ["zone.id"], name=op.f("fk_campaign_zone_id")),
+        sa.UniqueConstraint("account_id", "request_key", name=op.f("uq_campaign_account_id_request_key")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaign")),
         sa.UniqueConstraint("public_id", name=op.f("uq_campaign_public_id")),
     )
