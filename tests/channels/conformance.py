@@ -1,0 +1,270 @@
+"""The carrier contract as tests: every carrier passes the same ones.
+
+A carrier's own test module makes a subclass of `CarrierContract` with a `bench`: the carrier with a peer of its
+kind on this machine. Times are the event loop's.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+import pytest
+
+from channels.contract import (
+    Accepted,
+    Carrier,
+    CarrierState,
+    InDoubt,
+    NotSent,
+    Outcome,
+    Outgoing,
+    Receipt,
+    ReceiptsRefused,
+)
+
+PATIENCE_S = 5.0
+EARLY_S = 0.002  # uvloop and the peers count milliseconds
+
+
+class Bench(Protocol):
+    """One carrier, not yet running, and what stands at its other end."""
+
+    carrier: Carrier
+    reports: bool
+    """Receipts come back through `run`, unasked, soon after the answer."""
+    longest_units: int
+    """Units of the longest message that `message` can make."""
+
+    def message(
+        self, number: int, *, due: Sequence[float], expires_ms: int | None = None, address: str | None = None
+    ) -> Outgoing:
+        """A message of `len(due)` units with the reference `f"test-{number}"`."""
+        ...
+
+    def arrivals(self) -> list[tuple[str, float]]:
+        """(address, time) of every unit that the peer has been given, in order."""
+        ...
+
+
+class Inbox:
+    """A sink that refuses as often as it is told to, and keeps the rest."""
+
+    def __init__(self, refusals: int = 0) -> None:
+        self.refusals = refusals
+        self.offered = 0
+        self.kept: list[Receipt] = []
+
+    async def __call__(self, receipts: Sequence[Receipt]) -> None:
+        self.offered += 1
+        if self.refusals > 0:
+            self.refusals -= 1
+            raise ReceiptsRefused
+        self.kept.extend(receipts)
+
+
+@asynccontextmanager
+async def running(carrier: Carrier, inbox: Inbox | None = None) -> AsyncIterator["asyncio.Task[None]"]:
+    """The carrier with its sessions up; the task may be cancelled inside."""
+    task = asyncio.create_task(carrier.run(inbox or Inbox()))
+    try:
+        await until(lambda: carrier.room > 0 or task.done())
+        assert not task.done()
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task], timeout=PATIENCE_S)
+        assert task.cancelled(), "run() ends by cancellation and by nothing else"
+
+
+async def until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+    """Poll until the condition holds: a contract has no event for what only an onlooker waits for."""
+    async with asyncio.timeout(patience_s):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def outcomes(carrier: Carrier, group: Sequence[Outgoing]) -> list[tuple[int, Outcome]]:
+    async with asyncio.timeout(PATIENCE_S):
+        return [pair async for pair in carrier.send(group)]
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class CarrierContract:
+    """`channels.contract.Carrier`, sentence by sentence."""
+
+    def bench(self, *, silent: bool = False) -> AbstractAsyncContextManager[Bench]:
+        """Answer timeout of half a second, window of 100 or less; a `silent` peer takes and never answers."""
+        raise NotImplementedError
+
+    async def test_each_message_has_exactly_one_outcome(self):
+        async with self.bench() as bench, running(bench.carrier):
+            group = [bench.message(number, due=[now()]) for number in range(20)]
+
+            answered = await outcomes(bench.carrier, group)
+
+        assert sorted(index for index, _ in answered) == list(range(20))
+        assert all(isinstance(outcome, Accepted) for _, outcome in answered)
+        assert sorted(address for address, _ in bench.arrivals()) == sorted(message.address for message in group)
+
+    async def test_a_group_never_waits_for_another(self):
+        async with self.bench() as bench, running(bench.carrier):
+            later = [bench.message(1, due=[now() + 0.5])]
+            order: list[str] = []
+
+            async def send(name: str, group: list[Outgoing]) -> None:
+                await outcomes(bench.carrier, group)
+                order.append(name)
+
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(send("later", later))
+                await asyncio.sleep(0.01)
+                for number in range(2, 6):
+                    tasks.create_task(send("now", [bench.message(number, due=[now()])]))
+
+        assert order == ["now", "now", "now", "now", "later"]
+
+    async def test_room_falls_while_messages_are_in_hand_and_comes_back(self):
+        async with self.bench() as bench, running(bench.carrier):
+            before = bench.carrier.room
+            group = [bench.message(number, due=[now() + 0.2]) for number in range(5)]
+            sending = asyncio.create_task(outcomes(bench.carrier, group))
+            await until(lambda: bench.carrier.room <= before - 5)
+            await sending
+            await until(lambda: bench.carrier.room == before)
+
+    async def test_a_carrier_that_is_down_has_no_room_and_sends_nothing(self):
+        async with self.bench() as bench:
+            assert bench.carrier.room == 0
+            assert bench.carrier.status().state is CarrierState.DOWN
+
+            answered = await outcomes(bench.carrier, [bench.message(number, due=[now()]) for number in range(3)])
+
+            assert sorted(index for index, _ in answered) == [0, 1, 2]
+            assert all(isinstance(outcome, NotSent) for _, outcome in answered)
+            assert bench.arrivals() == []
+
+    async def test_nothing_leaves_before_it_is_due(self):
+        async with self.bench() as bench, running(bench.carrier):
+            start = now() + 0.1
+            group = [bench.message(number, due=[start + number * 0.02]) for number in range(8)]
+
+            await outcomes(bench.carrier, group)
+
+            due = {message.address: message.due[0] for message in group}
+            assert [address for address, _ in bench.arrivals()] == [message.address for message in group]
+            for address, arrived in bench.arrivals():
+                assert arrived >= due[address] - EARLY_S
+
+    async def test_every_unit_of_a_long_message_keeps_its_own_time(self):
+        async with self.bench() as bench, running(bench.carrier):
+            if bench.longest_units < 3:
+                pytest.skip("a message on this channel is one unit")
+            start = now() + 0.05
+            message = bench.message(1, due=[start, start + 0.1, start + 0.2])
+
+            answered = await outcomes(bench.carrier, [message])
+
+            assert len(answered) == 1
+            arrived = [at for _, at in bench.arrivals()]
+            assert len(arrived) == 3
+            assert all(at >= due - EARLY_S for at, due in zip(arrived, message.due, strict=True))
+
+    async def test_a_message_that_expired_before_it_was_written_is_not_sent(self):
+        async with self.bench() as bench, running(bench.carrier):
+            group = [bench.message(1, due=[now()], expires_ms=1), bench.message(2, due=[now()])]
+
+            answered = dict(await outcomes(bench.carrier, group))
+
+            assert isinstance(answered[0], NotSent)
+            assert isinstance(answered[1], Accepted)
+            assert [address for address, _ in bench.arrivals()] == [group[1].address]
+
+    async def test_a_closed_iterator_lets_nothing_more_leave(self):
+        async with self.bench() as bench, running(bench.carrier):
+            before = bench.carrier.room
+            group = [bench.message(number, due=[now() + 0.2]) for number in range(3)]
+            sending = asyncio.create_task(outcomes(bench.carrier, group))
+            await until(lambda: bench.carrier.room < before)
+
+            sending.cancel()
+            await asyncio.wait([sending], timeout=PATIENCE_S)
+
+            assert sending.cancelled()
+            await asyncio.sleep(0.3)
+            assert bench.arrivals() == []
+            await until(lambda: bench.carrier.room == before)
+
+    async def test_what_was_written_and_not_answered_is_in_doubt(self):
+        async with self.bench(silent=True) as bench, running(bench.carrier):
+            answered = await outcomes(bench.carrier, [bench.message(number, due=[now()]) for number in range(3)])
+
+        assert sorted(index for index, _ in answered) == [0, 1, 2]
+        assert all(isinstance(outcome, InDoubt) for _, outcome in answered)
+
+    async def test_when_the_session_goes_the_written_is_in_doubt_and_the_rest_not_sent(self):
+        async with self.bench(silent=True) as bench, running(bench.carrier) as run:
+            group = [bench.message(1, due=[now()]), bench.message(2, due=[now() + 30])]
+            sending = asyncio.create_task(outcomes(bench.carrier, group))
+            await until(lambda: len(bench.arrivals()) == 1)
+
+            run.cancel()
+            answered = dict(await sending)
+
+        assert isinstance(answered[0], InDoubt)
+        assert isinstance(answered[1], NotSent)
+
+    async def test_run_leaves_nothing_behind_when_it_is_cancelled(self):
+        async with self.bench() as bench:
+            before = asyncio.all_tasks()
+            async with running(bench.carrier):
+                await outcomes(bench.carrier, [bench.message(1, due=[now()])])
+
+            assert bench.carrier.room == 0
+            assert bench.carrier.status().state is CarrierState.DOWN
+            await until(lambda: asyncio.all_tasks() <= before)
+
+    async def test_a_receipt_names_the_message_as_its_outcome_did(self):
+        inbox = Inbox()
+        async with self.bench() as bench, running(bench.carrier, inbox):
+            if not bench.reports:
+                pytest.skip("receipts of this carrier come in by a door of their own")
+            message = bench.message(1, due=[now()] * min(bench.longest_units, 2))
+
+            [(_, outcome)] = await outcomes(bench.carrier, [message])
+
+            assert isinstance(outcome, Accepted)
+            await until(lambda: len(inbox.kept) == max(1, len(outcome.refs)))
+        if inbox.kept[0].echoed:
+            assert {receipt.ref for receipt in inbox.kept} == {message.reference}
+        else:
+            assert {receipt.ref for receipt in inbox.kept} == set(outcome.refs)
+        assert {receipt.carrier for receipt in inbox.kept} == {bench.carrier.name}
+
+    async def test_receipts_that_could_not_be_kept_come_again(self):
+        inbox = Inbox(refusals=2)
+        async with self.bench() as bench, running(bench.carrier, inbox):
+            if not bench.reports:
+                pytest.skip("receipts of this carrier come in by a door of their own")
+
+            await outcomes(bench.carrier, [bench.message(number, due=[now()]) for number in range(3)])
+
+            await until(lambda: len({receipt.ref for receipt in inbox.kept}) == 3)
+        assert inbox.offered > 2
+
+    async def test_a_receipt_comes_while_messages_are_in_flight(self):
+        inbox = Inbox()
+        async with self.bench() as bench, running(bench.carrier, inbox):
+            if not bench.reports:
+                pytest.skip("receipts of this carrier come in by a door of their own")
+            waiting = asyncio.create_task(outcomes(bench.carrier, [bench.message(1, due=[now() + 1.5])]))
+
+            await outcomes(bench.carrier, [bench.message(2, due=[now()])])
+            await until(lambda: inbox.kept)
+
+            assert not waiting.done()
+            waiting.cancel()
+            await asyncio.wait([waiting], timeout=PATIENCE_S)
