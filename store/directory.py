@@ -172,26 +172,22 @@ async def read_register(conn: AsyncConnection, zone_id: int) -> RegisterRows | N
         return None
     languages: dict[str, int] = {}
     opt_outs: dict[str, int] = {}
-    members = await _chunks(
-        conn,
-        _members(zone_id),
-        lambda m: (
-            m[0],
-            languages.setdefault(m[1], len(languages)),
-            *m[2:6],
-            opt_outs.setdefault(m[6], len(opt_outs)),
-        ),
-    )
+
+    def integers(row: Sequence[Any]) -> tuple[int, ...]:
+        language = languages.setdefault(row[1], len(languages))
+        return (row[0], language, *row[2:6], opt_outs.setdefault(row[6], len(opt_outs)))
+
+    members = await _chunks(conn, _members(zone_id), integers)
     rows = RegisterRows(
         zone=row,
         languages=tuple(languages),
         opt_outs=tuple(opt_outs),
         members=members,
         contacts=await _chunks(conn, _contacts(zone_id)),
-        networks=[tuple(r) for r in await conn.execute(_networks(zone_id))],
-        network_codes=[tuple(r) for r in await conn.execute(_network_codes(zone_id))],
+        networks=[(r[0], r[1], r[2]) for r in await conn.execute(_networks(zone_id))],
+        network_codes=[(r[0], r[1], r[2]) for r in await conn.execute(_network_codes(zone_id))],
         memberships=await _chunks(conn, _memberships(zone_id)),
-        groups=[tuple(r) for r in await conn.execute(_groups(zone_id))],
+        groups=[(r[0], r[1]) for r in await conn.execute(_groups(zone_id))],
         group_members=await _chunks(conn, _group_members(zone_id)),
     )
     if await register_rev(conn, zone_id) != row.register_rev:
@@ -202,8 +198,8 @@ async def read_register(conn: AsyncConnection, zone_id: int) -> RegisterRows | N
 async def _chunks(
     conn: AsyncConnection,
     statement: sa.Select[Any],
-    integers: Callable[[sa.Row[Any]], Iterable[int]] = iter,
-) -> list[array[int]]:
+    integers: Callable[[Sequence[Any]], Iterable[int]] = iter,
+) -> list[Sequence[int]]:
     async with conn.stream(statement) as result:
         return [array("q", chain.from_iterable(map(integers, chunk))) async for chunk in result.partitions(_CHUNK)]
 

@@ -1,0 +1,32 @@
+"""Why a member, or a member's channel, gets no message of its own: the closed list, a sentence each."""
+
+from enum import IntEnum
+
+
+class Reason(IntEnum):
+    """The numbers are kept in frozen audiences: never give one a second meaning."""
+
+    OPTED_OUT = 1
+    NO_CONTACT = 2
+    NO_CHANNEL = 3
+    SAME_ADDRESS = 4
+    OTHER_ZONE = 5
+
+    @property
+    def word(self) -> str:
+        """The word of the JSON API and of reports."""
+        return self.name.lower()
+
+    @property
+    def sentence(self) -> str:
+        """For the preview and the report."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Reason.OPTED_OUT: "This member does not want messages of this kind.",
+    Reason.NO_CONTACT: "The register holds no address of this member for this channel.",
+    Reason.NO_CHANNEL: "This channel was asked for, but may not be used for this message.",
+    Reason.SAME_ADDRESS: "Another member of this campaign is reached at the same address.",
+    Reason.OTHER_ZONE: "The same address is reached by this alert's campaign in another zone.",
+}

@@ -1,0 +1,268 @@
+"""Who is concerned, who is reached, who is not and why: ONE resolver for preview and launch.
+
+Pure and CPU-bound: call it in a thread. One zone at a time; `taken` carries the addresses that the alert's
+campaigns in other zones reach already.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from channels.contract import Channel
+from gateway.directory.audience import CHANNELS, Audience, Counts, Covered, Deliveries, Excluded, Skipped
+from gateway.directory.columns import Int64, UInt8
+from gateway.directory.geography import Mask
+from gateway.directory.policy import AreaMode
+from gateway.directory.problem import Fault, Problem, Severity
+from gateway.directory.reasons import Reason
+from gateway.directory.selection import Selection, select
+from gateway.directory.snapshot import KIND_BITS, Snapshot
+from gateway.directory.survey import Survey, survey
+from gateway.directory.targets import Targets
+from gateway.kinds import KINDS, Kind
+
+Taken = Mapping[Channel, npt.NDArray[np.int64] | frozenset[int]]
+
+
+class ResolveRequest(msgspec.Struct, frozen=True):
+    """What is asked of one zone."""
+
+    kind: Kind
+    targets: Targets
+    channels: tuple[Channel, ...]
+    """Asked for; those of them in `unavailable` are counted and reach nobody."""
+    languages: tuple[str, ...]
+    """In which the text is there (BCP 47, at least one); a region ("fr-BE") does not matter."""
+    area_mode: AreaMode = AreaMode.GROUPS
+    language_fallback: tuple[str, ...] = ("nl", "fr", "de", "en")
+    default_language: str = ""
+    """Of members whose language the register does not know."""
+    also_members: npt.NDArray[np.int64] | tuple[int, ...] = ()
+    """An Update: ids of everyone included in the thread so far (`Audience.members`)."""
+    only_networks: frozenset[int] | None = None
+    """Ids of the networks that the account may reach; None: the whole zone."""
+    unavailable: frozenset[Channel] = frozenset()
+    """Channels that policy, rights or convention do not give."""
+    allow_whole_zone: bool = True
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Nothing can be sent; `areas` are the names of what was asked for."""
+
+    text: str
+    areas: tuple[str, ...]
+
+
+class ResolutionCounts(msgspec.Struct, frozen=True):
+    """For `campaign.counts` and the preview."""
+
+    persons: Counts
+    matched_by: dict[str, int]
+    languages: dict[str, int]
+    """Deliveries by language."""
+    beyond_rights: int
+    unplaced: int
+    thread_gone: int
+
+
+@dataclass(frozen=True, eq=False)
+class Resolution:
+    """The answer for one zone at one revision of its register."""
+
+    zone_id: int
+    revision: int
+    audience: Audience
+    counts: ResolutionCounts
+    problems: tuple[Problem, ...]
+    unmatched: tuple[str, ...]
+    """Areas, networks and groups that nobody was found for, by name."""
+    ignored: tuple[str, ...]
+    refusal: Refusal | None
+
+
+def resolve(
+    snapshot: Snapshot, request: ResolveRequest, taken: Taken | None = None, ground: Survey | None = None
+) -> Resolution:
+    """Everyone of the zone whom the request means, once each. `ground` is `survey(request.targets)`, made before.
+
+    Raises ValueError when no language is given; whatever is wrong with the targets is a problem or a refusal.
+    """
+    if not request.languages:
+        raise ValueError("a text is there in at least one language")
+    selection = select(
+        snapshot,
+        ground or survey(request.targets),
+        area_mode=request.area_mode,
+        allow_whole_zone=request.allow_whole_zone,
+        also_members=request.also_members,
+        only_networks=request.only_networks,
+    )
+    audience = _audience(snapshot, request, selection.rows, taken or {})
+    counts = ResolutionCounts(
+        persons=audience.counts(),
+        matched_by=selection.matched_by(),
+        languages=_languages(audience),
+        beyond_rights=selection.beyond_rights,
+        unplaced=selection.unplaced,
+        thread_gone=selection.thread_gone,
+    )
+    refusal = _refusal(request.targets, selection, audience)
+    problems = selection.problems
+    if refusal is None and not audience.members.size:
+        text = "Everyone concerned is excluded: nobody can be reached."
+        problems += (Problem(Fault.UNREACHABLE, Severity.WARNING, snapshot.code, text),)
+    return Resolution(
+        zone_id=snapshot.zone_id,
+        revision=snapshot.revision,
+        audience=audience,
+        counts=counts,
+        problems=problems,
+        unmatched=selection.unmatched,
+        ignored=request.targets.ignored,
+        refusal=refusal,
+    )
+
+
+def _refusal(targets: Targets, selection: Selection, audience: Audience) -> Refusal | None:
+    areas = targets.names()
+    errors = [problem for problem in selection.problems if problem.severity is Severity.ERROR]
+    if errors:
+        return Refusal(" ".join(f"{e.subject}: {e.text}" for e in errors[:10]), areas)
+    if not audience.resolved:
+        asked = ", ".join(areas[:10]) or "nothing at all"
+        return Refusal(f"Nobody of this zone is concerned: {asked}.", areas)
+    return None
+
+
+@dataclass(slots=True, eq=False)
+class _Ledger:
+    """The rows of all channels while they are being told apart."""
+
+    included: Mask
+    covered: list[tuple[int, Int64, UInt8]] = field(default_factory=list)
+    """(channel, rows, reasons)."""
+    skipped: list[tuple[int, Int64, UInt8]] = field(default_factory=list)
+
+
+def _audience(snapshot: Snapshot, request: ResolveRequest, rows: Int64, taken: Taken) -> Audience:
+    channels = tuple(channel for channel in CHANNELS if channel in request.channels)
+    opted_out = _opted_out(snapshot, request.kind, rows)
+    language = _language_table(snapshot, request)
+    ledger = _Ledger(np.zeros(len(rows), np.bool_))
+    deliveries: dict[Channel, Deliveries] = {}
+    for channel in channels:
+        if channel in request.unavailable:
+            _skip(ledger, channel, rows, np.where(opted_out, Reason.OPTED_OUT, Reason.NO_CHANNEL))
+            sent = rows[:0]
+        else:
+            sent = _tell_apart(snapshot, channel, rows, opted_out, _ids(taken.get(channel)), ledger)
+        best = snapshot.best[channel]
+        deliveries[channel] = Deliveries(
+            best.contact_id[sent],
+            snapshot.member_id[sent],
+            best.address_id[sent],
+            language[snapshot.language[sent]],
+        )
+    out = ~ledger.included
+    open_channels = any(channel not in request.unavailable for channel in channels)
+    otherwise = Reason.NO_CONTACT if open_channels else Reason.NO_CHANNEL
+    why = np.where(opted_out[out], Reason.OPTED_OUT, otherwise).astype(np.uint8)
+    return Audience(
+        resolved=len(rows),
+        languages=request.languages,
+        channels=channels,
+        deliveries=deliveries,
+        excluded=Excluded(snapshot.member_id[rows[out]], why),
+        covered=_covered(snapshot, ledger.covered),
+        skipped=_skipped(snapshot, ledger.skipped),
+    )
+
+
+def _opted_out(snapshot: Snapshot, kind: Kind, rows: Int64) -> Mask:
+    """Invariant 5: the kind alone decides whether opt-outs count."""
+    if not KINDS[kind].opt_outs_count:
+        return np.zeros(len(rows), np.bool_)
+    return np.asarray(snapshot.opt_outs[rows] & KIND_BITS[kind], dtype=np.bool_)
+
+
+def _tell_apart(
+    snapshot: Snapshot, channel: Channel, rows: Int64, opted_out: Mask, taken: Int64, ledger: _Ledger
+) -> Int64:
+    """The rows that get a message on a channel; all others go to the ledger."""
+    best = snapshot.best[channel]
+    dense = best.dense[rows]
+    reachable = ~opted_out & (dense >= 0)
+    ledger.included |= reachable
+    _skip(ledger, channel, rows[~reachable], np.where(opted_out, Reason.OPTED_OUT, Reason.NO_CONTACT)[~reachable])
+    candidates, numbers = rows[reachable], dense[reachable]
+    # Written backwards, so that the last to write, and to stay, is the first by member id.
+    first = np.empty(best.addresses, np.int32)
+    first[numbers[::-1]] = candidates[::-1]
+    elsewhere = np.isin(best.address_id[candidates], taken) if taken.size else np.zeros(len(candidates), bool)
+    sent = (first[numbers] == candidates) & ~elsewhere
+    why = np.where(elsewhere, Reason.OTHER_ZONE, Reason.SAME_ADDRESS).astype(np.uint8)
+    ledger.covered.append((CHANNELS.index(channel), candidates[~sent], why[~sent]))
+    return np.asarray(candidates[sent])
+
+
+def _skip(ledger: _Ledger, channel: Channel, rows: Int64, reasons: npt.NDArray[np.int64]) -> None:
+    ledger.skipped.append((CHANNELS.index(channel), rows, reasons.astype(np.uint8)))
+
+
+def _ids(taken: npt.NDArray[np.int64] | frozenset[int] | None) -> Int64:
+    if taken is None:
+        return np.empty(0, np.int64)
+    return np.array(sorted(taken), dtype=np.int64) if isinstance(taken, frozenset) else taken
+
+
+def _covered(snapshot: Snapshot, parts: list[tuple[int, Int64, UInt8]]) -> Covered:
+    bests = [(snapshot.best[CHANNELS[number]], rows) for number, rows, _ in parts]
+    return Covered(
+        _joined([snapshot.member_id[rows] for _, rows, _ in parts]),
+        _joined([np.full(len(rows), number, np.uint8) for number, rows, _ in parts]).astype(np.uint8),
+        _joined([best.contact_id[rows] for best, rows in bests]),
+        _joined([best.address_id[rows] for best, rows in bests]),
+        _joined([reasons for _, _, reasons in parts]).astype(np.uint8),
+    )
+
+
+def _skipped(snapshot: Snapshot, parts: list[tuple[int, Int64, UInt8]]) -> Skipped:
+    return Skipped(
+        _joined([snapshot.member_id[rows] for _, rows, _ in parts]),
+        _joined([np.full(len(rows), number, np.uint8) for number, rows, _ in parts]).astype(np.uint8),
+        _joined([reasons for _, _, reasons in parts]).astype(np.uint8),
+    )
+
+
+def _joined(parts: list[Int64] | list[UInt8]) -> Int64:
+    return np.concatenate([np.empty(0, np.int64), *parts])
+
+
+def _language_table(snapshot: Snapshot, request: ResolveRequest) -> UInt8:
+    """For each language of the register, the place in `request.languages` of the one that is sent."""
+    available: dict[str, int] = {}
+    for place, tag in enumerate(request.languages):
+        available.setdefault(_primary(tag), place)
+    chosen = [
+        next(
+            available[tag]
+            for tag in (own or request.default_language, *request.language_fallback, *available)
+            if tag in available
+        )
+        for own in map(_primary, snapshot.languages)
+    ]
+    return np.array(chosen, dtype=np.uint8)
+
+
+def _primary(tag: str) -> str:
+    return tag.partition("-")[0].lower()
+
+
+def _languages(audience: Audience) -> dict[str, int]:
+    tally = np.zeros(len(audience.languages), np.int64)
+    for found in audience.deliveries.values():
+        tally += np.bincount(found.language, minlength=len(tally))
+    return {tag: int(count) for tag, count in zip(audience.languages, tally, strict=True) if count}
