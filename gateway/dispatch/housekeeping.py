@@ -1,0 +1,107 @@
+"""What must happen although nobody asks: leases that ended, batches that are due, campaigns that end, receipts that
+wait for their record, reports that can be sealed."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from store import cancelling, lifecycle, receipts, recovery
+from store.database import Database
+from store.errors import StoreUnavailable
+from store.tables import node
+from store.transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+INBOX_LIFE_MS = 72 * 3600 * 1000
+"""A receipt that has matched nothing for this long stays in the inbox as an orphan and is no longer tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """`run` is called again and again; it returns True when it should be called again at once."""
+
+    name: str
+    every_s: float
+    run: Callable[[], Awaitable[bool]]
+
+
+@dataclass(slots=True)
+class Housekeeping:
+    chores: tuple[Chore, ...]
+
+    async def run(self) -> None:
+        """Until cancelled. A chore that fails is logged and tried again: one of them must not stop the others."""
+        async with asyncio.TaskGroup() as tasks:
+            for chore in self.chores:
+                tasks.create_task(self._repeat(chore), name=f"chore-{chore.name}")
+
+    async def _repeat(self, chore: Chore) -> None:
+        while True:
+            again = False
+            try:
+                again = await chore.run()
+            except StoreUnavailable:
+                log.warning("store cannot write", extra={"action": "chore-failed", "chore": chore.name})
+            except Exception:
+                log.exception("chore failed", extra={"action": "chore-failed", "chore": chore.name})
+                await asyncio.sleep(1.0)
+            if not again:
+                await asyncio.sleep(chore.every_s)
+
+
+def store_chores(database: Database, boot_id: str, node_name: str, ring_all: Callable[[], None]) -> tuple[Chore, ...]:
+    """The chores that only move rows."""
+
+    async def leases() -> bool:
+        taken_back = await database.write(recovery.recover)
+        for r in taken_back:
+            level = logging.ERROR if r.quarantined is not None else logging.WARNING
+            log.log(level, "lease ended", extra={"action": "lease-ended", "batch": r.batch_id, "unknown": r.unknown})
+        if taken_back:
+            ring_all()
+        return len(taken_back) == 20
+
+    async def clock() -> bool:
+        if await database.write(lifecycle.tick):
+            ring_all()
+        return False
+
+    async def waiting() -> bool:
+        if await database.write(cancelling.release_waiting):
+            ring_all()
+        return False
+
+    async def ended() -> bool:
+        return bool(await database.write(lifecycle.close_ended, urgent=False))
+
+    async def inbox() -> bool:
+        after: int | None = 0
+        while after is not None:
+            _, after = await database.write(
+                lambda tx, a=after: receipts.match_inbox(tx, after_id=a, since_ms=tx.now_ms - INBOX_LIFE_MS),  # type: ignore[misc]
+                urgent=False,
+            )
+        return False
+
+    async def alive() -> bool:
+        await database.write(lambda tx: _seen(tx, boot_id, node_name), urgent=False)
+        return False
+
+    return (
+        Chore("leases", 0.5, leases),
+        Chore("clock", 0.25, clock),
+        Chore("waiting", 0.25, waiting),
+        Chore("ended", 0.25, ended),
+        Chore("inbox", 5.0, inbox),
+        Chore("alive", 5.0, alive),
+    )
+
+
+async def _seen(tx: Transaction, boot_id: str, name: str) -> None:
+    seen = sa.update(node).where(node.c.boot_id == boot_id).values(seen_ms=tx.now_ms)
+    if not await tx.run(seen):
+        await tx.run(sa.insert(node).values(boot_id=boot_id, name=name, started_ms=tx.now_ms, seen_ms=tx.now_ms))
