@@ -30,7 +30,7 @@ from cap.model import (
     Urgency,
     ValuePair,
 )
-from cap.names import CAP_12
+from cap.names import CAP_12, VALUE, VALUE_NAME
 
 
 class Fault(NamedTuple):
@@ -40,14 +40,13 @@ class Fault(NamedTuple):
     reason: Unreadable
 
 
-Read = Callable[[etree._Element, list[Fault]], Any]
-
-
 class Field(NamedTuple):
-    """Where the content of a child element goes."""
+    """Where the content of a child element goes, and how it is read: as it is, by `lex`, or as an element."""
 
     name: str
-    read: Read
+    lex: Callable[[str], Any] | None = None
+    blank: Any = None  # in place of what `lex` cannot read
+    nested: Callable[[etree._Element, list[Fault]], Any] | None = None
     many: bool = False
 
 
@@ -74,121 +73,114 @@ def _area(element: etree._Element, faults: list[Fault]) -> Area:
 
 
 def _pair(element: etree._Element, faults: list[Fault]) -> ValuePair:
-    return ValuePair(**_fields(element, _PAIR, _NO_PAIR, faults))
+    name = value = ""
+    for child in element:
+        if child.tag == VALUE_NAME:
+            name = child.text or ""
+        elif child.tag == VALUE:
+            value = child.text or ""
+    return ValuePair(name, value)
 
 
 def _fields(
     element: etree._Element, known: dict[str, Field], required: dict[str, Any], faults: list[Fault]
 ) -> dict[str, Any]:
-    """The model's arguments. Unknown and repeated children are the schema's to refuse; the first one counts here."""
+    """The model's arguments. Children that are unknown or one too many are the schema's to refuse."""
     fields = dict(required)
     lists: dict[str, list[Any]] = {}
     for child in element:
         field = known.get(child.tag)
         if field is None:
             continue
-        name, read, many = field
+        name, lex, blank, nested, many = field
+        if nested is not None:
+            value = nested(child, faults)
+        else:
+            value = child.text or ""
+            if lex is not None:
+                try:
+                    value = lex(value)
+                except Unreadable as reason:
+                    faults.append(Fault(child, reason))
+                    value = blank
         if many:
-            lists.setdefault(name, []).append(read(child, faults))
-        elif not fields.get(name):
-            fields[name] = read(child, faults)
+            lists.setdefault(name, []).append(value)
+        else:
+            fields[name] = value
     for name, values in lists.items():
         fields[name] = tuple(values)
     return fields
 
 
-def _text(element: etree._Element, faults: list[Fault]) -> str:
-    return element.text or ""
-
-
-def _lexed(lex: Callable[[str], Any], blank: Any) -> Read:
-    """A reader of one text; where the text is unreadable the value is `blank`."""
-
-    def read(element: etree._Element, faults: list[Fault]) -> Any:
-        try:
-            return lex(element.text or "")
-        except Unreadable as reason:
-            faults.append(Fault(element, reason))
-            return blank
-
-    return read
-
-
-def _one_of(values: type[StrEnum]) -> Read:
-    """A reader of a closed list; a word that is not in it is None, and the schema's to refuse."""
+def _words(values: type[StrEnum]) -> Callable[[str], StrEnum | None]:
+    """A closed list; a word that is not in it is None, and the schema's to refuse."""
     words: dict[str, StrEnum] = {str(value): value for value in values}
-    return lambda element, faults: words.get(element.text or "")
+    return words.get
 
 
 def _named(**fields: Field) -> dict[str, Field]:
     return {f"{{{CAP_12}}}{name}": field for name, field in fields.items()}
 
 
-_moment = _lexed(lexical.moment, None)
-_trimmed = _lexed(lexical.trimmed, "")
-
-_PAIR = _named(valueName=Field("name", _text), value=Field("value", _text))
-_NO_PAIR = {"name": "", "value": ""}
-
 _AREA = _named(
-    areaDesc=Field("description", _text),
-    polygon=Field("polygons", _lexed(geometry.ring, ()), many=True),
-    circle=Field("circles", _lexed(geometry.circle, Circle(0.0, 0.0, 0.0)), many=True),
-    geocode=Field("geocodes", _pair, many=True),
-    altitude=Field("altitude", _lexed(lexical.height, None)),
-    ceiling=Field("ceiling", _lexed(lexical.height, None)),
+    areaDesc=Field("description"),
+    polygon=Field("polygons", geometry.ring, (), many=True),
+    circle=Field("circles", geometry.circle, Circle(0.0, 0.0, 0.0), many=True),
+    geocode=Field("geocodes", nested=_pair, many=True),
+    altitude=Field("altitude", lexical.height),
+    ceiling=Field("ceiling", lexical.height),
 )
 _NO_AREA = {"description": ""}
 
 _RESOURCE = _named(
-    resourceDesc=Field("description", _text),
-    mimeType=Field("mime_type", _trimmed),
-    size=Field("size", _lexed(lexical.size, None)),
-    uri=Field("uri", _trimmed),
-    derefUri=Field("deref_uri", _trimmed),
-    digest=Field("digest", _trimmed),
+    resourceDesc=Field("description"),
+    mimeType=Field("mime_type", lexical.trimmed),
+    size=Field("size", lexical.size),
+    uri=Field("uri", lexical.trimmed),
+    derefUri=Field("deref_uri", lexical.trimmed),
+    digest=Field("digest", lexical.trimmed),
 )
 _NO_RESOURCE = {"description": "", "mime_type": ""}
 
 _INFO = _named(
-    language=Field("language", _trimmed),
-    category=Field("categories", _one_of(Category), many=True),
-    event=Field("event", _text),
-    responseType=Field("response_types", _one_of(ResponseType), many=True),
-    urgency=Field("urgency", _one_of(Urgency)),
-    severity=Field("severity", _one_of(Severity)),
-    certainty=Field("certainty", _one_of(Certainty)),
-    audience=Field("audience", _text),
-    eventCode=Field("event_codes", _pair, many=True),
-    effective=Field("effective", _moment),
-    onset=Field("onset", _moment),
-    expires=Field("expires", _moment),
-    senderName=Field("sender_name", _text),
-    headline=Field("headline", _text),
-    description=Field("description", _text),
-    instruction=Field("instruction", _text),
-    web=Field("web", _trimmed),
-    contact=Field("contact", _text),
-    parameter=Field("parameters", _pair, many=True),
-    resource=Field("resources", _resource, many=True),
-    area=Field("areas", _area, many=True),
+    language=Field("language", lexical.trimmed),
+    category=Field("categories", _words(Category), many=True),
+    event=Field("event"),
+    responseType=Field("response_types", _words(ResponseType), many=True),
+    urgency=Field("urgency", _words(Urgency)),
+    severity=Field("severity", _words(Severity)),
+    certainty=Field("certainty", _words(Certainty)),
+    audience=Field("audience"),
+    eventCode=Field("event_codes", nested=_pair, many=True),
+    effective=Field("effective", lexical.moment),
+    onset=Field("onset", lexical.moment),
+    expires=Field("expires", lexical.moment),
+    senderName=Field("sender_name"),
+    headline=Field("headline"),
+    description=Field("description"),
+    instruction=Field("instruction"),
+    web=Field("web", lexical.trimmed),
+    contact=Field("contact"),
+    parameter=Field("parameters", nested=_pair, many=True),
+    resource=Field("resources", nested=_resource, many=True),
+    area=Field("areas", nested=_area, many=True),
 )
 _NO_INFO = {"categories": (), "event": "", "urgency": None, "severity": None, "certainty": None}
 
 _ALERT = _named(
-    identifier=Field("identifier", _text),
-    sender=Field("sender", _text),
-    sent=Field("sent", _moment),
-    status=Field("status", _one_of(Status)),
-    msgType=Field("msg_type", _one_of(MsgType)),
-    source=Field("source", _text),
-    scope=Field("scope", _one_of(Scope)),
-    restriction=Field("restriction", _text),
-    addresses=Field("addresses", _lexed(lexical.addresses, ())),
-    code=Field("codes", _text, many=True),
-    note=Field("note", _text),
-    references=Field("references", _lexed(lexical.references, ())),
-    incidents=Field("incidents", _lexed(lexical.incidents, ())),
-    info=Field("infos", _info, many=True),
+    identifier=Field("identifier"),
+    sender=Field("sender"),
+    sent=Field("sent", lexical.moment),
+    status=Field("status", _words(Status)),
+    msgType=Field("msg_type", _words(MsgType)),
+    source=Field("source"),
+    scope=Field("scope", _words(Scope)),
+    restriction=Field("restriction"),
+    addresses=Field("addresses", lexical.addresses, ()),
+    code=Field("codes", many=True),
+    note=Field("note"),
+    references=Field("references", lexical.references, ()),
+    incidents=Field("incidents", lexical.incidents, ()),
+    info=Field("infos", nested=_info, many=True),
 )
 _NO_ALERT = {"identifier": "", "sender": "", "sent": None, "status": None, "msg_type": None, "scope": None}

@@ -39,11 +39,14 @@ def faults(root: etree._Element) -> list[SchemaFault]:
     for signature in bare.findall(f"{{{XMLDSIG}}}*"):
         bare.remove(signature)
     found = islice(_schema().iter_errors(bare, use_location_hints=False), MOST_FAULTS)
-    return [SchemaFault(_element(error, bare), plain(error.reason or error.message)) for error in found]
+    return [_fault(error, bare) for error in found]
 
 
-def _element(error: Any, root: etree._Element) -> etree._Element:
-    """What the error is about; of a content model that is the child that should not be there, if there is one."""
+def _fault(error: Any, root: etree._Element) -> SchemaFault:
+    """The fault, at the child that should not be there if it is one of order and there is such a child."""
     element = error.elem if isinstance(error.elem, etree._Element) else root
+    text = plain(error.reason or error.message)
     place = getattr(error, "index", None)
-    return element[place] if place is not None and place < len(element) else element
+    if place is None:
+        return SchemaFault(element, text, element.text or "")
+    return SchemaFault(element[place] if place < len(element) else element, text)

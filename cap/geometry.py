@@ -62,9 +62,13 @@ def is_closed(points: Ring) -> bool:
 
 def is_flat(points: Ring) -> bool:
     """Whether all points lie on one line, so that the ring encloses nothing."""
-    origin = points[0]
-    other = next((point for point in points if point != origin), None)
-    return other is None or not any(_turn(origin, other, point) for point in points)
+    origin = other = points[0]
+    for point in points:
+        if other == origin:
+            other = point
+        elif _turn(origin, other, point):
+            return False
+    return True
 
 
 def is_radius(radius_km: float) -> bool:

@@ -34,12 +34,15 @@ DEFAULT = Limits()
 def excess(document: bytes, root: etree._Element, limits: Limits) -> tuple[etree._Element, str] | None:
     """The first limit that a parsed document breaks: where, and in words; None if it keeps them all."""
     # Tags and attributes need these bytes in every encoding that is let in, so few bytes are proof enough.
-    if document.count(b"<") > limits.max_children and (found := _large_tree(root, limits)):
+    tags = document.count(b"<")
+    if tags > limits.max_children and (found := _large_tree(root, limits)):
         return found
     if document.count(b"=") > limits.max_attributes:
         attributes = sum(len(element.attrib) for element in root.iter())
         if attributes > limits.max_attributes:
             return root, f"more than {limits.max_attributes} attributes"
+    if len(root) <= limits.max_infos and tags <= limits.max_areas and len(document) <= limits.max_points:
+        return None
     return _many_parts(root, limits)
 
 

@@ -17,6 +17,8 @@ ALERT: Final = f"{{{CAP_12}}}alert"
 INFO: Final = f"{{{CAP_12}}}info"
 AREA: Final = f"{{{CAP_12}}}area"
 POLYGON: Final = f"{{{CAP_12}}}polygon"
+VALUE_NAME: Final = f"{{{CAP_12}}}valueName"
+VALUE: Final = f"{{{CAP_12}}}value"
 SIGNATURE: Final = f"{{{XMLDSIG}}}Signature"
 
 # Elements that hold elements; what is wrong with any other is wrong with its text.

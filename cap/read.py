@@ -91,10 +91,10 @@ def _schema_faults(root: etree._Element, known: list[Problem], limits: Limits) -
     """The schema's faults, but not of a text for which a rule has already given the reason."""
     said = {problem.path for problem in known if problem.level is Level.ERROR and not _holds_elements(problem.path)}
     problems: dict[tuple[str, str], Problem] = {}
-    for element, text in _faults(root, limits):
+    for element, text, value in _faults(root, limits):
         path = path_of(element)
         if path not in said:
-            problems[path, text] = rules.problem("XSD", path, text, line=source_line(element), value=element.text or "")
+            problems[path, text] = rules.problem("XSD", path, text, line=source_line(element), value=value)
     return list(problems.values())
 
 

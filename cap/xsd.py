@@ -24,6 +24,7 @@ class SchemaFault(NamedTuple):
 
     element: etree._Element
     text: str
+    value: str = ""
 
 
 def source() -> bytes:

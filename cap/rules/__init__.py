@@ -14,13 +14,15 @@ from cap.rules.form import FORM
 from cap.rules.info import INFO
 from cap.rules.prose import PROSE
 from cap.rules.resource import RESOURCE
-from cap.rules.row import Rule
+from cap.rules.row import Check, Rule
 
 __all__ = ["BY_ID", "RULES", "Rule", "check", "problem"]
 
 _WHOLE = ALERT + PROSE + CROSSING
 RULES: tuple[Rule, ...] = FORM + _WHOLE + INFO + RESOURCE + AREA
 BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}
+
+Checks = tuple[tuple[str, Check], ...]
 
 
 def problem(rule: str, path: str, text: str, *, line: int | None = None, value: str = "") -> Problem:
@@ -31,21 +33,27 @@ def problem(rule: str, path: str, text: str, *, line: int | None = None, value: 
 
 def check(alert: Alert) -> list[Problem]:
     """All rules about values, for an alert that was read or composed. The problems have a path and no line."""
-    found = _run(_WHOLE, "/alert", alert)
+    found = _run(_OF_ALERT, "/alert", alert)
     for number, info in enumerate(alert.infos, 1):
         path = f"/alert/info[{number}]"
-        found += _run(INFO, path, alert, info)
+        found += _run(_OF_INFO, path, alert, info)
         for place, resource in enumerate(info.resources, 1):
-            found += _run(RESOURCE, f"{path}/resource[{place}]", resource)
+            found += _run(_OF_RESOURCE, f"{path}/resource[{place}]", resource)
         for place, area in enumerate(info.areas, 1):
-            found += _run(AREA, f"{path}/area[{place}]", area)
+            found += _run(_OF_AREA, f"{path}/area[{place}]", area)
     return found
 
 
-def _run(rules: tuple[Rule, ...], path: str, *subject: object) -> list[Problem]:
+def _run(checks: Checks, path: str, *subject: object) -> list[Problem]:
     found = []
-    for rule in rules:
-        if rule.check is not None:
-            for at, text, value in rule.check(*subject):
-                found.append(problem(rule.id, f"{path}/{at}" if at else path, text, value=value))
+    for rule, check_ in checks:
+        for at, text, value in check_(*subject):
+            found.append(problem(rule, f"{path}/{at}" if at else path, text, value=value))
     return found
+
+
+def _checks(rules: tuple[Rule, ...]) -> Checks:
+    return tuple((rule.id, rule.check) for rule in rules if rule.check is not None)
+
+
+_OF_ALERT, _OF_INFO, _OF_RESOURCE, _OF_AREA = _checks(_WHOLE), _checks(INFO), _checks(RESOURCE), _checks(AREA)

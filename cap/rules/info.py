@@ -64,7 +64,8 @@ def _value_name_case(alert: Alert, info: Info) -> Findings:
     return [
         Finding(f"{at}/valueName", "an acronym is written in capitals without periods", pair.name)
         for at, pair in _pairs(info)
-        if _DOTTED.fullmatch(pair.name) or (not pair.name.isupper() and pair.name.upper() in _ACRONYMS)
+        if ("." in pair.name and _DOTTED.fullmatch(pair.name))
+        or (not pair.name.isupper() and pair.name.upper() in _ACRONYMS)
     ]
 
 

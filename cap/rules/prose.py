@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-from cap.model import Alert, Info
+from cap.model import Alert
 from cap.rules.row import Finding, Findings, Rule, warning
 
 # What is still markup after XML was read: <b>, </p>, <br/>, &amp;, &nbsp;, &#233;
@@ -14,29 +13,28 @@ _MARKUP = re.compile(
 )
 
 
-def _texts(alert: Alert) -> Iterator[tuple[str, str]]:
-    yield "note", alert.note
-    for number, info in enumerate(alert.infos, 1):
-        for element, text in _info_texts(info):
-            yield f"info[{number}]/{element}", text
-
-
-def _info_texts(info: Info) -> Iterator[tuple[str, str]]:
-    yield "event", info.event
-    yield "audience", info.audience
-    yield "senderName", info.sender_name
-    yield "headline", info.headline
-    yield "description", info.description
-    yield "instruction", info.instruction
-    yield "contact", info.contact
-    for number, area in enumerate(info.areas, 1):
-        yield f"area[{number}]/areaDesc", area.description
-
-
 def _markup(alert: Alert) -> Findings:
+    findings = _found("", ("note", alert.note))
+    for number, info in enumerate(alert.infos, 1):
+        findings += _found(
+            f"info[{number}]/",
+            ("event", info.event),
+            ("audience", info.audience),
+            ("senderName", info.sender_name),
+            ("headline", info.headline),
+            ("description", info.description),
+            ("instruction", info.instruction),
+            ("contact", info.contact),
+        )
+        for place, area in enumerate(info.areas, 1):
+            findings += _found(f"info[{number}]/area[{place}]/", ("areaDesc", area.description))
+    return findings
+
+
+def _found(parent: str, *texts: tuple[str, str]) -> list[Finding]:
     return [
-        Finding(at, f"the text holds the markup {found[0]!r}", text)
-        for at, text in _texts(alert)
+        Finding(parent + element, f"the text holds the markup {found[0]!r}", text)
+        for element, text in texts
         if ("<" in text or "&" in text) and (found := _MARKUP.search(text))
     ]
 

@@ -18,6 +18,8 @@ class Finding(NamedTuple):
 
 
 Findings = Iterable[Finding]
+Check = Callable[..., Findings]
+NOTHING: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +36,19 @@ class Rule:
     section: str
     statement: str
     remedy: str
-    check: Callable[..., Findings] | None = None
+    check: Check | None = None
 
 
-def error(id: str, section: str, statement: str, remedy: str, check: Callable[..., Findings] | None = None) -> Rule:
+def error(id: str, section: str, statement: str, remedy: str, check: Check | None = None) -> Rule:
     """A row whose breach refuses the document."""
     return Rule(id, Level.ERROR, section, statement, remedy, check)
 
 
-def warning(id: str, section: str, statement: str, remedy: str, check: Callable[..., Findings] | None = None) -> Rule:
+def warning(id: str, section: str, statement: str, remedy: str, check: Check | None = None) -> Rule:
     """A row whose breach is told and let pass."""
     return Rule(id, Level.WARNING, section, statement, remedy, check)
 
 
-def information(
-    id: str, section: str, statement: str, remedy: str, check: Callable[..., Findings] | None = None
-) -> Rule:
+def information(id: str, section: str, statement: str, remedy: str, check: Check | None = None) -> Rule:
     """A row that tells the author what was understood."""
     return Rule(id, Level.INFORMATION, section, statement, remedy, check)
-
-
-NOTHING: tuple[Finding, ...] = ()
