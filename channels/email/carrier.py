@@ -1,0 +1,203 @@
+"""One SMTP relay as a way out (`contract.Carrier`): connections held open, one mail at a time on each.
+
+Mails that are due wait in one queue and connections pull from it, so that a slow connection holds up one mail
+only. Retries nothing by itself: every answer goes back to whoever sent the mail.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+
+from channels.contract import (
+    Accepted,
+    CarrierStatus,
+    Channel,
+    Deferred,
+    Mode,
+    NotSent,
+    Outcome,
+    Outgoing,
+    ReceiptSink,
+    Refused,
+    Throttled,
+)
+from channels.email.envelope import Envelope, Offers, envelope
+from channels.email.health import Health
+from channels.email.pace import AnswerTime, Patience, SecondWindow
+from channels.email.pending import Job, Pending
+from channels.email.pool import Pool
+from channels.email.settings import SmtpSettings
+from channels.email.verdict import Fault, Verdict
+
+log = logging.getLogger(__name__)
+
+
+def utc_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class SmtpCarrier:
+    """`now_ms` gives UTC milliseconds, for `expires_ms`; all else is timed by the event loop."""
+
+    channel = Channel.EMAIL
+
+    def __init__(
+        self,
+        name: str,
+        settings: SmtpSettings,
+        *,
+        mode: Mode = Mode.LIVE,
+        now_ms: Callable[[], int] = utc_ms,
+    ) -> None:
+        self.name = name
+        self.mode = mode
+        self._settings = settings
+        self._now_ms = now_ms
+        self._health = Health(name, now_ms)
+        self._pool = Pool(settings, self._health, self._pump)
+        self._pending: Pending | None = None
+        self._in_hand = 0
+        self._window = SecondWindow(settings.rate_per_s)
+        self._patience = Patience(settings.backoff_max_s)
+        self._answer_time = AnswerTime()
+        self._pump_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def room(self) -> int:
+        """Mails that can be taken up now: on every live connection as many as it gets through within the
+        look-ahead of a batch (0.25 s), less those in hand. 0 when down, resting or when no connection answers."""
+        if not self._health.is_up or self._pool.is_stalled():
+            return 0
+        return max(0, self._capacity() - self._in_hand)
+
+    def status(self) -> CarrierStatus:
+        return CarrierStatus(
+            name=self.name,
+            channel=self.channel,
+            mode=self.mode,
+            state=self._health.state,
+            detail=self._health.detail,
+            in_flight=self._in_hand,
+            window=self._capacity(),
+            since_ms=self._health.since_ms,
+        )
+
+    async def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
+        """As the contract says. What has left when the iterator is closed is carried to its end, unseen."""
+        answers: asyncio.Queue[tuple[int, Outcome]] = asyncio.Queue()
+        jobs = [Job(index, mail, partial(self._answered, answers)) for index, mail in enumerate(group)]
+        self._in_hand += len(jobs)
+        pending = self._pending
+        try:
+            for job in jobs:
+                if pending is None:
+                    job.answer(NotSent("the carrier is not running"))
+                else:
+                    pending.add(job)
+            for _ in jobs:
+                yield await answers.get()  # bounded: the queue and each step of a session have their timeouts
+        finally:
+            if pending is not None:
+                for job in jobs:
+                    pending.withdraw(job)
+
+    async def run(self, receipts: ReceiptSink) -> None:
+        """Hold the connections. Bounces come in by another door (`bounce_intake`): `receipts` hears nothing."""
+        self._pending = pending = Pending(self._settings.queue_timeout_s, self._pump)
+        self._health.disconnected("connecting")
+        try:
+            await self._pool.hold()
+        finally:
+            self._pending = None
+            pending.close()
+            self._health.wake()
+            self._health.disconnected("stopped")
+            if self._pump_timer is not None:
+                self._pump_timer.cancel()
+                self._pump_timer = None
+
+    def _capacity(self) -> int:
+        return len(self._pool.live) * self._answer_time.per_connection()
+
+    def _answered(self, answers: "asyncio.Queue[tuple[int, Outcome]]", index: int, outcome: Outcome) -> None:
+        self._in_hand -= 1
+        answers.put_nowait((index, outcome))
+
+    def _pump(self) -> None:
+        """Put what is due on the connections that are free. Called whenever either may have changed."""
+        pending = self._pending
+        if pending is None:
+            return
+        if not self._health.is_up:
+            pending.answer_all(self._health.refusal())
+            return
+        while self._pool.idle and pending:
+            now_s = asyncio.get_running_loop().time()
+            wait_s = self._window.wait_s(now_s)
+            if wait_s > 0:
+                self._pump_later(wait_s)
+                return
+            job = pending.pop()
+            if job is not None:
+                self._start(job, now_s)
+
+    def _pump_later(self, wait_s: float) -> None:
+        if self._pump_timer is None:
+            self._pump_timer = asyncio.get_running_loop().call_later(wait_s, self._pump_again)
+
+    def _pump_again(self) -> None:
+        self._pump_timer = None
+        self._pump()
+
+    def _start(self, job: Job, now_s: float) -> None:
+        expires_ms = job.outgoing.expires_ms
+        if expires_ms is not None and self._now_ms() >= expires_ms:
+            job.answer(NotSent("it expired before it could be written"))
+            return
+        made = _made(job.outgoing, self._pool.idle[0].offers)
+        if isinstance(made, Refused):
+            job.answer(made)
+            return
+        session = self._pool.idle.popleft()
+        self._window.started(now_s)
+        job.started_s = now_s
+        session.start(made, partial(self._settled, job))
+
+    def _settled(self, job: Job, answer: Verdict) -> None:
+        answer = self._judged(answer)
+        outcome = answer.outcome
+        if isinstance(outcome, Accepted):
+            self._patience.accepted()
+            self._answer_time.answered(asyncio.get_running_loop().time() - job.started_s)
+        elif isinstance(outcome, Refused):
+            self._patience.refused()
+        job.answer(outcome)
+        if answer.fault is Fault.MISCONFIGURED:
+            self._health.rest(outcome, self._settings.misconfigured_pause_s, answer.detail)
+            self._pump()
+        elif isinstance(outcome, Throttled):
+            self._health.rest(outcome, outcome.pause_s, answer.detail)
+            self._pump()
+        elif answer.detail:
+            self._health.remark(answer.detail)
+
+    def _judged(self, answer: Verdict) -> Verdict:
+        """A relay that keeps putting us off is busy, whatever it says of each recipient."""
+        outcome, detail = answer.outcome, answer.detail
+        put_off = isinstance(outcome, Deferred) or (isinstance(outcome, NotSent) and answer.fault is Fault.LOST)
+        if answer.fault is not Fault.BUSY and not (put_off and self._patience.deferred()):
+            return answer
+        code = outcome.code if isinstance(outcome, Deferred | Throttled) else ""
+        throttled = Throttled(pause_s=self._patience.pause_s(), code=code)
+        return Verdict(throttled, Fault.BUSY, detail or "the relay put off many mails in a row")
+
+
+def _made(outgoing: Outgoing, offers: Offers) -> Envelope | Refused:
+    try:
+        return envelope(outgoing, offers)
+    except Exception:
+        # A bug of ours, met by one message only: it must not cost the others their carrier.
+        log.exception("a mail could not be built", extra={"reference": outgoing.reference})
+        return Refused("local", "the mail could not be built")

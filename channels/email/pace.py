@@ -1,0 +1,79 @@
+"""Pure arithmetic of pace: how many in any second, how long to rest, how much to take up.
+
+Slots outside decide when a mail is due. What is kept here holds even when a relay stood still for a while and
+all that was due in the meantime could leave at once.
+"""
+
+import math
+from collections import deque
+
+FIRST_PAUSE_S = 1.0
+DEFERRALS_IN_A_ROW = 10
+"""So many recipients deferred one after the other are no coincidence (greylisting aside): the relay is busy."""
+LOOK_AHEAD_S = 0.25
+"""The cursor of a batch is moved this far at a time (design, section 4)."""
+MOST_PER_CONNECTION = 40  # 16 connections: 640 mails a look-ahead, 2,560/s
+_SLACK = 1.005  # half of what a contract allows (design, section 7.4), so that a delay can be made up for
+_WEIGHT = 0.05  # of one answer in the moving average: some 20 answers
+
+
+class SecondWindow:
+    """Never more than `rate_per_s` starts in any one second."""
+
+    def __init__(self, rate_per_s: float) -> None:
+        self._span_s = 1.0 if rate_per_s >= 1 else 1.0 / rate_per_s
+        self._starts: deque[float] = deque(maxlen=max(1, math.floor(rate_per_s * _SLACK)))
+
+    def wait_s(self, now_s: float) -> float:
+        """Seconds until one more may start; 0 when it may now."""
+        if len(self._starts) < (self._starts.maxlen or 1):
+            return 0.0
+        return max(0.0, self._starts[0] + self._span_s - now_s)
+
+    def started(self, now_s: float) -> None:
+        self._starts.append(now_s)
+
+
+class Patience:
+    """How long to leave alone a relay that asks for a slower pace: twice as long each time, until one is taken."""
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._next_s = min(FIRST_PAUSE_S, longest_s)
+        self._in_a_row = 0
+
+    def accepted(self) -> None:
+        self._next_s = min(FIRST_PAUSE_S, self._longest_s)
+        self._in_a_row = 0
+
+    def refused(self) -> None:
+        """A final answer about one recipient: the relay is at work."""
+        self._in_a_row = 0
+
+    def deferred(self) -> bool:
+        """Count one that might be a coincidence. True when it no longer is."""
+        self._in_a_row += 1
+        return self._in_a_row >= DEFERRALS_IN_A_ROW
+
+    def pause_s(self) -> float:
+        """Seconds to rest now."""
+        pause_s, self._next_s = self._next_s, min(2 * self._next_s, self._longest_s)
+        self._in_a_row = 0
+        return pause_s
+
+
+class AnswerTime:
+    """The moving average of how long a mail takes, and what follows for how many a connection can take up.
+    A relay counts as fast until it is seen not to be."""
+
+    def __init__(self) -> None:
+        self._mean_s = 0.0
+
+    def answered(self, took_s: float) -> None:
+        self._mean_s += (took_s - self._mean_s) * _WEIGHT
+
+    def per_connection(self) -> int:
+        """Mails that one connection gets through within the look-ahead: at least 1."""
+        if self._mean_s * MOST_PER_CONNECTION <= LOOK_AHEAD_S:
+            return MOST_PER_CONNECTION
+        return max(1, int(LOOK_AHEAD_S / self._mean_s))

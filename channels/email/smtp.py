@@ -1,0 +1,266 @@
+"""One connection to a relay once it stands: a message at a time, its commands grouped where the relay pipelines.
+
+MAIL, RCPT and DATA leave in one write (RFC 2920) and the body in a second one. Grouping the next message's
+commands behind the body would be faster still, but Haraka refuses it. Knows no addresses and no campaign.
+"""
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Protocol, cast
+
+from channels.contract import InDoubt, NotSent
+from channels.email import verdict
+from channels.email.envelope import Envelope, Offers
+from channels.email.reply import NotSmtp, Reply, ReplyReader
+from channels.email.verdict import Fault, Verdict
+
+QUIT_TIMEOUT_S = 2.0
+
+
+class Step(Enum):
+    """Whose reply comes next."""
+
+    IDLE = auto()
+    MAIL = auto()
+    RCPT = auto()
+    DATA = auto()
+    DOT = auto()
+    EMPTY_DOT = auto()
+    """The dot after a body that nobody was to get (RFC 2920 3.1)."""
+    RSET = auto()
+    NOOP = auto()
+    QUIT = auto()
+    CLOSED = auto()
+
+
+class Owner(Protocol):
+    """Who hears of a session; both calls come from inside the event loop and must not block."""
+
+    def session_idle(self, session: "SmtpSession") -> None: ...
+
+    def session_closed(self, session: "SmtpSession") -> None: ...
+
+
+class SmtpSession(asyncio.Protocol):
+    """Takes over the transport of a connection that has said EHLO and, if need be, STARTTLS and AUTH."""
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        offers: Offers,
+        owner: Owner,
+        *,
+        command_timeout_s: float,
+        answer_timeout_s: float,
+    ) -> None:
+        self.offers = offers
+        self.taken = 0
+        """Transactions begun on this connection."""
+        self.closed = asyncio.Event()
+        self._transport = transport
+        self._owner = owner
+        self._command_timeout_s = command_timeout_s
+        self._answer_timeout_s = answer_timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._reader = ReplyReader()
+        self._step = Step.IDLE
+        self._envelope: Envelope | None = None
+        self._done: Callable[[Verdict], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.idle_since = self._loop.time()
+        """Event-loop time since which nothing has been asked."""
+
+    def start(self, envelope: Envelope, done: Callable[[Verdict], None]) -> None:
+        """Begin a transaction; `done` is called exactly once. Only for an idle session."""
+        self.taken += 1
+        self._done = done
+        if self._transport.is_closing():  # closed by the peer, and the loop has not told us yet
+            self._settle(Verdict(NotSent("the relay closed the connection"), Fault.LOST))
+            return
+        self._envelope = envelope
+        self._expect(Step.MAIL, self._command_timeout_s)
+        grouped = envelope.mail + envelope.rcpt + b"DATA\r\n"
+        self._transport.write(grouped if self.offers.pipelining else envelope.mail)
+
+    def noop(self) -> None:
+        """Ask whether the relay is still there. Only for an idle session."""
+        self._expect(Step.NOOP, self._command_timeout_s)
+        self._transport.write(b"NOOP\r\n")
+
+    def quit(self) -> None:
+        """Leave politely. Only for an idle session."""
+        if self._transport.is_closing():
+            return
+        self._expect(Step.QUIT, QUIT_TIMEOUT_S)
+        self._transport.write(b"QUIT\r\n")
+
+    def abort(self) -> None:
+        """Hang up at once; a message under way is settled as lost."""
+        self._break_off("the carrier was stopped")
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            replies = self._reader.feed(data)
+        except NotSmtp:
+            self._break_off("the relay answered something that is not SMTP")
+            return
+        for reply in replies:
+            if self._step is Step.IDLE:
+                self._unasked(reply)
+            elif self._step is not Step.CLOSED:
+                self._answered(reply)
+        if self._step is Step.IDLE:
+            self._rest()
+
+    def eof_received(self) -> bool:
+        return False  # closes the transport, which calls connection_lost
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._give_up("the connection was lost")
+        self._end()
+
+    def _rest(self) -> None:
+        if not self._reader.is_between_replies:
+            self._break_off("the relay said more than it was asked")
+            return
+        self._stop_timer()
+        self.idle_since = self._loop.time()
+        self._owner.session_idle(self)
+
+    def _unasked(self, reply: Reply) -> None:
+        """A reply to nothing: 421 announces the end (RFC 5321 3.8); after any other one, replies and commands
+        would never match again."""
+        self._transport.close() if reply.code == 421 else self._transport.abort()
+        self._end()
+
+    def _answered(self, reply: Reply) -> None:
+        match self._step:
+            case Step.MAIL:
+                self._after_mail(reply)
+            case Step.RCPT:
+                self._after_rcpt(reply)
+            case Step.DATA:
+                self._after_data(reply)
+            case Step.DOT:
+                self._after_dot(reply)
+            case Step.QUIT:
+                self._close()
+            case _:  # NOOP, RSET, EMPTY_DOT
+                self._after_nothing(reply)
+
+    def _after_mail(self, reply: Reply) -> None:
+        refused = verdict.on_mail(reply)
+        if refused is not None:
+            self._settle(refused)
+            if refused.fault is Fault.LOST or reply.code == 421:
+                self._close()
+                return
+        if self.offers.pipelining:
+            self._step = Step.RCPT
+        elif refused is not None:
+            self._reset()
+        else:
+            self._next(Step.RCPT, self._sent().rcpt)
+
+    def _after_rcpt(self, reply: Reply) -> None:
+        if self._done is None and reply.code == 421:
+            self._close()
+            return
+        refused = verdict.on_rcpt(reply) if self._done is not None else None
+        if refused is not None:
+            self._settle(refused)
+            if refused.fault is Fault.LOST:
+                self._close()
+                return
+        if self.offers.pipelining:
+            self._step = Step.DATA
+        elif refused is not None:
+            self._reset()
+        else:
+            self._next(Step.DATA, b"DATA\r\n")
+
+    def _after_data(self, reply: Reply) -> None:
+        if self._done is None:  # already refused: nothing may follow, but the dialogue goes on
+            self._leave_transaction(reply)
+            return
+        refused = verdict.on_data(reply)
+        if refused is None:
+            self._expect(Step.DOT, self._answer_timeout_s)
+            self._transport.write(self._sent().body)
+            return
+        self._settle(refused)
+        self._close() if refused.fault is Fault.LOST else self._reset()
+
+    def _leave_transaction(self, reply: Reply) -> None:
+        if reply.code == 421:
+            self._close()
+        elif reply.code == 354:
+            self._next(Step.EMPTY_DOT, b".\r\n")
+        else:
+            self._reset()  # the transaction is still open: the next MAIL would be "nested"
+
+    def _after_dot(self, reply: Reply) -> None:
+        answer = verdict.on_dot(reply)
+        self._step = Step.IDLE
+        self._settle(answer)
+        if answer.fault is Fault.LOST:
+            self._close()
+
+    def _after_nothing(self, reply: Reply) -> None:
+        if reply.code == 421 or (reply.code != 250 and self._step is not Step.EMPTY_DOT):
+            self._close()
+        else:
+            self._step = Step.IDLE
+
+    def _sent(self) -> Envelope:
+        return cast(Envelope, self._envelope)
+
+    def _reset(self) -> None:
+        self._next(Step.RSET, b"RSET\r\n")
+
+    def _next(self, step: Step, data: bytes) -> None:
+        self._expect(step, self._command_timeout_s)
+        self._transport.write(data)
+
+    def _expect(self, step: Step, timeout_s: float) -> None:
+        self._step = step
+        self._stop_timer()
+        self._timer = self._loop.call_later(timeout_s, self._silent, timeout_s)
+
+    def _silent(self, timeout_s: float) -> None:
+        self._break_off(f"no answer to {self._step.name} within {timeout_s:g} s")
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _break_off(self, reason: str) -> None:
+        self._give_up(reason)
+        self._transport.abort()
+        self._end()
+
+    def _close(self) -> None:
+        self._transport.close()
+        self._end()
+
+    def _end(self) -> None:
+        """Over as soon as it is decided: a peer slow to take leave must not hold up the next connection."""
+        self._stop_timer()
+        self._step = Step.CLOSED
+        if not self.closed.is_set():
+            self.closed.set()
+            self._owner.session_closed(self)
+
+    def _give_up(self, reason: str) -> None:
+        """Only once the body has left can the relay have the message."""
+        if self._step is Step.DOT:
+            self._settle(Verdict(InDoubt(f"{reason} after the final dot"), Fault.LOST, reason))
+        else:
+            self._settle(Verdict(NotSent(reason), Fault.LOST, reason))
+
+    def _settle(self, answer: Verdict) -> None:
+        done, self._done, self._envelope = self._done, None, None
+        if done is not None:
+            done(answer)
