@@ -1,0 +1,186 @@
+"""Every setting of the server on one screen: key, unit, default. `config/tocsin.toml` shows them all.
+
+A TOML file; an unknown key is an error that names its path. Secrets are never in it: a secret's value is
+`env:NAME` or `file:PATH`.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from channels.email.settings import SmtpSettings
+from channels.simulated import SimulatedSettings
+from channels.sms.smpp.settings import SmppSettings
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Permits = Annotated[int, msgspec.Meta(ge=1, le=64)]
+SECRETS = frozenset({"password", "bounce_key"})
+
+
+class SettingsRefused(Exception):
+    """The settings cannot be used; each line says what, where and why."""
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class ServerSettings(_Struct, frozen=True, kw_only=True):
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    """0: any free port, printed at the start."""
+    public_url: str = ""
+    """How the feed is reached from outside, without a final slash; empty: http://host:port."""
+    max_document_bytes: Annotated[int, msgspec.Meta(ge=10_000, le=20_000_000)] = 1_048_576
+    body_timeout_s: float = 10.0
+    stop_timeout_s: float = 20.0
+    """From SIGTERM: what is in flight may be answered and settled until then."""
+    max_watchers: int = 2_000
+    """Progress streams open at once."""
+
+
+class StoreSettings(_Struct, frozen=True, kw_only=True):
+    url: str = "sqlite+aiosqlite:///var/tocsin.db"
+    """Or postgresql+asyncpg://user@host/database (a password by PGPASSWORD or a pgpass file)."""
+    min_free_mib: Annotated[int, msgspec.Meta(ge=0)] = 200
+    """Below this nothing is launched or claimed, so that answers and receipts still fit."""
+
+
+class LogSettings(_Struct, frozen=True, kw_only=True):
+    level: str = "INFO"
+
+
+class LaneSettings(_Struct, frozen=True, kw_only=True):
+    """What every channel has."""
+
+    batches_at_once: Permits = 4
+    """Permits of the channel's semaphore: batches that hand messages over at the same time."""
+    lease_s: Annotated[float, msgspec.Meta(ge=2, le=600)] = 15.0
+    """How long after its last sign of life a worker is thought dead."""
+    slot_guard_ms: Annotated[int, msgspec.Meta(ge=5, le=1000)] = 20
+    """How late a message may leave its slot; what is later is given another slot."""
+
+
+class SmsSettings(LaneSettings, frozen=True, kw_only=True):
+    carriers: dict[str, SmppSettings | SimulatedSettings] = {}
+    """In the order in which they are used."""
+
+
+class BounceSettings(_Struct, frozen=True, kw_only=True):
+    host: str = "127.0.0.1"
+    port: Port = 0
+    enabled: bool = False
+    max_bytes: int = 1_048_576
+
+
+class EmailSettings(LaneSettings, frozen=True, kw_only=True):
+    sender_name: str = "Tocsin"
+    """Where a zone's policy names no other."""
+    sender_address: str = "no-reply@alerts.example"
+    message_id_domain: str = "alerts.example"
+    bounce_domain: str = "bounces.example"
+    """The relays route this domain to the bounce listener."""
+    bounce_key: str = ""
+    """Secret of the return paths' MAC, 16 characters at least; empty: made at the first start and kept in the
+    store."""
+    bounces: BounceSettings = BounceSettings()
+    carriers: dict[str, SmtpSettings | SimulatedSettings] = {}
+
+
+class VoiceSettings(LaneSettings, frozen=True, kw_only=True):
+    starts_per_minute: Annotated[int, msgspec.Meta(ge=1, le=600)] = 600
+    """Of ALL trunks together, in any 60 s: a maximum, never a target (BE-Alert FAQ)."""
+    slot_guard_ms: Annotated[int, msgspec.Meta(ge=5, le=1000)] = 400
+    carriers: dict[str, SimulatedSettings] = {}
+
+
+class SimulationSettings(_Struct, frozen=True, kw_only=True):
+    """The carriers of simulated campaigns. They open no socket."""
+
+    sms: SimulatedSettings | None = None
+    email: SimulatedSettings | None = None
+    voice: SimulatedSettings | None = None
+
+
+class AlertSettings(_Struct, frozen=True, kw_only=True):
+    park_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 600.0
+    """How long an Update or Cancel waits for the alert that it names."""
+    feed_title: str = "Tocsin public alerts"
+    feed_author: str = "Tocsin"
+    zone_weight: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+
+
+class Settings(_Struct, frozen=True, kw_only=True):
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    logs: LogSettings = LogSettings()
+    alerts: AlertSettings = AlertSettings()
+    sms: SmsSettings = SmsSettings()
+    email: EmailSettings = EmailSettings()
+    voice: VoiceSettings = VoiceSettings()
+    simulation: SimulationSettings = SimulationSettings()
+
+
+def read_settings(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The file's settings, or the defaults where `path` is None. Raises SettingsRefused."""
+    if path is None:
+        return Settings()
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise SettingsRefused(f"{path}: {exc.strerror or exc}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise SettingsRefused(f"{path}: {exc}") from exc
+    return settings_of(values, environ)
+
+
+def settings_of(values: dict[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from the tables of a TOML document. Raises SettingsRefused naming the path of the fault."""
+    _name_simulated(values)
+    _resolve_secrets(values, "$", environ)
+    try:
+        return msgspec.convert(values, Settings)
+    except msgspec.ValidationError as exc:
+        raise SettingsRefused(str(exc)) from exc
+
+
+def _name_simulated(values: dict[str, Any]) -> None:
+    """A simulated carrier's name, channel and mode are where it stands in the file."""
+    for channel in ("sms", "email", "voice"):
+        section = values.get(channel)
+        carriers = section.get("carriers") if isinstance(section, dict) else None
+        for name, carrier in carriers.items() if isinstance(carriers, dict) else ():
+            if isinstance(carrier, dict) and carrier.get("type") == "simulated":
+                carrier |= {"name": name, "channel": channel, "mode": "live"}
+        simulation = values.get("simulation")
+        simulated = simulation.get(channel) if isinstance(simulation, dict) else None
+        if isinstance(simulated, dict):
+            simulated |= {"type": "simulated", "name": f"simulated-{channel}", "channel": channel}
+            simulated |= {"mode": "simulation"}
+
+
+def _resolve_secrets(table: dict[str, Any], path: str, environ: Mapping[str, str]) -> None:
+    for key, value in table.items():
+        here = f"{path}.{key}"
+        if isinstance(value, dict):
+            _resolve_secrets(value, here, environ)
+        elif key in SECRETS and value != "":
+            table[key] = _secret(value, here, environ)
+
+
+def _secret(value: Any, path: str, environ: Mapping[str, str]) -> str:
+    scheme, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if scheme == "env":
+        if name not in environ:
+            raise SettingsRefused(f"the environment has no {name} - at {path}")
+        return environ[name]
+    if scheme == "file":
+        try:
+            return Path(name).read_text(encoding="utf-8").strip()
+        except OSError as exc:
+            raise SettingsRefused(f"{name}: {exc.strerror or exc} - at {path}") from exc
+    raise SettingsRefused(f"a secret stands in no settings file: use env:NAME or file:PATH - at {path}")

@@ -1,0 +1,41 @@
+"""Facts about this store itself: its generation, its own keys."""
+
+import secrets
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.tables import meta
+from store.transaction import Transaction
+
+GENERATION = "generation"
+BOUNCE_KEY = "bounce_key"
+
+
+async def kept(tx: Transaction, key: str, new: str) -> str:
+    """The value kept under a key; `new` is kept when there is none."""
+    await tx.run(
+        sa.text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING"),
+        {"key": key, "value": new},
+    )
+    row = await tx.first(sa.select(meta.c.value).where(meta.c.key == key))
+    assert row is not None
+    return str(row.value)
+
+
+async def generation(tx: Transaction) -> str:
+    """Part of every reference that leaves; a restore must give the store a new one (`renew_generation`)."""
+    return await kept(tx, GENERATION, secrets.token_hex(3))
+
+
+async def renew_generation(tx: Transaction) -> str:
+    """After a restore: receipts of the timeline that was lost hit nobody."""
+    await generation(tx)
+    new = secrets.token_hex(3)
+    await tx.run(sa.update(meta).where(meta.c.key == GENERATION).values(value=new))
+    return new
+
+
+async def read(conn: AsyncConnection, key: str) -> str | None:
+    row = (await conn.execute(sa.select(meta.c.value).where(meta.c.key == key))).first()
+    return str(row.value) if row else None
