@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from cap.names import AREA, INFO, POLYGON
+from cap.names import ADDRESSES, AREA, INCIDENTS, INFO, POLYGON, REFERENCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Limits:
     max_infos: int = 32
     max_areas: int = 500
     max_points: int = 50_000
+    max_list_chars: int = 65_536  # of addresses, references or incidents
     # A rejected document larger than this gets the short list of faults: the long one takes 33 ms per 1,000 elements.
     max_explained_elements: int = 1_000
 
@@ -41,9 +42,13 @@ def excess(document: bytes, root: etree._Element, limits: Limits) -> tuple[etree
         attributes = sum(len(element.attrib) for element in root.iter())
         if attributes > limits.max_attributes:
             return root, f"more than {limits.max_attributes} attributes"
-    if len(root) <= limits.max_infos and tags <= limits.max_areas and len(document) <= limits.max_points:
+    if (
+        len(root) <= limits.max_infos
+        and tags <= limits.max_areas
+        and len(document) <= min(limits.max_points, limits.max_list_chars)
+    ):
         return None
-    return _many_parts(root, limits)
+    return _many_parts(root, limits) or _long_list(root, limits)
 
 
 def _large_tree(root: etree._Element, limits: Limits) -> tuple[etree._Element, str] | None:
@@ -70,4 +75,11 @@ def _many_parts(root: etree._Element, limits: Limits) -> tuple[etree._Element, s
             return element, f"more than {limits.max_areas} areas"
         if points > limits.max_points:
             return element, f"more than {limits.max_points} polygon points"
+    return None
+
+
+def _long_list(root: etree._Element, limits: Limits) -> tuple[etree._Element, str] | None:
+    for element in root.iterchildren(ADDRESSES, REFERENCES, INCIDENTS):
+        if len(element.text or "") > limits.max_list_chars:
+            return element, f"a list of more than {limits.max_list_chars} characters"
     return None

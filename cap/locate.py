@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from lxml import etree
 
-from cap.names import REPEATED
+from cap.names import CAP_12, REPEATED
 
 _STEP = re.compile(r"([^/\[\]]+)(?:\[([0-9]+)\])?")
 
@@ -33,13 +34,14 @@ def _step(element: etree._Element) -> str:
 
 
 def line_of(root: etree._Element, path: str) -> int | None:
-    """The source line of the element that a path names, or of its nearest ancestor that exists."""
+    """The source line of the CAP element that a path names, or of its nearest ancestor that exists."""
     found = root
     for name, number in _STEP.findall(path)[1:]:
-        same = [child for child in found if local_name(child) == name]
-        if len(same) < int(number or 1):
+        same = found.iterchildren(f"{{{CAP_12}}}{name}")
+        child = next(islice(same, int(number or 1) - 1, None), None)
+        if child is None:
             break
-        found = same[int(number or 1) - 1]
+        found = child
     return source_line(found)
 
 

@@ -29,12 +29,17 @@ def findings(root: etree._Element) -> list[Finding]:
 
 
 def _misplaced(root: etree._Element, signatures: list[etree._Element]) -> list[Finding]:
-    found = []
-    for signature in signatures:
-        if signature.getparent() is not root:
-            found.append(Finding("S-PLACE", signature, "the signature is not a child of alert"))
-        elif any(after.tag != SIGNATURE for after in signature.itersiblings()):
-            found.append(Finding("S-PLACE", signature, "something stands behind the signature"))
+    found = [
+        Finding("S-PLACE", signature, "the signature is not a child of alert")
+        for signature in signatures
+        if signature.getparent() is not root
+    ]
+    last = True
+    for child in root.iterchildren(reversed=True):
+        if child.tag != SIGNATURE:
+            last = False
+        elif not last:
+            found.append(Finding("S-PLACE", child, "something stands behind the signature"))
     return found
 
 

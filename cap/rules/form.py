@@ -91,4 +91,5 @@ FORM: tuple[Rule, ...] = (
         "A signature is carried, not verified.",
         "Nothing to mend: the sender is known by how it logged in.",
     ),
+    information("MORE", OURS, "Every problem is listed.", "Mend those that are, and check again."),
 )

@@ -33,7 +33,7 @@ class Refused(NamedTuple):
     value: str = ""
 
 
-def parse(document: bytes, limits: Limits) -> etree._Element | Refused:
+def tree(document: bytes, limits: Limits) -> etree._Element | Refused:
     """The root element, without comments and processing instructions. Never raises for any bytes."""
     if len(document) > limits.max_bytes:
         return Refused("XML-LIMIT", f"{len(document)} bytes; the limit is {limits.max_bytes}")
