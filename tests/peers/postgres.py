@@ -83,12 +83,12 @@ async def _until_ready(port: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def new_database(server_url: str, name: str) -> str:
-    """An empty database on the private server; returns its URL."""
+async def new_database(server_url: str, name: str, *, template: str = "template1") -> str:
+    """A database on the private server, a copy of `template`; returns its URL."""
     host = server_url.split("@")[1].rstrip("/")
     conn = await asyncpg.connect(f"postgresql://tocsin@{host}/postgres")
     try:
-        await conn.execute(f'CREATE DATABASE "{name}"')
+        await conn.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     finally:
         await conn.close()
     return server_url + name
