@@ -4,6 +4,7 @@ Pure. Knows the grammar of RFC 5321 4.2, not what a reply means for a message.
 """
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 
@@ -46,24 +47,21 @@ class ReplyReader:
     def is_between_replies(self) -> bool:
         return not self._rest and not self._lines
 
-    def feed(self, data: bytes) -> list[Reply]:
-        """The replies that `data` completes. Raises NotSmtp."""
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """The replies that `data` completes, one by one. Raises NotSmtp, after those that came before it."""
         *lines, self._rest = (self._rest + data).split(b"\n")
-        replies = []
         for line in lines:
             self._octets += len(line)
-            self._check_size()
+            if self._octets > MAX_REPLY_OCTETS:
+                raise NotSmtp
             match = _LINE.fullmatch(line.rstrip(b"\r"))
             if match is None or (self._lines and match[1] != self._lines[0][0]):
                 raise NotSmtp
             self._lines.append((match[1], match[3] or b""))
             if match[2] != b"-":
-                replies.append(_joined(self._lines))
+                reply = _joined(self._lines)
                 self._lines, self._octets = [], 0
-        self._check_size()
-        return replies
-
-    def _check_size(self) -> None:
+                yield reply
         if self._octets + len(self._rest) > MAX_REPLY_OCTETS:
             raise NotSmtp
 

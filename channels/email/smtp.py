@@ -101,15 +101,14 @@ class SmtpSession(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            replies = self._reader.feed(data)
+            for reply in self._reader.feed(data):
+                if self._step is Step.IDLE:
+                    self._unasked(reply)
+                elif self._step is not Step.CLOSED:
+                    self._answered(reply)
         except NotSmtp:
             self._break_off("the relay answered something that is not SMTP")
             return
-        for reply in replies:
-            if self._step is Step.IDLE:
-                self._unasked(reply)
-            elif self._step is not Step.CLOSED:
-                self._answered(reply)
         if self._step is Step.IDLE:
             self._rest()
 
