@@ -1,0 +1,141 @@
+"""Who is asking: `Authorization: Bearer tocsin_<key id>_<secret>` -> Caller, or a refusal that tells nothing.
+
+Knows neither HTTP's objects nor SQL: a header's text, a peer's address and a look-up come in. The secret is random
+and long, so its SHA-256 is enough; what is compared takes the same time whether the key id exists or not.
+"""
+
+import hashlib
+import hmac
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from gateway.access.attempts import Failures
+from gateway.access.caller import Caller, Right
+from gateway.directory.senders import read_kind_rules
+from gateway.errors import Refusal
+from store import accounts
+from store.accounts import KeyRow
+from store.database import Database
+
+Find = Callable[[str], Awaitable[KeyRow | None]]
+"""The key of an id, revoked ones too."""
+
+KEY = re.compile(r"tocsin_([A-Za-z0-9-]{1,64})_([A-Za-z0-9_-]{16,256})")
+_NOBODY = hashlib.sha256(b"the key that nobody has").hexdigest()
+
+
+def hashed(secret: str) -> str:
+    """What is kept of a key's secret, hexadecimal."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class Stranger(Refusal):
+    """401. `challenge` goes into WWW-Authenticate (RFC 6750 section 3)."""
+
+    def __init__(self, code: str, title: str, challenge: str) -> None:
+        super().__init__(401, code, title)
+        self.challenge = challenge
+
+
+class TooManyFailures(Refusal):
+    """429."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(429, "too-many-failures", "Too many failed attempts from this address.")
+        self.retry_after_s = retry_after_s
+
+
+def missing() -> Stranger:
+    return Stranger("no-key", "This needs an API key.", 'Bearer realm="tocsin"')
+
+
+def invalid() -> Stranger:
+    """The same for every reason: who guesses is not told what was right."""
+    return Stranger("bad-key", "This API key is not valid.", 'Bearer realm="tocsin", error="invalid_token"')
+
+
+@dataclass(slots=True)
+class Keyring:
+    """Callers by their keys. A key that was good is believed for `life_s` without asking the store again: so long
+    does a revocation take at most."""
+
+    find: Find
+    life_s: float = 5.0
+    now_s: Callable[[], float] = time.monotonic
+    failures: Failures = field(default_factory=Failures)
+    most_kept: int = 4096
+    _kept: OrderedDict[str, tuple[float, str, Caller]] = field(default_factory=OrderedDict, repr=False)
+
+    async def caller(self, authorization: str | None, peer: str) -> Caller:
+        """Raises Stranger, TooManyFailures, and what the look-up raises."""
+        if authorization is None:
+            raise missing()
+        now_s = self.now_s()
+        scheme, _, presented = authorization.partition(" ")
+        found = KEY.fullmatch(presented.strip()) if scheme.lower() == "bearer" else None
+        if found is None:
+            self._refuse_hasty(peer, now_s)
+            self.failures.note(peer, now_s)
+            raise invalid()
+        key_id, digest = found[1], hashed(found[2])
+        caller = self._remembered(key_id, digest, now_s) or await self._looked_up(key_id, digest, peer, now_s)
+        if caller is None:
+            self.failures.note(peer, now_s)
+            raise invalid()
+        return caller
+
+    def _remembered(self, key_id: str, digest: str, now_s: float) -> Caller | None:
+        until_s, good, caller = self._kept.get(key_id, (0.0, _NOBODY, None))
+        same = hmac.compare_digest(good, digest)
+        return caller if same and now_s < until_s else None
+
+    async def _looked_up(self, key_id: str, digest: str, peer: str, now_s: float) -> Caller | None:
+        # A key that was good a moment ago is looked up however often others behind the same proxy fail:
+        # nobody can lock a dispatch centre out by guessing beside it.
+        _, good, _ = self._kept.get(key_id, (0.0, _NOBODY, None))
+        if not hmac.compare_digest(good, digest):
+            self._refuse_hasty(peer, now_s)
+        row = await self.find(key_id)
+        usable = row is not None and row.revoked_ms is None and row.disabled_ms is None
+        same = hmac.compare_digest(row.secret_sha256 if row else _NOBODY, digest)
+        if row is None or not usable or not same:
+            if same:
+                self._kept.pop(key_id, None)
+            return None
+        caller = as_caller(row)
+        self._kept[key_id] = (now_s + self.life_s, digest, caller)
+        self._kept.move_to_end(key_id)
+        while len(self._kept) > self.most_kept:
+            self._kept.popitem(last=False)
+        return caller
+
+    def _refuse_hasty(self, peer: str, now_s: float) -> None:
+        wait_s = self.failures.wait_s(peer, now_s)
+        if wait_s > 0:
+            raise TooManyFailures(wait_s)
+
+
+def as_caller(row: KeyRow) -> Caller:
+    """Raises msgspec.ValidationError when what is kept of the account cannot be read."""
+    return Caller(
+        account_id=row.account_id,
+        code=row.code,
+        name=row.name,
+        type=row.type,
+        senders=msgspec.json.decode(row.senders, type=tuple[str, ...]),
+        kind_rules=read_kind_rules(row.kind_rules),
+        rights=tuple(Right(r.action, r.zone_id, r.network_id, r.kind, r.channel) for r in row.rights),
+    )
+
+
+def keys_of(database: Database) -> Find:
+    async def find(key_id: str) -> KeyRow | None:
+        async with database.read() as conn:
+            return await accounts.find_key(conn, key_id)
+
+    return find

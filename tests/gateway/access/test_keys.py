@@ -1,0 +1,213 @@
+"""An API key: who is asking, quickly; and nothing for those who guess."""
+
+import itertools
+
+import pytest
+
+from gateway.access.attempts import Failures
+from gateway.access.keys import Keyring, Stranger, TooManyFailures, hashed, keys_of
+from gateway.directory.senders import KindRule, write_kind_rules
+from gateway.kinds import Kind
+from store import accounts
+from store.accounts import AccountRecord, KeyRecord, KeyRow, RightRow
+from store.database import Database
+
+SECRET = "s3cretS3cretS3cretS3cret_-x"
+GOOD = f"Bearer tocsin_ab12_{SECRET}"
+PEER = "192.0.2.1"
+
+
+class Book:
+    """The keys of a test, counting how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.rows = {"ab12": a_key()}
+
+    async def find(self, key_id: str) -> KeyRow | None:
+        self.asked += 1
+        return self.rows.get(key_id)
+
+
+def a_key(**changes: object) -> KeyRow:
+    values: dict[str, object] = {
+        "key_id": "ab12", "secret_sha256": hashed(SECRET), "revoked_ms": None, "account_id": 7, "code": "cic",
+        "name": "CIC", "type": "cic", "senders": '["cic@example.org"]', "kind_rules": "[]", "disabled_ms": None,
+        "rights": (RightRow("submit", 1, None),),
+    }  # fmt: skip
+    return KeyRow(**(values | changes))  # type: ignore[arg-type]
+
+
+class Watch:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def keyring(book: Book, watch: Watch) -> Keyring:
+    return Keyring(book.find, now_s=watch)
+
+
+async def test_a_good_key_is_its_account_with_its_rights(keyring: Keyring):
+    caller = await keyring.caller(GOOD, PEER)
+
+    assert (caller.account_id, caller.code, caller.senders) == (7, "cic", ("cic@example.org",))
+    assert caller.may_in("submit", 1)
+    assert not caller.may_in("submit", 2)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Basic dXNlcjpwYXNz",
+        "Bearer tocsin_ab12",
+        "Bearer tocsin_ab12_short",
+        f"Bearer tocsin_ab12_{SECRET}x",
+        f"Bearer tocsin_nobody_{SECRET}",
+        f"Bearer tocsin_ab12_{'é' * 20}",
+        f"Bearer tocsin_{'a' * 9000}_{SECRET}",
+        "Bearer tocsin_ab12_" + "a" * 9000,
+    ],
+)
+async def test_anything_else_is_refused_in_the_same_words(keyring: Keyring, header: str):
+    with pytest.raises(Stranger) as refused:
+        await keyring.caller(header, PEER)
+
+    assert (refused.value.status, refused.value.code) == (401, "bad-key")
+    assert 'error="invalid_token"' in refused.value.challenge
+
+
+async def test_no_key_at_all_is_a_challenge_and_no_failed_attempt(keyring: Keyring):
+    for _ in range(50):
+        with pytest.raises(Stranger) as refused:
+            await keyring.caller(None, PEER)
+    assert refused.value.code == "no-key"
+    assert await keyring.caller(GOOD, PEER)
+
+
+@pytest.mark.parametrize("changes", [{"revoked_ms": 1}, {"disabled_ms": 1}])
+async def test_a_revoked_key_and_a_disabled_account_are_refused(keyring: Keyring, book: Book, changes: dict[str, int]):
+    book.rows["ab12"] = a_key(**changes)
+
+    with pytest.raises(Stranger):
+        await keyring.caller(GOOD, PEER)
+
+
+async def test_a_key_is_looked_up_once_in_five_seconds(keyring: Keyring, book: Book, watch: Watch):
+    for _ in range(100):
+        await keyring.caller(GOOD, PEER)
+    assert book.asked == 1
+
+    watch.now_s += 5.0
+    await keyring.caller(GOOD, PEER)
+    assert book.asked == 2
+
+
+async def test_a_revocation_bites_within_five_seconds(keyring: Keyring, book: Book, watch: Watch):
+    await keyring.caller(GOOD, PEER)
+    book.rows["ab12"] = a_key(revoked_ms=1)
+
+    watch.now_s += 5.0
+    with pytest.raises(Stranger):
+        await keyring.caller(GOOD, PEER)
+    with pytest.raises(Stranger):
+        await keyring.caller(GOOD, PEER)
+
+
+async def test_a_wrong_secret_for_a_remembered_key_is_refused(keyring: Keyring):
+    await keyring.caller(GOOD, PEER)
+
+    with pytest.raises(Stranger):
+        await keyring.caller(GOOD + "x", PEER)
+    assert await keyring.caller(GOOD, PEER)
+
+
+async def test_who_fails_too_often_waits_and_costs_no_look_up(keyring: Keyring, book: Book, watch: Watch):
+    for _ in range(20):
+        with pytest.raises(Stranger):
+            await keyring.caller(f"Bearer tocsin_zz_{SECRET}", PEER)
+    asked = book.asked
+
+    with pytest.raises(TooManyFailures) as refused:
+        await keyring.caller(f"Bearer tocsin_zz_{SECRET}", PEER)
+
+    assert refused.value.status == 429
+    assert 0 < refused.value.retry_after_s <= 60
+    assert book.asked == asked
+    assert await keyring.caller(GOOD, "192.0.2.2")
+    watch.now_s += 60
+    assert await keyring.caller(GOOD, PEER)
+
+
+async def test_a_dispatch_centre_is_not_locked_out_by_who_guesses_behind_the_same_proxy(keyring: Keyring, watch: Watch):
+    await keyring.caller(GOOD, PEER)
+    for _ in range(20):
+        with pytest.raises(Stranger):
+            await keyring.caller(f"Bearer tocsin_zz_{SECRET}", PEER)
+
+    watch.now_s += 6
+    assert await keyring.caller(GOOD, PEER)
+
+
+def test_the_memory_of_failures_is_bounded_and_a_whole_ipv6_network_is_one_address():
+    failures = Failures(most=3, addresses=10)
+    for n in range(1000):
+        failures.note(f"10.0.{n // 256}.{n % 256}", 1.0)
+    assert len(failures._counted) == 10
+
+    for host in range(3):
+        failures.note(f"2001:db8::{host}", 1.0)
+    assert failures.wait_s("2001:db8::ffff", 1.0) > 0
+    assert failures.wait_s("2001:db8:0:1::1", 1.0) == 0
+
+
+async def test_the_memory_of_keys_is_bounded(book: Book, watch: Watch):
+    keyring = Keyring(book.find, now_s=watch, most_kept=3)
+    for n in range(10):
+        book.rows[f"k{n}"] = a_key(key_id=f"k{n}")
+        await keyring.caller(f"Bearer tocsin_k{n}_{SECRET}", PEER)
+
+    assert len(keyring._kept) == 3
+
+
+async def test_neither_a_secret_nor_its_hash_is_in_a_repr(keyring: Keyring):
+    await keyring.caller(GOOD, PEER)
+
+    assert SECRET not in repr(keyring)
+    assert hashed(SECRET) not in repr(keyring)
+
+
+async def test_the_store_knows_keys_accounts_and_rights(database: Database):
+    rules = write_kind_rules((KindRule(Kind.ALERT, urgency=("Immediate",)),))
+    ids = itertools.count()
+    record = AccountRecord(
+        "cic", "CIC", "cic", '["cic@example.org"]', rules,
+        frozenset({RightRow("read", None, None), RightRow("submit", None, None, "alert", "sms")}),
+        (KeyRecord("ab12", hashed(SECRET)),),
+    )  # fmt: skip
+    await database.write(lambda tx: accounts.put_account(tx, record))
+    keyring = Keyring(keys_of(database), now_s=lambda: 10.0 * next(ids))
+
+    caller = await keyring.caller(GOOD, PEER)
+    assert caller.zone_ids("read") is None
+    assert caller.channels("submit", 3, "alert") == {"sms"}
+    assert caller.kind_rules[0].kind is Kind.ALERT
+
+    await database.write(lambda tx: accounts.revoke_key(tx, "ab12"))
+    with pytest.raises(Stranger):
+        await keyring.caller(GOOD, PEER)
