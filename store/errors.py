@@ -19,3 +19,17 @@ class SchemaMismatch(StoreError):
 
 class Conflict(StoreError):
     """A unique key is taken: somebody else was first."""
+
+
+class CreditExhausted(StoreError):
+    """The zone's prepaid balance does not cover the reservation."""
+
+    def __init__(self, zone_id: int, balance_millieuro: int, needed_millieuro: int) -> None:
+        super().__init__(f"{needed_millieuro} needed, {balance_millieuro} left (millieuro)")
+        self.zone_id = zone_id
+        self.balance_millieuro = balance_millieuro
+        self.needed_millieuro = needed_millieuro
+
+
+class StaleThread(StoreError):
+    """An alert of the thread ended between the decision and its launch: decide again."""

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from store.errors import CreditExhausted, StaleThread
 from store.json_rows import json_rows, pack
+from store.ledger import balance_millieuro
 from store.records import NewAlert, NewCampaign
 from store.settling import Tally
 from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState, after
@@ -60,11 +62,14 @@ class Launched(msgspec.Struct, frozen=True):
 
 
 async def launch(tx: Transaction, decision: Launch) -> Launched:
-    """Raises IntegrityError (as `Conflict` out of `Database.write`) when the alert is there already."""
+    """Raises IntegrityError (as `Conflict` out of `Database.write`) when the alert is there already, StaleThread,
+    CreditExhausted (of the first zone that cannot pay; nothing is kept)."""
     alert_id = await _file_alert(tx, decision.alert) if decision.alert else None
     await end_campaigns(tx, decision.ends)
     for ended_id, state in decision.alert_ends:
-        await tx.run(sa.update(alert).where(alert.c.id == ended_id).values(state=state))
+        ended = sa.update(alert).where(alert.c.id == ended_id, alert.c.state == "active").values(state=state)
+        if not await tx.run(ended):
+            raise StaleThread(f"alert {ended_id} is no longer active")
     ids = [await _file_campaign(tx, new, alert_id) for new in decision.campaigns]
     if alert_id is not None:
         await _file_zones(tx, alert_id, decision, ids)
@@ -138,6 +143,9 @@ async def _file_campaign(tx: Transaction, new: NewCampaign, alert_id: int | None
     if new.state != CampaignState.PREPARING:
         await file_audience(tx, campaign_id, new.audience, new.sizes)
     if new.reserved_millieuro:
+        balance = await balance_millieuro(tx.conn, new.zone_id, tx.now_ms) if new.must_cover else 0
+        if new.must_cover and balance < new.reserved_millieuro:
+            raise CreditExhausted(new.zone_id, balance, new.reserved_millieuro)
         await tx.run(
             sa.insert(ledger).values(
                 zone_id=new.zone_id, campaign_id=campaign_id, entry="reserve",

@@ -116,6 +116,8 @@ class NewCampaign(msgspec.Struct, frozen=True, kw_only=True):
     targets: str
     counts: str
     reserved_millieuro: int
+    must_cover: bool = False
+    """The zone's balance must cover the reservation, looked at in the same transaction."""
     texts: tuple[NewText, ...]
     audience: bytes
     sizes: tuple[tuple[str, int], ...]
