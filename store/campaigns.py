@@ -85,6 +85,16 @@ async def by_id(conn: AsyncConnection, campaign_id: int) -> Campaign | None:
     return _campaign(row) if row else None
 
 
+async def by_request_key(conn: AsyncConnection, account_id: int, key: str) -> str | None:
+    """The public id of the campaign that this account launched under its own key."""
+    row = (
+        await conn.execute(
+            sa.select(campaign.c.public_id).where(campaign.c.account_id == account_id, campaign.c.request_key == key)
+        )
+    ).first()
+    return str(row.public_id) if row else None
+
+
 async def of_alert(conn: AsyncConnection, alert_id: int) -> list[Campaign]:
     rows = await conn.execute(_campaigns.where(campaign.c.alert_id == alert_id).order_by(campaign.c.id))
     return [_campaign(row) for row in rows.all()]

@@ -3,7 +3,7 @@
 The campaigns it ends had their epoch moved already, so the set only shrinks while their last answers come in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.json_rows import json_rows, pack
+from store.launching import file_audience
 from store.records import Settlement
 from store.settling import apply
 from store.states import MAY_HAVE_IT, BatchState, CampaignState, DeliveryState, Event
-from store.tables import address, batch, campaign, campaign_replaces, contact, delivery
+from store.tables import address, batch, campaign, campaign_replaces, contact, delivery, ledger
 from store.transaction import AnyRow, Transaction
 
 _OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
@@ -149,3 +150,33 @@ async def _who_has_it(tx: Transaction, campaign_id: int, cancels: Sequence[AnyRo
         values = {"asked": asked, "after": first - 1, "end": first + (1 << 24)}
         reached |= {(r.contact_id, r.channel) for r in await tx.rows(_reached, values)}
     return reached
+
+
+async def file_prepared(
+    tx: Transaction,
+    campaign_id: int,
+    blob: bytes,
+    sizes: Sequence[tuple[str, int]],
+    *,
+    waits_from: Mapping[str, int],
+    counts: str,
+    reserved_millieuro: int,
+) -> bool:
+    """Give a preparing campaign its audience and let it run; False when it no longer waits for one."""
+    row = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update())
+    if row is None or row.state != CampaignState.PREPARING:
+        return False
+    await file_audience(tx, campaign_id, blob, sizes, waits_from)
+    await tx.run(
+        sa.update(campaign)
+        .where(campaign.c.id == campaign_id)
+        .values(state=str(CampaignState.RUNNING), counts=counts, reserved_millieuro=reserved_millieuro)
+    )
+    if reserved_millieuro:
+        await tx.run(
+            sa.insert(ledger).values(
+                zone_id=row.zone_id, campaign_id=campaign_id, entry="reserve",
+                amount_millieuro=-reserved_millieuro, at_ms=tx.now_ms,
+            )
+        )  # fmt: skip
+    return True

@@ -11,6 +11,7 @@ class Reason(IntEnum):
     NO_CHANNEL = 3
     SAME_ADDRESS = 4
     OTHER_ZONE = 5
+    NOT_TOLD = 6
 
     @property
     def word(self) -> str:
@@ -29,4 +30,5 @@ _SENTENCES = {
     Reason.NO_CHANNEL: "This channel was asked for, but may not be used for this message.",
     Reason.SAME_ADDRESS: "Another member of this campaign is reached at the same address.",
     Reason.OTHER_ZONE: "The same address is reached by this alert's campaign in another zone.",
+    Reason.NOT_TOLD: "Nothing was sent to this member on this channel, so there is nothing to cancel.",
 }

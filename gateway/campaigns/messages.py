@@ -1,0 +1,158 @@
+"""The desk for composed messages: a coordinator's own words, through the same resolver, preview and launch."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from channels.contract import Channel, Mode
+from gateway.access.caller import Action, Caller
+from gateway.campaigns.alerts import new_public_id
+from gateway.campaigns.answers import MessageAnswer, MessageRequest, ZonePreview
+from gateway.campaigns.planning import Planner, Wish, ZonePlan, ZoneRefused
+from gateway.campaigns.texts import style_of
+from gateway.directory.policy import read_policy
+from gateway.directory.survey import survey
+from gateway.errors import Reason, Refusal
+from gateway.kinds import KINDS
+from gateway.templates.compose import Words, from_message
+from gateway.templates.content import TextsRefused
+from store import campaigns, directory, ledger, lifecycle
+from store.database import Database
+from store.directory import ZoneRow
+from store.errors import Conflict, CreditExhausted
+from store.launching import Launch, launch
+
+
+@dataclass(slots=True)
+class MessageDesk:
+    database: Database
+    planner: Planner
+    room_on_disk: Callable[[], bool]
+    wake: Callable[[], None]
+
+    async def preview(self, caller: Caller, request: MessageRequest) -> ZonePreview:
+        """What `launch` would do. Raises Refusal."""
+        plan = await self._plan(caller, request)
+        async with self.database.read() as conn:
+            balance = await ledger.balance_millieuro(conn, plan.zone.id, self.database.clock.now_ms())
+        return msgspec.structs.replace(plan.preview, balance_millieuro=balance)
+
+    async def launch(self, caller: Caller, request: MessageRequest) -> MessageAnswer:
+        """The same `key` again answers with the first campaign. Raises Refusal; nothing is kept then."""
+        if not request.terms_confirmed:
+            raise Refusal(
+                422,
+                "terms-not-confirmed",
+                "Confirm the terms (terms_confirmed): no commercial, promotional or political content.",
+            )
+        known = await self._known(caller, request)
+        if known is not None:
+            return known
+        if not self.room_on_disk():
+            raise Refusal(503, "disk-full", "Too little disk space is left to accept anything.")
+        plan = await self._plan(caller, request)
+        decision = Launch(account_id=caller.account_id, alert=None, campaigns=(plan.campaign,))
+        try:
+            await self.database.write(lambda tx: launch(tx, decision))
+        except Conflict:
+            known = await self._known(caller, request)
+            if known is None:
+                raise
+            return known
+        except CreditExhausted as exc:
+            text = f"The prepaid balance of {exc.balance_millieuro} millieuro does not cover {exc.needed_millieuro}."
+            raise Refusal(402, "credit-exhausted", text) from exc
+        self.wake()
+        return MessageAnswer(plan.campaign.public_id, True, plan.preview)
+
+    async def stop(self, caller: Caller, public_id: str) -> bool:
+        """End a campaign now: nothing beyond the cursors leaves. False when it had ended. Raises Refusal."""
+        async with self.database.read() as conn:
+            found = await campaigns.by_public_id(conn, public_id)
+        if found is None or not (
+            caller.may_in(Action.READ, found.zone_id) or caller.may_in(Action.STOP, found.zone_id)
+        ):
+            raise Refusal(404, "no-such-campaign", "There is no such campaign.")
+        if not caller.may_in(Action.STOP, found.zone_id):
+            raise Refusal(403, "no-right", f"This account may not stop campaigns of {found.zone_code}.")
+        return await self.database.write(lambda tx: lifecycle.stop(tx, found.id, caller.account_id))
+
+    async def _known(self, caller: Caller, request: MessageRequest) -> MessageAnswer | None:
+        if not request.key:
+            return None
+        async with self.database.read() as conn:
+            public_id = await campaigns.by_request_key(conn, caller.account_id, request.key)
+        return MessageAnswer(public_id, False) if public_id else None
+
+    async def _plan(self, caller: Caller, request: MessageRequest) -> ZonePlan:
+        async with self.database.read() as conn:
+            found = await directory.zones(conn, [request.zone])
+        if not found or not caller.may_in(Action.LAUNCH, found[0].id):
+            # A zone that this account has nothing to do with does not exist for it.
+            raise Refusal(403, "no-right", f"This account may not launch anything in {request.zone}.")
+        zone = found[0]
+        _require_rights(caller, request, zone)
+        wish = await self._wish(caller, request)
+        policy = read_policy(zone.policy)
+        try:
+            asked, unavailable = self.planner.channels(wish, zone, policy)
+            words = [
+                Words(language=t.language, sms=t.sms, subject=t.subject, email=t.email, voice=t.voice)
+                for t in request.texts
+            ]
+            style = style_of(zone, policy, request.kind)
+            texts = from_message(words, tuple(c for c in asked if c not in unavailable), style, title=request.title)
+            plan = await self.planner.plan(wish, zone, texts, {})
+        except TextsRefused as refused:
+            reasons = [Reason("TEXT", problem) for problem in refused.problems]
+            raise Refusal(422, "texts-refused", "The texts cannot be sent as they are.", reasons) from refused
+        except ZoneRefused as refused:
+            raise Refusal(422, "zone-refused", refused.reason, refused.problems) from refused
+        campaign = msgspec.structs.replace(plan.campaign, public_id=new_public_id())
+        return ZonePlan(plan.zone, campaign, plan.preview, plan.audience)
+
+    async def _wish(self, caller: Caller, request: MessageRequest) -> Wish:
+        now_ms = self.database.clock.now_ms()
+        starts_ms = max(_instant(request.starts_at, "starts_at", now_ms), now_ms)
+        expires_ms = _instant(request.expires_at, "expires_at", starts_ms + KINDS[request.kind].default_life_s * 1000)
+        if expires_ms <= starts_ms:
+            raise Refusal(422, "times-crossed", "It would expire before it starts.")
+        return Wish(
+            caller=caller,
+            action=Action.LAUNCH,
+            purpose="message",
+            title=request.title,
+            kind=request.kind,
+            mode=Mode.SIMULATION if request.simulation else Mode.LIVE,
+            channels=tuple(c for c in Channel if c in request.channels),
+            ground=await asyncio.to_thread(survey, request.targets),
+            starts_ms=starts_ms,
+            expires_ms=expires_ms,
+            at_ms=now_ms,
+            request_key=request.key or None,
+        )
+
+
+def _require_rights(caller: Caller, request: MessageRequest, zone: ZoneRow) -> None:
+    """A channel that is asked for and not granted is refused by name, never dropped in silence."""
+    granted = caller.channels(Action.LAUNCH, zone.id, request.kind)
+    missing = [c for c in request.channels if "*" not in granted and c not in granted]
+    if missing:
+        raise Refusal(
+            403, "no-right", f"This account may not send {request.kind} by {', '.join(missing)} in {zone.code}."
+        )
+
+
+def _instant(text: str, name: str, otherwise_ms: int) -> int:
+    if not text:
+        return otherwise_ms
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise Refusal(400, "bad-instant", f"{name} is no RFC 3339 instant: {text[:40]!r}.") from exc
+    if instant.tzinfo is None:
+        raise Refusal(400, "bad-instant", f"{name} needs its offset from UTC.")
+    return round(instant.timestamp() * 1000)

@@ -1,0 +1,278 @@
+"""One zone's campaign before it is launched: who, in which words, at what price. Preview and launch share it."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from channels.contract import Channel, Content, Mode
+from gateway.access.caller import Action, Caller
+from gateway.accounting.tariff import price
+from gateway.campaigns.answers import ChannelPreview, Counted, TextPreview, ZonePreview
+from gateway.directory.audience import Audience
+from gateway.directory.cache import SnapshotCache
+from gateway.directory.policy import ZonePolicy, read_policy
+from gateway.directory.problem import Problem
+from gateway.directory.reasons import Reason as Why
+from gateway.directory.resolve import Resolution, ResolveRequest, resolve
+from gateway.directory.survey import Survey
+from gateway.errors import Reason
+from gateway.kinds import KINDS, Kind
+from gateway.media import MEDIA, prepare, shown
+from gateway.templates.content import TextContent, Texts, write_content
+from store.directory import ZoneRow
+from store.records import NewCampaign, NewText
+
+Taken = dict[Channel, npt.NDArray[np.int64]]
+
+
+class ZoneRefused(Exception):
+    """This zone launches nothing, for a reason that is told; other zones go on."""
+
+    def __init__(self, reason: str, problems: tuple[Reason, ...] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.problems = problems
+
+
+class NobodyHere(ZoneRefused):
+    """The targets mean nobody of this zone: it is not touched at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is asked of every zone."""
+
+    caller: Caller
+    action: Action
+    purpose: str
+    title: str
+    kind: Kind
+    mode: Mode
+    channels: tuple[Channel, ...] | None
+    """None: whatever the zone's policy gives this kind."""
+    ground: Survey
+    starts_ms: int
+    expires_ms: int
+    at_ms: int
+    """The instant whose prices hold."""
+    request_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ZonePlan:
+    zone: ZoneRow
+    campaign: NewCampaign
+    preview: ZonePreview
+    audience: Audience
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text as it will leave, with its price."""
+
+    content: TextContent
+    units: int
+    price_millieuro: int
+    preview: TextPreview
+
+
+@dataclass(slots=True)
+class Planner:
+    snapshots: SnapshotCache
+    configured: frozenset[Channel]
+    """Channels with a live carrier."""
+    rates_per_s: Mapping[Channel, float]
+    """Units a second that the live carriers' contracts allow together."""
+    weight: int
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def channels(self, wish: Wish, zone: ZoneRow, policy: ZonePolicy) -> tuple[tuple[Channel, ...], frozenset[Channel]]:
+        """(asked for, of these not to be had): by the zone's policy, the account's rights, the carriers there are."""
+        given = set(policy.channels(wish.kind))
+        rights = wish.caller.channels(wish.action, zone.id, wish.kind)
+        allowed = {c for c in given if "*" in rights or c in rights}
+        if wish.mode is Mode.LIVE:
+            allowed &= self.configured
+        asked = tuple(c for c in Channel if (c in given if wish.channels is None else c in wish.channels))
+        if not allowed & set(asked):
+            raise ZoneRefused(
+                f"No channel is left: policy, rights and carriers allow {', '.join(sorted(allowed)) or 'none'} "
+                f"for messages of kind {wish.kind}, asked for are {', '.join(asked) or 'none'}."
+            )
+        return asked, frozenset(c for c in asked if c not in allowed)
+
+    async def plan(
+        self, wish: Wish, zone: ZoneRow, texts: Texts, taken: Taken, also_members: npt.NDArray[np.int64] | None = None
+    ) -> ZonePlan:
+        """Raises ZoneRefused, NobodyHere when the targets mean nobody of this zone."""
+        policy = read_policy(zone.policy)
+        asked, unavailable = self.channels(wish, zone, policy)
+        unavailable |= frozenset(c for c in asked if not texts.by_channel.get(c))
+        languages = tuple(dict.fromkeys(lang for c in asked for lang in texts.by_channel.get(c, {})))
+        request = ResolveRequest(
+            kind=wish.kind,
+            targets=wish.ground.targets,
+            channels=asked,
+            languages=languages,
+            area_mode=policy.area_mode,
+            language_fallback=policy.language_fallback,
+            default_language=policy.default_language,
+            also_members=() if also_members is None else also_members,
+            only_networks=_networks(wish, zone, asked, unavailable),
+            unavailable=unavailable,
+            allow_whole_zone=policy.allow_whole_zone,
+        )
+        snapshot = await self.snapshots.get(zone.id)
+        if snapshot is None:
+            raise NobodyHere("There is no such zone.")
+        resolution = await asyncio.to_thread(resolve, snapshot, request, taken, wish.ground)
+        problems = tuple(map(_reason, resolution.problems))
+        if resolution.refusal is not None:
+            refused = NobodyHere if not resolution.audience.resolved else ZoneRefused
+            raise refused(resolution.refusal.text, problems)
+        return await self._priced(wish, zone, texts, resolution, problems)
+
+    async def _priced(
+        self, wish: Wish, zone: ZoneRow, texts: Texts, resolution: Resolution, problems: tuple[Reason, ...]
+    ) -> ZonePlan:
+        audience = resolution.audience
+        words = {
+            (channel, language): _words(channel, language, texts, count, wish.at_ms)
+            for channel in audience.channels
+            for language, count in _by_language(audience, channel).items()
+        }
+        total = sum(w.price_millieuro * w.preview.deliveries for w in words.values())
+        rules = KINDS[wish.kind]
+        campaign = NewCampaign(
+            public_id="",
+            zone_id=zone.id,
+            account_id=wish.caller.account_id,
+            purpose=wish.purpose,
+            title=wish.title[:200],
+            kind=wish.kind,
+            mode=wish.mode,
+            state="scheduled" if wish.starts_ms > wish.at_ms else "running",
+            priority=rules.priority,
+            crash_policy=rules.crash_policy,
+            weight=self.weight,
+            starts_ms=wish.starts_ms,
+            expires_ms=wish.expires_ms,
+            horizon_ms=rules.receipt_horizon_s * 1000,
+            targets=msgspec.json.encode(wish.ground.targets).decode(),
+            counts=msgspec.json.encode(resolution.counts).decode(),
+            reserved_millieuro=total if wish.mode is Mode.LIVE else 0,
+            must_cover=wish.mode is Mode.LIVE and not rules.may_overdraw,
+            texts=tuple(
+                NewText(c, language, write_content(w.content), w.units, w.price_millieuro)
+                for (c, language), w in words.items()
+            ),
+            audience=await asyncio.to_thread(audience.encode),
+            sizes=tuple((str(c), len(audience.deliveries[c])) for c in audience.channels),
+            request_key=wish.request_key,
+        )
+        return ZonePlan(zone, campaign, self._preview(wish, zone, resolution, words, total, problems), audience)
+
+    def _preview(
+        self,
+        wish: Wish,
+        zone: ZoneRow,
+        resolution: Resolution,
+        words: Mapping[tuple[Channel, str], Words],
+        total: int,
+        problems: tuple[Reason, ...],
+    ) -> ZonePreview:
+        persons = resolution.counts.persons
+        audience = resolution.audience
+        return ZonePreview(
+            zone=zone.code,
+            kind=wish.kind,
+            mode=wish.mode,
+            resolved=persons.resolved,
+            included=persons.included,
+            excluded=_counted(persons.excluded),
+            covered=_counted(persons.covered),
+            skipped=_counted(persons.skipped),
+            matched_by=resolution.counts.matched_by,
+            channels=tuple(self._channel(c, audience, words) for c in audience.channels),
+            texts=tuple(w.preview for w in words.values()),
+            price_millieuro=total,
+            starts_ms=wish.starts_ms,
+            expires_ms=wish.expires_ms,
+            problems=problems + tuple(Reason("RESOLVE", text, level="information") for text in resolution.ignored),
+        )
+
+    def _channel(
+        self, channel: Channel, audience: Audience, words: Mapping[tuple[Channel, str], Words]
+    ) -> ChannelPreview:
+        mine = [w for (c, _), w in words.items() if c is channel]
+        units = sum(w.units * w.preview.deliveries for w in mine)
+        rate = self.rates_per_s.get(channel)
+        # Channels are numbered in the order of the enumeration in the audience's columns.
+        number = list(Channel).index(channel)
+        return ChannelPreview(
+            channel=channel,
+            deliveries=len(audience.deliveries[channel]),
+            covered=int((audience.covered.channel == number).sum()),
+            skipped=int((audience.skipped.channel == number).sum()),
+            units=units,
+            price_millieuro=sum(w.price_millieuro * w.preview.deliveries for w in mine),
+            eta_s=round(units / rate, 1) if rate else None,
+        )
+
+
+def _networks(
+    wish: Wish, zone: ZoneRow, asked: tuple[Channel, ...], unavailable: frozenset[Channel]
+) -> frozenset[int] | None:
+    """The networks that the account may reach on EVERY channel it will use: rights that differ by channel must not
+    add up to more than any of them gives."""
+    reach: frozenset[int] | None = None
+    for channel in asked:
+        if channel in unavailable:
+            continue
+        given = wish.caller.networks(wish.action, zone.id, wish.kind, channel)
+        if given is not None:
+            reach = given if reach is None else reach & given
+    return reach
+
+
+def _by_language(audience: Audience, channel: Channel) -> dict[str, int]:
+    tally = np.bincount(audience.deliveries[channel].language, minlength=len(audience.languages))
+    return {language: int(n) for language, n in zip(audience.languages, tally, strict=True) if n}
+
+
+def _words(channel: Channel, language: str, texts: Texts, deliveries: int, at_ms: int) -> Words:
+    content = texts.by_channel[channel][language]
+    ready = prepare(channel, language, content)
+    cost = price_of(channel, ready, at_ms)
+    look = shown(content, ready)
+    preview = TextPreview(
+        channel=channel,
+        language=language,
+        text=look.text,
+        deliveries=deliveries,
+        units=ready.units,
+        price_millieuro=cost,
+        subject=look.subject,
+        encoding=look.encoding,
+        note=look.note,
+    )
+    return Words(content, ready.units, cost, preview)
+
+
+def price_of(channel: Channel, ready: Content, at_ms: int) -> int:
+    """Millieuro of one message."""
+    return price(channel, MEDIA[channel].priced_units(ready), at_ms)
+
+
+def _counted(reasons: Mapping[str, int]) -> tuple[Counted, ...]:
+    sentences = {why.word: why.sentence for why in Why}
+    return tuple(Counted(word, sentences[word], n) for word, n in reasons.items())
+
+
+def _reason(problem: Problem) -> Reason:
+    rule = "T-" + problem.fault.upper().replace("_", "-")
+    return Reason(rule, problem.text, level=problem.severity, value=problem.subject)
