@@ -41,6 +41,11 @@ class Slots(msgspec.Struct, frozen=True):
     units: int
     messages: int
 
+    @property
+    def end_us(self) -> int:
+        """The first instant that may be given next."""
+        return self.start_us + self.units * self.spacing_us
+
 
 def plan(
     now_us: int, next_us: Sequence[int], ceilings: Sequence[Ceiling], horizon_us: int, units: Sequence[int]
@@ -48,10 +53,10 @@ def plan(
     """Slots for the longest prefix of messages (`units` of each) that may start before `now + horizon`.
 
     A message takes the slots of all its units or waits; the first may reach over the horizon, so that a long SMS
-    on a slow carrier is not starved.
+    on a slow carrier is not starved. At least one ceiling; `next_us` has one instant for each.
     """
     spacing = max(c.spacing_us for c in ceilings)
-    start = max([now_us, *(_believable(now_us, n, c, horizon_us) for n, c in zip(next_us, ceilings, strict=True))])
+    start = max([now_us, *(believable(now_us, n, c, horizon_us) for n, c in zip(next_us, ceilings, strict=True))])
     end = now_us + horizon_us
     at, messages = start, 0
     for wanted in units:
@@ -63,37 +68,43 @@ def plan(
     return Slots(start, spacing, (at - start) // spacing, messages)
 
 
-def _believable(now_us: int, next_us: int, ceiling: Ceiling, horizon_us: int) -> int:
-    """A next slot far ahead is the trace of a clock that was stepped back: wait one window, then go on."""
-    far = horizon_us + ceiling.window_us + 50 * ceiling.spacing_us
-    return now_us + ceiling.window_us if next_us > now_us + far else next_us
+def believable(now_us: int, next_us: int, ceiling: Ceiling, horizon_us: int) -> int:
+    """A next slot far ahead is the trace of a clock that was stepped back: wait a window, then go on.
+
+    The window begins when the step is first seen, so the answer must be kept (`take` does).
+    """
+    return min(next_us, now_us + horizon_us + ceiling.window_us + 50 * ceiling.spacing_us)
 
 
 _names: sa.BindParameter[Any] = sa.bindparam("names", expanding=True)
-_select = sa.select(slot.c.ceiling, slot.c.next_us).where(
-    slot.c.mode == sa.bindparam("mode"), slot.c.ceiling.in_(_names)
-)
-_select_locked = _select.order_by(slot.c.ceiling).with_for_update()
-_update = (
-    sa.update(slot)
-    .where(slot.c.mode == sa.bindparam("mode"), slot.c.ceiling.in_(_names))
-    .values(next_us=sa.bindparam("next_us_"))
-)
+_these = sa.and_(slot.c.mode == sa.bindparam("mode_"), slot.c.ceiling.in_(_names))
+_select_locked = sa.select(slot.c.ceiling, slot.c.next_us).where(_these).order_by(slot.c.ceiling).with_for_update()
+_update = sa.update(slot).where(_these).values(next_us=sa.bindparam("next_us_"))
 
 
 async def take(tx: Transaction, mode: str, ceilings: Sequence[Ceiling], horizon_us: int, units: Sequence[int]) -> Slots:
     """Take slots under all the ceilings at once, for as many of the messages as fit; `messages` may be 0."""
     names = [c.name for c in ceilings]
-    rows = {r.ceiling: int(r.next_us) for r in await tx.rows(_select_locked, {"mode": mode, "names": names})}
-    missing = [name for name in names if name not in rows]
-    if missing:
-        await _create(tx, mode, missing)
-        rows = {r.ceiling: int(r.next_us) for r in await tx.rows(_select_locked, {"mode": mode, "names": names})}
-    slots = plan(tx.now_us, [rows[n] for n in names], ceilings, horizon_us, units)
+    kept = await _locked(tx, mode, names)
+    slots = plan(tx.now_us, [kept[n] for n in names], ceilings, horizon_us, units)
     if slots.messages:
-        end_us = slots.start_us + slots.units * slots.spacing_us
-        await tx.run(_update, {"mode": mode, "names": names, "next_us_": end_us})
+        await tx.run(_update, {"mode_": mode, "names": names, "next_us_": slots.end_us})
+        return slots
+    for ceiling in ceilings:
+        next_us = believable(tx.now_us, kept[ceiling.name], ceiling, horizon_us)
+        if next_us != kept[ceiling.name]:
+            await tx.run(_update, {"mode_": mode, "names": [ceiling.name], "next_us_": next_us})
     return slots
+
+
+async def _locked(tx: Transaction, mode: str, names: Sequence[str]) -> dict[str, int]:
+    values = {"mode_": mode, "names": list(names)}
+    kept = {r.ceiling: int(r.next_us) for r in await tx.rows(_select_locked, values)}
+    missing = [name for name in names if name not in kept]
+    if not missing:
+        return kept
+    await _create(tx, mode, missing)
+    return {r.ceiling: int(r.next_us) for r in await tx.rows(_select_locked, values)}
 
 
 async def _create(tx: Transaction, mode: str, names: Sequence[str]) -> None:
