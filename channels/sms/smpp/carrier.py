@@ -1,0 +1,269 @@
+"""An SMPP account as a carrier: holds its binds, sends groups, hands receipts on (`channels.contract.Carrier`).
+
+Knows one account at one SMSC. Knows no campaign, no slot arithmetic and no other carrier.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from zoneinfo import ZoneInfo
+
+from channels.contract import (
+    CarrierState,
+    CarrierStatus,
+    Channel,
+    Mode,
+    Outcome,
+    Outgoing,
+    ReceiptSink,
+)
+from channels.sms.concatenation import References
+from channels.sms.numbers import Phone, normalise_phone
+from channels.sms.smpp import statuses
+from channels.sms.smpp.clerk import Clerk
+from channels.sms.smpp.pdu import Command, DataSm, DeliverSm
+from channels.sms.smpp.pump import Batch, Pump, SmppSession, Unit
+from channels.sms.smpp.receipts import Reading
+from channels.sms.smpp.session import BindRefused, Session
+from channels.sms.smpp.settings import SmppSettings, ssl_context
+
+logger = logging.getLogger(__name__)
+
+_STEADY_S = 10.0
+"""A bind that lived so long had not been refused in disguise: the next pause is a short one again."""
+
+
+class SmppCarrier:
+    """See `channels.contract.Carrier` for what it owes. One event loop; `run` must be running for `send` to send."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: SmppSettings,
+        *,
+        mode: Mode = Mode.LIVE,
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        generator: random.Random | None = None,
+    ) -> None:
+        """Raises OSError (ssl.SSLError) if the settings name unusable certificates."""
+        self._name, self._settings, self._mode = name, settings, mode
+        self._wall_ms = wall_ms
+        self._random = generator or random.Random()
+        self._ssl = ssl_context(settings)
+        references = References(name, start=self._random.randrange(256))
+        self._pump = Pump(settings, references, wall_ms, self._note)
+        self._clerk = Clerk(
+            name,
+            _reading(settings),
+            limit=settings.receipts_waiting,
+            timeout_s=settings.answer_timeout_s,
+            wall_ms=wall_ms,
+        )
+        self._moved = asyncio.Event()
+        self._state = CarrierState.DOWN
+        self._since_ms = wall_ms()
+        self._trouble = "not connected yet"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def channel(self) -> Channel:
+        return Channel.SMS
+
+    @property
+    def mode(self) -> Mode:
+        return self._mode
+
+    @property
+    def room(self) -> int:
+        return self._pump.room
+
+    def status(self) -> CarrierStatus:
+        self._note()
+        return CarrierStatus(
+            name=self._name,
+            channel=self.channel,
+            mode=self._mode,
+            state=self._state,
+            detail=self._detail(),
+            in_flight=self._pump.in_flight,
+            window=self._settings.binds * self._settings.window,
+            since_ms=self._since_ms,
+        )
+
+    async def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
+        batch = Batch()
+        tickets = self._pump.take_up(group, batch)
+        try:
+            for _ in group:
+                yield await batch.get()
+        finally:
+            self._pump.withdraw(tickets)
+
+    async def run(self, receipts: ReceiptSink) -> None:
+        clerk = asyncio.create_task(self._clerk.work(receipts), name=f"{self._name} receipts")
+        try:
+            async with asyncio.TaskGroup() as binds:
+                for number in range(self._settings.binds):
+                    for role in _ROLES[self._settings.bind_as]:
+                        binds.create_task(self._keep(role, f"{role.name.lower()} {number + 1}"))
+        finally:
+            clerk.cancel()
+            await asyncio.gather(clerk, return_exceptions=True)
+
+    # One bind.
+
+    async def _keep(self, role: Command, label: str) -> None:
+        """Connect, serve, and again, until cancelled; then drain and unbind."""
+        pause_s, said = self._settings.reconnect_first_s, ""
+        while True:
+            reason, lived_s = await self._serve(role, label)
+            if lived_s > _STEADY_S:
+                pause_s, said = self._settings.reconnect_first_s, ""
+            if reason != said:
+                logger.warning("%s down: %s", label, reason, extra=self._extra("smpp.bind_down"))
+                said = reason
+            self._trouble = reason
+            self._note()
+            await asyncio.sleep(pause_s * self._random.uniform(0.75, 1.0))
+            pause_s = min(pause_s * 2, self._settings.reconnect_longest_s)
+
+    async def _serve(self, role: Command, label: str) -> tuple[str, float]:
+        """One connection from its making to its end; returns why it ended and how many seconds it was bound."""
+        session: SmppSession | None = None
+        try:
+            session = await self._connect(role)
+            self._pump.add(session)
+            logger.info("%s up", label, extra=self._extra("smpp.bind_up"))
+            self._note()
+            bound = time.monotonic()
+            return await asyncio.shield(session.closed), time.monotonic() - bound
+        except BindRefused as exc:
+            return f"bind refused: {statuses.name(exc.status)}", 0.0
+        except TimeoutError:
+            return "no answer to the connection or the bind", 0.0
+        except OSError as exc:
+            return f"no connection: {exc.strerror or exc}", 0.0
+        except asyncio.CancelledError:
+            if session is not None:
+                await self._leave(session)
+            raise
+        finally:
+            if session is not None and not session.closed.done():
+                session.abort("stopped")
+
+    async def _connect(self, role: Command) -> SmppSession:
+        """A bound session. Raises OSError, TimeoutError, BindRefused."""
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(settings.connect_timeout_s):
+            _, session = await loop.create_connection(
+                lambda: self._session(role),
+                settings.host,
+                settings.port,
+                ssl=self._ssl,
+                server_hostname=(settings.tls_server_name or settings.host) if self._ssl else None,
+            )
+        try:
+            async with asyncio.timeout(settings.connect_timeout_s):
+                await session.bind(
+                    system_id=settings.system_id,
+                    password=settings.password,
+                    system_type=settings.system_type,
+                )
+        except BaseException:
+            session.abort("not bound")
+            raise
+        return session
+
+    def _session(self, role: Command) -> SmppSession:
+        return Session[Unit](
+            self,
+            role=role,
+            window=self._settings.window,
+            answer_timeout_s=self._settings.answer_timeout_s,
+            enquire_link_s=self._settings.enquire_link_s,
+            timeouts_to_recycle=self._settings.timeouts_to_recycle,
+        )
+
+    async def _leave(self, session: SmppSession) -> None:
+        """Wait for the answers still due, then for receipts to be committed, then unbind; all of it bounded."""
+        self._pump.stop()
+        try:
+            async with asyncio.timeout(self._settings.drain_timeout_s):
+                while self._pump.busy(session) and not session.closed.done():
+                    self._moved.clear()
+                    await self._moved.wait()
+                await self._clerk.settled()
+        except TimeoutError:
+            self._trouble = "stopped with answers outstanding"
+        try:
+            async with asyncio.timeout(1.0):
+                await session.unbind()
+        except TimeoutError:
+            session.abort("no answer to unbind")
+
+    # Owner of the sessions: messages go to the pump, receipts to the clerk.
+
+    def answered(self, unit: Unit, status: int, message_id: str, written: float) -> None:
+        self._pump.answered(unit, status, message_id, written)
+
+    def unanswered(self, unit: Unit) -> None:
+        self._pump.unanswered(unit)
+
+    def lost(self, session: SmppSession, units: Sequence[Unit], reason: str) -> None:
+        self._pump.lost(session, units, reason)
+
+    def arrived(self, session: SmppSession, pdu: DeliverSm | DataSm) -> None:
+        self._clerk.arrived(session, pdu)
+
+    def progressed(self) -> None:
+        self._pump.progressed()
+        self._moved.set()
+
+    # What an operator is told.
+
+    def _note(self) -> None:
+        """Keep the state and say so once when it changes."""
+        state = CarrierState.DOWN
+        if self._pump.ready_sessions:
+            state = CarrierState.PAUSED if self._pump.resting else CarrierState.UP
+        if state is not self._state:
+            self._state, self._since_ms = state, self._wall_ms()
+            logger.info("%s", self._detail(), extra=self._extra(f"smpp.{state}"))
+
+    def _detail(self) -> str:
+        ready = self._pump.ready_sessions
+        if self._state is CarrierState.DOWN:
+            return self._trouble
+        if self._state is CarrierState.PAUSED:
+            return "Resting: the SMSC asked for a slower pace."
+        if ready < self._settings.binds:
+            return f"{ready} of {self._settings.binds} binds up; last trouble: {self._trouble}"
+        return f"All {ready} binds up."
+
+    def _extra(self, action: str) -> dict[str, object]:
+        return {"action": action, "carrier": self._name}
+
+
+_ROLES = {
+    "transceiver": (Command.BIND_TRANSCEIVER,),
+    "separate": (Command.BIND_TRANSMITTER, Command.BIND_RECEIVER),
+}
+
+
+def _reading(settings: SmppSettings) -> Reading:
+    def national(number: str) -> str | None:
+        phone = normalise_phone(number, region=settings.home_region)
+        return phone.e164 if isinstance(phone, Phone) else None
+
+    return Reading(
+        base=settings.id_base_receipt,
+        source=settings.source_address,
+        zone=ZoneInfo(settings.receipt_zone) if settings.receipt_zone else None,
+        national=national,
+    )

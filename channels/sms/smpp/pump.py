@@ -1,0 +1,323 @@
+"""Which segment leaves on which bind, and when: the queue between `send` and the sessions.
+
+Holds every message from the moment it is handed over until its one outcome. Knows no connection set-up, no receipt.
+"""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from channels.contract import NotSent, Outcome, Outgoing, Refused, Throttled
+from channels.sms.concatenation import References
+from channels.sms.smpp import statuses
+from channels.sms.smpp.ids import normal_id
+from channels.sms.smpp.pacing import Pacer, Rest
+from channels.sms.smpp.session import Session
+from channels.sms.smpp.settings import SmppSettings
+from channels.sms.smpp.statuses import Verdict
+from channels.sms.smpp.submit import Template
+from channels.sms.smpp.transit import Transit
+from channels.sms.text import SmsText
+
+
+class Batch:
+    """The outcomes of one group, waiting to be fetched."""
+
+    __slots__ = ("_results", "_waiter")
+
+    def __init__(self) -> None:
+        self._results: deque[tuple[int, Outcome]] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, index: int, outcome: Outcome) -> None:
+        self._results.append((index, outcome))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def get(self) -> tuple[int, Outcome]:
+        while not self._results:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._results.popleft()
+
+
+class Ticket:
+    """A message in the queue or in flight, and where its outcome goes."""
+
+    __slots__ = ("batch", "index", "queued", "session", "transit", "turn")
+
+    def __init__(self, transit: Transit, batch: Batch, index: int) -> None:
+        self.transit, self.batch, self.index = transit, batch, index
+        self.session: SmppSession | None = None
+        """The bind of its first part, and so of all."""
+        self.queued = 0
+        """Units counted as waiting."""
+        self.turn = 0
+        """Its valid entry in the queue; older ones are stale."""
+
+
+Unit = tuple[Ticket, int]
+SmppSession = Session[Unit]
+Entry = tuple[float, int, Ticket]
+
+
+class Pump:
+    """Implements the message half of `session.Owner`. Everything here is prompt: no call waits."""
+
+    def __init__(
+        self, settings: SmppSettings, references: References, wall_ms: Callable[[], int], changed: Callable[[], None]
+    ) -> None:
+        """`changed` is called when sessions or the rest may have changed the account's state."""
+        self._settings = settings
+        self._references = references
+        self._wall_ms = wall_ms
+        self._changed = changed
+        self._verdicts = statuses.verdicts(
+            settings.permanent_statuses, settings.temporary_statuses, settings.throttle_statuses
+        )
+        self._rest = Rest(settings.throttle_first_s, settings.throttle_longest_s)
+        self._pacer = Pacer()
+        self._sessions: list[SmppSession] = []
+        self._queue: list[Entry] = []
+        self._held: list[Entry] = []
+        self._turns = 0
+        self._waiting = 0
+        self._pumping = self._stopped = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._down = "not connected yet"
+
+    # What the carrier asks.
+
+    @property
+    def resting(self) -> bool:
+        return self._rest.until > asyncio.get_running_loop().time()
+
+    @property
+    def ready_sessions(self) -> int:
+        return sum(session.ready for session in self._sessions)
+
+    @property
+    def in_flight(self) -> int:
+        return sum(session.in_flight for session in self._sessions)
+
+    @property
+    def room(self) -> int:
+        """Units that could leave at once: the free windows less what waits already."""
+        if self._stopped or self.resting:
+            return 0
+        return max(0, sum(session.free for session in self._sessions) - self._waiting)
+
+    def add(self, session: SmppSession) -> None:
+        """A session that has just been bound."""
+        self._sessions.append(session)
+        self.progressed()
+
+    def take_up(self, group: Sequence[Outgoing], batch: Batch) -> list[Ticket]:
+        """Queue a group; whatever cannot be queued has its outcome in the batch at once."""
+        refusal = self._refuses_all()
+        templates: dict[tuple[int, int | None], Template | Refused] = {}
+        tickets = []
+        for index, outgoing in enumerate(group):
+            if refusal is not None:
+                batch.put(index, refusal)
+                continue
+            made = self._transit(outgoing, templates)
+            if isinstance(made, Refused):
+                batch.put(index, made)
+                continue
+            ticket = Ticket(made, batch, index)
+            tickets.append(ticket)
+            self._push(ticket, made.slot)
+        self.progressed()
+        return tickets
+
+    def withdraw(self, tickets: Iterable[Ticket]) -> None:
+        """Nobody wants these outcomes any more: write no further part of any."""
+        for ticket in tickets:
+            if ticket.transit.outcome is None:
+                self._settle(ticket, ticket.transit.lost("withdrawn"))
+
+    def stop(self) -> None:
+        """Take up nothing more and give back what has not begun; what has begun goes on."""
+        self._stopped = True
+        self._give_back(NotSent("stopping"))
+
+    def busy(self, session: SmppSession) -> bool:
+        """Whether the session has answers to wait for or parts to write."""
+        entries = (*self._queue, *self._held)
+        return session.in_flight > 0 or any(t.session is session and t.queued for _, _, t in entries)
+
+    # What sessions report.
+
+    def answered(self, unit: Unit, status: int, message_id: str, written: float) -> None:
+        ticket, part = unit
+        verdict = self._verdicts.get(status, Verdict.TEMPORARY)
+        if verdict is Verdict.TAKEN:
+            ref = normal_id(message_id, self._settings.id_base_response)
+            self._settle(ticket, ticket.transit.taken(part, ref))
+        else:
+            pause_s = self._throttled(status, written) if verdict is Verdict.THROTTLE else 0.0
+            self._settle(ticket, ticket.transit.sent_back(part, verdict, status, pause_s))
+        if ticket.transit.offer_again():
+            self._push(ticket, asyncio.get_running_loop().time() + self._settings.throttle_first_s)
+        if verdict is Verdict.NOT_BOUND and ticket.session is not None:
+            # Soon, not now: other answers of the same read may say of their messages that they were not taken.
+            asyncio.get_running_loop().call_soon(ticket.session.abort, "the peer says that we are not bound")
+
+    def unanswered(self, unit: Unit) -> None:
+        ticket, _ = unit
+        self._settle(ticket, ticket.transit.lost(f"no answer within {self._settings.answer_timeout_s:g} s"))
+
+    def lost(self, session: SmppSession, units: Sequence[Unit], reason: str) -> None:
+        for ticket, _ in units:
+            self._settle(ticket, ticket.transit.lost(reason))
+        for _, _, ticket in (*self._queue, *self._held):
+            if ticket.session is session:
+                self._settle(ticket, ticket.transit.lost(reason))
+        if session in self._sessions:
+            self._sessions.remove(session)
+        self._down = reason
+        if not self.ready_sessions:
+            self._give_back(NotSent(reason))
+        self._changed()
+
+    def progressed(self) -> None:
+        """Write what may leave now, one write a session, and set the alarm for what comes next."""
+        if self._pumping:  # a session that ends while it is being written to reports at once
+            return
+        self._pumping = True
+        try:
+            self._write(asyncio.get_running_loop().time())
+            for session in self._sessions:
+                session.flush()
+        finally:
+            self._pumping = False
+
+    # Inside.
+
+    def _write(self, now: float) -> None:
+        queue = self._queue
+        for entry in self._held:
+            heapq.heappush(queue, entry)
+        self._held.clear()
+        while queue:
+            slot, turn, ticket = queue[0]
+            transit = ticket.transit
+            if ticket.turn != turn or not transit.may_write:
+                heapq.heappop(queue)
+                continue
+            at = max(self._pacer.instant(slot), self._rest.until)
+            if at > now:
+                self._wake_at(at)
+                return
+            session = ticket.session or self._freest()
+            if session is None:
+                if now - slot <= self._settings.answer_timeout_s:
+                    return
+                self._settle(ticket, transit.lost("no room in the window in time"))
+                continue
+            entry = heapq.heappop(queue)
+            if session.free <= 0:
+                self._held.append(entry)
+            elif not transit.written and self._expired(transit):
+                self._settle(ticket, transit.lost("expired before it could leave"))
+            else:
+                self._pacer.left(slot, now)
+                self._submit(ticket, session)
+
+    def _submit(self, ticket: Ticket, session: SmppSession) -> None:
+        transit = ticket.transit
+        part = transit.take_part()
+        ticket.session = session
+        session.submit((ticket, part), transit.template.body(transit.digits, part, transit.reference))
+        self._waiting -= ticket.queued
+        ticket.queued = 0
+        if transit.todo:
+            self._push(ticket, transit.slot)
+
+    def _push(self, ticket: Ticket, slot: float) -> None:
+        self._turns += 1
+        ticket.turn = self._turns
+        heapq.heappush(self._queue, (slot, self._turns, ticket))
+        units = len(ticket.transit.todo)
+        self._waiting += units - ticket.queued
+        ticket.queued = units
+
+    def _settle(self, ticket: Ticket, outcome: Outcome | None) -> None:
+        if outcome is not None:
+            self._waiting -= ticket.queued
+            ticket.queued = 0
+            ticket.batch.put(ticket.index, outcome)
+
+    def _give_back(self, outcome: Outcome) -> None:
+        """This outcome for all that has not begun."""
+        for _, _, ticket in self._queue:
+            if not ticket.transit.written:
+                self._settle(ticket, ticket.transit.settle(outcome))
+
+    def _throttled(self, status: int, written: float) -> float:
+        """Rest; what waits goes back to those who know the slots, lest it leave in one burst after the rest."""
+        pause_s = self._rest.throttled(asyncio.get_running_loop().time(), written)
+        self._give_back(Throttled(pause_s, statuses.code(status)))
+        self._wake_at(self._rest.until)
+        self._changed()
+        return pause_s
+
+    def _refuses_all(self) -> Outcome | None:
+        if self._stopped:
+            return NotSent("stopping")
+        if not self.ready_sessions:
+            return NotSent(self._down)
+        pause_s = self._rest.until - asyncio.get_running_loop().time()
+        return Throttled(pause_s) if pause_s > 0 else None
+
+    def _transit(
+        self, outgoing: Outgoing, templates: dict[tuple[int, int | None], Template | Refused]
+    ) -> Transit | Refused:
+        key = (id(outgoing.content), outgoing.expires_ms)
+        template = templates.get(key)
+        if template is None:
+            template = templates[key] = self._template(outgoing)
+        if isinstance(template, Refused):
+            return template
+        digits = outgoing.address[1:]
+        if not (outgoing.address.startswith("+") and digits.isascii() and digits.isdigit() and len(digits) <= 15):
+            return Refused("address", "not a number in international form")
+        reference = self._references.take(digits) if template.total > 1 else 0
+        return Transit(outgoing, template, digits.encode(), reference)
+
+    def _template(self, outgoing: Outgoing) -> Template | Refused:
+        if not isinstance(outgoing.content, SmsText):
+            return Refused("content", "not an SMS text")
+        try:
+            return Template(self._settings, outgoing.content, outgoing.expires_ms)
+        except ValueError as exc:
+            return Refused("content", str(exc))
+
+    def _freest(self) -> SmppSession | None:
+        best, most = None, 0
+        for session in self._sessions:
+            if (free := session.free) > most:
+                best, most = session, free
+        return best
+
+    def _expired(self, transit: Transit) -> bool:
+        return transit.expires_ms is not None and self._wall_ms() >= transit.expires_ms
+
+    def _wake_at(self, at: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if loop.time() < self._timer_at <= at:
+                return
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = loop.call_at(at, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        if self.resting:
+            self._wake_at(self._rest.until)
+        self._changed()
+        self.progressed()

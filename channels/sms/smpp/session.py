@@ -1,0 +1,291 @@
+"""One SMPP connection of ours: bind, window, timers, answers; an asyncio.Protocol that writes in batches.
+
+Knows units in flight only as things to hand back to its owner: answered, unanswered or lost, each exactly once.
+Knows no message, no rate and no receipt.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Generic, Protocol, TypeVar, cast
+
+from channels.sms.smpp.codec import HEADER, Decoder, encode
+from channels.sms.smpp.pdu import (
+    LAST_SEQUENCE,
+    RESPONSE,
+    Bind,
+    BindResponse,
+    Command,
+    DataSm,
+    DataSmResponse,
+    DeliverSm,
+    DeliverSmResponse,
+    EnquireLink,
+    EnquireLinkResponse,
+    GenericNack,
+    Pdu,
+    ProtocolError,
+    Status,
+    SubmitSmResponse,
+    Unbind,
+    UnbindResponse,
+    Unread,
+)
+
+Unit = TypeVar("Unit")
+
+
+class Owner(Protocol[Unit]):
+    """What a session reports to. Every call is prompt and raises nothing."""
+
+    def answered(self, unit: Unit, status: int, message_id: str, written: float) -> None:
+        """A unit written at that event-loop time was answered."""
+
+    def unanswered(self, unit: Unit) -> None:
+        """No answer came in time; a late one will be ignored."""
+
+    def lost(self, session: "Session[Unit]", units: Sequence[Unit], reason: str) -> None:
+        """The connection ended with these in flight, or none. Called once."""
+
+    def arrived(self, session: "Session[Unit]", pdu: DeliverSm | DataSm) -> None:
+        """To be acknowledged by `session.acknowledge`, once it is safe."""
+
+    def progressed(self) -> None:
+        """The window may have room again."""
+
+
+class BindRefused(Exception):
+    """The peer answered the bind with an error."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Session(asyncio.Protocol, Generic[Unit]):
+    """Made by `create_connection`, then `bind`; over when `closed` is done, its result the reason."""
+
+    def __init__(
+        self,
+        owner: Owner[Unit],
+        *,
+        role: Command = Command.BIND_TRANSCEIVER,
+        window: int,
+        answer_timeout_s: float,
+        enquire_link_s: float,
+        timeouts_to_recycle: int = 3,
+        first_sequence: int = 1,
+    ) -> None:
+        self._owner = owner
+        self._role = role
+        self._window = window
+        self._answer_timeout_s, self._enquire_link_s = answer_timeout_s, enquire_link_s
+        self._timeouts_to_recycle = timeouts_to_recycle
+        self._sequence = first_sequence - 1
+        self._loop = asyncio.get_running_loop()
+        self._decoder = Decoder()
+        self._flight: dict[int, tuple[Unit, float]] = {}
+        self._out: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+        self._bound = self._paused = self._leaving = False
+        self._silent = 0
+        self._heard = self._enquired = 0.0
+        self._ticker: asyncio.TimerHandle | None = None
+        self._bind_answer: asyncio.Future[BindResponse | GenericNack] = self._loop.create_future()
+        self.closed: asyncio.Future[str] = self._loop.create_future()
+
+    # What the owner asks.
+
+    @property
+    def ready(self) -> bool:
+        """Whether segments may be submitted on it at all."""
+        return self._bound and not self._leaving and self._role is not Command.BIND_RECEIVER
+
+    @property
+    def free(self) -> int:
+        """Units that may be written now."""
+        return self._window - len(self._flight) if self.ready and not self._paused else 0
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._flight)
+
+    def submit(self, unit: Unit, body: bytes) -> None:
+        """Take up one submit_sm (`free` must be above 0); it leaves with the next `flush`."""
+        sequence = self._next_sequence()
+        self._flight[sequence] = (unit, self._loop.time())
+        self._out += (HEADER.pack(16 + len(body), Command.SUBMIT_SM, 0, sequence), body)
+
+    def acknowledge(self, pdu: DeliverSm | DataSm, status: int) -> None:
+        """Answer what `arrived`; leaves with the next `flush`. Nothing happens if the connection is over."""
+        answer = DeliverSmResponse if isinstance(pdu, DeliverSm) else DataSmResponse
+        self._out.append(encode(answer(status=status, sequence=pdu.sequence)))
+
+    def flush(self) -> None:
+        """Write all that was taken up, at once."""
+        if self._out and self._transport is not None and not self.closed.done():
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
+
+    async def bind(self, *, system_id: str, password: str, system_type: str) -> None:
+        """Bind and return. Raises BindRefused, or ConnectionError if the connection ends first."""
+        pdu = Bind(
+            command=self._role,
+            sequence=self._next_sequence(),
+            system_id=system_id,
+            password=password,
+            system_type=system_type,
+        )
+        self._send(pdu)
+        answer = await self._bind_answer
+        if answer.status or isinstance(answer, GenericNack):
+            raise BindRefused(answer.status)
+
+    async def unbind(self) -> None:
+        """Take the leave of the protocol: unbind, and wait for the end of the connection."""
+        self._leaving = True
+        if not self.closed.done():
+            self._send(Unbind(sequence=self._next_sequence()))
+            await asyncio.shield(self.closed)
+
+    def abort(self, reason: str) -> None:
+        """End the connection at once; what is in flight is lost."""
+        self._end(reason)
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What asyncio tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._heard = self._loop.time()
+        self._tick()
+
+    def data_received(self, data: bytes) -> None:
+        fault: ProtocolError | None = None
+        try:
+            pdus: Iterable[Pdu] = self._decoder.feed(data)
+        except ProtocolError as exc:
+            fault, pdus = exc, exc.before
+        for pdu in pdus:
+            if type(pdu) is SubmitSmResponse:
+                self._on_answer(pdu.sequence, pdu.status, pdu.message_id)
+            else:
+                self._on_other(pdu)
+        if pdus:
+            self._heard, self._enquired = self._loop.time(), 0.0
+        self.flush()
+        if fault is not None:
+            self.abort(f"protocol error: {fault}")
+        self._owner.progressed()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._owner.progressed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(f"connection lost: {exc}" if exc else "the peer closed the connection")
+        self._owner.progressed()
+
+    # What the peer says.
+
+    def _on_answer(self, sequence: int, status: int, message_id: str) -> bool:
+        """False for an answer to nothing: late after its time-out, or nonsense."""
+        entry = self._flight.pop(sequence, None)
+        if entry is None:
+            return False
+        self._silent = 0
+        self._owner.answered(entry[0], status, message_id, entry[1])
+        return True
+
+    def _on_other(self, pdu: Pdu) -> None:
+        match pdu:
+            case DeliverSm() | DataSm():
+                self._owner.arrived(self, pdu)
+            case EnquireLink():
+                self._out.append(encode(EnquireLinkResponse(sequence=pdu.sequence)))
+            case BindResponse():
+                self._on_bind_answer(pdu)
+            case Unbind():
+                self._out.append(encode(UnbindResponse(sequence=pdu.sequence)))
+                self._close("the peer unbound")
+            case UnbindResponse():
+                self._close("unbound")
+            case GenericNack():
+                self._on_nack(pdu)
+            case Unread(command=command) if not command & RESPONSE:
+                status = Status.INVALID_LENGTH if pdu.problem else Status.INVALID_COMMAND
+                self._out.append(encode(GenericNack(status=status, sequence=pdu.sequence)))
+            case _:
+                pass  # an answer to something never asked says nothing about a message
+
+    def _on_bind_answer(self, pdu: BindResponse | GenericNack) -> None:
+        if not self._bind_answer.done():
+            self._bound = not pdu.status and isinstance(pdu, BindResponse)
+            self._bind_answer.set_result(pdu)
+
+    def _on_nack(self, pdu: GenericNack) -> None:
+        """A nack of one of our submits is its answer: not taken. Any other means that the peer lost the thread."""
+        if not self._bind_answer.done():
+            self._on_bind_answer(pdu)
+        elif not self._on_answer(pdu.sequence, pdu.status or Status.SYSTEM_ERROR, ""):
+            self.abort(f"the peer refused a unit with status 0x{pdu.status:08X}")
+
+    # The clock and the end.
+
+    def _tick(self) -> None:
+        """Look for what is overdue; the oldest in flight stand first."""
+        now = self._loop.time()
+        overdue = now - self._answer_timeout_s
+        for sequence, (unit, written) in list(self._flight.items()):
+            if written > overdue:
+                break
+            del self._flight[sequence]
+            self._silent += 1
+            self._owner.unanswered(unit)
+        if self._silent >= self._timeouts_to_recycle:
+            self.abort(f"{self._silent} messages in a row without an answer")
+        elif self._enquired and now - self._enquired > self._answer_timeout_s:
+            self.abort("no answer to enquire_link")
+        elif self._bound and not self._enquired and now - self._heard > self._enquire_link_s:
+            self._enquired = now
+            self._send(EnquireLink(sequence=self._next_sequence()))
+        if not self.closed.done():
+            every_s = min(1.0, self._answer_timeout_s / 10, self._enquire_link_s / 10)
+            self._ticker = self._loop.call_later(max(every_s, 0.01), self._tick)
+        self._owner.progressed()
+
+    def _close(self, reason: str) -> None:
+        """End the connection once what is written has left."""
+        self.flush()
+        self._end(reason)
+        if self._transport is not None:
+            self._transport.close()
+            # A peer that reads nothing more would keep the last octets, and the socket, for ever.
+            self._loop.call_later(1.0, self._transport.abort)
+
+    def _end(self, reason: str) -> None:
+        if self.closed.done():
+            return
+        self._bound = False
+        if self._ticker is not None:
+            self._ticker.cancel()
+        if not self._bind_answer.done():
+            self._bind_answer.set_exception(ConnectionError(reason))
+            self._bind_answer.exception()  # nobody need be waiting for it
+        self.closed.set_result(reason)
+        units = [unit for unit, _ in self._flight.values()]
+        self._flight.clear()
+        self._owner.lost(self, units, reason)
+
+    def _send(self, pdu: Pdu) -> None:
+        self._out.append(encode(pdu))
+        self.flush()
+
+    def _next_sequence(self) -> int:
+        while True:
+            self._sequence = self._sequence % LAST_SEQUENCE + 1
+            if self._sequence not in self._flight:
+                return self._sequence

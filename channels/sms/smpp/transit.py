@@ -1,0 +1,131 @@
+"""One message on its way through a session: which parts are written, what was answered, what that makes of it.
+
+Sans I/O. Exactly one outcome a message. Knows no sequence number and no socket.
+"""
+
+from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Outgoing, Refused, Throttled
+from channels.sms.smpp import statuses
+from channels.sms.smpp.statuses import Verdict
+from channels.sms.smpp.submit import Template
+
+_RETRIES = 3
+"""Times that parts of a half-taken message are offered again: half an SMS is shown to nobody."""
+
+
+class Transit:
+    """The parts of one message: to write, in flight, taken, sent back."""
+
+    __slots__ = (
+        "_back",
+        "_refs",
+        "_retries",
+        "_trouble",
+        "digits",
+        "expires_ms",
+        "in_flight",
+        "outcome",
+        "reference",
+        "slots",
+        "template",
+        "todo",
+        "written",
+    )
+
+    def __init__(self, outgoing: Outgoing, template: Template, digits: bytes, reference: int) -> None:
+        self.digits = digits
+        self.expires_ms = outgoing.expires_ms
+        self.template = template
+        self.slots = outgoing.due
+        self.reference = reference
+        self.todo = list(range(template.total))
+        """Parts still to be written, ascending."""
+        self.in_flight = 0
+        self.written = False
+        """Whether any part ever was written."""
+        self.outcome: Outcome | None = None
+        self._refs: list[str | None] = [None] * template.total
+        self._back: list[int] = []
+        self._trouble: tuple[Verdict, int, float] | None = None
+        self._retries = 0
+
+    @property
+    def slot(self) -> float:
+        """The instant before which the next part must not leave."""
+        part = self.todo[0]
+        return self.slots[part] if part < len(self.slots) else self.slots[-1]
+
+    @property
+    def may_write(self) -> bool:
+        """Whether the next part should be written: nothing is added to a message of which a part was sent back."""
+        return bool(self.todo) and self.outcome is None and self._trouble is None
+
+    def take_part(self) -> int:
+        """The next part, now written."""
+        self.in_flight += 1
+        self.written = True
+        return self.todo.pop(0)
+
+    def taken(self, part: int, ref: str) -> Outcome | None:
+        """A part was accepted under this id, in its normal form. Gives the outcome if this settles the message."""
+        self.in_flight -= 1
+        self._refs[part] = ref
+        if self.in_flight == 0 and not self.todo and self._trouble is None:
+            return self.settle(Accepted(self._ids()))
+        return self._weigh()
+
+    def sent_back(self, part: int, verdict: Verdict, status: int, pause_s: float = 0.0) -> Outcome | None:
+        """A part was not taken. Gives the outcome if this settles the message."""
+        self.in_flight -= 1
+        self._back.append(part)
+        if self._trouble is None or verdict is Verdict.PERMANENT:
+            self._trouble = (verdict, status, pause_s)
+        return self._weigh()
+
+    def lost(self, reason: str) -> Outcome | None:
+        """No answer will come for what is in flight, or no session is left for the rest."""
+        if self.written:
+            return self.settle(InDoubt(reason, self._ids()))
+        return self.settle(NotSent(reason))
+
+    def settle(self, outcome: Outcome) -> Outcome | None:
+        """The outcome, the first time; None if the message had one."""
+        if self.outcome is not None:
+            return None
+        self.outcome = outcome
+        self.todo.clear()
+        return outcome
+
+    def offer_again(self) -> bool:
+        """Whether the parts sent back are to be written again; then they are to do."""
+        if self._trouble is None or self.in_flight or self.outcome is not None:
+            return False
+        self._trouble = None
+        self.todo = sorted(self._back + self.todo)
+        self._back = []
+        return True
+
+    def _weigh(self) -> Outcome | None:
+        if self._trouble is None or self.in_flight:
+            return None
+        verdict, status, pause_s = self._trouble
+        code, name, refs = statuses.code(status), statuses.name(status), self._ids()
+        if verdict is Verdict.PERMANENT:
+            return self.settle(Refused(code, name, refs))
+        if all(ref is None for ref in self._refs):
+            return self.settle(_known_not_taken(verdict, code, name, pause_s))
+        self._retries += 1
+        if self._retries <= _RETRIES and verdict is not Verdict.NOT_BOUND:
+            return None
+        return self.settle(InDoubt(f"taken in part only: {name}", refs))
+
+    def _ids(self) -> tuple[str, ...]:
+        """The ids given so far in the order of the parts; a peer that gives none leaves nothing to find."""
+        return tuple(ref for ref in self._refs if ref)
+
+
+def _known_not_taken(verdict: Verdict, code: str, name: str, pause_s: float) -> Outcome:
+    if verdict is Verdict.THROTTLE:
+        return Throttled(pause_s, code)
+    if verdict is Verdict.NOT_BOUND:
+        return NotSent(name)
+    return Deferred(code, name)
