@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from channels.email.bounce_intake import Dialect
 from channels.email.settings import SmtpSettings
 from channels.simulated import SimulatedSettings
 from channels.sms.smpp.settings import SmppSettings
@@ -70,11 +71,13 @@ class SmsSettings(LaneSettings, frozen=True, kw_only=True):
     """In the order in which they are used."""
 
 
-class BounceSettings(_Struct, frozen=True, kw_only=True):
-    host: str = "127.0.0.1"
-    port: Port = 0
+class BounceListener(_Struct, frozen=True, kw_only=True):
+    """Where the relays hand in bounces."""
+
     enabled: bool = False
-    max_bytes: int = 1_048_576
+    host: str = "127.0.0.1"
+    port: Port = 2424
+    dialect: Dialect = Dialect.SMTP
 
 
 class EmailSettings(LaneSettings, frozen=True, kw_only=True):
@@ -87,7 +90,7 @@ class EmailSettings(LaneSettings, frozen=True, kw_only=True):
     bounce_key: str = ""
     """Secret of the return paths' MAC, 16 characters at least; empty: made at the first start and kept in the
     store."""
-    bounces: BounceSettings = BounceSettings()
+    bounces: BounceListener = BounceListener()
     carriers: dict[str, SmtpSettings | SimulatedSettings] = {}
 
 

@@ -284,11 +284,9 @@ class AlertDesk:
         earlier: Sequence[Campaign],
         outcome: _Outcome,
     ) -> None:
-        originals = {
-            c.zone_id: [e for e in earlier if e.zone_id == c.zone_id and e.purpose != "cancel"] for c in earlier
-        }
         for zone in zones:
-            if zone.id not in originals:
+            originals = [c for c in earlier if c.zone_id == zone.id and c.purpose != "cancel"]
+            if not originals:
                 continue
             try:
                 async with self.database.read() as conn:

@@ -4,16 +4,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from channels.contract import Channel, Content
+from channels.contract import Content
+from gateway.directory.policy import read_policy
 from store import campaigns
-from store.campaigns import Text
+from store.campaigns import Campaign, Text
 from store.database import Database
+from store.directory import zone_by_id
 from store.records import Batch
 
 _KEPT = 64
 
-Make = Callable[[Channel, Text, int], Content]
-"""(channel, text of the store, campaign id) -> what a carrier sends."""
+Make = Callable[[Campaign, str, Text], Content]
+"""(campaign, the sender's name as people see it, text) -> what a carrier sends."""
 
 
 @dataclass(slots=True)
@@ -27,16 +29,19 @@ class Contents:
         key = (batch.campaign_id, batch.channel)
         kept = self._kept.get(key)
         if kept is None:
-            async with self.database.read() as conn:
-                texts = await campaigns.texts(conn, batch.campaign_id)
-            channel = Channel(batch.channel)
-            kept = {
-                text.language: self.make(channel, text, batch.campaign_id)
-                for text in texts
-                if text.channel == batch.channel
-            }
+            kept = await self._made(batch)
             self._kept[key] = kept
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return kept
+
+    async def _made(self, batch: Batch) -> Mapping[str, Content]:
+        async with self.database.read() as conn:
+            campaign = await campaigns.by_id(conn, batch.campaign_id)
+            texts = await campaigns.texts(conn, batch.campaign_id)
+            zone = await zone_by_id(conn, campaign.zone_id) if campaign else None
+        if campaign is None or zone is None:
+            raise LookupError(f"campaign {batch.campaign_id} is not there")
+        name = read_policy(zone.policy).email_sender_name or zone.name
+        return {t.language: self.make(campaign, name, t) for t in texts if t.channel == batch.channel}

@@ -2,6 +2,7 @@
 wait for their record, reports that can be sealed."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class Chore:
     name: str
     every_s: float
     run: Callable[[], Awaitable[bool]]
+    bell: asyncio.Event | None = None
+    """Rung when there may be something to do before its time."""
 
 
 @dataclass(slots=True)
@@ -50,7 +53,17 @@ class Housekeeping:
                 log.exception("chore failed", extra={"action": "chore-failed", "chore": chore.name})
                 await asyncio.sleep(1.0)
             if not again:
-                await asyncio.sleep(chore.every_s)
+                await _pause(chore)
+
+
+async def _pause(chore: Chore) -> None:
+    if chore.bell is None:
+        await asyncio.sleep(chore.every_s)
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(chore.every_s):
+            await chore.bell.wait()
+    chore.bell.clear()
 
 
 def store_chores(database: Database, boot_id: str, node_name: str, ring_all: Callable[[], None]) -> tuple[Chore, ...]:

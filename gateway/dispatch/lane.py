@@ -40,6 +40,8 @@ class LaneRules:
     retry_delays_ms: Sequence[int]
     """Before the second, third ... round of what is known not sent; the last one repeats."""
     most_attempts: int
+    most_resends: int
+    """Attempts up to which an in-doubt message of an urgent kind is sent again: what bounds doubles."""
     resend_wait_ms: int
     """Receipts are waited for this long before an in-doubt message of an urgent kind is sent again."""
 
@@ -101,7 +103,7 @@ class Lane:
 
     @property
     def _resending(self) -> Resending:
-        return Resending(self.rules.resend_wait_ms, self.rules.most_attempts)
+        return Resending(self.rules.resend_wait_ms, self.rules.most_resends)
 
     async def _claim(self) -> Batch | None:
         if self.stopping.is_set() or not self.room_on_disk():

@@ -1,0 +1,286 @@
+"""The composition root: makes every part and hands it what it needs, in one straight line. Nothing runs yet."""
+
+import asyncio
+import secrets
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from channels.catalogue import CarrierSettings, make_carrier
+from channels.contract import Carrier, Channel, Content, Mode
+from channels.email.bounce_intake import BounceIntake, BounceSettings
+from channels.email.letter import Sender
+from channels.simulated import SimulatedSettings
+from gateway.campaigns.alerts import AlertDesk
+from gateway.campaigns.cancels import Preparer
+from gateway.campaigns.messages import MessageDesk
+from gateway.campaigns.parked import Parked
+from gateway.campaigns.planning import Planner
+from gateway.directory.cache import SnapshotCache
+from gateway.dispatch.contents import Contents, Make
+from gateway.dispatch.expander import Expander
+from gateway.dispatch.housekeeping import Chore, Housekeeping, store_chores
+from gateway.dispatch.lane import Lane, LaneRules
+from gateway.dispatch.receipts import ReceiptDesk
+from gateway.dispatch.ways import Gate, Ways
+from gateway.media import MEDIA, Posting, prepare
+from gateway.reports.sealing import seal_due
+from gateway.settings import EmailSettings, Settings, SmsSettings, VoiceSettings
+from gateway.templates.content import read_content
+from store import meta, recovery
+from store.campaigns import Campaign, Text
+from store.database import Database
+from store.slots import Ceiling
+
+_VOICE = "voice"
+"""The one ceiling above all trunks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What this store calls itself to the outside."""
+
+    generation: str
+    bounce_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    settings: Settings
+    database: Database
+    identity: Identity
+    boot_id: str
+    carriers: tuple[Carrier, ...]
+    lanes: tuple[Lane, ...]
+    expander: Expander
+    housekeeping: Housekeeping
+    receipts: ReceiptDesk
+    bounces: BounceIntake | None
+    alerts: AlertDesk
+    messages: MessageDesk
+    disk: "Disk"
+
+
+@dataclass(slots=True)
+class Disk:
+    """Whether there is room to take on work; looked at once a second at most."""
+
+    database: Database
+    min_free_bytes: int
+    _looked_s: float = -1.0
+    _room: bool = True
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if now - self._looked_s >= 1.0:
+            self._looked_s = now
+            free = self.database.free_bytes()
+            self._room = free is None or free >= self.min_free_bytes
+        return self._room
+
+
+async def identify(database: Database, settings: Settings) -> Identity:
+    """The store's generation and keys; whoever held a lease of a SQLite file before this process is dead."""
+    generation = await database.write(meta.generation)
+    if settings.email.bounce_key:
+        key = settings.email.bounce_key
+    else:
+        key = await database.write(lambda tx: meta.kept(tx, meta.BOUNCE_KEY, secrets.token_hex(16)))
+    if database.sqlite:
+        await database.write(recovery.end_all_leases)
+    return Identity(generation, key.encode())
+
+
+def build(settings: Settings, database: Database, identity: Identity) -> Gateway:
+    """Raises WrongChannel, OSError for settings that cannot be built."""
+    boot_id = secrets.token_hex(8)
+    now_ms = database.clock.now_ms
+    disk = Disk(database, settings.store.min_free_mib * 1_048_576)
+    live = _live_carriers(settings, now_ms)
+    simulated = _simulated_carriers(settings, now_ms)
+    contents = Contents(database, _maker(settings, identity))
+    lanes = tuple(
+        _lane(
+            channel, mode, carriers, settings, database, identity, f"{socket.gethostname()}-{boot_id}", contents, disk
+        )
+        for mode, by_channel in ((Mode.LIVE, live), (Mode.SIMULATION, simulated))
+        for channel, carriers in by_channel.items()
+        if carriers
+    )
+
+    def ring(channel: Channel | None = None) -> None:
+        for lane in lanes:
+            if channel is None or lane.channel is channel:
+                lane.bell.set()
+
+    expander = Expander(database, {c: MEDIA[c].batch_size for c in Channel}, ring)
+    preparer = Preparer(database)
+    prepare_bell = asyncio.Event()
+
+    def wake() -> None:
+        expander.bell.set()
+        prepare_bell.set()
+
+    async def seal() -> bool:
+        return bool(await seal_due(database))
+
+    planner = Planner(
+        SnapshotCache(database.read),
+        frozenset(channel for channel, carriers in live.items() if carriers),
+        {c: sum(_rate(s) for s in _section(settings, c).carriers.values()) for c in Channel},
+        settings.alerts.zone_weight,
+    )
+    alerts = AlertDesk(database, planner, disk, wake)
+    receipts = ReceiptDesk(database, identity.generation)
+    parked = Parked(database, alerts, int(settings.alerts.park_s * 1000))
+    housekeeping = Housekeeping(
+        (
+            *store_chores(database, boot_id, socket.gethostname(), ring),
+            Chore("prepare", 1.0, preparer.run, prepare_bell),
+            Chore("parked", 1.0, parked.run),
+            Chore("seal", 1.0, seal),
+        )
+    )
+    return Gateway(
+        settings=settings,
+        database=database,
+        identity=identity,
+        boot_id=boot_id,
+        carriers=tuple(c for by_channel in (live, simulated) for cs in by_channel.values() for c, _ in cs),
+        lanes=lanes,
+        expander=expander,
+        housekeeping=housekeeping,
+        receipts=receipts,
+        bounces=_bounces(settings, identity, receipts, now_ms),
+        alerts=alerts,
+        messages=MessageDesk(database, planner, disk, wake),
+        disk=disk,
+    )
+
+
+# ---- carriers and lanes --------------------------------------------------------------------------------------
+
+_Carriers = dict[Channel, list[tuple[Carrier, tuple[Ceiling, ...]]]]
+
+
+def _section(settings: Settings, channel: Channel) -> SmsSettings | EmailSettings | VoiceSettings:
+    match channel:
+        case Channel.SMS:
+            return settings.sms
+        case Channel.EMAIL:
+            return settings.email
+        case Channel.VOICE:
+            return settings.voice
+
+
+def _live_carriers(settings: Settings, now_ms: Callable[[], int]) -> _Carriers:
+    return {
+        channel: [
+            (make_carrier(name, channel, Mode.LIVE, s, now_ms), _ceilings(settings, channel, name, s))
+            for name, s in _section(settings, channel).carriers.items()
+        ]
+        for channel in Channel
+    }
+
+
+def _simulated_carriers(settings: Settings, now_ms: Callable[[], int]) -> _Carriers:
+    given: Mapping[Channel, SimulatedSettings | None] = {
+        Channel.SMS: settings.simulation.sms,
+        Channel.EMAIL: settings.simulation.email,
+        Channel.VOICE: settings.simulation.voice,
+    }
+    made: _Carriers = {}
+    for channel in Channel:
+        s = given[channel] or SimulatedSettings(
+            name=f"simulated-{channel}", channel=channel, rate_per_s=_USUAL[channel]
+        )
+        carrier = make_carrier(s.name, channel, Mode.SIMULATION, s, now_ms)
+        made[channel] = [(carrier, _ceilings(settings, channel, s.name, s))]
+    return made
+
+
+_USUAL = {Channel.SMS: 500.0, Channel.EMAIL: 2500.0, Channel.VOICE: 10.0}
+"""Units a second of the service (BE-Alert FAQ): what a simulation behaves like."""
+
+
+def _rate(settings: CarrierSettings) -> float:
+    return settings.rate_per_s
+
+
+def _ceilings(settings: Settings, channel: Channel, name: str, carrier: CarrierSettings) -> tuple[Ceiling, ...]:
+    guard_s = _section(settings, channel).slot_guard_ms / 1000
+    own = Ceiling(f"{channel}:{name}", _rate(carrier), 1.0, min(guard_s, 0.05))
+    if channel is not Channel.VOICE:
+        return (own,)
+    return (Ceiling(_VOICE, settings.voice.starts_per_minute, 60.0, guard_s), own)
+
+
+def _lane(
+    channel: Channel,
+    mode: Mode,
+    carriers: list[tuple[Carrier, tuple[Ceiling, ...]]],
+    settings: Settings,
+    database: Database,
+    identity: Identity,
+    node: str,
+    contents: Contents,
+    disk: Disk,
+) -> Lane:
+    medium, section = MEDIA[channel], _section(settings, channel)
+    return Lane(
+        channel=channel,
+        mode=mode,
+        database=database,
+        ways=Ways([Gate(carrier, ceilings) for carrier, ceilings in carriers], most_messages=2 * medium.batch_size),
+        rules=LaneRules(
+            batches_at_once=section.batches_at_once,
+            lease_ms=int(section.lease_s * 1000),
+            retry_delays_ms=medium.retry_delays_ms,
+            most_attempts=medium.most_attempts,
+            most_resends=min(medium.most_attempts, 3),
+            resend_wait_ms=medium.resend_wait_ms,
+        ),
+        generation=identity.generation,
+        node=node,
+        prepare=contents,
+        room_on_disk=disk,
+    )
+
+
+# ---- words ---------------------------------------------------------------------------------------------------
+
+
+def _maker(settings: Settings, identity: Identity) -> Make:
+    email = settings.email
+
+    def make(campaign: Campaign, sender_name: str, text: Text) -> Content:
+        sender = Sender(
+            name=sender_name or email.sender_name,
+            address=email.sender_address,
+            message_id_domain=email.message_id_domain,
+            bounce_domain=email.bounce_domain,
+            bounce_key=identity.bounce_key,
+        )
+        list_id = f"{campaign.zone_code}.{email.message_id_domain}".lower()
+        posting = Posting(sender=sender, date_ms=campaign.starts_ms, list_id=list_id)
+        return prepare(Channel(text.channel), text.language, read_content(text.content), posting)
+
+    return make
+
+
+def _bounces(
+    settings: Settings, identity: Identity, receipts: ReceiptDesk, now_ms: Callable[[], int]
+) -> BounceIntake | None:
+    listener = settings.email.bounces
+    if not listener.enabled:
+        return None
+    believed = BounceSettings(
+        domain=settings.email.bounce_domain,
+        key=identity.bounce_key,
+        carrier="bounces",
+        host=listener.host,
+        port=listener.port,
+        dialect=listener.dialect,
+    )
+    return BounceIntake(believed, receipts, now_ms)

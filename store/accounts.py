@@ -1,0 +1,161 @@
+"""Accounts, their keys and rights: one look-up for the door, one write for whoever manages them.
+
+Knows hashes only: a key's secret never comes here. What a right's words mean is `gateway/access`.
+"""
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.register import Tally
+from store.tables import account, account_right, api_key
+from store.transaction import Transaction
+
+
+class RightRow(msgspec.Struct, frozen=True):
+    action: str
+    zone_id: int | None
+    """None: every zone."""
+    network_id: int | None
+    """None: the whole zone."""
+    kind: str = "*"
+    channel: str = "*"
+
+
+class KeyRow(msgspec.Struct, frozen=True):
+    """An API key with the account it belongs to and that account's rights."""
+
+    key_id: str
+    secret_sha256: str
+    """Hexadecimal."""
+    revoked_ms: int | None
+    account_id: int
+    code: str
+    name: str
+    type: str
+    senders: str
+    """JSON: the CAP sender values it may post under."""
+    kind_rules: str
+    """JSON, gateway/directory/senders.py."""
+    disabled_ms: int | None
+    rights: tuple[RightRow, ...] = ()
+
+
+class KeyRecord(msgspec.Struct, frozen=True):
+    key_id: str
+    secret_sha256: str
+
+
+class AccountRecord(msgspec.Struct, frozen=True):
+    code: str
+    name: str
+    type: str
+    senders: str
+    kind_rules: str
+    rights: frozenset[RightRow] = frozenset()
+    keys: tuple[KeyRecord, ...] = ()
+
+
+_OWN = ("name", "type", "senders", "kind_rules")
+_by_key = (
+    sa.select(
+        api_key.c.key_id,
+        api_key.c.secret_sha256,
+        api_key.c.revoked_ms,
+        account.c.id,
+        account.c.code,
+        *(account.c[column] for column in _OWN),
+        account.c.disabled_ms,
+        account_right.c.id.label("right_id"),
+        account_right.c.action,
+        account_right.c.zone_id,
+        account_right.c.network_id,
+        account_right.c.kind,
+        account_right.c.channel,
+    )
+    .select_from(
+        api_key.join(account, account.c.id == api_key.c.account_id).outerjoin(
+            account_right, account_right.c.account_id == account.c.id
+        )
+    )
+    .where(api_key.c.key_id == sa.bindparam("key"))
+    .order_by(account_right.c.id)
+)
+
+
+async def find_key(conn: AsyncConnection, key_id: str) -> KeyRow | None:
+    """The key of this id with everything that a decision needs, in one query; revoked and disabled ones too."""
+    rows = (await conn.execute(_by_key, {"key": key_id})).all()
+    if not rows:
+        return None
+    rights = tuple(RightRow(*row[11:]) for row in rows if row.right_id is not None)
+    return KeyRow(*rows[0][:10], rights=rights)
+
+
+async def put_account(tx: Transaction, record: AccountRecord) -> tuple[int, Tally]:
+    """The account's id; its rights become exactly those of the record, keys are added or given a new hash.
+
+    Keys that the record does not name stay: revoking is its own act (`revoke_key`).
+    """
+    values = {name: getattr(record, name) for name in _OWN}
+    found = await tx.first(sa.select(account).where(account.c.code == record.code))
+    if found is None:
+        row = await tx.first(sa.insert(account).values(code=record.code, **values).returning(account.c.id))
+        assert row is not None
+        account_id, changed = int(row[0]), False
+    else:
+        account_id = int(found.id)
+        changed = any(getattr(found, name) != value for name, value in values.items())
+        if changed:
+            await tx.run(sa.update(account).where(account.c.id == account_id).values(values))
+    altered = await _put_rights(tx, account_id, record.rights)
+    altered |= await _put_keys(tx, account_id, record.keys)
+    if found is None:
+        return account_id, Tally(new=1)
+    return account_id, Tally(changed=1) if changed or altered else Tally(unchanged=1)
+
+
+async def revoke_key(tx: Transaction, key_id: str) -> bool:
+    """Whether there was such a key that still was good."""
+    statement = sa.update(api_key).where(api_key.c.key_id == key_id, api_key.c.revoked_ms.is_(None))
+    return await tx.run(statement.values(revoked_ms=tx.now_ms)) == 1
+
+
+async def _put_rights(tx: Transaction, account_id: int, rights: frozenset[RightRow]) -> bool:
+    table = account_right
+    columns = [table.c[name] for name in RightRow.__struct_fields__]
+    rows = await tx.rows(sa.select(table.c.id, *columns).where(table.c.account_id == account_id))
+    known = {RightRow(*row[1:]): row.id for row in rows}
+    gone = [known[right] for right in known.keys() - rights]
+    if gone:
+        await tx.run(sa.delete(table).where(table.c.id.in_(gone)))
+    new = rights - known.keys()
+    for right in sorted(new, key=repr):
+        await tx.run(sa.insert(table).values(account_id=account_id, **msgspec.structs.asdict(right)))
+    return bool(gone or new)
+
+
+async def _put_keys(tx: Transaction, account_id: int, keys: tuple[KeyRecord, ...]) -> bool:
+    """Raises ValueError when a key's id belongs to another account."""
+    altered = False
+    for key in keys:
+        found = await tx.first(sa.select(api_key).where(api_key.c.key_id == key.key_id))
+        if found is None:
+            row = {"account_id": account_id, "created_ms": tx.now_ms, **msgspec.structs.asdict(key)}
+            await tx.run(sa.insert(api_key).values(row))
+        elif found.account_id != account_id:
+            raise ValueError(f"the key id {key.key_id} belongs to another account")
+        elif found.secret_sha256 != key.secret_sha256:
+            statement = sa.update(api_key).where(api_key.c.id == found.id)
+            await tx.run(statement.values(secret_sha256=key.secret_sha256))
+        else:
+            continue
+        altered = True
+    return altered
+
+
+async def find_account(conn: AsyncConnection, account_id: int) -> KeyRow | None:
+    """An account by its id, with its rights, through any of its keys (also a revoked one: look at `disabled_ms`)."""
+    keys = sa.select(api_key.c.key_id).where(api_key.c.account_id == account_id).order_by(api_key.c.id).limit(1)
+    key_id = (await conn.execute(keys)).scalar_one_or_none()
+    return None if key_id is None else await find_key(conn, key_id)
