@@ -1,0 +1,54 @@
+"""The report of a campaign: drawn up now while it runs, as it was kept once it is sealed."""
+
+import asyncio
+
+import msgspec
+
+from gateway.reports.drawing import draw
+from gateway.reports.gathering import gather
+from gateway.reports.report import Moved, Report
+from store import campaigns
+from store.database import Database
+from store.records import Counts
+from store.states import DeliveryState
+
+
+def written(report: Report) -> str:
+    """As it is kept."""
+    return msgspec.json.encode(report).decode()
+
+
+def parsed(document: bytes | str) -> Report:
+    """A kept report, or one that the API sent. Raises msgspec.ValidationError."""
+    return msgspec.json.decode(document, type=Report)
+
+
+async def draw_up(database: Database, campaign_id: int) -> Report:
+    """From rows and audience, as they are now. Raises LookupError when there is no such campaign."""
+    facts = await gather(database, campaign_id)
+    return await asyncio.to_thread(draw, facts)
+
+
+async def report_of(database: Database, campaign_id: int) -> Report:
+    """The live report, or the sealed one with what late receipts have moved since. Raises LookupError."""
+    async with database.read() as conn:
+        campaign = await campaigns.by_id(conn, campaign_id)
+        counts = await campaigns.counts(conn, campaign_id)
+    if campaign is None or campaign.report is None:
+        return await draw_up(database, campaign_id)
+    sealed = parsed(campaign.report)
+    return msgspec.structs.replace(sealed, since_sealing=tuple(_moved(sealed, counts)))
+
+
+def _moved(sealed: Report, counts: list[Counts]) -> list[Moved]:
+    then = {line.channel: line.states for line in sealed.channels}
+    moved = []
+    for count in counts:
+        for state in DeliveryState:
+            was, is_now = then.get(count.channel, {}).get(state.word, 0), getattr(count, state.word)
+            if was != is_now:
+                moved.append(Moved(count.channel, state.word, was, is_now))
+    charged = sum(count.charged_millieuro for count in counts)
+    if charged != sealed.money.charged_millieuro:
+        moved.append(Moved("", "charged_millieuro", sealed.money.charged_millieuro, charged))
+    return moved

@@ -1,0 +1,284 @@
+"""The account of a campaign: every person in one outcome with a reason, every sum counted twice, every cent."""
+
+import itertools
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from channels.contract import Channel
+from gateway.reports.reading import draw_up, parsed, report_of, written
+from gateway.reports.report import Report
+from gateway.reports.sealing import seal_due
+from store import lifecycle
+from store.database import Database
+from store.states import Event
+from store.tables import campaign, delivery, ledger, progress
+from tests.gateway.house import House, an_alert
+
+SMS, EMAIL, VOICE = Channel.SMS, Channel.EMAIL, Channel.VOICE
+
+
+@pytest.fixture
+async def house(database: Database) -> House:
+    house = House(database)
+    await house.zone("A")
+    await house.zone("B")
+    await house.account("cic")
+    return house
+
+
+def outcomes(report: Report) -> dict[str, dict[str, int]]:
+    return {line.outcome: {c.reason: c.persons for c in line.reasons} for line in report.persons.outcomes}
+
+
+def broken(report: Report) -> list[str]:
+    return [equation.name for equation in report.equations if not equation.holds]
+
+
+async def test_every_person_is_in_one_outcome_with_a_reason_and_all_sums_close(house: House, database: Database):
+    people = await house.people("A", 12)
+    audience = house.audience({SMS: people[:10], EMAIL: people[:3]}, excluded=people[10:])
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
+    await house.expand(number, audience)
+    await house.settle(number, *((seq, Event.ACCEPTED) for seq in (0, 1, 2, 3, 4)))
+    await house.settle(number, (0, Event.RECEIPT_DELIVERED), (1, Event.RECEIPT_DELIVERED))
+    await house.settle(number, (2, Event.RECEIPT_FAILED), (5, Event.REFUSED), code="1024")
+    await house.settle(number, (6, Event.IN_DOUBT), (7, Event.EXPIRE), (8, Event.CANCEL))
+    await house.settle(number, (10, Event.ACCEPTED), (11, Event.REFUSED), (12, Event.ACCEPTED))
+    await house.settle(number, (12, Event.RECEIPT_DELIVERED), (10, Event.RECEIPT_DELIVERED))
+
+    report = await draw_up(database, number)
+
+    assert broken(report) == []
+    assert report.sums_close
+    assert outcomes(report) == {
+        "reached": {"sms+email": 1, "sms": 1, "email": 1},
+        "in_doubt": {"accepted": 2, "unknown": 1},
+        "not_reached": {"sms: 1024": 1},
+        "expired": {"expired": 1},
+        "cancelled": {"cancelled": 1},
+        "pending": {"queued": 1},
+    }
+    assert (report.persons.resolved, report.persons.included) == (12, 10)
+    assert [(c.reason, c.persons) for c in report.persons.excluded] == [("opted_out", 2)]
+    assert report.contacts.candidates == 24
+    assert report.contacts.deliveries == {"sms": 10, "email": 3}
+
+
+async def test_accepted_is_never_called_delivered(house: House, database: Database):
+    people = await house.people("A", 3)
+    audience = house.audience({SMS: people})
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
+    await house.expand(number, audience)
+    await house.settle(number, (0, Event.ACCEPTED), (1, Event.ACCEPTED), (2, Event.ACCEPTED))
+
+    report = await draw_up(database, number)
+
+    assert report.persons.of("reached") == 0
+    assert outcomes(report) == {"in_doubt": {"accepted": 3}}
+    assert report.channels[0].delivered_share == 0
+
+
+async def test_a_report_stands_from_the_first_second_before_any_row_is_made(house: House, database: Database):
+    people = await house.people("A", 5)
+    audience = house.audience({SMS: people, EMAIL: people})
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
+
+    first = await draw_up(database, number)
+    await house.expand(number, audience, {SMS: 2, EMAIL: 0})
+    second = await draw_up(database, number)
+
+    assert first.sums_close
+    assert outcomes(first) == {"pending": {"queued": 5}}
+    assert broken(second) == []
+    assert [line.not_expanded for line in second.channels] == [3, 5]
+    assert second.channels[0].states["queued"] == 5
+
+
+async def test_who_is_covered_shares_the_fate_of_the_delivery_that_covers_them(house: House, database: Database):
+    people = await house.people("A", 4)
+    audience = house.audience({SMS: people[:2]}, covered=[(people[2], SMS, people[0]), (people[3], SMS, people[1])])
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
+    await house.expand(number, audience)
+    await house.settle(number, (0, Event.ACCEPTED), (1, Event.REFUSED))
+    await house.settle(number, (0, Event.RECEIPT_DELIVERED))
+
+    report = await draw_up(database, number)
+
+    assert outcomes(report) == {"reached": {"sms": 2}, "not_reached": {"sms: no code": 2}}
+    assert report.sums_close
+
+
+async def test_who_is_covered_by_another_zone_is_looked_up_there(house: House, database: Database):
+    one, two, three = await house.people("A", 3)
+    first = house.audience({SMS: [one, two]})
+    second = house.audience({SMS: [three]}, covered_elsewhere=[(one, SMS), (two, SMS)])
+    a, b = await house.launch(
+        1, house.campaign("A", 1, first, "ca"), house.campaign("B", 1, second, "cb"), alert=an_alert(1, "alert-1")
+    )
+    await house.expand(a, first)
+    await house.expand(b, second)
+    await house.settle(a, (0, Event.RECEIPT_DELIVERED), (1, Event.REFUSED))
+
+    report = await draw_up(database, b)
+
+    assert outcomes(report) == {
+        "reached": {"sms": 1},
+        "not_reached": {"sms: no code": 1},
+        "pending": {"queued": 1},
+    }
+    assert report.sums_close
+    assert report.alert is not None
+    assert report.alert.identifier == "id-alert-1"
+
+
+async def test_a_person_failed_on_one_channel_and_waiting_on_another_is_pending(house: House, database: Database):
+    people = await house.people("A", 1)
+    audience = house.audience({SMS: people, VOICE: people})
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
+    await house.expand(number, audience)
+    await house.settle(number, (0, Event.REFUSED))
+
+    assert outcomes(await draw_up(database, number)) == {"pending": {"queued": 1}}
+
+
+TAMPERINGS = {
+    "a counter that lies": (sa.update(progress).values(delivered=7), {"sms delivered"}),
+    "a row that is gone": (sa.delete(delivery).where(delivery.c.id % 2 == 1), {"sms rows", "sms ids", "sms states"}),
+    "a row of somebody else": (sa.update(delivery).values(member_id=delivery.c.member_id + 1), {"sms ids"}),
+    "a charge that was never reserved": (sa.update(delivery).values(charged=1, price_millieuro=999), {"reserved"}),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERINGS)
+async def test_a_sum_that_does_not_close_is_named(house: House, database: Database, what: str):
+    people = await house.people("A", 4)
+    audience = house.audience({SMS: people})
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
+    await house.expand(number, audience)
+    assert (await draw_up(database, number)).sums_close
+    statement, expected = TAMPERINGS[what]
+    await database.write(lambda tx: tx.run(statement))
+
+    report = await draw_up(database, number)
+
+    assert not report.sums_close
+    assert expected <= set(broken(report))
+
+
+async def test_money_is_charged_once_a_delivery_and_settled_when_sealed(house: House, database: Database):
+    people = await house.people("A", 4)
+    audience = house.audience({SMS: people, EMAIL: people})
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
+    await house.expand(number, audience)
+    await house.settle(number, (0, Event.IN_DOUBT), (1, Event.ACCEPTED), (2, Event.REFUSED), (4, Event.ACCEPTED))
+    await house.settle(number, (0, Event.RESEND))
+    await house.settle(number, (0, Event.ACCEPTED), (1, Event.RECEIPT_DELIVERED))
+
+    money = (await draw_up(database, number)).money
+
+    assert (money.reserved_millieuro, money.charged_millieuro, money.settled_millieuro) == (220, 110, None)
+    assert money.resent_deliveries == 1
+
+
+async def ended(house: House, database: Database) -> int:
+    people = await house.people("A", 3)
+    audience = house.audience({SMS: people})
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
+    await house.expand(number, audience)
+    await house.settle(number, (0, Event.ACCEPTED), (1, Event.ACCEPTED), (2, Event.REFUSED))
+    await house.settle(number, (0, Event.RECEIPT_DELIVERED), (1, Event.RECEIPT_FAILED))
+    await database.write(lambda tx: lifecycle.stop(tx, number, None))
+    await database.write(lifecycle.close_ended)
+    await database.write(lifecycle.tick)
+    return number
+
+
+async def test_a_campaign_with_nothing_left_open_is_sealed_once_and_its_ledger_settled(
+    house: House, database: Database
+):
+    number = await ended(house, database)
+    live = await report_of(database, number)
+
+    assert await seal_due(database) == 1
+    assert await seal_due(database) == 0
+    sealed = await report_of(database, number)
+
+    assert sealed.campaign.sealed is not None
+    assert sealed.campaign.ended is not None
+    assert sealed.persons == live.persons
+    assert sealed.deliveries == live.deliveries
+    assert sealed.equations == live.equations
+    assert (sealed.money.settled_millieuro, sealed.money.returned_millieuro) == (110, 55)
+    async with database.read() as conn:
+        entries = (await conn.execute(sa.select(ledger.c.entry, ledger.c.amount_millieuro))).all()
+    assert {tuple(e) for e in entries} == {("reserve", -165), ("release", 165), ("settle", -110)}
+
+
+async def test_a_running_campaign_and_one_with_open_evidence_are_not_sealed(house: House, database: Database):
+    people = await house.people("A", 2)
+    audience = house.audience({SMS: people})
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
+    await house.expand(number, audience)
+    assert await seal_due(database) == 0
+    await house.settle(number, (0, Event.ACCEPTED), (1, Event.ACCEPTED))
+    await database.write(lambda tx: tx.run(sa.update(campaign).values(state="completed", ended_ms=tx.now_ms)))
+
+    assert await seal_due(database) == 0
+
+    await database.write(lambda tx: tx.run(sa.update(campaign).values(horizon_ms=0)))
+    assert await seal_due(database) == 1
+    assert outcomes(await report_of(database, number)) == {"in_doubt": {"accepted": 2}}
+
+
+async def test_a_receipt_after_the_seal_changes_no_word_of_it_and_is_told_beside_it(house: House, database: Database):
+    number = await ended(house, database)
+    await seal_due(database)
+    async with database.read() as conn:
+        kept = (await conn.execute(sa.select(campaign.c.report))).scalar_one()
+
+    await house.settle(number, (1, Event.RECEIPT_DELIVERED))
+    report = await report_of(database, number)
+
+    assert msgspec.structs.replace(report, since_sealing=()) == parsed(kept)
+    moved = {(m.counter, m.sealed, m.now) for m in report.since_sealing}
+    assert moved == {("delivered", 1, 2), ("failed", 2, 1)}
+
+
+async def test_a_receipt_between_the_drawing_and_the_seal_puts_the_seal_off(house: House, database: Database):
+    number = await ended(house, database)
+    turns = itertools.count()
+    write = database.write
+
+    async def late(work, *, urgent: bool = True):  # type: ignore[no-untyped-def]
+        if not urgent and next(turns) == 0:
+            await house.settle(number, (1, Event.RECEIPT_DELIVERED))
+        return await write(work, urgent=urgent)
+
+    database.write = late  # type: ignore[method-assign]
+
+    assert await seal_due(database) == 0
+    assert await seal_due(database) == 1
+    assert outcomes(await report_of(database, number)) == {"reached": {"sms": 2}, "not_reached": {"sms: no code": 1}}
+
+
+async def test_a_report_survives_being_written_and_read(house: House, database: Database):
+    number = await ended(house, database)
+    report = await draw_up(database, number)
+
+    assert parsed(written(report)) == report
+
+
+async def test_a_campaign_whose_audience_is_still_gathered_has_an_empty_account(house: House, database: Database):
+    nobody = house.audience({SMS: []})
+    [number] = await house.launch(1, house.campaign("A", 1, nobody, "c1", state="preparing"))
+
+    report = await draw_up(database, number)
+
+    assert (report.persons.resolved, report.channels, report.sums_close) == (0, (), True)
+
+
+async def test_an_unknown_campaign_has_no_report(house: House, database: Database):
+    with pytest.raises(LookupError):
+        await report_of(database, 99)
