@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from math import nan
 from typing import Any, NamedTuple
 
 from lxml import etree
@@ -127,8 +128,8 @@ _AREA = _named(
     polygon=Field("polygons", geometry.ring, (), many=True),
     circle=Field("circles", geometry.circle, Circle(0.0, 0.0, 0.0), many=True),
     geocode=Field("geocodes", nested=_pair, many=True),
-    altitude=Field("altitude", lexical.height),
-    ceiling=Field("ceiling", lexical.height),
+    altitude=Field("altitude", lexical.height, nan),
+    ceiling=Field("ceiling", lexical.height, nan),
 )
 _NO_AREA = {"description": ""}
 

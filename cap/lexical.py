@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from math import isfinite
 
 from cap.model import Reference
 
@@ -139,13 +140,11 @@ def size(text: str) -> int:
     return int(text)
 
 
-def height(text: str) -> float | None:
-    """Feet above mean sea level; None for what is no decimal number, of which the schema speaks."""
+def height(text: str) -> float:
+    """Feet above mean sea level."""
     text = text.strip(XML_SPACE)
-    if not _DECIMAL.fullmatch(text):
-        return None
-    if len(text) > 300:  # beyond what a double holds
-        raise Unreadable("G-ALT-RANGE", "a number of more than 300 digits", text)
+    if not _DECIMAL.fullmatch(text) or not isfinite(float(text)):
+        raise Unreadable("G-ALT-LEX", "not a decimal number of feet", text)
     return float(text)
 
 

@@ -69,7 +69,12 @@ FORM: tuple[Rule, ...] = (
         "A circle is lat,lon, a space, and a radius in kilometres.",
         "Write it as 51.10,3.98 2.5 in plain decimals.",
     ),
-    error("G-ALT-RANGE", OURS, "A height is a number that a computer can hold.", "Write feet above mean sea level."),
+    error(
+        "G-ALT-LEX",
+        "3.2.4 altitude",
+        "A height is a decimal number.",
+        "Write feet above mean sea level, without a unit.",
+    ),
     error(
         "S-PLACE",
         "3.3.4.1",

@@ -1,0 +1,67 @@
+"""The shared cases, and CAP files of real senders, get the verdict expected of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cap import read
+from cap.names import CAP_12
+
+SHARED = Path(__file__).parents[3] / "shared"
+CASES = SHARED / "cap-cases" / "cases.json"
+SAMPLES = SHARED / "cap-samples"
+
+# Where the cases name a variant of a rule, or a remark, in other words than the table does.
+SAME_RULE = {
+    "A-ID-EMPTY": "A-ID-CHARS",
+    "I-EVENT-EMPTY": "I-EVENT",
+    "G-DESC-EMPTY": "G-DESC",
+    "XML-DOCTYPE": "XML-DTD",
+    "I-LANG-NULL": "I-LANG-ABSENT",
+}
+VERDICTS = {
+    "accept": {True},
+    "warn": {True},
+    "reject": {False},
+    "reject or warn": {True, False},
+}
+# Copies of one CAP 1.2 file whose <scope> was taken out on purpose.
+BROKEN_SAMPLES = {"invalid.cap", "assets_invalid.cap"}
+
+
+def cases():
+    return json.loads(CASES.read_text()) if CASES.exists() else []
+
+
+def samples():
+    if not SAMPLES.exists():
+        return []
+    roots = (f'xmlns="{CAP_12}"', f'xmlns = "{CAP_12}"')
+    return [
+        path
+        for path in sorted(SAMPLES.rglob("*"))
+        if path.suffix in (".cap", ".xml") and any(root in path.read_text("latin-1") for root in roots)
+    ]
+
+
+@pytest.mark.skipif(not CASES.exists(), reason="the shared CAP cases are not on this machine")
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case["file"])
+def test_a_shared_case_gets_its_verdict_and_its_rule(case):
+    reading = read((CASES.parent / case["file"]).read_bytes())
+
+    assert reading.accepted in VERDICTS[case["expect"]], reading.problems
+    label = case["rule"].split(" ")[0].split("(")[0]
+    told = {problem.rule for problem in reading.problems}
+    if label == "-":
+        assert told == set()
+    elif label != "XML-COMMENT":  # the comment goes, and nothing is said of it
+        assert SAME_RULE.get(label, label) in told
+
+
+@pytest.mark.skipif(not SAMPLES.exists(), reason="the shared CAP files are not on this machine")
+@pytest.mark.parametrize("path", samples(), ids=lambda path: path.name)
+def test_a_real_file_is_accepted_unless_it_was_broken_on_purpose(path):
+    reading = read(path.read_bytes())
+
+    assert reading.accepted is (path.name not in BROKEN_SAMPLES), reading.problems
