@@ -125,7 +125,9 @@ class Audience:
     def members(self) -> Int64:
         """Ids of the included persons, ascending: what an Update of this thread passes on as its audience."""
         reached = [d.member_id for d in self.deliveries.values()]
-        return np.unique(np.concatenate([*reached, self.covered.member_id]))
+        # Ascending runs: a stable sort merges them, several times quicker than np.unique hashes them.
+        every = np.sort(np.concatenate([*reached, self.covered.member_id]), kind="stable")
+        return every[np.diff(every, prepend=-1) > 0]
 
     def counts(self) -> Counts:
         """Recounted from the columns (about 0.1 s for a million persons)."""

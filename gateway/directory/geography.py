@@ -34,6 +34,7 @@ _MEAN_RADIUS_M = 6_371_008.8
 # Haversine is within -0.45..+0.56 % of the WGS 84 geodesic worldwide (notes/geo section 3).
 _HAVERSINE_ERROR = 0.0057
 _CIRCLE_CORNERS = 360
+_SWAPPED = "Longitude seems to stand before latitude: write latitude first."
 
 
 class ShapeRefused(ValueError):
@@ -61,6 +62,15 @@ class Shape:
         """Indexes of the tree's geometries that share at least a point with this shape, ascending."""
         found = [tree.query(part, predicate="intersects") for part in self.parts]
         return np.unique(np.concatenate(found)).astype(np.int64)
+
+
+def point_e7(lat: float, lon: float) -> tuple[int, int]:
+    """A position as (lon_e7, lat_e7). Raises ShapeRefused."""
+    if not (abs(lat) <= 90 and abs(lon) <= 180):
+        raise ShapeRefused(f"{lat},{lon} is no latitude and longitude.")
+    if 2.5 < lat < 6.5 and 49.4 < lon < 51.6:
+        raise ShapeRefused(_SWAPPED)
+    return round(lon * E7), round(lat * E7)
 
 
 def polygon(points: Sequence[Point]) -> Shape:
@@ -102,7 +112,7 @@ def _checked(points: Sequence[Point]) -> Float64:
     inside = (np.abs(lat) <= 90) & (np.abs(lon) <= 180)  # false for NaN as well
     swapped = (lat > 2.5) & (lat < 6.5) & (lon > 49.4) & (lon < 51.6)
     if len(degrees) and bool(swapped.all()):
-        raise ShapeRefused("Longitude seems to stand before latitude: write latitude first.")
+        raise ShapeRefused(_SWAPPED)
     if not inside.all():
         bad = points[int(np.argmin(inside))]
         raise ShapeRefused(f"{bad[0]},{bad[1]} is no latitude and longitude.")

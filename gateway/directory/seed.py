@@ -1,0 +1,244 @@
+"""Load a seed file into the register: a stream of lines in, short transactions out, an account of it at the end.
+
+Idempotent: the same file again changes nothing. Writing stops at the first error; reading goes on, so that every
+error is told (up to 50). What was written before it stays: mend the file and load it again.
+"""
+
+import functools
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby, islice
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from gateway.directory import seed_lines
+from gateway.directory.geography import point_e7
+from gateway.directory.municipalities import current
+from gateway.directory.policy import write_policy
+from gateway.directory.seed_lines import Known, Numbered, Reader, SeedError, Unusable
+from gateway.directory.senders import write_kind_rules
+from gateway.directory.systems import REFNIS, system_of
+from store.accounts import AccountRecord, KeyRecord, RightRow, put_account
+from store.directory import groups, networks, zones
+from store.errors import StoreError
+from store.lots import put_lot
+from store.register import (
+    MemberRecord,
+    NetworkRecord,
+    Tally,
+    ZoneRecord,
+    put_group,
+    put_members,
+    put_network,
+    put_zone,
+)
+from store.transaction import Transaction
+
+T = TypeVar("T")
+_BATCH = 400
+"""Entries a transaction: a member is some five rows, so 2,000 rows."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Write(Protocol):
+    """`functools.partial(database.write, urgent=False)`: alerts go before a load."""
+
+    def __call__(self, work: Callable[[Transaction], Awaitable[T]], /) -> Awaitable[T]: ...
+
+
+class LoadReport(msgspec.Struct, frozen=True):
+    """How far a load is, or how it ended."""
+
+    tallies: dict[str, Tally]
+    """By type of line."""
+    unusable_count: int
+    unusable: tuple[Unusable, ...]
+    """The first 50 contacts that were left out; their members are loaded."""
+
+    @property
+    def lines(self) -> int:
+        return sum(tally.new + tally.changed + tally.unchanged for tally in self.tallies.values())
+
+
+class SeedRefused(Exception):
+    """The file is not sound; the first errors with line, path and reason."""
+
+    def __init__(self, errors: Sequence[SeedError], count: int) -> None:
+        super().__init__(f"{count} errors; the first: line {errors[0].line}, {errors[0].path}: {errors[0].reason}")
+        self.errors = tuple(errors)
+        self.count = count
+
+
+async def check(write: Write, lines: Iterable[str | bytes]) -> Reader:
+    """Read a whole file and write nothing: its `errors` and `unusable` contacts."""
+    reader = Reader((await write(_places)).known())
+    for _ in reader.read(lines):
+        pass
+    return reader
+
+
+async def load(
+    write: Write,
+    lines: Iterable[str | bytes],
+    progress: Callable[[LoadReport], None] | None = None,
+) -> LoadReport:
+    """Load all lines. `progress` is told after every transaction. Raises SeedRefused, and what `write` raises."""
+    places = await write(_places)
+    reader = Reader(places.known())
+    tallies: dict[str, Tally] = {}
+    for batch in _batches(reader.read(lines)):
+        if reader.error_count:
+            continue  # read on, for the other errors
+        tally, made = await write(functools.partial(_file, places, batch))
+        places = made
+        for name, some in tally.items():
+            tallies[name] = tallies.get(name, Tally()) + some
+        if progress is not None:
+            progress(_report(tallies, reader))
+    if reader.error_count:
+        raise SeedRefused(reader.errors, reader.error_count)
+    return _report(tallies, reader)
+
+
+def _batches(entries: Iterator[Numbered]) -> Iterator[list[Numbered]]:
+    while batch := list(islice(entries, _BATCH)):
+        yield batch
+
+
+def _report(tallies: dict[str, Tally], reader: Reader) -> LoadReport:
+    return LoadReport(dict(tallies), reader.unusable_count, tuple(reader.unusable))
+
+
+class _Places(msgspec.Struct, frozen=True):
+    """Ids by code: what the register has so far."""
+
+    zones: dict[str, int]
+    networks: dict[tuple[str, str], int]
+    groups: dict[tuple[str, str], int]
+
+    def known(self) -> Known:
+        return Known(set(self.zones), set(self.networks), set(self.groups))
+
+
+async def _places(tx: Transaction) -> _Places:
+    found = {zone.id: zone.code for zone in await zones(tx.conn)}
+    return _Places(
+        {code: zone_id for zone_id, code in found.items()},
+        {(found[row.zone_id], row.code): row.id for row in await networks(tx.conn, found)},
+        {(found[row.zone_id], row.code): row.id for row in await groups(tx.conn, found)},
+    )
+
+
+async def _file(before: _Places, batch: Sequence[Numbered], tx: Transaction) -> tuple[dict[str, Tally], _Places]:
+    """One transaction: repeated by the store after a lost connection, so it keeps nothing outside its result."""
+    places = _Places(dict(before.zones), dict(before.networks), dict(before.groups))
+    tallies: dict[str, Tally] = {}
+    for (kind, _), run in groupby(batch, key=lambda numbered: (type(numbered.entry), _zone_of(numbered.entry))):
+        some = list(run)
+        if kind is seed_lines.Member:
+            tally = await _file_members(tx, places, some)
+        else:
+            tally = Tally()
+            for numbered in some:
+                tally += await _file_one(tx, places, numbered)
+        name = kind.__name__.lower()
+        tallies[name] = tallies.get(name, Tally()) + tally
+    return tallies, places
+
+
+def _zone_of(entry: seed_lines.Entry) -> str:
+    return entry.zone if isinstance(entry, seed_lines.Member) else ""
+
+
+async def _file_one(tx: Transaction, places: _Places, numbered: Numbered) -> Tally:
+    try:
+        return await _file_entry(tx, places, numbered.entry)
+    except (StoreError, ValueError) as exc:
+        raise SeedRefused([SeedError(numbered.line, "$", str(exc))], 1) from exc
+
+
+async def _file_entry(tx: Transaction, places: _Places, entry: Any) -> Tally:
+    match entry:
+        case seed_lines.Zone():
+            record = ZoneRecord(entry.code, entry.name, entry.convention, write_policy(entry.policy))
+            places.zones[entry.code], tally = await put_zone(tx, record)
+        case seed_lines.Network():
+            key = (entry.zone, entry.code)
+            places.networks[key], tally = await put_network(tx, places.zones[entry.zone], _network(entry))
+        case seed_lines.Group():
+            key = (entry.zone, entry.code)
+            zone_id = places.zones[entry.zone]
+            places.groups[key], tally = await put_group(tx, zone_id, entry.code, entry.name)
+        case seed_lines.Account():
+            _, tally = await put_account(tx, _account(entry, places))
+        case _:
+            until_ms = None if entry.valid_until is None else _ms(entry.valid_until)
+            lot = (entry.reference, entry.amount_millieuro, until_ms)
+            tally = Tally(new=1) if await put_lot(tx, places.zones[entry.zone], *lot) else Tally(unchanged=1)
+    return tally
+
+
+async def _file_members(tx: Transaction, places: _Places, some: Sequence[Numbered]) -> Tally:
+    first = some[0].entry
+    assert isinstance(first, seed_lines.Member)
+    records = [_member(numbered, places) for numbered in some]
+    return await put_members(tx, places.zones[first.zone], records, functools.partial(secrets.token_urlsafe, 12))
+
+
+def _member(numbered: Numbered, places: _Places) -> MemberRecord:
+    entry = numbered.entry
+    assert isinstance(entry, seed_lines.Member)
+    lon_e7, lat_e7 = (None, None)
+    if entry.position is not None:
+        lon_e7, lat_e7 = point_e7(entry.position.lat, entry.position.lon)
+    return MemberRecord(
+        reference=entry.reference,
+        name=entry.name,
+        language=entry.language,
+        lon_e7=lon_e7,
+        lat_e7=lat_e7,
+        refnis=entry.refnis,
+        postcode=entry.postcode,
+        opt_outs=" ".join(sorted({kind.value for kind in entry.opt_outs})),
+        contacts=numbered.contacts,
+        networks=frozenset((places.networks[entry.zone, m.code], m.role) for m in entry.networks),
+        groups=frozenset(places.groups[entry.zone, code] for code in entry.groups),
+    )
+
+
+def _network(entry: seed_lines.Network) -> NetworkRecord:
+    territory = msgspec.json.encode(entry.territory).decode() if entry.territory else None
+    return NetworkRecord(entry.code, entry.name, territory, frozenset(map(_geocode, entry.codes)))
+
+
+def _geocode(code: seed_lines.Geocode) -> tuple[str, str]:
+    system, value = system_of(code.system), code.value.strip()
+    return system, current(value) if system == REFNIS and value.isdigit() else value
+
+
+def _account(entry: seed_lines.Account, places: _Places) -> AccountRecord:
+    rights = frozenset(
+        RightRow(
+            right.action,
+            None if right.zone is None else places.zones[right.zone],
+            None if right.network is None else places.networks[str(right.zone), right.network],
+            right.kind,
+            right.channel,
+        )
+        for right in entry.rights
+    )
+    return AccountRecord(
+        code=entry.code,
+        name=entry.name,
+        type=entry.account_type,
+        senders=msgspec.json.encode(entry.senders).decode(),
+        kind_rules=write_kind_rules(entry.kind_rules),
+        rights=rights,
+        keys=tuple(KeyRecord(key.key_id, key.secret_sha256) for key in entry.keys),
+    )
+
+
+def _ms(instant: datetime) -> int:
+    return (instant - _EPOCH) // timedelta(milliseconds=1)

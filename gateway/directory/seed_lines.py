@@ -1,0 +1,279 @@
+"""The lines of a seed file (docs/seed-format.md): what each may hold, and what is wrong with one, by line and path.
+
+Pure: reads lines into entries, normalises addresses, knows no database.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from channels.email.address import MailboxRefused, normalise_mailbox
+from channels.sms.numbers import PhoneKind, PhoneRefused, normalise_phone
+from gateway.directory.geography import ShapeRefused, point_e7, territory
+from gateway.directory.policy import ZonePolicy
+from gateway.directory.senders import KindRule
+from gateway.kinds import Kind
+from store.register import ContactRecord
+
+MOST_LISTED = 50
+"""Errors, and unusable contacts, that are told one by one; beyond it they are counted."""
+
+Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Point = tuple[float, float]
+
+
+class _Line(msgspec.Struct, frozen=True, tag=str.lower, tag_field="type", forbid_unknown_fields=True):
+    pass
+
+
+class Zone(_Line, frozen=True):
+    code: Code
+    name: Name
+    convention: Literal[1, 2]
+    policy: ZonePolicy = ZonePolicy()
+
+
+class Geocode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    system: Name
+    value: Name
+
+
+class Network(_Line, frozen=True):
+    zone: Code
+    code: Code
+    name: Name
+    territory: tuple[tuple[Point, ...], ...] = ()
+    codes: tuple[Geocode, ...] = ()
+
+
+class Group(_Line, frozen=True):
+    zone: Code
+    code: Code
+    name: Name
+
+
+class Right(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    action: Literal["submit", "launch", "read", "stop", "operate"]
+    zone: Code | None = None
+    network: Code | None = None
+    kind: Literal["*", "alert", "preventive", "news", "info"] = "*"
+    channel: Literal["*", "sms", "email", "voice"] = "*"
+
+
+class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    key_id: Annotated[str, Meta(pattern=r"^[a-z0-9]{8,32}$")]
+    secret_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Account(_Line, frozen=True):
+    code: Code
+    name: Name
+    account_type: Literal["cic", "officer", "coordinator", "administrator", "operator", "auditor", "consumer"]
+    senders: tuple[Name, ...] = ()
+    kind_rules: tuple[KindRule, ...] = ()
+    rights: tuple[Right, ...] = ()
+    keys: tuple[Key, ...] = ()
+
+
+class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    lat: float
+    lon: float
+
+
+class Membership(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    code: Code
+    role: Literal["member", "coordinator", "co-coordinator"] = "member"
+
+
+class Contact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    type: Literal["phone", "mobile", "landline", "email"]
+    """The numbering plan decides between mobile and landline where it can."""
+    value: str
+
+
+class Member(_Line, frozen=True):
+    zone: Code
+    reference: Name
+    name: Name
+    language: Annotated[str, Meta(pattern=r"^([a-z]{2,3})?$")] = ""
+    position: Position | None = None
+    postcode: Annotated[int, Meta(ge=1000, le=9999)] | None = None
+    refnis: Annotated[int, Meta(ge=10000, le=99999)] | None = None
+    networks: tuple[Membership, ...] = ()
+    groups: tuple[Code, ...] = ()
+    contacts: tuple[Contact, ...] = ()
+    opt_outs: tuple[Kind, ...] = ()
+
+
+class Lot(_Line, frozen=True):
+    zone: Code
+    reference: Name
+    amount_millieuro: Annotated[int, Meta(gt=0)]
+    valid_until: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+Entry = Zone | Network | Group | Account | Member | Lot
+
+
+class SeedError(msgspec.Struct, frozen=True):
+    line: int
+    path: str
+    """As msgspec writes it: `$.contacts[0].type`."""
+    reason: str
+
+
+class Unusable(msgspec.Struct, frozen=True):
+    """A contact that was left out; its value stays in the file."""
+
+    line: int
+    path: str
+    reason: str
+
+
+class Numbered(msgspec.Struct, frozen=True):
+    """An entry that is sound by itself and in its place, with a member's contacts in normal form."""
+
+    line: int
+    entry: Entry
+    contacts: tuple[ContactRecord, ...] = ()
+
+
+class Known(msgspec.Struct):
+    """What a line may refer to: what the register has, and what came before in the file."""
+
+    zones: set[str]
+    networks: set[tuple[str, str]]
+    groups: set[tuple[str, str]]
+
+
+class Reader:
+    """Reads one file's lines in order, and keeps account of what is wrong with them."""
+
+    def __init__(self, known: Known) -> None:
+        self.errors: list[SeedError] = []
+        self.error_count = 0
+        self.unusable: list[Unusable] = []
+        self.unusable_count = 0
+        self._known = known
+        self._decoder = msgspec.json.Decoder(Entry)
+        self._seen: set[int] = set()
+
+    def read(self, lines: Iterable[str | bytes]) -> Iterator[Numbered]:
+        """The sound entries; blank lines are passed over."""
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                entry = self._decoder.decode(line)
+            except msgspec.MsgspecError as exc:
+                reason, _, path = str(exc).partition(" - at `")
+                self._error(number, path.rstrip("`") or "$", reason)
+                continue
+            faults = list(self._faults(entry))
+            for path, reason in faults:
+                self._error(number, path, reason)
+            if not faults:
+                contacts = self._contacts(number, entry) if isinstance(entry, Member) else ()
+                yield Numbered(number, entry, contacts)
+
+    def _error(self, line: int, path: str, reason: str) -> None:
+        self.error_count += 1
+        if len(self.errors) < MOST_LISTED:
+            self.errors.append(SeedError(line, path, reason))
+
+    def _faults(self, entry: Entry) -> Iterator[tuple[str, str]]:
+        """(path, reason) of whatever the types cannot say; registers what later lines may refer to."""
+        key = (type(entry).__name__, *_key(entry))
+        if hash(key) in self._seen:  # eight bytes a line, not the line: a million members are a million lines
+            yield "$", "this stands in the file already"
+        self._seen.add(hash(key))
+        if not isinstance(entry, Lot) and any(unicodedata.category(c) == "Cc" for c in entry.name):
+            yield "$.name", "there is a control character in the name"
+        if not isinstance(entry, Zone | Account) and entry.zone not in self._known.zones:
+            yield "$.zone", f"there is no zone {entry.zone} before this line"
+        match entry:
+            case Zone():
+                self._known.zones.add(entry.code)
+            case Network():
+                self._known.networks.add((entry.zone, entry.code))
+                yield from _territory_faults(entry)
+            case Group():
+                self._known.groups.add((entry.zone, entry.code))
+            case Account():
+                yield from self._right_faults(entry)
+            case Member():
+                yield from self._member_faults(entry)
+
+    def _right_faults(self, account: Account) -> Iterator[tuple[str, str]]:
+        for place, right in enumerate(account.rights):
+            path = f"$.rights[{place}]"
+            if right.zone is not None and right.zone not in self._known.zones:
+                yield f"{path}.zone", f"there is no zone {right.zone} before this line"
+            elif right.network is not None and (right.zone, right.network) not in self._known.networks:
+                yield f"{path}.network", f"there is no network {right.network} of this zone before this line"
+
+    def _member_faults(self, member: Member) -> Iterator[tuple[str, str]]:
+        codes = [membership.code for membership in member.networks]
+        for place, code in enumerate(codes):
+            if (member.zone, code) not in self._known.networks:
+                yield f"$.networks[{place}].code", f"there is no network {code} of this zone before this line"
+            elif code in codes[:place]:
+                yield f"$.networks[{place}].code", "a member is in a network once, with one role"
+        for place, code in enumerate(member.groups):
+            if (member.zone, code) not in self._known.groups:
+                yield f"$.groups[{place}]", f"there is no group {code} of this zone before this line"
+        if member.position is not None:
+            try:
+                point_e7(member.position.lat, member.position.lon)
+            except ShapeRefused as exc:
+                yield "$.position", str(exc)
+
+    def _contacts(self, line: int, member: Member) -> tuple[ContactRecord, ...]:
+        found: dict[ContactRecord, None] = {}
+        for place, contact in enumerate(member.contacts):
+            read = normalise(contact)
+            if isinstance(read, str):
+                self.unusable_count += 1
+                if len(self.unusable) < MOST_LISTED:
+                    self.unusable.append(Unusable(line, f"$.contacts[{place}]", read))
+            else:
+                found[read] = None
+        return tuple(found)
+
+
+def normalise(contact: Contact) -> ContactRecord | str:
+    """The contact as the register keeps it, or a sentence on why it cannot be used."""
+    if contact.type == "email":
+        mailbox = normalise_mailbox(contact.value)
+        if isinstance(mailbox, MailboxRefused):
+            return mailbox.reason
+        return ContactRecord("email", mailbox.address)
+    phone = normalise_phone(contact.value)
+    if isinstance(phone, PhoneRefused):
+        return phone.text
+    if phone.kind is PhoneKind.EITHER:  # the plan does not tell: the person who wrote it knows
+        return ContactRecord("landline" if contact.type == "landline" else "mobile", phone.e164)
+    return ContactRecord("mobile" if phone.takes_sms else "landline", phone.e164)
+
+
+def _key(entry: Entry) -> tuple[str, ...]:
+    match entry:
+        case Zone() | Account():
+            return (entry.code,)
+        case Network() | Group():
+            return (entry.zone, entry.code)
+        case Member() | Lot():
+            return (entry.zone, entry.reference)
+
+
+def _territory_faults(entry: Network) -> Iterator[tuple[str, str]]:
+    for place, ring in enumerate(entry.territory):
+        try:
+            territory([ring])
+        except ShapeRefused as exc:
+            yield f"$.territory[{place}]", str(exc)

@@ -1,0 +1,22 @@
+"""Prepaid lots that come with a reference of their own: filing one twice is filing it once."""
+
+import sqlalchemy as sa
+
+from store.errors import Conflict
+from store.ledger import add_lot
+from store.tables import ledger
+from store.transaction import Transaction
+
+
+async def put_lot(
+    tx: Transaction, zone_id: int, reference: str, amount_millieuro: int, valid_until_ms: int | None
+) -> bool:
+    """Whether it is new. Raises Conflict when the zone has a lot of this reference with other terms."""
+    lot = (ledger.c.zone_id == zone_id, ledger.c.entry == "lot", ledger.c.note == reference)
+    found = await tx.first(sa.select(ledger.c.amount_millieuro, ledger.c.valid_until_ms).where(*lot))
+    if found is None:
+        await add_lot(tx, zone_id, amount_millieuro, valid_until_ms, reference)
+        return True
+    if (found.amount_millieuro, found.valid_until_ms) != (amount_millieuro, valid_until_ms):
+        raise Conflict(f"lot {reference} is there already with another amount or another date")
+    return False
