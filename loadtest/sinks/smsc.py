@@ -18,12 +18,11 @@ from typing import IO, Literal, Self, cast
 import msgspec
 
 from channels.sms.concatenation import PartOf, read_header
-from channels.sms.smpp.codec import Decoder, encode
+from channels.sms.smpp.codec import HEADER, Decoder, encode
 from channels.sms.smpp.pdu import (
     Bind,
     BindResponse,
     Command,
-    DeliverSm,
     DeliverSmResponse,
     EnquireLink,
     EnquireLinkResponse,
@@ -125,9 +124,10 @@ class SmscSink:
         self._server: asyncio.Server | None = None
         self._encoder = msgspec.json.Encoder()
         self._pending: dict[tuple[str, str, int], dict[int, bytes]] = {}
-        self._backlog: dict[str, list[DeliverSm]] = {}
+        self._backlog: dict[str, list[bytes]] = {}
         self._texts: dict[tuple[int, bytes], str] = {}
         self._recent: deque[float] = deque()
+        self._dated = 0, ""
         self._id = self.options.first_id
 
     async def __aenter__(self) -> Self:
@@ -182,23 +182,26 @@ class SmscSink:
             self._note(self._part(link, pdu, at_ns, status, message_id))
         return status, message_id
 
-    def receipts(self, pdu: SubmitSm, message_id: str, number: int) -> list[DeliverSm]:
-        """The receipts of one taken submit, in their order."""
+    def receipts(self, pdu: SubmitSm, message_id: str, number: int) -> list[bytes]:
+        """The bodies of the receipts of one taken submit, in their order."""
         if self.options.receipts == "none" or not pdu.registered_delivery & 1:
             return []
         form = self.options.receipt_id_form
         named = message_id if form == "same" else self._form(number, form)
-        now = time.strftime("%y%m%d%H%M", time.gmtime())
+        now = self._date()
         word = self.options.receipt_word
         delivered = "001" if word.startswith("DELIV") else "000"
         text = f"id:{named} sub:001 dlvrd:{delivered} submit date:{now} done date:{now} stat:{word} err:000 text:"
-        receipt = DeliverSm(
-            source_ton=pdu.destination_ton,
-            source_npi=pdu.destination_npi,
-            source=pdu.destination,
-            destination=pdu.source,
-            esm_class=0x04,
-            short_message=text.encode("latin-1"),
+        receipt = b"".join(
+            (
+                bytes((0, pdu.destination_ton, pdu.destination_npi)),
+                pdu.destination.encode("latin-1"),
+                b"\0\0\0",
+                pdu.source.encode("latin-1"),
+                b"\0\x04\0\0\0\0\0\0\0\0",
+                bytes((len(text),)),
+                text.encode("latin-1"),
+            )
         )
         return [receipt] * (2 if self.options.receipts == "twice" else 1)
 
@@ -206,7 +209,7 @@ class SmscSink:
     def last_number(self) -> int:
         return self._id
 
-    def deliver(self, system_id: str, receipts: list[DeliverSm], link: "_Link | None" = None) -> None:
+    def deliver(self, system_id: str, receipts: list[bytes], link: "_Link | None" = None) -> None:
         """Send receipts on this link or another of the account's that receives; keep them if there is none."""
         if link is None or not link.receives:
             link = next((one for one in self.links if one.receives and one.system_id == system_id), None)
@@ -215,10 +218,16 @@ class SmscSink:
         else:
             link.deliver(receipts)
 
-    def backlog(self, system_id: str) -> list[DeliverSm]:
+    def backlog(self, system_id: str) -> list[bytes]:
         return self._backlog.pop(system_id, [])
 
     # Inside.
+
+    def _date(self) -> str:
+        second = int(time.time())
+        if second != self._dated[0]:
+            self._dated = second, time.strftime("%y%m%d%H%M", time.gmtime(second))
+        return self._dated[1]
 
     def _status(self, pdu: SubmitSm) -> int:
         options, count = self.options, self.counts["submits"]
@@ -313,7 +322,7 @@ class _Link(asyncio.Protocol):
         self._decoder = Decoder()
         self._submits = 0
         self._sequence = 0
-        self._unacknowledged: dict[int, DeliverSm] = {}
+        self._unacknowledged: dict[int, bytes] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -337,8 +346,8 @@ class _Link(asyncio.Protocol):
         if self.sink.options.deaf:
             return
         answers: list[bytes] = []
-        early: list[DeliverSm] = []
-        late: list[DeliverSm] = []
+        early: list[bytes] = []
+        late: list[bytes] = []
         for pdu in pdus:
             if isinstance(pdu, SubmitSm):
                 answer, receipts = self._on_submit(pdu)
@@ -355,12 +364,13 @@ class _Link(asyncio.Protocol):
     def _muted(self) -> bool:
         return 0 < self.sink.options.mute_after < self._submits
 
-    def deliver(self, receipts: Iterable[DeliverSm]) -> None:
+    def deliver(self, receipts: Iterable[bytes]) -> None:
+        """Send deliver_sm with these bodies."""
         out = []
         for receipt in receipts:
             self._sequence = self._sequence % 0x7FFFFFFF + 1
             self._unacknowledged[self._sequence] = receipt
-            out.append(encode(msgspec.structs.replace(receipt, sequence=self._sequence)))
+            out.append(HEADER.pack(16 + len(receipt), Command.DELIVER_SM, 0, self._sequence) + receipt)
         self.sink.counts["receipts"] += len(out)
         if out and not self.transport.is_closing():
             self.transport.write(b"".join(out))
@@ -370,14 +380,14 @@ class _Link(asyncio.Protocol):
             self.transport.write(encode(SubmitSmResponse(sequence=1, message_id="cut"))[:18])
         self.transport.close()
 
-    def _on_submit(self, pdu: SubmitSm) -> tuple[bytes, list[DeliverSm]]:
+    def _on_submit(self, pdu: SubmitSm) -> tuple[bytes, list[bytes]]:
         self._submits += 1
         status, message_id = self.sink.take(self, pdu)
         answer = encode(SubmitSmResponse(status=status, sequence=pdu.sequence, message_id=message_id))
         receipts = self.sink.receipts(pdu, message_id, self.sink.last_number) if status == 0 else []
         return answer, receipts
 
-    def _answer(self, answers: list[bytes], early: list[DeliverSm], late: list[DeliverSm]) -> None:
+    def _answer(self, answers: list[bytes], early: list[bytes], late: list[bytes]) -> None:
         options = self.sink.options
 
         def write() -> None:

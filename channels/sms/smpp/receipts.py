@@ -44,6 +44,10 @@ _WORDS = (
 # Only what stands before "text:" is the SMSC's; behind it comes the start of the message, that is, anybody's words.
 _TEXT = re.compile(r"(?:^|\s)text\s*:", re.IGNORECASE)
 _FIELD = re.compile(r"(?:^|\s)(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat|err)\s*:", re.IGNORECASE)
+# The form of appendix B to the letter, which most send: a fifth of the time that the fields one by one take.
+_STANDARD = re.compile(
+    r"id:(\S+) sub:\S* dlvrd:\S* submit date:\S* done date:(\S*) stat:(\S+) err:(\S*)(?: [Tt]ext:|$)"
+)
 # A receipt without its flag must look like one: a person's reply is no receipt.
 _CERTAIN = {"id", "stat", "donedate"}
 _DIGITS = re.compile(r"\+?(?:00)?([1-9][0-9]{6,14})")
@@ -102,6 +106,8 @@ def _text(pdu: DeliverSm | DataSm) -> str:
 
 def _fields(text: str) -> dict[str, str]:
     """The receipt's fields by lower-case name without blanks; the first of each counts."""
+    if standard := _STANDARD.match(text):
+        return dict(zip(("id", "donedate", "stat", "err"), standard.groups(), strict=True))
     if found := _TEXT.search(text):
         text = text[: found.start()]
     fields: dict[str, str] = {}

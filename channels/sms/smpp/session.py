@@ -16,9 +16,7 @@ from channels.sms.smpp.pdu import (
     BindResponse,
     Command,
     DataSm,
-    DataSmResponse,
     DeliverSm,
-    DeliverSmResponse,
     EnquireLink,
     EnquireLinkResponse,
     GenericNack,
@@ -117,8 +115,8 @@ class Session(asyncio.Protocol, Generic[Unit]):
 
     def acknowledge(self, pdu: DeliverSm | DataSm, status: int) -> None:
         """Answer what `arrived`; leaves with the next `flush`. Nothing happens if the connection is over."""
-        answer = DeliverSmResponse if isinstance(pdu, DeliverSm) else DataSmResponse
-        self._out.append(encode(answer(status=status, sequence=pdu.sequence)))
+        command = Command.DELIVER_SM if isinstance(pdu, DeliverSm) else Command.DATA_SM
+        self._out.append(HEADER.pack(17, command | RESPONSE, status, pdu.sequence) + b"\0")
 
     def flush(self) -> None:
         """Write all that was taken up, at once."""

@@ -19,7 +19,9 @@ from channels.contract import (
     Refused,
     Throttled,
 )
-from channels.sms.smpp.pdu import BindResponse, GenericNack, SubmitSmResponse
+from channels.sms.smpp.codec import encode
+from channels.sms.smpp.ids import IdBase
+from channels.sms.smpp.pdu import BindResponse, DeliverSm, GenericNack, SubmitSmResponse
 from channels.sms.text import prepare
 from loadtest.sinks.smsc import SmscOptions, SmscSink
 
@@ -89,8 +91,6 @@ async def test_the_alphabet_of_the_account_is_written_or_ucs2_if_it_costs_no_mor
 async def test_answer_and_receipt_name_one_reference_though_written_in_two_bases(
     open_account, outgoing, until, ids: str, receipts: str, base: str, receipt_base: str
 ) -> None:
-    from channels.sms.smpp.ids import IdBase
-
     options = SmscOptions(id_form=ids, receipt_id_form=receipts)
     bases = {"id_base_response": IdBase(base), "id_base_receipt": IdBase(receipt_base)}
     async with SmscSink(options) as smsc, open_account(smsc.port, **bases) as account:
@@ -186,10 +186,9 @@ async def test_more_receipts_than_can_wait_are_refused_not_hoarded(open_account,
 
 
 async def test_a_persons_reply_is_acknowledged_and_disturbs_nothing(open_account, outgoing, until) -> None:
-    from channels.sms.smpp.pdu import DeliverSm
-
     async with SmscSink() as smsc, open_account(smsc.port) as account:
-        smsc.links[0].deliver([DeliverSm(source="32477123456", short_message=b"STOP")])
+        reply = encode(DeliverSm(source="32477123456", short_message=b"STOP"))
+        smsc.links[0].deliver([reply[16:]])
         await until(lambda: smsc.counts["acknowledged"] == 1)
 
         assert account.receipts == []

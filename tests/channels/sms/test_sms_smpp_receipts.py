@@ -73,6 +73,25 @@ def test_every_word_for_a_state_and_what_is_unknown_is_never_delivered(text: str
     assert (got.ref, got.state) == ("1", state)
 
 
+@given(
+    st.text("0123456789aBx-:", min_size=1, max_size=12),
+    st.text("0123456789", max_size=12),
+    st.sampled_from(["DELIVRD", "UNDELIV", "ENROUTE", "x"]),
+    st.text("0123456789", max_size=3),
+    st.sampled_from(["text:", "Text:id:9 stat:DELIVRD", ""]),
+)
+def test_the_standard_form_and_its_shouted_cousin_say_the_same(
+    message_id: str, date: str, word: str, error: str, end: str
+) -> None:
+    text = f"id:{message_id} sub:001 dlvrd:001 submit date:{date} done date:{date} stat:{word} err:{error} {end}"
+    shouted = text.replace("id:", "ID:", 1)
+
+    plain, loud = the(receipt(text.strip())), the(receipt(shouted.strip()))
+
+    assert (plain.ref, plain.state, plain.at_ms, plain.code) == (loud.ref, loud.state, loud.at_ms, loud.code)
+    assert plain.ref == message_id
+
+
 def test_the_words_of_the_message_itself_are_not_believed() -> None:
     got = the(receipt("id:1 stat:UNDELIV err:001 text:id:2 stat:DELIVRD err:000"))
 
