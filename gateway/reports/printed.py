@@ -1,0 +1,146 @@
+"""A report for the terminal: the same figures, in the order in which people ask for them."""
+
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from gateway.reports.report import ChannelLine, Counted, Report
+from gateway.reports.words import OUTCOMES
+
+_STYLES = {"reached": "green", "in_doubt": "yellow", "pending": "cyan", "not_reached": "red", "expired": "red"}
+
+
+def euro(millieuro: int) -> str:
+    """`110.055 EUR`: exact, three decimals."""
+    sign = "-" if millieuro < 0 else ""
+    return f"{sign}{abs(millieuro) // 1000}.{abs(millieuro) % 1000:03} EUR"
+
+
+def print_report(report: Report, console: Console | None = None) -> None:
+    (console or Console()).print(printed(report))
+
+
+def printed(report: Report) -> RenderableType:
+    return Group(*_parts(report))
+
+
+def _parts(report: Report) -> Iterator[RenderableType]:
+    yield _head(report)
+    yield _persons(report)
+    if report.persons.excluded:
+        yield _reasons("Excluded", report.persons.excluded)
+    yield _channels(report.channels)
+    yield _money(report)
+    yield _sums(report)
+    if report.since_sealing:
+        yield _since(report)
+
+
+def _head(report: Report) -> RenderableType:
+    campaign = report.campaign
+    table = Table.grid(padding=(0, 2))
+    simulated = campaign.mode != "live"
+    rows = [
+        ("campaign", f"{campaign.id}  ({campaign.purpose}, {campaign.kind}, {campaign.mode})"),
+        ("zone", f"{campaign.zone}, decided by {campaign.account}"),
+        ("state", f"{campaign.state}, {'sealed ' + campaign.sealed if campaign.sealed else 'live'}"),
+        ("created", campaign.created),
+        ("this account", f"{report.made}, revision {report.revision}"),
+    ]
+    if report.alert:
+        rows.insert(1, ("alert", f"{report.alert.msg_type} {report.alert.identifier} of {report.alert.sender}"))
+    for name, text in rows:
+        table.add_row(Text(name, style="dim"), Text(text))
+    title = escape(campaign.title) + ("  SIMULATION: nothing was sent" if simulated else "")
+    return Panel(table, title=title, title_align="left", border_style="yellow" if simulated else "blue")
+
+
+def _persons(report: Report) -> RenderableType:
+    persons = report.persons
+    table = Table(title=f"Persons: {persons.resolved} resolved, {persons.included} included", title_justify="left")
+    table.add_column("outcome")
+    table.add_column("persons", justify="right")
+    table.add_column("share", justify="right")
+    table.add_column("why")
+    for line in persons.outcomes:
+        reasons = [f"{reason.persons} {reason.reason}" for reason in line.reasons[:8]]
+        more = len(line.reasons) - 8
+        why = ", ".join(reasons) + (f", and {more} reasons more" if more > 0 else "")
+        table.add_row(
+            Text(line.outcome.replace("_", " "), style=_STYLES.get(line.outcome, "")),
+            str(line.persons),
+            _share(line.persons, persons.included),
+            Text(why or OUTCOMES.get(line.outcome, "")),
+        )
+    return table
+
+
+def _reasons(title: str, reasons: tuple[Counted, ...]) -> RenderableType:
+    table = Table(title=title, title_justify="left")
+    table.add_column("persons", justify="right")
+    table.add_column("why")
+    for reason in reasons:
+        table.add_row(str(reason.persons), Text(reason.text))
+    return table
+
+
+def _channels(channels: tuple[ChannelLine, ...]) -> RenderableType:
+    states = [s for s in _states(channels) if any(line.states.get(s) for line in channels)]
+    table = Table(title="Deliveries, recounted from their rows", title_justify="left")
+    table.add_column("channel")
+    for name in ("audience", *states, "sent", "again", "per second"):
+        table.add_column(name.replace("_", " "), justify="right")
+    table.add_column("first to last sent")
+    for line in channels:
+        span = f"{line.first_sent} .. {line.last_sent}" if line.first_sent else ""
+        rate = "" if line.rate_per_s is None else f"{line.rate_per_s:g}"
+        figures = [str(line.states.get(state, 0)) for state in states]
+        table.add_row(line.channel, str(line.audience), *figures, str(line.sent), str(line.resent), rate, span)
+    return table
+
+
+def _states(channels: tuple[ChannelLine, ...]) -> list[str]:
+    return list(dict.fromkeys(state for line in channels for state in line.states))
+
+
+def _money(report: Report) -> RenderableType:
+    money = report.money
+    table = Table.grid(padding=(0, 2))
+    rows = [("reserved", euro(money.reserved_millieuro)), ("charged", euro(money.charged_millieuro))]
+    if money.settled_millieuro is not None:
+        rows.append(("settled", euro(money.settled_millieuro)))
+        rows.append(("returned", euro(money.returned_millieuro or 0)))
+    if money.resent_deliveries:
+        rows.append(("sent again", f"{money.resent_deliveries} deliveries; a double is the operator's, not the zone's"))
+    for name, text in rows:
+        table.add_row(Text(name, style="dim"), Text(text))
+    return Panel(table, title="Money, without VAT", title_align="left")
+
+
+def _sums(report: Report) -> RenderableType:
+    if report.sums_close:
+        return Text(f"All {len(report.equations)} sums close.", style="green")
+    table = Table(title="SUMS THAT DO NOT CLOSE", title_justify="left", border_style="red")
+    for name in ("sum", "what", "one count", "", "the other"):
+        table.add_column(name)
+    for e in report.equations:
+        if not e.holds:
+            table.add_row(Text(e.name), Text(e.text), str(e.left), e.relation, str(e.right))
+    return table
+
+
+def _since(report: Report) -> RenderableType:
+    table = Table(title="Moved by late receipts since the report was sealed", title_justify="left")
+    for name in ("channel", "counter", "sealed", "now"):
+        table.add_column(name)
+    for moved in report.since_sealing:
+        table.add_row(moved.channel, moved.counter, str(moved.sealed), str(moved.now))
+    return table
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else ""

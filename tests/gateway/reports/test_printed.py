@@ -1,0 +1,61 @@
+"""The report on a terminal says the same as the report."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from channels.contract import Channel
+from gateway.reports.printed import euro, print_report
+from gateway.reports.reading import draw_up
+from store.database import Database
+from store.states import Event
+from tests.gateway.house import House
+
+
+async def the_text(house: House, number: int) -> str:
+    stream = io.StringIO()
+    print_report(await draw_up(house.database, number), Console(file=stream, width=160))
+    return stream.getvalue()
+
+
+@pytest.fixture
+async def house(database: Database) -> House:
+    house = House(database)
+    await house.zone("A")
+    await house.account("cic")
+    return house
+
+
+async def test_the_printed_report_names_outcomes_reasons_money_and_whether_sums_close(house: House):
+    people = await house.people("A", 3)
+    audience = house.audience({Channel.SMS: people[:2]}, excluded=people[2:])
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1", title="Fire [bold]now[/bold]"))
+    await house.expand(number, audience)
+    await house.settle(number, (0, Event.RECEIPT_DELIVERED), (1, Event.REFUSED), code="552")
+
+    text = await the_text(house, number)
+
+    assert "Fire [bold]now[/bold]" in text
+    assert "3 resolved, 2 included" in text
+    assert "sms: 552" in text
+    assert "0.110 EUR" in text
+    assert "sums close" in text
+    assert "SIMULATION" not in text
+
+
+async def test_the_report_of_a_simulation_cannot_be_taken_for_a_live_one(house: House):
+    people = await house.people("A", 1)
+    audience = house.audience({Channel.SMS: people})
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1", mode="simulation"))
+
+    assert "SIMULATION: nothing was sent" in await the_text(house, number)
+
+
+@given(st.integers(-(10**12), 10**12))
+def test_euros_are_the_millieuro_exactly(millieuro: int):
+    whole, _, unit = euro(millieuro).partition(" ")
+    assert unit == "EUR"
+    assert int(whole.replace(".", "")) == millieuro
