@@ -10,11 +10,12 @@ from enum import StrEnum
 import msgspec
 import sqlalchemy as sa
 
+from store.json_rows import json_rows, pack
 from store.receipts import match_new_refs
 from store.records import Batch, Row, Settlement
 from store.settling import apply
 from store.slots import Ceiling, Slots, take
-from store.states import BatchState, CampaignState, DeliveryState, Event
+from store.states import OPEN, BatchState, CampaignState, DeliveryState, Event
 from store.tables import batch, campaign, delivery, hold, member
 from store.transaction import AnyRow, Transaction
 
@@ -167,7 +168,9 @@ _fence = (
     )
     .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(batch.c.id == sa.bindparam("batch"))
-    .with_for_update(of=batch)
+    # The campaign's row, too: whoever ends it waits for a cursor that is on its way, and then sees it. Without, a
+    # Cancel could read who has the message before the last cursor of the alert is there to be read (PostgreSQL).
+    .with_for_update(read=True, of=[batch, campaign])
 )
 _move = (
     sa.update(batch)
@@ -238,7 +241,10 @@ async def _first_free(
     tx: Transaction, mode: str, ways: Sequence[Way], horizon_us: int, units: Sequence[int]
 ) -> tuple[str, Slots]:
     for way in ways:
-        slots = await take(tx, mode, way.ceilings, horizon_us, _within(units, way.room))
+        wanted = _within(units, way.room)
+        if not wanted:
+            continue
+        slots = await take(tx, mode, way.ceilings, horizon_us, wanted)
         if slots.messages:
             return way.carrier, slots
     return "", Slots(tx.now_us, 0, 0, 0)
@@ -254,9 +260,27 @@ def _within(units: Sequence[int], room: int) -> Sequence[int]:
     return units if room > 0 else ()
 
 
+_reopened = json_rows("reopened", id=int)
+_reopen = (
+    sa.update(batch)
+    .where(
+        batch.c.campaign_id == sa.bindparam("campaign"),
+        batch.c.state == int(BatchState.DONE),
+        sa.exists(sa.select(1).select_from(_reopened).where(_reopened.c.id.between(batch.c.first, batch.c.last))),
+    )
+    .values(state=int(BatchState.READY), due_ms=None)
+)
+
+
 async def settle(tx: Transaction, held: Batch, settlements: Sequence[Settlement]) -> None:
-    """Record what came back. Facts are kept even when the lease was lost meanwhile; only closing is fenced."""
-    await apply(tx, settlements, round_=held.round)
+    """Record what came back. Facts are kept even when the lease was lost meanwhile; only closing is fenced.
+
+    Rows that others gave up as unknown, and that turn out not to have been sent, open their batch again.
+    """
+    changes = await apply(tx, settlements, round_=held.round)
+    unsent = [(c.delivery_id,) for c in changes if c.old is DeliveryState.UNKNOWN and c.new in OPEN]
+    if unsent:
+        await tx.run(_reopen, {"campaign": held.campaign_id, "reopened": pack(unsent)})
     await match_new_refs(tx, [(s.carrier, ref) for s in settlements for ref in s.refs])
 
 

@@ -35,6 +35,13 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
     """Handed to a carrier and not answered yet."""
 
 
+_may_have_it = sa.or_(
+    delivery.c.state.in_(_HAVE),
+    # Failed or expired after a carrier had taken it: a part of it, or the whole, may have arrived after all.
+    delivery.c.charged == 1,
+    # An earlier attempt of it never got an answer.
+    delivery.c.doubted == 1,
+)
 _holders = (
     sa.select(
         delivery.c.id,
@@ -51,9 +58,7 @@ _holders = (
         delivery.c.id > sa.bindparam("after"),
         delivery.c.id < sa.bindparam("end"),
         sa.or_(
-            delivery.c.state.in_(_HAVE),
-            # Failed after a carrier had taken it: a part of it, or the whole, may have arrived after all.
-            sa.and_(delivery.c.charged == 1, delivery.c.state == int(DeliveryState.FAILED)),
+            _may_have_it,
             sa.and_(
                 delivery.c.state.in_(_OPEN),
                 sa.exists().where(
@@ -123,7 +128,7 @@ _reached = (
     .where(
         delivery.c.id > sa.bindparam("after"),
         delivery.c.id < sa.bindparam("end"),
-        sa.or_(delivery.c.state.in_(_HAVE), delivery.c.charged == 1),
+        _may_have_it,
     )
 )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from store.clock import Clock
@@ -40,6 +40,7 @@ _SHARED_COMMIT = 64
 """Works of one commit at most, so that the first of them does not wait for ever."""
 _RETRY_S = 10.0
 """How long a lost PostgreSQL connection is retried: longer than a promotion of its standby (1.3 s measured)."""
+_UNIQUE = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID", "23505")
 _PG_REPEAT = ("40001", "40P01", "57P01", "57P02", "57P03", "08000", "08003", "08006", "25006")
 
 
@@ -99,44 +100,52 @@ class Database:
         return result
 
     def _next_job(self) -> _Job | None:
-        for queue in (self._urgent, self._patient):
-            while queue:
-                job = queue.popleft()
-                if not job.done.cancelled():
-                    return job
-        return None
+        return _first_wanted(self._urgent) or _first_wanted(self._patient)
+
+    def _next_urgent(self) -> _Job | None:
+        return _first_wanted(self._urgent)
 
     async def _serve_writes(self) -> None:
-        async with self._writer.connect() as conn:
-            while True:
-                job = self._next_job()
-                if job is None:
-                    if self._closing:
+        try:
+            async with self._writer.connect() as conn:
+                while True:
+                    job = self._next_job()
+                    if job is not None:
+                        await self._commit_together(conn, job)
+                    elif self._closing:
                         return
-                    self._bell.clear()
-                    await self._bell.wait()
-                    continue
-                await self._commit_together(conn, job)
+                    else:
+                        self._bell.clear()
+                        await self._bell.wait()
+        finally:
+            # Whatever ended the writer: nobody waits for it for ever.
+            self._closing = True
+            while (job := self._next_job()) is not None:
+                _fail(job, StoreUnavailable("the store's writer has stopped"))
 
     async def _commit_together(self, conn: AsyncConnection, first: _Job) -> None:
         """One transaction for the works that are waiting now; each stands or falls by itself."""
         finished: list[tuple[_Job, Any]] = []
+        job: _Job | None = first
         try:
             async with conn.begin():
-                job: _Job | None = first
+                driver = (await conn.get_raw_connection()).driver_connection
                 while job is not None:
                     try:
                         async with conn.begin_nested():
                             result = await job.work(Transaction(conn, self.clock.now_us(), True))
                         finished.append((job, result))
                     except Exception as exc:
+                        if driver is None or not driver.in_transaction:
+                            raise  # a full disk may undo all of it: what follows must not run without a transaction
                         _fail(job, exc)
-                    job = self._urgent.popleft() if self._urgent and len(finished) < _SHARED_COMMIT else None
-                    if job is not None and job.done.cancelled():
-                        job = None
-        except Exception as exc:
-            for job, _ in finished:
-                _fail(job, exc)
+                    job = self._next_urgent() if len(finished) < _SHARED_COMMIT else None
+        except BaseException as exc:
+            for failed in (*(j for j, _ in finished), job):
+                if failed is not None:
+                    _fail(failed, exc)
+            if not isinstance(exc, Exception):
+                raise
             return
         for job, result in finished:
             if not job.done.done():
@@ -153,11 +162,12 @@ class Database:
                 async with self._writer.begin() as conn:
                     now_us = (await conn.execute(_PG_NOW)).scalar_one()
                     return await work(Transaction(conn, int(now_us), False))
-            except IntegrityError as exc:
-                raise Conflict(str(exc.orig)) from exc
             except (DBAPIError, OSError) as exc:
                 if not _worth_repeating(exc) or loop.time() + pause_s > deadline:
-                    raise StoreUnavailable(str(exc)) from exc
+                    error = _translated(exc)
+                    if error is exc:
+                        raise
+                    raise error from exc
                 log.warning("database away, repeating", extra={"action": "store-repeat"})
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 1.0)
@@ -166,18 +176,37 @@ class Database:
 _PG_NOW = sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")
 
 
-def _fail(job: _Job, exc: Exception) -> None:
+def _first_wanted(queue: deque[_Job]) -> _Job | None:
+    """The first whose caller has not gone away."""
+    while queue:
+        job = queue.popleft()
+        if not job.done.cancelled():
+            return job
+    return None
+
+
+def _fail(job: _Job, exc: BaseException) -> None:
     if job.done.done():
         return
-    if isinstance(exc, IntegrityError):
-        error: Exception = Conflict(str(exc.orig))
+    if not isinstance(exc, Exception):
+        job.done.set_exception(StoreUnavailable("the store's writer was stopped"))
+        return
+    error = _translated(exc)
+    if error is not exc:
         error.__cause__ = exc
-    elif isinstance(exc, DBAPIError):
-        error = StoreUnavailable(str(exc.orig))
-        error.__cause__ = exc
-    else:
-        error = exc
     job.done.set_exception(error)
+
+
+def _translated(exc: Exception) -> Exception:
+    """The engine's errors in the store's words; what is a bug stays what it is."""
+    if isinstance(exc, IntegrityError):
+        reason = getattr(exc.orig, "sqlite_errorname", None) or getattr(exc.orig, "sqlstate", None)
+        return Conflict(str(exc.orig)) if reason in _UNIQUE else exc
+    if isinstance(exc, ProgrammingError | DataError):
+        return exc
+    if isinstance(exc, DBAPIError):
+        return StoreUnavailable(str(exc.orig))
+    return StoreUnavailable(str(exc)) if isinstance(exc, OSError) else exc
 
 
 def _worth_repeating(exc: DBAPIError | OSError) -> bool:
@@ -239,9 +268,12 @@ async def open_database(url: str, *, clock: Clock | None = None) -> AsyncIterato
             yield database
     else:
         writer = create_async_engine(parsed, pool_size=8, max_overflow=4, pool_pre_ping=False)
+        # Its own pool, so that no report can keep a settle waiting.
+        reader = create_async_engine(parsed, pool_size=4, max_overflow=8, isolation_level="REPEATABLE READ")
         try:
-            yield Database(writer, writer, clock or Clock(), None)
+            yield Database(writer, reader, clock or Clock(), None)
         finally:
+            await reader.dispose()
             await writer.dispose()
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.records import Settlement
 from store.settling import apply
-from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState
+from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState, Event
 from store.tables import audit, batch, campaign, delivery, expansion, ledger, progress
 from store.transaction import AnyRow, Transaction
 
@@ -34,6 +34,12 @@ _complete = (
     .where(campaign.c.state == _RUNNING, ~_open_batch, ~_unexpanded)
     .values(state=str(CampaignState.COMPLETED), ended_ms=sa.bindparam("now"))
 )
+# A worker that was thought dead said that some were not sent after all (`batches.settle`).
+_resume = (
+    sa.update(campaign)
+    .where(campaign.c.state == str(CampaignState.COMPLETED), campaign.c.sealed_ms.is_(None), _open_batch)
+    .values(state=_RUNNING, ended_ms=None)
+)
 _expire = (
     sa.update(campaign)
     .where(campaign.c.state.in_((_RUNNING, _SCHEDULED)), campaign.c.expires_ms <= sa.bindparam("now"))
@@ -49,7 +55,7 @@ _end = (
 async def tick(tx: Transaction) -> int:
     """Promote what is due, start, complete, expire and end campaigns; returns how many rows moved."""
     moved = 0
-    for statement in (_promote, _start, _complete, _expire, _end):
+    for statement in (_promote, _start, _complete, _resume, _expire, _end):
         moved += await tx.run(statement, {"now": tx.now_ms})
     return moved
 
@@ -59,14 +65,13 @@ _left_over = (
     .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(
         campaign.c.state.in_(_ENDING),
-        campaign.c.ended_ms.is_(None),
         batch.c.state.in_((int(BatchState.READY), int(BatchState.WAITING))),
     )
     .order_by(batch.c.id)
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True, of=batch)
 )
-_open_rows = sa.select(delivery.c.id).where(
+_open_rows = sa.select(delivery.c.id, delivery.c.doubted).where(
     delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(_OPEN)
 )
 
@@ -77,7 +82,8 @@ async def close_ended(tx: Transaction, *, most: int = 4) -> int:
     for row in rows:
         event = ENDED_BY[CampaignState(row.state)]
         left = await tx.rows(_open_rows, {"first": row.first, "last": row.last})
-        await apply(tx, [Settlement(r.id, event) for r in left])
+        # Whoever may have it after all is in doubt, not cancelled: a Cancel must find them.
+        await apply(tx, [Settlement(r.id, Event.GIVEN_UP if r.doubted else event) for r in left])
         await tx.run(
             sa.update(batch).where(batch.c.id == row.id).values(state=int(BatchState.DONE), due_ms=None, waits=0)
         )
@@ -106,9 +112,10 @@ async def sealable(conn: AsyncConnection, now_ms: int) -> list[int]:
 
 
 async def seal(tx: Transaction, campaign_id: int, report: str, charged_millieuro: int) -> bool:
-    """Keep the report and settle the ledger: the reservation goes back, what carriers took is paid. Once only."""
+    """Keep the report and settle the ledger: the reservation goes back, what carriers took is paid. Once only, and
+    not before the campaign has ended."""
     row: AnyRow | None = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update())
-    if row is None or row.sealed_ms is not None:
+    if row is None or row.ended_ms is None or row.sealed_ms is not None:
         return False
     await tx.run(
         sa.update(campaign)

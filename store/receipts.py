@@ -1,8 +1,13 @@
-"""Receipts come in by the front door: matched by reference first, by destination only when exactly one unknown
-delivery of that carrier fits; what matches nothing waits in an inbox and is never dropped."""
+"""Receipts come in by the front door: matched by reference; what matches nothing waits in an inbox and is never
+dropped. From there it is matched by reference again, and at last by destination, when exactly one unknown delivery
+of that carrier fits.
+
+Not by destination at once: a receipt may overtake the record of its own sending, and would then be taken for that of
+an older message to the same address.
+"""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -15,6 +20,8 @@ from store.tables import carrier_ref, delivery, receipt_inbox
 from store.transaction import AnyRow, Transaction
 
 OUTSTANDING, DELIVERED, FAILED, EXPIRED = range(4)
+SETTLED_MS = 60_000
+"""Longer than a lease: whatever was in hand when a receipt came has its reference on file by then, or is unknown."""
 _PART = {"delivered": DELIVERED, "failed": FAILED, "expired": EXPIRED}
 _EVENT = {DELIVERED: Event.RECEIPT_DELIVERED, FAILED: Event.RECEIPT_FAILED, EXPIRED: Event.RECEIPT_EXPIRED}
 
@@ -55,27 +62,20 @@ _by_ref = (
     .join(carrier_ref, sa.and_(carrier_ref.c.carrier == _sought.c.carrier, carrier_ref.c.ref == _sought.c.ref))
     .join(delivery, delivery.c.id == carrier_ref.c.delivery_id)
 )
-_unknown_to = (
-    sa.select(delivery.c.id)
-    .where(
-        delivery.c.address == sa.bindparam("address_"),
-        delivery.c.state == int(DeliveryState.UNKNOWN),
-        delivery.c.carrier == sa.bindparam("carrier_"),
-    )
-    .limit(2)
-)
-_parts = json_rows("parts", id=int, state=int)
+_echoed = json_rows("echoed", id=int)
+_known = sa.select(delivery.c.id).join(_echoed, delivery.c.id == _echoed.c.id)
+_reported = json_rows("reported", id=int, state=int)
 _set_parts = (
     sa.update(carrier_ref)
     .where(
-        carrier_ref.c.id == _parts.c.id,
+        carrier_ref.c.id == _reported.c.id,
         # A second report changes nothing, but for the one that says it arrived after all.
-        sa.or_(carrier_ref.c.state == OUTSTANDING, _parts.c.state == DELIVERED),
+        sa.or_(carrier_ref.c.state == OUTSTANDING, _reported.c.state == DELIVERED),
     )
-    .values(state=_parts.c.state)
+    .values(state=_reported.c.state)
 )
 _wanted = json_rows("wanted", id=int)
-_part_states = sa.select(carrier_ref.c.delivery_id, carrier_ref.c.state, carrier_ref.c.attempt).join(
+_part_states = sa.select(*(carrier_ref.c[n] for n in ("delivery_id", "state", "attempt", "parts"))).join(
     _wanted, carrier_ref.c.delivery_id == _wanted.c.id
 )
 
@@ -92,7 +92,7 @@ async def _apply_matching(tx: Transaction, reports: Sequence[Report]) -> list[Re
     found = await _find(tx, reports)
     parts: dict[int, int] = {}
     whole: list[Settlement] = []
-    by_part: dict[int, Report] = {}
+    of_parts: dict[int, list[Report]] = {}
     unmatched: list[Report] = []
     for n, report in enumerate(reports):
         match = found.get(n)
@@ -105,11 +105,11 @@ async def _apply_matching(tx: Transaction, reports: Sequence[Report]) -> list[Re
         if match.part_id is None:
             whole.append(_settlement(match.delivery_id, final, report))
         else:
-            parts.setdefault(match.part_id, final)
-            by_part[match.delivery_id] = report
+            parts[match.part_id] = DELIVERED if final == DELIVERED else parts.get(match.part_id, final)
+            of_parts.setdefault(match.delivery_id, []).append(report)
     if parts:
-        await tx.run(_set_parts, {"parts": pack(parts.items())})
-        whole += await _judge_parts(tx, by_part)
+        await tx.run(_set_parts, {"reported": pack(sorted(parts.items()))})
+        whole += await _judge_parts(tx, of_parts)
     await apply(tx, whole)
     return unmatched
 
@@ -120,10 +120,13 @@ class _Match(msgspec.Struct, frozen=True):
 
 
 async def _find(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]:
-    found = {n: _Match(r.delivery_id, None) for n, r in enumerate(reports) if r.delivery_id is not None}
-    sought = [(n, r.carrier, r.ref) for n, r in enumerate(reports) if n not in found]
-    for n, carrier_id, ref in list(sought):
-        sought += [(n, carrier_id, other) for other in reports[n].alternatives if other != ref]
+    found = await _find_echoed(tx, reports)
+    sought = [
+        (n, report.carrier, reading)
+        for n, report in enumerate(reports)
+        if report.delivery_id is None
+        for reading in dict.fromkeys((report.ref, *report.alternatives))
+    ]
     if not sought:
         return found
     best: dict[int, tuple[bool, bool, int]] = {}
@@ -135,33 +138,38 @@ async def _find(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]
         if (row.ref == report.ref or agrees) and rank > best.get(row.n, (False, False, -1)):
             best[row.n] = rank
             found[row.n] = _Match(row.delivery_id, row.id)
-    for n, report in enumerate(reports):
-        if n not in found and report.destination and report.state in _PART:
-            only = await tx.rows(_unknown_to, {"address_": report.destination, "carrier_": report.carrier})
-            if len(only) == 1:
-                found[n] = _Match(only[0].id, None)
     return found
 
 
-async def _judge_parts(tx: Transaction, reported: dict[int, Report]) -> list[Settlement]:
+async def _find_echoed(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]:
+    echoed = {n: r.delivery_id for n, r in enumerate(reports) if r.delivery_id is not None}
+    if not echoed:
+        return {}
+    known = {r.id for r in await tx.rows(_known, {"echoed": pack((i,) for i in set(echoed.values()))})}
+    return {n: _Match(i, None) for n, i in echoed.items() if i in known}
+
+
+async def _judge_parts(tx: Transaction, reported: dict[int, list[Report]]) -> list[Settlement]:
     """A long SMS is delivered only when all its parts are; one lost part is a lost message."""
     rows = await tx.rows(_part_states, {"wanted": pack((i,) for i in reported)})
-    states: dict[int, dict[int, set[int]]] = {}
+    attempts: dict[int, dict[int, list[AnyRow]]] = {}
     for row in rows:
-        states.setdefault(row.delivery_id, {}).setdefault(row.attempt, set()).add(row.state)
+        attempts.setdefault(row.delivery_id, {}).setdefault(row.attempt, []).append(row)
     settlements = []
-    for delivery_id, attempts in states.items():
-        verdict = _verdict(attempts)
+    for delivery_id, tries in attempts.items():
+        verdict = _verdict(tries.values())
         if verdict is not None:
-            settlements.append(_settlement(delivery_id, verdict, reported[delivery_id]))
+            told = next((r for r in reported[delivery_id] if _PART[r.state] == verdict), reported[delivery_id][-1])
+            settlements.append(_settlement(delivery_id, verdict, told))
     return settlements
 
 
-def _verdict(attempts: dict[int, set[int]]) -> int | None:
+def _verdict(tries: Collection[Sequence[AnyRow]]) -> int | None:
     """The best that any attempt came to; a failure only when no attempt is still open."""
-    if any(states == {DELIVERED} for states in attempts.values()):
-        return DELIVERED
-    failed = [states & {FAILED, EXPIRED} for states in attempts.values()]
+    for parts in tries:
+        if len(parts) >= parts[0].parts and all(part.state == DELIVERED for part in parts):
+            return DELIVERED
+    failed = [{part.state for part in parts} & {FAILED, EXPIRED} for parts in tries]
     if all(failed):
         return FAILED if any(FAILED in states for states in failed) else EXPIRED
     return None
@@ -192,6 +200,18 @@ _new_refs = json_rows("new_refs", carrier=str, ref=str)
 _waiting_for = sa.select(receipt_inbox).join(
     _new_refs, sa.and_(_kept.carrier == _new_refs.c.carrier, _kept.ref == _new_refs.c.ref)
 ).where(_kept.matched_ms.is_(None)).order_by(_kept.id)  # fmt: skip
+_unknown_to = (
+    sa.select(delivery.c.id, delivery.c.units)
+    .where(
+        delivery.c.address == sa.bindparam("address_"),
+        delivery.c.state == int(DeliveryState.UNKNOWN),
+        # Of the rows that a dead worker had in hand nobody knows the carrier.
+        sa.or_(delivery.c.carrier == sa.bindparam("carrier_"), delivery.c.carrier.is_(None)),
+        # It was sent no earlier than this before it was called unknown: an older receipt is another message's.
+        delivery.c.changed_ms <= sa.bindparam("latest_ms"),
+    )
+    .limit(2)
+)
 _matched = json_rows("matched", id=int)
 _close = sa.update(receipt_inbox).where(_kept.id == _matched.c.id).values(matched_ms=sa.bindparam("now"))
 
@@ -214,20 +234,44 @@ async def match_new_refs(tx: Transaction, refs: Sequence[tuple[str, str]]) -> in
     """In the transaction that files new references: the receipts that overtook them."""
     if not refs:
         return 0
-    return await _match(tx, await tx.rows(_waiting_for, {"new_refs": pack(refs)}))
+    rows = await tx.rows(_waiting_for, {"new_refs": pack(dict.fromkeys(refs))})
+    return len(rows) - len(await _match(tx, rows))
 
 
-async def match_inbox(tx: Transaction, *, after_id: int, since_ms: int, most: int = 200) -> tuple[int, int | None]:
-    """Try a page of the inbox again (other readings of an id, a delivery that became unknown since).
+async def match_inbox(
+    tx: Transaction, *, after_id: int, since_ms: int, most: int = 200, settled_ms: int = SETTLED_MS
+) -> tuple[int, int | None]:
+    """Try a page of the inbox again: by reference, and by destination what has waited for `settled_ms`.
     Returns (matched, id to go on from, or None at the end)."""
     rows = await tx.rows(_open, {"after": after_id, "since": since_ms, "most": most})
-    matched = await _match(tx, rows)
+    left = await _match(tx, rows)
+    ripe = [row for row in left if row.received_ms <= tx.now_ms - settled_ms]
+    matched = len(rows) - len(left) + await _match_by_destination(tx, ripe, settled_ms)
     return matched, (rows[-1].id if len(rows) == most else None)
 
 
-async def _match(tx: Transaction, rows: Sequence[AnyRow]) -> int:
+async def _match_by_destination(tx: Transaction, rows: Sequence[AnyRow], settled_ms: int) -> int:
+    matched = 0
+    for row in rows:
+        final = _PART.get(row.state)
+        if final is None or not row.destination:
+            continue
+        latest_ms = row.received_ms + settled_ms
+        only = await tx.rows(
+            _unknown_to, {"address_": row.destination, "carrier_": row.carrier, "latest_ms": latest_ms}
+        )
+        # One part of a long SMS says nothing of the others, but one lost part is a lost message.
+        if len(only) == 1 and (only[0].units == 1 or final != DELIVERED):
+            await apply(tx, [Settlement(only[0].id, _EVENT[final], row.carrier, code=row.code, text=row.text)])
+            await _close_rows(tx, [row])
+            matched += 1
+    return matched
+
+
+async def _match(tx: Transaction, rows: Sequence[AnyRow]) -> list[AnyRow]:
+    """By reference; returns the rows that match nothing."""
     if not rows:
-        return 0
+        return []
     reports = [
         Report(
             r.carrier, r.ref, r.state, r.at_ms, destination=r.destination,
@@ -236,7 +280,11 @@ async def _match(tx: Transaction, rows: Sequence[AnyRow]) -> int:
         for r in rows
     ]  # fmt: skip
     unmatched = {id(report) for report in await _apply_matching(tx, reports)}
-    closed = [(row.id,) for row, report in zip(rows, reports, strict=True) if id(report) not in unmatched]
-    if closed:
-        await tx.run(_close, {"matched": pack(closed), "now": tx.now_ms})
-    return len(closed)
+    pairs = list(zip(rows, reports, strict=True))
+    await _close_rows(tx, [row for row, report in pairs if id(report) not in unmatched])
+    return [row for row, report in pairs if id(report) in unmatched]
+
+
+async def _close_rows(tx: Transaction, rows: Sequence[AnyRow]) -> None:
+    if rows:
+        await tx.run(_close, {"matched": pack((row.id,) for row in rows), "now": tx.now_ms})

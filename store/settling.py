@@ -26,12 +26,15 @@ _select = (
         delivery.c.state,
         delivery.c.attempts,
         delivery.c.charged,
+        delivery.c.doubted,
+        delivery.c.units,
         delivery.c.price_millieuro,
         delivery.c.round,
         delivery.c.carrier,
         delivery.c.code,
         delivery.c.text,
         delivery.c.sent_ms,
+        delivery.c.changed_ms,
     )
     .join(_wanted, delivery.c.id == _wanted.c.id)
     .order_by(delivery.c.id)
@@ -44,11 +47,13 @@ _new = json_rows(
     state=int,
     attempts=int,
     charged=int,
+    doubted=int,
     round=int,
     carrier=str,
     code=str,
     text=str,
     sent_ms=int,
+    changed_ms=int,
 )
 _update = (
     sa.update(delivery)
@@ -57,12 +62,13 @@ _update = (
         state=_new.c.state,
         attempts=_new.c.attempts,
         charged=_new.c.charged,
+        doubted=_new.c.doubted,
         round=_new.c.round,
         carrier=_new.c.carrier,
         code=_new.c.code,
         text=_new.c.text,
         sent_ms=_new.c.sent_ms,
-        changed_ms=sa.bindparam("now_ms"),
+        changed_ms=_new.c.changed_ms,
     )
 )
 
@@ -130,7 +136,8 @@ class _Life:
     """One delivery while the events of a transaction pass over it."""
 
     __slots__ = (
-        "attempts", "carrier", "channel", "charged", "code", "id", "old", "price", "round", "sent_ms", "state", "text"
+        "attempts", "before", "carrier", "changed_ms", "channel", "charged", "code", "doubted", "id", "old", "price",
+        "round", "sent_ms", "state", "text", "units",
     )  # fmt: skip
 
     def __init__(self, row: AnyRow) -> None:
@@ -139,17 +146,23 @@ class _Life:
         self.old = self.state = DeliveryState(row.state)
         self.attempts: int = row.attempts
         self.charged: int = row.charged
+        self.doubted: int = row.doubted
+        self.units: int = row.units
         self.price: int = row.price_millieuro
         self.round: int = row.round
         self.carrier: str | None = row.carrier
         self.code: str | None = row.code
         self.text: str | None = row.text
         self.sent_ms: int | None = row.sent_ms
+        self.changed_ms: int | None = row.changed_ms
+        self.before = self.values()
 
     def happen(self, s: Settlement, round_: int | None, now_ms: int, tally: Tally) -> None:
         campaign = self.id >> 24
         new = after(self.state, s.event)
-        if s.event in _ATTEMPTS:
+        # A round has one attempt: the settle that is repeated, or that comes after its worker was thought dead,
+        # speaks of the same one.
+        if s.event in _ATTEMPTS and (round_ is None or round_ > self.round):
             self.attempts += 1
         if s.event in CHARGING_EVENTS and not self.charged:
             self.charged = 1
@@ -158,25 +171,27 @@ class _Life:
             self.sent_ms = self.sent_ms or now_ms
             tally.sent(campaign, self.channel)
         if s.event is Event.RESEND and new is not self.state:
+            self.doubted = 1
             tally.resent(campaign, self.channel)
         if new is not self.state or s.event is Event.DEFERRED:
             self.carrier = s.carrier or self.carrier
             self.code, self.text = s.code or None, s.text[:200] or None
+            self.changed_ms = now_ms
         self.state = new
         if round_ is not None:
             self.round = max(self.round, round_)
 
     def values(self) -> tuple[Any, ...]:
         return (
-            self.id, int(self.state), self.attempts, self.charged, self.round,
-            self.carrier, self.code, self.text, self.sent_ms,
+            self.id, int(self.state), self.attempts, self.charged, self.doubted, self.round,
+            self.carrier, self.code, self.text, self.sent_ms, self.changed_ms,
         )  # fmt: skip
 
 
 async def apply(tx: Transaction, settlements: Sequence[Settlement], *, round_: int | None = None) -> list[Change]:
     """Let the events pass over their deliveries, in the order given; unknown ids are ignored.
 
-    `round_` marks the rows as settled in that round of their batch. Counters, money and `carrier_ref` change in
+    `round_` marks the rows as settled in that round of their batch; references need one. Counters, money and `carrier_ref` change in
     the same transaction. Idempotent: a second application changes no state and charges nothing twice.
     """
     if not settlements:
@@ -193,18 +208,26 @@ async def apply(tx: Transaction, settlements: Sequence[Settlement], *, round_: i
     for life in lives.values():
         if life.state is not life.old:
             tally.move(life.id >> 24, life.channel, life.old, life.state)
-    await tx.run(_update, {"new": pack(life.values() for life in lives.values()), "now_ms": tx.now_ms})
-    await _keep_refs(tx, settlements, lives)
+    changed = [life.values() for life in lives.values() if life.values() != life.before]
+    if changed:
+        await tx.run(_update, {"new": pack(changed)})
+    await _keep_refs(tx, settlements, lives, round_ or 0)
     await tally.write(tx)
     return changes
 
 
-async def _keep_refs(tx: Transaction, settlements: Iterable[Settlement], lives: dict[int, _Life]) -> None:
+async def _keep_refs(tx: Transaction, settlements: Iterable[Settlement], lives: dict[int, _Life], round_: int) -> None:
     refs = [
-        (s.carrier, ref, s.delivery_id, lives[s.delivery_id].attempts, part, len(s.refs))
+        (s.carrier, ref, s.delivery_id, round_, part, _parts(s, lives[s.delivery_id]))
         for s in settlements
         if s.refs and s.delivery_id in lives
         for part, ref in enumerate(s.refs, start=1)
     ]
     if refs:
         await tx.run(_insert_refs[tx.sqlite], {"refs": pack(refs)})
+
+
+def _parts(s: Settlement, life: _Life) -> int:
+    """Of an attempt that broke off, only the parts that were taken have a reference: the others count as well, or
+    the first half of a long SMS would pass for the whole."""
+    return len(s.refs) if s.event is Event.ACCEPTED else max(len(s.refs), life.units)

@@ -39,7 +39,7 @@ FINAL = frozenset(
 )
 
 MAY_HAVE_IT = frozenset({DeliveryState.UNKNOWN, DeliveryState.ACCEPTED, DeliveryState.DELIVERED})
-"""Whoever is owed a Cancel (with those in hand at the fence)."""
+"""Whoever is owed a Cancel (with those in hand at the fence, and whoever an earlier attempt may have reached)."""
 
 
 class Event(StrEnum):
@@ -55,6 +55,8 @@ class Event(StrEnum):
     """Its worker died with it in hand."""
     RESEND = "resend"
     """The kind's policy sends an unknown one again, after the wait for receipts."""
+    GIVEN_UP = "given_up"
+    """Its campaign ended before one that is in doubt was sent again: it stays in doubt."""
     QUARANTINED = "quarantined"
     RECEIPT_DELIVERED = "receipt_delivered"
     RECEIPT_FAILED = "receipt_failed"
@@ -89,6 +91,7 @@ def _transitions() -> dict[tuple[DeliveryState, Event], DeliveryState]:
         (s.UNKNOWN, e.DEFERRED): s.RETRY,
         (s.UNKNOWN, e.EXHAUSTED): s.FAILED,
         (s.UNKNOWN, e.RESEND): s.RETRY,
+        (s.RETRY, e.GIVEN_UP): s.UNKNOWN,
         # A fact that comes late outranks our own decision that nothing would be sent.
         (s.CANCELLED, e.ACCEPTED): s.ACCEPTED,
         (s.NOT_NEEDED, e.ACCEPTED): s.ACCEPTED,

@@ -310,6 +310,8 @@ delivery = sa.Table(
     sa.Column("attempts", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
     _int("round", 0),  # the round of its batch in which it was last settled
     sa.Column("charged", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
+    # 1: an attempt that is still in doubt was followed by another one
+    sa.Column("doubted", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("carrier", sa.Text),
     sa.Column("code", sa.Text),
     sa.Column("text", sa.Text),
@@ -368,7 +370,7 @@ carrier_ref = sa.Table(
     _text("carrier"),
     _text("ref"),
     _int("delivery_id"),
-    sa.Column("attempt", sa.SmallInteger, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),  # the round of its batch in which it was sent
     sa.Column("part", sa.SmallInteger, nullable=False),
     sa.Column("parts", sa.SmallInteger, nullable=False),
     sa.Column("state", sa.SmallInteger, nullable=False, server_default=sa.text("0")),

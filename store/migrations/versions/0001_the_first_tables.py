@@ -46,7 +46,7 @@ def upgrade() -> None:
         sa.Column("carrier", sa.Text(), nullable=False),
         sa.Column("ref", sa.Text(), nullable=False),
         sa.Column("delivery_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("attempt", sa.SmallInteger(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("part", sa.SmallInteger(), nullable=False),
         sa.Column("parts", sa.SmallInteger(), nullable=False),
         sa.Column("state", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
@@ -74,6 +74,7 @@ def upgrade() -> None:
             "round", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), server_default=sa.text("0"), nullable=False
         ),
         sa.Column("charged", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("doubted", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("carrier", sa.Text(), nullable=True),
         sa.Column("code", sa.Text(), nullable=True),
         sa.Column("text", sa.Text(), nullable=True),
