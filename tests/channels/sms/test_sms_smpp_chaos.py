@@ -1,0 +1,86 @@
+"""Under every kind of trouble at once, the carrier's word and the SMSC's books agree, message by message."""
+
+import asyncio
+import random
+
+import pytest
+
+from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Refused, Throttled
+from channels.sms.text import prepare
+from loadtest.sinks.smsc import SmscOptions, SmscSink
+
+SHORT = prepare("Alerte")
+LONG = prepare("Voiture suspecte, appelez le 112. " * 10)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_what_the_carrier_says_is_what_the_smsc_saw(open_account, outgoing, seed: int) -> None:
+    chance = random.Random(seed)
+    outcomes: dict[str, Outcome] = {}
+
+    async def send_groups(account, worker: int) -> None:
+        for turn in range(12):
+            numbers = [f"+3247{worker:02}{turn:02}{n:03}" for n in range(chance.randrange(1, 30))]
+            group = [
+                outgoing(
+                    chance.choice([SHORT, LONG]),
+                    number=number,
+                    due=asyncio.get_running_loop().time() + chance.random() / 50,
+                )
+                for number in numbers
+            ]
+            async with asyncio.timeout(10):
+                async for index, outcome in account.carrier.send(group):
+                    assert numbers[index] not in outcomes
+                    outcomes[numbers[index]] = outcome
+            assert all(number in outcomes for number in numbers)
+            await asyncio.sleep(chance.random() / 50)
+
+    async def make_trouble(smsc: SmscSink) -> None:
+        while True:
+            await asyncio.sleep(chance.random() / 20)
+            smsc.options = chance.choice(
+                [
+                    SmscOptions(),
+                    SmscOptions(answer_delay_s=0.01, receipts="early"),
+                    SmscOptions(throttle_every=7),
+                    SmscOptions(fail_every=5),
+                    SmscOptions(refuse_suffix="1"),
+                    SmscOptions(silent=True),
+                ]
+            )
+            if chance.random() < 0.4:
+                smsc.drop(half=chance.random() < 0.5)
+
+    async with (
+        SmscSink() as smsc,
+        open_account(
+            smsc.port, binds=2, window=20, answer_timeout_s=0.3, throttle_first_s=0.01, throttle_longest_s=0.05
+        ) as account,
+    ):
+        trouble = asyncio.create_task(make_trouble(smsc))
+        await asyncio.gather(*[send_groups(account, worker) for worker in range(8)])
+        trouble.cancel()
+        await asyncio.gather(trouble, return_exceptions=True)
+        assert account.carrier.status().in_flight == 0
+
+    shown: dict[str, int] = {}
+    for message in smsc.messages:
+        shown[message.destination] = shown.get(message.destination, 0) + 1
+    touched = {part.destination for part in smsc.parts}
+    taken = {part.destination for part in smsc.parts if part.status == 0}
+    ids = {part.id for part in smsc.parts}
+    for number, outcome in outcomes.items():
+        digits = number[1:]
+        assert shown.get(digits, 0) <= 1, "nobody is shown a message twice by one attempt"
+        match outcome:
+            case Accepted(refs=refs):
+                assert shown.get(digits) == 1
+                assert set(refs) <= ids
+            case NotSent():
+                assert digits not in touched
+            case Throttled() | Deferred():
+                assert digits not in taken
+            case Refused() | InDoubt():
+                pass
+    assert {Accepted, InDoubt, NotSent} <= {type(outcome) for outcome in outcomes.values()}
