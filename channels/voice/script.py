@@ -72,9 +72,7 @@ def prepare(language: str, body: str, *, opening: str = "", menu: str = "") -> S
         raise SpeechRefused("The text holds nothing that can be spoken.")
     body_s = estimate_s(said[1], language)
     if body_s > MAX_BODY_S:
-        raise SpeechRefused(
-            f"The text takes about {body_s:.0f} seconds to say; a call has room for {MAX_BODY_S:.0f}."
-        )
+        raise SpeechRefused(f"The text takes about {body_s:.0f} seconds to say; a call has room for {MAX_BODY_S:.0f}.")
     return Script(
         language=language,
         opening=said[0],

@@ -10,9 +10,7 @@ SENTENCE = "De politie zoekt een grijze bestelwagen die daarnet uit de wijk is w
 
 
 def test_a_script_has_an_opening_a_body_and_a_menu_each_spelled_out():
-    script = prepare(
-        "nl-BE", "Bel 101.", opening="Bericht van politiezone Rhode", menu="Druk 1 om te bevestigen"
-    )
+    script = prepare("nl-BE", "Bel 101.", opening="Bericht van politiezone Rhode", menu="Druk 1 om te bevestigen")
 
     assert script.parts == (
         "Bericht van politiezone Rhode.",
