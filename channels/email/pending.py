@@ -40,16 +40,12 @@ class Pending:
         self._scheduled: set[Job] = set()
         self._loop = asyncio.get_running_loop()
         self._sweeper: asyncio.TimerHandle | None = None
-        self._is_closed = False
 
     def __len__(self) -> int:
         return len(self._due)
 
     def add(self, job: Job) -> None:
         """Rings the bell once the mail is due: at once, if it is."""
-        if self._is_closed:
-            job.answer(NotSent("the carrier was stopped"))
-            return
         due_s = job.outgoing.due[0]
         if self._loop.time() < due_s:
             # A loop's timer may fire a shade early; `add` then looks at the clock again.
@@ -85,8 +81,7 @@ class Pending:
             job.answer(NotSent("withdrawn before it was written"))
 
     def close(self) -> None:
-        """Answer everything, due or not, and whatever is still added."""
-        self._is_closed = True
+        """Answer everything, due or not; nothing may be added any more."""
         for job in list(self._scheduled):
             self._unschedule(job)
             job.answer(NotSent("the carrier was stopped"))

@@ -201,7 +201,7 @@ async def test_a_relay_that_leaves_midway_has_not_taken_the_mail(pipelining: boo
 
 
 @pytest.mark.parametrize(
-    "noise", [b"nonsense\r\n", b"250 x\r\n" * 3, b"999 x\r\n", b"x" * 40_000, b"250-a\r\n251 b\r\n"]
+    "noise", [b"nonsense\r\n", b"250 x\r\n" * 3, b"999 x\r\n", b"x" * 40_000, b"250-a\r\n251 b\r\n", b"250 half a rep"]
 )
 async def test_a_relay_that_speaks_out_of_turn_is_hung_up_on(noise: bytes) -> None:
     async with scripted(BODY=[b"250 ok\r\n" + noise, b"250 ok\r\n"]) as server:
@@ -211,6 +211,17 @@ async def test_a_relay_that_speaks_out_of_turn_is_hung_up_on(noise: bytes) -> No
             await until(lambda: server.connections == 2)
             await until(lambda: carrier.room)
             assert isinstance((await outcomes(carrier, mails(1)))[0][1], Accepted)
+
+
+async def test_a_relay_that_has_lost_count_of_transactions_gets_a_new_connection() -> None:
+    async with scripted(MAIL=[b"503 5.5.1 nested MAIL\r\n", b"250 ok\r\n"]) as server:
+        carrier = relay(server.port)
+        async with running(carrier):
+            assert isinstance((await outcomes(carrier, mails(1)))[0][1], NotSent)
+            await until(lambda: carrier.room)
+            assert isinstance((await outcomes(carrier, mails(1)))[0][1], Accepted)
+        assert server.connections == 2
+        assert len(server.bodies) == 1
 
 
 async def test_one_reply_too_many_never_shifts_the_replies_of_the_next_mail() -> None:
