@@ -191,8 +191,9 @@ class _Life:
 async def apply(tx: Transaction, settlements: Sequence[Settlement], *, round_: int | None = None) -> list[Change]:
     """Let the events pass over their deliveries, in the order given; unknown ids are ignored.
 
-    `round_` marks the rows as settled in that round of their batch; references need one. Counters, money and `carrier_ref` change in
-    the same transaction. Idempotent: a second application changes no state and charges nothing twice.
+    `round_` marks the rows as settled in that round of their batch; references need one. Counters, money and
+    `carrier_ref` change in the same transaction. Idempotent: a second application changes no state, costs no attempt
+    and charges nothing twice.
     """
     if not settlements:
         return []

@@ -1,0 +1,332 @@
+"""A zone with its people, an alert, a campaign of n deliveries, a worker: what the tests of the outbox begin with.
+
+Campaigns are made by the store's own launch and expansion; the register by plain inserts.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from store import batches, launching, lifecycle
+from store.batches import Fence, Grant, Resending, Way
+from store.database import Database
+from store.launching import Entry, Launch
+from store.records import Batch, NewAlert, NewCampaign, NewText, Settlement
+from store.slots import Ceiling
+from store.states import BatchState, DeliveryState, Event
+from store.tables import account, address, batch, contact, delivery, member, zone
+from store.transaction import AnyRow, Transaction
+
+_numbers = itertools.count(1)
+
+HOUR_MS = 3_600_000
+LEASE_MS = 60_000
+AT_ONCE = Resending(wait_ms=0, most_attempts=3)
+"""In doubt is sent again at the next claim."""
+PATIENT = Resending(wait_ms=HOUR_MS, most_attempts=3)
+WIDE = Ceiling("wide", count=100_000, window_s=1.0, guard_s=0.0)
+WIDE_WAY = Way("c1", (WIDE,), 100_000)
+HORIZON_MS = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    member_id: int
+    contacts: dict[str, int]
+    addresses: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    zone_id: int
+    account_id: int
+    people: tuple[Person, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A campaign and the ids of its deliveries by channel, in order."""
+
+    id: int
+    public_id: str
+    town: Town
+    ids: dict[str, tuple[int, ...]]
+    entries: dict[str, tuple[Entry, ...]]
+
+
+async def a_zone(database: Database) -> int:
+    n = next(_numbers)
+    statement = sa.insert(zone).values(code=f"zone{n}", name=f"Zone {n}", convention=1, policy="{}")
+    return await _insert(database, statement.returning(zone.c.id))
+
+
+async def an_account(database: Database) -> int:
+    n = next(_numbers)
+    statement = sa.insert(account).values(code=f"account{n}", name=f"Account {n}", type="cic")
+    return await _insert(database, statement.returning(account.c.id))
+
+
+async def _insert(database: Database, statement: Any) -> int:
+    async def work(tx: Transaction) -> int:
+        return int((await tx.conn.execute(statement)).scalar_one())
+
+    return await database.write(work)
+
+
+async def a_town(database: Database, people: int = 10) -> Town:
+    """A zone, an account and persons who each have a mobile, a mailbox and a landline."""
+    zone_id, account_id = await a_zone(database), await an_account(database)
+    ids = [next(_numbers) for _ in range(people)]
+
+    async def work(tx: Transaction) -> tuple[Person, ...]:
+        members = await _ids(tx, member, [
+            {"zone_id": zone_id, "public_id": f"m{n}", "reference": f"r{n}", "name": f"Zoë {n}", "language": "nl"}
+            for n in ids
+        ])  # fmt: skip
+        wanted = [
+            (m, channel, value)
+            for n, m in zip(ids, members, strict=True)
+            for channel, value in (("sms", f"+3247{n:07}"), ("email", f"p{n}@example.org"), ("voice", f"+322{n:06}"))
+        ]
+        addresses = await _ids(tx, address, [{"value": value} for _, _, value in wanted])
+        contacts = await _ids(tx, contact, [
+            {"member_id": m, "address_id": a, "type": channel, "value": value, "from_ms": 0}
+            for (m, channel, value), a in zip(wanted, addresses, strict=True)
+        ])  # fmt: skip
+        people_made: dict[int, Person] = {m: Person(m, {}, {}) for m in members}
+        for (m, channel, value), contact_id in zip(wanted, contacts, strict=True):
+            people_made[m].contacts[channel] = contact_id
+            people_made[m].addresses[channel] = value
+        return tuple(people_made.values())
+
+    return Town(zone_id, account_id, await database.write(work) if people else ())
+
+
+async def _ids(tx: Transaction, table: sa.Table, rows: Sequence[dict[str, Any]]) -> list[int]:
+    statement = sa.insert(table).returning(table.c.id, sort_by_parameter_order=True)
+    return [row.id for row in (await tx.conn.execute(statement, rows)).all()]
+
+
+# ---- alerts and campaigns --------------------------------------------------------------------------------
+
+
+def an_alert(account_id: int, **changes: Any) -> NewAlert:
+    n = next(_numbers)
+    values: dict[str, Any] = {
+        "public_id": f"alert{n}", "sender": "cic@police.example", "identifier": f"id-{n}", "sent_ms": 1,
+        "status": "Actual", "msg_type": "Alert", "scope": "Public", "document": b"<alert/>", "sha256": "00",
+        "account_id": account_id, "expires_ms": None, "thread_id": None, "state": "active", "note": "",
+        "references": (),
+    }  # fmt: skip
+    return NewAlert(**values | changes)
+
+
+def a_new_campaign(
+    town: Town,
+    now_ms: int,
+    *,
+    channels: Sequence[str] = ("sms",),
+    people: int | None = None,
+    units: int = 1,
+    price_millieuro: int = 55,
+    **changes: Any,
+) -> NewCampaign:
+    n = next(_numbers)
+    size = len(town.people) if people is None else people
+    values: dict[str, Any] = {
+        "public_id": f"campaign{n}", "zone_id": town.zone_id, "account_id": town.account_id, "purpose": "alert",
+        "title": "Water", "kind": "alert", "mode": "live", "state": "running", "priority": 0,
+        "crash_policy": "resend", "weight": 1, "starts_ms": now_ms, "expires_ms": now_ms + HOUR_MS,
+        "horizon_ms": HOUR_MS, "targets": "{}", "counts": "{}",
+        "reserved_millieuro": size * len(channels) * price_millieuro,
+        "texts": tuple(NewText(c, "nl", "{}", units, price_millieuro) for c in channels),
+        "audience": b"blob", "sizes": tuple((c, size) for c in channels),
+    }  # fmt: skip
+    return NewCampaign(**values | changes)
+
+
+def entries(town: Town, channel: str, people: int, first_seq: int = 0) -> tuple[Entry, ...]:
+    return tuple(
+        Entry(first_seq + n, person.member_id, person.contacts[channel], "nl")
+        for n, person in enumerate(town.people[:people])
+    )
+
+
+async def now_ms(database: Database) -> int:
+    async def work(tx: Transaction) -> int:
+        return tx.now_ms
+
+    return await database.write(work)
+
+
+async def a_campaign(
+    database: Database,
+    town: Town | int = 10,
+    *,
+    channels: Sequence[str] = ("sms",),
+    people: int | None = None,
+    batch_size: int = 500,
+    expand: bool = True,
+    alert: NewAlert | None = None,
+    **changes: Any,
+) -> Made:
+    """Launched and, unless told otherwise, expanded. `starts_in_ms`, `lasts_ms`: relative to the store's clock."""
+    town = await a_town(database, town) if isinstance(town, int) else town
+    now = await now_ms(database)
+    if "starts_in_ms" in changes:
+        changes |= {"starts_ms": now + changes.pop("starts_in_ms")}
+    if "lasts_ms" in changes:
+        changes |= {"expires_ms": now + changes.pop("lasts_ms")}
+    size = len(town.people) if people is None else people
+    ends = changes.pop("ends", ())
+    new = a_new_campaign(town, now, channels=channels, people=size, **changes)
+    decision = Launch(account_id=town.account_id, alert=alert, campaigns=(new,), ends=ends)
+    (campaign_id,) = (await database.write(lambda tx: launching.launch(tx, decision))).campaign_ids
+    made = Made(
+        campaign_id,
+        new.public_id,
+        town,
+        {c: tuple(campaign_id << 24 | (n * size + i) for i in range(size)) for n, c in enumerate(channels)},
+        {c: entries(town, c, size, n * size) for n, c in enumerate(channels)},
+    )
+    if expand and new.state != "preparing":
+        for channel in channels:
+            await expand_all(database, made, channel, batch_size=batch_size)
+    return made
+
+
+async def expand_all(database: Database, made: Made, channel: str = "sms", *, batch_size: int = 500) -> int:
+    lines = made.entries[channel]
+    return await database.write(
+        lambda tx: launching.expand(tx, made.id, channel, lines, batch_size=batch_size), urgent=False
+    )
+
+
+# ---- a worker --------------------------------------------------------------------------------------------
+
+
+async def claim(
+    database: Database,
+    channel: str = "sms",
+    *,
+    mode: str = "live",
+    node: str = "n1",
+    lease_ms: int = LEASE_MS,
+    resending: Resending = AT_ONCE,
+) -> Batch | None:
+    return await database.write(lambda tx: batches.claim(tx, channel, mode, node, lease_ms, resending))
+
+
+async def must_claim(database: Database, channel: str = "sms", **options: Any) -> Batch:
+    held = await claim(database, channel, **options)
+    assert held is not None, "there is a batch to claim"
+    return held
+
+
+async def advance(
+    database: Database,
+    held: Batch,
+    n: int | None = None,
+    *,
+    skip: int = 0,
+    again: Sequence[int] = (),
+    ways: Sequence[Way] = (WIDE_WAY,),
+    horizon_ms: int = HORIZON_MS,
+    lease_ms: int = LEASE_MS,
+) -> Grant | Fence:
+    """Ask the fence for the next `n` rows beyond the first `skip`."""
+    ahead = held.rows[skip:] if n is None else held.rows[skip : skip + n]
+    return await database.write(
+        lambda tx: batches.advance(
+            tx, held, again=again, ahead=ahead, ways=ways, horizon_ms=horizon_ms, lease_ms=lease_ms
+        )
+    )
+
+
+async def settle(database: Database, held: Batch, settlements: Sequence[Settlement]) -> None:
+    await database.write(lambda tx: batches.settle(tx, held, settlements))
+
+
+async def give_back(
+    database: Database,
+    held: Batch,
+    settlements: Sequence[Settlement] = (),
+    *,
+    retry_in_ms: int = 0,
+    resending: Resending = AT_ONCE,
+    rest_in_ms: int | None = None,
+) -> BatchState | None:
+    async def work(tx: Transaction) -> BatchState | None:
+        return await batches.give_back(
+            tx,
+            held,
+            settlements,
+            retry_ms=tx.now_ms + retry_in_ms,
+            resending=resending,
+            rest_ms=None if rest_in_ms is None else tx.now_ms + rest_in_ms,
+        )
+
+    return await database.write(work)
+
+
+async def tick(database: Database) -> int:
+    return await database.write(lifecycle.tick)
+
+
+def accepted(ids: Sequence[int], carrier: str = "c1", *, parts: int = 1) -> list[Settlement]:
+    return [
+        Settlement(i, Event.ACCEPTED, carrier, tuple(f"{carrier}-{i}-{p}" for p in range(1, parts + 1))) for i in ids
+    ]
+
+
+def happened(ids: Sequence[int], event: Event, carrier: str = "c1") -> list[Settlement]:
+    return [Settlement(i, event, carrier) for i in ids]
+
+
+def ids_of(held: Batch) -> list[int]:
+    return [row.id for row in held.rows]
+
+
+async def sent(
+    database: Database,
+    channel: str = "sms",
+    *,
+    answer: Callable[[Sequence[int]], list[Settlement]] = accepted,
+    **options: Any,
+) -> Batch:
+    """Claim the next batch, advance over all of it, settle as `answer` says and give it back."""
+    held = await must_claim(database, channel, **options)
+    grant = await advance(database, held)
+    assert isinstance(grant, Grant)
+    assert grant.slots.messages == len(held.rows)
+    await give_back(database, held, answer(ids_of(held)))
+    return held
+
+
+# ---- reading ---------------------------------------------------------------------------------------------
+
+
+async def rows_of(database: Database, made: Made) -> list[AnyRow]:
+    statement = sa.select(delivery).where(delivery.c.id.between(made.id << 24, (made.id << 24) + (1 << 24) - 1))
+    async with database.read() as conn:
+        return list((await conn.execute(statement.order_by(delivery.c.id))).all())
+
+
+async def words_of(database: Database, made: Made) -> list[str]:
+    """The states of a campaign's deliveries, in order."""
+    return [DeliveryState(row.state).word for row in await rows_of(database, made)]
+
+
+async def batch_row(database: Database, batch_id: int) -> AnyRow:
+    async with database.read() as conn:
+        return (await conn.execute(sa.select(batch).where(batch.c.id == batch_id))).one()
+
+
+async def batches_of(database: Database, made: Made) -> list[AnyRow]:
+    async with database.read() as conn:
+        return list(
+            (await conn.execute(sa.select(batch).where(batch.c.campaign_id == made.id).order_by("first"))).all()
+        )

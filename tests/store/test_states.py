@@ -1,0 +1,130 @@
+"""What may follow what, every pair of it."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from store.states import (
+    CHARGING_EVENTS,
+    ENDED_BY,
+    FINAL,
+    MAY_HAVE_IT,
+    OPEN,
+    TRANSITIONS,
+    CampaignState,
+    DeliveryState,
+    Event,
+    after,
+)
+
+Q, R, U, A, D, F, X, C, N = DeliveryState
+_EVENTS = tuple(Event)
+_RECEIPTS = {Event.RECEIPT_DELIVERED: D, Event.RECEIPT_FAILED: F, Event.RECEIPT_EXPIRED: X}
+
+# One line an event: the state that follows each of queued, retry, unknown, accepted, delivered, failed, expired,
+# cancelled, not needed.
+EXPECTED = {
+    Event.ACCEPTED: (A, A, A, A, D, F, X, A, A),
+    Event.REFUSED: (F, F, F, A, D, F, X, C, N),
+    Event.DEFERRED: (R, R, R, A, D, F, X, C, N),
+    Event.EXHAUSTED: (F, F, F, A, D, F, X, C, N),
+    Event.NOT_SENT: (R, R, R, A, D, F, X, C, N),
+    Event.IN_DOUBT: (U, U, U, A, D, F, X, U, U),
+    Event.LOST: (U, U, U, A, D, F, X, C, N),
+    Event.RESEND: (Q, R, R, A, D, F, X, C, N),
+    Event.GIVEN_UP: (Q, U, U, A, D, F, X, C, N),
+    Event.QUARANTINED: (F, F, U, A, D, F, X, C, N),
+    Event.RECEIPT_DELIVERED: (D, D, D, D, D, D, D, D, D),
+    Event.RECEIPT_FAILED: (F, F, F, F, D, F, X, F, F),
+    Event.RECEIPT_EXPIRED: (X, X, X, X, D, F, X, X, X),
+    Event.EXPIRE: (X, X, U, A, D, F, X, C, N),
+    Event.CANCEL: (C, C, U, A, D, F, X, C, N),
+    Event.NOT_NEEDED: (N, N, U, A, D, F, X, C, N),
+}
+
+
+@pytest.mark.parametrize("event", Event)
+def test_every_event_in_every_state_leads_where_the_table_says(event):
+    assert tuple(after(state, event) for state in DeliveryState) == EXPECTED[event]
+
+
+def test_every_state_is_open_final_or_waits_for_evidence():
+    assert OPEN | FINAL | {U, A} == set(DeliveryState)
+    assert not OPEN & FINAL
+
+
+def test_delivered_outranks_everything_and_nothing_leads_out_of_it():
+    assert {after(state, Event.RECEIPT_DELIVERED) for state in DeliveryState} == {D}
+    assert {after(D, event) for event in Event} == {D}
+
+
+@pytest.mark.parametrize("state", [C, N])
+def test_cancelled_and_not_needed_are_reached_only_from_what_was_not_handed_to_anybody(state):
+    assert {old for (old, _), new in TRANSITIONS.items() if new is state} == OPEN
+
+
+def test_final_states_are_left_only_by_facts_that_come_late():
+    out = {(old, event): new for (old, event), new in TRANSITIONS.items() if old in FINAL and new is not old}
+
+    assert {key for key in out if key[0] in (F, X)} == {(F, Event.RECEIPT_DELIVERED), (X, Event.RECEIPT_DELIVERED)}
+    assert {key[1] for key in out if key[0] in (C, N)} == {Event.ACCEPTED, Event.IN_DOUBT, *_RECEIPTS}
+
+
+def test_nothing_that_was_handed_over_becomes_queued_again():
+    assert all(new is not Q for new in TRANSITIONS.values())
+
+
+@given(st.lists(st.sampled_from(_EVENTS)))
+def test_once_delivered_whatever_happens_it_stays_delivered(events):
+    state = Q
+    seen = False
+    for event in events:
+        state = after(state, event)
+        seen = seen or event is Event.RECEIPT_DELIVERED
+        assert (state is D) is seen
+
+
+@given(st.lists(st.sampled_from(_EVENTS)))
+def test_what_a_carrier_took_is_never_shown_as_cancelled_or_as_still_to_be_sent(events):
+    state = Q
+    proven = False
+    for event in events:
+        state = after(state, event)
+        proven = proven or (event in CHARGING_EVENTS and state is not Q)
+        if proven:
+            assert state not in (Q, R, C, N)
+
+
+@given(st.permutations([Event.ACCEPTED, Event.RECEIPT_DELIVERED, Event.RECEIPT_FAILED]))
+def test_the_order_in_which_an_answer_and_its_receipts_come_does_not_matter(events):
+    state = Q
+    for event in events:
+        state = after(state, event)
+    assert state is D
+
+
+def test_accepted_never_becomes_delivered_without_a_receipt():
+    assert {event for (old, event), new in TRANSITIONS.items() if new is D} == {Event.RECEIPT_DELIVERED}
+
+
+def test_every_way_of_ending_a_campaign_takes_what_is_open_to_a_final_state():
+    endings = set(CampaignState) - {
+        CampaignState.PREPARING,
+        CampaignState.SCHEDULED,
+        CampaignState.RUNNING,
+        CampaignState.COMPLETED,
+    }
+
+    assert set(ENDED_BY) == endings
+    for state, event in itertools.product(OPEN, ENDED_BY.values()):
+        assert after(state, event) in FINAL
+
+
+def test_only_a_running_campaign_may_send():
+    assert [s for s in CampaignState if s.may_send] == [CampaignState.RUNNING]
+
+
+def test_whoever_may_have_it_includes_whoever_is_in_doubt():
+    assert frozenset({U, A, D}) == MAY_HAVE_IT
