@@ -136,13 +136,13 @@ def _ring(degrees: Float64) -> Shape:
 
 
 def _wrapped(shape: Any) -> tuple[Any, ...]:
-    """The shape, and once more a turn away where it reaches over the antimeridian."""
+    """The shape, and once more a turn away where it reaches the antimeridian."""
     west, _, east, _ = shapely.bounds(shape)
     turn = np.array([TURN, 0])
     parts = [shape]
-    if east > HALF_TURN:
+    if east >= HALF_TURN:
         parts.append(shapely.transform(shape, lambda xy: xy - turn))
-    if west < -HALF_TURN:
+    if west <= -HALF_TURN:
         parts.append(shapely.transform(shape, lambda xy: xy + turn))
     shapely.prepare(parts)
     return tuple(parts)
