@@ -103,26 +103,24 @@ def crosses_itself(points: Ring, effort: Effort) -> bool | None:
 
 
 def _sweep(points: Ring, effort: Effort) -> bool | None:
-    last = len(points) - 2
-    order = sorted(range(last + 1), key=lambda side: min(points[side][0], points[side + 1][0]))
+    order = sorted(range(len(points) - 1), key=lambda side: min(points[side][0], points[side + 1][0]))
     active: list[tuple[float, int]] = []  # (northern end, side)
     for side in order:
         start, end = points[side], points[side + 1]
         south = min(start[0], end[0])
-        active = [known for known in active if known[0] >= south]
+        active = [known for known in active if known[0] > south]
         effort.left -= len(active) + 1
         if effort.left < 0:
             return None
         for _, other in active:
-            apart = abs(side - other)
-            if 1 < apart < last and _cross(start, end, points[other], points[other + 1]):
+            if _cross(start, end, points[other], points[other + 1]):
                 return True
         active.append((max(start[0], end[0]), side))
     return False
 
 
 def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:
-    """Whether the sides ab and cd cross inside both."""
+    """Whether the sides ab and cd cross inside both; neighbours, which share an end, do not."""
     if max(a[1], b[1]) < min(c[1], d[1]) or max(c[1], d[1]) < min(a[1], b[1]):
         return False
     return _turn(a, b, c) * _turn(a, b, d) < 0.0 and _turn(c, d, a) * _turn(c, d, b) < 0.0

@@ -220,6 +220,9 @@ ACCEPTED = {
     "midnight as the end of the day": element("expires", "2026-05-12T24:00:00+02:00"),
     "white space around a time": element("sent", "\n 2026-05-11T21:40:00+02:00 "),
     "a leap day": element("onset", "2024-02-29T23:59:59-12:00"),
+    "an onset at the end": element("onset", "2026-05-12T06:00:00+02:00"),
+    "a headline of 160 characters": element("headline", "h" * 160),
+    "a ceiling at the altitude": element("ceiling", "120"),
     "an onset long before sent": element("onset", "2025-01-01T00:00:00+02:00"),
     "references over several lines": update(
         f"<references>\n {TRIPLE}\n\ta@b,x,2026-05-11T10:30:00-05:00\n</references>"

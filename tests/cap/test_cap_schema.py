@@ -12,6 +12,7 @@ from lxml import etree
 
 from cap import explain, parse, read, xsd
 from cap.limits import DEFAULT
+from cap.locate import path_of
 from cap.names import ALERT, CAP_12
 from tests.cap.documents import BASE, INFO, SIGNATURE, TRIPLE, changed, element, inserted
 
@@ -209,11 +210,21 @@ def test_the_explainer_lists_what_the_judge_stops_at():
     )
     root = parse.tree(document, DEFAULT)
 
-    short = {parse.path_of(fault.element) for fault in xsd.faults(root)}
-    full = {parse.path_of(fault.element) for fault in explain.faults(root)}
+    short = {path_of(fault.element) for fault in xsd.faults(root)}
+    full = {path_of(fault.element) for fault in explain.faults(root)}
 
     assert short < full
     assert full == {"/alert/sendr", "/alert/cod", "/alert/info[1]/severity"}
+
+
+def test_the_explainer_has_no_opinion_on_signatures():
+    # Real senders write Ids that the schema of XML signature forbids; nobody asked about them.
+    signature = SIGNATURE.replace("<SignedInfo/>", '<Object Id="a b"/>')
+    document = inserted(signature, before="</alert>", document=BASE.replace("Severe", "Bad"))
+
+    faults = explain.faults(parse.tree(document, DEFAULT))
+
+    assert [path_of(fault.element) for fault in faults] == ["/alert/info[1]/severity"]
 
 
 def test_a_refused_document_too_large_to_explain_still_gets_the_short_list():

@@ -112,7 +112,7 @@ ALERTS = st.builds(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(ALERTS)
 def test_what_is_written_is_read_back_as_it_was(alert):
     reading = read(write(alert))
@@ -121,6 +121,7 @@ def test_what_is_written_is_read_back_as_it_was(alert):
     assert reading.alert == alert
 
 
+@settings(deadline=None)
 @given(MOMENTS)
 def test_a_time_keeps_its_offset_on_the_way_through_a_document(sent):
     alert = read(write(Alert("i", "s", sent, Status.TEST, MsgType.ALERT, Scope.PUBLIC))).alert
