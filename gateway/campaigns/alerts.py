@@ -56,7 +56,8 @@ class _Outcome:
     cancels: list[NewCampaign] = field(default_factory=list)
     previews: list[ZonePreview] = field(default_factory=list)
     refusals: list[tuple[ZoneRow, str, tuple[Reason, ...]]] = field(default_factory=list)
-    nobody: list[str] = field(default_factory=list)
+    nobody: list[Reason] = field(default_factory=list)
+    """Zones that the targets do not mean, and why: for whoever expected otherwise."""
     ends: list[tuple[int, str]] = field(default_factory=list)
 
 
@@ -100,7 +101,7 @@ class AlertDesk:
             action=decision.act,
             zones=tuple(zones),
             price_millieuro=sum(z.price_millieuro for z in zones),
-            problems=warnings + decision.problems,
+            problems=warnings + decision.problems + tuple(outcome.nobody),
             mapping=MAPPING,
         )
 
@@ -233,7 +234,8 @@ class AlertDesk:
             try:
                 plan = await self._plan_zone(wish, alert, zone, mine, taken, written)
             except NobodyHere as nobody:
-                outcome.nobody.append(f"{zone.code}: {nobody.reason}")
+                text = f"{zone.code}: {nobody.reason}"
+                outcome.nobody.append(Reason("G-NONE", text, level="information", value=zone.code))
             except ZoneRefused as refused:
                 outcome.refusals.append((zone, refused.reason, refused.problems))
             else:

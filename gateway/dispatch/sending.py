@@ -179,8 +179,7 @@ class Sending:
 
     def _launch(self, tasks: asyncio.TaskGroup, loop: asyncio.AbstractEventLoop, grant: Grant, moving: int) -> float:
         """Start the window's task; returns the instant of its last slot."""
-        # The store's clock is read before its answer is: on this side an instant is late by the way back, never early.
-        base_s = loop.time() + (grant.slots.start_us - grant.now_us) / 1e6
+        base_s = self.ways.timebase.loop_time(grant.slots.start_us, grant.now_us, loop.time())
         spacing_s = grant.slots.spacing_us / 1e6
         due: deque[tuple[Outgoing, _Moving]] = deque()
         at = 0
@@ -220,6 +219,8 @@ class Sending:
             if ready:
                 gate.take(sum(len(o.due) for o, _ in ready))
                 tasks.create_task(self._deliver(gate, ready))
+                # Let the carrier take them up first: only then does its room tell how much is left.
+                await asyncio.sleep(0)
             elif due:
                 await asyncio.sleep(TICK_S)
 

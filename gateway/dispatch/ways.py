@@ -1,6 +1,7 @@
 """The ways out of one lane: its carriers in the configured order, each behind a gate that knows whether it is open."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -58,10 +59,24 @@ class Gate:
 
 
 @dataclass(slots=True)
+class Timebase:
+    """The store's clock on the event loop's. An answer is always late, so the smallest difference seen lately is
+    the truest: an instant read by it comes late by the quickest answer's way back, and never early."""
+
+    _differences_s: deque[float] = field(default_factory=lambda: deque(maxlen=32))
+
+    def loop_time(self, at_us: int, answered_us: int, loop_now_s: float) -> float:
+        """`answered_us` is the store's time in an answer that arrives at `loop_now_s`."""
+        self._differences_s.append(loop_now_s - answered_us / 1e6)
+        return at_us / 1e6 + min(self._differences_s)
+
+
+@dataclass(slots=True)
 class Ways:
     gates: Sequence[Gate]
     most_messages: int
     """Of one window, so that a fence's transaction stays short."""
+    timebase: Timebase = field(default_factory=Timebase)
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Batches of a lane ask the fence one after the other: two must not be granted the same room."""
 

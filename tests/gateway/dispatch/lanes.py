@@ -1,0 +1,145 @@
+"""A lane with carriers that do what a test says, over a real store."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from channels.contract import (
+    Accepted,
+    CarrierState,
+    CarrierStatus,
+    Channel,
+    Mode,
+    Outcome,
+    Outgoing,
+    ReceiptSink,
+)
+from channels.sms import text as sms_text
+from gateway.dispatch.lane import Lane, LaneRules
+from gateway.dispatch.ways import Gate, Ways
+from store.database import Database
+from store.records import Batch
+from store.slots import Ceiling
+
+Answer = Callable[[Outgoing], Awaitable[Outcome]]
+
+
+async def take(message: Outgoing) -> Outcome:
+    return Accepted((f"id-{message.reference}",))
+
+
+@dataclass
+class Carrier:
+    """Keeps what it was handed and when; `answer` decides the outcome of each message by itself."""
+
+    name: str = "one"
+    answer: Answer = take
+    window: int = 100
+    channel: Channel = Channel.SMS
+    mode: Mode = Mode.LIVE
+    up: bool = True
+    handed: list[tuple[float, Outgoing]] = field(default_factory=list)
+    in_flight: int = 0
+
+    @property
+    def room(self) -> int:
+        return self.window - self.in_flight if self.up else 0
+
+    @property
+    def addresses(self) -> list[str]:
+        return [message.address for _, message in self.handed]
+
+    def status(self) -> CarrierStatus:
+        state = CarrierState.UP if self.up else CarrierState.DOWN
+        return CarrierStatus(self.name, self.channel, self.mode, state, "", self.in_flight, self.window, 0)
+
+    async def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
+        loop = asyncio.get_running_loop()
+        self.handed += [(loop.time(), message) for message in group]
+        self.in_flight += len(group)
+        answers = {asyncio.ensure_future(self.answer(message)): n for n, message in enumerate(group)}
+        waiting = set(answers)
+        try:
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    self.in_flight -= 1
+                    yield answers[task], task.result()
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def run(self, receipts: ReceiptSink) -> None:
+        await asyncio.Event().wait()
+
+
+def a_lane(
+    database: Database,
+    *carriers: Carrier,
+    rate_per_s: float = 10_000,
+    guard_s: float = 0.05,
+    batches_at_once: int = 4,
+    lease_ms: int = 15_000,
+    retry_delays_ms: Sequence[int] = (50,),
+    resend_wait_ms: int = 50,
+    text: str = "Water in de Dorpstraat",
+    room_on_disk: Callable[[], bool] = lambda: True,
+) -> Lane:
+    first = carriers[0]
+
+    async def prepare(batch: Batch) -> dict[str, sms_text.SmsText]:
+        return {"nl": sms_text.prepare(text)}
+
+    gates = [Gate(c, (Ceiling(f"{c.channel}:{c.name}", rate_per_s, 1.0, guard_s),)) for c in carriers]
+    return Lane(
+        channel=first.channel,
+        mode=first.mode,
+        database=database,
+        ways=Ways(gates, most_messages=1000),
+        rules=LaneRules(
+            batches_at_once=batches_at_once,
+            lease_ms=lease_ms,
+            retry_delays_ms=retry_delays_ms,
+            most_attempts=3,
+            most_resends=3,
+            resend_wait_ms=resend_wait_ms,
+        ),
+        generation="gen",
+        node="test",
+        prepare=prepare,
+        room_on_disk=room_on_disk,
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(*lanes: Lane) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(lane.run()) for lane in lanes]
+    try:
+        yield
+    finally:
+        for lane in lanes:
+            lane.stop()
+        _, late = await asyncio.wait(tasks, timeout=5)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+    """Wait for something that is true soon; fail when it is not."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "this should have happened by now"
+        await asyncio.sleep(0.005)
+
+
+async def until_async(condition: Callable[[], Awaitable[object]], timeout_s: float = 5.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not await condition():
+        assert time.monotonic() < deadline, "this should have happened by now"
+        await asyncio.sleep(0.01)

@@ -1,0 +1,339 @@
+"""A lane: each message once, at its slot, by whichever carrier is open; and nothing after a fence has fallen."""
+
+import asyncio
+
+import pytest
+
+from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Outgoing, Refused, Throttled
+from store import holds, lifecycle, recovery
+from store.database import Database
+from store.states import CampaignState
+from store.tables import campaign
+from tests.gateway.dispatch.lanes import Carrier, a_lane, running, until, until_async
+from tests.store.invariants import assert_sums_close
+from tests.store.makers import a_campaign, a_town, batches_of, must_claim, rows_of, tick, words_of
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def test_every_message_of_a_campaign_is_handed_over_once(database: Database) -> None:
+    made = await a_campaign(database, 120, batch_size=50)
+    carrier = Carrier()
+
+    async with running(a_lane(database, carrier)):
+        await until_async(lambda: _all(database, made, "accepted"))
+
+    assert sorted(carrier.addresses) == sorted(p.addresses["sms"] for p in made.town.people)
+    async with database.read() as conn:
+        await assert_sums_close(conn, made.id)
+
+
+async def test_no_message_leaves_before_its_slot_and_slots_keep_the_contract(database: Database) -> None:
+    made = await a_campaign(database, 60)
+    carrier = Carrier()
+
+    async with running(a_lane(database, carrier, rate_per_s=100)):
+        await until_async(lambda: _all(database, made, "accepted"))
+
+    assert all(at >= message.due[0] for at, message in carrier.handed)
+    instants = sorted(at for at, _ in carrier.handed)
+    busiest = max(sum(1 for b in instants if a <= b < a + 0.5) for a in instants)
+    # 100 a second and the first slot of the window: half a second holds 51, and a guard of 50 ms lets 5 more in.
+    assert busiest <= 56
+
+
+async def test_a_refused_message_is_final_and_a_deferred_one_is_tried_again(database: Database) -> None:
+    made = await a_campaign(database, 3)
+    refused, deferred, good = (p.addresses["sms"] for p in made.town.people)
+    tries: list[str] = []
+
+    async def answer(message: Outgoing) -> Outcome:
+        tries.append(message.address)
+        if message.address == refused:
+            return Refused("11", "no such number")
+        if message.address == deferred and tries.count(deferred) == 1:
+            return Deferred("20", "queue full")
+        return Accepted((message.reference,))
+
+    async with running(a_lane(database, Carrier(answer=answer))):
+        await until_async(lambda: _words(database, made, ["failed", "accepted", "accepted"], tick_too=True))
+
+    assert (tries.count(refused), tries.count(deferred), tries.count(good)) == (1, 2, 1)
+
+
+async def test_a_message_known_not_sent_moves_to_the_second_carrier_at_once_and_costs_no_attempt(
+    database: Database,
+) -> None:
+    made = await a_campaign(database, 20)
+
+    async def down(message: Outgoing) -> Outcome:
+        return NotSent("the bind is lost")
+
+    first, second = Carrier("first", down), Carrier("second")
+    async with running(a_lane(database, first, second)):
+        await until_async(lambda: _all(database, made, "accepted"))
+
+    assert sorted(second.addresses) == sorted(p.addresses["sms"] for p in made.town.people)
+    assert {row.attempts for row in await rows_of(database, made)} == {1}
+    assert {row.carrier for row in await rows_of(database, made)} == {"second"}
+
+
+async def test_a_message_in_doubt_is_not_handed_to_another_carrier_when_its_kind_only_reports(
+    database: Database,
+) -> None:
+    made = await a_campaign(database, 5, crash_policy="report")
+
+    async def doubt(message: Outgoing) -> Outcome:
+        return InDoubt("no answer")
+
+    first, second = Carrier("first", doubt), Carrier("second")
+    async with running(a_lane(database, first, second)):
+        await until_async(lambda: _all(database, made, "unknown"))
+        await tick(database)
+        await asyncio.sleep(0.3)
+
+    assert second.handed == []
+    assert [b.state for b in await batches_of(database, made)] == [3]
+
+
+async def test_a_message_in_doubt_of_an_urgent_kind_is_sent_again_after_the_wait_and_not_without_end(
+    database: Database,
+) -> None:
+    made = await a_campaign(database, 1, crash_policy="resend")
+
+    async def doubt(message: Outgoing) -> Outcome:
+        return InDoubt("no answer")
+
+    carrier = Carrier(answer=doubt)
+    async with running(a_lane(database, carrier)):
+        await until_async(lambda: _closed(database, made))
+
+    assert len(carrier.handed) == 3
+    assert await words_of(database, made) == ["unknown"]
+
+
+async def test_a_carrier_that_never_answers_delays_neither_the_second_carrier_nor_the_next_batch(
+    database: Database,
+) -> None:
+    await a_campaign(database, 200, batch_size=20)
+
+    async def never(message: Outgoing) -> Outcome:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    silent, second = Carrier("silent", never, window=10), Carrier("second")
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    lane = a_lane(database, silent, second, batches_at_once=2)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(lane.run())
+        await until(lambda: len(second.handed) == 190, 10)
+        task.cancel()
+
+    assert len(silent.handed) == 10
+    assert second.handed[0][0] - started < 1.0
+    assert not set(second.addresses) & set(silent.addresses)
+
+
+async def test_after_a_stop_nothing_beyond_the_window_that_was_granted_leaves(database: Database) -> None:
+    made = await a_campaign(database, 400)
+    carrier = Carrier()
+
+    async with running(a_lane(database, carrier, rate_per_s=100)):
+        await until(lambda: len(carrier.handed) >= 10)
+        await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+        stopped_at = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.8)
+        handed = len(carrier.handed)
+        await asyncio.sleep(0.4)
+
+    assert len(carrier.handed) == handed
+    assert max(at for at, _ in carrier.handed) - stopped_at < 0.5
+    while await database.write(lifecycle.close_ended):
+        pass
+    words = await words_of(database, made)
+    assert words.count("accepted") == handed
+    assert words.count("cancelled") == 400 - handed
+
+
+async def test_a_hold_stops_the_lane_and_its_end_lets_it_go_on_without_a_double(database: Database) -> None:
+    made = await a_campaign(database, 100)
+    carrier = Carrier()
+
+    async with running(a_lane(database, carrier, rate_per_s=200)):
+        await until(lambda: len(carrier.handed) >= 10)
+        await database.write(lambda tx: holds.place(tx, "channel", "sms", "test", "test"))
+        await asyncio.sleep(0.6)
+        handed = len(carrier.handed)
+        await asyncio.sleep(0.3)
+        assert len(carrier.handed) == handed < 100
+        await database.write(lambda tx: holds.lift(tx, "channel", "sms"))
+        await until_async(lambda: _all(database, made, "accepted"))
+
+    assert sorted(carrier.addresses) == sorted(p.addresses["sms"] for p in made.town.people)
+
+
+async def test_an_urgent_campaign_goes_before_the_rest_of_a_newsletter_within_a_window(database: Database) -> None:
+    town = await a_town(database, 1000)
+    news = await a_campaign(database, town, kind="news", priority=3, crash_policy="report")
+    carrier = Carrier()
+
+    async with running(a_lane(database, carrier, rate_per_s=400, batches_at_once=1)):
+        await until(lambda: len(carrier.handed) >= 50)
+        urgent = await a_campaign(database, 5)
+        launched_at = asyncio.get_running_loop().time()
+        await until_async(lambda: _all(database, urgent, "accepted"))
+
+    wanted = {p.addresses["sms"] for p in urgent.town.people}
+    last = max(at for at, message in carrier.handed if message.address in wanted)
+    assert last - launched_at < 1.5
+    assert "queued" in await words_of(database, news)
+
+
+async def test_throttling_rests_the_message_and_loses_none(database: Database) -> None:
+    made = await a_campaign(database, 30)
+    seen: set[str] = set()
+
+    async def answer(message: Outgoing) -> Outcome:
+        if message.address in seen:
+            return Accepted((message.reference,))
+        seen.add(message.address)
+        return Throttled(0.05)
+
+    carrier = Carrier(answer=answer)
+    async with running(a_lane(database, carrier)):
+        await until_async(lambda: _all(database, made, "accepted"))
+
+    assert {row.attempts for row in await rows_of(database, made)} == {1}
+
+
+async def test_a_carrier_that_raises_leaves_its_messages_in_doubt_and_the_lane_alive(database: Database) -> None:
+    made = await a_campaign(database, 4, crash_policy="report")
+
+    async def broken(message: Outgoing) -> Outcome:
+        raise RuntimeError("a bug")
+
+    async with running(a_lane(database, Carrier(answer=broken))):
+        await until_async(lambda: _all(database, made, "unknown"))
+
+
+async def test_one_row_that_breaks_its_worker_is_quarantined_and_the_others_are_sent(database: Database) -> None:
+    made = await a_campaign(database, 16)
+    poison = made.town.people[11].addresses["sms"]
+    carrier = Carrier()
+    lane = a_lane(database, carrier)
+    prepare = lane.prepare
+
+    async def breaking(batch):  # type: ignore[no-untyped-def]
+        if any(row.address == poison for row in batch.rows):
+            raise ValueError("this row cannot be made ready")
+        return await prepare(batch)
+
+    lane.prepare = breaking
+    async with running(lane):
+        await until_async(lambda: _quarantined(database, made), 30)
+
+    rows = await rows_of(database, made)
+    assert [row.code for row in rows if row.address == poison] == ["quarantined"]
+    assert sorted(carrier.addresses) == sorted(row.address for row in rows if row.address != poison)
+
+
+async def test_a_stop_of_the_lane_leaves_nothing_leased_and_nothing_in_doubt(database: Database) -> None:
+    made = await a_campaign(database, 500, batch_size=100)
+    carrier = Carrier()
+
+    async with running(a_lane(database, carrier, rate_per_s=300)):
+        await until(lambda: len(carrier.handed) >= 40)
+
+    words = await words_of(database, made)
+    assert words.count("accepted") == len(carrier.handed)
+    assert words.count("queued") == 500 - len(carrier.handed)
+    assert 1 not in {b.state for b in await batches_of(database, made)}
+
+
+async def test_a_lane_whose_lease_was_taken_sends_nothing_more_and_keeps_its_facts(database: Database) -> None:
+    made = await a_campaign(database, 200, crash_policy="report")
+    carrier = Carrier()
+
+    async with running(a_lane(database, carrier, rate_per_s=100)):
+        await until(lambda: len(carrier.handed) >= 10)
+        await database.write(recovery.end_all_leases)
+        await database.write(recovery.recover)
+        await must_claim(database, node="another")
+        await asyncio.sleep(0.6)
+        handed = len(carrier.handed)
+        await asyncio.sleep(0.3)
+        assert len(carrier.handed) == handed
+
+    words = await words_of(database, made)
+    assert words.count("accepted") == handed
+
+
+async def test_nothing_is_claimed_while_the_disk_is_full(database: Database) -> None:
+    made = await a_campaign(database, 5)
+    room = False
+    carrier = Carrier()
+
+    async with running(a_lane(database, carrier, room_on_disk=lambda: room)):
+        await asyncio.sleep(0.4)
+        assert carrier.handed == []
+        room = True
+        await until_async(lambda: _all(database, made, "accepted"))
+
+
+async def test_with_no_carrier_up_nothing_is_lost_and_it_goes_when_one_comes_back(database: Database) -> None:
+    made = await a_campaign(database, 30)
+    carrier = Carrier()
+    lane = a_lane(database, carrier, rate_per_s=100)
+
+    async with running(lane):
+        await until(lambda: len(carrier.handed) >= 5)
+        carrier.up = False
+        await asyncio.sleep(1.5)
+        carrier.up = True
+        await until_async(lambda: _all(database, made, "accepted", tick_too=True), 10)
+
+    assert sorted(carrier.addresses) == sorted(p.addresses["sms"] for p in made.town.people)
+
+
+async def test_a_long_sms_takes_the_slots_of_all_its_segments(database: Database) -> None:
+    made = await a_campaign(database, 20, units=3)
+    carrier = Carrier()
+
+    async with running(a_lane(database, carrier, rate_per_s=100, text="Water! " * 60)):
+        await until_async(lambda: _all(database, made, "accepted"))
+
+    instants = sorted(instant for _, message in carrier.handed for instant in message.due)
+    assert len(instants) == 60
+    # Late by the answer's way back at most, so a window may begin nearer to the last one than a spacing: by the guard.
+    busiest = max(sum(1 for b in instants if a <= b < a + 0.2) for a in instants)
+    assert busiest <= 21 + 5
+    assert instants[-1] - instants[0] > 0.59 - 0.05
+
+
+# ---- what the tests ask ------------------------------------------------------------------------------------------
+
+
+async def _all(database: Database, made, word: str, *, tick_too: bool = False) -> bool:  # type: ignore[no-untyped-def]
+    if tick_too:
+        await tick(database)
+    return set(await words_of(database, made)) == {word}
+
+
+async def _words(database: Database, made, words: list[str], *, tick_too: bool) -> bool:  # type: ignore[no-untyped-def]
+    if tick_too:
+        await tick(database)
+    return await words_of(database, made) == words
+
+
+async def _closed(database: Database, made) -> bool:  # type: ignore[no-untyped-def]
+    await tick(database)
+    async with database.read() as conn:
+        row = (await conn.execute(campaign.select().where(campaign.c.id == made.id))).one()
+    return row.state == CampaignState.COMPLETED
+
+
+async def _quarantined(database: Database, made) -> bool:  # type: ignore[no-untyped-def]
+    await tick(database)
+    words = await words_of(database, made)
+    return words.count("accepted") == 15 and words.count("failed") == 1
