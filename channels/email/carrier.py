@@ -190,7 +190,10 @@ class SmtpCarrier:
         if answer.fault is not Fault.BUSY and not (put_off and self._patience.deferred()):
             return answer
         code = outcome.code if isinstance(outcome, Deferred | Throttled) else ""
-        throttled = Throttled(pause_s=self._patience.pause_s(), code=code)
+        resting = self._health.refusal()
+        # Mails in flight when the rest began are told the same: that is one request for a slower pace, not many.
+        pause_s = resting.pause_s if isinstance(resting, Throttled) else self._patience.pause_s()
+        throttled = Throttled(pause_s=pause_s, code=code)
         return Verdict(throttled, Fault.BUSY, detail or "the relay put off many mails in a row")
 
 

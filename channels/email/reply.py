@@ -13,7 +13,7 @@ MAX_REPLY_OCTETS = 32_768
 MAX_TEXT_CHARACTERS = 200
 
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
-_ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")  # RFC 3463
+_ENHANCED = re.compile(rb"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")  # RFC 3463
 
 
 class NotSmtp(Exception):
@@ -21,13 +21,27 @@ class NotSmtp(Exception):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """One reply, its lines joined with blanks."""
+    """One reply. Its words are worked out when asked for: of four a mail, one is read."""
 
     code: int
-    enhanced: str
-    """RFC 3463, as in `5.1.1`; empty when the server gave none."""
-    text: str
-    """One printable line, at most 200 characters, without the codes."""
+    lines: tuple[bytes, ...]
+    """What stands behind the code, line by line."""
+
+    @property
+    def enhanced(self) -> str:
+        """RFC 3463, as in `5.1.1`; empty when the server gave none."""
+        match = _ENHANCED.match(self.lines[0])
+        return match[1].decode("ascii") if match is not None else ""
+
+    @property
+    def text(self) -> str:
+        """One printable line, at most 200 characters, without the codes."""
+        enhanced = self.enhanced.encode()
+        joined = b" ".join(line.removeprefix(enhanced) for line in self.lines).decode("utf-8", "replace")
+        text = " ".join(joined.split())
+        if not text.isprintable():
+            text = "".join(character if character.isprintable() else "?" for character in text)
+        return text[:MAX_TEXT_CHARACTERS]
 
     @property
     def label(self) -> str:
@@ -40,7 +54,8 @@ class ReplyReader:
 
     def __init__(self) -> None:
         self._rest = b""
-        self._lines: list[tuple[bytes, bytes]] = []
+        self._code = b""
+        self._lines: list[bytes] = []
         self._octets = 0
 
     @property
@@ -54,25 +69,14 @@ class ReplyReader:
             self._octets += len(line)
             if self._octets > MAX_REPLY_OCTETS:
                 raise NotSmtp
-            match = _LINE.fullmatch(line.rstrip(b"\r"))
-            if match is None or (self._lines and match[1] != self._lines[0][0]):
+            match = _LINE.fullmatch(line.removesuffix(b"\r"))
+            if match is None or (self._lines and match[1] != self._code):
                 raise NotSmtp
-            self._lines.append((match[1], match[3] or b""))
+            self._code = match[1]
+            self._lines.append(match[3] or b"")
             if match[2] != b"-":
-                reply = _joined(self._lines)
+                reply = Reply(int(self._code), tuple(self._lines))
                 self._lines, self._octets = [], 0
                 yield reply
         if self._octets + len(self._rest) > MAX_REPLY_OCTETS:
             raise NotSmtp
-
-
-def _joined(lines: list[tuple[bytes, bytes]]) -> Reply:
-    texts = [line.decode("utf-8", "replace") for _, line in lines]
-    match = _ENHANCED.match(texts[0])
-    enhanced = match[1] if match is not None else ""
-    if enhanced:
-        texts = [text.removeprefix(enhanced) for text in texts]
-    text = " ".join(" ".join(texts).split())
-    if not text.isprintable():
-        text = "".join(character if character.isprintable() else "?" for character in text)
-    return Reply(int(lines[0][0]), enhanced, text[:MAX_TEXT_CHARACTERS])

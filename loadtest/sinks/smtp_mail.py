@@ -14,7 +14,7 @@ from typing import TextIO
 
 import msgspec
 
-_VERP = re.compile(r"bounce\+(.+)\.[a-z2-7]{16}@")
+_VERP = re.compile(r"bounce\+(.+)\.[0-9a-f]{16}@")
 _FLUSH_S = 0.5
 _MOST_SUBJECTS = 1000
 

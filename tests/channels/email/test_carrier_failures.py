@@ -12,6 +12,7 @@ from channels.contract import (
     Refused,
     Throttled,
 )
+from loadtest.sinks.smtp import Options, SmtpSink
 from tests.channels.conformance import outcomes, running, until
 from tests.channels.email.relay import CLOSE, SILENCE, mails, relay, scripted
 
@@ -100,6 +101,19 @@ async def test_a_relay_that_puts_off_mail_itself_is_given_a_rest(pipelining: boo
             assert server.said.count("MAIL") == 1
             assert carrier.status().state is CarrierState.PAUSED
             assert carrier.room == 0
+
+
+async def test_many_connections_told_to_slow_down_at_once_are_one_rest() -> None:
+    options = Options(throttle_per_s=1, reply_delay_s=0.05)
+    async with SmtpSink(options) as sink:
+        carrier = relay(sink.port, connections=8)
+        async with running(carrier):
+            await until(lambda: sink.connected == 8)
+            told = await outcomes(carrier, mails(30))
+
+    pauses = [outcome.pause_s for _, outcome in told if isinstance(outcome, Throttled)]
+    assert len(pauses) >= 28
+    assert max(pauses) <= 1.0
 
 
 async def test_after_a_rest_the_relay_is_used_again() -> None:
