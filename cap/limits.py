@@ -36,7 +36,7 @@ def excess(document: bytes, root: etree._Element, limits: Limits) -> tuple[etree
     """The first limit that a parsed document breaks: where, and in words; None if it keeps them all."""
     # Tags and attributes need these bytes in every encoding that is let in, so few bytes are proof enough.
     tags = document.count(b"<")
-    if tags > limits.max_children and (found := _large_tree(root, limits)):
+    if tags > min(limits.max_children, limits.max_elements) and (found := _large_tree(root, limits)):
         return found
     if document.count(b"=") > limits.max_attributes:
         attributes = sum(len(element.attrib) for element in root.iter())

@@ -189,7 +189,7 @@ AREA = "<area><areaDesc>a</areaDesc></area>"
     ("limits", "document"),
     [
         (Limits(max_bytes=len(BASE.encode()) - 1), BASE.encode()),
-        (Limits(max_elements=40, max_children=30), BASE.encode()),
+        (Limits(max_elements=40), BASE.encode()),
         (Limits(max_children=20), BASE.encode()),
         (Limits(max_attributes=2), changed(("<event>", '<event a="1" b="2" c="3">'))),
         (Limits(max_infos=1), inserted(INFO, before="</alert>")),
