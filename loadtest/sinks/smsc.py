@@ -101,6 +101,7 @@ class Part(msgspec.Struct, frozen=True):
     validity: str = ""
     data_coding: int = 0
     connection: int = 0
+    sequence: int = 0
 
 
 class SmscSink:
@@ -282,6 +283,7 @@ class SmscSink:
             validity=pdu.validity,
             data_coding=pdu.data_coding,
             connection=link.number,
+            sequence=pdu.sequence,
         )
 
     def _join(self, pdu: SubmitSm, place: PartOf, octets: bytes) -> str | None:

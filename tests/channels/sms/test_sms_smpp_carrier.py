@@ -411,6 +411,19 @@ async def test_a_peer_that_never_answers_leaves_messages_in_doubt_and_the_unwrit
         assert time.monotonic() - started < 2
 
 
+async def test_nothing_waits_longer_for_the_window_than_an_answer_may_take(open_account, outgoing) -> None:
+    async with (
+        SmscSink(SmscOptions(silent=True)) as smsc,
+        open_account(smsc.port, window=1, answer_timeout_s=0.2, timeouts_to_recycle=100) as account,
+    ):
+        started = time.monotonic()
+        outcomes = await account.send(*[outgoing(number=number(n)) for n in range(12)])
+
+        assert isinstance(outcomes[0], InDoubt)
+        assert isinstance(outcomes[-1], NotSent)
+        assert time.monotonic() - started < 1.0  # not twelve times 0.2 s
+
+
 async def test_a_bind_that_answers_nothing_is_made_again(open_account, outgoing, until) -> None:
     async with (
         SmscSink(SmscOptions(mute_after=1, receipts="none")) as smsc,
@@ -609,6 +622,27 @@ async def test_stopping_waits_for_answers_and_receipts_then_unbinds(open_account
         assert smsc.counts["unbinds"] == 1
         [after] = await account.send(outgoing())
         assert isinstance(after, NotSent)
+
+
+async def test_receipts_under_way_are_committed_and_acknowledged_before_unbinding(
+    open_account, outgoing, until
+) -> None:
+    kept: list[Receipt] = []
+    begun = asyncio.Event()
+
+    async def slow(receipts: Sequence[Receipt]) -> None:
+        begun.set()
+        await asyncio.sleep(0.15)
+        kept.extend(receipts)
+
+    async with SmscSink() as smsc:
+        async with open_account(smsc.port, sink=slow) as account:
+            await account.send(outgoing())
+            await asyncio.wait_for(begun.wait(), 5)
+        await until(lambda: smsc.counts["acknowledged"] == 1)
+
+        assert len(kept) == 1
+        assert smsc.counts["unbinds"] == 1
 
 
 async def test_a_long_message_that_has_begun_is_finished_before_unbinding(open_account, outgoing, until) -> None:

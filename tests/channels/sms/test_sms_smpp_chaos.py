@@ -83,4 +83,6 @@ async def test_what_the_carrier_says_is_what_the_smsc_saw(open_account, outgoing
                 assert digits not in taken
             case Refused() | InDoubt():
                 pass
-    assert {Accepted, InDoubt, NotSent} <= {type(outcome) for outcome in outcomes.values()}
+    kinds = {type(outcome) for outcome in outcomes.values()}
+    assert Accepted in kinds
+    assert len(kinds) > 1, "there was no trouble at all"

@@ -65,16 +65,40 @@ async def a_session(smsc: SmscSink, book: Book, **options: object) -> Session[in
 async def test_sequence_numbers_wrap_to_one_and_every_answer_finds_its_unit(until) -> None:
     book = Book()
     async with SmscSink(SmscOptions(receipts="none")) as smsc:
-        session = await a_session(smsc, book, first_sequence=0x7FFFFFFF - 3)
+        session = await a_session(smsc, book, first_sequence=0x7FFFFFFF - 3)  # the first one binds
 
         for unit in range(8):
             session.submit(unit, BODY)
         session.flush()
         await until(lambda: len(book.answers) == 8)
 
+        assert [part.sequence for part in smsc.parts] == [*range(0x7FFFFFFD, 0x80000000), 1, 2, 3, 4, 5]
         assert [unit for unit, _, _ in book.answers] == list(range(8))
         assert [message_id for _, _, message_id in book.answers] == [part.id for part in smsc.parts]
         session.abort("done")
+
+
+async def test_a_peer_that_reads_slowly_closes_the_window_before_memory_fills(until) -> None:
+    book = Book()
+    async with SmscSink(SmscOptions(receipts="none", stop_reading_after=1)) as smsc:
+        session = await a_session(smsc, book, window=1_000_000, answer_timeout_s=30.0)
+        session.submit(0, BODY)
+        session.flush()
+        await until(lambda: book.answers)
+
+        while session.free and session.in_flight < 500_000:
+            for _ in range(1_000):
+                session.submit(session.in_flight, BODY)
+            session.flush()
+            await asyncio.sleep(0)
+        full = session.in_flight
+
+        assert session.free == 0
+        assert full < 500_000
+        smsc.options = SmscOptions(receipts="none")
+        smsc.links[0].transport.resume_reading()
+        await until(lambda: session.free == 1_000_000, 20.0)
+        assert len(book.answers) == full + 1
 
 
 async def test_nothing_leaves_before_the_flush(until) -> None:
