@@ -14,24 +14,30 @@ LOOK_AHEAD_S = 0.25
 """The cursor of a batch is moved this far at a time (design, section 4)."""
 MOST_PER_CONNECTION = 40  # 16 connections: 640 mails a look-ahead, 2,560/s
 _SLACK = 1.005  # half of what a contract allows (design, section 7.4), so that a delay can be made up for
+_TICKS_S = 0.004  # a loop's timers count milliseconds: so much may start together
 _WEIGHT = 0.05  # of one answer in the moving average: some 20 answers
 
 
 class SecondWindow:
-    """Never more than `rate_per_s` starts in any one second."""
+    """Never more than `rate_per_s` starts in any one second, and no heap of them at its beginning."""
 
     def __init__(self, rate_per_s: float) -> None:
         self._span_s = 1.0 if rate_per_s >= 1 else 1.0 / rate_per_s
         self._starts: deque[float] = deque(maxlen=max(1, math.floor(rate_per_s * _SLACK)))
+        self._gap_s = 1.0 / (rate_per_s * _SLACK)
+        self._early_s = max(_TICKS_S, 2 * self._gap_s)
+        self._even_s = -math.inf
 
     def wait_s(self, now_s: float) -> float:
         """Seconds until one more may start; 0 when it may now."""
-        if len(self._starts) < (self._starts.maxlen or 1):
-            return 0.0
-        return max(0.0, self._starts[0] + self._span_s - now_s)
+        earliest_s = self._even_s - self._early_s
+        if len(self._starts) == self._starts.maxlen:
+            earliest_s = max(earliest_s, self._starts[0] + self._span_s)
+        return max(0.0, earliest_s - now_s)
 
     def started(self, now_s: float) -> None:
         self._starts.append(now_s)
+        self._even_s = max(self._even_s, now_s) + self._gap_s
 
 
 class Patience:

@@ -20,6 +20,17 @@ def test_no_second_sees_more_than_the_contract_allows(rate: int, gaps: list[floa
         assert one_too_many - first >= 1 - 1e-6
 
 
+def test_what_was_held_up_leaves_evenly_and_not_in_a_heap() -> None:
+    window, starts, now_s = SecondWindow(2500), [], 10.0
+    while len(starts) < 1000:
+        now_s += window.wait_s(now_s)
+        window.started(now_s)
+        starts.append(now_s)
+
+    in_a_tenth = [sum(at <= other < at + 0.1 for other in starts[index:]) for index, at in enumerate(starts[:500])]
+    assert max(in_a_tenth) <= 270
+
+
 @given(st.one_of(st.integers(1, 5000), st.floats(0.01, 1)))
 def test_an_even_pace_at_the_contract_never_waits(rate: float) -> None:
     window = SecondWindow(rate)
