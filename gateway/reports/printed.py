@@ -8,6 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from gateway.reports.amounts import eur
 from gateway.reports.report import ChannelLine, Counted, Report
 from gateway.reports.words import OUTCOMES
 
@@ -15,9 +16,8 @@ _STYLES = {"reached": "green", "in_doubt": "yellow", "pending": "cyan", "not_rea
 
 
 def euro(millieuro: int) -> str:
-    """`110.055 EUR`: exact, three decimals."""
-    sign = "-" if millieuro < 0 else ""
-    return f"{sign}{abs(millieuro) // 1000}.{abs(millieuro) % 1000:03} EUR"
+    """`110.055 EUR`."""
+    return f"{eur(millieuro)} EUR"
 
 
 def print_report(report: Report, console: Console | None = None) -> None:

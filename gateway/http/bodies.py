@@ -1,0 +1,113 @@
+"""What comes in: bodies of a bounded size in a bounded time, JSON by its struct, parameters by their names."""
+
+import asyncio
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from gateway.errors import Reason, Refusal
+
+T = TypeVar("T")
+
+CAP_TYPES = (
+    "application/cap+xml",
+    "application/common-alerting-protocol+xml",
+    "application/EmergencyCallData.cap+xml",
+    "application/xml",
+    "text/xml",
+)
+_CAP = frozenset(name.lower() for name in CAP_TYPES)
+_CHARSETS = frozenset({None, "utf-8", "utf8", "us-ascii"})
+
+
+def require_type(request: web.Request, known: frozenset[str] = _CAP, names: tuple[str, ...] = CAP_TYPES) -> None:
+    """Raises Refusal 415: another type, another character set than UTF-8, or a compressed body."""
+    given = request.content_type.lower() if "Content-Type" in request.headers else ""
+    if given not in known:
+        title = f"The body's type must be one of {', '.join(names)}."
+        raise Refusal(415, "unsupported-media-type", title, detail=f"It was {given[:80] or 'not given'}.")
+    charset = request.charset
+    if (charset.lower() if charset else None) not in _CHARSETS:
+        raise Refusal(415, "unsupported-charset", "The body must be UTF-8.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Refusal(415, "unsupported-encoding", "The body must not be compressed.")
+
+
+async def read_body(request: web.Request, most: int, timeout_s: float) -> bytes:
+    """The whole body. Raises Refusal 413 over `most` bytes, 408 after `timeout_s`, 400 when it is empty or cut off."""
+    too_large = Refusal(413, "too-large", f"The body may have {most} bytes at most.")
+    if (request.content_length or 0) > most:
+        raise too_large
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for part in request.content.iter_any():
+                size += len(part)
+                if size > most:
+                    raise too_large
+                parts.append(part)
+    except TimeoutError as exc:
+        raise Refusal(408, "too-slow", f"The body did not arrive within {timeout_s:g} s.") from exc
+    except web.RequestPayloadError as exc:
+        raise Refusal(400, "broken-body", "The body could not be read to its end.") from exc
+    if not size:
+        raise Refusal(400, "empty-body", "The body is empty.")
+    return b"".join(parts)
+
+
+async def read_json(request: web.Request, type_: type[T], most: int, timeout_s: float) -> T:
+    """Raises Refusal: 415, 413, 408, and 400 naming the path of what is wrong."""
+    require_type(request, frozenset({"application/json"}), ("application/json",))
+    body = await read_body(request, most, timeout_s)
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except msgspec.ValidationError as exc:
+        text, _, path = str(exc).partition(" - at ")
+        reason = Reason("JSON", text, path=path.strip("`") or "$")
+        raise Refusal(400, "invalid-request", "The request is not as it should be.", (reason,)) from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        reason = Reason("JSON", str(exc)[:200])
+        raise Refusal(400, "invalid-json", "The body is not JSON.", (reason,)) from exc
+
+
+class Query:
+    """The parameters of a request. A name that the route does not know is refused: `?dryrun=1` must not send."""
+
+    def __init__(self, request: web.Request, *known: str) -> None:
+        self._values = request.query
+        for name in request.query:
+            if name not in known:
+                wanted = f"Known are: {', '.join(known)}." if known else "There are none."
+                raise _bad(name[:60], f"There is no such parameter. {wanted}")
+            if len(request.query.getall(name)) > 1:
+                raise _bad(name, "Given more than once.")
+
+    def text(self, name: str, most: int = 200) -> str:
+        """Empty when absent. Raises Refusal 400."""
+        value = self._values.get(name, "")
+        if len(value) > most:
+            raise _bad(name, f"Longer than {most} characters.")
+        return value
+
+    def number(self, name: str, otherwise: int, least: int, most: int) -> int:
+        value = self._values.get(name)
+        if value is None:
+            return otherwise
+        if not (value.isascii() and value.isdigit() and len(value) <= 18 and least <= int(value) <= most):
+            raise _bad(name, f"A whole number from {least} to {most} is wanted.")
+        return int(value)
+
+    def one_of(self, name: str, words: tuple[str, ...]) -> str | None:
+        value = self._values.get(name)
+        if value is not None and value not in words:
+            raise _bad(name, f"One of {', '.join(words)} is wanted.")
+        return value
+
+    def flag(self, name: str) -> bool:
+        return self.one_of(name, ("0", "1", "false", "true")) in ("1", "true")
+
+
+def _bad(name: str, text: str) -> Refusal:
+    return Refusal(400, "bad-parameter", "A parameter is not as it should be.", (Reason("PARAM", text, path=name),))

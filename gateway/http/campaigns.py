@@ -1,0 +1,201 @@
+"""The handlers of campaigns: list, look, watch, account, launch, stop."""
+
+import asyncio
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from aiohttp import web
+
+from gateway.access.caller import Action, Caller
+from gateway.campaigns.answers import MessageRequest
+from gateway.errors import Refusal
+from gateway.http import views
+from gateway.http.bodies import Query, read_json
+from gateway.http.door import Door
+from gateway.http.streams import last_event_id, opened, stream
+from gateway.http.watching import Frame
+from gateway.http.wording import answer, encoded
+from gateway.reports.reading import report_of
+from store import campaigns
+from store.campaigns import Campaign
+from store.database import Database
+from store.states import CampaignState, DeliveryState
+
+_STATES = {state.word: state for state in DeliveryState}
+_REPORT_S = 60.0
+_MOST_CAMPAIGNS = 200
+_MOST_DELIVERIES = 1000
+_MOST_PLACES = 1 << 24
+_LOOKS = 5
+"""Pages of the store read for one page of an answer, where most campaigns are not the caller's business."""
+
+
+def may_see(caller: Caller, action: Action, campaign: Campaign) -> bool:
+    """A right in the whole zone for this kind; who has one for some networks only sees what they decided themselves:
+    a campaign's deliveries name members of every network that it reaches."""
+    held = [r for r in caller.rights if r.action == action and r.zone_id in (None, campaign.zone_id)]
+    held = [r for r in held if r.kind in ("*", campaign.kind)]
+    return any(r.network_id is None for r in held) or (bool(held) and campaign.account_id == caller.account_id)
+
+
+async def _asked_for(request: web.Request, door: Door, caller: Caller, action: Action = Action.READ) -> Campaign:
+    """Raises Refusal 404, also for one that this caller may not see: that it exists is not told."""
+    async with door.services.database.read() as conn:
+        found = await campaigns.by_public_id(conn, request.match_info["id"])
+    if found is None or not may_see(caller, action, found):
+        raise Refusal(404, "no-such-campaign", "There is no such campaign.")
+    return found
+
+
+# ---- reading ---------------------------------------------------------------------------------------------
+
+
+async def listing(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+    """GET /api/v1/campaigns?before=&limit=: newest first, of the zones that the caller may read."""
+    query = Query(request, "before", "limit")
+    limit = query.number("limit", 50, 1, _MOST_CAMPAIGNS)
+    zones = caller.zone_ids(Action.READ)
+    before_id = await _before(door, caller, query.text("before", 64))
+    found: list[Campaign] = []
+    last: Campaign | None = None
+    async with door.services.database.read() as conn:
+        for _ in range(_LOOKS):
+            page = await campaigns.recent(
+                conn, None if zones is None else sorted(zones), before_id=before_id, most=limit
+            )
+            for campaign in page:
+                if len(found) < limit:
+                    last, before_id = campaign, campaign.id
+                    if may_see(caller, Action.READ, campaign):
+                        found.append(campaign)
+            if len(page) < limit:
+                last = None
+                break
+            if len(found) == limit:
+                break
+    body: dict[str, Any] = {"campaigns": [views.campaign_line(c) for c in found]}
+    if last is not None:
+        body["next"] = _link("/api/v1/campaigns", before=last.public_id, limit=limit)
+    return answer(body)
+
+
+async def _before(door: Door, caller: Caller, public_id: str) -> int | None:
+    if not public_id:
+        return None
+    async with door.services.database.read() as conn:
+        found = await campaigns.by_public_id(conn, public_id)
+    if found is None or not caller.may_in(Action.READ, found.zone_id):
+        raise Refusal(400, "bad-parameter", "`before` is no campaign of this list.")
+    return found.id
+
+
+async def read(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+    """GET /api/v1/campaigns/{id}"""
+    Query(request)
+    campaign = await _asked_for(request, door, caller)
+    async with door.services.database.read() as conn:
+        counts = await campaigns.counts(conn, campaign.id)
+        texts = await campaigns.texts(conn, campaign.id)
+    return answer(views.campaign_page(campaign, counts, texts))
+
+
+async def deliveries(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+    """GET /api/v1/campaigns/{id}/deliveries?after=&limit=&state=&channel=&carrier="""
+    query = Query(request, "after", "limit", "state", "channel", "carrier")
+    limit = query.number("limit", 200, 1, _MOST_DELIVERIES)
+    after = query.number("after", 0, 0, _MOST_PLACES)
+    state = query.one_of("state", tuple(_STATES))
+    channel = query.one_of("channel", ("sms", "email", "voice"))
+    carrier = query.text("carrier", 64)
+    campaign = await _asked_for(request, door, caller)
+    async with door.services.database.read() as conn:
+        page = await campaigns.deliveries(
+            conn,
+            campaign.id,
+            after_id=(campaign.id << 24) + after - 1,
+            most=limit,
+            states=(_STATES[state],) if state else (),
+            channel=channel,
+            carrier=carrier or None,
+        )
+    masked = caller.type == "auditor"
+    body: dict[str, Any] = {"deliveries": [views.delivery_line(d, masked=masked) for d in page]}
+    if len(page) == limit:
+        place = views.number(page[-1])
+        body["next"] = _link(
+            f"{views.href(campaign)}/deliveries",
+            after=place, limit=limit, state=state, channel=channel, carrier=carrier,
+        )  # fmt: skip
+    return answer(body)
+
+
+async def report(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+    """GET /api/v1/campaigns/{id}/report: live from the first second; sealed as it was kept, and what moved since."""
+    Query(request)
+    campaign = await _asked_for(request, door, caller)
+    async with asyncio.timeout(_REPORT_S), door.reports:
+        drawn = await report_of(door.services.database, campaign.id)
+    return answer(drawn)
+
+
+async def progress(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+    """GET /api/v1/campaigns/{id}/progress: server-sent events; the event's id is the revision."""
+    Query(request)
+    campaign = await _asked_for(request, door, caller)
+    if request.method == "HEAD":
+        return opened()
+    async with door.watching.watch(campaign.id) as watched:
+        with door.metrics.streams.track_inprogress():
+            return await stream(
+                request,
+                watched,
+                seen=last_event_id(request),
+                heartbeat_s=door.heartbeat_s,
+                life_s=door.stream_life_s,
+            )
+
+
+async def snapshot(database: Database, campaign_id: int) -> Frame:
+    """What the watchers of a campaign are shown now. Raises LookupError."""
+    async with database.read() as conn:
+        campaign = await campaigns.by_id(conn, campaign_id)
+        counts = await campaigns.counts(conn, campaign_id)
+    if campaign is None:
+        raise LookupError(f"no campaign {campaign_id}")
+    return Frame(
+        id=views.revision(counts),
+        state=campaign.state,
+        data=encoded(views.progress(campaign, counts)),
+        last=campaign.sealed_ms is not None,
+        quiet=campaign.state == CampaignState.RUNNING,
+    )
+
+
+# ---- deciding --------------------------------------------------------------------------------------------
+
+
+async def launch(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+    """POST /api/v1/campaigns[?dry_run=1]: 202 once it is durable, 200 for the same key again."""
+    dry_run = Query(request, "dry_run").flag("dry_run")
+    server = door.services.server
+    wanted = await read_json(request, MessageRequest, server.max_document_bytes, server.body_timeout_s)
+    if dry_run:
+        return answer(await door.services.messages.preview(caller, wanted))
+    launched = await door.services.messages.launch(caller, wanted)
+    location = f"/api/v1/campaigns/{launched.campaign}"
+    said = msgspec.structs.asdict(launched) | {"href": location}
+    return answer(said, 202 if launched.created else 200, {"Location": location})
+
+
+async def stop(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+    """POST /api/v1/campaigns/{id}/stop: from the answer on nothing beyond what is in hand leaves."""
+    Query(request)
+    campaign = await _asked_for(request, door, caller, Action.STOP)
+    stopped = await door.services.messages.stop(caller, campaign.public_id)
+    return answer({"campaign": campaign.public_id, "href": views.href(campaign), "stopped": stopped})
+
+
+def _link(path: str, **parameters: object) -> str:
+    given = {name: value for name, value in parameters.items() if value not in (None, "")}
+    return f"{path}?{urlencode(given)}"

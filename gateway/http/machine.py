@@ -1,0 +1,91 @@
+"""How the machine is, for /readyz and /metrics: the store, the disk, the carriers, the outbox at a glance."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from channels.contract import CarrierState
+from gateway.dispatch.lane import Lane
+from gateway.http.services import Check, Measure
+from store.database import Database
+from store.errors import StoreUnavailable
+from store.overview import Overview, overview
+
+_WRITE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    database: Database
+    lanes: Sequence[Lane]
+    room_on_disk: Callable[[], bool]
+
+    async def readiness(self) -> list[Check]:
+        """A live channel without any carrier up is shown, and is not vital: the others go on (design section 7, 12),
+        and alerts are still taken."""
+        return [await self._store(), self._disk(), *(self._lane(lane) for lane in self.lanes)]
+
+    async def _store(self) -> Check:
+        try:
+            async with asyncio.timeout(_WRITE_S):
+                await self.database.write(lambda tx: tx.rows(sa.text("SELECT 1")))
+        except (StoreUnavailable, TimeoutError) as exc:
+            return Check("store", False, str(exc) or f"No transaction within {_WRITE_S:g} s.")
+        return Check("store", True, "Writable.")
+
+    def _disk(self) -> Check:
+        room = self.room_on_disk()
+        return Check("disk", room, "Enough room." if room else "Too little room: nothing is launched or claimed.")
+
+    def _lane(self, lane: Lane) -> Check:
+        statuses = [gate.carrier.status() for gate in lane.ways.gates]
+        text = "; ".join(f"{s.name} {s.state}" + (f": {s.detail}" if s.detail else "") for s in statuses)
+        return Check(f"{lane.channel} {lane.mode}", lane.ways.any_up(), text, vital=False)
+
+    async def measures(self) -> list[Measure]:
+        async with self.database.read() as conn:
+            view = await overview(conn, self.database.clock.now_ms())
+        found = [*_outbox(view), *(m for lane in self.lanes for m in _lane(lane))]
+        free = self.database.free_bytes()
+        if free is not None:
+            found.append(Measure("tocsin_disk_free_bytes", "Free space where the store lies.", "gauge", free))
+        return found
+
+
+def _outbox(view: Overview) -> Iterator[Measure]:
+    for channel in view.channels:
+        labels = {"channel": channel.channel, "mode": channel.mode}
+        for state in ("queued", "retry", "unknown", "accepted"):
+            yield Measure(
+                "tocsin_deliveries",
+                "Deliveries of campaigns that are not sealed, by state that is not final.",
+                "gauge",
+                getattr(channel, state),
+                labels | {"state": state},
+            )
+        for state in ("ready", "leased", "waiting"):
+            count = getattr(channel, f"{state}_batches")
+            yield Measure("tocsin_batches", "Batches that are not done.", "gauge", count, labels | {"state": state})
+        text = "Leases that ended and were not taken back."
+        yield Measure("tocsin_late_leases", text, "gauge", channel.late_leases, labels)
+    yield Measure("tocsin_receipts_unmatched", "Receipts that match no message.", "gauge", view.open_receipts)
+    yield Measure("tocsin_campaigns_running", "Campaigns that are sending.", "gauge", view.campaigns_running)
+    yield Measure("tocsin_campaigns_unsealed", "Campaigns without a final report.", "gauge", view.campaigns_unsealed)
+    yield Measure("tocsin_holds", "Holds that stand.", "gauge", view.holds)
+
+
+def _lane(lane: Lane) -> Iterator[Measure]:
+    own = {"channel": str(lane.channel), "mode": str(lane.mode)}
+    yield Measure("tocsin_lane_batches", "Batches that a lane holds.", "gauge", lane.batches_held, own)
+    now_s = asyncio.get_running_loop().time()
+    for gate in lane.ways.gates:
+        status = gate.carrier.status()
+        labels = own | {"carrier": status.name}
+        up = float(status.state is CarrierState.UP)
+        yield Measure("tocsin_carrier_up", "1 when the carrier is up.", "gauge", up, labels)
+        closed = float(gate.breaker.closed(now_s))
+        yield Measure("tocsin_carrier_usable", "1 when its breaker is closed.", "gauge", closed, labels)
+        yield Measure("tocsin_carrier_in_flight", "Units without an answer yet.", "gauge", status.in_flight, labels)
+        yield Measure("tocsin_carrier_window", "Units that may be without an answer.", "gauge", status.window, labels)

@@ -1,0 +1,87 @@
+"""Everything that goes wrong -> one form of answer, application/problem+json (RFC 9457), in one middleware."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+
+import msgspec
+from aiohttp import web
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from gateway.access.keys import Stranger, TooManyFailures
+from gateway.errors import Reason, Refusal
+from store.errors import Conflict, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+MEDIA_TYPE = "application/problem+json"
+REQUEST_ID = web.RequestKey("request_id", str)
+_RETRY_S = 5
+_CLOSING = frozenset({408, 413, 429})
+"""After these the rest of the connection is not worth reading."""
+
+
+def problem(
+    status: int, code: str, title: str, reasons: Sequence[Reason] = (), detail: str = "", request_id: str = ""
+) -> web.Response:
+    body = {
+        "type": f"urn:tocsin:problem:{code}",
+        "title": title,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "problems": [msgspec.structs.asdict(reason) for reason in reasons],
+        "request_id": request_id,
+    }
+    response = web.Response(body=msgspec.json.encode(body), status=status, content_type=MEDIA_TYPE)
+    if status in _CLOSING:
+        response.force_close()
+    if status == 503:
+        response.headers["Retry-After"] = str(_RETRY_S)
+    return response
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    request_id = request.get(REQUEST_ID, "")
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return _refused(refusal, request_id)
+    except web.HTTPException as exc:
+        return _by_aiohttp(request, exc, request_id)
+    except (StoreUnavailable, OperationalError, InterfaceError, TimeoutError) as exc:
+        log.warning("store away", extra={"action": "store-away", "request": request_id, "error": str(exc)})
+        title = "The store cannot be reached or written now; nothing was kept."
+        return problem(503, "store-unavailable", title, request_id=request_id)
+    except Conflict:
+        return problem(409, "conflict", "Somebody else was first.", request_id=request_id)
+    except ConnectionError:
+        raise  # the peer has gone: there is nobody to answer
+    except Exception:
+        log.exception("request failed", extra={"action": "request-failed", "request": request_id})
+        return problem(500, "internal-error", "The gateway made a mistake.", request_id=request_id)
+
+
+def _refused(refusal: Refusal, request_id: str) -> web.Response:
+    response = problem(
+        refusal.status, refusal.code, refusal.title, refusal.reasons, refusal.detail, request_id=request_id
+    )
+    if isinstance(refusal, Stranger):
+        response.headers["WWW-Authenticate"] = refusal.challenge
+    if isinstance(refusal, TooManyFailures):
+        response.headers["Retry-After"] = str(int(refusal.retry_after_s) + 1)
+    return response
+
+
+def _by_aiohttp(request: web.Request, exc: web.HTTPException, request_id: str) -> web.Response:
+    """What the router and the body reader raise. Nothing of ours raises these."""
+    allowed = ", ".join(sorted(exc.allowed_methods | {"OPTIONS"})) if isinstance(exc, web.HTTPMethodNotAllowed) else ""
+    if allowed and request.method == "OPTIONS":
+        return web.Response(status=204, headers={"Allow": allowed})
+    phrase = HTTPStatus(exc.status).phrase
+    response = problem(exc.status, phrase.lower().replace(" ", "-"), f"{phrase}.", request_id=request_id)
+    if allowed:
+        response.headers["Allow"] = allowed
+    return response

@@ -1,0 +1,109 @@
+"""THE TABLE: every route with its method, its right and its face. What is not in it does not exist.
+
+`right` is an Action (or several: any of them), "account" (any good key) or "public". `face` is "outer" for the free
+broadcast, which anybody may cache, and "inner" for the rest: two listeners may each show one face only.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from aiohttp import web
+
+from gateway.access.caller import Action, Caller
+from gateway.errors import Refusal
+from gateway.http import alerts, campaigns, feed, journal, operations
+from gateway.http.door import NOBODY, Door, Handle
+from gateway.http.problems import answer_problems
+
+Face = Literal["inner", "outer"]
+Right = Action | tuple[Action, ...] | Literal["public", "account"]
+DOOR = web.AppKey("door", Door)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    method: Literal["GET", "POST"]
+    """GET answers HEAD too."""
+    path: str
+    handler: Handle
+    right: Right
+    face: Face = "inner"
+
+
+_ID = r"{id:[A-Za-z0-9_-]{1,64}}"
+_ALERT = f"/cap/v1/alerts/{_ID}"
+_CAMPAIGN = f"/api/v1/campaigns/{_ID}"
+_SEES_ALERTS = (Action.SUBMIT, Action.READ)
+
+TABLE = (
+    Route("GET", "/", operations.index, "public"),
+    Route("GET", "/healthz", operations.health, "public"),
+    Route("GET", "/readyz", operations.ready, "public"),
+    Route("GET", "/metrics", operations.metrics, Action.OPERATE),
+    Route("POST", "/cap/v1/alerts", alerts.submit, Action.SUBMIT),
+    Route("GET", "/cap/v1/alerts", alerts.find, _SEES_ALERTS),
+    Route("GET", _ALERT, alerts.read, _SEES_ALERTS),
+    Route("GET", f"{_ALERT}/document", alerts.document, _SEES_ALERTS),
+    Route("POST", "/cap/v1/validate", alerts.validate, Action.SUBMIT),
+    Route("GET", "/cap/feed.atom", feed.feed, "public", "outer"),
+    Route("GET", f"/cap/alerts/{_ID}.xml", feed.alert, "public", "outer"),
+    Route("GET", "/api/v1/whoami", operations.whoami, "account"),
+    Route("GET", "/api/v1/campaigns", campaigns.listing, Action.READ),
+    Route("POST", "/api/v1/campaigns", campaigns.launch, Action.LAUNCH),
+    Route("GET", _CAMPAIGN, campaigns.read, Action.READ),
+    Route("GET", f"{_CAMPAIGN}/progress", campaigns.progress, Action.READ),
+    Route("GET", f"{_CAMPAIGN}/deliveries", campaigns.deliveries, Action.READ),
+    Route("GET", f"{_CAMPAIGN}/report", campaigns.report, Action.READ),
+    Route("POST", f"{_CAMPAIGN}/stop", campaigns.stop, Action.STOP),
+)
+
+
+def application(door: Door, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.Application:
+    """The routes of these faces; those of the other one are 404 here."""
+    app = web.Application(
+        middlewares=[journal.keep_journal(door.metrics), answer_problems],
+        client_max_size=door.services.server.max_document_bytes,
+    )
+    app[DOOR] = door
+    for route in TABLE:
+        if route.face in faces:
+            guarded = _guarded(route, door)
+            app.router.add_route(route.method, route.path, guarded)
+            if route.method == "GET":
+                app.router.add_route("HEAD", route.path, guarded)
+    app.on_response_prepare.append(journal.dress)
+    app.on_shutdown.append(_let_watchers_go)
+    return app
+
+
+async def _let_watchers_go(app: web.Application) -> None:
+    app[DOOR].watching.close()
+
+
+def _guarded(route: Route, door: Door) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        request[journal.FACE] = route.face
+        caller = NOBODY if route.right == "public" else await _admitted(request, door, route.right)
+        return await route.handler(request, door, caller)
+
+    return guarded
+
+
+async def _admitted(request: web.Request, door: Door, right: Right) -> Caller:
+    """Raises Refusal: 401 for no or a bad key, 429 after too many of them, 403 for a key without the right."""
+    given = request.headers.getall("Authorization", [])
+    caller = await door.keyring.caller(", ".join(given) if given else None, request.remote or "")
+    request[journal.CALLER] = caller
+    if right == "account":
+        return caller
+    wanted = (right,) if isinstance(right, str) else right
+    if not any(_holds(caller, Action(action)) for action in wanted):
+        words = " or ".join(wanted)
+        raise Refusal(403, "no-right", f"This account has no right to {words} in any zone.")
+    return caller
+
+
+def _holds(caller: Caller, action: Action) -> bool:
+    zones = caller.zone_ids(action)
+    return zones is None or bool(zones)

@@ -1,0 +1,74 @@
+"""What the door needs from the house, as it sees it: the desks of the use cases, the store, and how the machine is."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import msgspec
+
+from gateway.access.caller import Caller
+from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest, Preview, ZonePreview
+from gateway.settings import AlertSettings, ServerSettings
+from store.database import Database
+
+
+class AlertDesk(Protocol):
+    """Every method raises Refusal."""
+
+    async def submit(self, caller: Caller, document: bytes) -> AlertAnswer: ...
+
+    async def validate(self, caller: Caller, document: bytes) -> Preview: ...
+
+    async def read(self, caller: Caller, public_id: str) -> AlertAnswer: ...
+
+    async def find(self, caller: Caller, sender: str, identifier: str) -> AlertAnswer: ...
+
+    async def document(self, caller: Caller, public_id: str) -> bytes:
+        """The bytes as they were received."""
+        ...
+
+
+class MessageDesk(Protocol):
+    """Every method raises Refusal."""
+
+    async def launch(self, caller: Caller, request: MessageRequest) -> MessageAnswer: ...
+
+    async def preview(self, caller: Caller, request: MessageRequest) -> ZonePreview: ...
+
+    async def stop(self, caller: Caller, public_id: str) -> bool:
+        """False when the campaign had ended already."""
+        ...
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One condition of being ready. What is not `vital` is shown and does not take the server out of service."""
+
+    name: str
+    well: bool
+    text: str = ""
+    vital: bool = True
+
+
+class Measure(msgspec.Struct, frozen=True):
+    """One sample for /metrics. Measures of one name have the same label names, type and help."""
+
+    name: str
+    help: str
+    type: Literal["gauge", "counter"]
+    value: float
+    labels: dict[str, str] = {}
+
+
+Readiness = Callable[[], Awaitable[Sequence[Check]]]
+Measures = Callable[[], Awaitable[Sequence[Measure]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    database: Database
+    alerts: AlertDesk
+    messages: MessageDesk
+    readiness: Readiness
+    measures: Measures
+    server: ServerSettings
+    feed: AlertSettings

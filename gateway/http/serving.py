@@ -1,0 +1,125 @@
+"""The door on its hinges: the application made of the gateway's parts, and an HTTP server that does not trust peers."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from gateway.access.keys import Keyring, keys_of
+from gateway.dispatch.lane import Lane
+from gateway.http.broadcast import Broadcast
+from gateway.http.campaigns import snapshot
+from gateway.http.door import Door
+from gateway.http.machine import Machine
+from gateway.http.metrics import Metrics
+from gateway.http.problems import problem
+from gateway.http.routes import application
+from gateway.http.services import AlertDesk, MessageDesk, Services
+from gateway.http.watching import Watching
+from gateway.settings import Settings
+from store.database import Database
+
+log = logging.getLogger(__name__)
+
+_IDLE_S = 75.0
+"""A connection without a whole request head for so long is closed, a new one too."""
+_MOST_HEADERS = 64
+_MOST_LINE = 8190
+_SHUTDOWN_S = 5.0
+
+
+class House(Protocol):
+    """What the door takes from the gateway."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+    @property
+    def alerts(self) -> AlertDesk: ...
+    @property
+    def messages(self) -> MessageDesk: ...
+    @property
+    def lanes(self) -> Sequence[Lane]: ...
+    @property
+    def disk(self) -> Any: ...
+
+
+def make_runner(house: House) -> web.AppRunner:
+    """Sites are the caller's to start. After the sites have stopped, `cleanup` lets the watchers go."""
+    machine = Machine(house.database, house.lanes, house.disk)
+    services = Services(
+        database=house.database,
+        alerts=house.alerts,
+        messages=house.messages,
+        readiness=machine.readiness,
+        measures=machine.measures,
+        server=house.settings.server,
+        feed=house.settings.alerts,
+    )
+    return runner_of(make_door(services))
+
+
+def make_door(services: Services) -> Door:
+    database = services.database
+    return Door(
+        services=services,
+        keyring=Keyring(keys_of(database)),
+        watching=Watching(lambda campaign_id: snapshot(database, campaign_id), services.server.max_watchers),
+        broadcast=Broadcast(database, services.feed.feed_title, services.feed.feed_author),
+        metrics=Metrics(),
+        reports=asyncio.Semaphore(2),
+    )
+
+
+def runner_of(door: Door, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.AppRunner:
+    return _Runner(application(door, faces), handle_signals=False, shutdown_timeout=_SHUTDOWN_S)
+
+
+class _Runner(web.AppRunner):
+    """Sites listen with our own handler of connections."""
+
+    __slots__ = ()
+
+    @property
+    def server(self) -> Any:
+        made = super().server
+        return None if made is None else lambda: _Connection(made, loop=asyncio.get_running_loop())
+
+
+class _Connection(web.RequestHandler):
+    __slots__ = ()
+
+    def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            manager,
+            loop=loop,
+            keepalive_timeout=_IDLE_S,
+            access_log=None,  # type: ignore[arg-type]  # its own code takes this for "none"
+            max_line_size=_MOST_LINE,
+            max_headers=_MOST_HEADERS,
+            max_field_size=_MOST_LINE,
+            lingering_time=2.0,
+            # A compressed body is refused: what is counted is what came over the wire.
+            auto_decompress=False,
+        )
+
+    def handle_error(
+        self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """What is no HTTP never reaches the application; it is answered in the same form, and tells no version."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("a part of the answer has been sent")
+        if status >= 500:
+            log.error("connection failed", extra={"action": "connection-failed"}, exc_info=exc)
+            response = problem(500, "internal-error", "The gateway made a mistake.")
+        else:
+            log.info("not HTTP", extra={"action": "bad-request", "peer": request.remote or "", "status": status})
+            response = problem(status, "bad-request", "This is not a request that can be read.")
+        response.headers["Server"] = ""
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.force_close()
+        return response

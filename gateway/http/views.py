@@ -1,0 +1,80 @@
+"""Campaigns and deliveries as the API shows them: public ids, links, nothing of the store's own numbers."""
+
+from typing import Any
+
+import msgspec
+
+from gateway.logs import shortened
+from store.campaigns import Campaign, Delivery, Text
+from store.records import Counts
+
+_SHOWN = (
+    "kind", "mode", "state", "purpose", "title", "created_ms", "starts_ms", "expires_ms", "ended_ms", "sealed_ms",
+    "reserved_millieuro",
+)  # fmt: skip
+
+
+def href(campaign: Campaign) -> str:
+    return f"/api/v1/campaigns/{campaign.public_id}"
+
+
+def campaign_line(campaign: Campaign) -> dict[str, Any]:
+    """For a list."""
+    return {
+        "id": campaign.public_id,
+        "href": href(campaign),
+        "zone": campaign.zone_code,
+        "account": campaign.account_code,
+        "alert": campaign.alert_public_id,
+        **{name: getattr(campaign, name) for name in _SHOWN},
+        "settled_millieuro": campaign.settled_millieuro if campaign.sealed_ms is not None else None,
+    }
+
+
+def campaign_page(campaign: Campaign, counts: list[Counts], texts: list[Text]) -> dict[str, Any]:
+    own = href(campaign)
+    return campaign_line(campaign) | {
+        "targets": msgspec.json.decode(campaign.targets),
+        "persons": msgspec.json.decode(campaign.counts),
+        "texts": [msgspec.structs.asdict(t) | {"content": msgspec.json.decode(t.content)} for t in texts],
+        "progress": progress(campaign, counts),
+        "links": {
+            "progress": f"{own}/progress",
+            "deliveries": f"{own}/deliveries",
+            "report": f"{own}/report",
+            "stop": f"{own}/stop",
+            **({"alert": f"/cap/v1/alerts/{campaign.alert_public_id}"} if campaign.alert_public_id else {}),
+        },
+    }
+
+
+def progress(campaign: Campaign, counts: list[Counts]) -> dict[str, Any]:
+    """A snapshot. `revision` grows with every change of a counter."""
+    return {
+        "campaign": campaign.public_id,
+        "state": campaign.state,
+        "mode": campaign.mode,
+        "sealed": campaign.sealed_ms is not None,
+        "revision": revision(counts),
+        "deliveries": sum(count.total for count in counts),
+        "open": sum(count.open for count in counts),
+        "charged_millieuro": sum(count.charged_millieuro for count in counts),
+        "channels": [msgspec.structs.asdict(count) | {"total": count.total} for count in counts],
+    }
+
+
+def revision(counts: list[Counts]) -> int:
+    return sum(count.revision for count in counts)
+
+
+def delivery_line(delivery: Delivery, *, masked: bool) -> dict[str, Any]:
+    """`masked`: for who audits and need not know whose telephone it is."""
+    line = msgspec.structs.asdict(delivery) | {"id": number(delivery)}
+    if masked:
+        line |= {"name": "", "address": shortened(delivery.address)}
+    return line
+
+
+def number(delivery: Delivery) -> int:
+    """Its place in the campaign, from 1: what a page goes on after."""
+    return (delivery.id & 0xFFFFFF) + 1

@@ -1,0 +1,167 @@
+"""A real door on 127.0.0.1 over a real store, with desks that write down what reached them."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+from gateway.access.caller import Caller
+from gateway.campaigns.answers import (
+    AlertAnswer,
+    MessageAnswer,
+    MessageRequest,
+    Preview,
+    ZonePreview,
+    ZoneResult,
+)
+from gateway.errors import Refusal
+from gateway.http.door import Door
+from gateway.http.services import Check, Measure, Services
+from gateway.http.serving import make_door, runner_of
+from gateway.settings import AlertSettings, ServerSettings
+from store import campaigns, lifecycle
+from store.database import Database
+from tests.gateway.house import House, bearer
+
+CAP = {"Content-Type": "application/cap+xml"}
+
+
+@dataclass
+class RecordingDesk:
+    """Both desks: keeps what came, answers as the real ones do."""
+
+    database: Database
+    documents: list[bytes] = field(default_factory=list)
+    requests: list[MessageRequest] = field(default_factory=list)
+    previews: list[MessageRequest] = field(default_factory=list)
+    fails: BaseException | None = None
+
+    async def submit(self, caller: Caller, document: bytes) -> AlertAnswer:
+        if self.fails is not None:
+            raise self.fails
+        created = document not in self.documents
+        self.documents.append(document)
+        return self._answer(created)
+
+    def _answer(self, created: bool = False) -> AlertAnswer:
+        return AlertAnswer(
+            "a1", "cic@example.org", "id-1", 1_700_000_000_123, "Actual", "Alert", "Public", "active",
+            1_700_000_001_000, zones=(ZoneResult("A", "c1"), ZoneResult("B", refusal="no credit")), created=created,
+        )  # fmt: skip
+
+    async def validate(self, caller: Caller, document: bytes) -> Preview:
+        return Preview("launch", (ZonePreview("A", price_millieuro=1055),), 1055)
+
+    async def read(self, caller: Caller, public_id: str) -> AlertAnswer:
+        if public_id != "a1":
+            raise Refusal(404, "no-such-alert", "There is no such alert.")
+        return self._answer()
+
+    async def find(self, caller: Caller, sender: str, identifier: str) -> AlertAnswer:
+        return await self.read(caller, "a1" if identifier == "id-1" else "")
+
+    async def document(self, caller: Caller, public_id: str) -> bytes:
+        await self.read(caller, public_id)
+        return self.documents[0]
+
+    async def launch(self, caller: Caller, request: MessageRequest) -> MessageAnswer:
+        if self.fails is not None:
+            raise self.fails
+        created = not any(r.key and r.key == request.key for r in self.requests)
+        self.requests.append(request)
+        return MessageAnswer("c9", created)
+
+    async def preview(self, caller: Caller, request: MessageRequest) -> ZonePreview:
+        self.previews.append(request)
+        return ZonePreview(request.zone, kind=str(request.kind), price_millieuro=55)
+
+    async def stop(self, caller: Caller, public_id: str) -> bool:
+        async with self.database.read() as conn:
+            found = await campaigns.by_public_id(conn, public_id)
+        assert found is not None
+        return await self.database.write(lambda tx: lifecycle.stop(tx, found.id, caller.account_id))
+
+
+@dataclass
+class Doorway:
+    url: str
+    house: House
+    desk: RecordingDesk
+    door: Door
+    session: aiohttp.ClientSession
+    checks: list[Check]
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+    async def ask(self, method: str, path: str, key: str | None = None, **given: Any) -> "Answer":
+        headers = (bearer(key) if key else {}) | given.pop("headers", {})
+        async with self.session.request(method, self.url + path, headers=headers, **given) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def get(self, path: str, key: str | None = None, **given: Any) -> "Answer":
+        return await self.ask("GET", path, key, **given)
+
+    async def post(self, path: str, key: str | None = None, **given: Any) -> "Answer":
+        return await self.ask("POST", path, key, **given)
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        import msgspec
+
+        return msgspec.json.decode(self.body)
+
+
+@contextlib.asynccontextmanager
+async def doorway(
+    database: Database,
+    *,
+    server: ServerSettings | None = None,
+    faces: frozenset[str] = frozenset({"inner", "outer"}),
+    **changes: Any,
+) -> AsyncIterator[Doorway]:
+    """Zones A and B; accounts: `all` (everything everywhere), `a` (everything in A), `b` (everything in B), `none`."""
+    house = House(database)
+    for code in ("A", "B"):
+        await house.zone(code)
+    every = ("submit", "launch", "read", "stop", "operate")
+    await house.account("all", *((action, None) for action in every))
+    await house.account("a", *((action, "A") for action in every))
+    await house.account("b", *((action, "B") for action in every))
+    await house.account("none")
+    desk = RecordingDesk(database)
+    checks = [Check("store", True)]
+
+    async def readiness() -> list[Check]:
+        return checks
+
+    async def measures() -> list[Measure]:
+        return [Measure("tocsin_test", "A test.", "gauge", 3, {"channel": "sms"})]
+
+    server = server or ServerSettings(host="127.0.0.1", port=0, max_document_bytes=100_000, body_timeout_s=2.0)
+    services = Services(database, desk, desk, readiness, measures, server, AlertSettings())
+    door = replace(make_door(services), **changes)
+    runner = runner_of(door, faces)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        timeout = aiohttp.ClientTimeout(total=20)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+            port = runner.addresses[0][1]
+            yield Doorway(f"http://127.0.0.1:{port}", house, desk, door, session, checks)
+    finally:
+        await runner.cleanup()
