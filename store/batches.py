@@ -252,12 +252,14 @@ async def _first_free(
 
 def _within(units: Sequence[int], room: int) -> Sequence[int]:
     """The prefix that a carrier's window can take now; one message always fits an empty window."""
+    if room <= 0:
+        return ()
     total = 0
     for n, wanted in enumerate(units):
         total += wanted
         if total > room and n > 0:
             return units[:n]
-    return units if room > 0 else ()
+    return units
 
 
 _reopened = json_rows("reopened", id=int)

@@ -176,7 +176,7 @@ async def file_audience(
     for channel, size in sizes:
         if size == 0:
             continue
-        tag = await _fair_start(tx, channel, row.mode, row.priority, row.zone_id)
+        tag = await _fair_start(tx, campaign_id, channel, row)
         await tx.run(
             sa.insert(expansion).values(
                 campaign_id=campaign_id, channel=channel, first_seq=seq, size=size, tag=tag,
@@ -187,22 +187,45 @@ async def file_audience(
         seq += size
 
 
-async def _fair_start(tx: Transaction, channel: str, mode: str, priority: int, zone_id: int) -> float:
-    """Start-time fair queueing: behind the lane's virtual time and behind the zone's own open batches."""
+async def _fair_start(tx: Transaction, campaign_id: int, channel: str, owner: AnyRow) -> float:
+    """Start-time fair queueing: behind the lane's virtual time and behind all that the zone's other campaigns have
+    in this lane, as batches or still to be made. `owner` has mode, priority and zone_id."""
     clock = await tx.first(
         sa.select(lane_clock.c.vtime).where(
-            lane_clock.c.channel == channel, lane_clock.c.mode == mode, lane_clock.c.priority == priority
+            lane_clock.c.channel == channel, lane_clock.c.mode == owner.mode, lane_clock.c.priority == owner.priority
         )
     )
-    own = await tx.first(
+    others = sa.and_(
+        campaign.c.zone_id == owner.zone_id, campaign.c.mode == owner.mode, campaign.c.priority == owner.priority,
+        campaign.c.state == str(CampaignState.RUNNING), campaign.c.sealed_ms.is_(None), campaign.c.id != campaign_id,
+    )  # fmt: skip
+    ready = await tx.first(
         sa.select(sa.func.max(batch.c.tag))
         .join(campaign, campaign.c.id == batch.c.campaign_id)
-        .where(
-            batch.c.channel == channel, batch.c.mode == mode, batch.c.priority == priority,
-            batch.c.state == int(BatchState.READY), campaign.c.zone_id == zone_id,
-        )
-    )  # fmt: skip
-    return max(clock.vtime if clock else 0.0, float(own[0] or 0.0) if own else 0.0)
+        .where(others, batch.c.channel == channel, batch.c.state == int(BatchState.READY))
+    )
+    pending = await tx.first(
+        sa.select(sa.func.max(expansion.c.tag + sa.cast(expansion.c.size, sa.Float) / campaign.c.weight))
+        .join(campaign, campaign.c.id == expansion.c.campaign_id)
+        .where(others, expansion.c.channel == channel, expansion.c.expanded_upto < expansion.c.size)
+    )
+    tags = [clock.vtime if clock else None, ready and ready[0], pending and pending[0]]
+    return max(float(tag or 0.0) for tag in tags)
+
+
+async def join_queue(tx: Transaction, campaign_id: int) -> None:
+    """A scheduled campaign starts: its tags are of the day it was launched, and would put it before everyone."""
+    owner = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id))
+    for made in await tx.rows(sa.select(expansion).where(expansion.c.campaign_id == campaign_id)):
+        later = await _fair_start(tx, campaign_id, made.channel, owner) - made.tag if owner else 0.0
+        if later <= 0:
+            continue
+        for table in (expansion, batch):
+            await tx.run(
+                sa.update(table)
+                .where(table.c.campaign_id == campaign_id, table.c.channel == made.channel)
+                .values(tag=table.c.tag + later)
+            )
 
 
 # ---- from the frozen audience to rows --------------------------------------------------------------------

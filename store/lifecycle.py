@@ -6,6 +6,7 @@ Every function is one short step, idempotent, run again and again by any node's 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.launching import join_queue
 from store.records import Settlement
 from store.settling import apply
 from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState, Event
@@ -17,6 +18,7 @@ _RUNNING = str(CampaignState.RUNNING)
 _SCHEDULED = str(CampaignState.SCHEDULED)
 _ENDING = tuple(str(s) for s in ENDED_BY)
 
+_unsealed = campaign.c.sealed_ms.is_(None)
 _promote = (
     sa.update(batch)
     .where(batch.c.state == int(BatchState.WAITING), batch.c.waits == 0, batch.c.due_ms <= sa.bindparam("now"))
@@ -24,38 +26,42 @@ _promote = (
 )
 _start = (
     sa.update(campaign)
-    .where(campaign.c.state == _SCHEDULED, campaign.c.starts_ms <= sa.bindparam("now"))
+    .where(campaign.c.state == _SCHEDULED, campaign.c.starts_ms <= sa.bindparam("now"), _unsealed)
     .values(state=_RUNNING)
+    .returning(campaign.c.id)
 )
 _open_batch = sa.exists().where(batch.c.campaign_id == campaign.c.id, batch.c.state != int(BatchState.DONE))
 _unexpanded = sa.exists().where(expansion.c.campaign_id == campaign.c.id, expansion.c.expanded_upto < expansion.c.size)
 _complete = (
     sa.update(campaign)
-    .where(campaign.c.state == _RUNNING, ~_open_batch, ~_unexpanded)
+    .where(campaign.c.state == _RUNNING, _unsealed, ~_open_batch, ~_unexpanded)
     .values(state=str(CampaignState.COMPLETED), ended_ms=sa.bindparam("now"))
 )
 # A worker that was thought dead said that some were not sent after all (`batches.settle`).
 _resume = (
     sa.update(campaign)
-    .where(campaign.c.state == str(CampaignState.COMPLETED), campaign.c.sealed_ms.is_(None), _open_batch)
+    .where(campaign.c.state == str(CampaignState.COMPLETED), _unsealed, _open_batch)
     .values(state=_RUNNING, ended_ms=None)
 )
 _expire = (
     sa.update(campaign)
-    .where(campaign.c.state.in_((_RUNNING, _SCHEDULED)), campaign.c.expires_ms <= sa.bindparam("now"))
+    .where(campaign.c.state.in_((_RUNNING, _SCHEDULED)), _unsealed, campaign.c.expires_ms <= sa.bindparam("now"))
     .values(state=str(CampaignState.EXPIRED), epoch=campaign.c.epoch + 1)
 )
 _end = (
     sa.update(campaign)
-    .where(campaign.c.state.in_(_ENDING), campaign.c.ended_ms.is_(None), ~_open_batch, ~_unexpanded)
+    .where(campaign.c.state.in_(_ENDING), _unsealed, campaign.c.ended_ms.is_(None), ~_open_batch, ~_unexpanded)
     .values(ended_ms=sa.bindparam("now"))
 )
 
 
 async def tick(tx: Transaction) -> int:
     """Promote what is due, start, complete, expire and end campaigns; returns how many rows moved."""
-    moved = 0
-    for statement in (_promote, _start, _complete, _resume, _expire, _end):
+    moved = await tx.run(_promote, {"now": tx.now_ms})
+    for started in await tx.rows(_start, {"now": tx.now_ms}):
+        await join_queue(tx, started.id)
+        moved += 1
+    for statement in (_complete, _resume, _expire, _end):
         moved += await tx.run(statement, {"now": tx.now_ms})
     return moved
 
@@ -65,6 +71,7 @@ _left_over = (
     .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(
         campaign.c.state.in_(_ENDING),
+        _unsealed,
         batch.c.state.in_((int(BatchState.READY), int(BatchState.WAITING))),
     )
     .order_by(batch.c.id)

@@ -253,7 +253,7 @@ async def test_when_the_writer_dies_nobody_waits_for_it_and_closing_says_so(stor
     async def deadly(tx):
         raise asyncio.CancelledError
 
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(asyncio.CancelledError):  # noqa: PT012
         async with open_database(store_url) as database:
             works = (put("a"), deadly, put("b"))
             results = await asyncio.wait_for(
