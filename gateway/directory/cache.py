@@ -17,14 +17,14 @@ Read = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 """`Database.read`."""
 
 _LOAD_S = 60.0
-"""A million members load in about 10 s; what takes longer than this has lost its database."""
+"""A million members load in some 10 s; what takes longer than this has lost its database."""
 
 
 class SnapshotCache:
     """The zones of this process."""
 
     def __init__(self, read: Read, *, max_members: int = 5_000_000) -> None:
-        """`max_members`: least recently used zones are dropped beyond it (about 70 bytes a member)."""
+        """`max_members`: least recently used zones are dropped beyond it (about 105 bytes a member)."""
         self._read = read
         self._max_members = max_members
         self._kept: OrderedDict[int, Snapshot] = OrderedDict()

@@ -13,10 +13,9 @@ from gateway.directory.seed import SeedRefused, check, load
 from gateway.directory.seed_lines import Contact, Right, normalise
 from gateway.directory.senders import read_kind_rules
 from store.accounts import RightRow, find_key
-from store.database import open_database
 from store.directory import zones
 from store.register import ContactRecord, Tally
-from store.tables import contact, ledger, member, membership, metadata, network, network_code
+from store.tables import contact, ledger, member, membership, network, network_code
 
 ZONE = {"type": "zone", "code": "5301", "name": "Zone", "convention": 1}
 NETWORK = {"type": "network", "zone": "5301", "code": "N", "name": "Network"}
@@ -34,13 +33,6 @@ def _mobile(number):
 
 def _text(*lines):
     return [json.dumps(line) for line in lines]
-
-
-@pytest.fixture
-async def database(tmp_path):
-    async with open_database(f"sqlite+aiosqlite:///{tmp_path}/t.db") as opened:
-        await opened.write(lambda tx: tx.conn.run_sync(metadata.create_all))
-        yield opened
 
 
 @pytest.fixture
