@@ -30,6 +30,7 @@ from store.tables import (
     lane_clock,
     ledger,
     progress,
+    zone,
 )
 from store.transaction import AnyRow, Transaction
 
@@ -95,7 +96,7 @@ async def _file_alert(tx: Transaction, new: NewAlert) -> int:
     alert_id = int(result.scalar_one())
     if new.thread_id is None:
         await tx.run(sa.update(alert).where(alert.c.id == alert_id).values(thread_id=alert_id))
-    for sender, identifier, sent_ms in dict.fromkeys(new.references):
+    for (sender, identifier), sent_ms in {(s, i): at for s, i, at in new.references}.items():
         await tx.run(
             sa.insert(alert_reference).values(alert_id=alert_id, sender=sender, identifier=identifier, sent_ms=sent_ms)
         )
@@ -143,9 +144,8 @@ async def _file_campaign(tx: Transaction, new: NewCampaign, alert_id: int | None
     if new.state != CampaignState.PREPARING:
         await file_audience(tx, campaign_id, new.audience, new.sizes)
     if new.reserved_millieuro:
-        balance = await balance_millieuro(tx.conn, new.zone_id, tx.now_ms) if new.must_cover else 0
-        if new.must_cover and balance < new.reserved_millieuro:
-            raise CreditExhausted(new.zone_id, balance, new.reserved_millieuro)
+        if new.must_cover:
+            await _require_credit(tx, new.zone_id, new.reserved_millieuro)
         await tx.run(
             sa.insert(ledger).values(
                 zone_id=new.zone_id, campaign_id=campaign_id, entry="reserve",
@@ -153,6 +153,14 @@ async def _file_campaign(tx: Transaction, new: NewCampaign, alert_id: int | None
             )
         )  # fmt: skip
     return campaign_id
+
+
+async def _require_credit(tx: Transaction, zone_id: int, needed_millieuro: int) -> None:
+    # One after the other on PostgreSQL, too: two launches must not both see the last of the money.
+    await tx.first(sa.select(zone.c.id).where(zone.c.id == zone_id).with_for_update(key_share=True))
+    balance = await balance_millieuro(tx.conn, zone_id, tx.now_ms)
+    if balance < needed_millieuro:
+        raise CreditExhausted(zone_id, balance, needed_millieuro)
 
 
 async def file_audience(
