@@ -123,11 +123,11 @@ class SmppCarrier:
         while True:
             reason, lived_s = await self._serve(role, label)
             if lived_s > _STEADY_S:
-                pause_s, said = self._settings.reconnect_first_s, ""
-            if reason != said:
+                pause_s = self._settings.reconnect_first_s
+            if lived_s or reason != said:
                 logger.warning("%s down: %s", label, reason, extra=self._extra("smpp.bind_down"))
                 said = reason
-            self._trouble = reason
+            self._trouble = self._pump.trouble = reason
             self._note()
             await asyncio.sleep(pause_s * self._random.uniform(0.75, 1.0))
             pause_s = min(pause_s * 2, self._settings.reconnect_longest_s)

@@ -20,6 +20,9 @@ from channels.sms.smpp.submit import Template
 from channels.sms.smpp.transit import Transit
 from channels.sms.text import SmsText
 
+WAKE_S = 0.003
+"""Least time between two wakes, within the slack of `pacing`: a wake costs more than the segments it writes."""
+
 
 class Batch:
     """The outcomes of one group, waiting to be fetched."""
@@ -86,7 +89,8 @@ class Pump:
         self._pumping = self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._down = "not connected yet"
+        self.trouble = "not connected yet"
+        """Why there is no session, while there is none."""
 
     # What the carrier asks.
 
@@ -178,7 +182,7 @@ class Pump:
                 self._settle(ticket, ticket.transit.lost(reason))
         if session in self._sessions:
             self._sessions.remove(session)
-        self._down = reason
+        self.trouble = reason
         if not self.ready_sessions:
             self._give_back(NotSent(reason))
         self._changed()
@@ -269,7 +273,7 @@ class Pump:
         if self._stopped:
             return NotSent("stopping")
         if not self.ready_sessions:
-            return NotSent(self._down)
+            return NotSent(self.trouble)
         pause_s = self._rest.until - asyncio.get_running_loop().time()
         return Throttled(pause_s) if pause_s > 0 else None
 
@@ -286,14 +290,15 @@ class Pump:
         if not (outgoing.address.startswith("+") and digits.isascii() and digits.isdigit() and len(digits) <= 15):
             return Refused("address", "not a number in international form")
         reference = self._references.take(digits) if template.total > 1 else 0
-        return Transit(outgoing, template, digits.encode(), reference)
+        slots = outgoing.due or (asyncio.get_running_loop().time(),)
+        return Transit(template, slots, outgoing.expires_ms, digits=digits.encode(), reference=reference)
 
     def _template(self, outgoing: Outgoing) -> Template | Refused:
         if not isinstance(outgoing.content, SmsText):
             return Refused("content", "not an SMS text")
         try:
             return Template(self._settings, outgoing.content, outgoing.expires_ms)
-        except ValueError as exc:
+        except (ValueError, OverflowError, OSError) as exc:  # the last two of an instant beyond calendars
             return Refused("content", str(exc))
 
     def _freest(self) -> SmppSession | None:
@@ -312,8 +317,8 @@ class Pump:
             if loop.time() < self._timer_at <= at:
                 return
             self._timer.cancel()
-        self._timer_at = at
-        self._timer = loop.call_at(at, self._wake)
+        self._timer_at = max(at, loop.time() + WAKE_S)
+        self._timer = loop.call_at(self._timer_at, self._wake)
 
     def _wake(self) -> None:
         self._timer = None

@@ -15,6 +15,10 @@ Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Statuses = tuple[Annotated[int, Meta(ge=0, le=0xFFFFFFFF)], ...]
 
 
+# 4.1.1, 4.4.1; the standard gives system_id 15, password 8 and system_type 12, but operators hand out longer ones.
+_LONGEST = {"system_id": 64, "password": 64, "system_type": 64, "service_type": 5, "source_address": 20}
+
+
 class SmppSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="smpp"):
     """One account at one SMSC (SMPP 3.4). The password is given resolved and is never shown."""
 
@@ -102,8 +106,10 @@ class SmppSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Answers by which the SMSC asks for a slower pace."""
 
     def __post_init__(self) -> None:
-        if len(self.source_address) > 20 or not self.source_address.isascii():
-            raise ValueError("source_address: at most 20 ASCII characters")
+        for key, longest in _LONGEST.items():
+            value = getattr(self, key)
+            if len(value) > longest or not value.isascii() or "\0" in value:
+                raise ValueError(f"{key}: at most {longest} ASCII characters")
         if self.receipt_zone:
             try:
                 ZoneInfo(self.receipt_zone)

@@ -3,7 +3,7 @@
 Sans I/O. Exactly one outcome a message. Knows no sequence number and no socket.
 """
 
-from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Outgoing, Refused, Throttled
+from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Refused, Throttled
 from channels.sms.smpp import statuses
 from channels.sms.smpp.statuses import Verdict
 from channels.sms.smpp.submit import Template
@@ -31,11 +31,20 @@ class Transit:
         "written",
     )
 
-    def __init__(self, outgoing: Outgoing, template: Template, digits: bytes, reference: int) -> None:
+    def __init__(
+        self,
+        template: Template,
+        slots: tuple[float, ...],
+        expires_ms: int | None,
+        *,
+        digits: bytes,
+        reference: int,
+    ) -> None:
+        """`slots` (event-loop seconds) has one for each part; where it has fewer, the last holds for the rest."""
         self.digits = digits
-        self.expires_ms = outgoing.expires_ms
+        self.expires_ms = expires_ms
         self.template = template
-        self.slots = outgoing.due
+        self.slots = slots
         self.reference = reference
         self.todo = list(range(template.total))
         """Parts still to be written, ascending."""

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from channels.contract import (
@@ -375,6 +376,18 @@ async def test_a_message_expired_before_it_could_leave_is_not_sent(open_account,
         assert smsc.parts == []
 
 
+async def test_what_is_wrong_with_a_message_is_its_outcome_and_no_other_messages(open_account, outgoing) -> None:
+    async with SmscSink() as smsc, open_account(smsc.port) as account:
+        unslotted = msgspec.structs.replace(outgoing(number=number(2)), due=())
+        foreign = msgspec.structs.replace(outgoing(number=number(3)), content=b"no text")
+
+        outcomes = await account.send(
+            outgoing(number=number(1)), unslotted, foreign, outgoing(expires_ms=1 << 70), outgoing(number=number(5))
+        )
+
+        assert [type(outcome) for outcome in outcomes] == [Accepted, Accepted, Refused, Refused, Accepted]
+
+
 async def test_the_peer_is_told_until_when_a_message_is_worth_delivering(open_account, outgoing) -> None:
     async with SmscSink() as smsc, open_account(smsc.port) as account:
         await account.send(outgoing(expires_ms=4_102_444_800_500))
@@ -566,6 +579,7 @@ async def test_an_account_that_cannot_bind_is_down_and_sends_nothing(open_accoun
         assert isinstance(outcome, NotSent)
         assert (status.state, account.carrier.room) == (CarrierState.DOWN, 0)
         assert "bind" in status.detail
+        assert "bind" in outcome.reason
 
 
 async def test_a_wrong_password_is_told_without_being_shown(open_account, until, caplog) -> None:

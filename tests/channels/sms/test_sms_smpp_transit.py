@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Outgoing, Refused, Throttled
+from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Refused, Throttled
 from channels.sms.smpp.settings import SmppSettings
 from channels.sms.smpp.statuses import Verdict
 from channels.sms.smpp.submit import Template
@@ -15,8 +15,8 @@ SETTINGS = SmppSettings(host="smsc", system_id="plp", source_address="PLP")
 
 def a_transit(parts: int) -> Transit:
     content = prepare("a" * (153 * parts if parts > 1 else 1))
-    outgoing = Outgoing(reference="r", address="+32477123456", name="", content=content, due=tuple(range(parts)))
-    return Transit(outgoing, Template(SETTINGS, content, None), b"32477123456", 7)
+    template = Template(SETTINGS, content, None)
+    return Transit(template, tuple(range(parts)), None, digits=b"32477123456", reference=7)
 
 
 def test_a_short_message_taken_is_accepted() -> None:
