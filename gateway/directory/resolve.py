@@ -196,15 +196,17 @@ def _tell_apart(
     dense = best.dense[rows]
     reachable = ~opted_out & (dense >= 0)
     ledger.included |= reachable
-    _skip(ledger, channel, rows[~reachable], np.where(opted_out, Reason.OPTED_OUT, Reason.NO_CONTACT)[~reachable])
+    missing = np.flatnonzero(~reachable)
+    _skip(ledger, channel, rows[missing], np.where(opted_out[missing], Reason.OPTED_OUT, Reason.NO_CONTACT))
     candidates, numbers = rows[reachable], dense[reachable]
     # Written backwards, so that the last to write, and to stay, is the first by member id.
     first = np.empty(best.addresses, np.int32)
     first[numbers[::-1]] = candidates[::-1]
     elsewhere = np.isin(best.address_id[candidates], taken) if taken.size else np.zeros(len(candidates), bool)
     sent = (first[numbers] == candidates) & ~elsewhere
-    why = np.where(elsewhere, Reason.OTHER_ZONE, Reason.SAME_ADDRESS).astype(np.uint8)
-    ledger.covered.append((CHANNELS.index(channel), candidates[~sent], why[~sent]))
+    other = np.flatnonzero(~sent)
+    why = np.where(elsewhere[other], Reason.OTHER_ZONE, Reason.SAME_ADDRESS).astype(np.uint8)
+    ledger.covered.append((CHANNELS.index(channel), candidates[other], why))
     return np.asarray(candidates[sent])
 
 

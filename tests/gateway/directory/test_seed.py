@@ -231,7 +231,7 @@ async def test_progress_is_told_after_every_transaction(write):
 
     await load(write, _text(ZONE, *(_member(str(n)) for n in range(999))), lambda report: told.append(report.lines))
 
-    assert told == [400, 800, 1000]
+    assert told == [200, 400, 600, 800, 1000]
 
 
 async def test_a_lot_is_filed_once_and_its_terms_do_not_change_silently(database, write):
