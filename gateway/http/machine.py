@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
@@ -14,18 +14,27 @@ from store.errors import StoreUnavailable
 from store.overview import Overview, overview
 
 _WRITE_S = 2.0
+_LIFE_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Machine:
     database: Database
     lanes: Sequence[Lane]
     room_on_disk: Callable[[], bool]
+    _one: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _looked_s: float = -_LIFE_S
+    _checks: list[Check] = field(default_factory=list)
 
     async def readiness(self) -> list[Check]:
-        """A live channel without any carrier up is shown, and is not vital: the others go on (design section 7, 12),
-        and alerts are still taken."""
-        return [await self._store(), self._disk(), *(self._lane(lane) for lane in self.lanes)]
+        """A channel without any carrier up is shown, and is not vital: the others go on (design section 7, 12), and
+        alerts are still taken. Looked at once a second: anybody may ask, and a transaction is not for nothing."""
+        async with self._one:
+            now_s = asyncio.get_running_loop().time()
+            if now_s - self._looked_s >= _LIFE_S:
+                self._checks = [await self._store(), self._disk(), *(self._lane(lane) for lane in self.lanes)]
+                self._looked_s = now_s
+            return self._checks
 
     async def _store(self) -> Check:
         try:

@@ -1,0 +1,156 @@
+"""Requests that mean harm: too large, too slow, too deep, too many, or no HTTP at all. None costs more than itself."""
+
+import asyncio
+import gzip
+import time
+
+import pytest
+
+from tests.gateway.house import SECRET
+from tests.gateway.http.doorway import CAP, Doorway
+
+AUTH = f"Authorization: Bearer tocsin_a_{SECRET}\r\n".encode()
+
+
+async def raw(door: Doorway, octets: bytes, *, timeout_s: float = 8.0) -> bytes:
+    """What comes back until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    try:
+        writer.write(octets)
+        async with asyncio.timeout(timeout_s):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+def post(path: bytes, headers: bytes, body: bytes = b"") -> bytes:
+    return b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + AUTH + headers + b"\r\n" + body
+
+
+async def test_a_body_that_says_it_is_too_large_is_413_before_it_is_read(door: Doorway):
+    began = time.monotonic()
+    answer = await raw(door, post(b"/cap/v1/alerts", b"Content-Type: text/xml\r\nContent-Length: 999999999\r\n"))
+
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b'"code":"too-large"' in answer
+    assert time.monotonic() - began < 5
+
+
+async def test_a_body_that_does_not_say_how_large_it_is_is_413_when_it_grows_too_large(door: Doorway):
+    async def endless():  # type: ignore[no-untyped-def]
+        for _ in range(50):
+            yield b"x" * 10_000
+
+    answer = await door.post("/cap/v1/alerts", "a", data=endless(), headers=CAP)
+
+    assert (answer.status, answer.json["code"]) == (413, "too-large")
+    assert door.desk.documents == []
+
+
+async def test_the_largest_allowed_body_is_taken_and_one_byte_more_is_not(door: Doorway):
+    largest = await door.post("/cap/v1/alerts", "a", data=b"x" * 100_000, headers=CAP)
+    larger = await door.post("/cap/v1/alerts", "a", data=b"x" * 100_001, headers=CAP)
+
+    assert (largest.status, larger.status) == (202, 413)
+
+
+async def test_a_slow_body_is_408_and_its_connection_is_closed(door: Doorway):
+    began = time.monotonic()
+    answer = await raw(door, post(b"/cap/v1/alerts", b"Content-Type: text/xml\r\nContent-Length: 100\r\n", b"<al"))
+
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b'"code":"too-slow"' in answer
+    assert 1.5 < time.monotonic() - began < 6
+
+
+async def test_an_empty_body_is_400(door: Doorway):
+    answer = await door.post("/cap/v1/alerts", "a", data=b"", headers=CAP)
+
+    assert (answer.status, answer.json["code"]) == (400, "empty-body")
+
+
+async def test_a_body_whose_sender_leaves_half_way_reaches_nobody(door: Doorway):
+    _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(post(b"/cap/v1/alerts", b"Content-Type: text/xml\r\nContent-Length: 100\r\n", b"<alert"))
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+    assert (await door.get("/healthz")).status == 200
+    assert door.desk.documents == []
+
+
+async def test_a_small_body_that_unpacks_to_a_large_one_is_not_unpacked(door: Doorway):
+    bomb = gzip.compress(b"x" * 50_000_000)
+    length = b"Content-Length: %d\r\n" % len(bomb)
+    headers = b"Content-Type: text/xml\r\nContent-Encoding: gzip\r\nConnection: close\r\n" + length
+
+    answer = await raw(door, post(b"/cap/v1/alerts", headers, bomb))
+
+    assert answer.startswith(b"HTTP/1.1 415")
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(1000)) + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 300 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+    ],
+    ids=["headers", "long header", "long line", "TLS", "two lengths", "negative length"],
+)
+async def test_what_is_no_request_is_400_in_the_same_form_and_tells_no_version(door: Doorway, octets: bytes):
+    answer = await raw(door, octets)
+
+    assert answer.split(b" ")[1] == b"400"
+    assert b"application/problem+json" in answer
+    assert b"aiohttp" not in answer
+    assert b"Python" not in answer
+    assert (await door.get("/healthz")).status == 200
+
+
+async def test_a_second_request_hidden_behind_a_refused_body_is_not_answered(door: Doorway):
+    hidden = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    headers = b"Content-Type: text/xml\r\nContent-Length: 999999999\r\n"
+
+    answer = await raw(door, post(b"/cap/v1/alerts", headers, hidden))
+
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{", "invalid-json"),
+        (b"", "empty-body"),
+        (b"\xff\xfe", "invalid-json"),
+        (b"[" * 100_000, "invalid-request"),
+        (b'{"zone":' * 10_000, "invalid-request"),
+        (b'{"targets":' + b"[" * 90_000, "invalid-request"),
+        (b'"zone"', "invalid-request"),
+        (b"null", "invalid-request"),
+        (b'{"zone":"A","unknown":' + b"[" * 50_000 + b"]" * 49_000 + b"}", "invalid-request"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else repr(value[:12]),
+)
+async def test_broken_and_deep_json_is_400(door: Doorway, body: bytes, code: str):
+    answer = await door.post("/api/v1/campaigns", "a", data=body, headers={"Content-Type": "application/json"})
+
+    assert (answer.status, answer.json["code"]) == (400, code)
+    assert door.desk.requests == []
+
+
+async def test_two_keys_at_once_are_no_key(door: Doorway):
+    answer = await raw(door, b"GET /api/v1/whoami HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + AUTH + AUTH + b"\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 401")
+
+
+async def test_a_claimed_host_is_not_believed(door: Doorway):
+    answer = await raw(door, b"GET /cap/feed.atom HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"evil.example" not in answer
