@@ -26,7 +26,8 @@ def make_carrier(
     match settings:
         case SimulatedSettings():
             if settings.channel is not channel or settings.mode is not mode:
-                raise WrongChannel(f"{name}: simulates {settings.channel} in mode {settings.mode}, not {channel} {mode}")
+                simulates = f"{settings.channel} in mode {settings.mode}"
+                raise WrongChannel(f"{name}: simulates {simulates}, not {channel} in mode {mode}")
             return SimulatedCarrier(settings, now_ms)
         case SmppSettings() if channel is Channel.SMS and mode is Mode.LIVE:
             return SmppCarrier(name, settings)

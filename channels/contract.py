@@ -171,7 +171,7 @@ class Carrier(Protocol):
     def status(self) -> CarrierStatus: ...
 
     def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
-        """Hand over a group (all due at about the same instant) and yield (index in group, outcome) as the peer answers.
+        """Hand over a group, all due at about the same time; yield (index in group, outcome) as the peer answers.
 
         Exactly one outcome a message, in any order, each within the carrier's own answer timeout. Several
         groups may be in flight at once; none waits for another. Raises nothing but CancelledError: what goes

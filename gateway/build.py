@@ -1,6 +1,7 @@
 """The composition root: makes every part and hands it what it needs, in one straight line. Nothing runs yet."""
 
 import asyncio
+import re
 import secrets
 import socket
 import time
@@ -262,7 +263,9 @@ def _maker(settings: Settings, identity: Identity) -> Make:
             bounce_domain=email.bounce_domain,
             bounce_key=identity.bounce_key,
         )
-        list_id = f"{campaign.zone_code}.{email.message_id_domain}".lower()
+        # RFC 2919: letters, digits and hyphens; a zone's code may be anything.
+        label = re.sub(r"[^a-z0-9]+", "-", campaign.zone_code.lower()).strip("-") or "zone"
+        list_id = f"{label}.{email.message_id_domain}".lower()
         posting = Posting(sender=sender, date_ms=campaign.starts_ms, list_id=list_id)
         return prepare(Channel(text.channel), text.language, read_content(text.content), posting)
 

@@ -72,15 +72,15 @@ def population(
     key_salt: str,
     centres: list[tuple[float, float]] | None = None,
 ) -> Iterator[Line]:
-    """The lines of a seed file: `members` in all, `networks` in each zone."""
+    """The lines of a seed file. `members` and `networks` are of all zones together; a zone has one network at least."""
     places = [_place(number, centres or []) for number in range(zones)]
     for number, place in enumerate(places):
-        yield from _zone(number, place, networks)
+        yield from _zone(number, place, networks_of(number, zones, networks))
     yield from _accounts(zones, networks, key_salt)
     for number, place in enumerate(places):
         here = members // zones + (number < members % zones)
         first = number * (members // zones) + min(number, members % zones)
-        maker = _Maker(random.Random(f"{seed}:{number}"), number, place, networks)
+        maker = _Maker(random.Random(f"{seed}:{number}"), number, place, networks_of(number, zones, networks))
         for index in range(here):
             yield maker.member(first + index, index)
 
@@ -88,6 +88,11 @@ def population(
 def token(code: str, key_salt: str) -> str:
     """An account's API key: the same for one salt, and as secret as the salt is."""
     return f"tocsin_{_digest('id', code, key_salt)[:12]}_{_digest('secret', code, key_salt)}"
+
+
+def networks_of(zone: int, zones: int, networks: int) -> int:
+    """How many of the networks lie in this zone."""
+    return max(1, networks // zones + (zone < networks % zones))
 
 
 def zone_code(number: int) -> str:
@@ -145,7 +150,7 @@ def _zone(number: int, place: Place, networks: int) -> Iterator[Line]:
 
 def account_codes(zones: int, networks: int) -> list[str]:
     """Every account of a population, in the order of its lines."""
-    inside = [[f"officer-{zone_code(z)}", *_coordinators(z, networks)] for z in range(zones)]
+    inside = [[f"officer-{zone_code(z)}", *_coordinators(z, networks_of(z, zones, networks))] for z in range(zones)]
     return ["cic-demo", *(code for codes in inside for code in codes), "operator", "auditor"]
 
 
@@ -173,7 +178,7 @@ def _accounts(zones: int, networks: int, key_salt: str) -> Iterator[Line]:
         rights = [{"action": action, "zone": code} for action in ("submit", "launch", "read", "stop")]
         sender = f"officer@pz{code}.example"
         yield account(f"officer-{code}", "officer", rights, senders=[sender], kind_rules=_RULES)
-        for index, coordinator in enumerate(_coordinators(number, networks)):
+        for index, coordinator in enumerate(_coordinators(number, networks_of(number, zones, networks))):
             where = {"zone": code, "network": network_code(number, index)}
             rights = [{"action": action, **where} for action in ("launch", "read", "stop")]
             yield account(coordinator, "coordinator", rights)
@@ -280,7 +285,7 @@ class _Maker:
 def main(arguments: list[str] | None = None, out: TextIO = sys.stdout) -> None:
     parser = argparse.ArgumentParser(prog="python -m loadtest.population", description=__doc__)
     parser.add_argument("--zones", type=int, default=2)
-    parser.add_argument("--networks", type=int, default=3, help="in each zone")
+    parser.add_argument("--networks", type=int, default=3, help="in all zones together")
     parser.add_argument("--members", type=int, default=300, help="in all zones together")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--centre", action="append", default=[], metavar="LAT,LON", help="one a zone")

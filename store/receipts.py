@@ -133,9 +133,12 @@ async def _find(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]
     for row in await tx.rows(_by_ref, {"sought": pack(sought)}):
         report = reports[row.n]
         agrees = row.address == report.destination
-        # Another reading of the id is believed only when the destination agrees.
-        rank = (agrees, row.state == OUTSTANDING, row.id)
-        if (row.ref == report.ref or agrees) and rank > best.get(row.n, (False, False, -1)):
+        # An id may be read in two ways, and an SMSC may give one twice: where the receipt names a destination, it
+        # decides. A wrong match would show somebody as reached who is not.
+        if not (agrees or (report.destination is None and row.ref == report.ref)):
+            continue
+        rank = (row.ref == report.ref, row.state == OUTSTANDING, row.id)
+        if rank > best.get(row.n, (False, False, -1)):
             best[row.n] = rank
             found[row.n] = _Match(row.delivery_id, row.id)
     return found

@@ -51,6 +51,10 @@ class Caller(msgspec.Struct, frozen=True):
         zones = self.zone_ids(action)
         return zones is None or zone_id in zones
 
+    def holds_all_of(self, action: Action, zone_id: int) -> bool:
+        """Whether some right of this action covers the whole zone, not only some of its networks."""
+        return any(r.action == action and r.zone_id in (None, zone_id) and r.network_id is None for r in self.rights)
+
     def channels(self, action: Action, zone_id: int, kind: str) -> frozenset[str]:
         """Channels allowed for this kind in this zone; `*` stands for all."""
         return frozenset(r.channel for r in self._held(action, zone_id, kind))
@@ -63,8 +67,4 @@ class Caller(msgspec.Struct, frozen=True):
         return frozenset(r.network_id for r in held if r.network_id is not None)
 
     def _held(self, action: Action, zone_id: int, kind: str) -> list[Right]:
-        return [
-            r
-            for r in self.rights
-            if r.action == action and r.zone_id in (None, zone_id) and r.kind in ("*", kind)
-        ]
+        return [r for r in self.rights if r.action == action and r.zone_id in (None, zone_id) and r.kind in ("*", kind)]

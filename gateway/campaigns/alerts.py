@@ -343,7 +343,7 @@ class AlertDesk:
             filed = await filed_alerts.by_public_id(conn, public_id)
             touched = await filed_alerts.zones(conn, filed.id) if filed else []
         if filed is not None and (
-            filed.account_id == caller.account_id or any(caller.may_in(Action.READ, z.zone_id) for z in touched)
+            filed.account_id == caller.account_id or any(caller.holds_all_of(Action.READ, z.zone_id) for z in touched)
         ):
             return filed
         raise Refusal(404, "no-such-alert", "There is no such alert.")

@@ -63,6 +63,8 @@ class ZonePreview(msgspec.Struct, frozen=True, omit_defaults=True):
     balance_millieuro: int | None = None
     starts_ms: int = 0
     expires_ms: int = 0
+    notes: tuple[str, ...] = ()
+    """What the sender should know of how the texts were made."""
     problems: tuple[Reason, ...] = ()
 
 

@@ -174,7 +174,8 @@ class Planner:
             sizes=tuple((str(c), len(audience.deliveries[c])) for c in audience.channels),
             request_key=wish.request_key,
         )
-        return ZonePlan(zone, campaign, self._preview(wish, zone, resolution, words, total, problems), audience)
+        preview = self._preview(wish, zone, resolution, words, total, problems)
+        return ZonePlan(zone, campaign, msgspec.structs.replace(preview, notes=texts.notes), audience)
 
     def _preview(
         self,

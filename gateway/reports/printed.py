@@ -92,15 +92,20 @@ def _channels(channels: tuple[ChannelLine, ...]) -> RenderableType:
     states = [s for s in _states(channels) if any(line.states.get(s) for line in channels)]
     table = Table(title="Deliveries, recounted from their rows", title_justify="left")
     table.add_column("channel")
-    for name in ("audience", *states, "sent", "again", "per second"):
+    for name in ("audience", *states, "sent", "again", "per s"):
         table.add_column(name.replace("_", " "), justify="right")
-    table.add_column("first to last sent")
+    for name in ("first sent", "last sent"):
+        table.add_column(name, no_wrap=True)
     for line in channels:
-        span = f"{line.first_sent} .. {line.last_sent}" if line.first_sent else ""
         rate = "" if line.rate_per_s is None else f"{line.rate_per_s:g}"
         figures = [str(line.states.get(state, 0)) for state in states]
-        table.add_row(line.channel, str(line.audience), *figures, str(line.sent), str(line.resent), rate, span)
+        table.add_row(line.channel, str(line.audience), *figures, str(line.sent), str(line.resent), rate, *_times(line))
     return table
+
+
+def _times(line: ChannelLine) -> tuple[str, str]:
+    """UTC; the day stands in the head."""
+    return tuple(instant[11:19] if instant else "" for instant in (line.first_sent, line.last_sent))  # type: ignore[return-value]
 
 
 def _states(channels: tuple[ChannelLine, ...]) -> list[str]:
