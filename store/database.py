@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Work = Callable[[Transaction], Awaitable[T]]
 
+_WAL = "PRAGMA journal_mode=WAL"
 _PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",  # power loss safe; 0-5 % dearer than NORMAL in batches (notes/store section 1)
     "PRAGMA busy_timeout=5000",
+    "PRAGMA synchronous=FULL",  # power loss safe; 0-5 % dearer than NORMAL in batches (notes/store section 1)
     "PRAGMA wal_autocheckpoint=16000",
     "PRAGMA cache_size=-65536",
     "PRAGMA foreign_keys=ON",
@@ -64,6 +64,7 @@ class Database:
         self._urgent: deque[_Job] = deque()
         self._patient: deque[_Job] = deque()
         self._bell = asyncio.Event()
+        self._open = asyncio.Event()
         self._closing = False
 
     async def write(self, work: Work[T], *, urgent: bool = True) -> T:
@@ -108,6 +109,7 @@ class Database:
     async def _serve_writes(self) -> None:
         try:
             async with self._writer.connect() as conn:
+                self._open.set()
                 while True:
                     job = self._next_job()
                     if job is not None:
@@ -120,6 +122,7 @@ class Database:
         finally:
             # Whatever ended the writer: nobody waits for it for ever.
             self._closing = True
+            self._open.set()
             while (job := self._next_job()) is not None:
                 _fail(job, StoreUnavailable("the store's writer has stopped"))
 
@@ -223,7 +226,8 @@ def _sqlite_engine(url: sa.URL, *, writer: bool) -> AsyncEngine:
     def _connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, below
         cursor = connection.cursor()
-        for pragma in _PRAGMAS:
+        # The mode of the file is the writer's affair: a reader that asks for it meanwhile can lock both out.
+        for pragma in (*_PRAGMAS, _WAL) if writer else _PRAGMAS:
             cursor.execute(pragma)
         cursor.close()
 
@@ -281,6 +285,7 @@ async def open_database(url: str, *, clock: Clock | None = None) -> AsyncIterato
 async def _serving(database: Database) -> AsyncIterator[Database]:
     task = asyncio.create_task(database._serve_writes(), name="store-writer")
     try:
+        await database._open.wait()
         yield database
     finally:
         database._closing = True

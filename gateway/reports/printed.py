@@ -1,6 +1,6 @@
 """A report for the terminal: the same figures, in the order in which people ask for them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -89,23 +89,27 @@ def _reasons(title: str, reasons: tuple[Counted, ...]) -> RenderableType:
 
 
 def _channels(channels: tuple[ChannelLine, ...]) -> RenderableType:
-    states = [s for s in _states(channels) if any(line.states.get(s) for line in channels)]
+    """A column a channel: it fits any terminal."""
     table = Table(title="Deliveries, recounted from their rows", title_justify="left")
-    table.add_column("channel")
-    for name in ("audience", *states, "sent", "again", "per s"):
-        table.add_column(name.replace("_", " "), justify="right")
-    for name in ("first sent", "last sent"):
-        table.add_column(name, no_wrap=True)
+    table.add_column("")
     for line in channels:
-        rate = "" if line.rate_per_s is None else f"{line.rate_per_s:g}"
-        figures = [str(line.states.get(state, 0)) for state in states]
-        table.add_row(line.channel, str(line.audience), *figures, str(line.sent), str(line.resent), rate, *_times(line))
+        table.add_column(line.channel, justify="right")
+    for name, of in _rows(channels):
+        table.add_row(name, *(of(line) for line in channels))
     return table
 
 
-def _times(line: ChannelLine) -> tuple[str, str]:
-    """UTC; the day stands in the head."""
-    return tuple(instant[11:19] if instant else "" for instant in (line.first_sent, line.last_sent))  # type: ignore[return-value]
+def _rows(channels: tuple[ChannelLine, ...]) -> Iterator[tuple[str, Callable[[ChannelLine], str]]]:
+    yield "audience", lambda line: str(line.audience)
+    for state in _states(channels):
+        if any(line.states.get(state) for line in channels):
+            yield state.replace("_", " "), lambda line, state=state: str(line.states.get(state, 0))  # type: ignore[misc]
+    yield "sent", lambda line: str(line.sent)
+    yield "sent again", lambda line: str(line.resent)
+    yield "per second", lambda line: "" if line.rate_per_s is None else f"{line.rate_per_s:g}"
+    # UTC; the day stands in the head.
+    yield "first sent", lambda line: line.first_sent[11:23] if line.first_sent else ""
+    yield "last sent", lambda line: line.last_sent[11:23] if line.last_sent else ""
 
 
 def _states(channels: tuple[ChannelLine, ...]) -> list[str]:
