@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.access.caller import Action, Caller
 from gateway.campaigns.answers import MessageRequest
@@ -55,29 +56,33 @@ async def listing(request: web.Request, door: Door, caller: Caller) -> web.Strea
     """GET /api/v1/campaigns?before=&limit=: newest first, of the zones that the caller may read."""
     query = Query(request, "before", "limit")
     limit = query.number("limit", 50, 1, _MOST_CAMPAIGNS)
-    zones = caller.zone_ids(Action.READ)
     before_id = await _before(door, caller, query.text("before", 64))
-    found: list[Campaign] = []
-    last: Campaign | None = None
     async with door.services.database.read() as conn:
-        for _ in range(_LOOKS):
-            page = await campaigns.recent(
-                conn, None if zones is None else sorted(zones), before_id=before_id, most=limit
-            )
-            for campaign in page:
-                if len(found) < limit:
-                    last, before_id = campaign, campaign.id
-                    if may_see(caller, Action.READ, campaign):
-                        found.append(campaign)
-            if len(page) < limit:
-                last = None
-                break
-            if len(found) == limit:
-                break
+        found, last = await _page(conn, caller, before_id, limit)
     body: dict[str, Any] = {"campaigns": [views.campaign_line(c) for c in found]}
     if last is not None:
         body["next"] = _link("/api/v1/campaigns", before=last.public_id, limit=limit)
     return answer(body)
+
+
+async def _page(
+    conn: AsyncConnection, caller: Caller, before_id: int | None, limit: int
+) -> tuple[list[Campaign], Campaign | None]:
+    """What the caller may see, and the last one looked at where there may be more behind it."""
+    zones = caller.zone_ids(Action.READ)
+    found: list[Campaign] = []
+    last: Campaign | None = None
+    for _ in range(_LOOKS):
+        page = await campaigns.recent(conn, None if zones is None else sorted(zones), before_id=before_id, most=limit)
+        for last in page:
+            before_id = last.id
+            if may_see(caller, Action.READ, last):
+                found.append(last)
+            if len(found) == limit:
+                return found, last
+        if len(page) < limit:
+            return found, None
+    return found, last
 
 
 async def _before(door: Door, caller: Caller, public_id: str) -> int | None:

@@ -1,11 +1,20 @@
-"""The door for every test of it."""
+"""The door for every test of it. On SQLite: the door does not know its engine, and the store's own tests run on both."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from store.database import Database
+from store.schema import migrate
 from tests.gateway.http.doorway import Doorway, doorway
+
+
+@pytest.fixture
+async def store_url(tmp_path: Path) -> str:
+    url = f"sqlite+aiosqlite:///{tmp_path}/tocsin.db"
+    await migrate(url)
+    return url
 
 
 @pytest.fixture

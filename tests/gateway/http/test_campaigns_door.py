@@ -181,6 +181,18 @@ async def test_a_page_of_what_one_may_see_goes_on_behind_what_one_may_not(door: 
     assert [c["id"] for page in pages for c in page] == ["last", "first"]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 6, 7, 8])
+async def test_pages_of_any_length_show_every_campaign_once(door: Doorway, limit: int):
+    await with_rights(door, "reader", RightRow("read", door.house.zones["A"], None, "news"))
+    for n, kind in enumerate(("news", "news", "alert", "news", "news", "alert", "news")):
+        await a_campaign(door, "A", f"c{n}", 1, kind=kind)
+
+    pages = await every_page(door, f"/api/v1/campaigns?limit={limit}", "reader", "campaigns")
+
+    assert [c["id"] for page in pages for c in page] == ["c6", "c4", "c3", "c1", "c0"]
+    assert all(len(page) <= limit for page in pages)
+
+
 async def test_an_auditor_sees_what_became_of_each_and_not_whose_telephone_it_is(door: Doorway):
     await with_rights(door, "audit", RightRow("read", None, None), type_="auditor")
     await a_campaign(door, "A", "c1", 1)
