@@ -46,7 +46,13 @@ def tree(document: bytes, limits: Limits) -> etree._Element | Refused:
     return _unsafe(document, root, limits) or root
 
 
-def _parser() -> etree.XMLParser:
+def has_asides(document: bytes) -> bool:
+    """Whether comments or processing instructions stand inside the document element of a document that `tree` took."""
+    root = etree.fromstring(document, _parser(asides=True))
+    return next(root.iter(etree.Comment, etree.ProcessingInstruction), None) is not None
+
+
+def _parser(*, asides: bool = False) -> etree.XMLParser:
     return etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -56,8 +62,8 @@ def _parser() -> etree.XMLParser:
         huge_tree=False,
         recover=False,
         # A comment inside <identifier> would otherwise show one text to us and another to a signature.
-        remove_comments=True,
-        remove_pis=True,
+        remove_comments=not asides,
+        remove_pis=not asides,
     )
 
 
