@@ -42,6 +42,8 @@ class ServerSettings(_Struct, frozen=True, kw_only=True):
     """From SIGTERM: what is in flight may be answered and settled until then."""
     max_watchers: int = 2_000
     """Progress streams open at once."""
+    demonstration: bool = False
+    """Whether simulated carriers may stand in for live ones. They reach nobody and say that they did."""
 
 
 class StoreSettings(_Struct, frozen=True, kw_only=True):
@@ -146,9 +148,22 @@ def settings_of(values: dict[str, Any], environ: Mapping[str, str] = os.environ)
     _name_simulated(values)
     _resolve_secrets(values, "$", environ)
     try:
-        return msgspec.convert(values, Settings)
+        settings = msgspec.convert(values, Settings)
     except msgspec.ValidationError as exc:
         raise SettingsRefused(str(exc)) from exc
+    _require_real(settings)
+    return settings
+
+
+def _require_real(settings: Settings) -> None:
+    """A live campaign that a simulator carried would be reported as delivered."""
+    for channel, section in (("sms", settings.sms), ("email", settings.email), ("voice", settings.voice)):
+        for name, carrier in section.carriers.items():
+            if isinstance(carrier, SimulatedSettings) and not settings.server.demonstration:
+                raise SettingsRefused(
+                    f"a simulated carrier reaches nobody: it may stand among live ones only with "
+                    f"server.demonstration = true - at $.{channel}.carriers.{name}"
+                )
 
 
 def _name_simulated(values: dict[str, Any]) -> None:

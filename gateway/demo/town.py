@@ -72,6 +72,7 @@ reconnect_first_s = 0.2
             f"""# Written by `tocsin demo` at every start.
 [server]
 port = {port}
+demonstration = true
 [store]
 url = "sqlite+aiosqlite:///{self.folder.absolute()}/tocsin.db"
 {carriers}
