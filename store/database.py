@@ -140,7 +140,8 @@ class Database:
                         finished.append((job, result))
                     except Exception as exc:
                         if driver is None or not driver.in_transaction:
-                            raise  # a full disk may undo all of it: what follows must not run without a transaction
+                            # A full disk may undo all of it: what follows must not run without a transaction.
+                            raise StoreUnavailable(f"the transaction was undone: {exc}") from exc
                         _fail(job, exc)
                     job = self._next_urgent() if len(finished) < _SHARED_COMMIT else None
         except BaseException as exc:
@@ -205,9 +206,10 @@ def _translated(exc: Exception) -> Exception:
     if isinstance(exc, IntegrityError):
         reason = getattr(exc.orig, "sqlite_errorname", None) or getattr(exc.orig, "sqlstate", None)
         return Conflict(str(exc.orig)) if reason in _UNIQUE else exc
-    if isinstance(exc, ProgrammingError | DataError):
-        return exc
     if isinstance(exc, DBAPIError):
+        wrong = getattr(exc.orig, "sqlite_errorname", None) == "SQLITE_ERROR"  # the statement, not the disk
+        if wrong or isinstance(exc, ProgrammingError | DataError):
+            return exc
         return StoreUnavailable(str(exc.orig))
     return StoreUnavailable(str(exc)) if isinstance(exc, OSError) else exc
 

@@ -59,6 +59,15 @@ async def test_a_broken_foreign_key_is_a_bug_and_not_a_conflict(database):
         await database.write(work)
 
 
+async def test_a_wrong_statement_is_a_bug_and_not_a_store_that_is_away(database):
+    async def work(tx):
+        await tx.run(sa.text("SELECT * FROM no_such_table"))
+
+    with pytest.raises(sa.exc.DBAPIError, match="no_such_table"):
+        await database.write(work)
+    await database.write(put("after"))
+
+
 async def test_what_a_work_raises_comes_back_and_nothing_is_kept(database):
     async def work(tx):
         await put("half")(tx)

@@ -150,6 +150,15 @@ async def test_the_id_itself_is_believed_before_another_reading_of_it(database):
     await assert_words(database, other, "accepted")
 
 
+async def test_an_id_for_another_destination_is_another_message(database):
+    made = await sent(database, "1")
+
+    assert await receive(database, Report("c1", "1", "delivered", 1, destination="+32470000000")) == Recorded(0, 1)
+
+    await assert_words(database, made, "accepted")
+    assert await inbox(database) == [("c1", "1", "delivered", False)]
+
+
 async def test_of_two_messages_with_one_id_the_destination_decides(database):
     """A carrier that begins its numbers again."""
     old = await sent(database, "1")

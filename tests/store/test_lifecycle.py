@@ -1,0 +1,310 @@
+"""A campaign's beginning and its ends: scheduled, started, complete, expired, stopped, closed, sealed."""
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+
+from store import campaigns, holds, ledger, recovery, settling
+from store.lifecycle import close_ended, seal, sealable, stop
+from store.records import Settlement
+from store.states import BatchState, Event
+from store.tables import audit, batch, campaign
+from store.tables import ledger as ledger_table
+from tests.store import makers as make
+from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
+
+
+async def found(database, made):
+    async with database.read() as conn:
+        return await campaigns.by_id(conn, made.id)
+
+
+async def to_be_sealed(database, in_ms=0):
+    now = await make.now_ms(database)
+    async with database.read() as conn:
+        return await sealable(conn, now + in_ms)
+
+
+async def ripen(database, made, **columns):
+    """Let an instant of the campaign (and of what waits) lie in the past."""
+
+    async def work(tx):
+        if columns:
+            await tx.run(sa.update(campaign).where(campaign.c.id == made.id).values(**columns))
+        await tx.run(sa.update(batch).where(batch.c.due_ms.is_not(None)).values(due_ms=1))
+
+    await database.write(work)
+
+
+async def assert_sound(database, made):
+    async with database.read() as conn:
+        await assert_sums_close(conn, made.id)
+        await assert_no_one_is_forgotten(conn, made.id)
+
+
+# ---- beginning -------------------------------------------------------------------------------------------
+
+
+async def test_a_scheduled_campaign_begins_at_its_hour_and_not_before(database):
+    made = await make.a_campaign(database, 3, state="scheduled", starts_in_ms=make.HOUR_MS)
+    await make.tick(database)
+    assert (await found(database, made)).state == "scheduled"
+    assert await make.claim(database) is None
+
+    await ripen(database, made, starts_ms=1)
+    await make.tick(database)
+
+    assert (await found(database, made)).state == "running"
+    assert make.ids_of(await make.must_claim(database)) == list(made.ids["sms"])
+
+
+async def test_a_campaign_scheduled_long_ago_does_not_go_before_everyone_when_it_begins(database):
+    early = await make.a_campaign(database, 40, state="scheduled", starts_in_ms=make.HOUR_MS, priority=2, batch_size=10)
+    busy = await make.a_campaign(database, 200, priority=2, batch_size=10)
+    for _ in range(10):
+        await make.sent(database)
+    await ripen(database, early, starts_ms=1)
+    await make.tick(database)
+
+    order = [(await make.must_claim(database)).campaign_id for _ in range(8)]
+
+    assert order.count(early.id) == 4
+    assert order.count(busy.id) == 4
+    assert order[:4].count(busy.id) >= 1
+
+
+async def test_what_is_known_not_sent_comes_back_when_due(database):
+    made = await make.a_campaign(database, 1)
+    held = await make.must_claim(database)
+    await make.give_back(database, held, make.happened(made.ids["sms"], Event.NOT_SENT), retry_in_ms=make.HOUR_MS)
+    assert await make.tick(database) == 0
+
+    await ripen(database, made)
+
+    assert await make.tick(database) == 1
+    assert (await make.batch_row(database, held.id)).state == BatchState.READY
+
+
+# ---- ends ------------------------------------------------------------------------------------------------
+
+
+async def test_a_campaign_is_complete_when_nothing_is_left_to_send(database):
+    made = await make.a_campaign(database, 4, batch_size=2, channels=("sms", "email"))
+    for channel in ("sms", "sms", "email"):
+        await make.sent(database, channel)
+        await make.tick(database)
+        assert (await found(database, made)).state == "running"
+    await make.sent(database, "email")
+    await make.tick(database)
+
+    complete = await found(database, made)
+    assert complete.state == "completed"
+    assert complete.ended_ms is not None
+    assert await make.tick(database) == 0
+
+
+async def test_a_campaign_to_nobody_is_complete_at_once(database):
+    made = await make.a_campaign(database, 0)
+    await make.tick(database)
+
+    assert (await found(database, made)).state == "completed"
+    assert await to_be_sealed(database) == [made.id]
+
+
+async def test_an_expired_campaign_sends_nothing_more_and_says_so_of_everyone_it_did_not_reach(database):
+    made = await make.a_campaign(database, 6, batch_size=3)
+    await make.sent(database)
+    await ripen(database, made, expires_ms=1)
+    await make.tick(database)
+    expired = await found(database, made)
+    assert (expired.state, expired.epoch, expired.ended_ms) == ("expired", 1, None)
+    assert await make.claim(database) is None
+
+    while await database.write(close_ended):
+        pass
+    await make.tick(database)
+
+    assert await make.words_of(database, made) == ["accepted"] * 3 + ["expired"] * 3
+    assert (await found(database, made)).ended_ms is not None
+    await assert_sound(database, made)
+
+
+async def test_a_scheduled_campaign_may_expire_without_ever_starting(database):
+    made = await make.a_campaign(database, 2, state="scheduled", starts_in_ms=make.HOUR_MS, lasts_ms=-1)
+    await make.tick(database)
+    await database.write(close_ended)
+
+    assert await make.words_of(database, made) == ["expired"] * 2
+
+
+async def test_a_stop_is_one_row_and_everyone_else_is_marked_in_small_steps(database):
+    made = await make.a_campaign(database, 30, batch_size=3)
+    await make.sent(database)
+
+    assert await database.write(lambda tx: stop(tx, made.id, 7)) is True
+    assert await database.write(lambda tx: stop(tx, made.id, 7)) is False
+    stopped = await found(database, made)
+    assert (stopped.state, stopped.epoch) == ("stopped", 1)
+    steps = 0
+    while await database.write(lambda tx: close_ended(tx, most=4)):
+        steps += 1
+        await assert_sound(database, made)
+    await make.tick(database)
+
+    assert steps == 3
+    assert await make.words_of(database, made) == ["accepted"] * 3 + ["cancelled"] * 27
+    assert (await found(database, made)).ended_ms is not None
+    async with database.read() as conn:
+        lines = (await conn.execute(sa.select(audit).where(audit.c.action == "stop"))).all()
+    assert [(line.account_id, line.subject) for line in lines] == [(7, str(made.id))]
+
+
+async def test_a_stopped_campaign_has_not_ended_while_somebody_holds_a_part_of_it(database):
+    made = await make.a_campaign(database, 3)
+    held = await make.must_claim(database)
+    await make.advance(database, held, 1)
+    await database.write(lambda tx: stop(tx, made.id, None))
+    await database.write(close_ended)
+    await make.tick(database)
+    assert (await found(database, made)).ended_ms is None
+
+    await make.give_back(database, held, make.accepted(made.ids["sms"][:1]))
+    await database.write(close_ended)
+    await make.tick(database)
+
+    assert (await found(database, made)).ended_ms is not None
+    assert await make.words_of(database, made) == ["accepted", "cancelled", "cancelled"]
+
+
+async def test_a_held_campaign_may_still_be_stopped(database):
+    made = await make.a_campaign(database, 3)
+    await database.write(lambda tx: holds.place(tx, "all", "", "storm", "op"))
+    await database.write(lambda tx: stop(tx, made.id, None))
+    await database.write(close_ended)
+
+    assert await make.words_of(database, made) == ["cancelled"] * 3
+    async with database.read() as conn:
+        assert [(h.scope, h.reason, h.by) for h in await holds.standing(conn)] == [("all", "storm", "op")]
+
+
+# ---- sealing ---------------------------------------------------------------------------------------------
+
+
+async def completed(database, *, events=(Event.ACCEPTED, Event.ACCEPTED), **options):
+    made = await make.a_campaign(database, len(events), **options)
+    held = await make.must_claim(database)
+    await make.advance(database, held)
+    pairs = zip(made.ids["sms"], events, strict=True)
+    await make.give_back(database, held, [Settlement(i, e, "c1") for i, e in pairs])
+    await make.tick(database)
+    return made
+
+
+async def test_a_report_may_be_sealed_when_the_last_delivery_is_final(database):
+    made = await completed(database)
+    assert await to_be_sealed(database) == []
+
+    for i in made.ids["sms"]:
+        await database.write(lambda tx, i=i: settling.apply(tx, make.happened([i], Event.RECEIPT_DELIVERED)))
+
+    assert await to_be_sealed(database) == [made.id]
+
+
+@pytest.mark.parametrize("events", [[Event.ACCEPTED], [Event.IN_DOUBT]])
+async def test_or_when_the_horizon_of_its_evidence_has_passed(database, events):
+    made = await completed(database, events=events, horizon_ms=1000, crash_policy="report")
+
+    assert await to_be_sealed(database) == []
+    assert await to_be_sealed(database, in_ms=1001) == [made.id]
+
+
+async def test_a_running_campaign_is_never_sealed(database):
+    made = await make.a_campaign(database, 1, horizon_ms=0)
+
+    assert await to_be_sealed(database, in_ms=10**9) == []
+    assert await database.write(lambda tx: seal(tx, made.id, "{}", 0)) is False
+
+
+async def test_the_seal_settles_the_ledger_once(database):
+    made = await completed(database, events=[Event.ACCEPTED, Event.REFUSED, Event.ACCEPTED], price_millieuro=55)
+    zone_id = made.town.zone_id
+    await database.write(lambda tx: ledger.add_lot(tx, zone_id, 1000, None, "lot"))
+    async with database.read() as conn:
+        charged = sum(c.charged_millieuro for c in await campaigns.counts(conn, made.id))
+
+    results = await asyncio.gather(
+        *(database.write(lambda tx: seal(tx, made.id, '{"a":1}', charged)) for _ in range(3))
+    )
+
+    assert sorted(results) == [False, False, True]
+    async with database.read() as conn:
+        rows = (await conn.execute(sa.select(ledger_table).order_by(ledger_table.c.id))).all()
+        assert [(r.entry, r.amount_millieuro) for r in rows] == [
+            ("reserve", -165), ("lot", 1000), ("release", 165), ("settle", -110),
+        ]  # fmt: skip
+        assert await ledger.balance_millieuro(conn, zone_id, await make.now_ms(database)) == 890
+        lines = (await conn.execute(sa.select(audit).where(audit.c.action == "seal"))).all()
+    sealed = await found(database, made)
+    assert (sealed.report, sealed.settled_millieuro) == ('{"a":1}', 110)
+    assert sealed.settled_millieuro <= sealed.reserved_millieuro
+    assert [line.subject for line in lines] == [made.public_id]
+    assert await to_be_sealed(database, in_ms=10**9) == []
+
+
+async def test_what_was_sent_twice_is_paid_once(database):
+    made = await completed(database, events=[Event.IN_DOUBT], price_millieuro=55)
+    await make.sent(database)
+    await database.write(lambda tx: settling.apply(tx, make.happened(made.ids["sms"], Event.RECEIPT_DELIVERED)))
+
+    async with database.read() as conn:
+        (counts,) = await campaigns.counts(conn, made.id)
+    assert (counts.resent, counts.charged_millieuro, counts.delivered) == (1, 55, 1)
+
+
+async def test_a_receipt_after_the_seal_still_changes_its_row(database):
+    made = await completed(database, horizon_ms=0)
+    assert await database.write(lambda tx: seal(tx, made.id, "{}", 110))
+
+    await database.write(lambda tx: settling.apply(tx, make.happened(made.ids["sms"][:1], Event.RECEIPT_DELIVERED)))
+
+    assert await make.words_of(database, made) == ["delivered", "accepted"]
+    assert (await found(database, made)).report == "{}"
+    await assert_sound(database, made)
+
+
+async def test_a_completed_campaign_runs_again_when_somebody_turns_out_not_to_have_been_sent_to(database):
+    made = await make.a_campaign(database, 2, crash_policy="report")
+    frozen = await make.must_claim(database, lease_ms=50)
+    await make.advance(database, frozen, lease_ms=-1)
+    await database.write(recovery.recover)
+    await make.give_back(database, await make.must_claim(database))
+    await make.tick(database)
+    assert (await found(database, made)).state == "completed"
+
+    await make.settle(database, frozen, make.happened(made.ids["sms"][:1], Event.NOT_SENT))
+    await make.tick(database)
+    again = await found(database, made)
+    assert (again.state, again.ended_ms) == ("running", None)
+    await make.sent(database)
+    await make.tick(database)
+
+    assert (await found(database, made)).state == "completed"
+    assert await make.words_of(database, made) == ["accepted", "unknown"]
+
+
+async def test_who_was_not_sent_to_after_all_is_closed_when_the_campaign_has_ended_meanwhile(database):
+    made = await make.a_campaign(database, 2, crash_policy="report")
+    frozen = await make.must_claim(database, lease_ms=50)
+    await make.advance(database, frozen, lease_ms=-1)
+    await database.write(recovery.recover)
+    await make.give_back(database, await make.must_claim(database))
+    await database.write(lambda tx: stop(tx, made.id, None))
+    await make.tick(database)
+    assert (await found(database, made)).ended_ms is not None
+
+    await make.settle(database, frozen, make.happened(made.ids["sms"][:1], Event.NOT_SENT))
+    assert await database.write(close_ended) == 1
+
+    assert await make.words_of(database, made) == ["cancelled", "unknown"]
+    await assert_sound(database, made)

@@ -1,0 +1,348 @@
+"""After a crash exactly what was in hand is in doubt; what breaks its worker again and again is taken out."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from store import batches, campaigns, lifecycle, recovery
+from store.batches import Resending
+from store.database import open_database
+from store.records import Settlement
+from store.recovery import HALVE_AFTER, QUARANTINE_AFTER, Recovered
+from store.states import BatchState, Event
+from store.tables import audit, batch
+from tests.store import makers as make
+from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
+
+
+async def assert_sound(database, made):
+    async with database.read() as conn:
+        await assert_sums_close(conn, made.id)
+        await assert_no_one_is_forgotten(conn, made.id)
+
+
+async def recover(database) -> list[Recovered]:
+    return await database.write(recovery.recover)
+
+
+async def crashed(database, *, advanced, settled=(), **options):
+    """A campaign of ten whose worker died after the cursor stood at `advanced` and these were settled."""
+    made = await make.a_campaign(database, 10, **options)
+    held = await make.must_claim(database)
+    if advanced:
+        await make.advance(database, held, advanced)
+    await make.settle(
+        database, held, settled and [settled[n](i) for n, i in enumerate(make.ids_of(held)[: len(settled)])]
+    )
+    await database.write(recovery.end_all_leases)
+    return made, held
+
+
+def taken(i):
+    return Settlement(i, Event.ACCEPTED, "c1", (f"ref-{i}",))
+
+
+def not_sent(i):
+    return Settlement(i, Event.NOT_SENT)
+
+
+# ---- in hand ---------------------------------------------------------------------------------------------
+
+
+async def test_exactly_the_rows_between_the_settled_and_the_cursor_are_in_doubt(database):
+    made, held = await crashed(database, advanced=6, settled=[taken, taken, not_sent])
+
+    assert await recover(database) == [Recovered(held.id, 3)]
+
+    assert await make.words_of(database, made) == ["accepted"] * 2 + ["retry"] + ["unknown"] * 3 + ["queued"] * 4
+    assert (await make.batch_row(database, held.id)).state == BatchState.READY
+    await assert_sound(database, made)
+
+
+async def test_what_was_in_hand_cost_an_attempt_and_no_money(database):
+    made, _ = await crashed(database, advanced=2)
+    await recover(database)
+
+    assert [(r.attempts, r.charged) for r in (await make.rows_of(database, made))[:3]] == [(1, 0), (1, 0), (0, 0)]
+
+
+async def test_a_lease_that_has_not_ended_is_nobodys_business(database):
+    made = await make.a_campaign(database, 3)
+    await make.must_claim(database)
+
+    assert await recover(database) == []
+    assert await make.words_of(database, made) == ["queued"] * 3
+
+
+async def test_recovering_twice_changes_nothing_more(database):
+    made, _ = await crashed(database, advanced=6)
+    await recover(database)
+    rows = await make.rows_of(database, made)
+
+    assert await recover(database) == []
+    assert await make.rows_of(database, made) == rows
+
+
+async def test_two_nodes_that_recover_at_once_do_it_once(database):
+    made, held = await crashed(database, advanced=6)
+
+    found = await asyncio.gather(*(recover(database) for _ in range(4)))
+
+    assert [r for each in found for r in each] == [Recovered(held.id, 6)]
+    await assert_sound(database, made)
+
+
+async def test_an_urgent_kind_sends_them_again_after_the_wait(database):
+    made, _ = await crashed(database, advanced=6, settled=[taken])
+    await recover(database)
+
+    waiting = await make.must_claim(database, resending=make.PATIENT)
+    assert make.ids_of(waiting) == list(made.ids["sms"][6:]), "receipts may still come for the others"
+    await make.advance(database, waiting)
+    state = await make.give_back(database, waiting, make.accepted(make.ids_of(waiting)), resending=make.PATIENT)
+    assert state is BatchState.WAITING
+
+    async def due(tx):
+        await tx.run(sa.update(batch).values(due_ms=0))
+
+    await database.write(due)
+    await make.tick(database)
+    again = await make.must_claim(database, resending=make.AT_ONCE)
+    assert make.ids_of(again) == list(made.ids["sms"][1:6])
+    async with database.read() as conn:
+        assert (await campaigns.counts(conn, made.id))[0].resent == 5
+    await assert_sound(database, made)
+
+
+async def test_any_other_kind_reports_them_and_sends_the_rest(database):
+    made, _ = await crashed(database, advanced=6, settled=[taken], crash_policy="report")
+    await recover(database)
+
+    held = await make.sent(database)
+
+    assert make.ids_of(held) == list(made.ids["sms"][6:])
+    assert await make.words_of(database, made) == ["accepted"] + ["unknown"] * 5 + ["accepted"] * 4
+    await make.tick(database)
+    assert await make.claim(database) is None
+    await assert_sound(database, made)
+
+
+async def test_rows_of_a_second_round_that_were_settled_in_the_first_are_not_in_hand(database):
+    made = await make.a_campaign(database, 4)
+    first = await make.must_claim(database)
+    await make.advance(database, first)
+    await make.give_back(database, first, [not_sent(i) for i in make.ids_of(first)], retry_in_ms=-1)
+    await make.tick(database)
+    second = await make.must_claim(database)
+    await make.advance(database, second, 2)
+    await database.write(recovery.end_all_leases)
+
+    assert await recover(database) == [Recovered(second.id, 2)]
+    assert await make.words_of(database, made) == ["unknown"] * 2 + ["retry"] * 2
+
+
+async def test_a_batch_of_a_stopped_campaign_is_recovered_as_well(database):
+    made, _ = await crashed(database, advanced=3)
+    await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+    await recover(database)
+    await database.write(lifecycle.close_ended)
+    await make.tick(database)
+
+    assert await make.words_of(database, made) == ["unknown"] * 3 + ["cancelled"] * 7
+    async with database.read() as conn:
+        assert (await campaigns.by_id(conn, made.id)).ended_ms is not None
+
+
+# ---- what breaks its worker ------------------------------------------------------------------------------
+
+
+async def no_progress(database, **options) -> list[Recovered]:
+    assert await make.claim(database, **options) is not None
+    await database.write(recovery.end_all_leases)
+    return await recover(database)
+
+
+async def test_a_batch_without_progress_is_halved_and_both_halves_are_whole(database):
+    made = await make.a_campaign(database, 9)
+
+    outcomes = [await no_progress(database) for _ in range(HALVE_AFTER)]
+
+    assert [o[0].halved for o in outcomes] == [False, True]
+    first = made.ids["sms"][0]
+    rows = await make.batches_of(database, made)
+    assert [(b.first - first, b.last - first, b.cursor - first, b.state) for b in rows] == [
+        (0, 4, -1, BatchState.READY), (5, 8, 4, BatchState.READY),
+    ]  # fmt: skip
+    assert await make.words_of(database, made) == ["queued"] * 9
+    await assert_sound(database, made)
+
+
+async def test_progress_of_the_cursor_forgives_what_was_before(database):
+    made = await make.a_campaign(database, 9)
+    await no_progress(database)
+    held = await make.must_claim(database)
+    await make.advance(database, held, 1)
+    await database.write(recovery.end_all_leases)
+    await recover(database)
+
+    assert [r.halved for r in await no_progress(database)] == [False]
+    assert len(await make.batches_of(database, made)) == 1
+
+
+async def test_one_bad_row_is_found_and_everyone_else_is_reached(database):
+    """A worker that dies before its first cursor whenever the bad row is among its rows."""
+    made = await make.a_campaign(database, 16)
+    bad = made.ids["sms"][11]
+    quarantined = []
+    for _ in range(100):
+        held = await make.claim(database)
+        if held is None:
+            break
+        if bad in make.ids_of(held):
+            await database.write(recovery.end_all_leases)
+            quarantined += [r.quarantined for r in await recover(database) if r.quarantined]
+        else:
+            await make.advance(database, held)
+            await make.give_back(database, held, make.accepted(make.ids_of(held)))
+
+    words = await make.words_of(database, made)
+    assert quarantined == [bad]
+    assert (words.count("accepted"), words[11]) == (15, "failed")
+    rows = await make.rows_of(database, made)
+    assert (rows[11].code, rows[11].charged) == ("quarantined", 0)
+    async with database.read() as conn:
+        lines = (await conn.execute(sa.select(audit).where(audit.c.action == "delivery-quarantined"))).all()
+    assert [line.subject for line in lines] == [str(bad)]
+    await assert_sound(database, made)
+
+
+async def test_a_person_alone_in_a_batch_gets_more_tries_than_two(database):
+    made = await make.a_campaign(database, 1)
+
+    outcomes = [(await no_progress(database))[0] for _ in range(QUARANTINE_AFTER)]
+
+    assert [o.quarantined is not None for o in outcomes] == [False] * (QUARANTINE_AFTER - 1) + [True]
+    assert await make.words_of(database, made) == ["failed"]
+    await make.tick(database)
+    assert await make.claim(database) is None
+
+
+async def test_a_worker_that_threw_keeps_what_it_knew_and_the_rest_of_its_hand_is_in_doubt(database):
+    made = await make.a_campaign(database, 6)
+    held = await make.must_claim(database)
+    await make.advance(database, held, 4)
+    ids = make.ids_of(held)
+
+    result = await database.write(lambda tx: recovery.abandon(tx, held, make.accepted(ids[:2]), make.HOUR_MS))
+
+    assert result == Recovered(held.id, 2)
+    assert await make.words_of(database, made) == ["accepted"] * 2 + ["unknown"] * 2 + ["queued"] * 2
+    row = await make.batch_row(database, held.id)
+    assert row.state == BatchState.WAITING
+    assert row.due_ms > await make.now_ms(database), "it rests a moment"
+    await assert_sound(database, made)
+
+
+async def test_a_worker_that_threw_after_it_had_lost_its_lease_leaves_the_batch_alone(database):
+    made = await make.a_campaign(database, 3)
+    lost = await make.must_claim(database, lease_ms=-1)
+    await recover(database)
+    held = await make.must_claim(database)
+
+    facts = make.accepted(make.ids_of(lost)[:1])
+    assert await database.write(lambda tx: recovery.abandon(tx, lost, facts, 0)) is None
+
+    assert (await make.batch_row(database, held.id)).lease == held.lease
+    assert await make.words_of(database, made) == ["accepted", "queued", "queued"]
+
+
+async def test_a_batch_that_throws_before_its_first_cursor_is_halved_at_the_second_time(database):
+    made = await make.a_campaign(database, 4)
+
+    for expected in (False, True):
+        held = await make.must_claim(database)
+        result = await database.write(lambda tx, h=held: recovery.abandon(tx, h, (), -1))
+        await make.tick(database)
+        assert result.halved is expected
+
+    assert len(await make.batches_of(database, made)) == 2
+    await assert_sound(database, made)
+
+
+# ---- kill -9 ---------------------------------------------------------------------------------------------
+
+
+async def recovered_in_time(database) -> list[Recovered]:
+    """What is recovered once the lease has ended."""
+    async with asyncio.timeout(10):
+        recovered = []
+        while not recovered:
+            await asyncio.sleep(0.02)
+            recovered = await recover(database)
+        return recovered
+
+
+@contextlib.asynccontextmanager
+async def a_doomed_worker(url, *, advanced, settled, lease_ms):
+    root = Path(__file__).parents[2]
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, str(Path(__file__).parent / "doomed_worker.py"), url, str(advanced), str(settled),
+        str(lease_ms), stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(root)},
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(30):
+            assert (await child.stdout.readline()).strip() == b"in hand"
+        yield child
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(signal.SIGKILL)
+        async with asyncio.timeout(10):
+            await child.communicate()
+
+
+@pytest.mark.parametrize("policy", ["resend", "report"])
+async def test_kill_9_loses_nothing_and_doubts_only_what_was_in_hand(store_url, engine, policy):
+    async with open_database(store_url) as database:
+        made = await make.a_campaign(database, 20, crash_policy=policy)
+    async with a_doomed_worker(
+        store_url, advanced=12, settled=5, lease_ms=60_000 if engine == "sqlite" else 400
+    ) as child:
+        child.send_signal(signal.SIGKILL)
+        await asyncio.wait_for(child.wait(), 10)
+
+    async with open_database(store_url) as database:
+        if engine == "sqlite":
+            await database.write(recovery.end_all_leases)
+        recovered = await recovered_in_time(database)
+
+        assert [r.unknown for r in recovered] == [7]
+        assert await make.words_of(database, made) == ["accepted"] * 5 + ["unknown"] * 7 + ["queued"] * 8
+        await assert_sound(database, made)
+        held = await make.sent(database, resending=Resending(0, 3))
+        assert len(held.rows) == (15 if policy == "resend" else 8)
+        await make.tick(database)
+        assert await make.claim(database) is None
+        await assert_sound(database, made)
+
+
+@pytest.mark.parametrize("engine", [pytest.param("postgresql", marks=pytest.mark.peer)], indirect=True)
+async def test_a_frozen_node_that_wakes_after_its_lease_can_neither_send_nor_close(store_url):
+    async with open_database(store_url) as database:
+        made = await make.a_campaign(database, 20)
+        async with a_doomed_worker(store_url, advanced=12, settled=5, lease_ms=400) as child:
+            child.send_signal(signal.SIGSTOP)
+            await recovered_in_time(database)
+            held = await make.must_claim(database)
+            assert held.lease == 2
+        stale = msgspec.structs.replace(held, lease=1)
+        assert await make.advance(database, stale) is batches.Fence.LOST
+        assert await make.give_back(database, stale) is None
+        assert await make.give_back(database, held) is not None
+        await assert_sound(database, made)
