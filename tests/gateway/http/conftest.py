@@ -1,4 +1,4 @@
-"""The door for every test of it. On SQLite: the door does not know its engine, and the store's own tests run on both."""
+"""The door for every test of it. On SQLite: it does not know its engine, and the store is tested on both."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
