@@ -97,11 +97,15 @@ class FeedItem(msgspec.Struct, frozen=True):
 
 
 async def feed(conn: AsyncConnection, now_ms: int, *, most: int = 500) -> list[FeedItem]:
-    """What is public and not expired, newest first."""
+    """What is public, in force and not expired, newest first: an Update takes the place of what it replaces, a Cancel
+    stays to be seen. What was replaced can still be read under its own address."""
     rows = await conn.execute(
         sa.select(alert.c.public_id, alert.c.document, feed_entry.c.published_ms, feed_entry.c.expires_ms)
         .join(alert, alert.c.id == feed_entry.c.alert_id)
-        .where(sa.or_(feed_entry.c.expires_ms.is_(None), feed_entry.c.expires_ms > now_ms))
+        .where(
+            sa.or_(feed_entry.c.expires_ms.is_(None), feed_entry.c.expires_ms > now_ms),
+            sa.or_(alert.c.state == "active", alert.c.msg_type == "Cancel"),
+        )
         .order_by(feed_entry.c.id.desc())
         .limit(most)
     )

@@ -96,12 +96,13 @@ class AlertDesk:
         thread = await self._thread(alert)
         decision = decide(alert, caller, thread, self._now_ms())
         outcome = await self._plan(caller, alert, decision, thread)
+        known = await self._said_before(alert, hashlib.sha256(document).hexdigest())
         zones = outcome.previews + [ZonePreview(zone=z.code, refusal=r, problems=p) for z, r, p in outcome.refusals]
         return Preview(
             action=decision.act,
             zones=tuple(zones),
             price_millieuro=sum(z.price_millieuro for z in zones),
-            problems=warnings + decision.problems + tuple(outcome.nobody),
+            problems=known + warnings + decision.problems + tuple(outcome.nobody),
             mapping=MAPPING,
         )
 
@@ -131,6 +132,15 @@ class AlertDesk:
                 409, "identifier-taken", f"{alert.sender} has sent other words under {alert.identifier} before."
             )
         return await self._answer(filed)
+
+    async def _said_before(self, alert: Alert, digest: str) -> tuple[Reason, ...]:
+        async with self.database.read() as conn:
+            filed = await filed_alerts.by_key(conn, alert.sender, alert.identifier)
+        if filed is None:
+            return ()
+        if filed.sha256 == digest:
+            return (Reason("C-DUP", "It was posted before: posting it again sends nothing.", level="information"),)
+        return (Reason("C-DUP", "Other words were posted under this identifier: posting it is refused with 409."),)
 
     async def _launch(self, caller: Caller, alert: Alert, document: bytes, digest: str) -> str:
         thread = await self._thread(alert)

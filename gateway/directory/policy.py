@@ -48,7 +48,7 @@ class ZonePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """Tried in this order when a text is not available in the member's language."""
     sms_segment_ceiling: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
     """Segments of one SMS at most: a longer text is cut at a sentence and says where the rest is."""
-    sms_mode: LetterMode = LetterMode.TYPOGRAPHIC
+    sms_mode: LetterMode = LetterMode.GSM
     """What may be altered in a text so that it costs fewer segments."""
     email_sender_name: Annotated[str, msgspec.Meta(max_length=100)] = ""
     """Shown before the configured sender address; empty: the zone's name."""

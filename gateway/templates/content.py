@@ -10,7 +10,7 @@ from channels.sms.lettering import LetterMode
 
 class SmsContent(msgspec.Struct, frozen=True, tag="sms", omit_defaults=True):
     text: str
-    mode: LetterMode = LetterMode.TYPOGRAPHIC
+    mode: LetterMode = LetterMode.GSM
     """What may still be altered when it is encoded."""
     cut: bool = False
     """Not all that there was to say; then the text ends with where the rest is, if that is known."""

@@ -22,7 +22,7 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     """What zone and kind decide about texts."""
 
     sms_segment_ceiling: int = 3
-    sms_mode: LetterMode = LetterMode.TYPOGRAPHIC
+    sms_mode: LetterMode = LetterMode.GSM
     sender_name: str = ""
     """Who speaks where the message does not say so."""
     default_language: str = "nl"
