@@ -58,51 +58,55 @@ class Made:
 
 
 async def a_zone(database: Database) -> int:
-    n = next(_numbers)
-    statement = sa.insert(zone).values(code=f"zone{n}", name=f"Zone {n}", convention=1, policy="{}")
-    return await _insert(database, statement.returning(zone.c.id))
+    return await database.write(_zone)
 
 
 async def an_account(database: Database) -> int:
+    return await database.write(_account)
+
+
+async def _zone(tx: Transaction) -> int:
     n = next(_numbers)
-    statement = sa.insert(account).values(code=f"account{n}", name=f"Account {n}", type="cic")
-    return await _insert(database, statement.returning(account.c.id))
+    values = {"code": f"zone{n}", "name": f"Zone {n}", "convention": 1, "policy": "{}"}
+    return (await _ids(tx, zone, [values]))[0]
 
 
-async def _insert(database: Database, statement: Any) -> int:
-    async def work(tx: Transaction) -> int:
-        return int((await tx.conn.execute(statement)).scalar_one())
-
-    return await database.write(work)
+async def _account(tx: Transaction) -> int:
+    n = next(_numbers)
+    return (await _ids(tx, account, [{"code": f"account{n}", "name": f"Account {n}", "type": "cic"}]))[0]
 
 
 async def a_town(database: Database, people: int = 10) -> Town:
     """A zone, an account and persons who each have a mobile, a mailbox and a landline."""
-    zone_id, account_id = await a_zone(database), await an_account(database)
+
+    async def work(tx: Transaction) -> Town:
+        zone_id, account_id = await _zone(tx), await _account(tx)
+        return Town(zone_id, account_id, await _people(tx, zone_id, people) if people else ())
+
+    return await database.write(work)
+
+
+async def _people(tx: Transaction, zone_id: int, people: int) -> tuple[Person, ...]:
     ids = [next(_numbers) for _ in range(people)]
-
-    async def work(tx: Transaction) -> tuple[Person, ...]:
-        members = await _ids(tx, member, [
-            {"zone_id": zone_id, "public_id": f"m{n}", "reference": f"r{n}", "name": f"Zoë {n}", "language": "nl"}
-            for n in ids
-        ])  # fmt: skip
-        wanted = [
-            (m, channel, value)
-            for n, m in zip(ids, members, strict=True)
-            for channel, value in (("sms", f"+3247{n:07}"), ("email", f"p{n}@example.org"), ("voice", f"+322{n:06}"))
-        ]
-        addresses = await _ids(tx, address, [{"value": value} for _, _, value in wanted])
-        contacts = await _ids(tx, contact, [
-            {"member_id": m, "address_id": a, "type": channel, "value": value, "from_ms": 0}
-            for (m, channel, value), a in zip(wanted, addresses, strict=True)
-        ])  # fmt: skip
-        people_made: dict[int, Person] = {m: Person(m, {}, {}) for m in members}
-        for (m, channel, value), contact_id in zip(wanted, contacts, strict=True):
-            people_made[m].contacts[channel] = contact_id
-            people_made[m].addresses[channel] = value
-        return tuple(people_made.values())
-
-    return Town(zone_id, account_id, await database.write(work) if people else ())
+    members = await _ids(tx, member, [
+        {"zone_id": zone_id, "public_id": f"m{n}", "reference": f"r{n}", "name": f"Zoë {n}", "language": "nl"}
+        for n in ids
+    ])  # fmt: skip
+    wanted = [
+        (m, channel, value)
+        for n, m in zip(ids, members, strict=True)
+        for channel, value in (("sms", f"+3247{n:07}"), ("email", f"p{n}@example.org"), ("voice", f"+322{n:06}"))
+    ]
+    addresses = await _ids(tx, address, [{"value": value} for _, _, value in wanted])
+    contacts = await _ids(tx, contact, [
+        {"member_id": m, "address_id": a, "type": channel, "value": value, "from_ms": 0}
+        for (m, channel, value), a in zip(wanted, addresses, strict=True)
+    ])  # fmt: skip
+    made: dict[int, Person] = {m: Person(m, {}, {}) for m in members}
+    for (m, channel, value), contact_id in zip(wanted, contacts, strict=True):
+        made[m].contacts[channel] = contact_id
+        made[m].addresses[channel] = value
+    return tuple(made.values())
 
 
 async def _ids(tx: Transaction, table: sa.Table, rows: Sequence[dict[str, Any]]) -> list[int]:
@@ -174,27 +178,43 @@ async def a_campaign(
     **changes: Any,
 ) -> Made:
     """Launched and, unless told otherwise, expanded. `starts_in_ms`, `lasts_ms`: relative to the store's clock."""
-    town = await a_town(database, town) if isinstance(town, int) else town
-    now = await now_ms(database)
-    if "starts_in_ms" in changes:
-        changes |= {"starts_ms": now + changes.pop("starts_in_ms")}
-    if "lasts_ms" in changes:
-        changes |= {"expires_ms": now + changes.pop("lasts_ms")}
-    size = len(town.people) if people is None else people
-    ends = changes.pop("ends", ())
-    new = a_new_campaign(town, now, channels=channels, people=size, **changes)
+    people_of = await a_town(database, town) if isinstance(town, int) else town
+    return await database.write(
+        lambda tx: _campaign(
+            tx, people_of, channels=channels, people=len(people_of.people) if people is None else people,
+            batch_size=batch_size if expand else 0, alert=alert, changes=changes,
+        )
+    )  # fmt: skip
+
+
+async def _campaign(
+    tx: Transaction,
+    town: Town,
+    *,
+    channels: Sequence[str],
+    people: int,
+    batch_size: int,
+    alert: NewAlert | None,
+    changes: dict[str, Any],
+) -> Made:
+    options = dict(changes)
+    ends = options.pop("ends", ())
+    for relative, absolute in (("starts_in_ms", "starts_ms"), ("lasts_ms", "expires_ms")):
+        if relative in options:
+            options[absolute] = tx.now_ms + options.pop(relative)
+    new = a_new_campaign(town, tx.now_ms, channels=channels, people=people, **options)
     decision = Launch(account_id=town.account_id, alert=alert, campaigns=(new,), ends=ends)
-    (campaign_id,) = (await database.write(lambda tx: launching.launch(tx, decision))).campaign_ids
+    (campaign_id,) = (await launching.launch(tx, decision)).campaign_ids
     made = Made(
         campaign_id,
         new.public_id,
         town,
-        {c: tuple(campaign_id << 24 | (n * size + i) for i in range(size)) for n, c in enumerate(channels)},
-        {c: entries(town, c, size, n * size) for n, c in enumerate(channels)},
+        {c: tuple(campaign_id << 24 | (n * people + i) for i in range(people)) for n, c in enumerate(channels)},
+        {c: entries(town, c, people, n * people) for n, c in enumerate(channels)},
     )
-    if expand and new.state != "preparing":
+    if batch_size and new.state != "preparing":
         for channel in channels:
-            await expand_all(database, made, channel, batch_size=batch_size)
+            await launching.expand(tx, made.id, channel, made.entries[channel], batch_size=batch_size)
     return made
 
 
