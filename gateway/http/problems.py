@@ -6,11 +6,11 @@ from http import HTTPStatus
 
 import msgspec
 from aiohttp import web
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 from gateway.access.keys import Stranger, TooManyFailures
 from gateway.errors import Reason, Refusal
-from store.errors import Conflict, StoreUnavailable
+from gateway.http.away import store_is_away
+from store.errors import Conflict
 
 log = logging.getLogger(__name__)
 
@@ -51,17 +51,25 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         return _refused(refusal, request_id)
     except web.HTTPException as exc:
         return _by_aiohttp(request, exc, request_id)
-    except (StoreUnavailable, OperationalError, InterfaceError, TimeoutError) as exc:
-        log.warning("store away", extra={"action": "store-away", "request": request_id, "error": str(exc)})
-        title = "The store cannot be reached or written now; nothing was kept."
-        return problem(503, "store-unavailable", title, request_id=request_id)
     except Conflict:
         return problem(409, "conflict", "Somebody else was first.", request_id=request_id)
-    except ConnectionError:
-        raise  # the peer has gone: there is nobody to answer
-    except Exception:
-        log.exception("request failed", extra={"action": "request-failed", "request": request_id})
-        return problem(500, "internal-error", "The gateway made a mistake.", request_id=request_id)
+    except Exception as exc:
+        if isinstance(exc, ConnectionError) and _has_left(request):
+            raise  # there is nobody to answer
+        return _failed(exc, request_id)
+
+
+def _has_left(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _failed(exc: Exception, request_id: str) -> web.Response:
+    if store_is_away(exc):
+        log.warning("store away", extra={"action": "store-away", "request": request_id, "error": str(exc)})
+        title = "The store cannot be reached or written now."
+        return problem(503, "store-unavailable", title, request_id=request_id)
+    log.exception("request failed", exc_info=exc, extra={"action": "request-failed", "request": request_id})
+    return problem(500, "internal-error", "The gateway made a mistake.", request_id=request_id)
 
 
 def _refused(refusal: Refusal, request_id: str) -> web.Response:

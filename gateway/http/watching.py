@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import msgspec
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 from gateway.errors import Refusal
-from store.errors import StoreUnavailable
+from gateway.http.away import store_is_away
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +127,9 @@ class Watching:
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 return await self.read(campaign_id)
-        except (StoreUnavailable, OperationalError, InterfaceError, TimeoutError) as exc:
+        except Exception as exc:
+            if not store_is_away(exc):
+                raise
             log.warning("store away", extra={"action": "watch-store-away", "error": str(exc)})
             await asyncio.sleep(1.0)
             return None

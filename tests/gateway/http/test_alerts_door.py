@@ -1,15 +1,28 @@
 """Posting CAP over HTTP: what is taken, what is refused and how it is said."""
 
 import asyncio
+import contextlib
 import logging
+import sqlite3
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from gateway.errors import Reason, Refusal
 from store.errors import Conflict, StoreUnavailable
 from tests.gateway.http.doorway import CAP, Doorway
 
 ALERT = b"<alert/>"
+
+
+def a_wrong_statement() -> OperationalError:
+    """SQLite's own word for it, from SQLite."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        try:
+            connection.execute("SELECT nothing FROM nowhere")
+        except sqlite3.OperationalError as exc:
+            return OperationalError("SELECT nothing FROM nowhere", {}, exc)
+    raise AssertionError
 
 
 async def test_a_posted_alert_is_202_with_its_location_and_the_same_again_is_200(door: Doorway):
@@ -117,6 +130,9 @@ async def test_a_refusal_names_every_fault_with_all_its_fields(door: Doorway):
     [
         (StoreUnavailable("disk I/O error"), 503, "store-unavailable"),
         (TimeoutError(), 503, "store-unavailable"),
+        (ConnectionRefusedError("the database"), 503, "store-unavailable"),
+        (OperationalError("SELECT 1", {}, sqlite3.OperationalError("database is locked")), 503, "store-unavailable"),
+        (a_wrong_statement(), 500, "internal-error"),
         (Conflict("taken"), 409, "conflict"),
         (Refusal(403, "sender-not-yours", "No."), 403, "sender-not-yours"),
     ],
