@@ -169,6 +169,11 @@ class SmscSink:
 
     # What links ask.
 
+    def write_down(self) -> None:
+        """Before anything is answered: what a client knows to be taken stands in the dump of a sink that is killed."""
+        if self._dump is not None:
+            self._dump.flush()
+
     def take(self, link: "_Link", pdu: SubmitSm) -> tuple[int, str]:
         """Note an arrival; returns (status, id)."""
         at_ns = time.time_ns()
@@ -357,6 +362,8 @@ class _Link(asyncio.Protocol):
                 (early if self.sink.options.receipts == "early" else late).extend(receipts)
             elif not self._muted:
                 self._on_other(pdu)
+        if answers:
+            self.sink.write_down()
         if answers and not self.sink.options.silent and not self._muted:
             self._answer(answers, early, late)
         if answers:
