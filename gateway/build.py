@@ -18,6 +18,7 @@ from gateway.campaigns.cancels import Preparer
 from gateway.campaigns.messages import MessageDesk
 from gateway.campaigns.parked import Parked
 from gateway.campaigns.planning import Planner
+from gateway.campaigns.zones import ZonePlanning
 from gateway.directory.cache import SnapshotCache
 from gateway.dispatch.contents import Contents, Make
 from gateway.dispatch.expander import Expander
@@ -132,7 +133,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         {c: sum(_rate(s) for s in _section(settings, c).carriers.values()) for c in Channel},
         settings.alerts.zone_weight,
     )
-    alerts = AlertDesk(database, planner, disk, wake)
+    alerts = AlertDesk(database, ZonePlanning(database, planner), disk, wake)
     receipts = ReceiptDesk(database, identity.generation)
     parked = Parked(database, alerts, int(settings.alerts.park_s * 1000))
     housekeeping = Housekeeping(

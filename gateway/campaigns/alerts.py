@@ -3,41 +3,27 @@
 import asyncio
 import hashlib
 import logging
-import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 import cap
 from cap import Alert, MsgType, Problem
-from channels.contract import Channel
 from gateway.access.caller import Action, Caller
-from gateway.campaigns import cancels
 from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview, ZoneResult
+from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds
-from gateway.campaigns.planning import NobodyHere, Planner, Taken, Wish, ZonePlan, ZoneRefused
-from gateway.campaigns.texts import alert_texts, style_of
-from gateway.directory.audience import decode
-from gateway.directory.policy import read_policy
-from gateway.directory.survey import survey
+from gateway.campaigns.zones import Outcome, ZonePlanning
 from gateway.errors import Reason, Refusal
 from gateway.templates.compose import MAPPING
-from gateway.templates.content import Texts
-from gateway.templates.story import Style
 from store import alerts as filed_alerts
-from store import campaigns, directory, ledger
 from store.alerts import Alert as Filed
-from store.campaigns import Campaign
 from store.database import Database
-from store.directory import ZoneRow
 from store.errors import Conflict, CreditExhausted, StaleThread
 from store.launching import Launch, launch
 from store.launching import Refusal as ZoneRefusal
-from store.records import NewAlert, NewCampaign
-from store.states import CampaignState
+from store.records import NewAlert
 from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -45,26 +31,12 @@ log = logging.getLogger(__name__)
 BIG_BYTES = 50_000
 """Larger documents are read in a thread: the loop has other people's alerts to answer."""
 _TRIES = 4
-_OPEN_STATES = (CampaignState.RUNNING, CampaignState.SCHEDULED, CampaignState.PREPARING)
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What planning came to, zone by zone."""
-
-    plans: list[ZonePlan] = field(default_factory=list)
-    cancels: list[NewCampaign] = field(default_factory=list)
-    previews: list[ZonePreview] = field(default_factory=list)
-    refusals: list[tuple[ZoneRow, str, tuple[Reason, ...]]] = field(default_factory=list)
-    nobody: list[Reason] = field(default_factory=list)
-    """Zones that the targets do not mean, and why: for whoever expected otherwise."""
-    ends: list[tuple[int, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class AlertDesk:
     database: Database
-    planner: Planner
+    zones: ZonePlanning
     room_on_disk: Callable[[], bool]
     wake: Callable[[], None]
     """Something was launched: expansion and preparation look at once."""
@@ -95,7 +67,7 @@ class AlertDesk:
         alert, warnings = await self._read(document)
         thread = await self._thread(alert)
         decision = decide(alert, caller, thread, self._now_ms())
-        outcome = await self._plan(caller, alert, decision, thread)
+        outcome = await self.zones.plan(caller, alert, decision)
         known = await self._said_before(alert, hashlib.sha256(document).hexdigest())
         zones = outcome.previews + [ZonePreview(zone=z.code, refusal=r, problems=p) for z, r, p in outcome.refusals]
         return Preview(
@@ -145,14 +117,14 @@ class AlertDesk:
     async def _launch(self, caller: Caller, alert: Alert, document: bytes, digest: str) -> str:
         thread = await self._thread(alert)
         decision = decide(alert, caller, thread, self._now_ms())
-        outcome = await self._plan(caller, alert, decision, thread)
+        outcome = await self.zones.plan(caller, alert, decision)
         self._require_somebody(decision, outcome)
         new = _new_alert(alert, caller, decision, document, digest)
         await self._write(caller, decision, outcome, new)
         return new.public_id
 
     async def _write(
-        self, caller: Caller, decision: Decision, outcome: _Outcome, new: NewAlert, parked_id: int | None = None
+        self, caller: Caller, decision: Decision, outcome: Outcome, new: NewAlert, parked_id: int | None = None
     ) -> None:
         """One transaction for all zones; a zone that cannot pay is refused and the others go on."""
         while True:
@@ -169,7 +141,7 @@ class AlertDesk:
                 outcome.refusals.append((broke.zone, text, (Reason("CREDIT", text),)))
                 self._require_somebody(decision, outcome)
 
-    def _require_somebody(self, decision: Decision, outcome: _Outcome) -> None:
+    def _require_somebody(self, decision: Decision, outcome: Outcome) -> None:
         if decision.act is not Act.LAUNCH or outcome.plans or decision.publish:
             return
         if outcome.refusals:
@@ -198,119 +170,6 @@ class AlertDesk:
             members = [a for t in sorted(threads) for a in await filed_alerts.thread(conn, t)]
         return Thread(tuple(named), tuple(members))
 
-    async def _plan(self, caller: Caller, alert: Alert, decision: Decision, thread: Thread) -> _Outcome:
-        outcome = _Outcome()
-        if decision.act not in (Act.LAUNCH, Act.CANCEL):
-            return outcome
-        async with self.database.read() as conn:
-            zones = await directory.zones(conn)
-            earlier = await campaigns.of_thread(conn, decision.thread_id) if decision.thread_id is not None else []
-        mine = [z for z in zones if caller.may_in(Action.SUBMIT, z.id)]
-        ended = CampaignState.CANCELLED if decision.act is Act.CANCEL else CampaignState.SUPERSEDED
-        outcome.ends = [(c.id, str(ended)) for c in earlier if c.state in _OPEN_STATES and c.purpose != "cancel"]
-        if decision.act is Act.CANCEL:
-            await self._plan_cancels(caller, alert, decision, mine, earlier, outcome)
-        else:
-            await self._plan_launch(caller, alert, decision, mine, earlier, outcome)
-        return outcome
-
-    async def _plan_launch(
-        self,
-        caller: Caller,
-        alert: Alert,
-        decision: Decision,
-        zones: Sequence[ZoneRow],
-        earlier: Sequence[Campaign],
-        outcome: _Outcome,
-    ) -> None:
-        assert decision.kind is not None
-        wish = Wish(
-            caller=caller,
-            action=Action.SUBMIT,
-            purpose="update" if alert.msg_type is MsgType.UPDATE else "alert",
-            title=_title(alert),
-            kind=decision.kind,
-            mode=decision.mode,
-            channels=decision.channels,
-            ground=await asyncio.to_thread(survey, decision.targets),
-            starts_ms=decision.starts_ms,
-            expires_ms=decision.expires_ms,
-            at_ms=self._now_ms(),
-        )
-        taken: Taken = {}
-        written: dict[Style, Texts] = {}
-        for zone in zones:
-            mine = [c for c in earlier if c.zone_id == zone.id and c.purpose != "cancel"]
-            try:
-                plan = await self._plan_zone(wish, alert, zone, mine, taken, written)
-            except NobodyHere as nobody:
-                text = f"{zone.code}: {nobody.reason}"
-                outcome.nobody.append(Reason("G-NONE", text, level="information", value=zone.code))
-            except ZoneRefused as refused:
-                outcome.refusals.append((zone, refused.reason, refused.problems))
-            else:
-                outcome.plans.append(plan)
-                outcome.previews.append(await self._with_balance(plan))
-                _take(taken, plan)
-
-    async def _plan_zone(
-        self,
-        wish: Wish,
-        alert: Alert,
-        zone: ZoneRow,
-        earlier: Sequence[Campaign],
-        taken: Taken,
-        written: dict[Style, Texts],
-    ) -> ZonePlan:
-        policy = read_policy(zone.policy)
-        asked, _ = self.planner.channels(wish, zone, policy)
-        style = style_of(zone, policy, wish.kind)
-        if style not in written:
-            written[style] = alert_texts(alert, tuple(c for c in Channel if c in asked), style)
-        plan = await self.planner.plan(wish, zone, written[style], taken, await self._told(earlier))
-        replaces = tuple(c.id for c in earlier)
-        campaign = msgspec.structs.replace(plan.campaign, public_id=new_public_id(), replaces=replaces)
-        return ZonePlan(plan.zone, campaign, plan.preview, plan.audience)
-
-    async def _told(self, earlier: Sequence[Campaign]) -> npt.NDArray[np.int64] | None:
-        """Everyone included in the thread so far: an Update reaches them and whoever joined since."""
-        found = []
-        for c in earlier:
-            async with self.database.read() as conn:
-                blob = await campaigns.audience_blob(conn, c.id)
-            if blob is not None:
-                found.append((await asyncio.to_thread(decode, blob)).members)
-        return np.unique(np.concatenate(found)) if found else None
-
-    async def _with_balance(self, plan: ZonePlan) -> ZonePreview:
-        async with self.database.read() as conn:
-            balance = await ledger.balance_millieuro(conn, plan.zone.id, self._now_ms())
-        return msgspec.structs.replace(plan.preview, balance_millieuro=balance)
-
-    async def _plan_cancels(
-        self,
-        caller: Caller,
-        alert: Alert,
-        decision: Decision,
-        zones: Sequence[ZoneRow],
-        earlier: Sequence[Campaign],
-        outcome: _Outcome,
-    ) -> None:
-        for zone in zones:
-            originals = [c for c in earlier if c.zone_id == zone.id and c.purpose != "cancel"]
-            if not originals:
-                continue
-            try:
-                async with self.database.read() as conn:
-                    new, preview = await cancels.plan(
-                        conn, caller, alert, decision, zone, originals, self.planner.weight, self._now_ms()
-                    )
-            except ZoneRefused as refused:
-                outcome.refusals.append((zone, refused.reason, refused.problems))
-            else:
-                outcome.cancels.append(msgspec.structs.replace(new, public_id=new_public_id()))
-                outcome.previews.append(preview)
-
     # ---- parked --------------------------------------------------------------------------------------------
 
     async def retry_parked(self, filed: Filed, caller: Caller, park_ms: int) -> bool:
@@ -325,7 +184,7 @@ class AlertDesk:
             await self.database.write(lambda tx: filed_alerts.set_state(tx, filed.id, "failed", note))
             log.error("parked alert given up", extra={"action": "parked-given-up", "alert": filed.public_id})
             return True
-        outcome = await self._plan(caller, alert, decision, thread)
+        outcome = await self.zones.plan(caller, alert, decision)
         self._require_somebody(decision, outcome)
         new = _new_alert(alert, caller, decision, filed.document, filed.sha256)
         # Same resource: whoever was given its Location finds what became of it there.
@@ -380,26 +239,11 @@ class AlertDesk:
         return self.database.clock.now_ms()
 
 
-def new_public_id() -> str:
-    """80 random bits: an id in a URL tells nothing and cannot be guessed."""
-    return secrets.token_hex(10)
-
-
 def _reason(p: Problem) -> Reason:
     return Reason(
         rule=p.rule, text=p.text, level=p.level, path=p.path, line=p.line or 0, section=p.section, value=p.value,
         remedy=p.remedy,
     )  # fmt: skip
-
-
-def _title(alert: Alert) -> str:
-    return next((i.headline or i.event for i in alert.infos), alert.identifier)
-
-
-def _take(taken: Taken, plan: ZonePlan) -> None:
-    for channel in plan.audience.channels:
-        mine = plan.audience.addresses(channel)
-        taken[channel] = np.concatenate([taken[channel], mine]) if channel in taken else mine
 
 
 _STATES = {
@@ -431,7 +275,7 @@ def _new_alert(alert: Alert, caller: Caller, decision: Decision, document: bytes
     )
 
 
-def _launch_of(caller: Caller, decision: Decision, outcome: _Outcome, new: NewAlert) -> Launch:
+def _launch_of(caller: Caller, decision: Decision, outcome: Outcome, new: NewAlert) -> Launch:
     launching = decision.act in (Act.LAUNCH, Act.CANCEL)
     ended = "cancelled" if decision.act is Act.CANCEL else "superseded"
     return Launch(

@@ -9,8 +9,8 @@ import msgspec
 
 from channels.contract import Channel, Mode
 from gateway.access.caller import Action, Caller
-from gateway.campaigns.alerts import new_public_id
 from gateway.campaigns.answers import MessageAnswer, MessageRequest, ZonePreview
+from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.planning import Planner, Wish, ZonePlan, ZoneRefused
 from gateway.campaigns.texts import style_of
 from gateway.directory.policy import read_policy

@@ -1,0 +1,183 @@
+"""Zone by zone: what an alert's decision comes to in each of them, who refuses and why. Writes nothing."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from cap import Alert, MsgType
+from channels.contract import Channel
+from gateway.access.caller import Action, Caller
+from gateway.campaigns import cancels
+from gateway.campaigns.answers import ZonePreview
+from gateway.campaigns.identity import new_public_id
+from gateway.campaigns.intake import Act, Decision
+from gateway.campaigns.planning import NobodyHere, Planner, Taken, Wish, ZonePlan, ZoneRefused
+from gateway.campaigns.texts import alert_texts, style_of
+from gateway.directory.audience import decode
+from gateway.directory.policy import read_policy
+from gateway.directory.survey import survey
+from gateway.errors import Reason
+from gateway.templates.content import Texts
+from gateway.templates.story import Style
+from store import campaigns, directory, ledger
+from store.campaigns import Campaign
+from store.database import Database
+from store.directory import ZoneRow
+from store.records import NewCampaign
+from store.states import CampaignState
+
+_OPEN_STATES = (CampaignState.RUNNING, CampaignState.SCHEDULED, CampaignState.PREPARING)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What planning came to, zone by zone."""
+
+    plans: list[ZonePlan] = field(default_factory=list)
+    cancels: list[NewCampaign] = field(default_factory=list)
+    previews: list[ZonePreview] = field(default_factory=list)
+    refusals: list[tuple[ZoneRow, str, tuple[Reason, ...]]] = field(default_factory=list)
+    nobody: list[Reason] = field(default_factory=list)
+    """Zones that the targets do not mean, and why: for whoever expected otherwise."""
+    ends: list[tuple[int, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ZonePlanning:
+    database: Database
+    planner: Planner
+
+    async def plan(self, caller: Caller, alert: Alert, decision: Decision) -> Outcome:
+        """Raises nothing of a zone's: its refusal stands in the outcome and the other zones go on."""
+        outcome = Outcome()
+        if decision.act not in (Act.LAUNCH, Act.CANCEL):
+            return outcome
+        async with self.database.read() as conn:
+            zones = await directory.zones(conn)
+            earlier = await campaigns.of_thread(conn, decision.thread_id) if decision.thread_id is not None else []
+        mine = [z for z in zones if caller.may_in(Action.SUBMIT, z.id)]
+        ended = CampaignState.CANCELLED if decision.act is Act.CANCEL else CampaignState.SUPERSEDED
+        outcome.ends = [(c.id, str(ended)) for c in earlier if c.state in _OPEN_STATES and c.purpose != "cancel"]
+        if decision.act is Act.CANCEL:
+            await self._plan_cancels(caller, alert, decision, mine, earlier, outcome)
+        else:
+            await self._plan_launch(caller, alert, decision, mine, earlier, outcome)
+        return outcome
+
+    async def _plan_launch(
+        self,
+        caller: Caller,
+        alert: Alert,
+        decision: Decision,
+        zones: Sequence[ZoneRow],
+        earlier: Sequence[Campaign],
+        outcome: Outcome,
+    ) -> None:
+        assert decision.kind is not None
+        wish = Wish(
+            caller=caller,
+            action=Action.SUBMIT,
+            purpose="update" if alert.msg_type is MsgType.UPDATE else "alert",
+            title=_title(alert),
+            kind=decision.kind,
+            mode=decision.mode,
+            channels=decision.channels,
+            ground=await asyncio.to_thread(survey, decision.targets),
+            starts_ms=decision.starts_ms,
+            expires_ms=decision.expires_ms,
+            at_ms=self.database.clock.now_ms(),
+        )
+        taken: Taken = {}
+        written: dict[Style, Texts] = {}
+        for zone in zones:
+            mine = [c for c in earlier if c.zone_id == zone.id and c.purpose != "cancel"]
+            try:
+                plan = await self._plan_zone(wish, alert, zone, mine, taken, written)
+            except NobodyHere as nobody:
+                text = f"{zone.code}: {nobody.reason}"
+                outcome.nobody.append(Reason("G-NONE", text, level="information", value=zone.code))
+            except ZoneRefused as refused:
+                outcome.refusals.append((zone, refused.reason, refused.problems))
+            else:
+                outcome.plans.append(plan)
+                outcome.previews.append(await self._with_balance(plan))
+                _take(taken, plan)
+
+    async def _plan_zone(
+        self,
+        wish: Wish,
+        alert: Alert,
+        zone: ZoneRow,
+        earlier: Sequence[Campaign],
+        taken: Taken,
+        written: dict[Style, Texts],
+    ) -> ZonePlan:
+        policy = read_policy(zone.policy)
+        asked, _ = self.planner.channels(wish, zone, policy)
+        style = style_of(zone, policy, wish.kind)
+        if style not in written:
+            written[style] = alert_texts(alert, tuple(c for c in Channel if c in asked), style)
+        plan = await self.planner.plan(wish, zone, written[style], taken, await self._told(earlier))
+        replaces = tuple(c.id for c in earlier)
+        campaign = msgspec.structs.replace(plan.campaign, public_id=new_public_id(), replaces=replaces)
+        return ZonePlan(plan.zone, campaign, plan.preview, plan.audience)
+
+    async def _told(self, earlier: Sequence[Campaign]) -> npt.NDArray[np.int64] | None:
+        """Everyone included in the thread so far: an Update reaches them and whoever joined since."""
+        found = []
+        for c in earlier:
+            async with self.database.read() as conn:
+                blob = await campaigns.audience_blob(conn, c.id)
+            if blob is not None:
+                found.append((await asyncio.to_thread(decode, blob)).members)
+        return np.unique(np.concatenate(found)) if found else None
+
+    async def _with_balance(self, plan: ZonePlan) -> ZonePreview:
+        async with self.database.read() as conn:
+            balance = await ledger.balance_millieuro(conn, plan.zone.id, self.database.clock.now_ms())
+        return msgspec.structs.replace(plan.preview, balance_millieuro=balance)
+
+    async def _plan_cancels(
+        self,
+        caller: Caller,
+        alert: Alert,
+        decision: Decision,
+        zones: Sequence[ZoneRow],
+        earlier: Sequence[Campaign],
+        outcome: Outcome,
+    ) -> None:
+        for zone in zones:
+            originals = [c for c in earlier if c.zone_id == zone.id and c.purpose != "cancel"]
+            if not originals:
+                continue
+            try:
+                async with self.database.read() as conn:
+                    new, preview = await cancels.plan(
+                        conn,
+                        caller,
+                        alert,
+                        decision,
+                        zone,
+                        originals,
+                        self.planner.weight,
+                        self.database.clock.now_ms(),
+                    )
+            except ZoneRefused as refused:
+                outcome.refusals.append((zone, refused.reason, refused.problems))
+            else:
+                outcome.cancels.append(msgspec.structs.replace(new, public_id=new_public_id()))
+                outcome.previews.append(preview)
+
+
+def _title(alert: Alert) -> str:
+    return next((i.headline or i.event for i in alert.infos), alert.identifier)
+
+
+def _take(taken: Taken, plan: ZonePlan) -> None:
+    for channel in plan.audience.channels:
+        mine = plan.audience.addresses(channel)
+        taken[channel] = np.concatenate([taken[channel], mine]) if channel in taken else mine
