@@ -10,6 +10,7 @@ import msgspec
 
 import cap
 from cap import Alert, MsgType, Problem
+from cap.thread import Step, repeat
 from gateway.access.caller import Action, Caller
 from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview, ZoneResult
 from gateway.campaigns.identity import new_public_id
@@ -99,7 +100,7 @@ class AlertDesk:
             return None
         if alert.sender not in caller.senders:
             raise Refusal(403, "sender-not-yours", f"This account may not post as {alert.sender}.")
-        if filed.sha256 != digest:
+        if repeat(filed.sha256, digest) is not Step.SAME:
             raise Refusal(
                 409, "identifier-taken", f"{alert.sender} has sent other words under {alert.identifier} before."
             )

@@ -3,13 +3,14 @@
 Pure. Design section 2: identity, status, kind, channels, time, thread. What is not supported is refused by name.
 """
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 
 import msgspec
 
 from cap import Alert, Info, MsgType, Reference, Scope, Status
+from cap.thread import REACH, Known, Placement, Reach, State, Step, place
 from channels.contract import Channel, Mode
 from gateway.access.caller import Caller
 from gateway.directory.senders import KindRule
@@ -20,10 +21,6 @@ from store.alerts import Alert as Filed
 
 KIND_PARAMETER = "tocsin:kind"
 CHANNELS_PARAMETER = "tocsin:channels"
-
-LIVE_STATES = frozenset({"active"})
-"""States of a filed alert that an Update may follow."""
-ENDED_STATES = frozenset({"cancelled"})
 
 
 class Act(StrEnum):
@@ -72,25 +69,17 @@ def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decisio
     if alert.sender not in caller.senders:
         raise Refusal(403, "sender-not-yours", f"This account may not post as {alert.sender}.")
     starts_ms, expires_ms = _times(alert)
-    if alert.msg_type in (MsgType.ACK, MsgType.ERROR) or alert.status in (Status.SYSTEM, Status.DRAFT):
-        word = alert.msg_type if alert.msg_type in (MsgType.ACK, MsgType.ERROR) else alert.status
-        return Decision(act=Act.LOG, expires_ms=expires_ms or 0, note=f"{word} messages are kept and sent to nobody.")
-    follows: tuple[int, ...] = ()
-    thread_id: int | None = None
-    problems: list[Reason] = []
-    if alert.msg_type in (MsgType.UPDATE, MsgType.CANCEL):
-        early = _follow(alert, thread, problems)
-        if early is not None:
-            return early
-        follows = tuple(a.id for a in thread.members if a.state in LIVE_STATES)
-        thread_id = next(filed.thread_id for _, filed in thread.named if filed is not None)
-    mode = Mode.LIVE if alert.status is Status.ACTUAL else Mode.SIMULATION
+    placement = _placed(alert, thread)
+    if placement.step in _UNSENT:
+        return _unsent(alert, placement, expires_ms or 0)
+    problems = [_policy(remark.rule, remark.text, remark.level) for remark in placement.remarks]
+    mode = Mode.LIVE if REACH[alert.status] is Reach.PEOPLE else Mode.SIMULATION
     kind = _kind(alert, caller.kind_rules)
     life_ms = KINDS[kind or Kind.ALERT].default_life_s * 1000
     if expires_ms is None:
         expires_ms = max(milliseconds(alert.sent), now_ms if alert.msg_type is MsgType.CANCEL else 0) + life_ms
         problems.append(_policy("I-EXPIRES", f"No expires: {life_ms // 3_600_000} hours by the kind."))
-    act = Act.CANCEL if alert.msg_type is MsgType.CANCEL else Act.LAUNCH
+    act = Act.CANCEL if placement.step is Step.END else Act.LAUNCH
     if act is Act.LAUNCH and kind is None:
         raise _no_kind()
     if act is Act.LAUNCH and expires_ms <= now_ms:
@@ -103,8 +92,8 @@ def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decisio
         targets=from_cap((area for info in alert.infos for area in info.areas), alert.addresses),
         starts_ms=max(starts_ms, now_ms),
         expires_ms=expires_ms,
-        thread_id=thread_id,
-        follows=follows,
+        thread_id=placement.thread,
+        follows=placement.ends,
         publish=mode is Mode.LIVE and alert.scope is Scope.PUBLIC and act is not Act.EXPIRED,
         note="It had expired when it arrived: kept and sent to nobody." if act is Act.EXPIRED else "",
         problems=tuple(problems),
@@ -174,51 +163,45 @@ def _channels(infos: Iterable[Info]) -> tuple[Channel, ...] | None:
 
 # ---- thread --------------------------------------------------------------------------------------------------
 
-
-def _follow(alert: Alert, thread: Thread, problems: list[Reason]) -> Decision | None:
-    """Rules C-* of notes/cap section 2. A decision when there is nothing to launch; else problems are added."""
-    known = [filed for _, filed in thread.named if filed is not None]
-    missing = [ref for ref, filed in thread.named if filed is None]
-    if not known:
-        names = ", ".join(ref.identifier for ref in missing)
-        return Decision(act=Act.PARK, thread_id=None, note=f"Waits for the alert it names: {names}.")
-    for filed in known:
-        _may_follow(alert, filed)
-    unknown = "{} is not known here; the others it names are."
-    problems.extend(_policy("C-KNOWN", unknown.format(ref.identifier), "warning") for ref in missing)
-    if len({filed.thread_id for filed in known}) > 1:
-        raise Refusal(409, "threads-differ", "It names alerts of different threads.")
-    live = [a for a in thread.members if a.state in LIVE_STATES]
-    if not live:
-        # C-TERMINAL: whoever heard "cancelled" must not hear more of the same alert by way of an update.
-        state = known[-1].state
-        if alert.msg_type is MsgType.CANCEL and state not in ENDED_STATES:
-            return None
-        raise Refusal(409, "thread-ended", f"What it names is {state}: send a new Alert.")
-    newest = max(live, key=lambda a: a.sent_ms)
-    if alert.msg_type is MsgType.UPDATE and milliseconds(alert.sent) < newest.sent_ms:
-        return Decision(
-            act=Act.LOG,
-            thread_id=newest.thread_id,
-            note=f"Older than {newest.identifier}, which its thread has already: kept and sent to nobody.",
-        )
-    if newest.identifier not in {filed.identifier for filed in known}:
-        problems.append(
-            _policy("C-SUPERSEDE", f"It does not name {newest.identifier}, which it replaces too.", "warning")
-        )
-    return None
+_UNSENT: Mapping[Step, Act] = {Step.WAIT: Act.PARK, Step.STALE: Act.LOG, Step.KEEP: Act.LOG}
+_REFUSED: Mapping[str, tuple[int, str]] = {
+    "C-AUTH": (403, "not-your-alert"),
+    "C-STATUS": (409, "status-differs"),
+    "C-SCOPE": (409, "scope-widened"),
+    "C-THREADS": (409, "threads-differ"),
+    "C-TERMINAL": (409, "thread-ended"),
+}
 
 
-def _may_follow(alert: Alert, filed: Filed) -> None:
-    if filed.sender != alert.sender:
-        raise Refusal(403, "not-your-alert", f"{filed.identifier} is an alert of {filed.sender}.")
-    if filed.status != alert.status:
-        raise Refusal(
-            409, "status-differs", f"A message of status {alert.status} changes no alert of status {filed.status}."
-        )
-    wider = {Scope.PRIVATE: 0, Scope.RESTRICTED: 1, Scope.PUBLIC: 2}
-    if alert.msg_type is MsgType.UPDATE and wider[alert.scope] > wider[Scope(filed.scope)]:
-        raise Refusal(409, "scope-widened", f"An Update may not widen the scope from {filed.scope} to {alert.scope}.")
+def _placed(alert: Alert, thread: Thread) -> Placement:
+    """By the rules C-* of `cap.thread`. Raises Refusal."""
+    named = [(reference, _known(filed) if filed else None) for reference, filed in thread.named]
+    placement = place(alert, named, [_known(filed) for filed in thread.members])
+    if placement.refusal is not None:
+        status, code = _REFUSED[placement.refusal.rule]
+        raise Refusal(status, code, placement.refusal.text)
+    return placement
+
+
+def _known(filed: Filed) -> Known:
+    sent = datetime.fromtimestamp(filed.sent_ms // 1000, UTC)  # CAP has whole seconds
+    return Known(
+        key=filed.id,
+        reference=Reference(filed.sender, filed.identifier, sent),
+        status=Status(filed.status),
+        scope=Scope(filed.scope),
+        state=State(filed.state),
+        thread=filed.thread_id,
+    )
+
+
+def _unsent(alert: Alert, placement: Placement, expires_ms: int) -> Decision:
+    """What is filed and answered, and launches nothing."""
+    act = _UNSENT[placement.step]
+    if placement.step is not Step.KEEP:
+        return Decision(act=act, thread_id=placement.thread, note=placement.remarks[0].text)
+    word = alert.msg_type if alert.msg_type in (MsgType.ACK, MsgType.ERROR) else alert.status
+    return Decision(act=act, expires_ms=expires_ms, note=f"{word} messages are kept and sent to nobody.")
 
 
 def _policy(rule: str, text: str, level: str = "information") -> Reason:

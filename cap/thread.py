@@ -1,0 +1,231 @@
+"""What a message does to the messages it names: updates, cancels, acknowledgements, duplicates, latecomers, forks.
+
+Pure: what is known comes in as values, what follows goes out as one. Knows no store, no clock and no recipient; who
+remembers, parks and sends is the receiver. The rules C-* are policies of ours, made where CAP-v1.2 3.2.1 leaves open
+what a receiver does; `TABLE` is all of them at a glance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cap.model import Alert, MsgType, Reference, Scope, Status
+from cap.problem import Level
+
+
+class State(StrEnum):
+    """What became of a message that is known."""
+
+    ACTIVE = "active"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    """Ended by a Cancel, or a Cancel itself."""
+    EXPIRED = "expired"
+    KEPT = "logged"
+    """Filed and never acted on."""
+    FAILED = "failed"
+    """Given up: what it waited for never arrived."""
+
+
+class Phase(StrEnum):
+    """What all that is known of a thread amounts to."""
+
+    UNKNOWN = "unknown"  # nothing that the message names has arrived
+    LIVE = "live"
+    OVER = "over"  # replaced, expired or only kept: nobody was told of an end
+    CANCELLED = "cancelled"
+
+
+class Step(StrEnum):
+    """What the receiver is to do with a message."""
+
+    OPEN = "open"  # act on it; it begins a thread
+    REPLACE = "replace"  # act on it instead of all that is active in its thread
+    END = "end"  # stop all that is active in its thread, and tell whoever may have had it
+    KEEP = "keep"  # file it, act on nothing
+    STALE = "stale"  # file it: the thread has a later word already
+    WAIT = "wait"  # until what it names arrives, for as long as the receiver waits
+    SAME = "same"  # it is here already, byte for byte: the first answer again
+    REFUSE = "refuse"
+
+
+class Reach(StrEnum):
+    """How far a message of some status may go (C-LIVE)."""
+
+    PEOPLE = "people"
+    SIMULATION = "simulation"
+    NOBODY = "nobody"
+
+
+REACH: Mapping[Status, Reach] = {
+    Status.ACTUAL: Reach.PEOPLE,
+    Status.EXERCISE: Reach.SIMULATION,
+    Status.TEST: Reach.SIMULATION,
+    Status.SYSTEM: Reach.NOBODY,
+    Status.DRAFT: Reach.NOBODY,
+}
+
+# Each message type against what it meets. An Ack or Error is matched to what we sent and changes nothing (C-ACK);
+# whoever heard "cancelled" must not hear more of the same alert by way of an update (C-TERMINAL); and a Cancel still
+# tells those who had a message that is merely over.
+_ROWS: Mapping[MsgType, tuple[Step, Step, Step, Step]] = {
+    #               nothing known  active        over         cancelled
+    MsgType.ALERT:  (Step.OPEN,    Step.OPEN,    Step.OPEN,   Step.OPEN),
+    MsgType.UPDATE: (Step.WAIT,    Step.REPLACE, Step.REFUSE, Step.REFUSE),
+    MsgType.CANCEL: (Step.WAIT,    Step.END,     Step.END,    Step.REFUSE),
+    MsgType.ACK:    (Step.KEEP,    Step.KEEP,    Step.KEEP,   Step.KEEP),
+    MsgType.ERROR:  (Step.KEEP,    Step.KEEP,    Step.KEEP,   Step.KEEP),
+}  # fmt: skip
+TABLE: Mapping[tuple[MsgType, Phase], Step] = {
+    (msg_type, phase): step for msg_type, steps in _ROWS.items() for phase, step in zip(Phase, steps, strict=True)
+}
+
+_WIDTH = {Scope.PRIVATE: 0, Scope.RESTRICTED: 1, Scope.PUBLIC: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A message that arrived before. `key` is the receiver's own name for it, `thread` for its thread."""
+
+    key: int
+    reference: Reference
+    status: Status
+    scope: Scope
+    state: State
+    thread: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something to tell the sender: the rule, how bad, and in words."""
+
+    rule: str
+    text: str
+    level: Level = Level.WARNING
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a message stands in its thread, and what follows.
+
+    `ends` are the keys of the messages that it replaces or stops; `refusal` is there when `step` is REFUSE.
+    """
+
+    step: Step
+    thread: int | None = None
+    ends: tuple[int, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    refusal: Remark | None = None
+
+
+def place(
+    alert: Alert,
+    named: Sequence[tuple[Reference, Known | None]],
+    members: Sequence[Known],
+    *,
+    delegates: Mapping[str, frozenset[str]] | None = None,
+) -> Placement:
+    """What `alert` does, given what is known of each of its references and every member of their threads.
+
+    `delegates` has, by sender, the other senders whose messages it may update and cancel. Messages that wait
+    themselves are not known yet. That this message itself is new is `repeat`'s to say.
+    """
+    known = [item for _, item in named if item is not None]
+    if REACH[alert.status] is Reach.NOBODY:
+        return Placement(Step.KEEP)
+    if alert.msg_type not in (MsgType.UPDATE, MsgType.CANCEL):
+        return Placement(TABLE[alert.msg_type, Phase.UNKNOWN])
+    missing = [reference for reference, item in named if item is None]
+    if not known:
+        names = ", ".join(reference.identifier for reference in missing)
+        return Placement(Step.WAIT, remarks=(Remark("C-KNOWN", f"Waits for the alert it names: {names}."),))
+    refusal = _guarded(alert, known, delegates or {})
+    if refusal is not None:
+        return Placement(Step.REFUSE, refusal=refusal)
+    return _followed(alert, named, known, members)
+
+
+def repeat(earlier: str, later: str) -> Step:
+    """What the second message under one sender and identifier is, by the digests of both (C-DUP)."""
+    return Step.SAME if earlier == later else Step.REFUSE
+
+
+def phase(members: Sequence[Known]) -> Phase:
+    """The state of a whole thread: one Cancel in it is the end, unless something is active again beside it."""
+    if any(member.state is State.ACTIVE for member in members):
+        return Phase.LIVE
+    if any(member.state is State.CANCELLED for member in members):
+        return Phase.CANCELLED
+    return Phase.OVER if members else Phase.UNKNOWN
+
+
+def _guarded(alert: Alert, known: Sequence[Known], delegates: Mapping[str, frozenset[str]]) -> Remark | None:
+    """The first reason why this sender may not do this to one of the messages it names."""
+    for item in known:
+        name = item.reference.identifier
+        owner = item.reference.sender
+        if owner != alert.sender and owner not in delegates.get(alert.sender, frozenset()):
+            return _error("C-AUTH", f"{name} is an alert of {owner}.")
+        if item.status is not alert.status:
+            return _error("C-STATUS", f"A message of status {alert.status} changes no alert of status {item.status}.")
+        if alert.msg_type is MsgType.UPDATE and _WIDTH[alert.scope] > _WIDTH[item.scope]:
+            return _error("C-SCOPE", f"An Update may not widen the scope from {item.scope} to {alert.scope}.")
+    if len({item.thread for item in known}) > 1:
+        return _error("C-THREADS", "It names alerts of different threads.")
+    return None
+
+
+def _followed(
+    alert: Alert, named: Sequence[tuple[Reference, Known | None]], known: Sequence[Known], members: Sequence[Known]
+) -> Placement:
+    thread = known[0].thread
+    now = phase((*members, *known))
+    step = TABLE[alert.msg_type, now]
+    if step is Step.REFUSE:
+        text = f"What it names is {known[-1].state if now is Phase.OVER else now}: send a new Alert."
+        return Placement(step, thread, refusal=_error("C-TERMINAL", text))
+    live = [member for member in members if member.state is State.ACTIVE]
+    newest = max(live, key=lambda member: member.reference.sent, default=None)
+    if newest is not None and step is Step.REPLACE and alert.sent < newest.reference.sent:
+        text = f"Older than {newest.reference.identifier}, which its thread has already: kept and sent to nobody."
+        return Placement(Step.STALE, thread, remarks=(Remark("C-ORDER", text, Level.INFORMATION),))
+    remarks = (*_named_amiss(named), *_forgotten(known, newest))
+    return Placement(step, thread, tuple(member.key for member in live), remarks)
+
+
+def _named_amiss(named: Sequence[tuple[Reference, Known | None]]) -> list[Remark]:
+    remarks = []
+    for reference, item in named:
+        if item is None:
+            remarks.append(Remark("C-KNOWN", f"{reference.identifier} is not known here; the others it names are."))
+        elif item.reference.sent != reference.sent:
+            remarks.append(Remark("C-KNOWN", f"{reference.identifier} was sent at another time than is said here."))
+    return remarks
+
+
+def _forgotten(known: Sequence[Known], newest: Known | None) -> list[Remark]:
+    """What the message should have named too: all that is active ends, named or not (C-SUPERSEDE)."""
+    if newest is None:
+        return []
+    remarks = [
+        Remark("C-TERMINAL", f"{item.reference.identifier} was cancelled before.")
+        for item in known
+        if item.state is State.CANCELLED
+    ]
+    if newest.key not in {item.key for item in known}:
+        text = f"It does not name {newest.reference.identifier}, which it replaces too."
+        remarks.append(Remark("C-SUPERSEDE", text))
+        remarks += [
+            Remark(
+                "C-ORDER", f"{item.reference.identifier} was replaced before: the thread forks, the later word holds."
+            )
+            for item in known
+            if item.state is State.SUPERSEDED
+        ]
+    return remarks
+
+
+def _error(rule: str, text: str) -> Remark:
+    return Remark(rule, text, Level.ERROR)

@@ -1,0 +1,291 @@
+"""Threads: who may change what, what ends when, and that the order of arrival does not matter where it must not."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cap import Alert, Level, MsgType, Reference, Scope, Status
+from cap.thread import REACH, TABLE, Known, Phase, Reach, State, Step, phase, place, repeat
+
+START = datetime(2026, 5, 11, 20, 0, tzinfo=UTC)
+US, THEM = "dispatch@zone-a.example", "dispatch@zone-b.example"
+
+
+def at(minutes):
+    return START + timedelta(minutes=minutes)
+
+
+def reference(name, minutes=0, sender=US):
+    return Reference(sender, name, at(minutes))
+
+
+def known(name, state=State.ACTIVE, *, minutes=0, sender=US, status=Status.ACTUAL, scope=Scope.PUBLIC, thread=1):
+    key = sum(map(ord, name))
+    return Known(key, reference(name, minutes, sender), status, scope, state, thread)
+
+
+def message(msg_type, *, minutes=10, status=Status.ACTUAL, scope=Scope.PUBLIC, sender=US):
+    return Alert("m", sender, at(minutes), status, msg_type, scope)
+
+
+def placed(alert, *items, missing=(), members=None, **options):
+    """With every known item named, and the threads made of them unless said otherwise."""
+    named = [(item.reference, item) for item in items] + [(lost, None) for lost in missing]
+    return place(alert, named, items if members is None else members, **options)
+
+
+def rules(placement):
+    return [remark.rule for remark in placement.remarks]
+
+
+# ---- the table -----------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_an_answer_for_every_message_in_every_phase():
+    assert set(TABLE) == {(msg_type, phase) for msg_type in MsgType for phase in Phase}
+
+
+IN_PHASE = {
+    Phase.UNKNOWN: (),
+    Phase.LIVE: (known("a"),),
+    Phase.OVER: (known("a", State.EXPIRED),),
+    Phase.CANCELLED: (known("a", State.CANCELLED),),
+}
+
+
+@pytest.mark.parametrize(("msg_type", "before"), TABLE, ids=lambda word: word)
+def test_a_message_does_what_the_table_says(msg_type, before):
+    items = IN_PHASE[before]
+    missing = () if items else (reference("a"),)
+
+    assert placed(message(msg_type), *items, missing=missing).step is TABLE[msg_type, before]
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ((), Phase.UNKNOWN),
+        ((State.SUPERSEDED, State.ACTIVE), Phase.LIVE),
+        ((State.CANCELLED, State.ACTIVE), Phase.LIVE),
+        ((State.SUPERSEDED, State.CANCELLED), Phase.CANCELLED),
+        ((State.SUPERSEDED,), Phase.OVER),
+        ((State.KEPT, State.EXPIRED, State.FAILED), Phase.OVER),
+    ],
+)
+def test_a_thread_is_live_while_anything_in_it_is_and_cancelled_after_one_cancel(states, expected):
+    assert phase([known(str(n), state) for n, state in enumerate(states)]) is expected
+
+
+# ---- what follows --------------------------------------------------------------------------------------------
+
+
+def test_an_update_replaces_all_that_is_active_named_or_not():
+    first, second, old = known("a"), known("b", minutes=1), known("c", State.SUPERSEDED)
+
+    placement = placed(message(MsgType.UPDATE), second, members=(first, second, old))
+
+    assert placement.step is Step.REPLACE
+    assert placement.thread == 1
+    assert set(placement.ends) == {first.key, second.key}
+    assert rules(placement) == []
+
+
+def test_an_update_that_forgets_the_latest_word_is_told_so():
+    first, second = known("a"), known("b", minutes=1)
+
+    placement = placed(message(MsgType.UPDATE), first, members=(first, second))
+
+    assert rules(placement) == ["C-SUPERSEDE"]
+    assert "b" in placement.remarks[0].text
+    assert placement.remarks[0].level is Level.WARNING
+
+
+def test_a_second_update_of_one_parent_is_a_fork_and_the_later_word_holds():
+    parent, first = known("a", State.SUPERSEDED), known("b", minutes=5)
+
+    later = placed(message(MsgType.UPDATE, minutes=6), parent, members=(parent, first))
+    earlier = placed(message(MsgType.UPDATE, minutes=4), parent, members=(parent, first))
+
+    assert (later.step, later.ends, rules(later)) == (Step.REPLACE, (first.key,), ["C-SUPERSEDE", "C-ORDER"])
+    assert (earlier.step, earlier.ends, rules(earlier)) == (Step.STALE, (), ["C-ORDER"])
+
+
+def test_a_cancel_ends_a_thread_however_late_it_comes():
+    parent, update = known("a", State.SUPERSEDED), known("b", minutes=15)
+
+    placement = placed(message(MsgType.CANCEL, minutes=10), parent, members=(parent, update))
+
+    assert (placement.step, placement.ends) == (Step.END, (update.key,))
+
+
+def test_a_cancelled_thread_stays_so_even_if_only_its_first_message_is_named():
+    parent, update = known("a", State.SUPERSEDED), known("b", State.CANCELLED, minutes=1)
+
+    for msg_type in (MsgType.UPDATE, MsgType.CANCEL):
+        placement = placed(message(msg_type), parent, members=(parent, update))
+        assert placement.step is Step.REFUSE
+        assert placement.refusal.rule == "C-TERMINAL"
+        assert "cancelled" in placement.refusal.text
+
+
+def test_a_cancelled_reference_beside_a_live_one_is_told_and_ignored():
+    placement = placed(message(MsgType.CANCEL), known("a", State.CANCELLED), known("b", minutes=1))
+
+    assert placement.step is Step.END
+    assert rules(placement) == ["C-TERMINAL"]
+
+
+def test_what_names_only_the_unknown_waits_and_what_names_some_goes_on():
+    lost = reference("z")
+
+    assert placed(message(MsgType.UPDATE), missing=(lost,)).step is Step.WAIT
+    placement = placed(message(MsgType.UPDATE), known("a"), missing=(lost,))
+    assert placement.step is Step.REPLACE
+    assert rules(placement) == ["C-KNOWN"]
+    assert "z" in placement.remarks[0].text
+
+
+def test_a_reference_with_another_time_than_the_message_had_is_told():
+    item = known("a")
+
+    placement = place(message(MsgType.UPDATE), [(reference("a", minutes=3), item)], [item])
+
+    assert placement.step is Step.REPLACE
+    assert rules(placement) == ["C-KNOWN"]
+
+
+@pytest.mark.parametrize("msg_type", [MsgType.ACK, MsgType.ERROR])
+def test_an_answer_changes_nothing_whoever_sent_it(msg_type):
+    placement = placed(message(msg_type, sender=THEM), known("a"))
+
+    assert (placement.step, placement.ends, placement.refusal) == (Step.KEEP, (), None)
+
+
+def test_the_same_bytes_again_are_the_same_message_and_other_bytes_are_none():
+    assert repeat("d1", "d1") is Step.SAME
+    assert repeat("d1", "d2") is Step.REFUSE
+
+
+# ---- guards --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("msg_type", [MsgType.UPDATE, MsgType.CANCEL])
+def test_only_the_sender_or_its_delegate_changes_an_alert(msg_type):
+    alert = message(msg_type, sender=THEM)
+
+    refused = placed(alert, known("a"))
+    allowed = placed(alert, known("a"), delegates={THEM: frozenset({US})})
+    reverse = placed(alert, known("a"), delegates={US: frozenset({THEM})})
+
+    assert (refused.step, refused.refusal.rule, refused.ends) == (Step.REFUSE, "C-AUTH", ())
+    assert allowed.step is not Step.REFUSE
+    assert reverse.step is Step.REFUSE
+
+
+def test_one_foreign_reference_among_own_ones_is_enough_to_refuse():
+    placement = placed(message(MsgType.CANCEL), known("a"), known("b", sender=THEM))
+
+    assert placement.refusal.rule == "C-AUTH"
+
+
+@pytest.mark.parametrize("msg_type", [MsgType.UPDATE, MsgType.CANCEL])
+@pytest.mark.parametrize(("mine", "theirs"), [(Status.TEST, Status.ACTUAL), (Status.ACTUAL, Status.EXERCISE)])
+def test_a_message_of_one_status_never_changes_one_of_another(msg_type, mine, theirs):
+    placement = placed(message(msg_type, status=mine), known("a", status=theirs))
+
+    assert placement.refusal.rule == "C-STATUS"
+
+
+@pytest.mark.parametrize("status", [Status.SYSTEM, Status.DRAFT])
+def test_drafts_and_system_messages_are_kept_and_change_nothing(status):
+    for msg_type in MsgType:
+        placement = placed(message(msg_type, status=status), known("a"))
+        assert (placement.step, placement.ends) == (Step.KEEP, ())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "refused"),
+    [
+        (Scope.PRIVATE, Scope.PUBLIC, True),
+        (Scope.PRIVATE, Scope.RESTRICTED, True),
+        (Scope.RESTRICTED, Scope.PUBLIC, True),
+        (Scope.PUBLIC, Scope.PRIVATE, False),
+        (Scope.PUBLIC, Scope.PUBLIC, False),
+    ],
+)
+def test_an_update_never_tells_more_people_than_the_scope_did_and_a_cancel_may(before, after, refused):
+    item = known("a", scope=before)
+
+    assert (placed(message(MsgType.UPDATE, scope=after), item).step is Step.REFUSE) is refused
+    assert placed(message(MsgType.CANCEL, scope=after), item).step is Step.END
+
+
+def test_one_message_does_not_join_two_threads():
+    placement = placed(message(MsgType.UPDATE), known("a"), known("b", thread=2))
+
+    assert placement.refusal.rule == "C-THREADS"
+
+
+def test_only_actual_messages_reach_people():
+    assert set(REACH) == set(Status)
+    assert [status for status, reach in REACH.items() if reach is Reach.PEOPLE] == [Status.ACTUAL]
+
+
+# ---- any order of arrival ------------------------------------------------------------------------------------
+
+
+class Desk:
+    """A receiver with a memory, and nothing else: what `place` is written for."""
+
+    def __init__(self):
+        self.members = [known("a")]
+        self.stopped = []  # everything that was ever active and was ended, in order
+
+    def take(self, name, msg_type, minutes, parents):
+        by_name = {member.reference.identifier: member for member in self.members}
+        named = [(reference(parent, by_name[parent].reference.sent.minute), by_name[parent]) for parent in parents]
+        placement = place(message(msg_type, minutes=minutes), named, self.members)
+        state = {Step.REPLACE: State.ACTIVE, Step.END: State.CANCELLED, Step.STALE: State.KEPT}.get(placement.step)
+        if state is None:
+            return placement
+        ended = State.CANCELLED if placement.step is Step.END else State.SUPERSEDED
+        self.members = [replace(m, state=ended) if m.key in placement.ends else m for m in self.members]
+        self.members.append(replace(known(name, state, minutes=minutes), key=len(self.members)))
+        self.stopped += placement.ends
+        return placement
+
+    def active(self):
+        return [member for member in self.members if member.state is State.ACTIVE]
+
+
+@given(st.permutations(range(1, 7)), st.data())
+def test_updates_in_any_order_leave_the_latest_one_alone_in_force(order, data):
+    desk = Desk()
+
+    for minutes in order:
+        names = [member.reference.identifier for member in desk.members]
+        parents = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))
+        desk.take(f"u{minutes}", MsgType.UPDATE, minutes, parents)
+
+    (last,) = desk.active()
+    assert last.reference.identifier == "u6"
+    assert len(desk.stopped) == len(set(desk.stopped))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([MsgType.UPDATE, MsgType.CANCEL]), st.integers(1, 59)), max_size=8), st.data()
+)
+def test_after_a_cancel_nothing_of_its_thread_is_ever_in_force_again(messages, data):
+    desk = Desk()
+    over = False
+
+    for number, (msg_type, minutes) in enumerate(messages):
+        names = [member.reference.identifier for member in desk.members]
+        parents = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
+        placement = desk.take(f"m{number}", msg_type, minutes, parents)
+        assert not (over and placement.step is not Step.REFUSE)
+        over = over or placement.step is Step.END
+        assert len(desk.active()) == (0 if over else 1)
