@@ -147,7 +147,7 @@ class World:
         self,
         members: int = 60,
         zones: int = 2,
-        networks: int = 2,
+        networks: int = 3,
         seed: int = 7,
         edit: Callable[[Line], None] | None = None,
     ) -> None:
