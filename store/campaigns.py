@@ -245,24 +245,3 @@ async def sums(conn: AsyncConnection, campaign_id: int) -> list[Sum]:
         .order_by(d.channel, d.language, d.state)
     )  # fmt: skip
     return [Sum(r[0], r[1], DeliveryState(r[2]).word, r[3], int(r[4]), int(r[5]), int(r[6])) for r in rows.all()]
-
-
-async def person_states(
-    conn: AsyncConnection, campaign_id: int, *, after_member: int, most: int
-) -> list[tuple[int, int]]:
-    """A page of (member id, bit set of the states of this member's deliveries), by ascending member id."""
-    d = delivery.c
-    bit = sa.case(*((d.state == int(s), 1 << int(s)) for s in DeliveryState), else_=0)
-    per_state = (
-        sa.select(d.member_id, bit.label("bit"))
-        .where(d.id.between(campaign_id << 24, ((campaign_id + 1) << 24) - 1), d.member_id > after_member)
-        .distinct()
-        .subquery()
-    )
-    rows = await conn.execute(
-        sa.select(per_state.c.member_id, sa.func.sum(per_state.c.bit))
-        .group_by(per_state.c.member_id)
-        .order_by(per_state.c.member_id)
-        .limit(most)
-    )
-    return [(r[0], int(r[1])) for r in rows.all()]

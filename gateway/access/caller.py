@@ -55,6 +55,12 @@ class Caller(msgspec.Struct, frozen=True):
         """Whether some right of this action covers the whole zone, not only some of its networks."""
         return any(r.action == action and r.zone_id in (None, zone_id) and r.network_id is None for r in self.rights)
 
+    def may_see(self, action: Action, zone_id: int, kind: str, decided_by: int) -> bool:
+        """Whether this action is allowed on a campaign: a right in the whole zone for this kind; who has one for some
+        networks only sees what he decided himself, for a campaign names members of every network that it reaches."""
+        held = self._held(action, zone_id, kind)
+        return any(r.network_id is None for r in held) or (bool(held) and decided_by == self.account_id)
+
     def channels(self, action: Action, zone_id: int, kind: str) -> frozenset[str]:
         """Channels allowed for this kind in this zone; `*` stands for all."""
         return frozenset(r.channel for r in self._held(action, zone_id, kind))

@@ -72,12 +72,12 @@ class MessageDesk:
         """End a campaign now: nothing beyond the cursors leaves. False when it had ended. Raises Refusal."""
         async with self.database.read() as conn:
             found = await campaigns.by_public_id(conn, public_id)
-        if found is None or not (
-            caller.may_in(Action.READ, found.zone_id) or caller.may_in(Action.STOP, found.zone_id)
+        if found is None or not any(
+            caller.may_see(action, found.zone_id, found.kind, found.account_id) for action in (Action.READ, Action.STOP)
         ):
             raise Refusal(404, "no-such-campaign", "There is no such campaign.")
-        if not caller.may_in(Action.STOP, found.zone_id):
-            raise Refusal(403, "no-right", f"This account may not stop campaigns of {found.zone_code}.")
+        if not caller.may_see(Action.STOP, found.zone_id, found.kind, found.account_id):
+            raise Refusal(403, "no-right", f"This account may not stop this campaign of {found.zone_code}.")
         return await self.database.write(lambda tx: lifecycle.stop(tx, found.id, caller.account_id))
 
     async def _known(self, caller: Caller, request: MessageRequest) -> MessageAnswer | None:

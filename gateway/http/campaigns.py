@@ -32,19 +32,15 @@ _LOOKS = 5
 """Pages of the store read for one page of an answer, where most campaigns are not the caller's business."""
 
 
-def may_see(caller: Caller, action: Action, campaign: Campaign) -> bool:
-    """A right in the whole zone for this kind; who has one for some networks only sees what they decided themselves:
-    a campaign's deliveries name members of every network that it reaches."""
-    held = [r for r in caller.rights if r.action == action and r.zone_id in (None, campaign.zone_id)]
-    held = [r for r in held if r.kind in ("*", campaign.kind)]
-    return any(r.network_id is None for r in held) or (bool(held) and campaign.account_id == caller.account_id)
+def _may_see(caller: Caller, action: Action, campaign: Campaign) -> bool:
+    return caller.may_see(action, campaign.zone_id, campaign.kind, campaign.account_id)
 
 
 async def _asked_for(request: web.Request, door: Door, caller: Caller, action: Action = Action.READ) -> Campaign:
     """Raises Refusal 404, also for one that this caller may not see: that it exists is not told."""
     async with door.services.database.read() as conn:
         found = await campaigns.by_public_id(conn, request.match_info["id"])
-    if found is None or not may_see(caller, action, found):
+    if found is None or not _may_see(caller, action, found):
         raise Refusal(404, "no-such-campaign", "There is no such campaign.")
     return found
 
@@ -76,7 +72,7 @@ async def _page(
         page = await campaigns.recent(conn, None if zones is None else sorted(zones), before_id=before_id, most=limit)
         for last in page:
             before_id = last.id
-            if may_see(caller, Action.READ, last):
+            if _may_see(caller, Action.READ, last):
                 found.append(last)
             if len(found) == limit:
                 return found, last

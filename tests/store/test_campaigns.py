@@ -110,20 +110,6 @@ async def test_the_sums_of_a_report_are_the_rows_with_a_reason_for_each_failure(
     }
 
 
-async def test_every_person_is_there_once_with_the_states_of_all_their_messages(database, made):
-    pages, after = [], 0
-    while page := await read(database, campaigns.person_states, made.id, after_member=after, most=4):
-        pages += page
-        after = page[-1][0]
-
-    def bits(*states):
-        return sum(1 << int(s) for s in states)
-
-    s = DeliveryState
-    expected = [s.ACCEPTED, s.DELIVERED, s.FAILED, s.FAILED, s.UNKNOWN, s.QUEUED]
-    assert pages == [(p.member_id, bits(*{sms, s.QUEUED})) for p, sms in zip(made.town.people, expected, strict=True)]
-
-
 async def test_texts_counters_and_the_frozen_audience_are_read_back(database, made):
     texts = await read(database, campaigns.texts, made.id)
     counts = await read(database, campaigns.counts, made.id)
