@@ -22,6 +22,8 @@ from store.transaction import AnyRow, Transaction
 OUTSTANDING, DELIVERED, FAILED, EXPIRED = range(4)
 SETTLED_MS = 60_000
 """Longer than a lease: whatever was in hand when a receipt came has its reference on file by then, or is unknown."""
+LATEST_MS = 72 * 3_600_000
+"""How late a receipt may come: SMSCs try a handset for three days at most."""
 _PART = {"delivered": DELIVERED, "failed": FAILED, "expired": EXPIRED}
 _EVENT = {DELIVERED: Event.RECEIPT_DELIVERED, FAILED: Event.RECEIPT_FAILED, EXPIRED: Event.RECEIPT_EXPIRED}
 
@@ -203,15 +205,22 @@ _new_refs = json_rows("new_refs", carrier=str, ref=str)
 _waiting_for = sa.select(receipt_inbox).join(
     _new_refs, sa.and_(_kept.carrier == _new_refs.c.carrier, _kept.ref == _new_refs.c.ref)
 ).where(_kept.matched_ms.is_(None)).order_by(_kept.id)  # fmt: skip
-_unknown_to = (
-    sa.select(delivery.c.id, delivery.c.units)
+_in_doubt = sa.and_(
+    delivery.c.state == int(DeliveryState.UNKNOWN),
+    # Of the rows that a dead worker had in hand nobody knows the carrier.
+    sa.or_(delivery.c.carrier == sa.bindparam("carrier_"), delivery.c.carrier.is_(None)),
+    # It was sent no earlier than this before it was called unknown: an older receipt is another message's.
+    delivery.c.changed_ms <= sa.bindparam("latest_ms"),
+)
+# Sent again after doubt, and perhaps delivered since: the receipt may be that of its first attempt, and would then
+# show another message as delivered that never left. Older ones than a receipt can be late are left out.
+_sent_twice = sa.and_(delivery.c.doubted == 1, delivery.c.changed_ms >= sa.bindparam("earliest_ms"))
+_fitting = (
+    sa.select(delivery.c.id, delivery.c.units, delivery.c.state)
     .where(
         delivery.c.address == sa.bindparam("address_"),
-        delivery.c.state == int(DeliveryState.UNKNOWN),
-        # Of the rows that a dead worker had in hand nobody knows the carrier.
-        sa.or_(delivery.c.carrier == sa.bindparam("carrier_"), delivery.c.carrier.is_(None)),
-        # It was sent no earlier than this before it was called unknown: an older receipt is another message's.
-        delivery.c.changed_ms <= sa.bindparam("latest_ms"),
+        sa.text("(delivery.state = 2 OR delivery.doubted = 1)"),  # word for word the predicate of the index
+        sa.or_(_in_doubt, _sent_twice),
     )
     .limit(2)
 )
@@ -259,13 +268,19 @@ async def _match_by_destination(tx: Transaction, rows: Sequence[AnyRow], settled
         final = _PART.get(row.state)
         if final is None or not row.destination:
             continue
-        latest_ms = row.received_ms + settled_ms
-        only = await tx.rows(
-            _unknown_to, {"address_": row.destination, "carrier_": row.carrier, "latest_ms": latest_ms}
-        )
+        values = {
+            "address_": row.destination,
+            "carrier_": row.carrier,
+            "latest_ms": row.received_ms + settled_ms,
+            "earliest_ms": row.received_ms - LATEST_MS,
+        }
+        fitting = await tx.rows(_fitting, values)
+        if len(fitting) != 1 or fitting[0].state != DeliveryState.UNKNOWN:
+            continue
+        only = fitting[0]
         # One part of a long SMS says nothing of the others, but one lost part is a lost message.
-        if len(only) == 1 and (only[0].units == 1 or final != DELIVERED):
-            await apply(tx, [Settlement(only[0].id, _EVENT[final], row.carrier, code=row.code, text=row.text)])
+        if only.units == 1 or final != DELIVERED:
+            await apply(tx, [Settlement(only.id, _EVENT[final], row.carrier, code=row.code, text=row.text)])
             await _close_rows(tx, [row])
             matched += 1
     return matched

@@ -317,12 +317,12 @@ delivery = sa.Table(
     sa.Column("text", sa.Text),
     sa.Column("sent_ms", Big),
     sa.Column("changed_ms", Big),
-    # Only the outstanding are looked up by address (receipts whose id matches nothing).
+    # Only those in doubt, now or once, are looked up by address (receipts whose id matches nothing).
     sa.Index(
-        "ix_delivery_unknown_address",
+        "ix_delivery_doubt_address",
         "address",
-        sqlite_where=sa.text("state = 2"),
-        postgresql_where=sa.text("state = 2"),
+        sqlite_where=sa.text("(state = 2 OR doubted = 1)"),
+        postgresql_where=sa.text("(state = 2 OR doubted = 1)"),
     ),
 )
 

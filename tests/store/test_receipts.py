@@ -227,6 +227,24 @@ async def test_when_two_in_doubt_fit_nobody_is_guessed(database):
     await assert_words(database, second, "unknown")
 
 
+async def test_the_receipt_of_a_first_attempt_never_goes_to_another_message_in_doubt(database):
+    """An alert in hand at a crash had arrived, is sent again and delivered; a newsletter to the same person, in hand
+    at the next crash, had not left. The receipt of the alert's first attempt names nobody but that person."""
+    town = await make.a_town(database, 1)
+    alarm = await in_doubt(database, town, carrier="", event=Event.LOST)
+    await receive(database, Report("c1", "first", "delivered", 1, destination=town.people[0].addresses["sms"]))
+    again = [Settlement(alarm.ids["sms"][0], event, "c1", refs) for event, refs in
+             ((Event.RESEND, ()), (Event.ACCEPTED, ("second",)))]  # fmt: skip
+    await database.write(lambda tx: apply(tx, again, round_=2))
+    await receive(database, Report("c1", "second", "delivered", 1))
+    news = await in_doubt(database, town, carrier="", event=Event.LOST)
+
+    assert await look_again(database) == (0, None)
+
+    await assert_words(database, alarm, "delivered")
+    await assert_words(database, news, "unknown")
+
+
 @pytest.mark.parametrize(
     "report",
     [
