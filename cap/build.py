@@ -7,6 +7,7 @@ rest. Such a draft may lack fields that the model promises; `cap.read` never han
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from math import nan
 from typing import Any, NamedTuple
@@ -55,6 +56,12 @@ def draft(root: etree._Element) -> tuple[Alert, list[Fault]]:
     """The alert under a root element, and every text in it that could not be read."""
     faults: list[Fault] = []
     return _alert(root, faults), faults
+
+
+def heading(root: etree._Element) -> tuple[str, str, datetime | None, Status | None]:
+    """(identifier, sender, sent, status) of a root element, as far as they can be read, and nothing further."""
+    found = _fields(root, _HEADING, _NO_ALERT, [])
+    return found["identifier"], found["sender"], found["sent"], found["status"]
 
 
 def _alert(element: etree._Element, faults: list[Fault]) -> Alert:
@@ -184,4 +191,5 @@ _ALERT = _named(
     incidents=Field("incidents", lexical.incidents, ()),
     info=Field("infos", nested=_info, many=True),
 )
+_HEADING = {name: field for name, field in _ALERT.items() if field.name in ("identifier", "sender", "sent", "status")}
 _NO_ALERT = {"identifier": "", "sender": "", "sent": None, "status": None, "msg_type": None, "scope": None}

@@ -116,6 +116,8 @@ class AlertSettings(_Struct, frozen=True, kw_only=True):
     """How long an Update or Cancel waits for the alert that it names."""
     feed_title: str = "Tocsin public alerts"
     feed_author: str = "Tocsin"
+    answer_sender: Annotated[str, msgspec.Meta(pattern=r"^[^\s,<&\"]{1,255}$")] = "tocsin@alerts.example"
+    """The <sender> of CAP answers (Accept: application/cap+xml)."""
     zone_weight: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
 
 

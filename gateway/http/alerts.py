@@ -7,9 +7,9 @@ from aiohttp import web
 from gateway.access.caller import Caller
 from gateway.campaigns.answers import AlertAnswer
 from gateway.errors import Reason, Refusal
-from gateway.http.bodies import Query, read_body, require_type
+from gateway.http import cap_answers
+from gateway.http.bodies import CAP_MEDIA_TYPE, Query, read_body, require_type
 from gateway.http.door import Door
-from gateway.http.feed import CAP_MEDIA_TYPE
 from gateway.http.wording import answer, spoken
 
 
@@ -17,8 +17,19 @@ async def submit(request: web.Request, door: Door, caller: Caller) -> web.Stream
     """POST /cap/v1/alerts: 202 once it is durable, 200 for the same bytes again; both with its Location."""
     Query(request)
     document = await _document(request, door)
-    filed = await door.services.alerts.submit(caller, document)
-    return answer(_resource(filed), 202 if filed.created else 200, {"Location": _location(filed)})
+    in_cap = cap_answers.wanted(request)
+    try:
+        filed = await door.services.alerts.submit(caller, document)
+    except Refusal as refusal:
+        rejection = cap_answers.refused(document, refusal, door) if in_cap else None
+        if rejection is None:
+            raise
+        return cap_answers.response(rejection, refusal.status)
+    status, headers = 202 if filed.created else 200, {"Location": _location(filed)}
+    receipt = cap_answers.accepted(document, filed, door) if in_cap else None
+    if receipt is None:
+        return answer(_resource(filed), status, headers)
+    return cap_answers.response(receipt, status, headers)
 
 
 async def validate(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:

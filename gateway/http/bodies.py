@@ -10,8 +10,10 @@ from gateway.errors import Reason, Refusal
 
 T = TypeVar("T")
 
+CAP_MEDIA_TYPE = "application/cap+xml"
+"""What this project sends."""
 CAP_TYPES = (
-    "application/cap+xml",
+    CAP_MEDIA_TYPE,
     "application/common-alerting-protocol+xml",
     "application/EmergencyCallData.cap+xml",
     "application/xml",

@@ -8,10 +8,9 @@ from aiohttp.helpers import ETag
 
 from gateway.access.caller import Caller
 from gateway.errors import Refusal
+from gateway.http.bodies import CAP_MEDIA_TYPE
 from gateway.http.door import Door
 from store import alerts
-
-CAP_MEDIA_TYPE = "application/cap+xml"
 
 
 async def feed(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
