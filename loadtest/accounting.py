@@ -1,0 +1,113 @@
+"""Every person of every campaign, as the gateway's pages tell them, held against what arrived at the sinks.
+
+One message that was told and did not arrive, that arrived and was not told, or that arrived twice without having been
+told as sent again, is a finding. What happened to a message between two sinks' counters is not guessed at.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from loadtest.arrivals import Arrivals, mark_of
+
+_MUST_HAVE_ARRIVED = ("accepted", "delivered")
+_SHOWN = 10
+
+
+@dataclass(slots=True)
+class Findings:
+    """What does not agree, and how much was compared."""
+
+    campaigns: int = 0
+    deliveries: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    """`channel state` -> deliveries."""
+    missing: int = 0
+    """Told as taken by a carrier, and no sink has it."""
+    never_told: int = 0
+    """At a sink, and told as never sent, or of no campaign at all."""
+    doubled: int = 0
+    """At a sink more often than it was told to have been tried, or taken twice without a word of it."""
+    unfinished: int = 0
+    """Still queued, waiting to be tried again, or in doubt at the end."""
+    reports_off: int = 0
+    """Reports whose sums do not close, or that count otherwise than their pages."""
+    examples: list[str] = field(default_factory=list)
+
+    @property
+    def unaccounted(self) -> int:
+        return self.missing + self.never_told + self.doubled + self.reports_off
+
+    def note(self, text: str) -> None:
+        if len(self.examples) < _SHOWN:
+            self.examples.append(text)
+
+
+class Accounting:
+    """Give it every delivery of every campaign, then `close`."""
+
+    def __init__(self, sms: Arrivals, email: Arrivals, voice: Arrivals) -> None:
+        self.findings = Findings(never_told=sms.strange + email.strange + voice.strange)
+        self._sms = Counter(sms.by_address)
+        self._by_delivery = {"email": Counter(email.by_delivery), "voice": Counter(voice.by_delivery)}
+
+    def campaign(self, internal_id: int, title: str) -> "CampaignAccount":
+        """`internal_id` is the store's own number of it: references on the wire bear that one."""
+        self.findings.campaigns += 1
+        return CampaignAccount(self, internal_id, mark_of(title))
+
+    def take(self, internal_id: int, mark: str, line: dict[str, Any]) -> int:
+        """How often it arrived; each arrival is taken once."""
+        if line["channel"] == "sms":
+            return self._sms.pop((mark, line["address"]), 0)
+        return self._by_delivery[line["channel"]].pop((internal_id << 24) + line["id"] - 1, 0)
+
+    def close(self) -> Findings:
+        """What is left at the sinks is nobody's."""
+        left = Counter({f"sms {key}": n for key, n in self._sms.items()})
+        for channel, counted in self._by_delivery.items():
+            left.update({f"{channel} delivery {key:x}": n for key, n in counted.items()})
+        for key, n in left.items():
+            self.findings.never_told += n
+            self.findings.note(f"{key} arrived {n} times and is nobody's")
+        return self.findings
+
+
+class CampaignAccount:
+    """The persons of one campaign, one delivery after another."""
+
+    def __init__(self, accounting: Accounting, internal_id: int, mark: str) -> None:
+        self._accounting = accounting
+        self._id, self._mark = internal_id, mark
+        self._states: Counter[tuple[str, str]] = Counter()
+
+    def delivery(self, line: dict[str, Any], *, resent: bool = False) -> None:
+        """`resent`: the report says that some of this channel were sent again after doubt."""
+        findings, state, channel = self._accounting.findings, line["state"], line["channel"]
+        arrived = self._accounting.take(self._id, self._mark, line)
+        self._states[channel, state] += 1
+        findings.deliveries += 1
+        findings.states[f"{channel} {state}"] += 1
+        most = line["attempts"] if channel == "voice" or resent else min(1, line["attempts"])
+        if state in _MUST_HAVE_ARRIVED and not arrived:
+            findings.missing += 1
+            findings.note(f"{self._mark} {channel} {line['id']}: {state}, and no sink has it")
+        elif arrived and not line["attempts"]:
+            findings.never_told += arrived
+            findings.note(f"{self._mark} {channel} {line['id']}: {state}, never tried, arrived {arrived} times")
+        elif arrived > most:
+            findings.doubled += arrived - most
+            findings.note(f"{self._mark} {channel} {line['id']}: {line['attempts']} attempts, arrived {arrived} times")
+        if state in ("queued", "retry", "unknown"):
+            findings.unfinished += 1
+
+    def report(self, report: dict[str, Any]) -> None:
+        """The report must close its sums and count as its pages do."""
+        findings = self._accounting.findings
+        told: Counter[tuple[str, str]] = Counter()
+        for line in report["deliveries"]:
+            told[line["channel"], line["state"]] += line["deliveries"]
+        if not report["sums_close"] or told != self._states:
+            findings.reports_off += 1
+            closes = "closes" if report["sums_close"] else "does not close"
+            findings.note(f"{self._mark}: the report {closes}; {dict(told - self._states)} more than its pages say")

@@ -1,0 +1,159 @@
+"""Put a gateway under load, in processes of its own, and judge it by what its sinks saw.
+
+    python -m loadtest.run --scenario a --seconds 60 --json figures.json --svg rates.svg
+
+Exit code 0 when every promise held, 1 when one did not, 2 when the run itself failed. Everything is on 127.0.0.1;
+Ctrl-C ends all that was started.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from loadtest import verdict
+from loadtest.picture import draw
+from loadtest.scenarios import SCENARIOS, Outcome, Scenario
+from loadtest.stage import Stage, StageFailed
+from loadtest.trial import Trial
+
+_AT_MOST_S = 3600.0
+"""Beside its seconds, the longest that any run may take."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _arguments(arguments)
+    try:
+        return asyncio.run(_interruptible(options))
+    except StageFailed as exc:
+        Console(stderr=True).print(f"[red]loadtest:[/red] {escape(str(exc))}")
+        return 2
+
+
+async def _interruptible(options: argparse.Namespace) -> int:
+    """Ctrl-C and SIGTERM cancel the run, which ends its processes on the way out."""
+    loop = asyncio.get_running_loop()
+    run = asyncio.ensure_future(_run(options))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, run.cancel)
+    try:
+        return await run
+    except asyncio.CancelledError:
+        Console(stderr=True).print("\nloadtest: stopped")
+        return 2
+
+
+async def _run(options: argparse.Namespace) -> int:
+    scenario = SCENARIOS[options.scenario]
+    seconds = options.seconds or scenario.seconds
+    out = Console()
+    out.print(f"Scenario ({scenario.name}): {scenario.title}, {seconds} s, on {machine()}", highlight=False)
+    async with asyncio.timeout(seconds + _AT_MOST_S), _folder(options.folder) as folder:
+        stage = Stage(folder, scenario.terms)
+        async with stage.open(), aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session:
+            outcome = await scenario.run(Trial(stage, session), seconds, options.size)
+    _show(out, scenario, outcome)
+    await asyncio.to_thread(_keep, options, scenario, seconds, outcome)
+    return 0 if verdict.holds(outcome.lines) else 1
+
+
+@contextlib.asynccontextmanager
+async def _folder(wanted: Path | None) -> AsyncIterator[Path]:
+    """A temporary one that is removed, unless one was named."""
+    if wanted is not None:
+        yield wanted
+        return
+    made = Path(tempfile.mkdtemp(prefix="tocsin-load-"))
+    try:
+        yield made
+    finally:
+        await asyncio.to_thread(shutil.rmtree, made, ignore_errors=True)
+
+
+def _show(out: Console, scenario: Scenario, outcome: Outcome) -> None:
+    table = Table(title=f"({scenario.name}) {scenario.title}", title_justify="left")
+    for column in ("", "measured", "promised", ""):
+        table.add_column(column, justify="left" if not column else "right")
+    for line in outcome.lines:
+        mark = "" if line.holds is None else "ok" if line.holds else "[red]MISSED[/red]"
+        table.add_row(line.what, line.measured, line.wanted, mark)
+    out.print(table)
+    if outcome.times:
+        out.print(_times_table(outcome))
+    for example in outcome.findings.examples if outcome.findings else ():
+        out.print(f"  {example}", highlight=False, markup=False)
+
+
+def _times_table(outcome: Outcome) -> Table:
+    table = Table(title="requests, milliseconds as the clients saw them", title_justify="left")
+    for column in ("request", "count", "failed", "p50", "p99", "worst"):
+        table.add_column(column, justify="left" if column == "request" else "right")
+    for t in outcome.times:
+        table.add_row(t.name, f"{t.requests:,}", str(t.failed), f"{t.p50_ms}", f"{t.p99_ms}", f"{t.worst_ms}")
+    return table
+
+
+def _keep(options: argparse.Namespace, scenario: Scenario, seconds: int, outcome: Outcome) -> None:
+    if options.json:
+        document = {
+            "scenario": scenario.name,
+            "title": scenario.title,
+            "seconds": seconds,
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "machine": machine(),
+            "terms": scenario.terms,
+            "holds": verdict.holds(outcome.lines),
+            "lines": outcome.lines,
+            "times": outcome.times,
+            "facts": outcome.facts,
+            "states": dict(outcome.findings.states) if outcome.findings else {},
+            "examples": outcome.findings.examples if outcome.findings else [],
+            "curves": outcome.curves,
+        }
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(document)))
+    if options.svg and outcome.curves:
+        options.svg.write_text(draw(f"({scenario.name}) {scenario.title}", outcome.curves), encoding="utf-8")
+
+
+def machine() -> str:
+    """Cores, memory, processor and Python, in a line."""
+    model = "unknown processor"
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    import os
+
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} cores ({model}), {memory_gib:.0f} GiB, Python {platform.python_version()}"
+
+
+def _arguments(arguments: list[str] | None) -> Any:
+    parser = argparse.ArgumentParser(prog="python -m loadtest.run", description="The gateway under load.")
+    letters = "; ".join(f"{s.name}: {s.title}" for s in SCENARIOS.values())
+    parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="a", help=letters)
+    parser.add_argument("--seconds", type=int, default=0, help="how long it is measured; by default the scenario's")
+    parser.add_argument("--size", type=int, default=0, help="members (a, c, d, e), of the newsletter (b), most (f)")
+    parser.add_argument("--json", type=Path, help="write every figure there")
+    parser.add_argument("--svg", type=Path, help="write a picture of the rates over time there")
+    parser.add_argument("--folder", type=Path, help="keep settings, logs, dumps and store there")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""One run of the product under load: set it up, make it work, watch it, let it come to rest, hold it to account."""
+
+import asyncio
+import contextlib
+import json
+import random
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from loadtest import arrivals
+from loadtest.accounting import Accounting, Findings
+from loadtest.arrivals import Arrivals
+from loadtest.documents import new_mark
+from loadtest.door import Door
+from loadtest.stage import Child, Stage, StageFailed
+from store import campaigns
+from store.database import open_database
+
+_REST_S = 120.0
+"""How long what is in hand and its receipts may take after the last campaign was stopped."""
+_STILL_OPEN = ("queued", "retry")
+
+
+@dataclass(slots=True)
+class Sample:
+    """The processes at one instant."""
+
+    at_s: float
+    cpu_s: dict[str, float]
+    memory_mib: dict[str, float]
+
+
+@dataclass(slots=True)
+class Trial:
+    stage: Stage
+    session: aiohttp.ClientSession
+    draw: random.Random = field(default_factory=lambda: random.Random(7))
+    samples: list[Sample] = field(default_factory=list)
+    bulk: list[str] = field(default_factory=list)
+    """Public ids of the campaigns that the run itself launched."""
+    requests: list[tuple[float, str, float, bool]] = field(default_factory=list)
+    """What Locust's users saw; see `loadtest.locustfile`."""
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def gateway(self) -> Child:
+        return self.stage.children["gateway"]
+
+    @property
+    def operator(self) -> Door:
+        return Door(self.session, self.stage.url, self.stage.token("operator"))
+
+    def door(self, account: str) -> Door:
+        return Door(self.session, self.stage.url, self.stage.token(account))
+
+    async def set_up(self, members: int, networks: int) -> float:
+        """Register, sinks, server, all ready; seconds that loading the register took."""
+        stage = self.stage
+        stage.write_settings()
+        took_s = await stage.populate(members, networks)
+        await stage.sinks()
+        stage.write_settings()
+        await stage.server()
+        if not await self.operator.until_ready(60.0):
+            raise StageFailed(f"the gateway did not come up: see {stage.folder}/gateway.log")
+        return took_s
+
+    # ---- work ----------------------------------------------------------------------------------------
+
+    async def flood(self, channel: str, units: int, kind: str = "news") -> int:
+        """Launch messages to whole zones until there is so much to send; returns how much there is."""
+        launched = 0
+        while launched < units:
+            for zone in self.stage.lines["zone"]:
+                if launched < units:
+                    launched += await self.launch(zone["code"], [channel], {"whole_zone": True}, kind)
+        return launched
+
+    async def launch(self, zone: str, channels: list[str], targets: dict[str, Any], kind: str = "news") -> int:
+        """Units of the campaign, by its preview."""
+        title = f"{new_mark(self.draw)} Wegenwerken"
+        answer = await self.door(f"officer-{zone}").launch(zone, title, channels, targets, kind)
+        self.bulk.append(answer["campaign"])
+        return sum(int(c["units"]) for c in answer["preview"]["channels"])
+
+    @contextlib.asynccontextmanager
+    async def crowd(self, seconds: float, counts: dict[str, int], **plan: Any) -> AsyncIterator[None]:
+        """Locust's users at the door for so long; waits for their end on the way out."""
+        out = self.stage.folder / f"locust-{time.time_ns()}.json"
+        child = await self.stage.locust(seconds, list(counts), self._plan(out, counts, plan))
+        yield
+        async with asyncio.timeout(seconds + 60):
+            await child.process.wait()
+        if not out.exists():
+            raise StageFailed(f"Locust ended without its figures: see {self.stage.folder}/locust.log")
+        said = json.loads(await asyncio.to_thread(out.read_text, encoding="utf-8"))
+        self.requests += [(r[0], r[1], r[2], r[3]) for r in said["requests"]]
+        self.errors += said["errors"]
+
+    def _plan(self, out: Path, counts: dict[str, int], more: dict[str, Any]) -> dict[str, Any]:
+        stage = self.stage
+        coordinators = stage.accounts("coordinator-")
+        return {
+            "out": str(out),
+            "url": stage.url,
+            "users": sum(counts.values()),
+            "counts": counts,
+            "cic": stage.token("cic-demo"),
+            "operator": stage.token("operator"),
+            "networks": [
+                {"zone": n["zone"], "code": n["code"], "ring": n["territory"][0]} for n in stage.lines["network"]
+            ],
+            "coordinators": [
+                {
+                    "zone": code.split("-")[2],
+                    "network": code.removeprefix("coordinator-"),
+                    "token": stage.token(code),
+                }
+                for code in coordinators[:200]
+            ],
+            "campaigns": self.bulk,
+        } | more
+
+    async def watch(self, every_s: float = 1.0) -> None:
+        """Note what the processes use, until cancelled."""
+        while True:
+            self.note()
+            await asyncio.sleep(every_s)
+
+    def note(self) -> Sample:
+        children = self.stage.children
+        sample = Sample(
+            time.time(),
+            {name: child.cpu_s() for name, child in children.items()},
+            {name: child.memory_mib() for name, child in children.items()},
+        )
+        self.samples.append(sample)
+        return sample
+
+    def cpu_between(self, name: str, start_s: float, end_s: float) -> float:
+        """CPU seconds of a process, by the samples next to these instants."""
+        inside = [s.cpu_s[name] for s in self.samples if start_s <= s.at_s <= end_s and s.cpu_s.get(name)]
+        return inside[-1] - inside[0] if inside else 0.0
+
+    def most_memory_mib(self, name: str) -> float:
+        return max((s.memory_mib.get(name, 0.0) for s in self.samples), default=0.0)
+
+    # ---- the end -------------------------------------------------------------------------------------
+
+    async def come_to_rest(self, *, stop: bool) -> float:
+        """Stop what still runs (or let it end by itself), wait for what is in hand and its receipts; seconds taken.
+        What never comes to rest is left as it is: the accounting will say so."""
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        waiting = {c["id"]: c for c in await self.operator.campaigns()}
+        if stop:
+            for campaign in waiting.values():
+                if campaign.get("ended_ms") is None:
+                    await self.operator.post(f"/api/v1/campaigns/{campaign['id']}/stop")
+        while waiting and loop.time() - started_s < _REST_S:
+            for campaign in list(waiting):
+                page = await self.operator.get(f"/api/v1/campaigns/{campaign}")
+                if _at_rest(page):
+                    del waiting[campaign]
+            await asyncio.sleep(0.2)
+        return loop.time() - started_s
+
+    def arrived(self) -> dict[str, Arrivals]:
+        """By channel, from the sinks' dumps."""
+        return {
+            "sms": arrivals.sms(*self.stage.smsc_dumps),
+            "email": arrivals.email(self.stage.smtp_dump),
+            "voice": arrivals.voice(self.stage.voice_dump),
+        }
+
+    async def account(self, arrived: dict[str, Arrivals]) -> Findings:
+        """Every person of every campaign against the sinks."""
+        accounting = Accounting(arrived["sms"], arrived["email"], arrived["voice"])
+        async with open_database(self.stage.store_url) as database, database.read() as conn:
+            for line in await self.operator.campaigns():
+                found = await campaigns.by_public_id(conn, line["id"])
+                assert found is not None
+                report = await self.operator.get(f"/api/v1/campaigns/{line['id']}/report")
+                resent = {c["channel"]: c["resent"] > 0 for c in report["channels"]}
+                account = accounting.campaign(found.id, line["title"])
+                async for delivery in self.operator.deliveries(line["id"]):
+                    account.delivery(delivery, resent=resent[delivery["channel"]])
+                account.report(report)
+        return accounting.close()
+
+
+def _at_rest(page: dict[str, Any]) -> bool:
+    """Nothing is open, and every SMS that a carrier took has its receipt."""
+    channels = page["progress"]["channels"]
+    if any(c[state] for c in channels for state in _STILL_OPEN):
+        return False
+    return page.get("ended_ms") is not None and not any(c["accepted"] for c in channels if c["channel"] == "sms")
