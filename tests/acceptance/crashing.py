@@ -1,0 +1,145 @@
+"""A gateway process that ends itself with SIGKILL at a named point, or whose wall clock is stepped under it.
+
+    python -m tests.acceptance.crashing --config FILE [--point NAME] [--nth N] [--clock-offset-s S] [--clock-step-s S]
+
+It is the product's own `serve` with ONE function wrapped: the product has no hook for this. SIGUSR1 steps the clock.
+"""
+
+import argparse
+import asyncio
+import functools
+import inspect
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """`name` of `owner`; the process dies before that call or once it has returned."""
+
+    owner: Any
+    name: str
+    after: bool
+    counts: Callable[..., bool] = lambda *_, **__: True
+    """Which calls are counted."""
+
+
+def points() -> dict[str, Point]:
+    from gateway.campaigns.alerts import AlertDesk
+    from gateway.campaigns.messages import MessageDesk
+    from gateway.dispatch.expander import Expander
+    from gateway.dispatch.receipts import ReceiptDesk
+    from gateway.dispatch.sending import Sending
+    from gateway.reports import sealing
+    from store import batches, launching, lifecycle, receipts, recovery
+
+    def with_results(_tx: object, _held: object, settlements: object) -> bool:
+        return bool(settlements)
+
+    return {
+        # In one transaction, not committed: the alert's row is there, its campaign's is not.
+        "launch-between-the-rows": Point(launching, "_file_campaign", after=False),
+        "launch-before-the-answer": Point(AlertDesk, "_write", after=True),
+        "message-before-the-plan": Point(MessageDesk, "_plan", after=True),
+        # Rows of a chunk are inserted and their batches are not; nothing of it is committed.
+        "expansion-in-a-chunk": Point(launching, "_make_batches", after=False),
+        "expansion-between-chunks": Point(Expander, "_expand", after=True),
+        # The cursor is committed, no byte of what it allows has left.
+        "cursor-committed": Point(Sending, "_launch", after=False),
+        # Carriers have answered, and the store does not know it yet.
+        "before-a-settle": Point(batches, "settle", after=False, counts=with_results),
+        "settle-not-committed": Point(batches, "settle", after=True, counts=with_results),
+        "receipts-not-committed": Point(receipts, "record", after=True),
+        "receipts-not-acknowledged": Point(ReceiptDesk, "__call__", after=True),
+        "in-recovery": Point(recovery, "_recover_one", after=True),
+        "seal-not-committed": Point(lifecycle, "seal", after=True),
+        "sealed": Point(sealing, "_seal", after=True),
+    }
+
+
+def arm(point: Point, nth: int) -> None:
+    """The `nth` call that counts is the last thing this process does."""
+    original = inspect.getattr_static(point.owner, point.name)
+    left = nth
+
+    def is_last(*args: Any, **kwargs: Any) -> bool:
+        nonlocal left
+        left -= point.counts(*args, **kwargs)
+        return left == 0
+
+    @functools.wraps(original)
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        last = is_last(*args, **kwargs)
+        if last and not point.after:
+            _die()
+        result = await original(*args, **kwargs)
+        if last:
+            _die()
+        return result
+
+    @functools.wraps(original)
+    def wrapped_plain(*args: Any, **kwargs: Any) -> Any:
+        last = is_last(*args, **kwargs)
+        if last and not point.after:
+            _die()
+        result = original(*args, **kwargs)
+        if last:
+            _die()
+        return result
+
+    setattr(point.owner, point.name, wrapped if inspect.iscoroutinefunction(original) else wrapped_plain)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def step_clock(offset_s: float, step_s: float) -> None:
+    """Must come before the product is imported: its parts take `time.time_ns` as a default."""
+    true_ns, off_ns = time.time_ns, int(offset_s * 1e9)
+
+    def step(*_: object) -> None:
+        nonlocal off_ns
+        off_ns += int(step_s * 1e9)
+
+    time.time_ns = lambda: true_ns() + off_ns
+    signal.signal(signal.SIGUSR1, step)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.acceptance.crashing")
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--point", default="")
+    parser.add_argument("--nth", type=int, default=1)
+    parser.add_argument("--clock-offset-s", type=float, default=0.0)
+    parser.add_argument("--clock-step-s", type=float, default=0.0)
+    options = parser.parse_args()
+    if options.clock_offset_s or options.clock_step_s:
+        step_clock(options.clock_offset_s, options.clock_step_s)
+
+    import uvloop
+
+    from gateway.logs import configure
+    from gateway.run import serve
+    from gateway.settings import read_settings
+
+    settings = read_settings(options.config)
+    configure(settings.logs.level)
+    if options.point:
+        arm(points()[options.point], options.nth)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        await serve(settings, stop)
+
+    uvloop.run(run())
+
+
+if __name__ == "__main__":
+    main()
