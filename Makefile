@@ -24,10 +24,11 @@ run: setup ## the demonstration: a gateway, 300 members, sinks, one alert, its r
 	@$(BIN)/tocsin demo
 
 test: peers ## the whole suite
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 -m "not slow"
+	@$(BIN)/pytest -m slow
 
 unit: setup ## the fast part of the suite
-	@$(BIN)/pytest -m "not slow and not peer"
+	@$(BIN)/pytest -n 2 -m "not slow and not peer"
 
 check: setup ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check .
