@@ -67,11 +67,7 @@ async def test_an_alert_reaches_everyone_concerned_once_and_its_report_says_what
     await world.smsc("first", receipt_delay_s=0.2)
     await world.smsc("second", receipt_delay_s=0.2)
     await world.smtp()
-    settings = world.settings(world.ways_out(voice=sample is not None))
-    await world.load(settings)
-    server = await world.serve(settings)
-    client = world.client(server)
-    await world.until_ready(client)
+    server, client = await world.up(world.ways_out(voice=sample is not None))
     document = brought_home(world, sample)
     should = expect(world.seed, NETWORKS, unavailable=() if sample else ("voice",))
 
@@ -104,7 +100,7 @@ async def test_an_alert_reaches_everyone_concerned_once_and_its_report_says_what
     assert sorted((got.channel, got.address) for got in sent) == wanted
 
     # The free feed has it, byte for byte.
-    await in_the_feed(client, document)
+    assert await client.published() == [document]
 
     # What was promised is what was reserved.
     for zone in preview["zones"]:
@@ -118,11 +114,7 @@ async def test_a_campaign_whose_messages_are_all_final_is_sealed_and_settled_wit
     world: World,
 ) -> None:
     await world.smsc("first", refuse_suffix="7")
-    settings = world.settings(world.ways_out())
-    await world.load(settings)
-    server = await world.serve(settings)
-    client = world.client(server)
-    await world.until_ready(client)
+    _, client = await world.up()
     document = alert({"here": world.ring("PLP-5301-1")}, channels="sms")
     before = (await client.submit(document, "/cap/v1/validate"))[1]["zones"][0]
 
@@ -248,13 +240,3 @@ def outcomes(expected: Expected) -> dict[str, int]:
     included = expected.resolved - set(expected.excluded)
     told = {"reached": len(included & final), "in_doubt": len(included - final)}
     return {outcome: n for outcome, n in told.items() if n}
-
-
-async def in_the_feed(client: Client, document: bytes) -> None:
-    status, body = await client.raw("/cap/feed.atom")
-    assert status == 200
-    atom = "{http://www.w3.org/2005/Atom}"
-    links = [link.get("href") for link in etree.fromstring(body).iter(f"{atom}link")]
-    documents = [urlsplit(str(link)).path for link in links if str(link).endswith(".xml")]
-    assert len(documents) == 1
-    assert await client.raw(documents[0]) == (200, document)

@@ -5,7 +5,6 @@ read from the sinks' own dumps. Knows nothing of the gateway's inside: settings,
 """
 
 import asyncio
-import collections
 import contextlib
 import json
 import os
@@ -19,8 +18,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
+from lxml import etree
 
 from loadtest.population import population, token
 
@@ -260,6 +261,15 @@ class World:
             server.url = await self._until_said(process, _door)
         return server
 
+    async def up(self, tables: Tables | None = None) -> tuple[Server, "Client"]:
+        """Settings (for the sinks there are), the register, a server, and the CIC's client once carriers are bound."""
+        settings = self.settings(self.ways_out() if tables is None else tables)
+        await self.load(settings)
+        server = await self.serve(settings)
+        client = self.client(server)
+        await self.until_ready(client)
+        return server, client
+
     async def _start(self, name: str, arguments: Sequence[str], label: str) -> Process:
         log = self.folder / f"{label}.log"
         with log.open("wb") as file:
@@ -400,6 +410,15 @@ class Client:
         async with self.session.get(path) as response:
             return response.status, await response.read()
 
+    async def published(self) -> list[bytes]:
+        """The documents that the free feed links to, in its order."""
+        status, body = await self.raw("/cap/feed.atom")
+        assert status == 200
+        links = [str(link.get("href")) for link in etree.fromstring(body).iter("{http://www.w3.org/2005/Atom}link")]
+        found = [await self.raw(urlsplit(link).path) for link in links if link.endswith(".xml")]
+        assert [status for status, _ in found] == [200] * len(found)
+        return [document for _, document in found]
+
     async def campaign(self, campaign: str) -> Line:
         status, body = await self.get(f"/api/v1/campaigns/{campaign}")
         assert status == 200, body
@@ -468,15 +487,18 @@ class Client:
                 await asyncio.sleep(POLL_S)
 
 
+STATES = (
+    "queued", "retry", "unknown", "accepted", "delivered", "failed", "expired", "cancelled", "not_needed",
+)  # fmt: skip
+
+
 def summed(progress: Line) -> dict[str, int]:
     """The channels of a progress snapshot added up."""
-    counts: collections.Counter[str] = collections.Counter(open=progress["open"])
+    counts = dict.fromkeys(("total", *STATES), 0) | {"open": progress["open"]}
     for channel in progress["channels"]:
-        for state in ("total", "queued", "retry", "unknown", "accepted", "delivered", "failed", "expired"):
-            counts[state] += channel[state]
-        for state in ("cancelled", "not_needed"):
-            counts[state] += channel[state]
-    return dict(counts)
+        for name in ("total", *STATES):
+            counts[name] += channel[name]
+    return counts
 
 
 async def _json(response: aiohttp.ClientResponse) -> Any:
@@ -495,6 +517,18 @@ class Words:
     headline: str
     description: str = "Grijze bestelwagen met drie inzittenden."
     instruction: str = "Bel 101."
+
+
+async def until(done: Callable[[], object], timeout_s: float = 30.0) -> None:
+    """Look until it is so; fails after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < deadline, f"still not so after {timeout_s:g} s"
+        await asyncio.sleep(POLL_S)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def alert(
