@@ -56,7 +56,8 @@ class AlertDesk:
                 raise Refusal(503, "disk-full", "Too little disk space is left to accept anything.")
             try:
                 public_id = await self._launch(caller, alert, document, digest)
-            except (Conflict, StaleThread):
+            except (Conflict, StaleThread, CreditExhausted):
+                # What was decided on has changed meanwhile: decide again.
                 continue
             self.wake()
             answer = await self.read(caller, public_id)
@@ -127,20 +128,9 @@ class AlertDesk:
     async def _write(
         self, caller: Caller, decision: Decision, outcome: Outcome, new: NewAlert, parked_id: int | None = None
     ) -> None:
-        """One transaction for all zones; a zone that cannot pay is refused and the others go on."""
-        while True:
-            everything = _launch_of(caller, decision, outcome, new)
-            try:
-                await self.database.write(lambda tx, e=everything: _replace_parked(tx, e, parked_id))  # type: ignore[misc]
-                return
-            except CreditExhausted as exc:
-                broke = next(p for p in outcome.plans if p.zone.id == exc.zone_id)
-                outcome.plans.remove(broke)
-                text = (
-                    f"The prepaid balance of {exc.balance_millieuro} millieuro does not cover {exc.needed_millieuro}."
-                )
-                outcome.refusals.append((broke.zone, text, (Reason("CREDIT", text),)))
-                self._require_somebody(decision, outcome)
+        """One transaction for all zones. Raises Conflict, StaleThread, CreditExhausted: nothing is kept then."""
+        everything = _launch_of(caller, decision, outcome, new)
+        await self.database.write(lambda tx: _replace_parked(tx, everything, parked_id))
 
     def _require_somebody(self, decision: Decision, outcome: Outcome) -> None:
         if decision.act is not Act.LAUNCH or outcome.plans or decision.publish:
@@ -190,7 +180,10 @@ class AlertDesk:
         new = _new_alert(alert, caller, decision, filed.document, filed.sha256)
         # Same resource: whoever was given its Location finds what became of it there.
         new = msgspec.structs.replace(new, public_id=filed.public_id)
-        await self._write(caller, decision, outcome, new, parked_id=filed.id)
+        try:
+            await self._write(caller, decision, outcome, new, parked_id=filed.id)
+        except (StaleThread, CreditExhausted):
+            return False  # the next look decides again
         self.wake()
         return True
 

@@ -32,6 +32,9 @@ from store.states import CampaignState
 
 _OPEN_STATES = (CampaignState.RUNNING, CampaignState.SCHEDULED, CampaignState.PREPARING)
 
+Written = dict[tuple[Style, tuple[Channel, ...]], Texts]
+"""Made once for all zones of one style and set of channels."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -92,11 +95,12 @@ class ZonePlanning:
             at_ms=self.database.clock.now_ms(),
         )
         taken: Taken = {}
-        written: dict[Style, Texts] = {}
+        written: Written = {}
         for zone in zones:
             mine = [c for c in earlier if c.zone_id == zone.id and c.purpose != "cancel"]
             try:
                 plan = await self._plan_zone(wish, alert, zone, mine, taken, written)
+                preview = await self._affordable(plan)
             except NobodyHere as nobody:
                 text = f"{zone.code}: {nobody.reason}"
                 outcome.nobody.append(Reason("G-NONE", text, level="information", value=zone.code))
@@ -104,7 +108,7 @@ class ZonePlanning:
                 outcome.refusals.append((zone, refused.reason, refused.problems))
             else:
                 outcome.plans.append(plan)
-                outcome.previews.append(await self._with_balance(plan))
+                outcome.previews.append(preview)
                 _take(taken, plan)
 
     async def _plan_zone(
@@ -114,14 +118,15 @@ class ZonePlanning:
         zone: ZoneRow,
         earlier: Sequence[Campaign],
         taken: Taken,
-        written: dict[Style, Texts],
+        written: Written,
     ) -> ZonePlan:
         policy = read_policy(zone.policy)
         asked, _ = self.planner.channels(wish, zone, policy)
         style = style_of(zone, policy, wish.kind)
-        if style not in written:
-            written[style] = alert_texts(alert, tuple(c for c in Channel if c in asked), style)
-        plan = await self.planner.plan(wish, zone, written[style], taken, await self._told(earlier))
+        # Zones of one style may still use different channels.
+        if (style, asked) not in written:
+            written[style, asked] = alert_texts(alert, asked, style)
+        plan = await self.planner.plan(wish, zone, written[style, asked], taken, await self._told(earlier))
         replaces = tuple(c.id for c in earlier)
         campaign = msgspec.structs.replace(plan.campaign, public_id=new_public_id(), replaces=replaces)
         return ZonePlan(plan.zone, campaign, plan.preview, plan.audience)
@@ -136,9 +141,15 @@ class ZonePlanning:
                 found.append((await asyncio.to_thread(decode, blob)).members)
         return np.unique(np.concatenate(found)) if found else None
 
-    async def _with_balance(self, plan: ZonePlan) -> ZonePreview:
+    async def _affordable(self, plan: ZonePlan) -> ZonePreview:
+        """Raises ZoneRefused. Asked before the next zone is planned: who lives in both must not be left to a campaign
+        that is never launched."""
         async with self.database.read() as conn:
             balance = await ledger.balance_millieuro(conn, plan.zone.id, self.database.clock.now_ms())
+        needed = plan.campaign.reserved_millieuro
+        if plan.campaign.must_cover and balance < needed:
+            text = f"The prepaid balance of {balance} millieuro does not cover {needed}."
+            raise ZoneRefused(text, (Reason("CREDIT", text),))
         return msgspec.structs.replace(plan.preview, balance_millieuro=balance)
 
     async def _plan_cancels(
