@@ -6,6 +6,7 @@ WGS 84 degrees, latitude first. Knows no distance, no map and nobody who lives t
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from math import isfinite
 
 from cap.lexical import XML_SPACE, Unreadable
@@ -103,26 +104,30 @@ def crosses_itself(points: Ring, effort: Effort) -> bool | None:
 
 
 def _sweep(points: Ring, effort: Effort) -> bool | None:
-    order = sorted(range(len(points) - 1), key=lambda side: min(points[side][0], points[side + 1][0]))
-    active: list[tuple[float, int]] = []  # (northern end, side)
-    for side in order:
-        start, end = points[side], points[side + 1]
-        south = min(start[0], end[0])
-        active = [known for known in active if known[0] > south]
+    last = len(points) - 2
+    boxes = []  # (south, side, north, west, east)
+    for side, ((lat, lon), (lat2, lon2)) in enumerate(pairwise(points)):
+        south, north = (lat, lat2) if lat < lat2 else (lat2, lat)
+        boxes.append((south, side, north, lon, lon2) if lon < lon2 else (south, side, north, lon2, lon))
+    boxes.sort()
+    active: list[tuple[float, int, float, float, float]] = []
+    for box in boxes:
+        south, side, _, west, east = box
+        active = [known for known in active if known[2] > south]
         effort.left -= len(active) + 1
         if effort.left < 0:
             return None
-        for _, other in active:
-            if _cross(start, end, points[other], points[other + 1]):
+        for _, other, _, other_west, other_east in active:
+            if other_west > east or west > other_east or abs(side - other) in (1, last):
+                continue  # apart, or neighbours, which share a corner
+            if _cross(points[side], points[side + 1], points[other], points[other + 1]):
                 return True
-        active.append((max(start[0], end[0]), side))
+        active.append(box)
     return False
 
 
 def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:
     """Whether the sides ab and cd cross inside both; neighbours, which share an end, do not."""
-    if max(a[1], b[1]) < min(c[1], d[1]) or max(c[1], d[1]) < min(a[1], b[1]):
-        return False
     return _turn(a, b, c) * _turn(a, b, d) < 0.0 and _turn(c, d, a) * _turn(c, d, b) < 0.0
 
 

@@ -47,8 +47,9 @@ def check(alert: Alert) -> list[Problem]:
 def _run(checks: Checks, path: str, *subject: object) -> list[Problem]:
     found = []
     for rule, check_ in checks:
-        for at, text, value in check_(*subject):
-            found.append(problem(rule, f"{path}/{at}" if at else path, text, value=value))
+        if findings := check_(*subject):
+            for at, text, value in findings:
+                found.append(problem(rule, f"{path}/{at}" if at else path, text, value=value))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ class Finding(NamedTuple):
     value: str = ""
 
 
-Findings = Iterable[Finding]
+Findings = Sequence[Finding]  # so that nothing found is false
 Check = Callable[..., Findings]
 NOTHING: tuple[Finding, ...] = ()
 
