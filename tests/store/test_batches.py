@@ -582,6 +582,20 @@ async def test_in_doubt_is_sent_again_only_so_many_times_and_then_stays_in_doubt
     assert (counts.resent, counts.unknown) == (1, 1)
 
 
+async def test_who_was_tried_often_enough_is_not_tried_again_with_the_others_of_the_batch(database):
+    made = await make.a_campaign(database, 2)
+    a, b = made.ids["sms"]
+    once = Resending(0, 1)
+    held = await make.must_claim(database, resending=once)
+    await make.advance(database, held)
+    answers = [*make.happened([a], Event.IN_DOUBT), *make.happened([b], Event.NOT_SENT)]
+    await make.give_back(database, held, answers, resending=once, retry_in_ms=-1)
+    await make.tick(database)
+
+    assert make.ids_of(await make.must_claim(database, resending=once)) == [b]
+    assert await make.words_of(database, made) == ["unknown", "retry"]
+
+
 async def test_not_sent_costs_no_attempt_and_deferred_does(database):
     _, _, made = await given_back(database, [Event.NOT_SENT, Event.DEFERRED, Event.REFUSED, Event.ACCEPTED])
 

@@ -63,16 +63,17 @@ async def test_a_receipt_finds_its_message_by_reference(database, state, word):
     assert (row.code, row.text) == ((None, None) if state == "pending" else ("042", "why"))
 
 
-async def test_another_carriers_equal_id_is_another_message(database):
+@pytest.mark.parametrize(("carrier", "words"), [("c1", ("delivered", "accepted")), ("c2", ("accepted", "delivered"))])
+async def test_another_carriers_equal_id_is_another_message(database, carrier, words):
     made, held = await in_hand(database, 2)
     a, b = made.ids["sms"]
     await make.settle(
         database, held, [Settlement(a, Event.ACCEPTED, "c1", ("7",)), Settlement(b, Event.ACCEPTED, "c2", ("7",))]
     )
 
-    await receive(database, Report("c2", "7", "delivered", 1))
+    await receive(database, Report(carrier, "7", "delivered", 1))
 
-    await assert_words(database, made, "accepted", "delivered")
+    await assert_words(database, made, *words)
 
 
 async def test_a_receipt_that_overtakes_the_record_of_its_sending_waits_for_it(database):
