@@ -17,12 +17,13 @@ import asyncpg
 
 from gateway.directory.audience import decode
 from store.states import DeliveryState as S
+from tests.acceptance.crash_site import Site
 from tests.acceptance.world import World
 
 Row = tuple[Any, ...]
 
 IN_HAND = """
-SELECT d.id FROM batch b JOIN delivery d ON d.id BETWEEN b.first AND b.cursor
+SELECT d.id, b.lease FROM batch b JOIN delivery d ON d.id BETWEEN b.first AND b.cursor
 WHERE b.state = 1 AND d.state IN (0, 1) AND d.round < b.round AND b.node LIKE '%{boot}'
 """
 
@@ -51,9 +52,12 @@ def _rows_of_copy(path: Path, sql: str) -> list[Row]:
             conn.close()
 
 
-async def in_hand(store_url: str, boot: str = "") -> set[int]:
-    """Deliveries whose bytes may have left without a record: of this life, or of whoever is dead."""
-    return {int(row[0]) for row in await rows(store_url, IN_HAND.format(boot=boot))}
+InHand = set[tuple[int, int]]
+
+
+async def in_hand(store_url: str, boot: str = "") -> InHand:
+    """(delivery, lease) whose bytes may have left without a record: of this life, or of whoever is dead."""
+    return {(int(row[0]), int(row[1])) for row in await rows(store_url, IN_HAND.format(boot=boot))}
 
 
 async def moment(store_url: str) -> dict[int, tuple[int, int]]:
@@ -103,10 +107,11 @@ class Verdict:
     """Arrivals beyond the first."""
 
 
-def judge(found: Iterable[Fate], kills: Iterable[set[int]], *, resends: bool) -> Verdict:
-    """Person by person: what may be in doubt or doubled was in hand at a kill. `kills`: what was in hand at each."""
+def judge(found: Iterable[Fate], kills: Iterable[InHand], *, resends: bool) -> Verdict:
+    """Person by person: what may be in doubt or doubled was in hand at a kill. `kills`: what was in hand at each;
+    a lease that nobody took over between two kills counts once."""
     fates = list(found)
-    in_hand = Counter(i for kill in kills for i in kill)
+    in_hand = Counter(i for i, _ in {held for kill in kills for held in kill})
     for f in fates:
         told = f"{f} was in hand at {in_hand[f.id]} kills"
         # Shown as reached: it was. Not shown as reached: it is in doubt, and for a reason.
@@ -169,3 +174,15 @@ async def assert_no_receipt_is_lost(store_url: str, world: World) -> int:
     missing = {got.token for got in world.sms()} - on_file
     assert not missing, f"acknowledged and lost: {sorted(missing)[:5]} and {len(missing) - 5} more"
     return len(waiting)
+
+
+async def judged(here: Site, campaign: int, marker: str, kills: Iterable[InHand], *, resends: bool) -> Verdict:
+    """Every person, every counter and the money of one campaign, once peers and gateway have ended."""
+    found = await fates(here.store_url, campaign, arrivals(here.world, marker))
+    verdict = judge(found, kills, resends=resends)
+    totals = await assert_books_close(here.store_url, campaign)
+    # What was sent twice is counted, and charged once.
+    assert verdict.doubled <= totals["resent"]
+    assert totals["charged"] <= totals["reserved"]
+    assert resends or totals["resent"] == verdict.doubled == 0
+    return verdict

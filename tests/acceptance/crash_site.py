@@ -4,17 +4,17 @@ server may be gone before it answers."""
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from tests.acceptance.world import CIC, Client, Line, Server, Tables, Words, World, alert, opened
+from tests.acceptance.world import CIC, READY_S, Client, Line, Server, Tables, Words, World, alert, opened
 
 ZONE = "5301"
-NETWORK = "PLP-5301-1"
+NETWORK, OTHER_NETWORK = "PLP-5301-1", "PLP-5301-2"
 OFFICER = "officer-5301"
 CRASHING = "tests.acceptance.crashing"
 
@@ -37,22 +37,43 @@ class Answer:
     body: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """A process that waits to be told to begin."""
+
+    server: Server
+    how: tuple[str, ...]
+    go: Path
+
+
 @dataclass(slots=True)
 class Site:
     world: World
     config: Path
     pace: Pace
-    lives: list[Server] = field(default_factory=list)
+    _lives: int = 0
+    _next: "_Life | None" = None
 
     @property
     def store_url(self) -> str:
         return self.world.store_url
 
-    async def start(self, *how: str, wait: bool = True) -> Server:
-        """One life of a gateway. `how`: where it dies (`crashing`); `wait`: until its door is open."""
-        server = await self.world.serve(self.config, CRASHING, *how, wait=wait)
-        self.lives.append(server)
-        return server
+    async def start(self, *how: str, then: Sequence[str] = (), wait: bool = True) -> Server:
+        """One life of a gateway. `how`: where it dies (`crashing`); `then`: the same of the life after it, which is
+        made ready meanwhile; `wait`: until the door is open."""
+        life = self._next if self._next and self._next.how == how else await self._prepare(how)
+        life.go.touch()
+        self._next = None
+        if wait:
+            await until(lambda: _is_open(life.server), READY_S, every_s=0.02)
+            self._next = await self._prepare(tuple(then))
+        return life.server
+
+    async def _prepare(self, how: tuple[str, ...]) -> "_Life":
+        self._lives += 1
+        go = self.world.folder / f"go-{self._lives}"
+        server = await self.world.serve(self.config, CRASHING, *how, "--go", str(go), wait=False)
+        return _Life(server, how, go)
 
     def client(self, server: Server, account: str = OFFICER) -> Client:
         return self.world.client(server, account)
@@ -73,37 +94,77 @@ class Site:
             return None
         return Answer(status, body.get("href", ""), body)
 
-    def alarm(self, marker: str, channels: str = "") -> bytes:
-        """An urgent alert for everybody, in one SMS each: what is in doubt is sent again."""
+    def alarm(self, marker: str, channels: str = "sms email", networks: Sequence[str] = (NETWORK,)) -> bytes:
+        """An urgent alert, one SMS each: what is in doubt is sent again."""
         words = Words("nl", marker, description="Kort.", instruction="Bel 101.")
-        return alert({"PLP": self.world.ring(NETWORK)}, [words], channels=channels)
+        return alert({name: self.world.ring(name) for name in networks}, [words], channels=channels)
+
+    async def end(self, server: Server) -> None:
+        """The gateway in order, then its peers: their dumps are whole."""
+        assert await server.end() == 0, server.said()[-3000:]
+        for sink in self.world.sinks.values():
+            await sink.end()
+
+    async def until_all_is_said(self, server: Server, timeout_s: float = 90.0) -> None:
+        """Nothing is open, nothing of an urgent kind waits to be sent again, every receipt has come."""
+        client = self.client(server)
+
+        async def quiet() -> bool:
+            _, body = await client.get("/api/v1/campaigns", limit=200)
+            pages = [await client.campaign(line["id"]) for line in body["campaigns"]]
+            return not any(page["state"] == "running" or _sms(page, "accepted") for page in pages)
+
+        await until(quiet, timeout_s)
+        # The receipts of messages in doubt move no counter that could be waited for.
+        await asyncio.sleep(self.pace.receipt_s + 0.3)
 
 
-def message(marker: str, kind: str = "news", channels: tuple[str, ...] = ("sms", "email")) -> Line:
-    """A composed message for everybody: what is in doubt is reported."""
+async def _is_open(server: Server) -> bool:
+    opened = server.logged("start")
+    assert opened or server.running, f"did not start:\n{server.said()[-3000:]}"
+    server.url = str(opened[0]["url"]) if opened else ""
+    return bool(opened)
+
+
+def _sms(page: Line, state: str) -> int:
+    return sum(line[state] for line in page["progress"]["channels"] if line["channel"] == "sms")
+
+
+async def until(check: Callable[[], Awaitable[bool]], timeout_s: float, every_s: float = 0.1) -> None:
+    async with asyncio.timeout(timeout_s):
+        while True:
+            if await check():
+                return
+            await asyncio.sleep(every_s)
+
+
+def message(
+    marker: str, kind: str = "news", channels: Sequence[str] = ("sms", "email"), networks: Sequence[str] = (NETWORK,)
+) -> Line:
+    """A composed message: what is in doubt is reported."""
     return {
         "zone": ZONE,
         "kind": kind,
         "title": marker,
         "texts": [{"language": "nl", "sms": f"{marker}: kort nieuws.", "subject": marker, "email": f"{marker}."}],
-        "targets": {"networks": [NETWORK]},
+        "targets": {"networks": list(networks)},
         "channels": list(channels),
         "terms_confirmed": True,
         "key": marker,
     }
 
 
-def members(people: int) -> list[Line]:
-    """Each with a mobile number and a mailbox that nobody else has."""
+def members(people: int, more: int = 0) -> list[Line]:
+    """Each with a mobile number and a mailbox that nobody else has; `more` of them in the other network."""
     return [
         {
             "type": "member", "zone": ZONE, "reference": f"r{n}", "name": f"Zoë {n}", "language": "nl",
-            "networks": [{"code": NETWORK}],
+            "networks": [{"code": NETWORK if n < people else OTHER_NETWORK}],
             "contacts": [
                 {"type": "mobile", "value": f"+32470{n:06d}"}, {"type": "email", "value": f"p{n}@example.org"},
             ],
         }
-        for n in range(people)
+        for n in range(people + more)
     ]  # fmt: skip
 
 
@@ -136,11 +197,10 @@ def settings(world: World, pace: Pace) -> Tables:
 
 
 @contextlib.asynccontextmanager
-async def site(folder: Path, *, people: int, pace: Pace, store_url: str = "") -> AsyncIterator[Site]:
-    folder.mkdir(parents=True, exist_ok=True)
+async def site(folder: Path, *, people: int, more: int = 0, pace: Pace, store_url: str = "") -> AsyncIterator[Site]:
     async with opened(folder, store_url) as world:
-        world.people(members=0, zones=1, networks=1, edit=_edit)
-        world.seed += members(people)
+        world.people(members=0, zones=1, networks=2, edit=_edit)
+        world.seed += members(people, more)
         await world.smsc("first", answer_delay_s=pace.answer_s, receipt_delay_s=pace.receipt_s)
         # A mail is two replies: to its commands, and to its final dot.
         await world.smtp("relay", reply_delay=pace.answer_s / 2)

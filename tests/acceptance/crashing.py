@@ -1,8 +1,11 @@
 """A gateway process that ends itself with SIGKILL at a named point, or whose wall clock is stepped under it.
 
     python -m tests.acceptance.crashing --config FILE [--point NAME] [--nth N] [--clock-offset-s S] [--clock-step-s S]
+        [--go FILE]
 
 It is the product's own `serve` with ONE function wrapped: the product has no hook for this. SIGUSR1 steps the clock.
+With `--go` the process makes itself ready and touches nothing before that file is there: the next life of a gateway
+then begins within half a second of the end of the last one.
 """
 
 import argparse
@@ -30,8 +33,8 @@ class Point:
 
 
 def points() -> dict[str, Point]:
+    from gateway.campaigns import messages
     from gateway.campaigns.alerts import AlertDesk
-    from gateway.campaigns.messages import MessageDesk
     from gateway.dispatch.expander import Expander
     from gateway.dispatch.receipts import ReceiptDesk
     from gateway.dispatch.sending import Sending
@@ -45,7 +48,7 @@ def points() -> dict[str, Point]:
         # In one transaction, not committed: the alert's row is there, its campaign's is not.
         "launch-between-the-rows": Point(launching, "_file_campaign", after=False),
         "launch-before-the-answer": Point(AlertDesk, "_write", after=True),
-        "message-before-the-plan": Point(MessageDesk, "_plan", after=True),
+        "message-not-committed": Point(messages, "launch", after=True),
         # Rows of a chunk are inserted and their batches are not; nothing of it is committed.
         "expansion-in-a-chunk": Point(launching, "_make_batches", after=False),
         "expansion-between-chunks": Point(Expander, "_expand", after=True),
@@ -118,6 +121,7 @@ def main() -> None:
     parser.add_argument("--nth", type=int, default=1)
     parser.add_argument("--clock-offset-s", type=float, default=0.0)
     parser.add_argument("--clock-step-s", type=float, default=0.0)
+    parser.add_argument("--go", type=Path)
     options = parser.parse_args()
     if options.clock_offset_s or options.clock_step_s:
         step_clock(options.clock_offset_s, options.clock_step_s)
@@ -132,6 +136,8 @@ def main() -> None:
     configure(settings.logs.level)
     if options.point:
         arm(points()[options.point], options.nth)
+    while options.go and not options.go.exists():
+        time.sleep(0.005)
 
     async def run() -> None:
         stop = asyncio.Event()
