@@ -33,9 +33,15 @@ def ready() -> None:
 
 
 def faults(root: etree._Element) -> list[SchemaFault]:
-    """Every fault that xmlschema finds, at most `MOST_FAULTS`. What is inside a signature is not looked at."""
+    """Every fault that xmlschema finds, at most `MOST_FAULTS`; none if it cannot cope with the document.
+
+    What is inside a signature is not looked at.
+    """
     found = islice(_schema().iter_errors(root, use_location_hints=False), MOST_FAULTS)
-    return [_fault(error, root) for error in found]
+    try:
+        return [_fault(error, root) for error in found]
+    except Exception:  # a year of thirty digits is an OverflowError; libxml2's list does for what is next
+        return []
 
 
 def _fault(error: Any, root: etree._Element) -> SchemaFault:

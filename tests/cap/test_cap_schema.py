@@ -227,6 +227,15 @@ def test_the_explainer_has_no_opinion_on_signatures():
     assert [path_of(fault.element) for fault in faults] == ["/alert/info[1]/severity"]
 
 
+def test_what_the_explainer_cannot_cope_with_gets_the_short_list():
+    document = changed(("<sent>2026", "<sent>" + "2" * 30), ("Severe", "Bad"))
+
+    reading = read(document)
+
+    assert explain.faults(parse.tree(document, DEFAULT)) == []
+    assert {problem.path for problem in reading.problems} == {"/alert/sent", "/alert/info[1]/severity"}
+
+
 def test_a_refused_document_too_large_to_explain_still_gets_the_short_list():
     events = "<event>a</event>" * 999
     document = inserted(f"<info>{events}</info>" * 2, before="</alert>")
