@@ -127,8 +127,12 @@ class Database:
                 _fail(job, StoreUnavailable("the store's writer has stopped"))
 
     async def _commit_together(self, conn: AsyncConnection, first: _Job) -> None:
-        """One transaction for the works that are waiting now; each stands or falls by itself."""
+        """One transaction for the works that are waiting now; each stands or falls by itself.
+
+        A failure is told after the commit, as a result is: it may be about what another of these works wrote, and
+        whoever hears of a conflict must find what it is in conflict with."""
         finished: list[tuple[_Job, Any]] = []
+        failures: list[tuple[_Job, Exception]] = []
         job: _Job | None = first
         try:
             async with conn.begin():
@@ -142,10 +146,10 @@ class Database:
                         if driver is None or not driver.in_transaction:
                             # A full disk may undo all of it: what follows must not run without a transaction.
                             raise StoreUnavailable(f"the transaction was undone: {exc}") from exc
-                        _fail(job, exc)
+                        failures.append((job, exc))
                     job = self._next_urgent() if len(finished) < _SHARED_COMMIT else None
         except BaseException as exc:
-            for failed in (*(j for j, _ in finished), job):
+            for failed in (*(j for j, _ in finished), *(j for j, _ in failures), job):
                 if failed is not None:
                     _fail(failed, exc)
             if not isinstance(exc, Exception):
@@ -154,6 +158,8 @@ class Database:
         for job, result in finished:
             if not job.done.done():
                 job.done.set_result(result)
+        for job, failure in failures:
+            _fail(job, failure)
 
     # ---- PostgreSQL ------------------------------------------------------------------------------------------
 

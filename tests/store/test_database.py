@@ -98,6 +98,19 @@ async def test_of_many_that_want_one_key_exactly_one_gets_it(database):
     assert sum(1 for r in results if isinstance(r, Conflict)) == 19
 
 
+async def test_who_hears_of_a_conflict_finds_what_it_is_in_conflict_with(database):
+    """The same request at once, twice: the second answers with what the first has made."""
+
+    async def put_or_find() -> list[str]:
+        try:
+            await database.write(put("one"))
+        except Conflict:
+            return await keys(database)
+        return ["one"]
+
+    assert await asyncio.gather(*(put_or_find() for _ in range(30))) == [["one"]] * 30
+
+
 async def test_a_reader_sees_one_instant_however_long_it_looks(database):
     await database.write(put("before"))
 
