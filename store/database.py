@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from store.clock import Clock
 from store.errors import Conflict, StoreLocked, StoreUnavailable
+from store.schema import make_private
 from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -246,13 +247,6 @@ def _sqlite_engine(url: sa.URL, *, writer: bool) -> AsyncEngine:
     return engine
 
 
-def _private_file(name: str) -> Path:
-    path = Path(name).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)  # contacts of people: nobody else's business
-    return path
-
-
 @contextlib.contextmanager
 def exclusive(path: Path) -> Any:
     """Hold the file for one server process; raises StoreLocked at once when another has it."""
@@ -273,7 +267,8 @@ async def open_database(url: str, *, clock: Clock | None = None) -> AsyncIterato
     """`sqlite+aiosqlite:///FILE` or `postgresql+asyncpg://...`. Makes no tables (`migrations`)."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        path = _private_file(str(parsed.database))
+        path = Path(str(parsed.database)).absolute()  # noqa: ASYNC240 - arithmetic on a name
+        make_private(path)
         writer = _sqlite_engine(parsed, writer=True)
         reader = _sqlite_engine(parsed, writer=False)
         async with _serving(Database(writer, reader, clock or Clock(), path)) as database:
