@@ -85,8 +85,7 @@ _part_states = sa.select(*(carrier_ref.c[n] for n in ("delivery_id", "state", "a
 async def record(tx: Transaction, reports: Sequence[Report]) -> Recorded:
     """Apply the reports; idempotent. Reports that match nothing are kept for `match_inbox`."""
     unmatched = await _apply_matching(tx, reports)
-    for report in unmatched:
-        await _keep(tx, report)
+    await _keep(tx, unmatched)
     return Recorded(len(reports) - len(unmatched), len(unmatched))
 
 
@@ -187,10 +186,16 @@ def _settlement(delivery_id: int, final: int, report: Report) -> Settlement:
 # ---- the inbox -------------------------------------------------------------------------------------------
 
 _kept = receipt_inbox.c
-_same = sa.select(_kept.id).where(
-    _kept.carrier == sa.bindparam("carrier_"), _kept.ref == sa.bindparam("ref_"),
-    _kept.state == sa.bindparam("state_"), _kept.matched_ms.is_(None),
-).limit(1)  # fmt: skip
+_seen = json_rows("seen", n=int, carrier=str, ref=str, state=str)
+_same = sa.select(_seen.c.n).join(
+    receipt_inbox,
+    sa.and_(_kept.carrier == _seen.c.carrier, _kept.ref == _seen.c.ref, _kept.state == _seen.c.state),
+).where(_kept.matched_ms.is_(None))  # fmt: skip
+_waiting = json_rows(
+    "waiting", carrier=str, ref=str, state=str, at_ms=int, received_ms=int, destination=str, alternatives=str,
+    code=str, text=str, raw=str,
+)  # fmt: skip
+_insert = sa.insert(receipt_inbox).from_select([c.name for c in _waiting.c], sa.select(_waiting))
 _open = (
     sa.select(receipt_inbox)
     .where(
@@ -228,18 +233,23 @@ _matched = json_rows("matched", id=int)
 _close = sa.update(receipt_inbox).where(_kept.id == _matched.c.id).values(matched_ms=sa.bindparam("now"))
 
 
-async def _keep(tx: Transaction, report: Report) -> None:
-    key = {"carrier_": report.carrier, "ref_": report.ref, "state_": report.state}
-    if await tx.first(_same, key):
+async def _keep(tx: Transaction, reports: Sequence[Report]) -> None:
+    """In two statements, however many: a quick SMSC's receipts overtake the record of their sending by the hundred."""
+    once = list({(r.carrier, r.ref, r.state): r for r in reversed(reports)}.values())
+    if not once:
         return
-    await tx.run(
-        sa.insert(receipt_inbox).values(
-            carrier=report.carrier, ref=report.ref, state=report.state, at_ms=report.at_ms,
-            received_ms=tx.now_ms, destination=report.destination,
-            alternatives=json.dumps(report.alternatives), code=report.code, text=report.text[:200],
-            raw=report.raw[:1000],
+    seen = pack((n, r.carrier, r.ref, r.state) for n, r in enumerate(once))
+    known = {row.n for row in await tx.rows(_same, {"seen": seen})}
+    fresh = [
+        (
+            r.carrier, r.ref, r.state, r.at_ms, tx.now_ms, r.destination, json.dumps(r.alternatives), r.code,
+            r.text[:200], r.raw[:1000],
         )
-    )  # fmt: skip
+        for n, r in enumerate(once)
+        if n not in known
+    ]  # fmt: skip
+    if fresh:
+        await tx.run(_insert, {"waiting": pack(reversed(fresh))})
 
 
 async def match_new_refs(tx: Transaction, refs: Sequence[tuple[str, str]]) -> int:
