@@ -74,7 +74,7 @@ async def all_lanes(trial: Trial, seconds: int, size: int) -> Outcome:
 
 async def _judged(trial: Trial, start_s: float, end_s: float) -> Outcome:
     """Floors, ceilings, API and accounting of the time between two instants."""
-    arrived = await asyncio.to_thread(trial.arrived)
+    arrived = await trial.arrived()
     seconds = end_s - start_s
     per_s = {channel: a.between(start_s, end_s) / seconds for channel, a in arrived.items()}
     calls = arrived["voice"].between(start_s, end_s)

@@ -17,7 +17,7 @@ from loadtest.accounting import Accounting, Findings
 from loadtest.arrivals import Arrivals
 from loadtest.documents import new_mark
 from loadtest.door import Door
-from loadtest.stage import Child, Stage, StageFailed
+from loadtest.stage import Child, Stage, StageFailed, end
 from store import campaigns
 from store.database import open_database
 
@@ -160,7 +160,7 @@ class Trial:
         waiting = {c["id"]: c for c in await self.operator.campaigns()}
         if stop:
             for campaign in waiting.values():
-                if campaign.get("ended_ms") is None:
+                if campaign.get("ended") is None:
                     await self.operator.post(f"/api/v1/campaigns/{campaign['id']}/stop")
         while waiting and loop.time() - started_s < _REST_S:
             for campaign in list(waiting):
@@ -170,8 +170,14 @@ class Trial:
             await asyncio.sleep(0.2)
         return loop.time() - started_s
 
-    def arrived(self) -> dict[str, Arrivals]:
-        """By channel, from the sinks' dumps."""
+    async def arrived(self) -> dict[str, Arrivals]:
+        """By channel, from the sinks' dumps. Ends the sinks: only then is everything written down."""
+        for name, child in self.stage.children.items():
+            if name.startswith(("smsc", "smtp")):
+                await end(child)
+        return await asyncio.to_thread(self._arrived)
+
+    def _arrived(self) -> dict[str, Arrivals]:
         return {
             "sms": arrivals.sms(*self.stage.smsc_dumps),
             "email": arrivals.email(self.stage.smtp_dump),
@@ -199,4 +205,4 @@ def _at_rest(page: dict[str, Any]) -> bool:
     channels = page["progress"]["channels"]
     if any(c[state] for c in channels for state in _STILL_OPEN):
         return False
-    return page.get("ended_ms") is not None and not any(c["accepted"] for c in channels if c["channel"] == "sms")
+    return page.get("ended") is not None and not any(c["accepted"] for c in channels if c["channel"] == "sms")
