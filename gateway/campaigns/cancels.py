@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 import cap
 from cap import Alert
-from channels.contract import Channel
+from channels.contract import Channel, Mode
 from gateway.access.caller import Caller
 from gateway.campaigns.answers import ChannelPreview, TextPreview, ZonePreview
 from gateway.campaigns.intake import Decision
@@ -54,7 +54,7 @@ async def plan(
     channels = tuple(c for c in Channel if c in used)
     cancelled = await _original_alert(conn, originals)
     texts = alert_texts(alert, channels, style_of(zone, policy, kind), cancelled=cancelled)
-    words = _new_texts(texts, now_ms)
+    words = _new_texts(texts, now_ms, originals[-1].mode)
     expires_ms = max(decision.expires_ms, now_ms + rules.default_life_s * 1000)
     new = NewCampaign(
         public_id="",
@@ -88,12 +88,12 @@ async def _original_alert(conn: AsyncConnection, originals: Sequence[Campaign]) 
     return cap.read(filed.document).alert if filed else None
 
 
-def _new_texts(texts: Texts, at_ms: int) -> tuple[NewText, ...]:
+def _new_texts(texts: Texts, at_ms: int, mode: str) -> tuple[NewText, ...]:
     words = []
     for channel, by_language in texts.by_channel.items():
         for language, content in by_language.items():
             ready = prepare(channel, language, content)
-            cost = price_of(channel, ready, at_ms)
+            cost = price_of(channel, ready, at_ms) if mode == Mode.LIVE else 0
             words.append(NewText(channel, language, write_content(content), ready.units, cost))
     return tuple(words)
 
@@ -199,7 +199,7 @@ class Preparer:
         policy = read_policy(zone.policy)
         told = [(h, _language(h, by_channel[h.channel], policy)) for h in chosen]
         audience = _audience(told)
-        price = sum(by_channel[h.channel][language] for h, language in told) if campaign.mode == "live" else 0
+        price = sum(by_channel[h.channel][language] for h, language in told)
         counts = ResolutionCounts(
             persons=audience.counts(),
             matched_by={"thread": audience.resolved} if audience.resolved else {},

@@ -147,6 +147,7 @@ class Planner:
         }
         total = sum(w.price_millieuro * w.preview.deliveries for w in words.values())
         rules = KINDS[wish.kind]
+        live = wish.mode is Mode.LIVE
         campaign = NewCampaign(
             public_id="",
             zone_id=zone.id,
@@ -164,10 +165,11 @@ class Planner:
             horizon_ms=rules.receipt_horizon_s * 1000,
             targets=msgspec.json.encode(wish.ground.targets).decode(),
             counts=msgspec.json.encode(resolution.counts).decode(),
-            reserved_millieuro=total if wish.mode is Mode.LIVE else 0,
-            must_cover=wish.mode is Mode.LIVE and not rules.may_overdraw,
+            reserved_millieuro=total if live else 0,
+            must_cover=live and not rules.may_overdraw,
+            # The preview of a simulation says what it would cost; the zone's ledger never hears of it.
             texts=tuple(
-                NewText(c, language, write_content(w.content), w.units, w.price_millieuro)
+                NewText(c, language, write_content(w.content), w.units, w.price_millieuro if live else 0)
                 for (c, language), w in words.items()
             ),
             audience=await asyncio.to_thread(audience.encode),

@@ -6,6 +6,7 @@ read from the sinks' own dumps. Knows nothing of the gateway's inside: settings,
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -32,6 +33,7 @@ CIC = "cic-demo"
 SENDER = "cic@police.example"
 _CIRCULATION_S = 0.5
 """How often the mail sink writes its dump."""
+_LISTENING = "0A"
 
 Line = dict[str, Any]
 Tables = dict[str, Any]
@@ -71,6 +73,20 @@ class Process:
     async def kill(self) -> None:
         """kill -9, and gone."""
         await self.end(signal.SIGKILL)
+
+    def peers(self) -> set[tuple[int, int]]:
+        """(own port, the other's port) of every TCP connection that this process holds, on 127.0.0.1 or elsewhere."""
+        inodes = set()
+        for entry in Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                inodes.add(os.readlink(entry))
+        found = set()
+        for table in ("tcp", "tcp6"):
+            for row in Path(f"/proc/{self.pid}/net/{table}").read_text().splitlines()[1:]:
+                words = row.split()
+                if f"socket:[{words[9]}]" in inodes and words[3] != _LISTENING:
+                    found.add((int(words[1].rpartition(":")[2], 16), int(words[2].rpartition(":")[2], 16)))
+        return found
 
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
@@ -159,6 +175,13 @@ class World:
 
     def of_type(self, kind: str, **wanted: Any) -> list[Line]:
         return [e for e in self.seed if e["type"] == kind and all(e.get(k) == v for k, v in wanted.items())]
+
+    def account(self, code: str, rights: Sequence[Line], account_type: str = "coordinator", **more: Any) -> Line:
+        """An account's line, with the key that `token` names."""
+        _, key_id, secret = self.token(code).split("_")
+        key = {"key_id": key_id, "secret_sha256": hashlib.sha256(secret.encode()).hexdigest()}
+        line: Line = {"type": "account", "code": code, "name": code, "account_type": account_type}
+        return line | {"rights": list(rights), "keys": [key]} | more
 
     def ring(self, network: str) -> str:
         """The territory of a network as CAP writes a polygon."""
