@@ -1,8 +1,9 @@
 """CAP 1.2 alerts as values: no I/O, no clock, no people, no network.
 
-    read(document: bytes, limits: Limits = DEFAULT_LIMITS) -> Reading
-        `.accepted`, `.alert` (an Alert, or None) and `.problems`: everything wrong with the document, each with its
-        rule, level, path, line, section, text, value and remedy. Raises nothing for any bytes.
+    read(document: bytes, limits: Limits = DEFAULT_LIMITS, terms: Terms = Terms()) -> Reading
+        `.accepted`, `.alert` (an Alert, or None), `.version` and `.problems`: everything wrong with the document, each
+        with its rule, level, path, line, section, text, value and remedy. Raises nothing for any bytes. The sender's
+        terms may allow CAP 1.0 and 1.1, and relax policies that are ours.
     check(alert: Alert) -> list[Problem]
         The rules about values alone, for an alert composed here. Paths, no lines.
     write(alert: Alert) -> bytes
@@ -46,6 +47,7 @@ from cap.model import (
 from cap.problem import Level, Problem
 from cap.read import Reading, read
 from cap.rules import RULES, Rule, check
+from cap.terms import Terms
 from cap.write import write
 
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     "Scope",
     "Severity",
     "Status",
+    "Terms",
     "Urgency",
     "ValuePair",
     "atom",

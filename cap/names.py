@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 CAP_12: Final = "urn:oasis:names:tc:emergency:cap:1.2"
-# Versions that this project recognises in order to say their name when it refuses them.
-OTHER_VERSIONS: Final = {
-    "urn:oasis:names:tc:emergency:cap:1.1": "CAP 1.1",
-    "http://www.incident.com/cap/1.0": "CAP 1.0",
-}
+CAP_11: Final = "urn:oasis:names:tc:emergency:cap:1.1"
+CAP_10: Final = "http://www.incident.com/cap/1.0"
 XMLDSIG: Final = "http://www.w3.org/2000/09/xmldsig#"
 ATOM: Final = "http://www.w3.org/2005/Atom"
 

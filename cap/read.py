@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 
 from lxml import etree
 
-from cap import build, parse, rules, signature, xsd
-from cap.limits import DEFAULT, Limits
+from cap import build, parse, rules, signature, versions, xsd
+from cap.limits import DEFAULT, Limits, excess
 from cap.locate import line_of, path_of, source_line
 from cap.model import Alert
-from cap.names import ALERT, CAP_12, CONTAINERS, OTHER_VERSIONS
+from cap.names import ALERT, CAP_12, CONTAINERS
 from cap.problem import Level, Problem
+from cap.terms import USUAL, Terms
 
 # Nobody mends more at once, and a hostile document must not make us write a book about it.
 MOST_PROBLEMS = 200
@@ -25,11 +26,12 @@ class Reading:
     """What was understood. `alert` is None if the document has no complete and typed alert in it.
 
     It may be there although a rule refuses it, so that an answer can name the message; only `accepted` says that
-    it may be used. `problems` are in the order of the document.
+    it may be used. `problems` are in the order of the document. `version` is that of the document, as "1.1".
     """
 
     alert: Alert | None
     problems: tuple[Problem, ...]
+    version: str = "1.2"
 
     @property
     def accepted(self) -> bool:
@@ -37,19 +39,22 @@ class Reading:
         return self.alert is not None and not any(problem.level is Level.ERROR for problem in self.problems)
 
 
-def read(document: bytes, limits: Limits = DEFAULT) -> Reading:
-    """Read one CAP 1.2 document. Raises nothing for any bytes.
+def read(document: bytes, limits: Limits = DEFAULT, terms: Terms = USUAL) -> Reading:
+    """Read one CAP 1.2 document, or an older one where the sender's terms allow it. Raises nothing for any bytes.
 
-    About 70 us for an alert of 1.6 kB; 16 ms for one with 41,009 polygon points. A refused document costs more:
+    About 60 us for an alert of 1.6 kB; 16 ms for one with 41,009 polygon points. A refused document costs more:
     up to 33 ms for its list of faults, and 0.1 s once, for loading what makes that list (`cap.explain.ready`
     does it ahead).
     """
     root = parse.tree(document, limits)
     if isinstance(root, parse.Refused):
         return Reading(None, (rules.problem(root.rule, root.path, root.text, line=root.line, value=root.value),))
-    stranger = _stranger(root)
-    if stranger is not None:
-        return Reading(None, (stranger,))
+    if root.tag != ALERT:
+        return _other(document, root, limits, terms)
+    return _read(root, limits, terms)
+
+
+def _read(root: etree._Element, limits: Limits, terms: Terms) -> Reading:
     valid = xsd.is_valid(root)
     alert, faults = build.draft(root)
     problems = _unreadable(faults) + _signatures(root)
@@ -58,20 +63,44 @@ def read(document: bytes, limits: Limits = DEFAULT) -> Reading:
     if not valid:
         problems = _schema_faults(root, problems, limits) + problems
     if problems:
-        problems = _in_order(root, _fewer(problems))
+        problems = _in_order(root, _relaxed(_fewer(problems), terms))
     return Reading(alert if valid and not faults else None, tuple(problems))
 
 
-def _stranger(root: etree._Element) -> Problem | None:
-    """The one problem of a document that is no CAP 1.2 alert at all."""
-    if root.tag == ALERT:
-        return None
+def _other(document: bytes, root: etree._Element, limits: Limits, terms: Terms) -> Reading:
+    """What is not CAP 1.2: an older version, if it may be one, or the one problem of a stranger."""
+    version = versions.version_of(root)
+    if version is None or version not in terms.versions:
+        return Reading(None, (_stranger(root, version),), version or "1.2")
+    line = source_line(root)
+    versions.modernise(root)
+    # The limits of a document are counted by the names of 1.2.
+    if found := excess(document, root, limits):
+        element, text = found
+        return Reading(None, (rules.problem("XML-LIMIT", path_of(element), text, line=source_line(element)),), version)
+    reading = _read(root, limits, terms)
+    remark = rules.problem("NS-OLD", "/alert", f"this is CAP {version}, read as 1.2", line=line)
+    return Reading(reading.alert, (remark, *reading.problems), version)
+
+
+def _relaxed(problems: list[Problem], terms: Terms) -> list[Problem]:
+    if not terms.relaxed:
+        return problems
+    return [
+        replace(problem, level=Level.WARNING)
+        if problem.rule in terms.relaxed and problem.level is Level.ERROR
+        else problem
+        for problem in problems
+    ]
+
+
+def _stranger(root: etree._Element, version: str | None) -> Problem:
+    """The one problem of a document that is no alert that may be read."""
     name = etree.QName(root)
     if name.namespace == CAP_12:
         return rules.problem("ROOT", "/", f"the document element is {name.localname}", line=source_line(root))
-    version = OTHER_VERSIONS.get(name.namespace or "")
     if version:
-        text = f"this is {version}; only CAP 1.2 is read"
+        text = f"this is CAP {version}, which is not read from this sender"
     else:
         text = f"the document element is {name.localname} in {name.namespace or 'no namespace'}"
     return rules.problem("NS", "/", text, line=source_line(root), value=name.namespace or "")

@@ -23,6 +23,12 @@ FORM: tuple[Rule, ...] = (
         "The namespace is that of CAP 1.2.",
         'Write xmlns="urn:oasis:names:tc:emergency:cap:1.2" on <alert>.',
     ),
+    information(
+        "NS-OLD",
+        OURS,
+        "An older version of CAP is read where the sender's terms allow it.",
+        "Send CAP 1.2 when you can.",
+    ),
     error("ROOT", "4.2", "The document element is alert.", "Send the <alert> alone, without a feed or an envelope."),
     error("XSD", "3.4", "The document follows the schema.", "Compare the elements and their order with section 3.2."),
     error(

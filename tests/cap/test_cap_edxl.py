@@ -1,0 +1,103 @@
+"""Envelopes of EDXL-DE are opened, and what is not one is left alone."""
+
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from cap import Terms, read
+from cap.edxl import unwrap
+from cap.names import CAP_11, CAP_12
+from cap.signing import Standing, sign, verify
+from cap.trust import Trust
+from tests.cap.certificates import NOW, certificate, ec_key
+from tests.cap.documents import BASE
+
+SAMPLES = Path(__file__).parents[3] / "shared" / "cap-samples"
+ALERT = BASE.split("\n", 1)[1]
+
+ONE = """<?xml version="1.0"?>
+<de:EDXLDistribution xmlns:de="urn:oasis:names:tc:emergency:EDXL:DE:1.0">
+  <de:distributionID> d-1 </de:distributionID><de:senderID>hub@a.example</de:senderID>
+  <de:dateTimeSent>2026-05-11T21:50:00+02:00</de:dateTimeSent>
+  <de:distributionStatus>Actual</de:distributionStatus><de:distributionType>Report</de:distributionType>
+  <de:contentObject><de:xmlContent><de:embeddedXMLContent>
+{}</de:embeddedXMLContent></de:xmlContent></de:contentObject>
+</de:EDXLDistribution>
+"""
+TWO = """<edxlDistribution xmlns="urn:oasis:names:tc:emergency:EDXL:DE:2.0">
+  <distributionID>d-2</distributionID><senderID>hub@a.example</senderID>
+  <dateTimeSent>2026-05-11T21:50:00+02:00</dateTimeSent>
+  <distributionStatus>Exercise</distributionStatus><distributionKind>Update</distributionKind>
+  <content><contentObject><contentXML><embeddedXMLContent>{}</embeddedXMLContent></contentXML></contentObject></content>
+</edxlDistribution>
+"""
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [(ONE, ("1.0", "d-1", "Actual", "Report")), (TWO, ("2.0", "d-2", "Exercise", "Update"))],
+)
+def test_an_envelope_gives_its_alerts_and_says_who_distributes(template, expected):
+    envelope = unwrap(template.format(ALERT).encode())
+
+    assert (envelope.version, envelope.identifier, envelope.status, envelope.kind) == expected
+    assert (envelope.sender, envelope.sent) == ("hub@a.example", "2026-05-11T21:50:00+02:00")
+    (enclosed,) = envelope.alerts
+    reading = read(enclosed.document)
+    assert reading.accepted, reading.problems
+    assert reading.alert == read(BASE.encode()).alert
+
+
+def test_an_envelope_may_hold_several_alerts_and_says_where_each_began():
+    envelope = unwrap(ONE.format(ALERT + "<other/>" + ALERT.replace(CAP_12, CAP_11)).encode())
+
+    assert [enclosed.line for enclosed in envelope.alerts] == [7, 7 + ALERT.count("\n")]
+    assert read(envelope.alerts[1].document, terms=Terms(frozenset({"1.1"}))).version == "1.1"
+
+
+def test_a_hundred_alerts_fit_into_one_envelope():
+    assert len(unwrap(ONE.format(ALERT * 100).encode()).alerts) == 100
+
+
+def test_a_signature_survives_the_opening():
+    key = ec_key()
+    mine = certificate(key)
+    signed = sign(BASE.encode(), key, mine).decode().split("\n", 1)[1]
+
+    (enclosed,) = unwrap(ONE.format(signed).encode()).alerts
+
+    assert verify(enclosed.document, Trust((mine,)), NOW).standing is Standing.VERIFIED
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        BASE.encode(),
+        b'<EDXLDistribution xmlns="urn:x"/>',
+        ONE.format(ALERT).replace("<de:EDXL", "<!DOCTYPE a><de:EDXL", 1).encode(),
+        b'<valueList xmlns="urn:oasis:names:tc:emergency:EDXL:DE:1.0"/>',
+    ],
+)
+def test_what_is_no_envelope_is_not_opened(document):
+    assert unwrap(document) is None
+
+
+def test_an_alert_elsewhere_in_an_envelope_is_not_taken_for_content():
+    misplaced = ONE.format("").replace("<de:contentObject>", f"<de:keyword>{ALERT}</de:keyword><de:contentObject>")
+
+    assert unwrap(misplaced.encode()).alerts == ()
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the collection of real alerts is not beside this repository")
+def test_real_envelopes_are_opened():
+    files = sorted(SAMPLES.glob("google-cap-library/*.edxlde"))
+
+    envelopes = [unwrap(file.read_bytes()) for file in files]
+
+    assert len(files) == 2
+    assert all(envelope.alerts for envelope in envelopes)
+    for enclosed in (enclosed for envelope in envelopes for enclosed in envelope.alerts):
+        assert etree.fromstring(enclosed.document) is not None
+        assert read(enclosed.document).alert is not None
