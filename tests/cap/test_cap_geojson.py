@@ -1,0 +1,88 @@
+"""Areas as GeoJSON: right way round, circles contained, everything a map needs to show them."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shapely.geometry import Point, shape
+
+from cap import Area, Circle, read
+from cap.geojson import CORNERS, circle_ring, features_of, geometry_of, to_geojson
+from tests.cap.documents import BASE, INFO, inserted
+from tests.cap.strategies import AREAS
+
+GOOD = read(BASE.encode()).alert
+SQUARE = ((50.0, 4.0), (51.0, 4.0), (51.0, 5.0), (50.0, 5.0), (50.0, 4.0))
+
+
+def test_a_feature_says_what_happens_where_and_until_when():
+    (feature,) = features_of(GOOD, "https://a.example/1.xml")
+
+    properties = feature["properties"]
+    assert feature["type"] == "Feature"
+    assert properties["identifier"] == "cic-042.2026:17"
+    assert (properties["event"], properties["severity"]) == ("Personne disparue", "Severe")
+    assert (properties["expires"], properties["language"]) == ("2026-05-12T06:00:00+02:00", "fr-BE")
+    assert properties["geocode"] == [{"valueName": "NIS5", "value": "55085"}]
+    assert properties["circle"] == [{"center": [4.12, 50.46], "radius_km": 1.5}]
+    assert (properties["altitude"], properties["ceiling"]) == (120.0, 300.5)
+    assert properties["url"] == "https://a.example/1.xml"
+
+
+def test_longitude_comes_first_and_rings_run_against_the_clock():
+    for ring in (SQUARE, SQUARE[::-1]):
+        geometry = geometry_of(Area("a", polygons=(ring,)))
+        assert geometry["type"] == "Polygon"
+        assert shape(geometry).exterior.is_ccw
+        assert shape(geometry).bounds == (4.0, 50.0, 5.0, 51.0)
+
+
+def test_several_shapes_are_one_multipolygon_and_none_is_no_geometry():
+    geometry = geometry_of(Area("a", polygons=(SQUARE,), circles=(Circle(52.0, 4.0, 1.0),)))
+
+    assert geometry["type"] == "MultiPolygon"
+    assert len(geometry["coordinates"]) == 2
+    assert geometry_of(Area("a")) is None
+
+
+@given(st.floats(-80, 80), st.floats(-170, 170), st.floats(0.1, 50), st.floats(0, 360))
+def test_nobody_inside_a_circle_is_outside_of_its_polygon(lat, lon, radius_km, bearing):
+    pyproj = pytest.importorskip("pyproj")
+    sphere = pyproj.Geod(a=6371008.8, b=6371008.8)
+    polygon = shape(geometry_of(Area("a", circles=(Circle(lat, lon, radius_km),))))
+    on_edge = sphere.fwd(lon, lat, bearing, radius_km * 1000)[:2]
+    beyond = sphere.fwd(lon, lat, bearing, radius_km * 1010)[:2]
+
+    tolerance = 2e-6  # two units of the last decimal
+    assert polygon.buffer(tolerance).contains(Point(*on_edge))
+    assert not polygon.contains(Point(*beyond))
+    assert polygon.exterior.is_ccw
+
+
+def test_a_circle_without_a_radius_is_a_point_many_times():
+    ring = circle_ring(Circle(50.0, 4.0, 0.0))
+
+    assert len(ring) == CORNERS + 1
+    assert {tuple(position) for position in ring} == {(4.0, 50.0)}
+
+
+@given(AREAS)
+def test_every_area_that_obeys_the_rules_has_a_geometry_or_none(area):
+    geometry = geometry_of(area)
+
+    assert json.dumps(geometry, allow_nan=False)
+    assert (geometry is None) is not bool(area.polygons or area.circles)
+
+
+def test_a_collection_holds_every_area_of_every_info_of_every_alert():
+    two = read(inserted(INFO.replace("fr-BE", "nl-BE"), before="</alert>")).alert
+
+    collection = json.loads(to_geojson([GOOD, two], ["https://a.example/1.xml", "https://a.example/2.xml"]))
+
+    assert collection["type"] == "FeatureCollection"
+    assert [(f["properties"]["language"], f["properties"]["url"][-5:]) for f in collection["features"]] == [
+        ("fr-BE", "1.xml"),
+        ("fr-BE", "2.xml"),
+        ("nl-BE", "2.xml"),
+    ]
