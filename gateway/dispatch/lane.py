@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from channels.contract import Channel, Content, Mode
 from gateway.dispatch.sending import Rules, Sending
@@ -21,6 +22,8 @@ from store.records import Batch, Settlement
 from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 POLL_S = 0.25
 NO_WAY_REST_MS = 1_000
@@ -149,8 +152,6 @@ class Lane:
 
         try:
             await self._send(batch, may_rest)
-        except StoreUnavailable:
-            log.error("lease left to run out", extra={"action": "give-back-failed", "batch": batch.id})
         except Exception:
             log.exception("batch failed", extra={"action": "batch-failed", "batch": batch.id})
             await self._abandon(batch)
@@ -189,7 +190,7 @@ class Lane:
                 rest_ms=tx.now_ms + NO_WAY_REST_MS if rest else None,
             )
 
-        state = await self._insist(work)
+        state = await self._insist(batch, work)
         log.info(
             "batch",
             extra={
@@ -211,23 +212,24 @@ class Lane:
         delays = self.rules.retry_delays_ms
         return delays[min(batch.round, len(delays)) - 1]
 
-    async def _insist(self, work: Callable[[Transaction], Awaitable[object]]) -> object:
-        """What carriers have answered must be kept: try until the lease would have ended anyway."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.rules.lease_ms / 1000
+    async def _insist(self, batch: Batch, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """What carriers have answered must be kept, however long the store is away: facts count even after the lease
+        has ended, and forgotten ones would be sent again. Nothing is claimed meanwhile, so they stay few. A stop
+        waits for it as long as it waits for carriers."""
+        said = False
         while True:
             try:
                 return await self.database.write(work)
             except StoreUnavailable:
-                if loop.time() > deadline:
-                    raise
+                if not said:
+                    log.error("answers wait for the store", extra={"action": "give-back-waits", "batch": batch.id})
+                said = True
                 await asyncio.sleep(0.2)
 
     async def _abandon(self, batch: Batch) -> None:
         """The batch threw: keep what is known, call the rest of what was in hand unknown, and count the stall."""
         sending = self._held.get(batch.id)
         results: Sequence[Settlement] = sending.results if sending else ()
-        with contextlib.suppress(StoreUnavailable):
-            result = await self.database.write(lambda tx: recovery.abandon(tx, batch, results, STALLED_REST_MS))
-            if result is not None and result.quarantined is not None:
-                log.error("delivery quarantined", extra={"action": "quarantine", "delivery": result.quarantined})
+        result = await self._insist(batch, lambda tx: recovery.abandon(tx, batch, results, STALLED_REST_MS))
+        if result is not None and result.quarantined is not None:
+            log.error("delivery quarantined", extra={"action": "quarantine", "delivery": result.quarantined})
