@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.tocsin-setup
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help setup peers run test unit check clean
+.PHONY: help setup peers run test unit check fuzz load bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -29,6 +29,9 @@ test: peers ## the whole suite
 
 unit: setup ## the fast part of the suite
 	@$(BIN)/pytest -n 2 -m "not slow and not peer"
+
+fuzz: setup ## hostile CAP documents for SECONDS=60
+	@$(BIN)/python -m tests.cap.fuzz --seconds $(or $(SECONDS),60)
 
 check: setup ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check .
