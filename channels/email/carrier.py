@@ -25,7 +25,7 @@ from channels.contract import (
 )
 from channels.email.envelope import Envelope, Offers, envelope
 from channels.email.health import Health
-from channels.email.pace import AnswerTime, Patience, SecondWindow
+from channels.email.pace import SHORTEST_WAIT_S, AnswerTime, Patience, SecondWindow
 from channels.email.pending import Job, Pending
 from channels.email.pool import Pool
 from channels.email.settings import SmtpSettings
@@ -145,7 +145,8 @@ class SmtpCarrier:
 
     def _pump_later(self, wait_s: float) -> None:
         if self._pump_timer is None:
-            self._pump_timer = asyncio.get_running_loop().call_later(wait_s, self._pump_again)
+            timer = asyncio.get_running_loop().call_later(max(wait_s, SHORTEST_WAIT_S), self._pump_again)
+            self._pump_timer = timer
 
     def _pump_again(self) -> None:
         self._pump_timer = None
