@@ -17,7 +17,7 @@ import asyncpg
 
 from gateway.directory.audience import decode
 from store.states import DeliveryState as S
-from tests.acceptance.crash_site import Site
+from tests.acceptance.crash_site import Site, until
 from tests.acceptance.world import World
 
 Row = tuple[Any, ...]
@@ -68,6 +68,20 @@ async def moment(store_url: str) -> dict[int, tuple[int, int]]:
     sent = {int(campaign): int(n) for campaign, n in made}
     queued = await rows(store_url, "SELECT campaign_id, SUM(queued) FROM progress GROUP BY 1")
     return {int(campaign): (sent.get(int(campaign), 0), int(n)) for campaign, n in queued}
+
+
+async def something_leaves(here: Site) -> None:
+    """Until more has been sent than now."""
+    before = await _sent(here)
+
+    async def more() -> bool:
+        return await _sent(here) > before
+
+    await until(more, 20, every_s=0.05)
+
+
+async def _sent(here: Site) -> int:
+    return sum(sent for sent, _ in (await moment(here.store_url)).values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance import crash_account as account
-from tests.acceptance.crash_account import InHand, judged
-from tests.acceptance.crash_site import Pace, Site, message, site, until
+from tests.acceptance.crash_account import InHand, judged, something_leaves
+from tests.acceptance.crash_site import Pace, Site, message, site
 
 NEWS, ALARM = "NIEUWS-A", "ALARM-B"
 
@@ -40,7 +40,7 @@ async def test_whoever_was_in_hand_at_a_kill_is_reported_or_reached_again_and_no
                 alarm = await here.alert(server, document)
                 assert alarm is not None
                 assert alarm.status == 202, alarm
-            await _something_leaves(here)
+            await something_leaves(here)
             await asyncio.sleep(draw.uniform(0.05, 0.9))
             await server.kill()
             await _assert_in_mid_campaign(here)
@@ -65,20 +65,6 @@ async def test_whoever_was_in_hand_at_a_kill_is_reported_or_reached_again_and_no
         assert resent.doubled <= len({held for kill in in_hand for held in kill if held[0] >> 24 == 2})
         for report in reports:
             assert report["sums_close"], report["equations"]
-
-
-async def _something_leaves(here: Site) -> None:
-    """Until this life has sent something of its own."""
-    before = await _sent(here)
-
-    async def more() -> bool:
-        return await _sent(here) > before
-
-    await until(more, 20, every_s=0.05)
-
-
-async def _sent(here: Site) -> int:
-    return sum(sent for sent, _ in (await account.moment(here.store_url)).values())
 
 
 async def _assert_in_mid_campaign(here: Site) -> None:

@@ -6,12 +6,15 @@ import glob
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -41,9 +44,72 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
+@dataclass(slots=True)
+class PrivatePostgres:
+    """A server that can be taken away and given back. Not for use inside a running event loop, but for `freeze`,
+    `thaw` and `break_off`."""
+
+    url: str
+    """Without the database's name: `postgresql+asyncpg://tocsin@127.0.0.1:PORT/`."""
+    command: list[str]
+    root: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, **_quiet(self.root))
+        asyncio.run(_until_ready(int(self.url.rpartition(":")[2].rstrip("/"))))
+
+    def freeze(self) -> None:
+        """Every process of it stands still: connections stay, nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def break_off(self) -> None:
+        """An immediate shutdown, as after a crash: connections are cut and refused."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(20)
+
+    def stop(self) -> None:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.thaw()
+            self.process.terminate()
+            self.process.wait(20)
+
+    def _signal(self, number: int) -> None:
+        assert self.process is not None
+        for pid in (self.process.pid, *_children(self.process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # pid (name) state ppid ...; a name may hold anything, a bracket as well
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def _quiet(root: Path) -> dict[str, Any]:
+    return {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": root}
+
+
 @contextlib.contextmanager
 def private_postgres() -> Iterator[str]:
-    """Yields a URL without the database's name: `postgresql+asyncpg://tocsin@127.0.0.1:PORT/`."""
+    """Yields its URL, see `PrivatePostgres.url`."""
+    with controlled_postgres() as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def controlled_postgres() -> Iterator[PrivatePostgres]:
+    """Yields it running."""
     bin_dir = binaries()
     if bin_dir is None:
         missing("PostgreSQL")
@@ -53,20 +119,18 @@ def private_postgres() -> Iterator[str]:
         user = pwd.getpwnam("postgres")
         os.chown(root, user.pw_uid, user.pw_gid)
     data, port = root / "data", free_port()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": root}
     subprocess.run(
         _as_server([f"{bin_dir}/initdb", "-D", str(data), "-U", "tocsin", "-A", "trust", "-N", "-E", "UTF8",
-                    "--locale=C.UTF-8"]), check=True, **quiet)  # fmt: skip
-    server = subprocess.Popen(
-        _as_server([f"{bin_dir}/postgres", "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1",
-                    "-c", f"unix_socket_directories={root}", "-c", "fsync=off", "-c", "max_connections=60"]),
-        **quiet)  # fmt: skip
+                    "--locale=C.UTF-8"]), check=True, **_quiet(root))  # fmt: skip
+    command = _as_server([f"{bin_dir}/postgres", "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1",
+                          "-c", f"unix_socket_directories={root}", "-c", "fsync=off",
+                          "-c", "max_connections=60"])  # fmt: skip
+    server = PrivatePostgres(f"postgresql+asyncpg://tocsin@127.0.0.1:{port}/", command, root)
     try:
-        asyncio.run(_until_ready(port))
-        yield f"postgresql+asyncpg://tocsin@127.0.0.1:{port}/"
+        server.start()
+        yield server
     finally:
-        server.terminate()
-        server.wait(20)
+        server.stop()
         shutil.rmtree(root, ignore_errors=True)
 
 
