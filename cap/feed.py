@@ -1,4 +1,4 @@
-"""Alerts -> a thin Atom feed: one entry each, with a link to the whole message. Knows no store and no clock.
+"""Alerts -> an Atom feed: one entry each, with a link to the whole message. Knows no store and no clock.
 
 After the practice of CAP feeds: the entry's link is absolute, ends in .xml and has the type application/cap+xml,
 because importers skip the others. Only Public alerts are published, whoever asks.
@@ -6,8 +6,8 @@ because importers skip the others. Only Public alerts are published, whoever ask
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,11 +15,15 @@ from uuid import NAMESPACE_URL, uuid5
 
 from lxml import etree
 
-from cap.model import DEFAULT_LANGUAGE, Alert, Info, Scope
+from cap import parse
+from cap.forward import forwarded, has_contents
+from cap.limits import DEFAULT
+from cap.model import DEFAULT_LANGUAGE, Alert, Info, MsgType, Scope, Status
 from cap.names import ATOM
-from cap.write import moment
+from cap.write import moment, write
 
 MEDIA_TYPE = "application/cap+xml"
+MOST_BYTES = 900_000  # what readers of CAP feeds are told to expect at most
 _NAMESPACES: Any = {None: ATOM}  # the default namespace, for which the stubs have no type
 
 
@@ -27,19 +31,28 @@ _NAMESPACES: Any = {None: ATOM}  # the default namespace, for which the stubs ha
 class FeedEntry:
     """One published alert: `url` is where its exact bytes are, `updated` when it was published (aware).
 
-    `language` chooses the text to show, where the alert has it; otherwise its first.
+    `language` chooses the text to show, where the alert has it; otherwise its first. `document` is the alert as it is
+    published, for feeds that carry whole alerts; without it the alert is written anew.
     """
 
     alert: Alert
     url: str
     updated: datetime
     language: str = ""
+    document: bytes = b""
 
 
 def atom(
-    entries: Sequence[FeedEntry], *, feed_id: str, title: str, self_url: str, updated: datetime, author: str
+    entries: Sequence[FeedEntry],
+    *,
+    feed_id: str,
+    title: str,
+    self_url: str,
+    updated: datetime,
+    author: str,
+    full: bool = False,
 ) -> bytes:
-    """The feed document, entries in the order given.
+    """The feed document, entries in the order given; `full` puts the whole alert into each, without enclosed files.
 
     Raises ValueError for an alert that is not Public, a link that is not absolute or does not end in .xml, a naive
     time, or text that XML cannot hold.
@@ -49,11 +62,37 @@ def atom(
     _text(feed, "title", title)
     _text(feed, "updated", _rfc3339(updated))
     _text(_element(feed, "author"), "name", author)
-    _element(feed, "link", rel="self", type="application/atom+xml", href=_absolute(self_url))
-    for entry in entries:
-        _entry(feed, entry)
+    _element(feed, "link", rel="self", type="application/atom+xml", href=absolute(self_url))
+    elements = [_entry(feed, entry) for entry in entries]
     etree.indent(feed)
+    if full:  # after the indentation: a signed alert is not touched
+        for element, entry in zip(elements, entries, strict=True):
+            _element(element, "content", type=MEDIA_TYPE).append(_whole(entry))
     return etree.tostring(feed, encoding="UTF-8", xml_declaration=True) + b"\n"
+
+
+def bounded(
+    entries: Sequence[FeedEntry], make: Callable[[Sequence[FeedEntry]], bytes], most: int = MOST_BYTES
+) -> bytes:
+    """What `make` makes of as many of the first entries as fit into `most` bytes; the first are the newest."""
+    body = make(entries)
+    while len(body) > most and entries:
+        entries = entries[: len(entries) * 3 // 4]
+        body = make(entries)
+    return body
+
+
+def active(entries: Iterable[FeedEntry], at: datetime) -> list[FeedEntry]:
+    """The entries with a text in force `at` that (aware) time, and only those texts: what a map shows.
+
+    An info without a time of expiry is in force until its entry leaves the list; a Cancel never is.
+    """
+    found = []
+    for entry in entries:
+        infos = tuple(info for info in entry.alert.infos if info.expires is None or info.expires > at)
+        if infos and entry.alert.msg_type in (MsgType.ALERT, MsgType.UPDATE) and entry.alert.status is Status.ACTUAL:
+            found.append(replace(entry, alert=replace(entry.alert, infos=infos)))
+    return found
 
 
 def entry_id(alert: Alert) -> str:
@@ -62,34 +101,52 @@ def entry_id(alert: Alert) -> str:
     return uuid5(NAMESPACE_URL, triple).urn
 
 
-def _entry(feed: etree._Element, entry: FeedEntry) -> None:
+def _entry(feed: etree._Element, entry: FeedEntry) -> etree._Element:
     alert = entry.alert
-    if alert.scope is not Scope.PUBLIC:
-        raise ValueError(f"{alert.identifier} is {alert.scope}; only Public alerts are published")
-    info = _shown(alert, entry.language)
+    info = shown(entry)
     element = _element(feed, "entry")
     _text(element, "id", entry_id(alert))
-    _text(element, "title", _title(alert, info))
+    _text(element, "title", title_of(alert, info))
     _text(element, "updated", _rfc3339(entry.updated))
     _text(element, "published", _rfc3339(alert.sent))
     _text(_element(element, "author"), "name", (info.sender_name if info else "") or alert.sender)
-    _element(element, "link", rel="alternate", type=MEDIA_TYPE, href=_document_url(entry.url))
+    _element(element, "link", rel="alternate", type=MEDIA_TYPE, href=document_url(entry.url))
     for category in info.categories if info else ():
         _element(element, "category", term=str(category))
-    summary = (info.description or info.instruction) if info else alert.note
-    if summary:
+    if summary := summary_of(alert, info):
         _text(element, "summary", summary)
+    return element
 
 
-def _shown(alert: Alert, language: str) -> Info | None:
+def _whole(entry: FeedEntry) -> etree._Element:
+    """The alert as it is published, unless there are files in it: those are for whoever follows the link."""
+    if has_contents(entry.alert):
+        return etree.fromstring(write(forwarded(entry.alert)))
+    root = parse.tree(entry.document or write(entry.alert), DEFAULT)
+    if isinstance(root, parse.Refused):
+        raise ValueError(f"{entry.alert.identifier} is not fit to be published: {root.text}")
+    return root
+
+
+def shown(entry: FeedEntry) -> Info | None:
+    """The info in the entry's language, or the first. Raises ValueError for an alert that is not Public."""
+    alert, language = entry.alert, entry.language
+    if alert.scope is not Scope.PUBLIC:
+        raise ValueError(f"{alert.identifier} is {alert.scope}; only Public alerts are published")
     for info in alert.infos:
         if language and (info.language or DEFAULT_LANGUAGE).lower() == language.lower():
             return info
     return alert.infos[0] if alert.infos else None
 
 
-def _title(alert: Alert, info: Info | None) -> str:
+def title_of(alert: Alert, info: Info | None) -> str:
+    """One line for a list."""
     return (info.headline or info.event) if info else f"{alert.msg_type} {alert.identifier}"
+
+
+def summary_of(alert: Alert, info: Info | None) -> str:
+    """What there is to say beside the title; may be ""."""
+    return (info.description or info.instruction) if info else alert.note
 
 
 def _element(parent: etree._Element, name: str, **attributes: str) -> etree._Element:
@@ -106,14 +163,16 @@ def _rfc3339(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _absolute(url: str) -> str:
+def absolute(url: str) -> str:
+    """The same address. Raises ValueError unless it is absolute, of http or https."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ValueError(f"not an absolute http or https address: {url!r}")
     return url
 
 
-def _document_url(url: str) -> str:
-    if not urlsplit(_absolute(url)).path.endswith(".xml"):
+def document_url(url: str) -> str:
+    """The same address. Raises ValueError unless it is absolute and ends in .xml."""
+    if not urlsplit(absolute(url)).path.endswith(".xml"):
         raise ValueError(f"importers skip a link that does not end in .xml: {url!r}")
     return url

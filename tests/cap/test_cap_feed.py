@@ -1,11 +1,16 @@
-"""The Atom feed is thin, complete, escaped, and holds nothing that is not public."""
+"""The Atom feed is complete, escaped, within its size, and holds nothing that is not public."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from lxml import etree
 
 from cap import FeedEntry, atom, read
+from cap.feed import active, bounded
+from cap.signing import Standing, sign, verify
+from cap.trust import Trust
+from tests.cap.certificates import NOW as SIGNED_AT
+from tests.cap.certificates import certificate, ec_key
 from tests.cap.documents import BASE, INFO, TRIPLE, changed, element, inserted
 
 ATOM = {"a": "http://www.w3.org/2005/Atom"}
@@ -98,3 +103,89 @@ def test_a_cancel_without_info_is_an_entry_too():
 def test_what_importers_skip_or_nobody_may_see_is_not_published(fault):
     with pytest.raises(ValueError, match=r"."):
         feed(entry(**fault))
+
+
+# ---- whole alerts, size, what is in force --------------------------------------------------------------------
+
+CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
+
+
+def contents(tree):
+    return [etree.tostring(content[0]) for content in texts(tree, "//a:entry/a:content")]
+
+
+def test_a_full_feed_carries_the_whole_alert_in_each_entry():
+    tree = feed(entry(document=GOOD), full=True)
+
+    assert texts(tree, "//a:entry/a:content/@type") == ["application/cap+xml"]
+    assert [read(content).alert for content in contents(tree)] == [read(GOOD).alert]
+    assert texts(feed(entry()), "//a:content") == []
+
+
+def test_a_signature_holds_inside_a_full_feed():
+    key = ec_key()
+    mine = certificate(key)
+    signed = sign(GOOD, key, mine)
+
+    (content,) = contents(feed(FeedEntry(read(signed).alert, URL, NOW, document=signed), full=True))
+
+    assert verify(content, Trust((mine,)), SIGNED_AT).standing is Standing.VERIFIED
+
+
+def test_files_enclosed_in_an_alert_stay_out_of_the_feed():
+    big = inserted(f"<derefUri>{'YWJj' * 10_000}</derefUri>", before="</resource>")
+
+    (content,) = contents(feed(FeedEntry(read(big).alert, URL, NOW, document=big), full=True))
+
+    assert b"derefUri" not in content
+    assert len(content) < 3_000
+    assert read(content).accepted
+
+
+def test_a_feed_holds_as_many_of_the_newest_as_fit():
+    entries = [entry(element("headline", f"n{number}")) for number in range(50)]
+
+    body = bounded(
+        entries, lambda some: atom(some, feed_id="urn:x", title="T", self_url=URL, updated=NOW, author="A"), 9_000
+    )
+
+    titles = texts(etree.fromstring(body), "//a:entry/a:title/text()")
+    assert 5_000 < len(body) <= 9_000
+    assert titles == [f"n{number}" for number in range(len(titles))]
+
+
+def test_a_feed_that_nothing_fits_into_is_empty_and_not_endless():
+    assert bounded([entry()], lambda some: b"x" * (10 + len(some)), 5) == b"x" * 10
+
+
+@pytest.mark.parametrize(
+    ("document", "minutes", "there"),
+    [
+        (GOOD, -1, True),
+        (GOOD, 0, False),
+        (changed(("<expires>2026-05-12T06:00:00+02:00</expires>", "")), 0, True),
+        (element("status", "Exercise"), -1, False),
+        (
+            changed(("<msgType>Alert", "<msgType>Cancel"), ("  <info>", f"<references>{TRIPLE}</references><info>")),
+            -1,
+            False,
+        ),
+        (
+            changed(("<msgType>Alert", "<msgType>Update"), ("  <info>", f"<references>{TRIPLE}</references><info>")),
+            -1,
+            True,
+        ),
+    ],
+)
+def test_a_map_shows_what_is_in_force(document, minutes, there):
+    expiry = datetime(2026, 5, 12, 4, tzinfo=UTC)
+
+    assert bool(active([entry(document)], expiry + timedelta(minutes=minutes))) is there
+
+
+def test_of_an_alert_only_the_texts_in_force_are_shown():
+    later = INFO.replace("2026-05-12T06", "2026-05-12T09").replace("fr-BE", "nl-BE")
+
+    (left,) = active([entry(inserted(later, before="</alert>"))], datetime(2026, 5, 12, 5, tzinfo=UTC))
+
+    assert [info.language for info in left.alert.infos] == ["nl-BE"]
