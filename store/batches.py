@@ -65,6 +65,7 @@ _rows = (
         delivery.c.language,
         delivery.c.units,
         delivery.c.attempts,
+        sa.case((delivery.c.doubted == 1, sa.func.coalesce(delivery.c.carrier, "")), else_="").label("doubted_by"),
     )
     .join(member, member.c.id == delivery.c.member_id, isouter=True)
     .where(delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(_OPEN))
@@ -107,7 +108,7 @@ async def claim(
         campaign_id=found.campaign_id, channel=channel, mode=mode, priority=found.priority,
         first=found.first, last=found.last, epoch=found.epoch, starts_ms=found.starts_ms,
         expires_ms=found.expires_ms, crash_policy=found.crash_policy, stalls=found.stalls,
-        rows=tuple(Row(r.id, r.address, r.name, r.language, r.units, r.attempts) for r in rows),
+        rows=tuple(Row(r.id, r.address, r.name, r.language, r.units, r.attempts, r.doubted_by) for r in rows),
     )  # fmt: skip
 
 

@@ -14,6 +14,8 @@ class Row(msgspec.Struct, frozen=True):
     language: str
     units: int
     attempts: int
+    doubted_by: str = ""
+    """The carrier that left an earlier attempt in doubt: another one should have this one, where there is one."""
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from channels.contract import Content, Outcome, Outgoing
 from channels.guard import guarded
@@ -128,7 +129,10 @@ class Sending:
             if m.moves > MOST_MOVES:
                 self.results.append(self._not_sent(m.row))
         self._again = deque(moving)
-        answer = await self._advance([m.row.units for m in moving])
+        if not (self._again or self._ahead):
+            return
+        shunned, again, ahead = self._alike()
+        answer = await self._advance(shunned, [m.row.units for m in again], ahead)
         if answer is None:
             await asyncio.sleep(0.5)
             return
@@ -139,16 +143,25 @@ class Sending:
         if not answer.slots.messages:
             await self._wait(0.05)
             return
-        last_s = self._launch(tasks, loop, answer, len(moving))
+        last_s = self._launch(tasks, loop, answer, len(again))
         while not self._finished() and (left := last_s - LEAD_S - loop.time()) > 0:
             await self._wait(min(left, FLUSH_S))
             if self._again and loop.time() < last_s - LEAD_S:
                 break
 
-    async def _advance(self, again: list[int]) -> Grant | Fence | None:
+    def _alike(self) -> tuple[str, list[_Moving], list[Row]]:
+        """What may share the next window: messages that the same carrier, if any, left in doubt. It comes last among
+        the ways: a silent one that is first in the order must not be given them again and again."""
+        moving, ahead = list(self._again), list(self._ahead)[: self.ways.most_messages]
+        shunned = moving[0].row.doubted_by if moving else ahead[0].doubted_by
+        again = list(takewhile(lambda m: m.row.doubted_by == shunned, moving))
+        if len(again) < len(moving):
+            return shunned, again, []
+        return shunned, again, list(takewhile(lambda row: row.doubted_by == shunned, ahead))
+
+    async def _advance(self, shunned: str, again: list[int], ahead: list[Row]) -> Grant | Fence | None:
         """None when the store cannot write now: nothing was granted, the results are kept for later."""
         results, self.results = self.results, []
-        ahead = list(self._ahead)[: self.ways.most_messages]
 
         async def work(tx: Transaction) -> Grant | Fence:
             await batches.settle(tx, self.batch, results)
@@ -157,7 +170,7 @@ class Sending:
                 self.batch,
                 again=again,
                 ahead=ahead,
-                ways=self.ways.open(asyncio.get_running_loop().time()),
+                ways=sorted(self.ways.open(asyncio.get_running_loop().time()), key=lambda way: way.carrier == shunned),
                 horizon_ms=HORIZON_MS,
                 lease_ms=self.rules.lease_ms,
             )

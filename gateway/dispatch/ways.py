@@ -42,7 +42,10 @@ class Gate:
         room = self.carrier.room
         if room <= 0 or not self.breaker.closed(now_s):
             return None
-        units = min(_TRIAL_UNITS, room) if self.breaker.on_trial else room * _AHEAD
+        # On trial it is given no more before it has answered: a silent one would have a few in every window.
+        units = min(_TRIAL_UNITS, room) - self._handed if self.breaker.on_trial else room * _AHEAD
+        if units <= 0:
+            return None
         return Way(self.carrier.name, self.ceilings, units)
 
     def take(self, units: int) -> None:

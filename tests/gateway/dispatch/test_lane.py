@@ -112,6 +112,24 @@ async def test_a_message_in_doubt_of_an_urgent_kind_is_sent_again_after_the_wait
     assert await words_of(database, made) == ["unknown"]
 
 
+async def test_a_message_in_doubt_is_sent_again_by_another_carrier_than_the_one_that_left_it_so(
+    database: Database,
+) -> None:
+    made = await a_campaign(database, 30, crash_policy="resend")
+
+    async def doubt(message: Outgoing) -> Outcome:
+        return InDoubt("no answer")
+
+    first, second = Carrier("first", answer=doubt, window=4), Carrier("second")
+    async with running(a_lane(database, first, second)):
+        await until_async(lambda: _closed(database, made))
+
+    assert set(await words_of(database, made)) == {"accepted"}
+    assert len(set(first.addresses)) == len(first.addresses)
+    assert set(first.addresses) <= set(second.addresses)
+    assert len(second.addresses) == 30
+
+
 async def test_a_carrier_that_never_answers_delays_neither_the_second_carrier_nor_the_next_batch(
     database: Database,
 ) -> None:
