@@ -1,46 +1,131 @@
-"""`python -m cap check [--json] FILE...`: what is right and wrong with documents, for people and for programs."""
+"""`python -m cap check|explain|sign|verify|convert`: CAP documents at the shell, for people and for programs.
+
+Status 0: all is well. 1: a document is refused, or a signature does not hold. 2: bad usage, or a file that cannot be
+used. Files are named, or - for standard input. The only place of `cap` that opens files and asks for the time.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from cap import rules
+from cap import commands
+from cap.commands import GOOD, UNUSABLE, Done, Unusable
 from cap.limits import DEFAULT
-from cap.problem import Problem
-from cap.read import Reading, read
+from cap.rules import RULES
+from cap.terms import Terms
+from cap.versions import VERSIONS
 
-ACCEPTED, REJECTED, UNREADABLE = 0, 1, 2
+Arguments = argparse.Namespace
 
 
 def main(argv: Sequence[str]) -> int:
-    """Check every file and print a verdict of each: 0 all accepted, 1 one rejected, 2 one unreadable or bad usage."""
-    parser = argparse.ArgumentParser(prog="cap", description="Check CAP 1.2 documents.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    check = commands.add_parser("check", help="parse, validate by the schema and by every rule")
-    check.add_argument("--json", action="store_true", help="one JSON object a line for each file")
-    check.add_argument("files", nargs="+", metavar="FILE", help="a document, or - for standard input")
+    """Do what the arguments say and return the status. Raises nothing."""
     try:
-        arguments = parser.parse_args(argv)
+        arguments = _parser().parse_args(argv)
     except SystemExit as exc:
-        return UNREADABLE if exc.code else ACCEPTED
-    return max(_check(file, as_json=arguments.json) for file in arguments.files)
-
-
-def _check(file: str, *, as_json: bool) -> int:
+        return UNUSABLE if exc.code else GOOD
     try:
-        reading, status = read(_content(file)), ACCEPTED
-    except (OSError, ValueError) as exc:  # ValueError: a name that no file can have
-        reading, status = Reading(None, (rules.problem("FILE", "/", f"cannot be read: {exc}"),)), UNREADABLE
-    print(json.dumps(_record(file, reading)) if as_json else _page(file, reading))
-    return status if reading.accepted or status else REJECTED
+        status: int = arguments.run(arguments)
+    except (Unusable, OSError) as exc:
+        print(f"cap: {exc}", file=sys.stderr)
+        return UNUSABLE
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cap", description="Check, explain, sign, verify and convert CAP 1.2 alerts.")
+    choices = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    check = choices.add_parser("check", help="parse, validate by the schema and by every rule")
+    _add_terms(check)
+    _add_files(check)
+    check.set_defaults(run=_check)
+
+    explain = choices.add_parser("explain", help="what rules say, where they are from and how to mend a breach")
+    explain.add_argument("--json", action="store_true", help="one JSON object a line for each rule")
+    explain.add_argument("rules", nargs="*", metavar="RULE", help="ids of rules; none: all of them")
+    explain.set_defaults(run=_explain)
+
+    sign = choices.add_parser("sign", help="sign an alert (ECDSA or RSA, SHA-256); the document goes to the output")
+    sign.add_argument("--key", required=True, metavar="PEM", help="the private key, not encrypted")
+    sign.add_argument("--certificate", required=True, metavar="PEM", help="the certificate of that key")
+    sign.add_argument("file", metavar="FILE", help="a document, or -")
+    sign.set_defaults(run=_sign)
+
+    verify = choices.add_parser("verify", help="whether signatures hold for a sender")
+    verify.add_argument("--certificate", metavar="PEM", help="the sender's own certificates")
+    verify.add_argument("--authority", metavar="PEM", help="authorities that vouch for the sender's names")
+    verify.add_argument(
+        "--name", action="append", default=[], help="a name of the sender, with --authority; repeatable"
+    )
+    verify.add_argument("--at", metavar="TIME", help="when the certificates must be valid, as CAP writes it; now")
+    _add_files(verify)
+    verify.set_defaults(run=_verify)
+
+    convert = choices.add_parser("convert", help="CAP XML, its JSON form or an EDXL-DE envelope to another form")
+    convert.add_argument("--to", required=True, choices=tuple(commands.FORMS))
+    _add_terms(convert)
+    convert.add_argument("file", metavar="FILE", help="a document, or -")
+    convert.set_defaults(run=_convert)
+    return parser
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object a line for each file")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a document, or - for standard input")
+
+
+def _add_terms(parser: argparse.ArgumentParser) -> None:
+    versions = sorted(VERSIONS.values())
+    parser.add_argument("--allow", action="append", default=[], choices=versions, help="an older version to read too")
+
+
+def _check(arguments: Arguments) -> int:
+    terms = _terms(arguments)
+    return max(_checked(file, terms, as_json=arguments.json) for file in arguments.files)
+
+
+def _checked(file: str, terms: Terms, *, as_json: bool) -> int:
+    try:
+        done = commands.check(file, _content(file), terms, as_json=as_json)
+    except (OSError, Unusable) as exc:
+        done = commands.unreadable(file, str(exc), as_json=as_json)
+    return _show(done)
+
+
+def _explain(arguments: Arguments) -> int:
+    return _show(commands.explain(arguments.rules, RULES, as_json=arguments.json))
+
+
+def _sign(arguments: Arguments) -> int:
+    key, certificate = _content(arguments.key), _content(arguments.certificate)
+    return _show(commands.sign(_content(arguments.file), key, certificate))
+
+
+def _verify(arguments: Arguments) -> int:
+    pinned, authorities = (_content(pem) if pem else b"" for pem in (arguments.certificate, arguments.authority))
+    trust = commands.trust(pinned, authorities, arguments.name)
+    at = commands.instant(arguments.at) if arguments.at else datetime.now(UTC)
+    return max(
+        _show(commands.verify(file, _content(file), trust, at, as_json=arguments.json)) for file in arguments.files
+    )
+
+
+def _convert(arguments: Arguments) -> int:
+    return _show(commands.convert(_content(arguments.file), arguments.to, _terms(arguments)))
+
+
+def _terms(arguments: Arguments) -> Terms:
+    return Terms(versions=frozenset({"1.2", *arguments.allow}))
 
 
 def _content(file: str) -> bytes:
+    if "\0" in file:
+        raise Unusable(f"no file has the name {file!r}")
     # One byte more than the limit is enough to see that it is broken.
     if file == "-":
         return sys.stdin.buffer.read(DEFAULT.max_bytes + 1)
@@ -48,26 +133,10 @@ def _content(file: str) -> bytes:
         return stream.read(DEFAULT.max_bytes + 1)
 
 
-def _verdict(reading: Reading) -> str:
-    return "accept" if reading.accepted else "reject"
-
-
-def _record(file: str, reading: Reading) -> dict[str, Any]:
-    return {"file": file, "verdict": _verdict(reading), "problems": [_fields(item) for item in reading.problems]}
-
-
-def _fields(problem: Problem) -> dict[str, Any]:
-    return {name: getattr(problem, name) for name in Problem.__slots__}
-
-
-def _page(file: str, reading: Reading) -> str:
-    lines = [f"{file}: {_verdict(reading)}"]
-    for problem in reading.problems:
-        where = f"line {problem.line}, {problem.path}" if problem.line else problem.path
-        value = f" ({problem.value})" if problem.value else ""
-        lines.append(f"  {problem.level} {problem.rule} [{problem.section}] {where}: {problem.text}{value}")
-        lines.append(f"    {problem.remedy}")
-    return "\n".join(lines)
+def _show(done: Done) -> int:
+    sys.stdout.buffer.write(done.output)
+    sys.stdout.buffer.flush()
+    return done.status
 
 
 if __name__ == "__main__":
