@@ -15,6 +15,7 @@ from pathlib import Path
 from cap import commands
 from cap.commands import GOOD, UNUSABLE, Done, Unusable
 from cap.limits import DEFAULT
+from cap.profile import NAMES, Profile, profile
 from cap.rules import RULES
 from cap.terms import Terms
 from cap.versions import VERSIONS
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
     explain = choices.add_parser("explain", help="what rules say, where they are from and how to mend a breach")
     explain.add_argument("--json", action="store_true", help="one JSON object a line for each rule")
+    _add_profiles(explain)
     explain.add_argument("rules", nargs="*", metavar="RULE", help="ids of rules; none: all of them")
     explain.set_defaults(run=_explain)
 
@@ -82,6 +84,11 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 def _add_terms(parser: argparse.ArgumentParser) -> None:
     versions = sorted(VERSIONS.values())
     parser.add_argument("--allow", action="append", default=[], choices=versions, help="an older version to read too")
+    _add_profiles(parser)
+
+
+def _add_profiles(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", action="append", default=[], choices=NAMES, help="a profile with rules of its own")
 
 
 def _check(arguments: Arguments) -> int:
@@ -98,7 +105,8 @@ def _checked(file: str, terms: Terms, *, as_json: bool) -> int:
 
 
 def _explain(arguments: Arguments) -> int:
-    return _show(commands.explain(arguments.rules, RULES, as_json=arguments.json))
+    table = (*RULES, *(rule for held in _profiles(arguments) for rule in held.rules))
+    return _show(commands.explain(arguments.rules, table, as_json=arguments.json))
 
 
 def _sign(arguments: Arguments) -> int:
@@ -120,7 +128,11 @@ def _convert(arguments: Arguments) -> int:
 
 
 def _terms(arguments: Arguments) -> Terms:
-    return Terms(versions=frozenset({"1.2", *arguments.allow}))
+    return Terms(versions=frozenset({"1.2", *arguments.allow}), profiles=_profiles(arguments))
+
+
+def _profiles(arguments: Arguments) -> tuple[Profile, ...]:
+    return tuple(profile(name) for name in arguments.profile)
 
 
 def _content(file: str) -> bytes:

@@ -58,6 +58,12 @@ def draft(root: etree._Element) -> tuple[Alert, list[Fault]]:
     return _alert(root, faults), faults
 
 
+def attributes_of(element: str) -> dict[str, str]:
+    """The model's name for each child of an element, by the names of CAP."""
+    fields = {"alert": _ALERT, "info": _INFO, "area": _AREA, "resource": _RESOURCE}[element]
+    return {tag.rpartition("}")[2]: field.name for tag, field in fields.items()}
+
+
 def heading(root: etree._Element) -> tuple[str, str, datetime | None, Status | None]:
     """(identifier, sender, sent, status) of a root element, as far as they can be read, and nothing further."""
     found = _fields(root, _HEADING, _NO_ALERT, [])

@@ -88,7 +88,8 @@ def explain(ids: Sequence[str], table: Sequence[Rule], *, as_json: bool) -> Done
 
 
 def _explained(rule: Rule) -> str:
-    source = "a policy of ours" if rule.section == "policy" else f"CAP-v1.2 {rule.section}"
+    by_the_standard = rule.section[:1].isdigit()
+    source = f"CAP-v1.2 {rule.section}" if by_the_standard else rule.section.replace("policy", "a policy of ours")
     return f"{rule.id} ({rule.level}, {source})\n  {rule.statement}\n  {rule.remedy}"
 
 

@@ -59,7 +59,7 @@ def _read(root: etree._Element, limits: Limits, terms: Terms) -> Reading:
     alert, faults = build.draft(root)
     problems = _unreadable(faults) + _signatures(root)
     unreadable = {problem.path for problem in problems}
-    problems += [problem for problem in rules.check(alert) if problem.path not in unreadable]
+    problems += [problem for problem in rules.check(alert, terms.profiles) if problem.path not in unreadable]
     if not valid:
         problems = _schema_faults(root, problems, limits) + problems
     if problems:

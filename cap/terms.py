@@ -1,9 +1,10 @@
-"""What a receiver agreed with one sender: versions of CAP, policies of ours that it need not follow. Values only."""
+"""What a receiver agreed with one sender: versions of CAP, profiles, policies of ours that it need not follow."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cap.profile import Profile
 from cap.rules import RULES
 from cap.versions import VERSIONS
 
@@ -13,15 +14,20 @@ RELAXABLE = frozenset(rule.id for rule in RULES if rule.section == "policy" and 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`versions` that are read, as "1.1"; ids of rules that only warn if broken. Raises ValueError for others."""
+    """`versions` that are read, as "1.1"; profiles held to; ids of rules that only warn if broken.
+
+    Raises ValueError for a version that is not read here, and for a rule that is not ours or a matter of safety.
+    """
 
     versions: frozenset[str] = frozenset({"1.2"})
+    profiles: tuple[Profile, ...] = ()
     relaxed: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if unknown := self.versions - set(VERSIONS.values()):
             raise ValueError(f"no versions of CAP that are read here: {', '.join(sorted(unknown))}")
-        if fixed := self.relaxed - RELAXABLE:
+        own = {rule.id for profile in self.profiles for rule in profile.rules}
+        if fixed := self.relaxed - RELAXABLE - own:
             raise ValueError(f"no policies that may be relaxed: {', '.join(sorted(fixed))}")
 
 
