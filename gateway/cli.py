@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import cap.__main__
+from gateway import process
 from gateway import status as status_report
 from gateway.directory.seed import LoadReport, SeedRefused, check
 from gateway.directory.seed import load as load_seed
@@ -79,16 +80,14 @@ def serve(config: ConfigOption = None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C. On SQLite the tables are made or migrated first."""
     settings = _settings(config)
     configure(settings.logs.level)
-    # SQLite's statements run in a thread and need the GIL before and after each. While the loop is busy a thread waits
-    # for the whole interval, twice a statement: with 5 ms, Python's own, the writer does 10 of them in 0.1 s.
-    sys.setswitchinterval(0.0005)
+    process.prepare()
 
     async def run() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await serve_gateway(settings, stop)
+        await serve_gateway(settings, stop, lambda _: process.settle())
 
     _run(run())
 
@@ -118,7 +117,8 @@ def status(config: ConfigOption = None) -> None:
 
     async def run() -> bool:
         async with _store(settings) as database:
-            lines = await status_report.status_lines(database, database.clock.now_ms())
+            now_ms, min_free_mib = database.clock.now_ms(), settings.store.min_free_mib
+            lines = await status_report.status_lines(database, now_ms, min_free_mib)
         for line in lines:
             out.print(line.text if line.well else f"[red]! {line.text}[/red]", highlight=False, soft_wrap=True)
         return all(line.well for line in lines)

@@ -17,13 +17,13 @@ class Line:
     text: str
 
 
-async def status_lines(database: Database, now_ms: int) -> list[Line]:
-    """About ten, the worst ones marked."""
+async def status_lines(database: Database, now_ms: int, min_free_mib: int) -> list[Line]:
+    """About ten, the worst ones marked. `min_free_mib`: the watermark below which the server takes nothing on."""
     async with database.read() as conn:
         view = await overview(conn, now_ms)
         standing = await holds.standing(conn)
         unfinished = await campaigns.unfinished(conn)
-    lines = [_nodes(view, now_ms), _disk(database)]
+    lines = [_nodes(view, now_ms), _disk(database, min_free_mib)]
     lines += [
         Line(
             False, f"HOLD on {h.scope} {h.subject}".rstrip() + f" since {_age(now_ms - h.at_ms)} by {h.by}: {h.reason}"
@@ -49,12 +49,15 @@ def _nodes(view: Overview, now_ms: int) -> Line:
     return Line(True, f"server: {names}")
 
 
-def _disk(database: Database) -> Line:
+def _disk(database: Database, min_free_mib: int) -> Line:
     free = database.free_bytes()
     if free is None:
         return Line(True, "store: PostgreSQL")
     size = database.path.stat().st_size if database.path else 0
-    return Line(free > 200 * 2**20, f"store: {size / 2**20:.0f} MiB in {database.path}, {free / 2**30:.1f} GiB free")
+    text = f"store: {size / 2**20:.0f} MiB in {database.path}, {free / 2**30:.1f} GiB free"
+    if free < min_free_mib * 2**20:
+        return Line(False, f"{text}; THE DISK IS FULL: below {min_free_mib} MiB nothing is launched or claimed")
+    return Line(True, text)
 
 
 def _channel(c: ChannelView, view: Overview, now_ms: int) -> Line:
