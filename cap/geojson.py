@@ -20,6 +20,8 @@ MEDIA_TYPE: Final = "application/geo+json"
 CORNERS: Final = 64
 _EARTH_KM = 6371.0088  # mean radius, IUGG
 _DECIMALS = 6  # 0.1 m
+# A side is straight on a map of degrees and not on the earth, and corners are rounded: together less than this.
+_MARGIN = 1.001
 
 Position = list[float]
 
@@ -60,7 +62,7 @@ def geometry_of(area: Area) -> dict[str, Any] | None:
 def circle_ring(circle: Circle) -> list[Position]:
     """A closed ring of `CORNERS` sides around the circle: nobody inside the circle is outside of it."""
     # Sides that touch the circle have their corners further out by this factor.
-    angle = circle.radius_km / _EARTH_KM / cos(pi / CORNERS)
+    angle = circle.radius_km * _MARGIN / _EARTH_KM / cos(pi / CORNERS)
     lat, lon = radians(circle.lat), radians(circle.lon)
     ring = []
     for corner in range(CORNERS):
