@@ -228,12 +228,19 @@ def _worth_repeating(exc: DBAPIError | OSError) -> bool:
     return exc.connection_invalidated or state in _PG_REPEAT
 
 
+def _lenient(octets: bytes) -> str:
+    return octets.decode("utf-8", "replace")
+
+
 def _sqlite_engine(url: sa.URL, *, writer: bool) -> AsyncEngine:
     engine = create_async_engine(url, pool_size=1 if writer else 4, max_overflow=0 if writer else 8)
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, below
+        # SQLite keeps any octets as text. One name that is no UTF-8 must not make its batch unreadable, and with it
+        # stop every batch behind.
+        connection.driver_connection.text_factory = _lenient
         cursor = connection.cursor()
         # The mode of the file is the writer's affair: a reader that asks for it meanwhile can lock both out.
         for pragma in (*_PRAGMAS, _WAL) if writer else _PRAGMAS:

@@ -287,6 +287,19 @@ async def test_when_the_writer_dies_nobody_waits_for_it_and_closing_says_so(stor
 
 
 @only_sqlite
+async def test_text_that_is_no_utf_8_is_read_with_what_is_wrong_replaced_and_hides_no_other_row(database):
+    async def work(tx):
+        await put("good")(tx)
+        await tx.run(sa.text("INSERT INTO meta (key, value) VALUES ('bad', CAST(x'4a61ff6e' AS TEXT))"))
+
+    await database.write(work)
+
+    async with database.read() as conn:
+        found = {row.key: row.value for row in (await conn.execute(sa.select(meta))).all()}
+    assert (found["good"], found["bad"]) == ("x", "Ja\ufffdn")
+
+
+@only_sqlite
 async def test_a_power_cut_loses_nothing_that_was_answered(database):
     """As far as a test can say: the file is in WAL mode with every commit synced."""
 
