@@ -19,6 +19,7 @@ from cap.profile import NAMES, Profile, profile
 from cap.rules import RULES
 from cap.terms import Terms
 from cap.versions import VERSIONS
+from cap.wording import LANGUAGES
 
 Arguments = argparse.Namespace
 
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     choices = parser.add_subparsers(required=True, metavar="COMMAND")
 
     check = choices.add_parser("check", help="parse, validate by the schema and by every rule")
+    check.add_argument("--language", default="en", choices=LANGUAGES, help="of the problems")
     _add_terms(check)
     _add_files(check)
     check.set_defaults(run=_check)
@@ -93,12 +95,13 @@ def _add_profiles(parser: argparse.ArgumentParser) -> None:
 
 def _check(arguments: Arguments) -> int:
     terms = _terms(arguments)
-    return max(_checked(file, terms, as_json=arguments.json) for file in arguments.files)
+    wish = arguments.language
+    return max(_checked(file, terms, as_json=arguments.json, language=wish) for file in arguments.files)
 
 
-def _checked(file: str, terms: Terms, *, as_json: bool) -> int:
+def _checked(file: str, terms: Terms, *, as_json: bool, language: str) -> int:
     try:
-        done = commands.check(file, _content(file), terms, as_json=as_json)
+        done = commands.check(file, _content(file), terms, as_json=as_json, language=language)
     except (OSError, Unusable) as exc:
         done = commands.unreadable(file, str(exc), as_json=as_json)
     return _show(done)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from cap.rules import Rule
 from cap.signing import Standing
 from cap.terms import Terms
 from cap.trust import Trust
+from cap.wording import translated
 from cap.write import write
 
 GOOD, BAD, UNUSABLE = 0, 1, 2
@@ -42,9 +44,10 @@ class Unusable(Exception):
 # ---- check ---------------------------------------------------------------------------------------------------
 
 
-def check(name: str, document: bytes, terms: Terms, *, as_json: bool) -> Done:
-    """The verdict on one document, and every problem with it."""
-    reading = read(document, terms=terms)
+def check(name: str, document: bytes, terms: Terms, *, as_json: bool, language: str = "en") -> Done:
+    """The verdict on one document, and every problem with it in a language of the catalogues."""
+    found = read(document, terms=terms)
+    reading = replace(found, problems=tuple(translated(problem, language) for problem in found.problems))
     return Done(told(name, reading, as_json=as_json), GOOD if reading.accepted else BAD)
 
 

@@ -90,3 +90,19 @@ def test_a_file_without_end_is_read_to_the_limit_only(capsys):
     assert main(["check", "--json", "/dev/zero"]) == 1
 
     assert [problem["rule"] for problem in records(capsys)[0]["problems"]] == ["XML-LIMIT"]
+
+
+def test_problems_are_told_in_a_language_and_by_a_profile(files, capsys):
+    status = main(["check", "--json", "--language", "nl", "--profile", "be-plp", files["bad"], files["remark"]])
+
+    bad, remark = records(capsys)
+    assert status == 1
+    assert bad["problems"][0]["text"].startswith("Een tijd wordt geschreven")
+    assert remark["problems"][0]["text"] == "Een kop heeft hoogstens 160 tekens."
+    assert remark["verdict"] == "accept"
+
+
+@pytest.mark.parametrize("argv", [["check", "--language", "es", "x"], ["check", "--profile", "mars", "x"]])
+def test_a_language_or_profile_that_there_is_not_is_bad_usage(argv, capsys):
+    assert main(argv) == 2
+    assert "usage" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""Problems are told in the languages of the country, every rule in each of them, and the facts stay the same."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from cap import RULES, read
+from cap.profile import profile
+from cap.wording import LANGUAGES, catalogue, language_of, translated
+from tests.cap.documents import element
+
+OTHERS = tuple(language for language in LANGUAGES if language != "en")
+RULES_TOLD = (*RULES, *profile("be-plp").rules)
+# What no translation changes: names in angle brackets, examples with digits or slashes in them.
+FIXED = re.compile(r"<[a-zA-Z]+>|\b[a-z]+/[a-z]+\b|[a-z]{2}-BE|\d{2}\.\d+,\d\.\d+|[+-]\d{2}:\d{2}|\b\d{2,5}\b")
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_rule_is_told_in_every_language_and_no_other_is(language):
+    assert set(catalogue(language)) == {rule.id for rule in RULES_TOLD}
+
+
+@pytest.mark.parametrize("language", OTHERS)
+@pytest.mark.parametrize("rule", RULES_TOLD, ids=lambda rule: rule.id)
+def test_a_translation_is_whole_and_keeps_names_and_examples(language, rule):
+    statement, remedy = catalogue(language)[rule.id]
+
+    assert statement.endswith(".")
+    assert remedy.endswith(".")
+    assert statement != rule.statement
+    assert remedy != rule.remedy
+    assert set(FIXED.findall(rule.statement)) == set(FIXED.findall(statement))
+    assert set(FIXED.findall(rule.remedy)) == set(FIXED.findall(remedy))
+
+
+def test_a_problem_is_the_same_problem_in_every_language():
+    (problem,) = read(element("ceiling", "10")).problems
+
+    french = translated(problem, "fr")
+
+    assert french.text == "Un ceiling n'est pas plus bas que l'altitude."
+    assert french.remedy == "Écrivez la plus basse des hauteurs dans <altitude>."
+    assert replace(french, text=problem.text, remedy=problem.remedy) == problem
+    assert translated(problem, "en") is problem
+
+
+def test_a_rule_without_an_entry_stays_english():
+    (problem,) = read(element("ceiling", "10")).problems
+    foreign = replace(problem, rule="GOOGLE-WEB")
+
+    assert translated(foreign, "nl") is foreign
+
+
+def test_a_language_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="'es'"):
+        catalogue("es")
+
+
+@pytest.mark.parametrize(
+    ("wish", "language"),
+    [
+        ("", "en"),
+        ("fr-BE", "fr"),
+        ("es, nl;q=0.8, de;q=0.9", "de"),
+        ("NL-be;q=0.5, en;q=0.4", "nl"),
+        ("fr, nl", "fr"),
+        ("fr;q=0, nl;q=0.1", "nl"),
+        ("*", "en"),
+        ("fr;q=x", "en"),
+        ("fr;q=7", "en"),
+        ("de;" * 10_000, "de"),
+    ],
+)
+def test_the_language_wished_for_is_the_best_of_those_there_are(wish, language):
+    assert language_of(wish) == language
