@@ -21,6 +21,7 @@ from gateway import status as status_report
 from gateway.directory.seed import LoadReport, SeedRefused, check
 from gateway.directory.seed import load as load_seed
 from gateway.logs import configure
+from gateway.run import DoorClosed
 from gateway.run import serve as serve_gateway
 from gateway.settings import Settings, SettingsRefused, read_settings
 from store import campaigns, holds, meta
@@ -60,8 +61,18 @@ def _fail(text: str, code: int = 2) -> NoReturn:
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
     try:
         return uvloop.run(work)
-    except StoreError as exc:
+    except (StoreError, DoorClosed) as exc:
         _fail(str(exc))
+    except BaseExceptionGroup as group:
+        known = group.subgroup((StoreError, DoorClosed))
+        if known is None or group.subgroup(lambda e: not isinstance(e, StoreError | DoorClosed)) is not None:
+            raise
+        _fail(str(_first(known)))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 @contextlib.asynccontextmanager
@@ -251,7 +262,7 @@ def key(account: Annotated[str, typer.Argument(help="Code of an account, for the
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32).replace("_", "-")
     out.print(f"token for {account}, shown once: tocsin_{key_id}_{secret}", highlight=False, soft_wrap=True)
     out.print(
-        f'for its seed line: "keys": [{{"key_id": "{key_id}", "sha256": "{hashed(secret)}"}}]',
+        f'for its seed line: "keys": [{{"key_id": "{key_id}", "secret_sha256": "{hashed(secret)}"}}]',
         highlight=False,
         soft_wrap=True,
     )

@@ -17,6 +17,10 @@ from store.schema import migrate, require_newest
 log = logging.getLogger(__name__)
 
 
+class DoorClosed(Exception):
+    """The address of the door cannot be had; the text says which and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     gateway: Gateway
@@ -70,7 +74,11 @@ async def serve(settings: Settings, stop: asyncio.Event, started: Callable[[Runn
 async def _open_door(runner: web.AppRunner, settings: Settings) -> str:
     await runner.setup()
     site = web.TCPSite(runner, settings.server.host, settings.server.port)
-    await site.start()
+    try:
+        await site.start()
+    except OSError as exc:
+        where = f"{settings.server.host}:{settings.server.port}"
+        raise DoorClosed(f"the server cannot listen on {where}: {exc.strerror or exc}") from exc
     host, port = runner.addresses[0][:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 

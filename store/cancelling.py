@@ -111,6 +111,8 @@ def _waiting_statement() -> sa.Select[Any]:
         .where(batch.c.state == int(BatchState.WAITING), batch.c.waits == 1, ~in_hand)
         .order_by(batch.c.id)
         .limit(20)
+        # Another node must not release again what a lane here has leased meanwhile.
+        .with_for_update(skip_locked=True, of=batch)
     )
 
 
@@ -142,7 +144,9 @@ async def release_waiting(tx: Transaction) -> int:
         spared = [c for c in cancels if (c.contact_id, c.channel) not in reached]
         await apply(tx, [Settlement(c.id, Event.NOT_NEEDED) for c in spared])
         await tx.run(
-            sa.update(batch).where(batch.c.id == row.id).values(state=int(BatchState.READY), waits=0, due_ms=None)
+            sa.update(batch)
+            .where(batch.c.id == row.id, batch.c.state == int(BatchState.WAITING), batch.c.waits == 1)
+            .values(state=int(BatchState.READY), waits=0, due_ms=None)
         )
     return len(rows)
 

@@ -10,7 +10,7 @@ from store.launching import join_queue
 from store.records import Settlement
 from store.settling import apply
 from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState, Event
-from store.tables import audit, batch, campaign, delivery, expansion, ledger, progress
+from store.tables import audit, batch, campaign, campaign_replaces, delivery, expansion, ledger, progress
 from store.transaction import AnyRow, Transaction
 
 _OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
@@ -40,7 +40,13 @@ _complete = (
 # A worker that was thought dead said that some were not sent after all (`batches.settle`).
 _resume = (
     sa.update(campaign)
-    .where(campaign.c.state == str(CampaignState.COMPLETED), _unsealed, _open_batch)
+    .where(
+        campaign.c.state == str(CampaignState.COMPLETED),
+        _unsealed,
+        _open_batch,
+        # What was cancelled or updated since stays ended, whatever a worker that was thought dead still knows.
+        ~sa.exists().where(campaign_replaces.c.replaced_id == campaign.c.id),
+    )
     .values(state=_RUNNING, ended_ms=None)
 )
 _expire = (

@@ -186,10 +186,11 @@ def _settlement(delivery_id: int, final: int, report: Report) -> Settlement:
 # ---- the inbox -------------------------------------------------------------------------------------------
 
 _kept = receipt_inbox.c
-_seen = json_rows("seen", n=int, carrier=str, ref=str, state=str)
+_seen = json_rows("seen", n=int, carrier=str, ref=str, state=str, destination=str)
 _same = sa.select(_seen.c.n).join(
     receipt_inbox,
-    sa.and_(_kept.carrier == _seen.c.carrier, _kept.ref == _seen.c.ref, _kept.state == _seen.c.state),
+    sa.and_(_kept.carrier == _seen.c.carrier, _kept.ref == _seen.c.ref, _kept.state == _seen.c.state,
+            _kept.destination.is_not_distinct_from(_seen.c.destination)),
 ).where(_kept.matched_ms.is_(None))  # fmt: skip
 _waiting = json_rows(
     "waiting", carrier=str, ref=str, state=str, at_ms=int, received_ms=int, destination=str, alternatives=str,
@@ -235,10 +236,10 @@ _close = sa.update(receipt_inbox).where(_kept.id == _matched.c.id).values(matche
 
 async def _keep(tx: Transaction, reports: Sequence[Report]) -> None:
     """In two statements, however many: a quick SMSC's receipts overtake the record of their sending by the hundred."""
-    once = list({(r.carrier, r.ref, r.state): r for r in reversed(reports)}.values())
+    once = list({(r.carrier, r.ref, r.state, r.destination): r for r in reversed(reports)}.values())
     if not once:
         return
-    seen = pack((n, r.carrier, r.ref, r.state) for n, r in enumerate(once))
+    seen = pack((n, r.carrier, r.ref, r.state, r.destination) for n, r in enumerate(once))
     known = {row.n for row in await tx.rows(_same, {"seen": seen})}
     fresh = [
         (

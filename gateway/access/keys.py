@@ -95,17 +95,15 @@ class Keyring:
         return caller if same and now_s < until_s else None
 
     async def _looked_up(self, key_id: str, digest: str, peer: str, now_s: float) -> Caller | None:
-        # A key that was good a moment ago is looked up however often others behind the same proxy fail:
-        # nobody can lock a dispatch centre out by guessing beside it.
-        _, good, _ = self._kept.get(key_id, (0.0, _NOBODY, None))
-        if not hmac.compare_digest(good, digest):
-            self._refuse_hasty(peer, now_s)
+        # Looked up however often others behind the same proxy have failed, also right after a start: nobody can lock
+        # a dispatch centre out by guessing beside it. What is slowed down is the failing.
         row = await self.find(key_id)
         usable = row is not None and row.revoked_ms is None and row.disabled_ms is None
         same = hmac.compare_digest(row.secret_sha256 if row else _NOBODY, digest)
         if row is None or not usable or not same:
             if same:
                 self._kept.pop(key_id, None)
+            self._refuse_hasty(peer, now_s)
             return None
         caller = as_caller(row)
         self._kept[key_id] = (now_s + self.life_s, digest, caller)

@@ -105,7 +105,7 @@ class AlertDesk:
             raise Refusal(
                 409, "identifier-taken", f"{alert.sender} has sent other words under {alert.identifier} before."
             )
-        return await self._answer(filed)
+        return await self._answer(filed, caller)
 
     async def _said_before(self, alert: Alert, digest: str) -> tuple[Reason, ...]:
         async with self.database.read() as conn:
@@ -133,7 +133,10 @@ class AlertDesk:
         await self.database.write(lambda tx: _replace_parked(tx, everything, parked_id))
 
     def _require_somebody(self, decision: Decision, outcome: Outcome) -> None:
-        if decision.act is not Act.LAUNCH or outcome.plans or decision.publish:
+        if decision.act is not Act.LAUNCH or outcome.plans:
+            return
+        # An Update that every zone refuses must not take the place of what it updates, in the feed either.
+        if decision.publish and not (decision.follows and outcome.refusals):
             return
         if outcome.refusals:
             reasons = [Reason("ZONE", f"{z.code}: {text}") for z, text, _ in outcome.refusals]
@@ -190,12 +193,12 @@ class AlertDesk:
     # ---- reading -------------------------------------------------------------------------------------------
 
     async def read(self, caller: Caller, public_id: str) -> AlertAnswer:
-        return await self._answer(await self._visible(caller, public_id))
+        return await self._answer(await self._visible(caller, public_id), caller)
 
     async def find(self, caller: Caller, sender: str, identifier: str) -> AlertAnswer:
         async with self.database.read() as conn:
             filed = await filed_alerts.by_key(conn, sender, identifier)
-        return await self._answer(await self._visible(caller, filed.public_id if filed else ""))
+        return await self._answer(await self._visible(caller, filed.public_id if filed else ""), caller)
 
     async def document(self, caller: Caller, public_id: str) -> bytes:
         return (await self._visible(caller, public_id)).document
@@ -211,9 +214,12 @@ class AlertDesk:
             return filed
         raise Refusal(404, "no-such-alert", "There is no such alert.")
 
-    async def _answer(self, filed: Filed) -> AlertAnswer:
+    async def _answer(self, filed: Filed, caller: Caller) -> AlertAnswer:
+        """With the zones that are this caller's business: all of them for who posted it."""
         async with self.database.read() as conn:
             touched = await filed_alerts.zones(conn, filed.id)
+        if filed.account_id != caller.account_id:
+            touched = [z for z in touched if caller.holds_all_of(Action.READ, z.zone_id)]
         return AlertAnswer(
             id=filed.public_id,
             sender=filed.sender,
@@ -277,7 +283,7 @@ def _launch_of(caller: Caller, decision: Decision, outcome: Outcome, new: NewAle
         alert=new,
         campaigns=tuple(p.campaign for p in outcome.plans) + tuple(outcome.cancels),
         refusals=tuple(ZoneRefusal(z.id, text) for z, text, _ in outcome.refusals),
-        ends=tuple(outcome.ends),
+        ends=outcome.ends(decision.act is Act.CANCEL),
         alert_ends=tuple((alert_id, ended) for alert_id in decision.follows) if launching else (),
         publish=decision.publish,
         publish_until_ms=decision.expires_ms,

@@ -23,6 +23,11 @@ KIND_PARAMETER = "tocsin:kind"
 CHANNELS_PARAMETER = "tocsin:channels"
 
 
+FARTHEST_MS = 366 * 86_400_000
+"""How far from now an instant may lie that something is sent by."""
+SOON_MS = 60_000
+
+
 class Act(StrEnum):
     LAUNCH = "launch"
     CANCEL = "cancel"
@@ -75,6 +80,9 @@ def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decisio
     problems = [_policy(remark.rule, remark.text, remark.level) for remark in placement.remarks]
     mode = Mode.LIVE if REACH[alert.status] is Reach.PEOPLE else Mode.SIMULATION
     kind = _kind(alert, caller.kind_rules)
+    if alert.msg_type is MsgType.UPDATE and starts_ms > now_ms + SOON_MS:
+        # Until then nobody would be told anything: the old text stops when the new one is accepted.
+        raise Refusal(422, "update-later", "An Update takes effect at once; send it when it does.")
     life_ms = KINDS[kind or Kind.ALERT].default_life_s * 1000
     if expires_ms is None:
         expires_ms = max(milliseconds(alert.sent), now_ms if alert.msg_type is MsgType.CANCEL else 0) + life_ms
@@ -109,6 +117,8 @@ def _times(alert: Alert) -> tuple[int, int | None]:
     An absent effective is `sent` (I-EFFECTIVE)."""
     effective = [milliseconds(i.effective or alert.sent) for i in alert.infos]
     expires = [milliseconds(i.expires) for i in alert.infos if i.expires is not None]
+    # The text may stand longer; what sends it, and the feed, do not reckon beyond a year.
+    expires = [min(at_ms, milliseconds(alert.sent) + FARTHEST_MS) for at_ms in expires]
     return min(effective, default=milliseconds(alert.sent)), max(expires, default=None)
 
 

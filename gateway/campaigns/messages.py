@@ -11,6 +11,7 @@ from channels.contract import Channel, Mode
 from gateway.access.caller import Action, Caller
 from gateway.campaigns.answers import MessageAnswer, MessageRequest, ZonePreview
 from gateway.campaigns.identity import new_public_id
+from gateway.campaigns.intake import FARTHEST_MS
 from gateway.campaigns.planning import Planner, Wish, ZonePlan, ZoneRefused
 from gateway.campaigns.texts import style_of
 from gateway.directory.policy import read_policy
@@ -90,6 +91,8 @@ class MessageDesk:
     async def _plan(self, caller: Caller, request: MessageRequest) -> ZonePlan:
         async with self.database.read() as conn:
             found = await directory.zones(conn, [request.zone])
+        if "\0" in request.title or "\0" in request.key:
+            raise Refusal(400, "bad-text", "A title or key holds no NUL character.")
         if not found or not caller.may_in(Action.LAUNCH, found[0].id):
             # A zone that this account has nothing to do with does not exist for it.
             raise Refusal(403, "no-right", f"This account may not launch anything in {request.zone}.")
@@ -155,4 +158,7 @@ def _instant(text: str, name: str, otherwise_ms: int) -> int:
         raise Refusal(400, "bad-instant", f"{name} is no RFC 3339 instant: {text[:40]!r}.") from exc
     if instant.tzinfo is None:
         raise Refusal(400, "bad-instant", f"{name} needs its offset from UTC.")
-    return round(instant.timestamp() * 1000)
+    at_ms = round(instant.timestamp() * 1000)
+    if abs(at_ms - otherwise_ms) > FARTHEST_MS:
+        raise Refusal(422, "instant-too-far", f"{name} is more than a year away.")
+    return at_ms

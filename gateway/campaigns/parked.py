@@ -36,6 +36,9 @@ class Parked:
                 text = f"{refusal.code}: {refusal.title}"
                 await self.database.write(lambda tx, f=filed, t=text: alerts.set_state(tx, f.id, "failed", t))  # type: ignore[misc]
                 log.error("parked alert refused", extra={"action": "parked-refused", "alert": filed.public_id})
+            except Exception:
+                # One that cannot be handled now must not keep the others waiting; it is tried again.
+                log.exception("parked alert failed", extra={"action": "parked-failed", "alert": filed.public_id})
         return moved
 
     async def _caller(self, account_id: int) -> Caller | None:

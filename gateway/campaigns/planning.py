@@ -105,6 +105,24 @@ class Planner:
             )
         return asked, frozenset(c for c in asked if c not in allowed)
 
+    async def concerns(self, wish: Wish, zone: ZoneRow, also_members: npt.NDArray[np.int64] | None) -> bool:
+        """Whether the targets mean anybody of this zone at all, whatever may be sent to them."""
+        snapshot = await self.snapshots.get(zone.id)
+        if snapshot is None:
+            return False
+        policy = read_policy(zone.policy)
+        request = ResolveRequest(
+            kind=wish.kind,
+            targets=wish.ground.targets,
+            channels=tuple(Channel),
+            languages=(policy.default_language,),
+            area_mode=policy.area_mode,
+            also_members=() if also_members is None else also_members,
+            allow_whole_zone=policy.allow_whole_zone,
+        )
+        resolution = await asyncio.to_thread(resolve, snapshot, request, None, wish.ground)
+        return resolution.audience.resolved > 0
+
     async def plan(
         self, wish: Wish, zone: ZoneRow, texts: Texts, taken: Taken, also_members: npt.NDArray[np.int64] | None = None
     ) -> ZonePlan:
@@ -131,6 +149,9 @@ class Planner:
             raise NobodyHere("There is no such zone.")
         resolution = await asyncio.to_thread(resolve, snapshot, request, taken, wish.ground)
         problems = tuple(map(_reason, resolution.problems))
+        if resolution.counts.beyond_rights:
+            text = f"{resolution.counts.beyond_rights} persons are meant whom this account may not reach."
+            problems += (Reason("T-BEYOND-RIGHTS", text, level="warning", value=zone.code),)
         if resolution.refusal is not None:
             refused = NobodyHere if not resolution.audience.resolved else ZoneRefused
             raise refused(resolution.refusal.text, problems)

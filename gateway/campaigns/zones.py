@@ -30,8 +30,6 @@ from store.directory import ZoneRow
 from store.records import NewCampaign
 from store.states import CampaignState
 
-_OPEN_STATES = (CampaignState.RUNNING, CampaignState.SCHEDULED, CampaignState.PREPARING)
-
 Written = dict[tuple[Style, tuple[Channel, ...]], Texts]
 """Made once for all zones of one style and set of channels."""
 
@@ -46,7 +44,16 @@ class Outcome:
     refusals: list[tuple[ZoneRow, str, tuple[Reason, ...]]] = field(default_factory=list)
     nobody: list[Reason] = field(default_factory=list)
     """Zones that the targets do not mean, and why: for whoever expected otherwise."""
-    ends: list[tuple[int, str]] = field(default_factory=list)
+    stops: list[int] = field(default_factory=list)
+    """Campaigns that a Cancel ends, whether or not their zone launches anything."""
+
+    def ends(self, cancelled: bool) -> tuple[tuple[int, str], ...]:
+        """What ends with this launch: only where a successor is launched at the same instant, so that a zone that
+        refuses an Update goes on with what it has."""
+        campaigns = [*(p.campaign for p in self.plans), *self.cancels]
+        ended = dict.fromkeys([*(old for c in campaigns for old in c.replaces), *self.stops])
+        state = CampaignState.CANCELLED if cancelled else CampaignState.SUPERSEDED
+        return tuple((campaign_id, str(state)) for campaign_id in ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,10 @@ class ZonePlanning:
             zones = await directory.zones(conn)
             earlier = await campaigns.of_thread(conn, decision.thread_id) if decision.thread_id is not None else []
         mine = [z for z in zones if caller.may_in(Action.SUBMIT, z.id)]
-        ended = CampaignState.CANCELLED if decision.act is Act.CANCEL else CampaignState.SUPERSEDED
-        outcome.ends = [(c.id, str(ended)) for c in earlier if c.state in _OPEN_STATES and c.purpose != "cancel"]
         if decision.act is Act.CANCEL:
+            # What is cancelled stops also where nobody can be told so.
+            ours = {zone.id for zone in mine}
+            outcome.stops = [c.id for c in earlier if c.zone_id in ours and c.purpose != "cancel"]
             await self._plan_cancels(caller, alert, decision, mine, earlier, outcome)
         else:
             await self._plan_launch(caller, alert, decision, mine, earlier, outcome)
@@ -120,16 +128,27 @@ class ZonePlanning:
         taken: Taken,
         written: Written,
     ) -> ZonePlan:
+        told = await self._told(earlier)
+        try:
+            texts = self._texts(wish, alert, zone, written)
+        except ZoneRefused:
+            # A zone that the alert does not mean has nothing to refuse, and nothing to be told.
+            if not await self.planner.concerns(wish, zone, told):
+                raise NobodyHere("Nobody of this zone is concerned.") from None
+            raise
+        plan = await self.planner.plan(wish, zone, texts, taken, told)
+        replaces = tuple(c.id for c in earlier)
+        campaign = msgspec.structs.replace(plan.campaign, public_id=new_public_id(), replaces=replaces)
+        return ZonePlan(plan.zone, campaign, plan.preview, plan.audience)
+
+    def _texts(self, wish: Wish, alert: Alert, zone: ZoneRow, written: Written) -> Texts:
         policy = read_policy(zone.policy)
         asked, _ = self.planner.channels(wish, zone, policy)
         style = style_of(zone, policy, wish.kind)
         # Zones of one style may still use different channels.
         if (style, asked) not in written:
             written[style, asked] = alert_texts(alert, asked, style)
-        plan = await self.planner.plan(wish, zone, written[style, asked], taken, await self._told(earlier))
-        replaces = tuple(c.id for c in earlier)
-        campaign = msgspec.structs.replace(plan.campaign, public_id=new_public_id(), replaces=replaces)
-        return ZonePlan(plan.zone, campaign, plan.preview, plan.audience)
+        return written[style, asked]
 
     async def _told(self, earlier: Sequence[Campaign]) -> npt.NDArray[np.int64] | None:
         """Everyone included in the thread so far: an Update reaches them and whoever joined since."""

@@ -57,6 +57,7 @@ async def _show(
     await _follow(out, client, campaigns)
     for campaign in campaigns:
         print_report(parsed(json.dumps(await client.get(f"/api/v1/campaigns/{campaign}/report"))), out)
+    out.print("Calls went to a simulated trunk: nobody's telephone rang, whatever the report says of voice.")
     _curl(out, town, client, campaigns)
     if not once:
         out.print("\nThe gateway stays up. Ctrl-C stops it.")

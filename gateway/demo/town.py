@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import ctypes
+import fcntl
 import json
 import os
 import secrets
@@ -12,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 MEMBERS = 300
 SEED = 7
@@ -28,6 +31,7 @@ class Town:
 
     folder: Path
     processes: list[asyncio.subprocess.Process] = field(default_factory=list)
+    lock: IO[str] | None = None
 
     @property
     def keys(self) -> dict[str, str]:
@@ -40,7 +44,8 @@ class Town:
 
     def prepare(self) -> Path:
         """Make the population and its keys (once); returns the seed file."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._claim()
         seed, tokens = self.folder / "seed.jsonl", self.folder / "keys.tsv"
         if not seed.exists() or not tokens.exists():
             command = [sys.executable, "-m", "loadtest.population", "--zones", "2", "--networks", "3"]
@@ -48,10 +53,20 @@ class Town:
             # The keys of a demonstration open nothing but itself; all the same no two demonstrations share them.
             command += ["--key-salt", secrets.token_hex(8)]
             made = subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own module
-            seed.write_bytes(made.stdout)
+            _private(seed, made.stdout.decode())
         for account, token in self.keys.items():
             _private(self.key_file(account), token)
         return seed
+
+    def _claim(self) -> None:
+        """One demonstration a folder: a second one would write over the settings of the first."""
+        self.lock = (self.folder / "demo.lock").open("w")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise DemoFailed(
+                f"another demonstration is running in {self.folder}: use --folder for a second one"
+            ) from exc
 
     def write_settings(self, port: int, smsc: Sequence[int], smtp: int, bounces: int) -> Path:
         carriers = "".join(
@@ -109,7 +124,7 @@ speed = 10.0
         log = (self.folder / f"{module}.log").open("wb")
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", f"loadtest.sinks.{module}", "--port", "0", *arguments,
-            stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True,
+            stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True, preexec_fn=_die_with_parent,
         )  # fmt: skip
         log.close()
         self.processes.append(process)
@@ -125,11 +140,16 @@ speed = 10.0
         log = (self.folder / "server.log").open("wb")
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway", "serve", "--config", str(settings),
-            stdout=log, stderr=log, start_new_session=True,
+            stdout=log, stderr=log, start_new_session=True, preexec_fn=_die_with_parent,
         )  # fmt: skip
         log.close()
         self.processes.append(process)
         return process
+
+
+def _die_with_parent() -> None:
+    """In the child: PR_SET_PDEATHSIG (prctl(2)), so that a demonstration that is killed leaves nothing behind."""
+    ctypes.CDLL(None).prctl(1, int(signal.SIGTERM))
 
 
 def _private(path: Path, text: str) -> None:
