@@ -30,7 +30,7 @@ def make_carrier(
                 raise WrongChannel(f"{name}: simulates {simulates}, not {channel} in mode {mode}")
             return SimulatedCarrier(settings, now_ms)
         case SmppSettings() if channel is Channel.SMS and mode is Mode.LIVE:
-            return SmppCarrier(name, settings)
+            return SmppCarrier(name, settings, wall_ms=now_ms)
         case SmtpSettings() if channel is Channel.EMAIL and mode is Mode.LIVE:
             return SmtpCarrier(name, settings, mode=mode, now_ms=now_ms)
     raise WrongChannel(f"{name}: a carrier of type {type(settings).__name__} carries no {channel} in mode {mode}")

@@ -171,8 +171,10 @@ class Database:
         while True:
             try:
                 async with self._writer.begin() as conn:
-                    now_us = (await conn.execute(_PG_NOW)).scalar_one()
-                    return await work(Transaction(conn, int(now_us), False))
+                    now_us = int((await conn.execute(_PG_NOW)).scalar_one())
+                    # A node whose own clock is wrong must not think that an alert has expired.
+                    self.clock.follow(now_us)
+                    return await work(Transaction(conn, now_us, False))
             except (DBAPIError, OSError) as exc:
                 if not _worth_repeating(exc) or loop.time() + pause_s > deadline:
                     error = _translated(exc)
