@@ -1,6 +1,7 @@
 """The composition root: makes every part and hands it what it needs, in one straight line. Nothing runs yet."""
 
 import asyncio
+import logging
 import re
 import secrets
 import socket
@@ -34,6 +35,8 @@ from store import meta, recovery
 from store.campaigns import Campaign, Text
 from store.database import Database
 from store.slots import Ceiling
+
+log = logging.getLogger(__name__)
 
 _VOICE = "voice"
 """The one ceiling above all trunks."""
@@ -91,6 +94,9 @@ async def identify(database: Database, settings: Settings) -> Identity:
         key = await database.write(lambda tx: meta.kept(tx, meta.BOUNCE_KEY, secrets.token_hex(16)))
     if database.sqlite:
         await database.write(recovery.end_all_leases)
+        stepped_ms = await database.write(recovery.forget_the_future)
+        if stepped_ms:
+            log.warning("the clock was stepped back", extra={"action": "clock-stepped", "ms": stepped_ms})
     return Identity(generation, key.encode())
 
 

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from store.batches import settle
 from store.records import Batch, Settlement
 from store.settling import apply
-from store.states import BatchState, DeliveryState, Event
-from store.tables import audit, batch, campaign, delivery
+from store.states import BatchState, CampaignState, DeliveryState, Event
+from store.tables import audit, batch, campaign, delivery, node
 from store.transaction import AnyRow, Transaction
 
 _OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
@@ -52,6 +52,24 @@ class Recovered(msgspec.Struct, frozen=True):
 async def end_all_leases(tx: Transaction) -> int:
     """At the start of the only server of a SQLite file: whoever held a lease is dead."""
     return await tx.run(_release_all)
+
+
+async def forget_the_future(tx: Transaction) -> int:
+    """At the start of the only server of a SQLite file: when the last one has seen a later time than it is now, the
+    clock was stepped back. What waits for an instant of the old clock waits as long as it was to wait, not until the
+    old hour comes again. Returns by how much, ms; slots look after themselves (`slots.believable`)."""
+    row = await tx.first(sa.select(sa.func.max(node.c.seen_ms)))
+    step_ms = max(int(row[0] or 0) - tx.now_ms, 0) if row else 0
+    if step_ms:
+        running = sa.exists().where(
+            campaign.c.id == batch.c.campaign_id, campaign.c.state == str(CampaignState.RUNNING)
+        )
+        waiting = sa.and_(batch.c.state == int(BatchState.WAITING), batch.c.due_ms > tx.now_ms, running)
+        await tx.run(sa.update(batch).where(waiting).values(due_ms=batch.c.due_ms - step_ms))
+        in_doubt = sa.and_(delivery.c.state == int(DeliveryState.UNKNOWN), delivery.c.changed_ms > tx.now_ms)
+        await tx.run(sa.update(delivery).where(in_doubt).values(changed_ms=tx.now_ms))
+        await tx.run(sa.update(node).where(node.c.seen_ms > tx.now_ms).values(seen_ms=tx.now_ms))
+    return step_ms
 
 
 async def recover(tx: Transaction, *, most: int = 20) -> list[Recovered]:

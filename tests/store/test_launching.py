@@ -412,6 +412,13 @@ async def test_a_scheduled_campaign_has_its_batches_waiting_for_its_hour(databas
     assert [(b.state, b.due_ms, b.waits) for b in rows] == [(BatchState.WAITING, start, 0)] * 2
 
 
+async def test_a_running_campaign_waits_for_no_hour(database):
+    """It started by a clock that was stepped back since: its start has become an instant to come."""
+    made = await make.a_campaign(database, 6, state="running", starts_in_ms=make.HOUR_MS)
+
+    assert [row.state for row in await make.batches_of(database, made)] == [BatchState.READY]
+
+
 async def test_no_batch_stands_across_the_border_between_what_may_go_and_what_waits(database):
     made = await make.a_campaign(database, 10, state="preparing", reserved_millieuro=0)
     await database.write(

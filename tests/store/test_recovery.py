@@ -17,7 +17,7 @@ from store.database import open_database
 from store.records import Settlement
 from store.recovery import HALVE_AFTER, QUARANTINE_AFTER, Recovered
 from store.states import BatchState, Event
-from store.tables import audit, batch
+from store.tables import audit, batch, delivery, node
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
 
@@ -51,6 +51,33 @@ def taken(i):
 
 def not_sent(i):
     return Settlement(i, Event.NOT_SENT)
+
+
+# ---- a clock that was stepped back -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+async def test_after_a_clock_was_stepped_back_nobody_waits_for_the_old_hour_to_come_again(database):
+    """The last server lived an hour ahead: it has left a batch that waits five seconds of that hour."""
+    made, held = await crashed(database, advanced=10)
+    await recover(database)
+    ahead_ms = await make.now_ms(database) + make.HOUR_MS
+
+    async def an_hour_ahead(tx):
+        await tx.run(sa.insert(node).values(boot_id="b", name="n", started_ms=ahead_ms, seen_ms=ahead_ms))
+        waiting = {"state": int(BatchState.WAITING), "due_ms": ahead_ms + 5_000}
+        await tx.run(sa.update(batch).where(batch.c.id == held.id).values(waiting))
+        await tx.run(sa.update(delivery).values(changed_ms=ahead_ms))
+
+    await database.write(an_hour_ahead)
+    stepped_ms = await database.write(recovery.forget_the_future)
+
+    now_ms = await make.now_ms(database)
+    assert abs(stepped_ms - make.HOUR_MS) < 1_000
+    assert abs((await make.batch_row(database, held.id)).due_ms - now_ms - 5_000) < 1_000
+    assert all(row.changed_ms <= now_ms for row in await make.rows_of(database, made))
+    assert await database.write(recovery.forget_the_future) == 0, "once"
+    await assert_sound(database, made)
 
 
 # ---- in hand ---------------------------------------------------------------------------------------------
