@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any, NamedTuple
 
 from lxml import etree
@@ -17,6 +18,7 @@ from cap.names import CAP_12, XMLDSIG
 MOST_FAULTS = 100  # nobody reads more
 
 _NAMESPACE = re.compile(rf"\{{(?:{re.escape(CAP_12)}|{re.escape(XMLDSIG)})\}}|\bcap:(?=[a-z])")
+_STEP = re.compile(r"/([^/\[\]]+)(?:\[([0-9]+)\])?")
 
 
 class SchemaFault(NamedTuple):
@@ -59,9 +61,23 @@ def faults(root: etree._Element) -> list[SchemaFault]:
 
 
 def _element(root: etree._Element, path: str | None) -> etree._Element:
-    # libxml2 writes /*/*[7]/*[3], which is an XPath of its own making and safe to run.
-    found = root.xpath(path) if path else []
-    return found[0] if isinstance(found, list) and found and isinstance(found[0], etree._Element) else root
+    """The element of a path as libxml2 writes it: /*/*[7]/c:area[3], with the document's own prefixes.
+
+    Walked and not evaluated: an XPath would have to know every prefix that the document declares anywhere.
+    """
+    found = root
+    for name, number in _STEP.findall(path or "")[1:]:
+        same = (child for child in found if name in ("*", _qualified(child)))
+        child = next(islice(same, int(number or 1) - 1, None), None)
+        if child is None:
+            break
+        found = child
+    return found
+
+
+def _qualified(element: etree._Element) -> str:
+    name = etree.QName(element).localname
+    return f"{element.prefix}:{name}" if element.prefix else name
 
 
 def plain(text: str) -> str:

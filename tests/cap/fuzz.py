@@ -29,6 +29,13 @@ SOURCES = (
     inserted(f"<references>{TRIPLE}</references>", before="  <info>"),
     inserted('<addresses>"a b" c</addresses>', before="  <code>"),
     changed(("UTF-8", "UTF-16")).decode().encode("utf-16"),
+    BASE.replace("cap:1.2", "cap:1.1").encode(),
+    BASE.replace("urn:oasis:names:tc:emergency:cap:1.2", "http://www.incident.com/cap/1.0").encode(),
+    (
+        '<EDXLDistribution xmlns="urn:oasis:names:tc:emergency:EDXL:DE:1.0"><embeddedXMLContent>'
+        + BASE.split("\n", 1)[1]
+        + "</embeddedXMLContent></EDXLDistribution>"
+    ).encode(),
     BASE.replace("<alert", '<!DOCTYPE alert [<!ENTITY e "x">]><alert').encode(),
 )
 PIECES = (
@@ -40,12 +47,27 @@ PIECES = (
 # Answers each line of hexadecimal digits with a word, the seconds it took, and what was wrong.
 CHILD = """
 import sys, time
-from cap import explain, read, write
+from datetime import UTC, datetime
+from cap import Terms, explain, read, write
+from cap.answer import error, heading
+from cap.edxl import unwrap
+from cap.profile import NAMES, profile
+from cap.signing import Standing, verify
+from cap.trust import Trust
 explain.ready()
-for line in sys.stdin:
+USUAL, LAX = Terms(), Terms(versions=frozenset(("1.0", "1.1", "1.2")), profiles=tuple(map(profile, NAMES)))
+for number, line in enumerate(sys.stdin):
+    document = bytes.fromhex(line)
     start = time.perf_counter()
     try:
-        reading = read(bytes.fromhex(line))
+        reading = read(document, terms=LAX if number % 2 else USUAL)
+        named = heading(document)
+        if named is not None:
+            write(error(named, (), sender="x", at=datetime(2026, 1, 1, tzinfo=UTC)))
+        envelope = unwrap(document)
+        for enclosed in envelope.alerts if envelope else ():
+            read(enclosed.document)
+        assert verify(document, Trust(), datetime(2026, 1, 1, tzinfo=UTC)).standing is not Standing.VERIFIED
         word, said = ("accepted" if reading.accepted else "refused"), "-"
         seconds = time.perf_counter() - start
         if not reading.accepted and not reading.problems:

@@ -5,6 +5,7 @@ The OASIS text is found inside a wheel that the tests depend on; none of that wh
 
 import copy
 import random
+import re
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -246,6 +247,17 @@ def test_the_explainer_has_no_opinion_on_signatures():
     faults = explain.faults(parse.tree(document, DEFAULT))
 
     assert [path_of(fault.element) for fault in faults] == ["/alert/info[1]/severity"]
+
+
+@pytest.mark.parametrize("prefix", ["", "c:"])
+def test_the_short_list_finds_its_elements_whatever_prefix_they_have(prefix):
+    document = changed((INFO, INFO + INFO.replace("Severe", "Worse")), ("Severe", "Bad"), ("<size>3", "<size>x"))
+    tags = re.compile(rb"<(/?)(?=[a-z])")
+    named = tags.sub(rb"<\1" + prefix.encode(), document.replace(b"xmlns=", b"xmlns:c=" if prefix else b"xmlns="))
+
+    found = [path_of(fault.element) for fault in xsd.faults(parse.tree(named, DEFAULT))]
+
+    assert found == ["/alert/info[1]/severity", "/alert/info[1]/resource[1]/size", "/alert/info[2]/severity"]
 
 
 def test_what_the_explainer_cannot_cope_with_gets_the_short_list():
