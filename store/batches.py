@@ -200,12 +200,13 @@ async def advance(
     ways: Sequence[Way],
     horizon_ms: int,
     lease_ms: int,
+    head_start_us: int = 0,
 ) -> Grant | Fence:
     """THE FENCE: check epoch, lease, hold and expiry; take slots; move the cursor no further than those slots.
 
     `again` are the units of messages at or below the cursor that are known not sent and look for another carrier;
     they are granted first. `ahead` are the rows beyond the cursor, in order. `slots.messages` may be 0: no slot is
-    free before the horizon on any of the ways.
+    free before the horizon on any of the ways. No slot is sooner than `head_start_us` from now.
     """
     found = await tx.first(_fence, {"batch": held.id})
     fence = _check(found, held, tx.now_ms)
@@ -213,7 +214,7 @@ async def advance(
         return fence
     assert found is not None
     units = [*again, *(row.units for row in ahead)]
-    carrier, slots = await _first_free(tx, held.mode, ways, horizon_ms * 1000, units)
+    carrier, slots = await _first_free(tx, held.mode, ways, horizon_ms * 1000, units, head_start_us)
     moved = slots.messages - len(again)
     cursor = ahead[moved - 1].id if moved > 0 else found.cursor
     if slots.messages:
@@ -239,13 +240,13 @@ def _check(found: AnyRow | None, held: Batch, now_ms: int) -> Fence | None:
 
 
 async def _first_free(
-    tx: Transaction, mode: str, ways: Sequence[Way], horizon_us: int, units: Sequence[int]
+    tx: Transaction, mode: str, ways: Sequence[Way], horizon_us: int, units: Sequence[int], head_start_us: int
 ) -> tuple[str, Slots]:
     for way in ways:
         wanted = _within(units, way.room)
         if not wanted:
             continue
-        slots = await take(tx, mode, way.ceilings, horizon_us, wanted)
+        slots = await take(tx, mode, way.ceilings, horizon_us, wanted, head_start_us)
         if slots.messages:
             return way.carrier, slots
     return "", Slots(tx.now_us, 0, 0, 0)

@@ -82,11 +82,19 @@ _select_locked = sa.select(slot.c.ceiling, slot.c.next_us).where(_these).order_b
 _update = sa.update(slot).where(_these).values(next_us=sa.bindparam("next_us_"))
 
 
-async def take(tx: Transaction, mode: str, ceilings: Sequence[Ceiling], horizon_us: int, units: Sequence[int]) -> Slots:
-    """Take slots under all the ceilings at once, for as many of the messages as fit; `messages` may be 0."""
+async def take(
+    tx: Transaction,
+    mode: str,
+    ceilings: Sequence[Ceiling],
+    horizon_us: int,
+    units: Sequence[int],
+    head_start_us: int = 0,
+) -> Slots:
+    """Take slots under all the ceilings at once, for as many of the messages as fit; `messages` may be 0. The first
+    is `head_start_us` away at least: the time until whoever asks has the answer."""
     names = [c.name for c in ceilings]
     kept = await _locked(tx, mode, names)
-    slots = plan(tx.now_us, [kept[n] for n in names], ceilings, horizon_us, units)
+    slots = plan(tx.now_us + head_start_us, [kept[n] for n in names], ceilings, horizon_us, units)
     if slots.messages:
         await tx.run(_update, {"mode_": mode, "names": names, "next_us_": slots.end_us})
         return slots

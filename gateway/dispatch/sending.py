@@ -5,6 +5,7 @@ State lives in the store; what is here is lost in a crash and then found again a
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 HORIZON_MS = 250
 """How far ahead slots are taken: what may still leave after a stop, and how long an urgent kind waits."""
 LEAD_S = 0.1
-"""The next window is asked for this long before the last slot of the present one."""
+"""The next window is asked for this long, or longer, before the last slot of the present one."""
 TICK_S = 0.005
 """Messages of the same tick are handed over together; well within a ceiling's guard."""
 FLUSH_S = 0.1
@@ -143,10 +144,12 @@ class Sending:
         if not answer.slots.messages:
             await self._wait(0.05)
             return
-        last_s = self._launch(tasks, loop, answer, len(again))
-        while not self._finished() and (left := last_s - LEAD_S - loop.time()) > 0:
+        last_s = self._launch(tasks, answer, len(again))
+        # Where answers take long they are asked for sooner, or slots would pass while they are on their way.
+        ask_s = last_s - max(LEAD_S, 2 * self.ways.timebase.head_start_us / 1e6)
+        while not self._finished() and (left := ask_s - loop.time()) > 0:
             await self._wait(min(left, FLUSH_S))
-            if self._again and loop.time() < last_s - LEAD_S:
+            if self._again and loop.time() < ask_s:
                 break
 
     def _alike(self) -> tuple[str, list[_Moving], list[Row]]:
@@ -162,8 +165,10 @@ class Sending:
     async def _advance(self, shunned: str, again: list[int], ahead: list[Row]) -> Grant | Fence | None:
         """None when the store cannot write now: nothing was granted, the results are kept for later."""
         results, self.results = self.results, []
+        timebase = self.ways.timebase
 
         async def work(tx: Transaction) -> Grant | Fence:
+            timebase.learn(tx.now_us, time.monotonic())
             await batches.settle(tx, self.batch, results)
             return await batches.advance(
                 tx,
@@ -173,6 +178,7 @@ class Sending:
                 ways=sorted(self.ways.open(asyncio.get_running_loop().time()), key=lambda way: way.carrier == shunned),
                 horizon_ms=HORIZON_MS,
                 lease_ms=self.rules.lease_ms,
+                head_start_us=timebase.head_start_us,
             )
 
         asked_s = asyncio.get_running_loop().time()
@@ -184,15 +190,17 @@ class Sending:
             log.warning("store cannot write", extra={"action": "advance-failed", "batch": self.batch.id})
             return None
         self._last_flush_s = asyncio.get_running_loop().time()
+        if isinstance(answer, Grant):
+            timebase.answered(answer.now_us, time.monotonic())
         if isinstance(answer, Grant) and answer.slots.messages:
             self.lease_ends_s = asked_s + self.rules.lease_ms / 1000
         return answer
 
     # ---- at the slots --------------------------------------------------------------------------------
 
-    def _launch(self, tasks: asyncio.TaskGroup, loop: asyncio.AbstractEventLoop, grant: Grant, moving: int) -> float:
+    def _launch(self, tasks: asyncio.TaskGroup, grant: Grant, moving: int) -> float:
         """Start the window's task; returns the instant of its last slot."""
-        base_s = self.ways.timebase.loop_time(grant.slots.start_us, grant.now_us, loop.time())
+        base_s = self.ways.timebase.loop_time(grant.slots.start_us)
         spacing_s = grant.slots.spacing_us / 1e6
         due: deque[tuple[Outgoing, _Moving]] = deque()
         at = 0

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median_high
 
 from channels.contract import Accepted, Carrier, CarrierState, Outcome, Refused
 from gateway.dispatch.breaker import Breaker
@@ -11,6 +12,7 @@ from store.batches import Way
 from store.slots import Ceiling
 
 _TRIAL_UNITS = 3
+_MOST_HEAD_START_US = 1_000_000
 _AHEAD = 4
 """Units granted for each unit of room: a grant leaves over 250 ms while the window empties and fills again."""
 
@@ -63,15 +65,31 @@ class Gate:
 
 @dataclass(slots=True)
 class Timebase:
-    """The store's clock on the event loop's. An answer is always late, so the smallest difference seen lately is
-    the truest: an instant read by it comes late by the quickest answer's way back, and never early."""
+    """The store's clock on this machine's monotonic one, which the event loop's is.
+
+    Read at the beginning of a transaction, not with its answer: nodes whose transactions take their time differently
+    would shift the same slots differently, and squeeze a contract where one takes over from the other. A reading is
+    late by the clock's own way back, so the smallest difference seen lately is the truest, and never early.
+    """
 
     _differences_s: deque[float] = field(default_factory=lambda: deque(maxlen=32))
+    _answers_s: deque[float] = field(default_factory=lambda: deque([0.0], maxlen=8))
 
-    def loop_time(self, at_us: int, answered_us: int, loop_now_s: float) -> float:
-        """`answered_us` is the store's time in an answer that arrives at `loop_now_s`."""
-        self._differences_s.append(loop_now_s - answered_us / 1e6)
+    def learn(self, now_us: int, monotonic_s: float) -> None:
+        """The store's clock was read as `now_us` just now."""
+        self._differences_s.append(monotonic_s - now_us / 1e6)
+
+    def answered(self, now_us: int, monotonic_s: float) -> None:
+        """The transaction that began at `now_us` has answered just now."""
+        self._answers_s.append(monotonic_s - self.loop_time(now_us))
+
+    def loop_time(self, at_us: int) -> float:
         return at_us / 1e6 + min(self._differences_s)
+
+    @property
+    def head_start_us(self) -> int:
+        """How long an answer takes: slots that begin sooner would have passed when they are known."""
+        return min(int(median_high(self._answers_s) * 1e6), _MOST_HEAD_START_US)
 
 
 @dataclass(slots=True)

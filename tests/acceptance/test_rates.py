@@ -1,24 +1,16 @@
-"""A carrier's contract, held as its sink sees it: with two campaigns at once, never more in any second than was agreed.
+"""A carrier's contract, held as its sink sees it: with two campaigns at once, never more in any second than agreed."""
 
-The gateway answers for the instants at which bytes leave; a sink on a shared machine reads them when it gets the
-processor. A stall of the sink's by up to `JITTER_S` can push units together, never apart, so what it read in one second
-left within 1 + JITTER_S: that is the bound for every second, and the strict one must hold for nearly all of them.
-"""
-
-from bisect import bisect_left
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.acceptance.contracts import rate_per_s, require_contract
 from tests.acceptance.world import Words, World, alert, opened
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
 
 SMS_PER_S, MAILS_PER_S = 100, 200
-TOLERANCE = 1.01
-JITTER_S = 0.05
-STRICT_SHARE = 0.95
 
 
 @pytest.fixture
@@ -28,19 +20,10 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
-def seconds(at_ms: list[int]) -> list[int]:
-    """How many arrived in the second that begins with each arrival."""
-    return [bisect_left(at_ms, at + 1000) - n for n, at in enumerate(at_ms)]
-
-
-def held(at_ms: list[int], per_s: int) -> None:
-    at_ms = sorted(at_ms)
-    counts = seconds(at_ms)
-    assert max(counts) <= TOLERANCE * per_s * (1 + JITTER_S)
-    strict = sum(count <= TOLERANCE * per_s for count in counts) / len(counts)
-    assert strict >= STRICT_SHARE, f"{strict:.1%} of the seconds are within the contract; the worst has {max(counts)}"
+def held(arrived_ms: Sequence[int], per_s: float) -> None:
+    require_contract(arrived_ms, per_s)
     # The bound must have been the contract, not a slow gateway.
-    assert len(at_ms) / (at_ms[-1] - at_ms[0]) * 1000 > 0.9 * per_s
+    assert rate_per_s(arrived_ms) > 0.9 * per_s
 
 
 async def test_two_campaigns_at_once_keep_the_contract_of_each_carrier_in_every_second(world: World) -> None:

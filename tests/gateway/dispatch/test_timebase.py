@@ -1,0 +1,49 @@
+"""Slots on this machine's clock: the same instant on every node, however long its transactions take. Pure."""
+
+import pytest
+
+from gateway.dispatch.ways import Timebase
+
+S = 1_000_000
+
+
+def test_an_instant_is_the_same_however_long_answers_take() -> None:
+    quick, slow = Timebase(), Timebase()
+    for n in range(10):
+        began_us = n * S
+        for base, answer_s in ((quick, 0.001), (slow, 0.080)):
+            # The store is 100 s ahead of this machine; its clock takes half a millisecond to be read.
+            base.learn(began_us, began_us / 1e6 - 100 + 0.0005)
+            base.answered(began_us, began_us / 1e6 - 100 + answer_s)
+
+    assert quick.loop_time(42 * S) == pytest.approx(slow.loop_time(42 * S), abs=1e-6)
+    assert slow.loop_time(42 * S) == pytest.approx(42 - 100 + 0.0005, abs=1e-6)
+
+
+def test_the_quickest_reading_is_believed_and_none_makes_an_instant_early() -> None:
+    base = Timebase()
+    for late_s in (0.3, 0.002, 0.05):
+        base.learn(7 * S, 7 + late_s)
+
+    assert base.loop_time(7 * S) == pytest.approx(7.002)
+
+
+def test_slots_begin_when_the_answer_is_there_and_one_hiccup_moves_nothing() -> None:
+    base = Timebase()
+    base.learn(0, 0.0)
+    for answer_s in (0.02, 0.02, 0.9, 0.02, 0.02):
+        base.answered(0, answer_s)
+
+    assert base.head_start_us == 20_000
+
+
+def test_answers_that_stay_slow_are_waited_for_within_reason() -> None:
+    base = Timebase()
+    base.learn(0, 0.0)
+    for _ in range(8):
+        base.answered(0, 0.4)
+    assert base.head_start_us == 400_000
+
+    for _ in range(8):
+        base.answered(0, 60.0)
+    assert base.head_start_us == 1_000_000
