@@ -61,7 +61,7 @@ async def plan(
         zone_id=zone.id,
         account_id=caller.account_id,
         purpose="cancel",
-        title=originals[-1].title,
+        title=next((i.headline or i.event for i in alert.infos), originals[-1].title)[:200],
         kind=kind,
         mode=originals[-1].mode,
         state="preparing",
