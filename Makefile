@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.tocsin-setup
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help setup peers run test unit check fuzz load bench clean
+.PHONY: help setup peers run test unit check fuzz load clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -29,6 +29,9 @@ test: peers ## the whole suite
 
 unit: setup ## the fast part of the suite
 	@$(BIN)/pytest -n 2 -m "not slow and not peer"
+
+load: setup ## three lanes at once under Locust's users, for SECONDS=600; fails on a missed floor
+	@$(BIN)/python -m loadtest.run --scenario a --seconds $(or $(SECONDS),600)
 
 fuzz: setup ## hostile CAP documents for SECONDS=60
 	@$(BIN)/python -m tests.cap.fuzz --seconds $(or $(SECONDS),60)
