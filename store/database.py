@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from store.clock import Clock
 from store.errors import Conflict, StoreLocked, StoreUnavailable
 from store.schema import make_private
+from store.sqlite_driver import connector
 from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -148,6 +149,8 @@ class Database:
                             # A full disk may undo all of it: what follows must not run without a transaction.
                             raise StoreUnavailable(f"the transaction was undone: {exc}") from exc
                         failures.append((job, exc))
+                    # Short statements run where they are called: between two works the loop has its turn.
+                    await asyncio.sleep(0)
                     job = self._next_urgent() if len(finished) < _SHARED_COMMIT else None
         except BaseException as exc:
             for failed in (*(j for j, _ in finished), *(j for j, _ in failures), job):
@@ -235,7 +238,8 @@ def _lenient(octets: bytes) -> str:
 
 
 def _sqlite_engine(url: sa.URL, *, writer: bool) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=1 if writer else 4, max_overflow=0 if writer else 8)
+    size = {"pool_size": 1, "max_overflow": 0} if writer else {"pool_size": 8, "max_overflow": 4}
+    engine = create_async_engine(url, connect_args={"async_creator_fn": connector(writes=writer)}, **size)
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:

@@ -1,0 +1,95 @@
+"""Connections to SQLite that go to their thread and back once a statement at most, instead of once a step.
+
+aiosqlite sends a statement's cursor, execution, fetch and end to its thread one by one: four turns of the event loop,
+each longer under load than most statements. Here the first rows come back with the execution, and what cannot wait for
+a lock, the disk or many rows runs where it is called.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import aiosqlite
+from aiosqlite.context import contextmanager
+from aiosqlite.core import Connection
+from aiosqlite.cursor import Cursor
+
+AHEAD = 500
+"""Rows that come back with the execution: a batch of a lane."""
+LONG = 4_000
+"""Characters of parameters of a writer's statement that goes to the thread: on fifty rows it takes a millisecond."""
+_WAITS = ("BEGIN", "PRAGMA", "VACUUM")
+
+
+class _Cursor(Cursor):
+    """As aiosqlite's. The end of the result is known without asking again when it came with the execution."""
+
+    _conn: "_Connection"
+    _first: list[Any]
+
+    async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> "_Cursor":
+        values = [] if parameters is None else parameters
+        self._first = await self._conn.statement(self._start, sql, values)
+        return self
+
+    def _start(self, sql: str, values: Any) -> list[Any]:
+        self._cursor.execute(sql, values)
+        return self._cursor.fetchmany(AHEAD) if self._cursor.description else []
+
+    async def fetchall(self) -> list[Any]:
+        first, self._first = self._first, []
+        if len(first) < AHEAD:
+            return first
+        return first + list(await super().fetchall())
+
+    async def fetchmany(self, size: int | None = None) -> list[Any]:
+        wanted = self._cursor.arraysize if size is None else size
+        if not self._first:
+            return list(await super().fetchmany(wanted))
+        found, self._first = self._first[:wanted], self._first[wanted:]
+        return found
+
+    async def fetchone(self) -> Any:
+        return self._first.pop(0) if self._first else await super().fetchone()
+
+    async def close(self) -> None:
+        self._cursor.close()
+
+
+class _Connection(Connection):
+    def __init__(self, connector: Callable[[], sqlite3.Connection], iter_chunk_size: int, *, writes: bool) -> None:
+        super().__init__(connector, iter_chunk_size)
+        self._writes = writes
+        self._thread.daemon = True  # as SQLAlchemy has it
+
+    @contextmanager
+    async def cursor(self) -> Cursor:
+        return _Cursor(self, self._conn.cursor())
+
+    async def statement(self, start: Callable[..., list[Any]], sql: str, values: Any) -> list[Any]:
+        if self._is_quick(sql, values):
+            return start(sql, values)
+        rows: list[Any] = await self._execute(start, sql, values)  # type: ignore[no-untyped-call]
+        return rows
+
+    async def rollback(self) -> None:
+        if self._writes:
+            await super().rollback()
+        else:
+            self._conn.rollback()  # ends a snapshot: touches no disk
+
+    def _is_quick(self, sql: str, values: Any) -> bool:
+        if not self._writes:
+            return sql == "BEGIN"  # takes no lock before the first read
+        return not sql.startswith(_WAITS) and sum(len(v) for v in values if isinstance(v, str)) <= LONG
+
+
+def connector(*, writes: bool) -> Callable[..., _Connection]:
+    """What SQLAlchemy takes as `async_creator_fn`. Its `check_same_thread` is off for files: two threads use a
+    connection, never at once."""
+
+    def connect(database: str, **options: Any) -> _Connection:
+        plain = aiosqlite.connect(database, **options)
+        return _Connection(plain._connector, plain._iter_chunk_size, writes=writes)
+
+    return connect

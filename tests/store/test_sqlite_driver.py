@@ -1,0 +1,89 @@
+"""SQLite's connections: nothing is lost between thread and caller, and nobody waits for a lock in the loop."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from store.sqlite_driver import AHEAD, LONG, connector
+
+_SERIES = sa.text(
+    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < :most) SELECT x FROM n WHERE :most > 0"
+)
+
+
+@pytest.fixture(params=[True, False], ids=["writer", "reader"])
+async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
+    url = f"sqlite+aiosqlite:///{tmp_path}/driver.db"
+    made = create_async_engine(url, connect_args={"async_creator_fn": connector(writes=request.param)})
+    yield made
+    await made.dispose()
+
+
+@pytest.mark.parametrize("rows", [1, AHEAD - 1, AHEAD, AHEAD + 1, 3 * AHEAD + 7])
+async def test_every_row_comes_once_and_in_order(engine: AsyncEngine, rows: int) -> None:
+    async with engine.connect() as conn:
+        found = (await conn.execute(_SERIES, {"most": rows})).scalars().all()
+
+    assert list(found) == list(range(1, rows + 1))
+
+
+@pytest.mark.parametrize("rows", [AHEAD, AHEAD + 1, 3 * AHEAD + 7])
+async def test_a_stream_brings_every_row_in_pieces(engine: AsyncEngine, rows: int) -> None:
+    found: list[int] = []
+    async with engine.connect() as conn, conn.stream(_SERIES, {"most": rows}) as result:
+        async for piece in result.partitions(300):
+            found += [row[0] for row in piece]
+
+    assert found == list(range(1, rows + 1))
+
+
+async def test_a_stream_may_be_read_row_by_row(engine: AsyncEngine) -> None:
+    async with engine.connect() as conn, conn.stream(_SERIES, {"most": AHEAD + 3}) as result:
+        assert [row[0] async for row in result] == list(range(1, AHEAD + 4))
+
+
+async def test_a_result_without_rows_and_a_statement_without_a_result_are_empty(engine: AsyncEngine) -> None:
+    async with engine.connect() as conn:
+        assert (await conn.execute(sa.text("SELECT 1 WHERE 0"))).all() == []
+        await conn.execute(sa.text("CREATE TABLE t (x TEXT)"))
+        for text in ("short", "x" * (LONG + 1)):
+            assert (await conn.execute(sa.text("INSERT INTO t VALUES (:x)"), {"x": text})).rowcount == 1
+        await conn.rollback()
+
+
+async def test_a_statement_that_fails_says_so_and_the_connection_goes_on(engine: AsyncEngine) -> None:
+    async with engine.connect() as conn:
+        with pytest.raises(OperationalError):
+            await conn.execute(sa.text("SELECT x FROM nothing"))
+        assert (await conn.execute(sa.text("SELECT 7"))).scalar_one() == 7
+
+
+async def test_whoever_waits_for_the_writers_lock_does_not_hold_up_the_loop(tmp_path: Path) -> None:
+    path = tmp_path / "locked.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("CREATE TABLE t (x)")
+    other.execute("BEGIN IMMEDIATE")
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}", connect_args={"async_creator_fn": connector(writes=True), "timeout": 20}
+    )
+
+    async def begin() -> None:
+        async with engine.connect() as conn:
+            await conn.exec_driver_sql("BEGIN IMMEDIATE")
+            await conn.rollback()
+
+    waiting = asyncio.create_task(begin())
+    async with asyncio.timeout(10):
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        assert not waiting.done()
+        other.execute("COMMIT")
+        await waiting
+    other.close()
+    await engine.dispose()
