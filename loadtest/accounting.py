@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtest.arrivals import Arrivals, mark_of
+from loadtest.arrivals import Arrivals, head_of, mark_of
 
 _MUST_HAVE_ARRIVED = ("accepted", "delivered")
 _SHOWN = 10
@@ -51,15 +51,16 @@ class Accounting:
         self._sms = Counter(sms.by_address)
         self._by_delivery = {"email": Counter(email.by_delivery), "voice": Counter(voice.by_delivery)}
 
-    def campaign(self, internal_id: int, title: str) -> "CampaignAccount":
+    def campaign(self, internal_id: int, page: dict[str, Any]) -> "CampaignAccount":
         """`internal_id` is the store's own number of it: references on the wire bear that one."""
         self.findings.campaigns += 1
-        return CampaignAccount(self, internal_id, mark_of(title))
+        heads = {head_of(t["content"]["text"]) for t in page["texts"] if t["channel"] == "sms"}
+        return CampaignAccount(self, internal_id, mark_of(page["title"]), frozenset(heads))
 
-    def take(self, internal_id: int, mark: str, line: dict[str, Any]) -> int:
+    def take(self, internal_id: int, heads: frozenset[str], line: dict[str, Any]) -> int:
         """How often it arrived; each arrival is taken once."""
         if line["channel"] == "sms":
-            return self._sms.pop((mark, line["address"]), 0)
+            return sum(self._sms.pop((head, line["address"]), 0) for head in heads)
         return self._by_delivery[line["channel"]].pop((internal_id << 24) + line["id"] - 1, 0)
 
     def close(self) -> Findings:
@@ -76,15 +77,15 @@ class Accounting:
 class CampaignAccount:
     """The persons of one campaign, one delivery after another."""
 
-    def __init__(self, accounting: Accounting, internal_id: int, mark: str) -> None:
+    def __init__(self, accounting: Accounting, internal_id: int, mark: str, heads: frozenset[str]) -> None:
         self._accounting = accounting
-        self._id, self._mark = internal_id, mark
+        self._id, self._mark, self._heads = internal_id, mark, heads
         self._states: Counter[tuple[str, str]] = Counter()
 
     def delivery(self, line: dict[str, Any], *, resent: bool = False) -> None:
         """`resent`: the report says that some of this channel were sent again after doubt."""
         findings, state, channel = self._accounting.findings, line["state"], line["channel"]
-        arrived = self._accounting.take(self._id, self._mark, line)
+        arrived = self._accounting.take(self._id, self._heads, line)
         self._states[channel, state] += 1
         findings.deliveries += 1
         findings.states[f"{channel} {state}"] += 1

@@ -37,7 +37,7 @@ class Arrivals:
     by_delivery: Counter[int] = field(default_factory=Counter)
     """Whole messages by the delivery that their reference names (e-mail, voice)."""
     by_address: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Whole messages by the campaign's mark and the number (SMS)."""
+    """Whole messages by the head of their text (`head_of`) and the number (SMS)."""
     strange: int = 0
     """Messages that name no delivery and bear no mark."""
 
@@ -63,6 +63,12 @@ def mark_of(text: str) -> str:
     return found[0] if found else ""
 
 
+def head_of(text: str) -> str:
+    """A text up to its mark: a Cancel bears the mark of what it cancels, after a word of its own. Empty without one."""
+    found = MARK.search(text)
+    return text[: found.end()] if found else ""
+
+
 def sms(*dumps: Path) -> Arrivals:
     """Every submit counts as a unit, taken or not; a message counts once all its parts were taken."""
     decoder = msgspec.json.Decoder(Part)
@@ -74,9 +80,9 @@ def sms(*dumps: Path) -> Arrivals:
             times.append(part.at_ns)
             if part.text is None or part.status:
                 continue
-            mark = mark_of(part.text)
-            if mark:
-                arrivals.by_address[mark, f"+{part.destination}"] += 1
+            head = head_of(part.text)
+            if head:
+                arrivals.by_address[head, f"+{part.destination}"] += 1
             else:
                 arrivals.strange += 1
     arrivals.units_s = _instants(times)

@@ -191,9 +191,10 @@ class Trial:
             for line in await self.operator.campaigns():
                 found = await campaigns.by_public_id(conn, line["id"])
                 assert found is not None
+                page = await self.operator.get(f"/api/v1/campaigns/{line['id']}")
                 report = await self.operator.get(f"/api/v1/campaigns/{line['id']}/report")
                 resent = {c["channel"]: c["resent"] > 0 for c in report["channels"]}
-                account = accounting.campaign(found.id, line["title"])
+                account = accounting.campaign(found.id, page)
                 async for delivery in self.operator.deliveries(line["id"]):
                     account.delivery(delivery, resent=resent[delivery["channel"]])
                 account.report(report)
