@@ -43,7 +43,10 @@ _SHARED_COMMIT = 64
 _RETRY_S = 10.0
 """How long a lost PostgreSQL connection is retried: longer than a promotion of its standby (1.3 s measured)."""
 _UNIQUE = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID", "23505")
-_PG_REPEAT = ("40001", "40P01", "57P01", "57P02", "57P03", "08000", "08003", "08006", "25006")
+_PG_REPEAT = ("40001", "40P01", "57P01", "57P02", "57P03", "08000", "08003", "08006", "25006", "25P03")
+_PG_STANDSTILL_MS = "5000"
+"""A node that stands still in a transaction holds the rows that every other node needs, ceilings first of all: after
+this long the server takes them back. No transaction of this package waits for anything but the database."""
 
 
 class _Job:
@@ -287,7 +290,14 @@ async def open_database(url: str, *, clock: Clock | None = None) -> AsyncIterato
         async with _serving(Database(writer, reader, clock or Clock(), path)) as database:
             yield database
     else:
-        writer = create_async_engine(parsed, pool_size=8, max_overflow=4, pool_pre_ping=False)
+        standstill = {"idle_in_transaction_session_timeout": _PG_STANDSTILL_MS}
+        writer = create_async_engine(
+            parsed,
+            pool_size=8,
+            max_overflow=4,
+            pool_pre_ping=False,
+            connect_args={"server_settings": standstill},
+        )
         # Its own pool, so that no report can keep a settle waiting.
         reader = create_async_engine(parsed, pool_size=4, max_overflow=8, isolation_level="REPEATABLE READ")
         try:

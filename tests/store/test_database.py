@@ -372,6 +372,33 @@ async def test_two_transactions_that_wait_for_each_other_are_both_done_in_the_en
     assert [sorted(v[1:].replace("left", "l").replace("right", "r")) for v in values] == [["l", "r"]] * 2
 
 
+@only_postgresql
+async def test_who_stands_still_in_a_transaction_does_not_hold_up_the_others(store_url, monkeypatch):
+    """A node that is stopped, or a machine that is gone without a word: its rows are taken back by the server."""
+    monkeypatch.setattr("store.database._PG_STANDSTILL_MS", "300")
+    update = sa.update(meta).where(meta.c.key == "slot")
+
+    async def stands_still_once(tx):
+        nonlocal tries
+        tries += 1
+        await tx.run(update.values(value=meta.c.value + "a"))
+        if tries == 1:
+            standing.set()
+            await asyncio.sleep(1.5)
+
+    tries, standing = 0, asyncio.Event()
+    async with open_database(store_url) as sleeper, open_database(store_url) as other:
+        await other.write(put("slot", ""))
+        asleep = asyncio.create_task(sleeper.write(stands_still_once))
+        await standing.wait()
+        await asyncio.wait_for(other.write(lambda tx: tx.run(update.values(value=meta.c.value + "b"))), 1)
+        assert not asleep.done()
+        await asyncio.wait_for(asleep, 15)
+
+        async with other.read() as conn:
+            assert (await conn.execute(sa.select(meta.c.value).where(meta.c.key == "slot"))).scalar_one() == "ba"
+
+
 async def test_a_database_that_stays_away_is_said_in_the_end(monkeypatch):
     monkeypatch.setattr("store.database._RETRY_S", 0.2)
     async with open_database("postgresql+asyncpg://tocsin@127.0.0.1:1/none") as database:
