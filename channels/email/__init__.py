@@ -1,0 +1,1 @@
+"""Mail: a letter made once and addressed to each, relays (SMTP), bounces."""

@@ -1,0 +1,1 @@
+"""SMS: texts counted and cut into segments, numbers, and the SMPP client."""

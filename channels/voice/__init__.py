@@ -1,0 +1,1 @@
+"""Voice: what is said in a call, and how long it takes."""
