@@ -24,8 +24,7 @@ run: setup ## the demonstration: a gateway, 300 members, sinks, one alert, its r
 	@$(BIN)/tocsin demo
 
 test: peers ## the whole suite
-	@$(BIN)/pytest -n 2 -m "not slow"
-	@$(BIN)/pytest -m slow
+	@status=0; $(BIN)/pytest -n 2 -m "not slow" || status=1; $(BIN)/pytest -m slow || status=1; exit $$status
 
 unit: setup ## the fast part of the suite
 	@$(BIN)/pytest -n 2 -m "not slow and not peer"
