@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-POLL_S = 0.25
+POLL_S = 1.0
+"""Whoever makes work rings; this finds what another process made."""
 NO_WAY_REST_MS = 1_000
 STALLED_REST_MS = 200
 

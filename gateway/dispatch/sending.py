@@ -108,7 +108,8 @@ class Sending:
                 await self._wait(FLUSH_S)
                 await self._flush()
                 continue
-            if not self.ways.open(loop.time()):
+            ways = self.ways.open(loop.time())
+            if not ways:
                 no_way_since = no_way_since or loop.time()
                 if loop.time() - no_way_since >= NO_WAY_S:
                     self.no_way = True
@@ -117,6 +118,12 @@ class Sending:
                 await self._flush()
                 continue
             no_way_since = None
+            early_s = self.ways.granted_for_s(ways, loop.time()) - LEAD_S
+            if early_s > 0:
+                # Asked now, the fence would grant the few slots between those of other batches and the horizon.
+                await self._wait(min(early_s, FLUSH_S))
+                await self._flush()
+                continue
             await self._next_window(tasks, loop)
 
     def _finished(self) -> bool:
@@ -211,7 +218,8 @@ class Sending:
             due.append((self._outgoing(m.row, instants), m))
         self._in_flight += len(due)
         tasks.create_task(self._release(tasks, self.ways.gate(grant.carrier), due))
-        return base_s + at * spacing_s
+        self.ways.granted_until_s[grant.carrier] = end_s = base_s + at * spacing_s
+        return end_s
 
     def _outgoing(self, row: Row, instants: tuple[float, ...]) -> Outgoing:
         return Outgoing(

@@ -98,11 +98,17 @@ class Ways:
     most_messages: int
     """Of one window, so that a fence's transaction stays short."""
     timebase: Timebase = field(default_factory=Timebase)
+    granted_until_s: dict[str, float] = field(default_factory=dict)
+    """Carrier -> event-loop time of the end of the last slots that it was granted. A hint: other nodes take some."""
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Batches of a lane ask the fence one after the other: two must not be granted the same room."""
 
     def open(self, now_s: float) -> list[Way]:
         return [way for gate in self.gates if (way := gate.way(now_s)) is not None]
+
+    def granted_for_s(self, ways: Sequence[Way], now_s: float) -> float:
+        """How long every one of these ways has nothing to give but slots behind those granted already."""
+        return min((self.granted_until_s.get(way.carrier, 0.0) - now_s for way in ways), default=0.0)
 
     def gate(self, name: str) -> Gate:
         return next(g for g in self.gates if g.carrier.name == name)
