@@ -57,7 +57,7 @@ async def test_a_clock_stepped_by_hours_breaks_no_ceiling_and_keeps_nobody_waiti
 async def test_two_nodes_whose_clocks_are_hours_apart_go_by_the_databases(tmp_path: Path, postgres_server: str) -> None:
     url = await new_database(postgres_server, "clocks")
     await migrate(url)
-    async with site(tmp_path, people=600, pace=PACE, store_url=url) as here:
+    async with site(tmp_path, people=250, pace=PACE, store_url=url) as here:
         ahead = await here.start("--clock-offset-s", str(5 * HOUR_S), then=("--clock-offset-s", str(-5 * HOUR_S)))
         behind = await here.start("--clock-offset-s", str(-5 * HOUR_S))
         # By the clock of the node that takes it, the alert expired three hours ago.

@@ -4,6 +4,7 @@ database that goes away. Nobody is lost, and nobody is reached twice who need no
 import asyncio
 import itertools
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,12 +85,39 @@ async def _busier(here: Site, pair: list[Server]) -> Server:
     return pair[held.index(max(held))]
 
 
+@pytest.mark.timeout(120)
+async def test_a_gateway_that_stands_still_past_its_lease_sends_nothing_of_it_when_it_wakes(
+    tmp_path: Path, store_url: str
+) -> None:
+    async with site(tmp_path, people=700, pace=PACE, store_url=store_url) as here:
+        pair = [await here.start(), await here.start()]
+        await launched(here, pair[0], "sms")
+        await something_leaves(here)
+        sleeper = await _busier(here, pair)
+        sleeper.handle.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(0.2)
+        held = await account.in_hand(here.store_url, boot(sleeper))
+        await asyncio.sleep(PACE.lease_s + 1)
+        await something_leaves(here)
+        sleeper.handle.send_signal(signal.SIGCONT)
+        await here.until_all_is_said(pair[1])
+        assert await pair[0].end() == 0
+        await here.end(pair[1])
+
+        print(f"in hand when it fell asleep: {len(held)}")
+        for campaign, marker, urgent in ((1, NEWS, False), (2, ALARM, True)):
+            verdict = await judged(here, campaign, marker, [held], resends=urgent)
+            print(f"{marker}: {verdict}")
+            # It woke up, and knew what had become of what it held.
+            assert verdict.unknown == 0
+
+
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("how", ["frozen", "broken off"])
 async def test_a_database_that_goes_away_in_mid_campaign_costs_nobody_anything(
     tmp_path: Path, postgres: PrivatePostgres, store_url: str, how: str
 ) -> None:
-    async with site(tmp_path, people=700, pace=PACE, store_url=store_url) as here:
+    async with site(tmp_path, people=400, pace=PACE, store_url=store_url) as here:
         server = await here.start()
         await launched(here, server, "sms")
         await something_leaves(here)
