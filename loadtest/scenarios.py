@@ -127,10 +127,19 @@ async def _add_accounting(outcome: Outcome, trial: Trial, arrived: dict[str, Arr
 def _add_costs(outcome: Outcome, trial: Trial, arrived: dict[str, Arrivals], start_s: float, end_s: float) -> None:
     seconds = end_s - start_s
     units = sum(a.between(start_s, end_s) for a in arrived.values())
+    outcome.facts["sinks' own limits"] = trial.limits
+    outcome.lines += [
+        verdict.told("the SMS sink's own limit, segments/s", trial.limits["smsc_per_s"]),
+        verdict.told("the e-mail sink's own limit, mails/s", trial.limits["smtp_per_s"]),
+    ]
     for name in ("gateway", "smsc-0", "smtp", "locust"):
         used_s = trial.cpu_between(name, start_s, end_s)
         outcome.lines.append(verdict.told(f"CPU of {name}, of one core", 100 * used_s / seconds, "%"))
         outcome.facts[f"cpu_s {name}"] = used_s
+    others_s = trial.cpu_of_others(start_s, end_s)
+    outcome.lines.append(
+        verdict.told("CPU of everything else on this machine, of one core", 100 * others_s / seconds, "%")
+    )
     used_s = trial.cpu_between("gateway", start_s, end_s)
     outcome.lines += [
         verdict.told("gateway's CPU per message (all channels, API included)", 1e6 * used_s / max(units, 1), "us"),

@@ -183,6 +183,21 @@ class Stage:
             raise StageFailed(f"{name} did not start: see {self.folder}/{name}.log") from exc
         return child
 
+    async def limits(self, seconds: float = 2.0) -> dict[str, float]:
+        """How fast sinks like these are, by a client that does nothing else; see `loadtest.limits`."""
+        smsc = await self.sink("smsc", "limit-smsc", "--dump", str(self.folder / "limit-smsc.jsonl"))
+        smtp = await self.sink("smtp", "limit-smtp", "--dump", str(self.folder / "limit-smtp.jsonl"))
+        arguments = ("--smsc", str(smsc.port), "--smtp", str(smtp.port), "--seconds", str(seconds))
+        client = await self._start("limits", "-m", "loadtest.limits", *arguments, piped=True)
+        said, _ = await client.process.communicate()
+        for child in (client, smsc, smtp):
+            await end(child)
+            del self.children[child.name]
+        for name in ("smsc", "smtp"):
+            (self.folder / f"limit-{name}.jsonl").unlink(missing_ok=True)
+        found: dict[str, float] = json.loads(said)
+        return found
+
     async def server(self) -> Child:
         return await self._start("gateway", "-m", "gateway", "serve", "--config", str(self.settings))
 
@@ -255,6 +270,16 @@ async def end(child: Child, patience_s: float = 40.0) -> None:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+def machine_cpu_s() -> float:
+    """Seconds that all cores together have been busy since the start of the machine; 0 where nobody tells."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    except OSError:
+        return 0.0
+    user, nice, system, _idle, _iowait, irq, softirq = (int(f) for f in fields[:7])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:

@@ -17,7 +17,7 @@ from loadtest.accounting import Accounting, Findings
 from loadtest.arrivals import Arrivals
 from loadtest.documents import new_mark
 from loadtest.door import Door
-from loadtest.stage import Child, Stage, StageFailed, end
+from loadtest.stage import Child, Stage, StageFailed, end, machine_cpu_s
 from store import campaigns
 from store.database import open_database
 
@@ -32,6 +32,7 @@ class Sample:
 
     at_s: float
     cpu_s: dict[str, float]
+    """By process; `machine` is every core's."""
     memory_mib: dict[str, float]
 
 
@@ -41,6 +42,8 @@ class Trial:
     session: aiohttp.ClientSession
     draw: random.Random = field(default_factory=lambda: random.Random(7))
     samples: list[Sample] = field(default_factory=list)
+    limits: dict[str, float] = field(default_factory=dict)
+    """What the sinks can take, measured before the run."""
     bulk: list[str] = field(default_factory=list)
     """Public ids of the campaigns that the run itself launched."""
     requests: list[tuple[float, str, float, bool]] = field(default_factory=list)
@@ -63,6 +66,7 @@ class Trial:
         stage = self.stage
         stage.write_settings()
         took_s = await stage.populate(members, networks)
+        self.limits = await stage.limits()
         await stage.sinks()
         stage.write_settings()
         await stage.server()
@@ -136,7 +140,8 @@ class Trial:
         children = self.stage.children
         sample = Sample(
             time.time(),
-            {name: child.cpu_s() for name, child in children.items()},
+            {name: child.cpu_s() for name, child in children.items()}
+            | {"run": time.process_time(), "machine": machine_cpu_s()},
             {name: child.memory_mib() for name, child in children.items()},
         )
         self.samples.append(sample)
@@ -146,6 +151,12 @@ class Trial:
         """CPU seconds of a process, by the samples next to these instants."""
         inside = [s.cpu_s[name] for s in self.samples if start_s <= s.at_s <= end_s and s.cpu_s.get(name)]
         return inside[-1] - inside[0] if inside else 0.0
+
+    def cpu_of_others(self, start_s: float, end_s: float) -> float:
+        """CPU seconds of whatever else ran on this machine meanwhile."""
+        names = [*self.stage.children, "run"]
+        ours = sum(self.cpu_between(name, start_s, end_s) for name in names)
+        return max(0.0, self.cpu_between("machine", start_s, end_s) - ours)
 
     def most_memory_mib(self, name: str) -> float:
         return max((s.memory_mib.get(name, 0.0) for s in self.samples), default=0.0)
