@@ -4,10 +4,8 @@ All functions take a connection and only read. A consistent picture of several t
 (`Database.read`); `read_register` checks it by the zone's revision and raises RegisterMoved otherwise.
 """
 
-from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -29,7 +27,6 @@ from store.tables import (
 
 NOWHERE = -(2**31)
 """Stands for a missing coordinate in rows of integers: no longitude or latitude in 1e-7 degree."""
-_CHUNK = 5_000
 _MOST_PARAMETERS = 5_000
 
 
@@ -56,6 +53,8 @@ class ZoneRow(msgspec.Struct, frozen=True):
     convention: int
     policy: str
     register_rev: int
+    places_rev: int = 0
+    """The revision at which the zone itself, a network or a group of it last changed."""
 
 
 class NetworkRow(msgspec.Struct, frozen=True):
@@ -81,27 +80,51 @@ class Addressee(msgspec.Struct, frozen=True):
     name: str
 
 
-class RegisterRows(msgspec.Struct, frozen=True):
-    """One zone's living register as plain rows in any order. What may be a million rows comes as chunks of
-    integers, row after row: compact, and quick to make columns of."""
+class MemberRows(msgspec.Struct, frozen=True):
+    """Living members of one zone with what belongs to them. What may be a million rows is one text of integers, row
+    after row with a comma between two, in any order: the engine makes it, and no object is made for any of them."""
 
-    zone: ZoneRow
     languages: Sequence[str]
     """What the second column of `members` counts into."""
     opt_outs: Sequence[str]
     """What the last column of `members` counts into: the texts of `member.opt_outs`."""
-    members: Iterable[Sequence[int]]
+    members: str
     """(id, language, lon_e7, lat_e7, refnis, postcode, opt_outs); NOWHERE and 0 for what is not known."""
-    contacts: Iterable[Sequence[int]]
+    contacts: str
     """(member, id, address, ContactType, rank): open versions only."""
+    memberships: str
+    """(network, member)."""
+    group_members: str
+    """(group, member)."""
+
+
+class PlaceRows(msgspec.Struct, frozen=True):
+    """The networks and groups of one zone."""
+
     networks: Sequence[tuple[int, str, str | None]]
     """(id, code, territory)."""
     network_codes: Sequence[tuple[int, str, str]]
-    memberships: Iterable[Sequence[int]]
-    """(network, member)."""
     groups: Sequence[tuple[int, str]]
-    group_members: Iterable[Sequence[int]]
-    """(group, member)."""
+
+
+class RegisterRows(msgspec.Struct, frozen=True):
+    """One zone's living register at one revision."""
+
+    zone: ZoneRow
+    members: MemberRows
+    places: PlaceRows
+
+
+class RegisterChanges(msgspec.Struct, frozen=True):
+    """What has become of a zone's register since an earlier revision."""
+
+    zone: ZoneRow
+    changed: str
+    """Ids, as a text: members who joined, left or have anything changed about them."""
+    members: MemberRows
+    """Those of them who are in the register now."""
+    places: PlaceRows | None
+    """None: no network and no group has changed."""
 
 
 async def register_rev(conn: AsyncConnection, zone_id: int) -> int | None:
@@ -170,70 +193,110 @@ async def read_register(conn: AsyncConnection, zone_id: int) -> RegisterRows | N
     row = await zone_by_id(conn, zone_id)
     if row is None:
         return None
-    languages: dict[str, int] = {}
-    opt_outs: dict[str, int] = {}
-
-    def integers(row: Sequence[Any]) -> tuple[int, ...]:
-        language = languages.setdefault(row[1], len(languages))
-        return (row[0], language, *row[2:6], opt_outs.setdefault(row[6], len(opt_outs)))
-
-    members = await _chunks(conn, _members(zone_id), integers)
-    rows = RegisterRows(
-        zone=row,
-        languages=tuple(languages),
-        opt_outs=tuple(opt_outs),
-        members=members,
-        contacts=await _chunks(conn, _contacts(zone_id)),
-        networks=[(r[0], r[1], r[2]) for r in await conn.execute(_networks(zone_id))],
-        network_codes=[(r[0], r[1], r[2]) for r in await conn.execute(_network_codes(zone_id))],
-        memberships=await _chunks(conn, _memberships(zone_id)),
-        groups=[(r[0], r[1]) for r in await conn.execute(_groups(zone_id))],
-        group_members=await _chunks(conn, _group_members(zone_id)),
-    )
-    if await register_rev(conn, zone_id) != row.register_rev:
-        raise RegisterMoved(f"the register of zone {row.code} changed while it was read")
+    here = member.c.zone_id == zone_id
+    rows = RegisterRows(row, await _member_rows(conn, here), await _places(conn, zone_id))
+    await _require_unmoved(conn, row)
     return rows
 
 
-async def _chunks(
-    conn: AsyncConnection,
-    statement: sa.Select[Any],
-    integers: Callable[[Sequence[Any]], Iterable[int]] = iter,
-) -> list[Sequence[int]]:
-    async with conn.stream(statement) as result:
-        return [array("q", chain.from_iterable(map(integers, chunk))) async for chunk in result.partitions(_CHUNK)]
+async def read_changes(conn: AsyncConnection, zone_id: int, since_rev: int) -> RegisterChanges | None:
+    """All that brings a snapshot of revision `since_rev` up to date; None when there is no such zone. In proportion
+    to what has changed, not to the zone. Raises RegisterMoved."""
+    row = await zone_by_id(conn, zone_id)
+    if row is None:
+        return None
+    changed = sa.and_(member.c.zone_id == zone_id, member.c.changed_rev > since_rev)
+    places = await _places(conn, zone_id) if row.places_rev > since_rev else None
+    changes = RegisterChanges(
+        row, await _text(conn, sa.select(member.c.id).where(changed)), await _member_rows(conn, changed), places
+    )
+    await _require_unmoved(conn, row)
+    return changes
 
 
-def _members(zone_id: int) -> sa.Select[Any]:
+async def _require_unmoved(conn: AsyncConnection, row: ZoneRow) -> None:
+    if await register_rev(conn, row.id) != row.register_rev:
+        raise RegisterMoved(f"the register of zone {row.code} changed while it was read")
+
+
+async def _member_rows(conn: AsyncConnection, which: sa.ColumnElement[bool]) -> MemberRows:
+    """`which`: a condition on `member`."""
+    living = sa.and_(which, member.c.removed_ms.is_(None))
+    languages = await _words(conn, member.c.language, living)
+    opt_outs = await _words(conn, member.c.opt_outs, living)
+    return MemberRows(
+        languages=tuple(languages),
+        opt_outs=tuple(opt_outs),
+        members=await _text(conn, _members(living, languages, opt_outs)),
+        contacts=await _text(conn, _contacts(living)),
+        memberships=await _text(conn, _linked(membership, membership.c.network_id, living)),
+        group_members=await _text(conn, _linked(group_member, group_member.c.group_id, living)),
+    )
+
+
+async def _places(conn: AsyncConnection, zone_id: int) -> PlaceRows:
+    return PlaceRows(
+        networks=[(r[0], r[1], r[2]) for r in await conn.execute(_networks(zone_id))],
+        network_codes=[(r[0], r[1], r[2]) for r in await conn.execute(_network_codes(zone_id))],
+        groups=[(r[0], r[1]) for r in await conn.execute(_groups(zone_id))],
+    )
+
+
+async def _words(conn: AsyncConnection, column: sa.Column[str], which: sa.ColumnElement[bool]) -> dict[str, int]:
+    """The few words that a column holds, numbered."""
+    rows = await conn.execute(sa.select(column).where(which).distinct())
+    return {word: number for number, word in enumerate(sorted(row[0] for row in rows))}
+
+
+async def _text(conn: AsyncConnection, statement: sa.Select[Any]) -> str:
+    """The rows of a statement of integers as one text, made by the engine: a million rows as objects would stand in
+    the event loop for seconds."""
+    rows = statement.subquery()
+    first, *others = (sa.cast(column, sa.Text) for column in rows.c)
+    line: sa.ColumnElement[str] = first
+    for part in others:
+        line = line.concat(",").concat(part)
+    return (await conn.execute(sa.select(sa.func.aggregate_strings(line, ",")))).scalar_one() or ""
+
+
+def _members(
+    which: sa.ColumnElement[bool], languages: Mapping[str, int], opt_outs: Mapping[str, int]
+) -> sa.Select[Any]:
     m = member.c
     return sa.select(
         m.id,
-        m.language,
-        sa.func.coalesce(m.lon_e7, NOWHERE),
-        sa.func.coalesce(m.lat_e7, NOWHERE),
-        sa.func.coalesce(m.refnis, 0),
-        sa.func.coalesce(m.postcode, 0),
-        m.opt_outs,
-    ).where(m.zone_id == zone_id, m.removed_ms.is_(None))
+        _number(languages, m.language).label("language"),
+        sa.func.coalesce(m.lon_e7, NOWHERE).label("lon_e7"),
+        sa.func.coalesce(m.lat_e7, NOWHERE).label("lat_e7"),
+        sa.func.coalesce(m.refnis, 0).label("refnis"),
+        sa.func.coalesce(m.postcode, 0).label("postcode"),
+        _number(opt_outs, m.opt_outs).label("opt_outs"),
+    ).where(which)
 
 
-def _contacts(zone_id: int) -> sa.Select[Any]:
+def _number(numbers: Mapping[str, int], column: sa.Column[str]) -> sa.ColumnElement[int]:
+    return sa.case(dict(numbers), value=column) if numbers else sa.literal(0)
+
+
+def _contacts(which: sa.ColumnElement[bool]) -> sa.Select[Any]:
     kinds = {kind.word: int(kind) for kind in ContactType}
     return (
         sa.select(
             contact.c.member_id,
             contact.c.id,
             contact.c.address_id,
-            sa.case(kinds, value=contact.c.type),
+            _number(kinds, contact.c.type).label("type"),
             contact.c.rank,
         )
         .join(member, member.c.id == contact.c.member_id)
-        .where(
-            member.c.zone_id == zone_id,
-            member.c.removed_ms.is_(None),
-            contact.c.until_ms.is_(None),
-            contact.c.type.in_(list(kinds)),
-        )
+        .where(which, contact.c.until_ms.is_(None), contact.c.type.in_(list(kinds)))
+    )
+
+
+def _linked(table: sa.Table, set_id: sa.Column[int], which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """The sets (networks, groups) of members."""
+    return (
+        sa.select(set_id.label("set_id"), table.c.member_id).join(member, member.c.id == table.c.member_id).where(which)
     )
 
 
@@ -247,17 +310,5 @@ def _network_codes(zone_id: int) -> sa.Select[Any]:
     return sa.select(*columns).select_from(joined).where(network.c.zone_id == zone_id)
 
 
-def _memberships(zone_id: int) -> sa.Select[Any]:
-    joined = membership.join(network, network.c.id == membership.c.network_id)
-    columns = (membership.c.network_id, membership.c.member_id)
-    return sa.select(*columns).select_from(joined).where(network.c.zone_id == zone_id)
-
-
 def _groups(zone_id: int) -> sa.Select[Any]:
     return sa.select(member_group.c.id, member_group.c.code).where(member_group.c.zone_id == zone_id)
-
-
-def _group_members(zone_id: int) -> sa.Select[Any]:
-    joined = group_member.join(member_group, member_group.c.id == group_member.c.group_id)
-    columns = (group_member.c.group_id, group_member.c.member_id)
-    return sa.select(*columns).select_from(joined).where(member_group.c.zone_id == zone_id)

@@ -10,17 +10,13 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as insert_postgresql
-from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
+from store.belongings import Belongings, belongings, put_contacts, put_links
 from store.json_rows import json_rows, pack
 from store.tables import (
-    address,
     contact,
-    group_member,
     member,
     member_group,
-    membership,
     network,
     network_code,
     zone,
@@ -92,7 +88,7 @@ async def put_zone(tx: Transaction, record: ZoneRecord) -> tuple[int, Tally]:
     if all(getattr(found, name) == value for name, value in values.items()):
         return int(found.id), Tally(unchanged=1)
     await tx.run(sa.update(zone).where(zone.c.id == found.id).values(values))
-    await _move(tx, found.id)
+    await _move_places(tx, found.id)
     return int(found.id), Tally(changed=1)
 
 
@@ -114,7 +110,7 @@ async def put_network(tx: Transaction, zone_id: int, record: NetworkRecord) -> t
     if await _put_codes(tx, network_id, record.codes) and tally.unchanged:
         tally = Tally(changed=1)
     if not tally.unchanged:
-        await _move(tx, zone_id)
+        await _move_places(tx, zone_id)
     return network_id, tally
 
 
@@ -126,12 +122,12 @@ async def put_group(tx: Transaction, zone_id: int, code: str, name: str) -> tupl
         statement = sa.insert(table).values(zone_id=zone_id, code=code, name=name).returning(table.c.id)
         row = await tx.first(statement)
         assert row is not None
-        await _move(tx, zone_id)
+        await _move_places(tx, zone_id)
         return int(row[0]), Tally(new=1)
     if found.name == name:
         return int(found.id), Tally(unchanged=1)
     await tx.run(sa.update(table).where(table.c.id == found.id).values(name=name))
-    await _move(tx, zone_id)
+    await _move_places(tx, zone_id)
     return int(found.id), Tally(changed=1)
 
 
@@ -145,15 +141,18 @@ async def put_members(
     found = {row.reference: row for row in await _find_members(tx, zone_id, records)}
     ids = {reference: int(row.id) for reference, row in found.items()}
     fresh = [record for record in records if record.reference not in found]
-    altered = [record for record in records if record.reference in found and _differs(found[record.reference], record)]
-    ids |= await _insert_members(tx, zone_id, fresh, new_public_id)
-    await _update_members(tx, ids, altered)
-    touched = {ids[record.reference] for record in altered}
-    touched |= await _put_contacts(tx, ids, records)
-    touched |= await _put_links(tx, ids, records)
-    touched -= {ids[record.reference] for record in fresh}
+    known = [record for record in records if record.reference in found]
+    altered = [record for record in known if _differs(found[record.reference], record)]
+    has, wanted = await belongings(tx, ids), _belongings_of(ids, known)
+    touched = {ids[record.reference] for record in altered} | has.owners_of_difference(wanted)
     if fresh or touched:
-        await _move(tx, zone_id)
+        revision = await _move(tx, zone_id)
+        new_ids = await _insert_members(tx, zone_id, revision, fresh, new_public_id)
+        await _update_members(tx, ids, altered)
+        await _mark(tx, revision, touched)
+        wanted.add(_belongings_of(new_ids, fresh))
+        await put_contacts(tx, has, wanted)
+        await put_links(tx, has, wanted)
     return Tally(len(fresh), len(touched), len(records) - len(fresh) - len(touched))
 
 
@@ -179,12 +178,39 @@ async def remove_members(tx: Transaction, zone_id: int, references: Iterable[str
             .values(until_ms=tx.now_ms),
             {"gone": pack((row.id,) for row in removed)},
         )
-        await _move(tx, zone_id)
+        await _mark(tx, await _move(tx, zone_id), {row.id for row in removed})
     return len(removed)
 
 
-async def _move(tx: Transaction, zone_id: int) -> None:
-    await tx.run(sa.update(zone).where(zone.c.id == zone_id).values(register_rev=zone.c.register_rev + 1))
+_next = (
+    sa.update(zone)
+    .where(zone.c.id == sa.bindparam("zone_"))
+    .values(register_rev=zone.c.register_rev + 1)
+    .returning(zone.c.register_rev)
+)
+_marked = json_rows("marked", id=int)
+_set_changed = (
+    sa.update(member).where(member.c.id.in_(sa.select(_marked.c.id))).values(changed_rev=sa.bindparam("revision"))
+)
+
+
+async def _move(tx: Transaction, zone_id: int) -> int:
+    """The register's next revision. Whoever moves next waits for this transaction to end (PostgreSQL: the zone's row
+    is locked), so that a reader who sees a revision sees every change up to it."""
+    row = await tx.first(_next, {"zone_": zone_id})
+    assert row is not None
+    return int(row[0])
+
+
+async def _move_places(tx: Transaction, zone_id: int) -> None:
+    revision = await _move(tx, zone_id)
+    await tx.run(sa.update(zone).where(zone.c.id == zone_id).values(places_rev=revision))
+
+
+async def _mark(tx: Transaction, revision: int, member_ids: set[int]) -> None:
+    """What brings snapshots up to date: every change of a member, a contact or a link of it bears its revision."""
+    if member_ids:
+        await tx.run(_set_changed, {"marked": pack((id_,) for id_ in sorted(member_ids)), "revision": revision})
 
 
 async def _put_codes(tx: Transaction, network_id: int, codes: frozenset[tuple[str, str]]) -> bool:
@@ -225,8 +251,8 @@ _fresh = json_rows(
 _insert_fresh = (
     sa.insert(member)
     .from_select(
-        ["zone_id", "public_id", "reference", *_OWN],
-        sa.select(sa.bindparam("zone", type_=sa.BigInteger), *_fresh.c),
+        ["zone_id", "changed_rev", "public_id", "reference", *_OWN],
+        sa.select(sa.bindparam("zone", type_=sa.BigInteger), sa.bindparam("revision", type_=sa.BigInteger), *_fresh.c),
     )
     .returning(member.c.id, member.c.reference)
 )
@@ -261,12 +287,12 @@ def _differs(row: sa.Row[Any], record: MemberRecord) -> bool:
 
 
 async def _insert_members(
-    tx: Transaction, zone_id: int, fresh: Sequence[MemberRecord], new_public_id: Callable[[], str]
+    tx: Transaction, zone_id: int, revision: int, fresh: Sequence[MemberRecord], new_public_id: Callable[[], str]
 ) -> dict[str, int]:
     if not fresh:
         return {}
     rows = ((new_public_id(), r.reference, *(getattr(r, name) for name in _OWN)) for r in fresh)
-    made = await tx.rows(_insert_fresh, {"fresh": pack(rows), "zone": zone_id})
+    made = await tx.rows(_insert_fresh, {"fresh": pack(rows), "zone": zone_id, "revision": revision})
     return {row.reference: int(row.id) for row in made}
 
 
@@ -276,85 +302,11 @@ async def _update_members(tx: Transaction, ids: dict[str, int], altered: Sequenc
         await tx.run(_update_altered, {"altered": pack(rows)})
 
 
-# ---- contacts -----------------------------------------------------------------------------------------------
-
-_owners = json_rows("owners", id=int)
-_open_contacts = (
-    sa.select(contact.c.id, contact.c.member_id, contact.c.type, contact.c.value, contact.c.rank)
-    .join(_owners, contact.c.member_id == _owners.c.id)
-    .where(contact.c.until_ms.is_(None))
-)
-_closed = json_rows("closed", id=int)
-_close = sa.update(contact).where(contact.c.id.in_(sa.select(_closed.c.id))).values(until_ms=sa.bindparam("now_ms"))
-_values = json_rows("addresses", value=str)
-_insert_addresses = {
-    # WHERE TRUE: without it SQLite reads ON as the beginning of a join.
-    sqlite: insert(address).from_select(["value"], sa.select(_values.c.value).where(sa.true())).on_conflict_do_nothing()
-    for sqlite, insert in ((True, insert_sqlite), (False, insert_postgresql))
-}
-_opened = json_rows("opened", member_id=int, type=str, value=str, rank=int)
-_open = sa.insert(contact).from_select(
-    ["member_id", "address_id", "type", "value", "rank", "from_ms"],
-    sa.select(
-        _opened.c.member_id,
-        address.c.id,
-        _opened.c.type,
-        _opened.c.value,
-        _opened.c.rank,
-        sa.bindparam("now_ms", type_=sa.BigInteger),
-    ).join(address, address.c.value == _opened.c.value),
-)
-
-
-async def _put_contacts(tx: Transaction, ids: dict[str, int], records: Sequence[MemberRecord]) -> set[int]:
-    """Close and open versions; returns the members whose contacts changed."""
-    wanted = {
-        (ids[record.reference], entry.type, entry.value, rank)
+def _belongings_of(ids: dict[str, int], records: Sequence[MemberRecord]) -> Belongings:
+    contacts = {
+        (ids[record.reference], entry.type, entry.value, rank): 0
         for record in records
         for rank, entry in enumerate(record.contacts)
     }
-    rows = await tx.rows(_open_contacts, {"owners": pack((id_,) for id_ in ids.values())})
-    known = {(row.member_id, row.type, row.value, row.rank): row.id for row in rows}
-    closed, opened = known.keys() - wanted, wanted - known.keys()
-    if closed:
-        await tx.run(_close, {"closed": pack((known[key],) for key in closed), "now_ms": tx.now_ms})
-    if opened:
-        values = sorted({value for _, _, value, _ in opened})
-        await tx.run(_insert_addresses[tx.sqlite], {"addresses": pack((value,) for value in values)})
-        await tx.run(_open, {"opened": pack(sorted(opened)), "now_ms": tx.now_ms})
-    return {key[0] for key in closed | opened}
-
-
-# ---- networks and groups of members -------------------------------------------------------------------------
-
-_memberships = sa.select(membership).join(_owners, membership.c.member_id == _owners.c.id)
-_pairs = json_rows("pairs", set_id=int, member_id=int)
-_leave_networks = sa.delete(membership).where(
-    sa.tuple_(membership.c.network_id, membership.c.member_id).in_(sa.select(_pairs.c.set_id, _pairs.c.member_id))
-)
-_joined = json_rows("joined", network_id=int, member_id=int, role=str)
-_join_networks = sa.insert(membership).from_select(["network_id", "member_id", "role"], sa.select(*_joined.c))
-_group_members = sa.select(group_member).join(_owners, group_member.c.member_id == _owners.c.id)
-_leave_groups = sa.delete(group_member).where(
-    sa.tuple_(group_member.c.group_id, group_member.c.member_id).in_(sa.select(_pairs.c.set_id, _pairs.c.member_id))
-)
-_join_groups = sa.insert(group_member).from_select(["group_id", "member_id"], sa.select(*_pairs.c))
-
-
-async def _put_links(tx: Transaction, ids: dict[str, int], records: Sequence[MemberRecord]) -> set[int]:
-    """Join and leave networks and groups; returns the members for whom anything changed."""
-    owners = {"owners": pack((id_,) for id_ in ids.values())}
-    roles = {(n, ids[r.reference], role) for r in records for n, role in r.networks}
-    known_roles = {(row.network_id, row.member_id, row.role) for row in await tx.rows(_memberships, owners)}
-    left, joined = known_roles - roles, roles - known_roles
-    if left:
-        await tx.run(_leave_networks, {"pairs": pack(row[:2] for row in left)})
-    if joined:
-        await tx.run(_join_networks, {"joined": pack(sorted(joined))})
-    pairs = {(group, ids[r.reference]) for r in records for group in r.groups}
-    known_pairs = {(row.group_id, row.member_id) for row in await tx.rows(_group_members, owners)}
-    if known_pairs - pairs:
-        await tx.run(_leave_groups, {"pairs": pack(known_pairs - pairs)})
-    if pairs - known_pairs:
-        await tx.run(_join_groups, {"pairs": pack(sorted(pairs - known_pairs))})
-    return {row[1] for row in left | joined} | {row[1] for row in known_pairs ^ pairs}
+    roles = {(network_id, ids[r.reference], role) for r in records for network_id, role in r.networks}
+    return Belongings(contacts, roles, {(group_id, ids[r.reference]) for r in records for group_id in r.groups})

@@ -50,6 +50,7 @@ zone = sa.Table(
     _int("convention"),  # 1: has a duty to alert, may target areas; 2: its networks and groups only
     _text("policy"),  # JSON, gateway/directory/policy.py
     _int("register_rev", 0),  # moved by every change of the zone's register
+    _int("places_rev", 0),  # the revision at which the zone itself, a network or a group of it last changed
 )
 
 network = sa.Table(
@@ -97,8 +98,10 @@ member = sa.Table(
     sa.Column("postcode", sa.Integer),
     _text("opt_outs", ""),  # kinds not wanted, space-separated
     sa.Column("removed_ms", Big),
+    _int("changed_rev", 0),  # the register's revision at which it, a contact or a membership of it last changed
     sa.UniqueConstraint("zone_id", "reference"),
     sa.UniqueConstraint("public_id"),
+    sa.Index("ix_member_zone_id_changed_rev", "zone_id", "changed_rev"),
 )
 
 membership = sa.Table(

@@ -1,23 +1,28 @@
-"""Snapshots kept in memory, loaded again when a zone's register has moved: whoever resolves sees what was committed.
+"""Snapshots kept in memory and brought up to date before they are used: whoever resolves sees what was committed.
 
-The check is one indexed read. Columns are built in a thread. Memory is bounded by members, not by zones.
+The check is one indexed read; what has changed is read in proportion to the change, not to the zone. A zone is read as
+a whole once in the life of a process, ahead of need where there is room. Columns are built in a thread. Memory is
+bounded by members, not by zones.
 """
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.directory.renewal import renewed
 from gateway.directory.snapshot import Snapshot, build
-from store.directory import RegisterMoved, RegisterRows, read_register, register_rev
+from store.directory import RegisterMoved, member_count, read_changes, read_register, register_rev, zones
 
+T = TypeVar("T")
 Read = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 """`Database.read`."""
 
 _LOAD_S = 60.0
-"""A million members load in some 10 s; what takes longer than this has lost its database."""
+"""A million members load in some 6 s; what takes longer than this has lost its database."""
 
 
 class SnapshotCache:
@@ -35,35 +40,68 @@ class SnapshotCache:
 
         Raises TimeoutError when the database does not answer.
         """
-        async with asyncio.timeout(_LOAD_S), self._locks[zone_id]:
-            kept = self._kept.get(zone_id)
-            if kept is None or kept.revision != await self._revision(zone_id):
-                kept = await self._load(zone_id)
-            if kept is None:
-                self._kept.pop(zone_id, None)
-                del self._locks[zone_id]
-                return None
-            self._kept[zone_id] = kept
+        found = await self._current(zone_id)
+        if found is not None:
             self._kept.move_to_end(zone_id)
             self._drop_beyond()
-            return kept
+        return found
 
-    async def _revision(self, zone_id: int) -> int | None:
+    def peek(self, zone_id: int) -> Snapshot | None:
+        """What is kept of a zone, however old."""
+        return self._kept.get(zone_id)
+
+    async def keep_ready(self) -> bool:
+        """Bring what is kept up to date, and load zones that fit beside it, so that no alert has to wait for either.
+
+        True when a zone was loaded: there may be more. Raises TimeoutError when the database does not answer."""
+        for zone_id in list(self._kept):
+            await self._current(zone_id)
         async with self._read() as conn:
-            return await register_rev(conn, zone_id)
+            absent = [zone.id for zone in await zones(conn) if zone.id not in self._kept]
+        for zone_id in absent:
+            async with self._read() as conn:
+                size = await member_count(conn, zone_id)
+            if self._members() + size <= self._max_members:
+                await self._current(zone_id)
+                return True
+        return False
+
+    async def _current(self, zone_id: int) -> Snapshot | None:
+        async with asyncio.timeout(_LOAD_S), self._locks[zone_id]:
+            kept = self._kept.get(zone_id)
+            found = await self._load(zone_id) if kept is None else await self._renew(kept)
+            if found is None:
+                self._kept.pop(zone_id, None)
+                del self._locks[zone_id]
+            else:
+                self._kept[zone_id] = found
+            return found
 
     async def _load(self, zone_id: int) -> Snapshot | None:
-        rows = await self._rows(zone_id)
+        rows = await self._unmoved(lambda conn: read_register(conn, zone_id))
         return None if rows is None else await asyncio.to_thread(build, rows)
 
-    async def _rows(self, zone_id: int) -> RegisterRows | None:
+    async def _renew(self, kept: Snapshot) -> Snapshot | None:
+        async with self._read() as conn:
+            revision = await register_rev(conn, kept.zone_id)
+        if revision == kept.revision:
+            return kept
+        if revision is None or revision < kept.revision:  # a store that was restored meanwhile
+            return await self._load(kept.zone_id)
+        changes = await self._unmoved(lambda conn: read_changes(conn, kept.zone_id, kept.revision))
+        return None if changes is None else await asyncio.to_thread(renewed, kept, changes)
+
+    async def _unmoved(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         while True:
             try:
                 async with self._read() as conn:
-                    return await read_register(conn, zone_id)
+                    return await read(conn)
             except RegisterMoved:
                 await asyncio.sleep(0.05)  # an import is running; its transactions are short
 
+    def _members(self) -> int:
+        return sum(map(len, self._kept.values()))
+
     def _drop_beyond(self) -> None:
-        while len(self._kept) > 1 and sum(map(len, self._kept.values())) > self._max_members:
+        while len(self._kept) > 1 and self._members() > self._max_members:
             self._kept.popitem(last=False)

@@ -165,6 +165,19 @@ class Grid:
         found = [self._inside(shape, part) for part in shape.parts]
         return found[0] if len(found) == 1 else np.asarray(np.unique(np.concatenate(found)))
 
+    def renewed(self, row_now: Int32, joined: "Grid") -> "Grid":
+        """With rows renumbered, those of a negative number left out, and the positions of another grid added."""
+        row = row_now[self.row]
+        stay = np.flatnonzero(row >= 0)
+        cell = self.cell[stay]
+        place = np.searchsorted(cell, joined.cell)
+        return Grid(
+            np.insert(cell, place, joined.cell),
+            np.insert(self.lon_e7[stay], place, joined.lon_e7),
+            np.insert(self.lat_e7[stay], place, joined.lat_e7),
+            np.insert(row[stay], place, joined.row),
+        )
+
     def _inside(self, shape: Shape, part: Any) -> Int32:
         near = self._near(*shapely.bounds(part))
         lon, lat = self.lon_e7[near], self.lat_e7[near]

@@ -1,11 +1,11 @@
 """One zone's register in memory, at one revision: immutable columns, members in the order of their ids.
 
-Built from plain rows (`store.directory` gives them); knows no SQL. About 105 MB a million members with two
-contacts each. A member's number here is the place of the member in the columns ("row").
+Built from plain rows (`store.directory` gives them), brought up to date by `renewal.py`; knows no SQL. About 105 MB a
+million members with two contacts each. A member's number here is the place of the member in the columns ("row").
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -20,7 +20,7 @@ from gateway.directory.geography import Grid, Int32, Mask, ShapeRefused, grid, t
 from gateway.directory.municipalities import current, renumbered
 from gateway.directory.systems import REFNIS
 from gateway.kinds import Kind
-from store.directory import NOWHERE, ContactType, RegisterRows
+from store.directory import NOWHERE, ContactType, MemberRows, PlaceRows, RegisterRows
 
 KIND_BITS = {kind: 1 << place for place, kind in enumerate(Kind)}
 """The bit of each kind in a member's opt-outs."""
@@ -113,49 +113,73 @@ class Snapshot:
 
     def rows_of(self, member_ids: npt.ArrayLike) -> Int64:
         """Rows of the members with these ids; ids that the register no longer has are left out."""
-        found, known = _find(self.member_id, np.asarray(member_ids, dtype=np.int64))
+        found, known = find(self.member_id, np.asarray(member_ids, dtype=np.int64))
         return found[known]
 
 
 def build(rows: RegisterRows) -> Snapshot:
-    """The snapshot of one zone's rows; CPU-bound (about 1.5 s for a million members with two contacts each)."""
-    table = _table(rows.members, 7)
-    languages, language = _coded(table, rows.languages)
-    opt_outs = np.array([_opt_out_bits(text) for text in rows.opt_outs] or [0], dtype=np.uint8)
-    member_id, lon, lat, refnis, postcode = (table[:, i] for i in (0, 2, 3, 4, 5))
-    has_position = lon != NOWHERE
-    placed = np.flatnonzero(has_position)
+    """The snapshot of one zone's rows; CPU-bound (about 2 s for a million members with two contacts each)."""
+    people = people_of(rows.members)
+    networks, groups = networks_of(rows.places), groups_of(rows.places)
+    placed = np.flatnonzero(people.lon_e7 != NOWHERE)
     return Snapshot(
         zone_id=rows.zone.id,
         code=rows.zone.code,
         convention=rows.zone.convention,
         revision=rows.zone.register_rev,
-        member_id=member_id.copy(),
-        language=language,
-        languages=languages,
-        refnis=_renumber(refnis.astype(np.int32)),
-        postcode=postcode.astype(np.int32),
-        opt_outs=opt_outs[table[:, 6]],
-        has_position=has_position,
-        grid=grid(placed.astype(np.int32), lon[placed].astype(np.int32), lat[placed].astype(np.int32)),
-        networks=_networks(rows, member_id),
-        groups=_groups(rows, member_id),
-        best=_best(_table(rows.contacts, 5), member_id),
+        member_id=people.id,
+        language=people.language,
+        languages=people.languages,
+        refnis=people.refnis,
+        postcode=people.postcode,
+        opt_outs=people.opt_outs,
+        has_position=people.lon_e7 != NOWHERE,
+        grid=grid(placed.astype(np.int32), people.lon_e7[placed], people.lat_e7[placed]),
+        networks=replace(networks, members=links(table(rows.members.memberships, 2), networks.id, people.id)),
+        groups=replace(groups, members=links(table(rows.members.group_members, 2), groups.id, people.id)),
+        best=best_of(table(rows.members.contacts, 5), people.id),
     )
 
 
-def _table(chunks: Iterable[Sequence[int]], width: int) -> Int64:
-    """Rows of integers, one after another in chunks, as one table in the order of their first column."""
-    parts = [np.asarray(chunk, dtype=np.int64) for chunk in chunks]
-    table = np.concatenate([np.empty(0, np.int64), *parts]).reshape(-1, width)
-    return table[np.argsort(table[:, 0], kind="stable")]
+@dataclass(frozen=True, slots=True, eq=False)
+class People:
+    """Columns of members in the order of their ids."""
+
+    id: Int64
+    language: UInt8
+    """Index into `languages`."""
+    languages: tuple[str, ...]
+    """The first is the empty one: unknown."""
+    lon_e7: Int32
+    """NOWHERE for those without a position."""
+    lat_e7: Int32
+    refnis: Int32
+    postcode: Int32
+    opt_outs: UInt8
 
 
-def _coded(table: Int64, names: Sequence[str]) -> tuple[tuple[str, ...], UInt8]:
+def people_of(rows: MemberRows) -> People:
+    columns = table(rows.members, 7)
     # 255 languages are more than a zone speaks; what lies beyond is treated as unknown.
-    tags = ("", *names[:255])
-    codes = np.where(table[:, 1] < 255, table[:, 1] + 1, 0)
-    return tags, codes.astype(np.uint8)
+    language = np.where(columns[:, 1] < 255, columns[:, 1] + 1, 0)
+    opt_outs = np.array([_opt_out_bits(text) for text in rows.opt_outs] or [0], dtype=np.uint8)
+    return People(
+        id=columns[:, 0].copy(),
+        language=language.astype(np.uint8),
+        languages=("", *rows.languages[:255]),
+        lon_e7=columns[:, 2].astype(np.int32),
+        lat_e7=columns[:, 3].astype(np.int32),
+        refnis=_renumber(columns[:, 4].astype(np.int32)),
+        postcode=columns[:, 5].astype(np.int32),
+        opt_outs=opt_outs[columns[:, 6]],
+    )
+
+
+def table(text: str, width: int) -> Int64:
+    """Rows of integers (`store.directory`) as a table in the order of their first column."""
+    values = np.fromstring(text, np.int64, sep=",") if text else np.empty(0, np.int64)
+    rows = values.reshape(-1, width)
+    return rows[np.argsort(rows[:, 0], kind="stable")]
 
 
 def _opt_out_bits(text: str) -> int:
@@ -170,7 +194,7 @@ def _renumber(refnis: Int32) -> Int32:
     return refnis
 
 
-def _find(ascending: Int64, wanted: Int64) -> tuple[Int64, Mask]:
+def find(ascending: Int64, wanted: Int64) -> tuple[Int64, Mask]:
     """Where each wanted value stands in an ascending column, and whether it is there at all."""
     if not ascending.size:
         return np.zeros(wanted.size, np.int64), np.zeros(wanted.size, np.bool_)
@@ -178,10 +202,10 @@ def _find(ascending: Int64, wanted: Int64) -> tuple[Int64, Mask]:
     return places, ascending[places] == wanted
 
 
-def _links(pairs: Int64, set_id: Int64, member_id: Int64) -> Links:
+def links(pairs: Int64, set_id: Int64, member_id: Int64) -> Links:
     """Pairs (set, member) as links; pairs with a removed member are left out."""
-    sets, has_set = _find(set_id, pairs[:, 0])
-    members, has_member = _find(member_id, pairs[:, 1])
+    sets, has_set = find(set_id, pairs[:, 0])
+    members, has_member = find(member_id, pairs[:, 1])
     known = has_set & has_member
     sets, members = sets[known], members[known]
     order = np.lexsort((members, sets))
@@ -189,8 +213,9 @@ def _links(pairs: Int64, set_id: Int64, member_id: Int64) -> Links:
     return Links(offset.astype(np.int64), members[order].astype(np.int32))
 
 
-def _networks(rows: RegisterRows, member_id: Int64) -> Networks:
-    found = sorted(rows.networks)
+def networks_of(places: PlaceRows) -> Networks:
+    """Without their members."""
+    found = sorted(places.networks)
     ids = np.array([row[0] for row in found], dtype=np.int64)
     codes = tuple(row[1] for row in found)
     shapes = {place: shape for place, row in enumerate(found) if (shape := _territory(row[2])) is not None}
@@ -198,21 +223,21 @@ def _networks(rows: RegisterRows, member_id: Int64) -> Networks:
     has_territory[list(shapes)] = True
     place_of = {int(network): place for place, network in enumerate(ids)}
     by_geocode: dict[tuple[str, str], set[int]] = {}
-    for network, system, value in rows.network_codes:
+    for network, system, value in places.network_codes:
         value = current(value) if system == REFNIS and value.isdigit() else value
         by_geocode.setdefault((system, value), set()).add(place_of[network])
     has_system = {system: np.zeros(ids.size, np.bool_) for system, _ in by_geocode}
-    for (system, _), places in by_geocode.items():
-        has_system[system][list(places)] = True
+    for (system, _), named in by_geocode.items():
+        has_system[system][list(named)] = True
     return Networks(
         id=ids,
         code=codes,
-        members=_links(_table(rows.memberships, 2), ids, member_id),
+        members=_nobody(ids.size),
         by_code={code: place for place, code in enumerate(codes)},
         territories=shapely.STRtree(list(shapes.values())),
         placed=np.array(list(shapes), dtype=np.int64),
         has_territory=has_territory,
-        by_geocode={key: np.array(sorted(places), dtype=np.int64) for key, places in by_geocode.items()},
+        by_geocode={key: np.array(sorted(named), dtype=np.int64) for key, named in by_geocode.items()},
         has_system=has_system,
     )
 
@@ -227,15 +252,20 @@ def _territory(text: str | None) -> Any:
         return None
 
 
-def _groups(rows: RegisterRows, member_id: Int64) -> Groups:
-    found = sorted(rows.groups)
+def groups_of(places: PlaceRows) -> Groups:
+    """Without their members."""
+    found = sorted(places.groups)
     ids = np.array([row[0] for row in found], dtype=np.int64)
-    links = _links(_table(rows.group_members, 2), ids, member_id)
-    return Groups(ids, links, {row[1]: place for place, row in enumerate(found)})
+    return Groups(ids, _nobody(ids.size), {row[1]: place for place, row in enumerate(found)})
 
 
-def _best(contacts: Int64, member_id: Int64) -> dict[Channel, Best]:
-    rows, known = _find(member_id, contacts[:, 0])
+def _nobody(sets: int) -> Links:
+    return Links(np.zeros(sets + 1, np.int64), np.empty(0, np.int32))
+
+
+def best_of(contacts: Int64, member_id: Int64) -> dict[Channel, Best]:
+    """For each channel, of rows (member, id, address, ContactType, rank)."""
+    rows, known = find(member_id, contacts[:, 0])
     rows, contacts = rows[known], contacts[known]
     return {channel: _best_of(rows, contacts, _WAYS[channel], member_id.size) for channel in CHANNELS}
 

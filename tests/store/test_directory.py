@@ -2,6 +2,7 @@
 
 import itertools
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -12,6 +13,7 @@ from store.directory import (
     groups,
     member_count,
     networks,
+    read_changes,
     read_register,
     register_rev,
     zone_by_id,
@@ -61,8 +63,8 @@ async def _revision(database, zone_id):
         return await register_rev(conn, zone_id)
 
 
-def _rows(chunks, width):
-    flat = [value for chunk in chunks for value in chunk]
+def _rows(text, width):
+    flat = [int(value) for value in text.split(",") if value]
     return [tuple(flat[start : start + width]) for start in range(0, len(flat), width)]
 
 
@@ -92,22 +94,22 @@ async def test_the_rows_of_a_zone_are_those_of_its_living_members_and_open_conta
 
     rows = await _register(database, zone_id)
 
-    first, second = sorted(_rows(rows.members, 7))
+    first, second = sorted(_rows(rows.members.members, 7))
     assert first[2:6] == (33_878_000, 506_057_000, 57081, 7500)
     assert second[2:6] == (NOWHERE, NOWHERE, 0, 0)
-    assert [rows.languages[row[1]] for row in (first, second)] == ["fr", "nl"]
-    assert [rows.opt_outs[row[6]] for row in (first, second)] == ["info news", ""]
-    contacts = sorted((m, kind, rank) for m, _, _, kind, rank in _rows(rows.contacts, 5))
+    assert [rows.members.languages[row[1]] for row in (first, second)] == ["fr", "nl"]
+    assert [rows.members.opt_outs[row[6]] for row in (first, second)] == ["info news", ""]
+    contacts = sorted((m, kind, rank) for m, _, _, kind, rank in _rows(rows.members.contacts, 5))
     assert contacts == [
         (first[0], ContactType.MOBILE, 0),
         (first[0], ContactType.EMAIL, 1),
         (second[0], ContactType.MOBILE, 0),
     ]
-    assert rows.networks == [(network_id, "N", "[]")]
-    assert rows.network_codes == [(network_id, "REFNIS", "57081")]
-    assert _rows(rows.memberships, 2) == [(network_id, first[0])]
-    assert rows.groups == [(group_id, "G")]
-    assert _rows(rows.group_members, 2) == [(group_id, first[0])]
+    assert rows.places.networks == [(network_id, "N", "[]")]
+    assert rows.places.network_codes == [(network_id, "REFNIS", "57081")]
+    assert _rows(rows.members.memberships, 2) == [(network_id, first[0])]
+    assert rows.places.groups == [(group_id, "G")]
+    assert _rows(rows.members.group_members, 2) == [(group_id, first[0])]
 
 
 async def test_the_same_number_in_two_zones_is_one_address(database):
@@ -126,11 +128,11 @@ async def test_the_same_number_in_two_zones_is_one_address(database):
 async def test_a_frozen_contact_still_has_its_address_and_name_after_it_was_changed(database):
     zone_id = await _zone(database)
     await _put(database, zone_id, MemberRecord("1", "An", "nl", contacts=(_mobile("+32470123456"),)))
-    (frozen,) = _rows((await _register(database, zone_id)).contacts, 5)
+    (frozen,) = _rows((await _register(database, zone_id)).members.contacts, 5)
 
     await _put(database, zone_id, MemberRecord("1", "An", "nl", contacts=(_mobile("+32470999999"),)))
 
-    (current,) = _rows((await _register(database, zone_id)).contacts, 5)
+    (current,) = _rows((await _register(database, zone_id)).members.contacts, 5)
     async with database.read() as conn:
         found = await addressees(conn, [frozen[1], current[1], 10**9])
     assert {key: (a.address, a.name) for key, a in found.items()} == {
@@ -158,7 +160,7 @@ async def test_the_order_of_contacts_is_part_of_them(database):
 
     tally = await _put(database, zone_id, MemberRecord("1", "An", "nl", contacts=(two, one)))
 
-    ranks = [(row[4], row[2]) for row in _rows((await _register(database, zone_id)).contacts, 5)]
+    ranks = [(row[4], row[2]) for row in _rows((await _register(database, zone_id)).members.contacts, 5)]
     async with database.read() as conn:
         values = {row.id: row.value for row in await conn.execute(sa.select(address))}
     assert tally == Tally(changed=1)
@@ -169,17 +171,17 @@ async def test_a_removed_member_has_no_open_contact_and_comes_back_as_the_same_p
     zone_id = await _zone(database)
     person = MemberRecord("1", "An", "nl", contacts=(_mobile("+32470123456"),))
     await _put(database, zone_id, person)
-    before = _rows((await _register(database, zone_id)).members, 7)
+    before = _rows((await _register(database, zone_id)).members.members, 7)
 
     assert await database.write(lambda tx: remove_members(tx, zone_id, ["1"])) == 1
     gone = await _register(database, zone_id)
     tally = await _put(database, zone_id, person)
 
     again = await _register(database, zone_id)
-    assert (_rows(gone.members, 7), _rows(gone.contacts, 5)) == ([], [])
+    assert (_rows(gone.members.members, 7), _rows(gone.members.contacts, 5)) == ([], [])
     assert tally == Tally(changed=1)
-    assert _rows(again.members, 7)[0][0] == before[0][0]
-    assert len(_rows(again.contacts, 5)) == 1
+    assert _rows(again.members.members, 7)[0][0] == before[0][0]
+    assert len(_rows(again.members.contacts, 5)) == 1
 
 
 async def test_removing_nobody_does_not_move_the_register(database):
@@ -253,3 +255,79 @@ async def test_a_changed_policy_moves_the_register_and_the_same_one_does_not(dat
 
     assert (same, other) == (Tally(unchanged=1), Tally(changed=1))
     assert await _revision(database, zone_id) == 1
+
+
+# ---- what has changed since a revision --------------------------------------------------------------------------
+
+
+async def _changes(database, zone_id, since):
+    async with database.read() as conn:
+        return await read_changes(conn, zone_id, since)
+
+
+PERSON = MemberRecord("1", "An", "nl", contacts=(ContactRecord("mobile", "+32470000001"),))
+CHANGES = {
+    "an opt-out": {"opt_outs": "news"},
+    "a language": {"language": "fr"},
+    "a position": {"lon_e7": 33_000_000, "lat_e7": 506_000_000},
+    "another number": {"contacts": (ContactRecord("mobile", "+32470000002"),)},
+    "no number": {"contacts": ()},
+    "a network": {"networks": frozenset({(1, "member")})},
+    "a group": {"groups": frozenset({1})},
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+async def test_a_member_with_a_change_is_told_and_nobody_else(database, what):
+    zone_id = await _zone(database)
+    await database.write(lambda tx: put_network(tx, zone_id, NetworkRecord("N", "Net", None)))
+    await database.write(lambda tx: put_group(tx, zone_id, "G", "Group"))
+    await _put(database, zone_id, PERSON, MemberRecord("2", "Bart", "nl"))
+    before = await _revision(database, zone_id)
+    other_zone = await _zone(database, "5302")
+    await _put(database, other_zone, PERSON)
+
+    await _put(database, zone_id, msgspec.structs.replace(PERSON, **CHANGES[what]), MemberRecord("2", "Bart", "nl"))
+
+    told, everyone = await _changes(database, zone_id, before), (await _register(database, zone_id)).members
+    ids = sorted(row[0] for row in _rows(everyone.members, 7))
+    assert told.zone.register_rev == before + 1
+    assert told.changed == str(ids[0])
+    assert _rows(told.members.members, 7)[0][2:6] == sorted(_rows(everyone.members, 7))[0][2:6]
+    assert told.members.contacts == everyone.contacts
+    assert told.members.memberships == everyone.memberships
+    assert told.members.group_members == everyone.group_members
+    assert told.places is None
+    assert (await _changes(database, zone_id, before + 1)).changed == ""
+
+
+async def test_a_member_who_left_is_told_without_anything_of_theirs(database):
+    zone_id = await _zone(database)
+    await _put(database, zone_id, PERSON)
+    before = await _revision(database, zone_id)
+
+    await database.write(lambda tx: remove_members(tx, zone_id, ["1"]))
+
+    told = await _changes(database, zone_id, before)
+    assert told.changed != ""
+    assert (told.members.members, told.members.contacts, told.members.memberships) == ("", "", "")
+
+
+async def test_networks_and_groups_are_told_again_only_after_one_of_them_or_the_zone_changed(database):
+    zone_id = await _zone(database)
+    changes = (
+        lambda tx: put_network(tx, zone_id, NetworkRecord("N", "Net", None)),
+        lambda tx: put_network(tx, zone_id, NetworkRecord("N", "Net", None, frozenset({("REFNIS", "57081")}))),
+        lambda tx: put_group(tx, zone_id, "G", "Group"),
+        lambda tx: put_zone(tx, ZoneRecord("5301", "Renamed", 2, "{}")),
+    )
+    for change in changes:
+        before = await _revision(database, zone_id)
+        await database.write(change)
+
+        assert (await _changes(database, zone_id, before)).places is not None
+        assert (await _changes(database, zone_id, before + 1)).places is None
+
+
+async def test_a_zone_that_does_not_exist_has_no_changes(database):
+    assert await _changes(database, 99, 0) is None

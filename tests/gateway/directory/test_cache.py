@@ -6,7 +6,19 @@ import itertools
 import pytest
 
 from gateway.directory.cache import SnapshotCache
-from store.register import MemberRecord, ZoneRecord, put_members, put_zone
+from gateway.directory.snapshot import KIND_BITS
+from gateway.kinds import Kind
+from store.register import (
+    ContactRecord,
+    MemberRecord,
+    NetworkRecord,
+    ZoneRecord,
+    put_members,
+    put_network,
+    put_zone,
+    remove_members,
+)
+from tests.gateway.directory.test_renewal import seen
 
 _numbers = itertools.count(1)
 
@@ -75,3 +87,84 @@ async def test_an_empty_zone_has_a_snapshot(database, members):
     cache, zone_id = SnapshotCache(database.read), await _zone(database, members=members)
 
     assert len(await cache.get(zone_id)) == members
+
+
+async def test_an_opt_out_that_was_committed_before_the_call_counts(database):
+    cache, zone_id = SnapshotCache(database.read), await _zone(database, members=3)
+    await cache.get(zone_id)
+
+    wanted = MemberRecord("1", "Someone", "nl", opt_outs="news")
+    await database.write(lambda tx: put_members(tx, zone_id, [wanted], lambda: "never"))
+
+    assert (await cache.get(zone_id)).opt_outs.tolist() == [0, KIND_BITS[Kind.NEWS], 0]
+
+
+async def test_whoever_left_before_the_call_is_not_in_the_snapshot(database):
+    cache, zone_id = SnapshotCache(database.read), await _zone(database, members=3)
+    before = await cache.get(zone_id)
+
+    await database.write(lambda tx: remove_members(tx, zone_id, ["0"]))
+
+    assert (await cache.get(zone_id)).member_id.tolist() == before.member_id.tolist()[1:]
+
+
+async def test_a_change_of_one_member_does_not_read_the_networks_of_the_zone_again(database):
+    cache, zone_id = SnapshotCache(database.read), await _zone(database)
+    await database.write(lambda tx: put_network(tx, zone_id, NetworkRecord("N", "Net", None)))
+    before = await cache.get(zone_id)
+
+    await _join(database, zone_id, "new")
+    after = await cache.get(zone_id)
+
+    assert after.networks.territories is before.networks.territories
+    assert len(after) == 2
+
+
+async def test_what_is_asked_for_during_an_import_is_what_was_committed_so_far(database):
+    cache, zone_id, done = SnapshotCache(database.read), await _zone(database, members=0), asyncio.Event()
+    written = 0
+
+    async def write() -> None:
+        nonlocal written
+        for turn in range(30):
+            people = [
+                MemberRecord(
+                    str(n), f"Turn {turn}", "nl", contacts=(ContactRecord("mobile", f"+3247000{turn % 4}{n}"),)
+                )
+                for n in range(turn % 3, turn % 3 + 6)
+            ]
+            await database.write(lambda tx, some=people: put_members(tx, zone_id, some, lambda: f"p{next(_numbers)}"))
+            written += 1
+        done.set()
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        tasks.create_task(write())
+        while not done.is_set():
+            least = written
+            assert (await cache.get(zone_id)).revision >= least
+
+    whole = await SnapshotCache(database.read).get(zone_id)
+    assert seen(await cache.get(zone_id)) == seen(whole)
+
+
+async def test_zones_are_loaded_and_brought_up_to_date_before_anybody_asks(database):
+    cache, zone_ids = SnapshotCache(database.read), [await _zone(database, code) for code in ("5301", "5302")]
+
+    while await cache.keep_ready():
+        pass
+    before = [cache.peek(zone_id) for zone_id in zone_ids]
+    await _join(database, zone_ids[0], "new")
+    await cache.keep_ready()
+
+    assert [len(snapshot) for snapshot in before] == [1, 1]
+    assert [len(cache.peek(zone_id)) for zone_id in zone_ids] == [2, 1]
+
+
+async def test_no_zone_is_loaded_ahead_of_need_beyond_the_bound(database):
+    cache = SnapshotCache(database.read, max_members=3)
+    small, large = await _zone(database, "5301", members=2), await _zone(database, "5302", members=2)
+
+    while await cache.keep_ready():
+        pass
+
+    assert (len(cache.peek(small)), cache.peek(large)) == (2, None)

@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.directory.snapshot import Snapshot, build
 from gateway.kinds import Kind
-from store.directory import NOWHERE, ContactType, RegisterRows, ZoneRow
+from store.directory import NOWHERE, ContactType, MemberRows, PlaceRows, RegisterChanges, RegisterRows, ZoneRow
 
 Corner = tuple[int, int]  # (lon_e7, lat_e7)
 
@@ -64,9 +64,44 @@ def contact_id(person: Person, rank: int) -> int:
     return person.id * 100 + 50 - rank
 
 
+GROUP_IDS = 500
+
+
 def rows_of(town: Town) -> RegisterRows:
-    languages = sorted({person.language for person in town.people})
-    opt_outs = sorted({_text(person) for person in town.people})
+    everyone = frozenset(person.id for person in town.people)
+    return RegisterRows(_zone(town), _members(town, everyone), _places(town))
+
+
+def changes_between(before: Town, after: Town) -> RegisterChanges:
+    """What `store.directory.read_changes` would tell of the way from one to the other."""
+    past, present = _told(before), _told(after)
+    changed = {id_ for id_ in past.keys() | present.keys() if past.get(id_) != present.get(id_)}
+    places = None if _places(before) == _places(after) else _places(after)
+    return RegisterChanges(
+        _zone(after), ",".join(map(str, sorted(changed))), _members(after, frozenset(changed)), places
+    )
+
+
+def _told(town: Town) -> dict[int, object]:
+    """All that the register has of each person."""
+    return {
+        person.id: (
+            person,
+            {net.id for net in town.nets if person.id in net.members},
+            {code for code, some in town.groups.items() if person.id in some},
+        )
+        for person in town.people
+    }
+
+
+def _zone(town: Town) -> ZoneRow:
+    return ZoneRow(1, town.code, "Zone", town.convention, "{}", town.revision)
+
+
+def _members(town: Town, which: frozenset[int]) -> MemberRows:
+    people = [person for person in town.people if person.id in which]
+    languages = sorted({person.language for person in people})
+    opt_outs = sorted({_text(person) for person in people})
     members = [
         (
             person.id,
@@ -76,28 +111,36 @@ def rows_of(town: Town) -> RegisterRows:
             person.postcode,
             opt_outs.index(_text(person)),
         )
-        for person in town.people
+        for person in people
     ]
     contacts = [
         (person.id, contact_id(person, rank), address, int(kind), rank)
-        for person in town.people
+        for person in people
         for rank, (kind, address) in enumerate(person.contacts)
     ]
-    group_ids = {code: 500 + place for place, code in enumerate(sorted(town.groups))}
-    return RegisterRows(
-        zone=ZoneRow(1, town.code, "Zone", town.convention, "{}", town.revision),
+    group_ids = _group_ids(town)
+    return MemberRows(
         languages=languages,
         opt_outs=opt_outs,
-        members=[_flat(members)],
-        contacts=[_flat(contacts)],
+        members=_flat(members),
+        contacts=_flat(contacts),
+        memberships=_flat([(net.id, member) for net in town.nets for member in sorted(net.members & which)]),
+        group_members=_flat(
+            [(group_ids[code], member) for code, some in town.groups.items() for member in sorted(some & which)]
+        ),
+    )
+
+
+def _places(town: Town) -> PlaceRows:
+    return PlaceRows(
         networks=[(net.id, net.code, _territory(net)) for net in town.nets],
         network_codes=[(net.id, system, value) for net in town.nets for system, value in sorted(net.codes)],
-        memberships=[_flat([(net.id, member) for net in town.nets for member in sorted(net.members)])],
-        groups=[(group_id, code) for code, group_id in group_ids.items()],
-        group_members=[
-            _flat([(group_ids[code], member) for code, some in town.groups.items() for member in sorted(some)])
-        ],
+        groups=[(group_id, code) for code, group_id in _group_ids(town).items()],
     )
+
+
+def _group_ids(town: Town) -> dict[str, int]:
+    return {code: GROUP_IDS + sum(map(ord, code)) for code in sorted(town.groups)}
 
 
 def _text(person: Person) -> str:
@@ -108,5 +151,5 @@ def _territory(net: Net) -> str | None:
     return msgspec.json.encode([ring(net.territory)]).decode() if net.territory else None
 
 
-def _flat(rows: list[tuple[int, ...]]) -> list[int]:
-    return [value for row in rows for value in row]
+def _flat(rows: list[tuple[int, ...]]) -> str:
+    return ",".join(str(value) for row in rows for value in row)
