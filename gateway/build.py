@@ -133,8 +133,9 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     async def seal() -> bool:
         return bool(await seal_due(database))
 
+    snapshots = SnapshotCache(database.read)
     planner = Planner(
-        SnapshotCache(database.read),
+        snapshots,
         frozenset(channel for channel, carriers in live.items() if carriers),
         {c: sum(_rate(s) for s in _section(settings, c).carriers.values()) for c in Channel},
         settings.alerts.zone_weight,
@@ -148,6 +149,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("prepare", 1.0, preparer.run, prepare_bell),
             Chore("parked", 1.0, parked.run),
             Chore("seal", 1.0, seal),
+            Chore("registers", 2.0, snapshots.keep_ready),
         )
     )
     return Gateway(
