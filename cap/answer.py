@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, uuid5
 
+from lxml import etree
+
 from cap import build, parse
 from cap.lexical import FORBIDDEN_IN_NAME, MOST_NAME_CHARS
 from cap.limits import DEFAULT, Limits
 from cap.model import Alert, MsgType, Reference, Scope, Status
-from cap.names import ALERT
+from cap.versions import modernise, version_of
 from cap.write import moment
 
 
@@ -28,14 +30,21 @@ class Heading:
 
 
 def heading(document: bytes, limits: Limits = DEFAULT) -> Heading | None:
-    """What names a message; None for one without a readable triple. Raises nothing for any bytes, judges no rule."""
-    root = parse.tree(document, limits)
-    if isinstance(root, parse.Refused) or root.tag != ALERT:
+    """What names a message of any version; None for one without a readable triple. Raises nothing for any bytes,
+    judges no rule."""
+    root = _alert(document, limits)
+    if root is None:
         return None
     identifier, sender, sent, status = build.heading(root)
     if sent is None or not (_is_name(identifier) and _is_name(sender)):
         return None
     return Heading(Reference(sender, identifier, sent), status)
+
+
+def claimed_sender(document: bytes, limits: Limits = DEFAULT) -> str:
+    """Whom a message of any version says it is from; "" for what is none. So far it is only a claim."""
+    root = _alert(document, limits)
+    return "" if root is None else build.heading(root)[1]
 
 
 def ack(received: Heading, notes: Iterable[str], *, sender: str, at: datetime) -> Alert:
@@ -51,6 +60,18 @@ def error(received: Heading, notes: Iterable[str], *, sender: str, at: datetime)
 def note(rule: str, text: str, path: str = "") -> str:
     """One line of an answer's note: the rule that was broken, where, and in words."""
     return f"{rule} {path}: {text}" if path else f"{rule}: {text}"
+
+
+def _alert(document: bytes, limits: Limits) -> etree._Element | None:
+    root = parse.tree(document, limits)
+    if isinstance(root, parse.Refused):
+        return None
+    version = version_of(root)
+    if version is None:
+        return None
+    if version != "1.2":
+        modernise(root)
+    return root
 
 
 def _answer(msg_type: MsgType, received: Heading, notes: Iterable[str], sender: str, at: datetime) -> Alert:

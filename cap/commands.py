@@ -164,11 +164,11 @@ def _as_xml(document: bytes) -> bytes:
             return from_json(document)
         except ValueError as exc:
             raise Unusable(str(exc)) from exc
-    envelope = edxl.unwrap(document)
+    envelope = edxl.unwrap(document, most=1)
     if envelope is None:
         return document
-    if len(envelope.alerts) != 1:
-        raise Unusable(f"the envelope holds {len(envelope.alerts)} alerts")
+    if envelope.count != 1:
+        raise Unusable(f"the envelope holds {envelope.count} alerts")
     return envelope.alerts[0].document
 
 

@@ -5,6 +5,8 @@ What the envelope says about addressees and areas is the distributor's business,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 
 from lxml import etree
@@ -22,11 +24,15 @@ NAMESPACES = {
 LIMITS = Limits(max_elements=50_000, max_infos=2_000, max_areas=5_000, max_points=150_000)
 _ROOTS = frozenset({"edxldistribution"})  # 1.0 and 2.0 differ in the case of the first letters, and so do senders
 _CARRIER = "embeddedXMLContent"
+LINE = 2  # behind the XML declaration
 
 
 @dataclass(frozen=True, slots=True)
 class Enclosed:
-    """One alert: its document in UTF-8, and the line of the envelope (from 1) on which it began."""
+    """One alert: its document in UTF-8, and the line of the envelope (from 1) on which it began.
+
+    The alert is on `LINE` of its own document, and every line of it follows as in the envelope.
+    """
 
     document: bytes
     line: int | None
@@ -34,7 +40,10 @@ class Enclosed:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Who distributed what; texts as sent, "" where absent. `version` is that of EDXL-DE."""
+    """Who distributed what; texts as sent, "" where absent. `version` is that of EDXL-DE.
+
+    `count` is the number of alerts inside: that of `alerts`, which is empty where they are more than were asked for.
+    """
 
     version: str
     identifier: str
@@ -43,6 +52,7 @@ class Envelope:
     status: str
     kind: str
     alerts: tuple[Enclosed, ...]
+    count: int
 
 
 def is_envelope(root: etree._Element) -> bool:
@@ -51,16 +61,18 @@ def is_envelope(root: etree._Element) -> bool:
     return name.namespace in NAMESPACES and name.localname.lower() in _ROOTS
 
 
-def unwrap(document: bytes, limits: Limits = LIMITS) -> Envelope | None:
+def unwrap(document: bytes, limits: Limits = LIMITS, most: int = 1_000) -> Envelope | None:
     """What an envelope holds, in its order; None for anything else. Raises nothing for any bytes.
 
-    An alert keeps the namespaces that the envelope declared around it, so a signature over it still verifies with
-    exclusive canonical XML, and not always with inclusive. Alerts that are only linked or encoded are not followed.
+    An alert leaves behind what the envelope declared and it does not use, so its bytes are the same in whatever
+    envelope it comes and a signature over it still verifies. Alerts that are only linked or encoded are not followed,
+    and none inside another is looked for. Where there are more than `most` none is taken out.
     """
     root = parse.tree(document, limits)
     if isinstance(root, parse.Refused) or not is_envelope(root):
         return None
     namespace = str(etree.QName(root).namespace)
+    found = list(_carried(root, f"{{{namespace}}}{_CARRIER}"))
     return Envelope(
         version=NAMESPACES[namespace],
         identifier=_text(root, namespace, "distributionID"),
@@ -68,13 +80,31 @@ def unwrap(document: bytes, limits: Limits = LIMITS) -> Envelope | None:
         sent=_text(root, namespace, "dateTimeSent"),
         status=_text(root, namespace, "distributionStatus"),
         kind=_text(root, namespace, "distributionType") or _text(root, namespace, "distributionKind"),
-        alerts=tuple(
-            Enclosed(etree.tostring(alert, encoding="UTF-8", xml_declaration=True, with_tail=False), source_line(alert))
-            for carrier in root.iter(f"{{{namespace}}}{_CARRIER}")
-            for alert in carrier
-            if version_of(alert)
-        ),
+        alerts=tuple(map(_enclosed, found)) if len(found) <= most else (),
+        count=len(found),
     )
+
+
+def _carried(root: etree._Element, carrier: str) -> Iterator[etree._Element]:
+    """The alerts that carriers hold. Not those inside of alerts: a nest of 250 would be taken out 250 times over."""
+    waiting = [root]
+    while waiting:
+        element = waiting.pop()
+        if element.tag != carrier:
+            waiting.extend(reversed(element))
+            continue
+        for child in element:
+            if version_of(child):
+                yield child
+            else:
+                waiting.append(child)
+
+
+def _enclosed(alert: etree._Element) -> Enclosed:
+    # A copy takes along only the namespaces that are used in it: all of them, for each alert, can be a gigabyte.
+    alone = deepcopy(alert)
+    alone.tail = None
+    return Enclosed(etree.tostring(alone, encoding="UTF-8", xml_declaration=True), source_line(alert))
 
 
 def _text(root: etree._Element, namespace: str, name: str) -> str:

@@ -28,7 +28,7 @@ from cap.limits import DEFAULT, Limits
 from cap.model import Alert
 from cap.names import ALERT, SIGNATURE, XMLDSIG
 from cap.read import read
-from cap.trust import Trust, Untrusted
+from cap.trust import MOST_CHAIN, Trust, Untrusted
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -43,6 +43,7 @@ _RSA = frozenset({SignatureMethod.RSA_SHA256, SignatureMethod.RSA_SHA384, Signat
 _ECDSA = frozenset({SignatureMethod.ECDSA_SHA256, SignatureMethod.ECDSA_SHA384, SignatureMethod.ECDSA_SHA512})
 _METHODS = frozenset(method.value for method in _RSA | _ECDSA)
 _DIGESTS = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
+_MOST_CHAIN_CHARS = 64_000  # of base64, of all certificates: real ones have 1 to 3 kB each
 _DIGEST_NAMES = frozenset(digest.value for digest in _DIGESTS)
 
 
@@ -75,16 +76,24 @@ class SignaturePolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """A finding about one document. `alert` is what was signed, and `certificate` whose key did, if VERIFIED."""
+    """A finding about one document. `alert` is what was signed, and `certificate` whose key did, if VERIFIED.
+
+    `rule` is the rule that is not kept, one of S-ABSENT, S-SHAPE, S-METHOD, S-TRUST, S-BROKEN; "" if VERIFIED.
+    """
 
     standing: Standing
     reason: str
+    rule: str = ""
     alert: Alert | None = None
     certificate: x509.Certificate | None = None
 
 
 class _Odd(Exception):
-    """The document or its signature has not the one shape that can be verified."""
+    """The document or its signature has not the one shape that can be verified, or not by means that hold."""
+
+    def __init__(self, text: str, rule: str = "S-SHAPE") -> None:
+        super().__init__(text)
+        self.rule = rule
 
 
 def verify(document: bytes, trust: Trust, at: datetime, limits: Limits = DEFAULT) -> Verification:
@@ -95,18 +104,20 @@ def verify(document: bytes, trust: Trust, at: datetime, limits: Limits = DEFAULT
     """
     root = parse.tree(document, limits)
     if isinstance(root, parse.Refused):
-        return Verification(Standing.UNVERIFIABLE, root.text)
+        return Verification(Standing.UNVERIFIABLE, root.text, "S-SHAPE")
     if next(root.iter(SIGNATURE), None) is None:
-        return Verification(Standing.ABSENT, "the document has no signature")
+        return Verification(Standing.ABSENT, "the document has no signature", "S-ABSENT")
     try:
         signature = _signature(document, root)
         method = _signed_info(signature)
         signers = trust.signers(_chain(signature), at)
-    except (_Odd, Untrusted) as exc:
-        return Verification(Standing.UNVERIFIABLE, str(exc))
+    except _Odd as exc:
+        return Verification(Standing.UNVERIFIABLE, str(exc), exc.rule)
+    except Untrusted as exc:
+        return Verification(Standing.UNVERIFIABLE, str(exc), "S-TRUST")
     fitting = [signer for signer in signers if _fits(signer, method)]
     if not fitting:
-        return Verification(Standing.UNVERIFIABLE, "the method is not one of the certificate's key")
+        return Verification(Standing.UNVERIFIABLE, "the method is not one of the certificate's key", "S-METHOD")
     for signer in fitting:
         verification = _verified(root, signer, at, limits)
         if verification.standing is Standing.VERIFIED:
@@ -173,14 +184,15 @@ def _signed_info(signature: etree._Element) -> SignatureMethod:
     if canonical.get("Algorithm") not in _CANONICAL:
         raise _Odd("the canonical form is not one without comments")
     if method.get("Algorithm") not in _METHODS:
-        raise _Odd(f"the method is not RSA or ECDSA with SHA-256 or better: {method.get('Algorithm')}")
+        text = f"the method is not RSA or ECDSA with SHA-256 or better: {method.get('Algorithm')}"
+        raise _Odd(text, "S-METHOD")
     if reference.get("URI") != "":
         raise _Odd("the signature is not over the whole document")
     if _names(reference) != [_ds("Transforms"), _ds("DigestMethod"), _ds("DigestValue")]:
         raise _Odd("the reference has no transforms, method and value of the digest")
     transforms, digest, value = reference
     if digest.get("Algorithm") not in _DIGEST_NAMES:
-        raise _Odd(f"the digest is not SHA-256 or better: {digest.get('Algorithm')}")
+        raise _Odd(f"the digest is not SHA-256 or better: {digest.get('Algorithm')}", "S-METHOD")
     if not _is_base64(value.text):
         raise _Odd("the digest has no value")
     _check_transforms(transforms)
@@ -202,10 +214,12 @@ def _chain(signature: etree._Element) -> list[x509.Certificate]:
     if set(_names(signature[2])) - {_ds("X509Data"), _ds("KeyName")}:
         raise _Odd("the key is described in other ways than by a certificate")
     texts = [element.text or "" for element in signature[2].iter(_ds("X509Certificate"))]
+    if len(texts) > MOST_CHAIN or sum(map(len, texts)) > _MOST_CHAIN_CHARS:
+        raise _Odd(f"more than {MOST_CHAIN} certificates, or too large ones, in the document", "S-TRUST")
     try:
         return [x509.load_der_x509_certificate(b64decode("".join(text.split()), validate=True)) for text in texts]
     except ValueError as exc:
-        raise _Odd(f"the certificate in the document cannot be read: {exc}") from exc
+        raise _Odd(f"the certificate in the document cannot be read: {exc}", "S-TRUST") from exc
 
 
 def _names(element: etree._Element) -> list[str]:
@@ -243,11 +257,11 @@ def _verified(root: etree._Element, signer: x509.Certificate, at: datetime, limi
     try:
         result = XMLVerifier().verify(root, x509_cert=signer, expect_config=wanted)
     except (InvalidDigest, InvalidSignature) as exc:
-        return Verification(Standing.BROKEN, f"the signature does not match the alert: {exc}")
+        return Verification(Standing.BROKEN, f"the signature does not match the alert: {exc}", "S-BROKEN")
     except (SignXMLException, etree.LxmlError, ValueError, TypeError) as exc:
-        return Verification(Standing.UNVERIFIABLE, f"the signature cannot be read: {exc}")
+        return Verification(Standing.UNVERIFIABLE, f"the signature cannot be read: {exc}", "S-SHAPE")
     assert not isinstance(result, list)  # one reference, one result
     shown, signed = read(etree.tostring(root), limits).alert, read(result.signed_data, limits).alert
     if signed is None or shown != signed:
-        return Verification(Standing.UNVERIFIABLE, "what was signed is not the alert that is shown")
-    return Verification(Standing.VERIFIED, "signed by the sender", signed, signer)
+        return Verification(Standing.UNVERIFIABLE, "what was signed is not the alert that is shown", "S-SHAPE")
+    return Verification(Standing.VERIFIED, "signed by the sender", alert=signed, certificate=signer)

@@ -102,5 +102,33 @@ FORM: tuple[Rule, ...] = (
         "A signature is carried, not verified.",
         "Nothing to mend: the sender is known by how it logged in.",
     ),
+    # What was found of a signature by who checked it: the sender's terms decide whether it refuses.
+    warning(
+        "S-ABSENT", OURS, "A sender who signs signs every alert.", "Sign the alert with the certificate agreed on."
+    ),
+    warning(
+        "S-SHAPE",
+        OURS,
+        "A signature is one that can be verified: over the whole alert, once, and nothing unsigned in it.",
+        "Sign the finished alert once, enveloped, with an empty URI, and change nothing afterwards.",
+    ),
+    warning(
+        "S-METHOD",
+        OURS,
+        "A signature is made with RSA or ECDSA and SHA-256 or better.",
+        "Sign with SHA-256 and a key of RSA from 2048 bits or ECDSA from 256 bits.",
+    ),
+    warning(
+        "S-TRUST",
+        OURS,
+        "A signature is made with a certificate that is agreed on with the sender and is valid.",
+        "Sign with the certificate agreed on, or have the new one entered for this sender.",
+    ),
+    error(
+        "S-BROKEN",
+        "3.3.4.1",
+        "A signature matches the alert.",
+        "Sign again after the last change: even another indentation breaks a signature.",
+    ),
     information("MORE", OURS, "Every problem is listed.", "Mend those that are, and check again."),
 )

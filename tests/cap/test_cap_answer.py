@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cap import MsgType, Reference, Scope, Status, read, write
-from cap.answer import ack, error, heading, note
+from cap.answer import ack, claimed_sender, error, heading, note
 from tests.cap.documents import BASE, changed, element
 
 GOOD = BASE.encode()
@@ -80,7 +80,7 @@ def test_a_refused_document_is_known_by_its_triple_all_the_same():
         element("identifier", "a b"),
         element("sender", 'a"b'),
         element("sender", "s" * 256),
-        BASE.replace("cap:1.2", "cap:1.1").encode(),
+        BASE.replace("cap:1.2", "cap:1.3").encode(),
     ],
 )
 def test_a_document_without_a_readable_triple_has_no_answer_in_cap(document):
@@ -94,3 +94,20 @@ def test_whatever_can_be_named_can_be_answered(name, text):
 
     if found is not None:
         assert read(write(error(found, ["XSD: x"], sender=US, at=NOW))).accepted
+
+
+@pytest.mark.parametrize("version", ["urn:oasis:names:tc:emergency:cap:1.1", "http://www.incident.com/cap/1.0"])
+def test_a_message_of_an_older_version_is_named_and_answered_too(version):
+    document = BASE.replace("urn:oasis:names:tc:emergency:cap:1.2", version)
+    document = document.replace("+02:00</sent>", "Z</sent>").encode()
+
+    found = heading(document)
+
+    assert found.reference.identifier == "cic-042.2026:17"
+    assert claimed_sender(document) == "dispatch@zone-a.example"
+    assert read(write(ack(found, [], sender="tocsin@alerts.example", at=found.reference.sent))).accepted
+
+
+@pytest.mark.parametrize("document", [b"", b"<alert/>", b"<!DOCTYPE a><a/>", b"<feed><sender>a@b</sender></feed>"])
+def test_what_is_no_alert_claims_no_sender(document):
+    assert claimed_sender(document) == ""

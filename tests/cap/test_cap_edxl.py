@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 from lxml import etree
+from signxml import XMLSigner, methods
+from signxml.algorithms import CanonicalizationMethod
 
 from cap import Terms, read
-from cap.edxl import unwrap
+from cap.edxl import LINE, unwrap
 from cap.names import CAP_11, CAP_12
 from cap.signing import Standing, sign, verify
 from cap.trust import Trust
@@ -82,6 +84,64 @@ def test_a_signature_survives_the_opening():
 )
 def test_what_is_no_envelope_is_not_opened(document):
     assert unwrap(document) is None
+
+
+def test_a_signature_in_inclusive_canonical_form_survives_it_too():
+    """The alert was signed by itself: what the envelope declares around it is none of its own."""
+    key = ec_key()
+    mine = certificate(key)
+    signer = XMLSigner(
+        method=methods.enveloped,
+        signature_algorithm="ecdsa-sha256",
+        c14n_algorithm=CanonicalizationMethod.CANONICAL_XML_1_0,
+    )
+    signed = etree.tostring(signer.sign(etree.fromstring(BASE.encode()), key=key, cert=[mine])).decode()
+
+    (enclosed,) = unwrap(ONE.format(signed).encode()).alerts
+
+    verification = verify(enclosed.document, Trust((mine,)), NOW)
+    assert verification.standing is Standing.VERIFIED, verification.reason
+
+
+def test_an_alert_is_the_same_bytes_in_whatever_envelope_it_comes():
+    first, second = (unwrap(template.format(ALERT).encode()).alerts[0] for template in (ONE, TWO))
+
+    assert first.document == second.document
+
+
+def test_a_line_of_the_alert_is_found_again_in_the_envelope():
+    document = ONE.format(ALERT.replace("<status>Actual<", "<status>Real<")).encode()
+    (enclosed,) = unwrap(document).alerts
+
+    (problem,) = [p for p in read(enclosed.document).problems if p.path == "/alert/status"]
+
+    line = document.split(b"\n")[enclosed.line - LINE + problem.line - 1]
+    assert b"<status>Real" in line
+
+
+def test_more_alerts_than_were_asked_for_are_counted_and_left_where_they_are():
+    envelope = unwrap(ONE.format(ALERT * 3).encode(), most=2)
+
+    assert (envelope.count, envelope.alerts) == (3, ())
+
+
+def test_alerts_nested_in_alerts_are_one_and_not_taken_out_again_and_again():
+    open_, close = f'<alert xmlns="{CAP_12}"><de:embeddedXMLContent>', "</de:embeddedXMLContent></alert>"
+    nest = ONE.format(open_ * 100 + "x" * 100_000 + close * 100).encode()
+
+    envelope = unwrap(nest)
+
+    assert envelope.count == 1
+    assert len(envelope.alerts[0].document) < 2 * len(nest)
+
+
+def test_what_an_envelope_declares_is_not_repeated_in_every_alert():
+    declared = " ".join(f'xmlns:n{n}="urn:{"x" * 100}{n}"' for n in range(1000))
+    bomb = ONE.replace("<de:EDXLDistribution", f"<de:EDXLDistribution {declared}").format(ALERT * 100).encode()
+
+    envelope = unwrap(bomb)
+
+    assert sum(len(enclosed.document) for enclosed in envelope.alerts) < len(bomb)
 
 
 def test_an_alert_elsewhere_in_an_envelope_is_not_taken_for_content():

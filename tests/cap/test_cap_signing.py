@@ -15,6 +15,7 @@ from signxml import XMLSigner, XMLVerifier, methods
 from signxml.verifier import SignatureConfiguration
 
 from cap import read
+from cap.rules import BY_ID
 from cap.signing import SignaturePolicy, Standing, sign, verify
 from cap.trust import Trust
 from tests.cap.certificates import NOW, YEAR, certificate, ec_key, rsa_key
@@ -129,7 +130,28 @@ def test_an_unknown_certificate_in_the_document_is_not_believed(ecdsa):
 
     assert verification.standing is Standing.UNVERIFIABLE
     assert "not one of the sender's" in verification.reason
+    assert verification.rule == "S-TRUST"
     assert verification.alert is None
+
+
+def test_a_heap_of_certificates_is_not_even_read(ecdsa, signed):
+    one = re.search(rb"<ds:X509Certificate>.*?</ds:X509Certificate>", signed, re.DOTALL)[0]
+    many = signed.replace(one, one * 6)
+    large = signed.replace(one, one[:-22] + b"A" * 100_000 + one[-22:])
+
+    for document in (many, large):
+        verification = verify(document, ecdsa.trust, NOW)
+        assert (verification.standing, verification.rule) == (Standing.UNVERIFIABLE, "S-TRUST")
+        assert "more than 5 certificates, or too large ones" in verification.reason
+
+
+def test_every_finding_names_its_rule(signed, ecdsa):
+    broken = signed.replace(b"Veste rouge", b"Veste verte")
+
+    found = [verify(document, ecdsa.trust, NOW) for document in (signed, GOOD, broken, b"<a>")]
+
+    assert [verification.rule for verification in found] == ["", "S-ABSENT", "S-BROKEN", "S-SHAPE"]
+    assert all(verification.rule in BY_ID for verification in found[1:])
 
 
 def test_a_foreign_key_under_the_senders_certificate_is_broken(ecdsa):
@@ -407,6 +429,8 @@ def test_a_trick_is_told_for_its_shape_and_gives_no_alert(signed, ecdsa, trick):
     assert document != signed
     assert verification.standing is Standing.UNVERIFIABLE
     assert verification.reason
+    methods_at_fault = (by_hmac, by_sha1, digested_by_sha1, of_another_family)
+    assert verification.rule == ("S-METHOD" if trick in methods_at_fault else "S-SHAPE")
     assert verification.alert is None
 
 
