@@ -1,0 +1,24 @@
+"""The rows of the bench, in the order of the table: the one place that lists them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from loadtest.bench import sms
+from loadtest.bench.figures import Line
+from loadtest.bench.ground import Ground
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    title: str
+    measure: Callable[[Ground], Awaitable[list[Line]]]
+    at_most_s: float
+    """A row that takes longer is broken off."""
+
+
+ROWS: Mapping[str, Row] = MappingProxyType(
+    {
+        "sms": Row(sms.TITLE, sms.measure, 240.0),
+    }
+)
