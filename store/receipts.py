@@ -121,16 +121,21 @@ class _Match(msgspec.Struct, frozen=True):
 
 
 async def _find(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]:
+    """By the id as it is written; other readings of it are looked up only for what that leaves."""
     found = await _find_echoed(tx, reports)
-    sought = [
-        (n, report.carrier, reading)
-        for n, report in enumerate(reports)
-        if report.delivery_id is None
-        for reading in dict.fromkeys((report.ref, *report.alternatives))
-    ]
+    named = [n for n, report in enumerate(reports) if report.delivery_id is None]
+    found |= await _find_by_ref(tx, reports, [(n, reports[n].carrier, reports[n].ref) for n in named])
+    others = [(n, reports[n].carrier, ref) for n in named if n not in found for ref in reports[n].alternatives]
+    return found | await _find_by_ref(tx, reports, others)
+
+
+async def _find_by_ref(
+    tx: Transaction, reports: Sequence[Report], sought: Sequence[tuple[int, str, str]]
+) -> dict[int, _Match]:
+    found: dict[int, _Match] = {}
     if not sought:
         return found
-    best: dict[int, tuple[bool, bool, int]] = {}
+    best: dict[int, tuple[bool, int]] = {}
     for row in await tx.rows(_by_ref, {"sought": pack(sought)}):
         report = reports[row.n]
         agrees = row.address == report.destination
@@ -138,8 +143,8 @@ async def _find(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]
         # decides. A wrong match would show somebody as reached who is not.
         if not (agrees or (report.destination is None and row.ref == report.ref)):
             continue
-        rank = (row.ref == report.ref, row.state == OUTSTANDING, row.id)
-        if rank > best.get(row.n, (False, False, -1)):
+        rank = (row.state == OUTSTANDING, row.id)
+        if rank > best.get(row.n, (False, -1)):
             best[row.n] = rank
             found[row.n] = _Match(row.delivery_id, row.id)
     return found
