@@ -24,6 +24,7 @@ from cap.write import moment, write
 
 MEDIA_TYPE = "application/cap+xml"
 MOST_BYTES = 900_000  # what readers of CAP feeds are told to expect at most
+_MARGIN = 200  # bytes for what a feed says about what it leaves out
 _NAMESPACES: Any = {None: ATOM}  # the default namespace, for which the stubs have no type
 
 
@@ -31,8 +32,9 @@ _NAMESPACES: Any = {None: ATOM}  # the default namespace, for which the stubs ha
 class FeedEntry:
     """One published alert: `url` is where its exact bytes are, `updated` when it was published (aware).
 
-    `language` chooses the text to show, where the alert has it; otherwise its first. `document` is the alert as it is
-    published, for feeds that carry whole alerts; without it the alert is written anew.
+    `language` chooses the text to show, where the alert has it ("nl" also has "nl-BE"); otherwise its first.
+    `document` is the alert as it is published, for feeds that carry whole alerts; without it the alert is written
+    anew. `whole`: whether it may be carried there, or is too large for that.
     """
 
     alert: Alert
@@ -40,6 +42,7 @@ class FeedEntry:
     updated: datetime
     language: str = ""
     document: bytes = b""
+    whole: bool = True
 
 
 def atom(
@@ -51,8 +54,11 @@ def atom(
     updated: datetime,
     author: str,
     full: bool = False,
+    remark: str = "",
 ) -> bytes:
     """The feed document, entries in the order given; `full` puts the whole alert into each, without enclosed files.
+
+    `remark` is for the reader of the feed: what it leaves out.
 
     Raises ValueError for an alert that is not Public, a link that is not absolute or does not end in .xml, a naive
     time, or text that XML cannot hold.
@@ -60,6 +66,8 @@ def atom(
     feed = etree.Element(f"{{{ATOM}}}feed", nsmap=_NAMESPACES)
     _text(feed, "id", feed_id)
     _text(feed, "title", title)
+    if remark:
+        _text(feed, "subtitle", remark)
     _text(feed, "updated", _rfc3339(updated))
     _text(_element(feed, "author"), "name", author)
     _element(feed, "link", rel="self", type="application/atom+xml", href=absolute(self_url))
@@ -67,18 +75,33 @@ def atom(
     etree.indent(feed)
     if full:  # after the indentation: a signed alert is not touched
         for element, entry in zip(elements, entries, strict=True):
-            _element(element, "content", type=MEDIA_TYPE).append(_whole(entry))
+            if entry.whole:
+                _element(element, "content", type=MEDIA_TYPE).append(_whole(entry))
     return etree.tostring(feed, encoding="UTF-8", xml_declaration=True) + b"\n"
 
 
 def bounded(
     entries: Sequence[FeedEntry], make: Callable[[Sequence[FeedEntry]], bytes], most: int = MOST_BYTES
 ) -> bytes:
-    """What `make` makes of as many of the first entries as fit into `most` bytes; the first are the newest."""
+    """What `make` makes of as many of the entries as fit into `most` bytes, the first before the later ones.
+
+    Whatever is too large to fit beside what stands before it is left out alone: one giant does not empty a map.
+    """
     body = make(entries)
-    while len(body) > most and entries:
-        entries = entries[: len(entries) * 3 // 4]
-        body = make(entries)
+    if len(body) <= most:
+        return body
+    empty = len(make(()))
+    left = most - empty - _MARGIN
+    fitting: list[FeedEntry] = []
+    for entry in entries:
+        size = len(make((entry,))) - empty
+        if size <= left:
+            fitting.append(entry)
+            left -= size
+    body = make(fitting)
+    while len(body) > most and fitting:
+        fitting.pop()
+        body = make(fitting)
     return body
 
 
@@ -133,10 +156,20 @@ def shown(entry: FeedEntry) -> Info | None:
     alert, language = entry.alert, entry.language
     if alert.scope is not Scope.PUBLIC:
         raise ValueError(f"{alert.identifier} is {alert.scope}; only Public alerts are published")
-    for info in alert.infos:
-        if language and (info.language or DEFAULT_LANGUAGE).lower() == language.lower():
-            return info
+    wanted = language.lower()
+    for fits in (_is, _is_kind_of) if wanted else ():
+        for info in alert.infos:
+            if fits((info.language or DEFAULT_LANGUAGE).lower(), wanted):
+                return info
     return alert.infos[0] if alert.infos else None
+
+
+def _is(language: str, wanted: str) -> bool:
+    return language == wanted
+
+
+def _is_kind_of(language: str, wanted: str) -> bool:
+    return language.partition("-")[0] == wanted.partition("-")[0]
 
 
 def title_of(alert: Alert, info: Info | None) -> str:

@@ -26,14 +26,17 @@ _MARGIN = 1.001
 Position = list[float]
 
 
-def to_geojson(alerts: Iterable[Alert], links: Iterable[str] = ()) -> bytes:
+def to_geojson(alerts: Iterable[Alert], links: Iterable[str] = (), remark: str = "") -> bytes:
     """One FeatureCollection: a feature for every area of every info of every alert, in their order.
 
-    `links` are the addresses of the alerts' documents, in the same order; without them no feature has one.
+    `links` are the addresses of the alerts' documents, in the same order; without them no feature has one. `remark` is
+    a member of its own (RFC 7946 6.1): what the collection leaves out.
     """
     urls = iter(links)
     features = [feature for alert in alerts for feature in features_of(alert, next(urls, ""))]
-    return json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False).encode() + b"\n"
+    said = {"remark": remark} if remark else {}
+    collection = {"type": "FeatureCollection", **said, "features": features}
+    return json.dumps(collection, ensure_ascii=False).encode() + b"\n"
 
 
 def features_of(alert: Alert, url: str = "") -> Iterator[dict[str, Any]]:

@@ -26,9 +26,9 @@ def rss(
     description: str,
     self_url: str,
     updated: datetime,
-    language: str = "en",
+    language: str = "",
 ) -> bytes:
-    """The feed document, entries in the order given; `updated` is aware.
+    """The feed document, entries in the order given; `updated` is aware. `language` is said where there is one.
 
     Raises ValueError for an alert that is not Public, a link that is not absolute or does not end in .xml, a naive
     time, or text that XML cannot hold.
@@ -37,7 +37,9 @@ def rss(
     channel = etree.SubElement(root, "channel")
     _text(channel, title=title, link=absolute(self_url), description=description)
     etree.SubElement(channel, f"{{{ATOM}}}link", {"rel": "self", "type": MEDIA_TYPE, "href": self_url})
-    _text(channel, language=language, lastBuildDate=_rfc2822(updated), pubDate=_rfc2822(updated))
+    if language:
+        _text(channel, language=language)
+    _text(channel, lastBuildDate=_rfc2822(updated), pubDate=_rfc2822(updated))
     for entry in entries:
         _item(channel, entry)
     etree.indent(root)

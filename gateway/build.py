@@ -27,7 +27,9 @@ from gateway.dispatch.housekeeping import Chore, Housekeeping, store_chores
 from gateway.dispatch.lane import Lane, LaneRules
 from gateway.dispatch.receipts import ReceiptDesk
 from gateway.dispatch.ways import Gate, Ways
+from gateway.feed_key import FeedKey, read_feed_key
 from gateway.media import MEDIA, Posting, prepare
+from gateway.publishing import Publisher
 from gateway.reports.sealing import seal_due
 from gateway.settings import EmailSettings, Settings, SmsSettings, VoiceSettings
 from gateway.templates.content import read_content
@@ -64,6 +66,7 @@ class Gateway:
     bounces: BounceIntake | None
     alerts: AlertDesk
     messages: MessageDesk
+    feed_key: FeedKey | None
     disk: "Disk"
 
 
@@ -101,7 +104,7 @@ async def identify(database: Database, settings: Settings) -> Identity:
 
 
 def build(settings: Settings, database: Database, identity: Identity) -> Gateway:
-    """Raises WrongChannel, OSError for settings that cannot be built."""
+    """Raises WrongChannel, OSError, ValueError for settings that cannot be built."""
     boot_id = secrets.token_hex(8)
     now_ms = database.clock.now_ms
     disk = Disk(database, settings.store.min_free_mib * 1_048_576)
@@ -124,11 +127,14 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
 
     expander = Expander(database, {c: MEDIA[c].batch_size for c in Channel}, ring)
     preparer = Preparer(database)
-    prepare_bell = asyncio.Event()
+    feed_key = read_feed_key(settings.alerts.feed_certificate, settings.alerts.feed_key)
+    publisher = Publisher(database, feed_key.sign if feed_key else None)
+    prepare_bell, publish_bell = asyncio.Event(), asyncio.Event()
 
     def wake() -> None:
         expander.bell.set()
         prepare_bell.set()
+        publish_bell.set()
 
     async def seal() -> bool:
         return bool(await seal_due(database))
@@ -147,6 +153,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         (
             *store_chores(database, boot_id, socket.gethostname(), ring),
             Chore("prepare", 1.0, preparer.run, prepare_bell),
+            Chore("publish", 1.0, publisher.run, publish_bell),
             Chore("parked", 1.0, parked.run),
             Chore("seal", 1.0, seal),
             Chore("registers", 2.0, snapshots.keep_ready),
@@ -165,6 +172,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         bounces=_bounces(settings, identity, receipts, now_ms),
         alerts=alerts,
         messages=MessageDesk(database, planner, disk, wake),
+        feed_key=feed_key,
         disk=disk,
     )
 

@@ -16,10 +16,11 @@ from channels.email.bounce_intake import Dialect
 from channels.email.settings import SmtpSettings
 from channels.simulated import SimulatedSettings
 from channels.sms.smpp.settings import SmppSettings
+from gateway.feed_key import read_feed_key
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Permits = Annotated[int, msgspec.Meta(ge=1, le=64)]
-SECRETS = frozenset({"password", "bounce_key"})
+SECRETS = frozenset({"password", "bounce_key", "feed_key"})
 
 
 class SettingsRefused(Exception):
@@ -118,7 +119,15 @@ class AlertSettings(_Struct, frozen=True, kw_only=True):
     feed_title: str = "Tocsin public alerts"
     feed_author: str = "Tocsin"
     answer_sender: Annotated[str, msgspec.Meta(pattern=r"^[^\s,<&\"]{1,255}$")] = "tocsin@alerts.example"
-    """The <sender> of CAP answers (Accept: application/cap+xml)."""
+    """The <sender> of CAP answers (Accept: application/cap+xml), and of the feed's heartbeat."""
+    feed_certificate: str = ""
+    """Path of the certificate, in PEM, of the key that signs what is published."""
+    feed_key: str = ""
+    """Secret: that key, in PEM. Without both an alert is published as its sender signed it, or unsigned."""
+    max_feed_watchers: Annotated[int, msgspec.Meta(ge=1)] = 1_000
+    """Public streams open at once. They take nothing from those of coordinators."""
+    max_feed_watchers_per_address: Annotated[int, msgspec.Meta(ge=0)] = 20
+    """Of one client address; 0: no such limit, where a proxy stands before the door and keeps one itself."""
     zone_weight: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
 
 
@@ -155,6 +164,10 @@ def settings_of(values: dict[str, Any], environ: Mapping[str, str] = os.environ)
     except msgspec.ValidationError as exc:
         raise SettingsRefused(str(exc)) from exc
     _require_real(settings)
+    try:
+        read_feed_key(settings.alerts.feed_certificate, settings.alerts.feed_key)
+    except ValueError as exc:
+        raise SettingsRefused(f"{exc} - at $.alerts") from exc
     return settings
 
 

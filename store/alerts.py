@@ -1,10 +1,10 @@
-"""Alerts as they are read: by their triple, by id, by what they refer to; and the public feed."""
+"""Alerts as they are read: by their triple, by id, by what they refer to."""
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.tables import alert, alert_reference, alert_zone, campaign, feed_entry, zone
+from store.tables import alert, alert_reference, alert_zone, campaign, zone
 from store.transaction import AnyRow, Transaction
 
 
@@ -87,38 +87,3 @@ async def remove_parked(tx: Transaction, alert_id: int) -> bool:
     ))  # fmt: skip
     await tx.run(sa.delete(alert).where(alert.c.id == alert_id, alert.c.state == "parked"))
     return bool(removed)
-
-
-class FeedItem(msgspec.Struct, frozen=True):
-    public_id: str
-    document: bytes
-    published_ms: int
-    expires_ms: int | None
-
-
-async def feed(conn: AsyncConnection, now_ms: int, *, most: int = 500) -> list[FeedItem]:
-    """What is public, in force and not expired, newest first: an Update takes the place of what it replaces, a Cancel
-    stays to be seen. What was replaced can still be read under its own address."""
-    rows = await conn.execute(
-        sa.select(alert.c.public_id, alert.c.document, feed_entry.c.published_ms, feed_entry.c.expires_ms)
-        .join(alert, alert.c.id == feed_entry.c.alert_id)
-        .where(
-            sa.or_(feed_entry.c.expires_ms.is_(None), feed_entry.c.expires_ms > now_ms),
-            sa.or_(alert.c.state == "active", alert.c.msg_type == "Cancel"),
-        )
-        .order_by(feed_entry.c.id.desc())
-        .limit(most)
-    )
-    return [FeedItem(r[0], bytes(r[1]), r[2], r[3]) for r in rows.all()]
-
-
-async def published(conn: AsyncConnection, public_id: str) -> bytes | None:
-    """The bytes of a public alert; None when it is not in the feed (expired ones still are readable)."""
-    row = (
-        await conn.execute(
-            sa.select(alert.c.document)
-            .join(feed_entry, feed_entry.c.alert_id == alert.c.id)
-            .where(alert.c.public_id == public_id)
-        )
-    ).first()
-    return bytes(row.document) if row else None

@@ -489,6 +489,14 @@ feed_entry = sa.Table(
     sa.Column("alert_id", Big, sa.ForeignKey("alert.id"), nullable=False, unique=True),
     _int("published_ms"),
     sa.Column("expires_ms", Big),
+    # The numbers of the feed's changes (store/feed.py): when it came in (null: it waits), when it was taken out.
+    sa.Column("seq", Big),
+    sa.Column("ended_seq", Big),
+    sa.Column("ended_ms", Big),
+    sa.Column("document", sa.LargeBinary),  # as it was published, for ever; null: byte for byte as it was received
+    sa.Index("ix_feed_entry_seq", "seq", unique=True),
+    sa.Index("ix_feed_entry_ended_seq", "ended_seq", unique=True),
+    sa.Index("ix_feed_entry_expires_ms", "expires_ms"),
 )
 
 audit = sa.Table(

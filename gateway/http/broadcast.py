@@ -1,89 +1,155 @@
-"""The free broadcast: the Atom feed of public alerts. Made once a second at most, however many ask."""
+"""The free broadcast as this process knows it: what is in force, and the feeds made of it.
+
+The store is looked at once a second at most, however many ask, and a feed is made once for each change of it. Every
+node makes the same bytes of the same state. Knows nothing of requests.
+"""
 
 import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import cap
-from store import alerts
-from store.alerts import FeedItem
+from gateway.http.away import store_is_away
+from gateway.http.renderings import Feed, Form, Item, Making, View, make
+from store import feed
 from store.database import Database
+from store.feed import Line
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 900_000
-"""CAP feeds: "100 KB ideal, 900 KB max" (notes/cap section 7)."""
-_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    body: bytes
-    etag: str
-    modified: datetime
-    """Whole seconds; when this process first saw the feed so, or later: never too early."""
+READ_TIMEOUT_S = 5.0
+LANGUAGES = ("nl", "fr", "de", "en")
+"""Those of the members. A feed in each is as many as are ever made."""
+MOST_ALERTS = 500
+MOST_KEPT_BYTES = 20_000_000
+"""Of documents in force; what goes beyond is still to be had under its own address."""
+_LOOKUPS = 2
+"""Old documents fetched at once: whoever asks for many of them waits, and nobody else does."""
+_MOST_MADE = 64
+_HEARTBEAT_MS = 60_000
 
 
 @dataclass(slots=True)
 class Broadcast:
     database: Database
-    title: str
-    author: str
+    making: Making
     life_s: float = 1.0
     now_s: Callable[[], float] = time.monotonic
-    _feeds: dict[str, tuple[float, Feed]] = field(default_factory=dict)
-    """By the address under which it was asked for: a server has one or two."""
-    _alerts: dict[str, cap.Alert | None] = field(default_factory=dict)
+    _view: View | None = None
+    _looked_ms: int = 0
+    """When the store was last read."""
+    _again_s: float = 0.0
+    _made: dict[tuple[str, Form, str], tuple[View, int, Feed]] = field(default_factory=dict)
+    """By address, form and language: for which state and which minute."""
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _maker: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _lookup: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKUPS))
 
-    async def feed(self, base_url: str) -> Feed:
+    @property
+    def looked_ms(self) -> int:
+        """When the store was last heard of, UTC: a heartbeat is never later than that."""
+        return self._looked_ms
+
+    async def view(self) -> View:
+        """What is in force now. While the store is away, what was, less what has expired since.
+
+        Raises what the store raises where nothing is known yet.
+        """
         async with self._one:
-            kept = self._feeds.get(base_url)
-            if kept is not None and self.now_s() < kept[0]:
-                return kept[1]
             now_ms = self.database.clock.now_ms()
-            async with self.database.read() as conn:
-                items = await alerts.feed(conn, now_ms)
-            fresh = await asyncio.to_thread(self._made, items, base_url, now_ms)
-            if kept is not None and kept[1].etag == fresh.etag:
-                fresh = kept[1]
-            self._feeds = {**dict(list(self._feeds.items())[-3:]), base_url: (self.now_s() + self.life_s, fresh)}
-            return fresh
+            if self._view is None or self.now_s() >= self._again_s:
+                self._view = await self._looked(self._view, now_ms)
+                self._again_s = self.now_s() + self.life_s
+            elif now_ms >= self._view.until_ms:
+                self._view = self._view.at(now_ms)
+            return self._view
 
-    def _made(self, items: list[FeedItem], base_url: str, now_ms: int) -> Feed:
-        # A document never changes: it is read once for as long as it is in the feed.
-        self._alerts = {i.public_id: self._alerts.get(i.public_id) or _read(i) for i in items}
-        entries = [
-            cap.FeedEntry(alert, f"{base_url}/cap/alerts/{i.public_id}.xml", _instant(i.published_ms))
-            for i in items
-            if (alert := self._alerts[i.public_id]) is not None
-        ]
-        body = self._atom(entries, base_url)
-        while len(body) > MOST_BYTES:
-            entries = entries[: len(entries) * 3 // 4]
-            body = self._atom(entries, base_url)
-        modified = datetime.fromtimestamp(now_ms // 1000 + 1, UTC)
-        return Feed(body, hashlib.sha256(body).hexdigest()[:32], modified)
+    async def feed(self, form: Form, base_url: str, language: str = "") -> tuple[Feed, datetime | None]:
+        """The feed in this form, linking to `base_url`, and when it last changed; `language` is one of LANGUAGES, or
+        empty."""
+        view = await self.view()
+        minute = self._looked_ms // _HEARTBEAT_MS if form is Form.HEARTBEAT else 0
+        key = (base_url, form, language)
+        async with self._maker:
+            kept = self._made.get(key)
+            if kept is None or kept[0] is not view or kept[1] != minute:
+                made = await asyncio.to_thread(make, self.making, view, form, base_url, language, self._looked_ms)
+                kept = (view, minute, made)
+                self._made.pop(key, None)
+                self._made = dict(list(self._made.items())[1 - _MOST_MADE :]) | {key: kept}
+            return kept[2], self._modified(view)
 
-    def _atom(self, entries: list[cap.FeedEntry], base_url: str) -> bytes:
-        self_url = f"{base_url}/cap/feed.atom"
-        updated = max((entry.updated for entry in entries), default=_FIRST)
-        return cap.atom(
-            entries, feed_id=self_url, title=self.title, self_url=self_url, updated=updated, author=self.author
-        )
+    def _modified(self, view: View) -> datetime | None:
+        """When the feed last changed, in whole seconds: HTTP knows no finer ones.
+
+        While another change of the same second could still become known it is the second before: whoever asks with it
+        is sent the feed again.
+        """
+        if not view.changed_ms:
+            return None
+        second = view.changed_ms // 1000 - (self._looked_ms < view.changed_ms + _SETTLED_MS)
+        return datetime.fromtimestamp(second, UTC)
+
+    async def document(self, public_id: str) -> Item | bytes | None:
+        """What was published under this name, now or ever; None for what never was. Raises TimeoutError."""
+        known = self._view.by_id.get(public_id) if self._view is not None else None
+        if known is not None:
+            return known
+        async with asyncio.timeout(READ_TIMEOUT_S), self._lookup, self.database.read() as conn:
+            return await feed.published(conn, public_id)
+
+    # ---- looking -------------------------------------------------------------------------------------------------
+
+    async def _looked(self, known: View | None, now_ms: int) -> View:
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                view = await self._read(known, now_ms)
+        except Exception as exc:
+            if known is None or not store_is_away(exc):
+                raise
+            log.warning("store away", extra={"action": "feed-store-away", "error": str(exc)})
+            return known.at(now_ms)
+        self._looked_ms = now_ms
+        return view
+
+    async def _read(self, known: View | None, now_ms: int) -> View:
+        async with self.database.read() as conn:
+            if known is not None and now_ms < known.until_ms and await feed.revision(conn) == known.revision:
+                return known
+            state = await feed.state(conn, now_ms, most=MOST_ALERTS)
+            # A document never changes: it is read once for as long as it is in force.
+            kept = {item.id: item for item in known.items} if known is not None else {}
+            lines = list(_within(state.lines))
+            fresh = [line for line in lines if line.id not in kept]
+            documents = await feed.documents(conn, [line.id for line in fresh])
+        kept |= await asyncio.to_thread(lambda: {line.id: _item(line, documents[line.id]) for line in fresh})
+        items = tuple(kept[line.id] for line in lines)
+        return View.of(state.revision, items, state.in_force, state.changed_ms, now_ms)
 
 
-def _read(item: FeedItem) -> cap.Alert | None:
-    alert = cap.read(item.document).alert
-    if alert is None or alert.scope is not cap.Scope.PUBLIC:
-        log.error("not fit for the feed", extra={"action": "feed-unfit", "alert": item.public_id})
-        return None
-    return alert
+_SETTLED_MS = 5_000
+"""A transaction is begun, waits for its turn and is committed within this time (store/database.py)."""
 
 
-def _instant(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(at_ms // 1000, UTC)
+def _within(lines: tuple[Line, ...]) -> Iterator[Line]:
+    """The newest, as many as may be kept in memory."""
+    left = MOST_KEPT_BYTES
+    for line in lines:
+        if line.size <= left:
+            left -= line.size
+            yield line
+
+
+def _item(line: Line, document: bytes) -> Item:
+    alert = cap.read(document).alert
+    return Item(
+        line.id, line.public_id, alert, document, etag_of(document), line.published_ms, line.expires_ms
+    )  # fmt: skip
+
+
+def etag_of(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32]

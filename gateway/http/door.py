@@ -9,6 +9,7 @@ from aiohttp import web
 from gateway.access.caller import Caller
 from gateway.access.keys import Keyring
 from gateway.http.broadcast import Broadcast
+from gateway.http.listening import Listening
 from gateway.http.metrics import Metrics
 from gateway.http.services import Services
 from gateway.http.watching import Watching
@@ -20,11 +21,14 @@ class Door:
     keyring: Keyring
     watching: Watching
     broadcast: Broadcast
+    listening: Listening
     metrics: Metrics
     reports: asyncio.Semaphore
     """Live reports drawn up at once: each reads all rows of its campaign."""
     heartbeat_s: float = 15.0
     stream_life_s: float = 900.0
+    listener_write_s: float = 10.0
+    """A listener of the public stream that takes nothing for so long is cut off."""
 
 
 Handle = Callable[[web.Request, Door, Caller], Awaitable[web.StreamResponse]]

@@ -1,6 +1,5 @@
-"""The public handlers: the feed, and the exact bytes of the alerts in it. Cacheable, no key."""
+"""The public handlers: the feeds, the documents of the alerts in them, and the stream. Cacheable, no key."""
 
-import hashlib
 from datetime import datetime
 
 from aiohttp import web
@@ -8,36 +7,90 @@ from aiohttp.helpers import ETag
 
 from gateway.access.caller import Caller
 from gateway.errors import Refusal
-from gateway.http.bodies import CAP_MEDIA_TYPE
+from gateway.http.airing import air, opened_to_all
+from gateway.http.bodies import CAP_MEDIA_TYPE, Query
+from gateway.http.broadcast import LANGUAGES, etag_of
 from gateway.http.door import Door
-from store import alerts
+from gateway.http.renderings import Form
+from gateway.http.streams import last_event_id
+
+_MAX_AGE_S = 5
+_HEARTBEAT_MAX_AGE_S = 15
 
 
-async def feed(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
-    """GET /cap/feed.atom"""
-    made = await door.broadcast.feed(_base_url(request, door))
-    response = web.Response() if not _fresh(request, made.etag, made.modified) else web.Response(status=304)
-    response.etag = made.etag
-    response.last_modified = made.modified
-    response.headers["Cache-Control"] = "public, max-age=5"
-    if response.status == 200:
-        response.content_type = "application/atom+xml"
-        response.charset = "utf-8"
-        response.body = made.body
-    return response
+async def atom(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
+    """GET /cap/feed.atom?full=&lang=: with links to the alerts, or with the whole of them."""
+    query = Query(request, "full", "lang")
+    return await _feed(request, door, Form.FULL if query.flag("full") else Form.ATOM, query)
+
+
+async def rss(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
+    """GET /cap/feed.rss?lang=: in the form that the WMO's composer writes and reads."""
+    return await _feed(request, door, Form.RSS, Query(request, "lang"))
+
+
+async def geojson(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
+    """GET /cap/active.geojson?lang=: the areas of what is in force now."""
+    return await _feed(request, door, Form.GEOJSON, Query(request, "lang"))
+
+
+async def heartbeat(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
+    """GET /cap/heartbeat.xml: a CAP message of status System, new every minute, that names what is in force."""
+    return await _feed(request, door, Form.HEARTBEAT, Query(request), _HEARTBEAT_MAX_AGE_S)
 
 
 async def alert(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
-    """GET /cap/alerts/{id}.xml: as it was received, signature and all."""
-    async with door.services.database.read() as conn:
-        document = await alerts.published(conn, request.match_info["id"])
-    if document is None:
+    """GET /cap/alerts/{id}.xml: as it was published, for ever."""
+    Query(request)
+    found = await door.broadcast.document(request.match_info["id"])
+    if found is None:
         raise Refusal(404, "no-such-alert", "There is no such public alert.")
-    etag = hashlib.sha256(document).hexdigest()
-    unchanged = _fresh(request, etag, None)
-    response = web.Response(status=304) if unchanged else web.Response(body=document, content_type=CAP_MEDIA_TYPE)
+    body, etag = (found, etag_of(found)) if isinstance(found, bytes) else (found.document, found.etag)
+    return _answer(request, body, etag, CAP_MEDIA_TYPE, None, "public, max-age=31536000, immutable")
+
+
+async def stream(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
+    """GET /cap/stream?full=: each change of the feed as a server-sent event; `Last-Event-ID` is where to go on."""
+    full = Query(request, "full").flag("full")
+    if request.method == "HEAD":
+        return opened_to_all()
+    async with door.listening.listen(request.remote or ""):
+        with door.metrics.listeners.track_inprogress():
+            return await air(
+                request,
+                door.listening,
+                seen=last_event_id(request),
+                full=full,
+                heartbeat_s=door.heartbeat_s,
+                life_s=door.stream_life_s,
+                write_s=door.listener_write_s,
+            )
+
+
+async def _feed(
+    request: web.Request, door: Door, form: Form, query: Query, max_age_s: int = _MAX_AGE_S
+) -> web.StreamResponse:
+    language = query.one_of("lang", LANGUAGES) or ""
+    made, modified = await door.broadcast.feed(form, _base_url(request, door), language)
+    # A heartbeat is new although nothing has changed.
+    modified = None if form is Form.HEARTBEAT else modified
+    return _answer(request, made.body, made.etag, made.media_type, modified, f"public, max-age={max_age_s}")
+
+
+def _answer(
+    request: web.Request, body: bytes, etag: str, media_type: str, modified: datetime | None, cache_control: str
+) -> web.Response:
+    if _fresh(request, etag, modified):
+        response = web.Response(status=304)
+    else:
+        charset = "; charset=utf-8" if media_type.endswith(("atom+xml", "rss+xml")) else ""
+        response = web.Response(body=body, headers={"Content-Type": media_type + charset})
     response.etag = etag
-    response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    if modified is not None:
+        response.last_modified = modified
+    response.headers["Cache-Control"] = cache_control
+    # Anybody's map may show them: there is nothing here that a key would open.
+    response.headers["Access-Control-Allow-Origin"] = "*"
     return response
 
 

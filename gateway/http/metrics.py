@@ -45,6 +45,7 @@ class Metrics:
             registry=self.registry,
         )
         self.streams = Gauge("tocsin_http_streams", "Progress streams open now.", registry=self.registry)
+        self.listeners = Gauge("tocsin_feed_listeners", "Public streams open now.", registry=self.registry)
 
     def answered(self, method: str, route: str, status: int, took_s: float) -> None:
         known = method if method in _METHODS else "other"

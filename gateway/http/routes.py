@@ -46,7 +46,11 @@ TABLE = (
     Route("GET", _ALERT, alerts.read, _SEES_ALERTS),
     Route("GET", f"{_ALERT}/document", alerts.document, _SEES_ALERTS),
     Route("POST", "/cap/v1/validate", alerts.validate, Action.SUBMIT),
-    Route("GET", "/cap/feed.atom", feed.feed, "public", "outer"),
+    Route("GET", "/cap/feed.atom", feed.atom, "public", "outer"),
+    Route("GET", "/cap/feed.rss", feed.rss, "public", "outer"),
+    Route("GET", "/cap/active.geojson", feed.geojson, "public", "outer"),
+    Route("GET", "/cap/heartbeat.xml", feed.heartbeat, "public", "outer"),
+    Route("GET", "/cap/stream", feed.stream, "public", "outer"),
     Route("GET", f"/cap/alerts/{_ID}.xml", feed.alert, "public", "outer"),
     Route("GET", "/api/v1/whoami", operations.whoami, "account"),
     Route("GET", "/api/v1/campaigns", campaigns.listing, Action.READ),
@@ -79,6 +83,7 @@ def application(door: Door, faces: frozenset[str] = frozenset({"inner", "outer"}
 
 async def _let_watchers_go(app: web.Application) -> None:
     app[DOOR].watching.close()
+    await app[DOOR].listening.close()
 
 
 def _guarded(route: Route, door: Door) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

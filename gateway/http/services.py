@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from cap.edition import Sign
 from gateway.access.caller import Caller
 from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest, Preview, ZonePreview
 from gateway.settings import AlertSettings, ServerSettings
@@ -72,3 +73,5 @@ class Services:
     measures: Measures
     server: ServerSettings
     feed: AlertSettings
+    sign: Sign | None = None
+    """With the feed's key, where there is one."""

@@ -10,12 +10,15 @@ from aiohttp.web_request import BaseRequest
 
 from gateway.access.keys import Keyring, keys_of
 from gateway.dispatch.lane import Lane
+from gateway.feed_key import FeedKey
 from gateway.http.broadcast import Broadcast
 from gateway.http.campaigns import snapshot
 from gateway.http.door import Door
+from gateway.http.listening import Listening
 from gateway.http.machine import Machine
 from gateway.http.metrics import Metrics
 from gateway.http.problems import problem
+from gateway.http.renderings import Making
 from gateway.http.routes import application
 from gateway.http.services import AlertDesk, MessageDesk, Services
 from gateway.http.watching import Watching
@@ -46,6 +49,8 @@ class House(Protocol):
     def lanes(self) -> Sequence[Lane]: ...
     @property
     def disk(self) -> Any: ...
+    @property
+    def feed_key(self) -> FeedKey | None: ...
 
 
 def make_runner(house: House) -> web.AppRunner:
@@ -59,17 +64,21 @@ def make_runner(house: House) -> web.AppRunner:
         measures=machine.measures,
         server=house.settings.server,
         feed=house.settings.alerts,
+        sign=house.feed_key.sign if house.feed_key else None,
     )
     return runner_of(make_door(services))
 
 
 def make_door(services: Services) -> Door:
-    database = services.database
+    database, feed = services.database, services.feed
+    making = Making(feed.feed_title, feed.feed_author, feed.answer_sender, services.sign)
+    broadcast = Broadcast(database, making)
     return Door(
         services=services,
         keyring=Keyring(keys_of(database)),
         watching=Watching(lambda campaign_id: snapshot(database, campaign_id), services.server.max_watchers),
-        broadcast=Broadcast(database, services.feed.feed_title, services.feed.feed_author),
+        broadcast=broadcast,
+        listening=Listening(broadcast, feed.max_feed_watchers, feed.max_feed_watchers_per_address),
         metrics=Metrics(),
         reports=asyncio.Semaphore(2),
     )

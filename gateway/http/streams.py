@@ -1,4 +1,5 @@
-"""Progress as server-sent events: one JSON snapshot a revision, a heartbeat, and an `end` when the report is sealed."""
+"""Server-sent events on the wire; and progress in them: one JSON snapshot a revision, a heartbeat, and an `end` when
+the report is sealed."""
 
 import asyncio
 import contextlib
@@ -28,6 +29,47 @@ def opened() -> web.StreamResponse:
     return web.StreamResponse(headers=headers)
 
 
+class Wire:
+    """What one watcher is written on. Raises TimeoutError when it takes nothing for too long."""
+
+    def __init__(self, request: web.Request, response: web.StreamResponse, write_s: float = _WRITE_S) -> None:
+        self._request = request
+        self._response = response
+        self._write_s = write_s
+        self._now_s = asyncio.get_running_loop().time
+        self._wrote_s = self._now_s()
+
+    @property
+    def gone(self) -> bool:
+        return self._request.transport is None or self._request.transport.is_closing()
+
+    @property
+    def quiet_s(self) -> float:
+        """How long nothing was written."""
+        return self._now_s() - self._wrote_s
+
+    async def write(self, octets: bytes) -> None:
+        async with asyncio.timeout(self._write_s):
+            await self._response.write(octets)
+        self._wrote_s = self._now_s()
+
+    async def end(self) -> None:
+        async with asyncio.timeout(self._write_s):
+            await self._response.write_eof()
+
+    def cut(self) -> None:
+        """Let go at once of what was not taken: nothing is kept for a watcher who does not read."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+
+async def glance(changed: asyncio.Event, most_s: float) -> None:
+    """Wait for news, for as long as a watcher may go without being looked at."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(min(_GLANCE_S, most_s)):
+            await changed.wait()
+
+
 async def stream(
     request: web.Request, watched: Watched, *, seen: int | None, heartbeat_s: float, life_s: float
 ) -> web.StreamResponse:
@@ -36,52 +78,32 @@ async def stream(
     response = opened()
     with contextlib.suppress(ConnectionError, TimeoutError):
         await response.prepare(request)
-        await _Stream(request, response, watched, heartbeat_s).run(seen, life_s)
-        async with asyncio.timeout(_WRITE_S):
-            await response.write_eof()
+        wire = Wire(request, response)
+        await _progress(wire, watched, seen, heartbeat_s, life_s)
+        await wire.end()
     return response
 
 
-class _Stream:
-    def __init__(
-        self, request: web.Request, response: web.StreamResponse, watched: Watched, heartbeat_s: float
-    ) -> None:
-        self._request = request
-        self._response = response
-        self._watched = watched
-        self._heartbeat_s = heartbeat_s
-        self._now_s = asyncio.get_running_loop().time
-        self._wrote_s = 0.0
-
-    async def run(self, seen: int | None, life_s: float) -> None:
-        until_s = self._now_s() + life_s
-        shown: Frame | None = None
-        await self._write(b"retry: 2000\n\n")
-        while not self._gone():
-            changed = self._watched.changed  # before looking, so that no change is missed
-            frame = self._watched.latest
-            if frame is not None and frame is not shown:
-                if shown is not None or not (frame.quiet and frame.id == seen):
-                    await self._write(_event("progress", frame))
-                shown = frame
-            if frame is not None and frame.last:
-                await self._write(_event("end", frame))
-                return
-            if self._watched.over or self._now_s() >= until_s:
-                return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(_GLANCE_S, self._heartbeat_s)):
-                    await changed.wait()
-            if self._now_s() - self._wrote_s >= self._heartbeat_s:
-                await self._write(b":\n\n")
-
-    def _gone(self) -> bool:
-        return self._request.transport is None or self._request.transport.is_closing()
-
-    async def _write(self, octets: bytes) -> None:
-        async with asyncio.timeout(_WRITE_S):
-            await self._response.write(octets)
-        self._wrote_s = self._now_s()
+async def _progress(wire: Wire, watched: Watched, seen: int | None, heartbeat_s: float, life_s: float) -> None:
+    now_s = asyncio.get_running_loop().time
+    until_s = now_s() + life_s
+    shown: Frame | None = None
+    await wire.write(b"retry: 2000\n\n")
+    while not wire.gone:
+        changed = watched.changed  # before looking, so that no change is missed
+        frame = watched.latest
+        if frame is not None and frame is not shown:
+            if shown is not None or not (frame.quiet and frame.id == seen):
+                await wire.write(_event("progress", frame))
+            shown = frame
+        if frame is not None and frame.last:
+            await wire.write(_event("end", frame))
+            return
+        if watched.over or now_s() >= until_s:
+            return
+        await glance(changed, heartbeat_s)
+        if wire.quiet_s >= heartbeat_s:
+            await wire.write(b":\n\n")
 
 
 def _event(name: str, frame: Frame) -> bytes:

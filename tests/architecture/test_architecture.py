@@ -69,7 +69,8 @@ def test_tests_and_the_product_are_apart() -> None:
 
 # ---- routes --------------------------------------------------------------------------------------------------------
 
-PUBLIC = {"/", "/healthz", "/readyz", "/cap/feed.atom", "/cap/alerts/{id}.xml"}
+PUBLIC = {"/", "/healthz", "/readyz", "/cap/feed.atom", "/cap/feed.rss", "/cap/active.geojson", "/cap/heartbeat.xml",
+          "/cap/stream", "/cap/alerts/{id}.xml"}  # fmt: skip
 """Whoever opens another route to everybody says so here, too."""
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from store import alerts, campaigns
+from store import alerts, campaigns, feed
 from store.launching import Launch, launch
 from store.records import Settlement
 from store.settling import apply
@@ -174,5 +174,5 @@ async def test_the_state_of_an_alert_says_why(database):
 async def test_what_was_never_published_is_nobodys_to_read(database):
     private = await an_alert_of(database)
 
-    assert await read(database, alerts.published, private.public_id) is None
-    assert await read(database, alerts.feed, 0) == []
+    assert await read(database, feed.published, private.public_id) is None
+    assert await read(database, feed.pending) == []

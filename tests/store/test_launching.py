@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from store import alerts, campaigns, cancelling, ledger, lifecycle
+from store import alerts, campaigns, cancelling, feed, ledger, lifecycle
 from store.errors import Conflict, CreditExhausted, StaleThread
 from store.launching import Launch, Refusal, end_campaigns, expand, launch, pending_expansions
 from store.states import BatchState
@@ -87,9 +87,7 @@ async def test_one_alert_for_two_zones_is_one_alert_and_two_campaigns(database):
             [(c.public_id, "") for c in decision.campaigns] + [("", "nobody there")]
         )
         assert [c.id for c in await campaigns.of_alert(conn, found.id)] == list(launched.campaign_ids)
-        assert [i.public_id for i in await alerts.feed(conn, 100)] == [found.public_id]
-        assert await alerts.feed(conn, 123) == []
-        assert await alerts.published(conn, found.public_id) == b"<alert/>"
+        assert [i.public_id for i in await feed.pending(conn)] == [found.public_id]
         line = (await conn.execute(sa.select(audit))).one()
         assert (line.action, line.subject, line.account_id) == ("launch", found.public_id, decision.account_id)
         assert json.loads(line.detail) == {"campaigns": [c.public_id for c in decision.campaigns]}

@@ -9,6 +9,7 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
+from cap.edition import Sign
 from gateway.access.caller import Caller
 from gateway.campaigns.answers import (
     AlertAnswer,
@@ -129,6 +130,8 @@ async def doorway(
     database: Database,
     *,
     server: ServerSettings | None = None,
+    feed: AlertSettings | None = None,
+    sign: Sign | None = None,
     faces: frozenset[str] = frozenset({"inner", "outer"}),
     **changes: Any,
 ) -> AsyncIterator[Doorway]:
@@ -151,7 +154,7 @@ async def doorway(
         return [Measure("tocsin_test", "A test.", "gauge", 3, {"channel": "sms"})]
 
     server = server or ServerSettings(host="127.0.0.1", port=0, max_document_bytes=100_000, body_timeout_s=2.0)
-    services = Services(database, desk, desk, readiness, measures, server, AlertSettings())
+    services = Services(database, desk, desk, readiness, measures, server, feed or AlertSettings(), sign)
     door = replace(make_door(services), **changes)
     runner = runner_of(door, faces)
     await runner.setup()

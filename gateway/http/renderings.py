@@ -1,0 +1,236 @@
+"""What is in force -> the bytes of each feed. The same state, the same bytes. No I/O; time is an argument."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import cap
+from cap import FeedEntry
+from cap import feed as cap_feed
+from cap import rss as cap_rss
+from cap.edition import Sign
+from cap.geojson import MEDIA_TYPE as GEOJSON
+from cap.geojson import to_geojson
+
+_LINKED_BYTES = 100_000
+"""Alerts above this are linked and not enclosed, also where whole ones are asked for: "100 KB ideal" is for a whole
+feed (notes on CAP feeds)."""
+_FOREVER_MS = 1 << 62
+
+
+class Form(StrEnum):
+    ATOM = "atom"
+    FULL = "full"
+    """Atom with the whole alert in each entry."""
+    RSS = "rss"
+    GEOJSON = "geojson"
+    HEARTBEAT = "heartbeat"
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    body: bytes
+    etag: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One alert in force."""
+
+    id: int
+    public_id: str
+    alert: cap.Alert | None
+    """None for what cannot be read: only its own address has it."""
+    document: bytes
+    etag: str
+    published_ms: int
+    expires_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The feed from one instant until the next at which something of it expires."""
+
+    revision: int
+    items: tuple[Item, ...]
+    """Newest first."""
+    in_force: int
+    """With those that are too many to be in `items`."""
+    changed_ms: int
+    """When it last came to be otherwise, UTC; 0: never."""
+    at_ms: int
+    until_ms: int
+    by_id: dict[str, Item]
+
+    @classmethod
+    def of(cls, revision: int, items: tuple[Item, ...], in_force: int, changed_ms: int, now_ms: int) -> "View":
+        instants = [at_ms for item in items for at_ms in _expiries(item)]
+        past = [at_ms for at_ms in instants if at_ms <= now_ms]
+        return cls(
+            revision=revision,
+            items=items,
+            in_force=in_force,
+            changed_ms=max([changed_ms, *past]),
+            at_ms=now_ms,
+            until_ms=min((at_ms for at_ms in instants if at_ms > now_ms), default=_FOREVER_MS),
+            by_id={item.public_id: item for item in items},
+        )
+
+    def at(self, now_ms: int) -> "View":
+        """The same, later: itself while nothing has expired."""
+        if now_ms < self.until_ms:
+            return self
+        left = tuple(item for item in self.items if item.expires_ms is None or item.expires_ms > now_ms)
+        gone = [item.expires_ms for item in self.items if item.expires_ms is not None and item.expires_ms <= now_ms]
+        changed_ms = max([self.changed_ms, *gone])
+        return View.of(self.revision, left, self.in_force - len(gone), changed_ms, now_ms)
+
+
+def _expiries(item: Item) -> list[int]:
+    found = [round(i.expires.timestamp() * 1000) for i in item.alert.infos if i.expires] if item.alert else []
+    return found if item.expires_ms is None else [*found, item.expires_ms]
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What the feeds say of themselves."""
+
+    title: str
+    author: str
+    sender: str
+    """Of the heartbeat."""
+    sign: Sign | None = None
+    most_bytes: int = cap_feed.MOST_BYTES
+
+
+def make(making: Making, view: View, form: Form, base_url: str, language: str, looked_ms: int) -> Feed:
+    """`looked_ms` is when the store was last heard of: only the heartbeat tells it."""
+    body, media_type = _BY_FORM[form](_Page(making, view, form, base_url, language, looked_ms))
+    return Feed(body, hashlib.sha256(body).hexdigest()[:32], media_type)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    making: Making
+    view: View
+    form: Form
+    base_url: str
+    language: str
+    looked_ms: int
+
+    @property
+    def entries(self) -> list[FeedEntry]:
+        return [
+            FeedEntry(
+                item.alert,
+                f"{self.base_url}/cap/alerts/{item.public_id}.xml",
+                _instant(item.published_ms),
+                self.language,
+                item.document,
+                whole=len(item.document) <= _LINKED_BYTES,
+            )
+            for item in self.view.items
+            if item.alert is not None
+        ]
+
+    def url(self, path: str, *, full: bool = False) -> str:
+        query = "&".join(["full=1"] * full + [f"lang={self.language}"] * bool(self.language))
+        return f"{self.base_url}{path}" + (f"?{query}" if query else "")
+
+    @property
+    def updated(self) -> datetime:
+        return _instant(self.view.changed_ms)
+
+    def bounded(self, entries: Sequence[FeedEntry], make_of: Callable[[Sequence[FeedEntry], str], bytes]) -> bytes:
+        """With a word on how many are left out, where some are."""
+        more = self.view.in_force - len(self.view.items)
+
+        def made(some: Sequence[FeedEntry]) -> bytes:
+            out = more + len(entries) - len(some)
+            remark = f"{out} of {more + len(entries)} alerts in force are left out: they do not fit." if out else ""
+            return make_of(some, remark)
+
+        return cap_feed.bounded(entries, made, self.making.most_bytes)
+
+
+def _atom(page: _Page) -> tuple[bytes, str]:
+    full = page.form is Form.FULL
+
+    def made(entries: Sequence[FeedEntry], remark: str) -> bytes:
+        return cap.atom(
+            entries,
+            feed_id=page.url("/cap/feed.atom"),
+            title=page.making.title,
+            self_url=page.url("/cap/feed.atom", full=full),
+            updated=page.updated,
+            author=page.making.author,
+            full=full,
+            remark=remark,
+        )
+
+    return page.bounded(page.entries, made), "application/atom+xml"
+
+
+def _rss(page: _Page) -> tuple[bytes, str]:
+    def made(entries: Sequence[FeedEntry], remark: str) -> bytes:
+        return cap_rss.rss(
+            entries,
+            title=page.making.title,
+            description=f"{page.making.title}. {remark}" if remark else page.making.title,
+            self_url=page.url("/cap/feed.rss"),
+            updated=page.updated,
+            language=page.language,
+        )
+
+    return page.bounded(page.entries, made), cap_rss.MEDIA_TYPE
+
+
+def _geojson(page: _Page) -> tuple[bytes, str]:
+    in_force = cap_feed.active(page.entries, _instant(page.view.at_ms, fine=True))
+    if page.language:
+        in_force = [_in_one_language(entry) for entry in in_force]
+
+    def made(entries: Sequence[FeedEntry], remark: str) -> bytes:
+        return to_geojson([entry.alert for entry in entries], [entry.url for entry in entries], remark)
+
+    return page.bounded(in_force, made), GEOJSON
+
+
+def _in_one_language(entry: FeedEntry) -> FeedEntry:
+    info = cap_feed.shown(entry)
+    return entry if info is None else replace(entry, alert=replace(entry.alert, infos=(info,)))
+
+
+def _heartbeat(page: _Page) -> tuple[bytes, str]:
+    """A CAP message that reaches nobody (status System): what is in force, and when that was known to be so. Signed,
+    it is more than any feed can say: that no alert was kept from the reader on the way. No feed links to it: there are
+    readers that take every link for an alert."""
+    sent = _instant(page.looked_ms)
+    alert = cap.Alert(
+        identifier=f"heartbeat-{int(sent.timestamp())}-{page.view.revision}",
+        sender=page.making.sender,
+        sent=sent,
+        status=cap.Status.SYSTEM,
+        msg_type=cap.MsgType.ALERT,
+        scope=cap.Scope.PUBLIC,
+        note=f"heartbeat: {page.view.in_force} alerts in force, {page.view.revision} changes so far",
+        references=tuple(item.alert.reference for item in page.view.items if item.alert is not None),
+    )
+    document = cap.write(alert)
+    return page.making.sign(document) if page.making.sign else document, cap_feed.MEDIA_TYPE
+
+
+_BY_FORM: dict[Form, Callable[[_Page], tuple[bytes, str]]] = {
+    Form.ATOM: _atom,
+    Form.FULL: _atom,
+    Form.RSS: _rss,
+    Form.GEOJSON: _geojson,
+    Form.HEARTBEAT: _heartbeat,
+}
+
+
+def _instant(at_ms: int, *, fine: bool = False) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000 if fine else at_ms // 1000, UTC)

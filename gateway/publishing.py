@@ -1,0 +1,50 @@
+"""Publication: each public alert gets its document, once and for ever, and enters the feed. A chore of every node.
+
+The launch has said that an alert is public; from there it is a moment until the feed has it, or until the next look
+where a node died in between. What a node publishes no other does again, and no change of the key touches it.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from cap.edition import Sign, Unfit, edition
+from store import feed
+from store.database import Database
+from store.feed import Edition, Pending
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    database: Database
+    sign: Sign | None
+    """None: an alert is published as its sender signed it, or without a signature."""
+
+    async def run(self) -> bool:
+        """True when something was published, and there may be more."""
+        async with self.database.read() as conn:
+            waiting = await feed.pending(conn)
+            if not waiting and not await feed.anything_over(conn, self.database.clock.now_ms()):
+                return False
+        editions, unfit = await asyncio.to_thread(self._made, waiting)
+        await self.database.write(lambda tx: feed.publish(tx, editions, unfit))
+        for made in waiting:
+            if made.id not in unfit:
+                log.info("published", extra={"action": "published", "alert": made.public_id})
+        return bool(waiting)
+
+    def _made(self, waiting: list[Pending]) -> tuple[list[Edition], list[int]]:
+        editions, unfit = [], []
+        for pending in waiting:
+            try:
+                document = edition(pending.document, pending.sender, pending.identifier, self.sign)
+            except ValueError as exc:  # Unfit, or what XML cannot hold: one of them must not stop the others
+                why = str(exc) if isinstance(exc, Unfit) else f"it cannot be written: {exc}"
+                about = {"action": "feed-unfit", "alert": pending.public_id, "why": why}
+                log.error("not fit for the feed", extra=about)
+                unfit.append(pending.id)
+            else:
+                editions.append(Edition(pending.id, None if document == pending.document else document))
+        return editions, unfit

@@ -1,0 +1,240 @@
+"""The public feed as it is kept: what waits to be published, what was published in which bytes, what is in force.
+
+Every change of it has a number, given under a lock: who has seen one number has seen all below it, whichever node
+wrote them. An alert enters by `publish` and never changes afterwards; it leaves when it is ended there, or by the
+clock. Knows no CAP: documents are bytes.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import meta
+from store.tables import alert, feed_entry
+from store.tables import meta as meta_table
+from store.transaction import Transaction
+
+_REVISION = "feed_revision"
+
+_document = sa.func.coalesce(feed_entry.c.document, alert.c.document)
+_entries = feed_entry.join(alert, alert.c.id == feed_entry.c.alert_id)
+_in_time = sa.or_(feed_entry.c.expires_ms.is_(None), feed_entry.c.expires_ms > sa.bindparam("now"))
+_in_force = sa.and_(feed_entry.c.seq.is_not(None), feed_entry.c.ended_seq.is_(None), _in_time)
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """A public alert that was accepted and is not in the feed yet."""
+
+    id: int
+    public_id: str
+    sender: str
+    identifier: str
+    document: bytes
+    """As it was received."""
+
+
+class Edition(msgspec.Struct, frozen=True):
+    """The form in which an alert is published."""
+
+    id: int
+    document: bytes | None
+    """None: byte for byte as it was received."""
+
+
+_pending = (
+    sa.select(feed_entry.c.id, alert.c.public_id, alert.c.sender, alert.c.identifier, alert.c.document)
+    .select_from(_entries)
+    .where(feed_entry.c.seq.is_(None))
+    .order_by(feed_entry.c.id)
+    .limit(sa.bindparam("most"))
+)
+
+
+async def pending(conn: AsyncConnection, *, most: int = 20) -> list[Pending]:
+    """In the order in which they were accepted."""
+    rows = (await conn.execute(_pending, {"most": most})).all()
+    return [Pending(*row[:4], bytes(row.document)) for row in rows]
+
+
+def _over_statement() -> sa.Select[tuple[int]]:
+    """In the feed, and no longer to be: an Update or Cancel was accepted. What takes its place goes first, so that
+    the feed never shows both, nor neither."""
+    waiting, successor = feed_entry.alias("waiting"), alert.alias("successor")
+    waits = (
+        sa.exists()
+        .where(
+            waiting.c.seq.is_(None),
+            successor.c.id == waiting.c.alert_id,
+            successor.c.thread_id == alert.c.thread_id,
+        )
+        .correlate(alert)
+    )
+    return (
+        sa.select(feed_entry.c.id)
+        .select_from(_entries)
+        .where(_in_force, alert.c.state != "active", alert.c.msg_type != "Cancel", ~waits)
+        .order_by(feed_entry.c.id)
+    )
+
+
+_over = _over_statement()
+
+
+async def anything_over(conn: AsyncConnection, now_ms: int) -> bool:
+    return (await conn.execute(_over.limit(1), {"now": now_ms})).first() is not None
+
+
+async def publish(tx: Transaction, editions: Sequence[Edition], unfit: Sequence[int] = ()) -> int:
+    """Let these in, once each, and end what they replace; entries that are not fit for publication are taken away.
+
+    Returns the revision afterwards.
+    """
+    await meta.kept(tx, _REVISION, "0")
+    key = meta_table.c.key == _REVISION
+    row = await tx.first(sa.select(meta_table.c.value).where(key).with_for_update())
+    assert row is not None
+    revision = before = int(row.value)
+    for edition in editions:
+        revision += await tx.run(
+            sa.update(feed_entry)
+            .where(feed_entry.c.id == edition.id, feed_entry.c.seq.is_(None))
+            .values(seq=revision + 1, document=edition.document, published_ms=tx.now_ms)
+        )
+    for entry_id in unfit:
+        await tx.run(sa.delete(feed_entry).where(feed_entry.c.id == entry_id, feed_entry.c.seq.is_(None)))
+    for over in await tx.rows(_over, {"now": tx.now_ms}):
+        revision += await tx.run(
+            sa.update(feed_entry)
+            .where(feed_entry.c.id == over.id, feed_entry.c.ended_seq.is_(None))
+            .values(ended_seq=revision + 1, ended_ms=tx.now_ms)
+        )
+    if revision != before:
+        await tx.run(sa.update(meta_table).where(key).values(value=str(revision)))
+    return revision
+
+
+# ---- reading -----------------------------------------------------------------------------------------------------
+
+
+async def revision(conn: AsyncConnection) -> int:
+    """The number of the last change; 0 before the first. The one cheap look."""
+    return int(await meta.read(conn, _REVISION) or 0)
+
+
+class Line(msgspec.Struct, frozen=True):
+    """An alert in force, without its document."""
+
+    id: int
+    public_id: str
+    published_ms: int
+    expires_ms: int | None
+    size: int
+    """Bytes of its document."""
+
+
+class State(msgspec.Struct, frozen=True):
+    """The feed at one instant."""
+
+    revision: int
+    changed_ms: int
+    """When it last changed, by what was published, ended or expired; 0 before anything was."""
+    in_force: int
+    """How many alerts, of which the newest are in `lines`."""
+    lines: tuple[Line, ...]
+    """Newest first. A Cancel is among them until it expires, for all to see; what was updated or cancelled is not."""
+
+
+_lines = (
+    sa.select(
+        feed_entry.c.id,
+        alert.c.public_id,
+        feed_entry.c.published_ms,
+        feed_entry.c.expires_ms,
+        sa.func.length(_document),
+    )
+    .select_from(_entries)
+    .where(_in_force)
+    .order_by(feed_entry.c.seq.desc())
+    .limit(sa.bindparam("most"))
+)
+_count = sa.select(sa.func.count()).select_from(feed_entry).where(_in_force)
+_changed = sa.select(
+    sa.select(feed_entry.c.published_ms)
+    .where(feed_entry.c.seq.is_not(None))
+    .order_by(feed_entry.c.seq.desc())
+    .limit(1)
+    .scalar_subquery(),
+    sa.select(feed_entry.c.ended_ms)
+    .where(feed_entry.c.ended_seq.is_not(None))
+    .order_by(feed_entry.c.ended_seq.desc())
+    .limit(1)
+    .scalar_subquery(),
+    sa.select(sa.func.max(feed_entry.c.expires_ms))
+    .where(feed_entry.c.expires_ms <= sa.bindparam("now"), feed_entry.c.seq.is_not(None))
+    .scalar_subquery(),
+)
+"""When an alert was last published, ended, and expired."""
+
+
+async def state(conn: AsyncConnection, now_ms: int, *, most: int = 500) -> State:
+    """What is in force at `now_ms`."""
+    changed = (await conn.execute(_changed, {"now": now_ms})).one()
+    lines = (await conn.execute(_lines, {"now": now_ms, "most": most})).all()
+    in_force = len(lines)
+    if in_force == most:
+        in_force = int((await conn.execute(_count, {"now": now_ms})).scalar_one())
+    return State(
+        await revision(conn),
+        max((at_ms for at_ms in changed if at_ms is not None), default=0),
+        in_force,
+        tuple(Line(*row) for row in lines),
+    )
+
+
+async def documents(conn: AsyncConnection, ids: Sequence[int]) -> dict[int, bytes]:
+    """The published bytes of these entries."""
+    statement = sa.select(feed_entry.c.id, _document).select_from(_entries).where(feed_entry.c.id.in_(ids))
+    return {row[0]: bytes(row[1]) for row in (await conn.execute(statement)).all()}
+
+
+_published = (
+    sa.select(_document)
+    .select_from(_entries)
+    .where(feed_entry.c.seq.is_not(None), alert.c.public_id == sa.bindparam("public_id"))
+)
+
+
+async def published(conn: AsyncConnection, public_id: str) -> bytes | None:
+    """The bytes in which an alert was published, also when it is over; None for what never was."""
+    found = (await conn.execute(_published, {"public_id": public_id})).scalar()
+    return None if found is None else bytes(found)
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One change of the feed: an alert came in, or was ended by a later one."""
+
+    seq: int
+    ended: bool
+    public_id: str
+    sender: str
+    identifier: str
+    sent_ms: int
+    at_ms: int
+    document: bytes
+    """Empty for one that ended."""
+
+
+_SUBJECT = (alert.c.public_id, alert.c.sender, alert.c.identifier, alert.c.sent_ms)
+_came = sa.select(feed_entry.c.seq, *_SUBJECT, feed_entry.c.published_ms, _document).select_from(_entries)
+_ended = sa.select(feed_entry.c.ended_seq, *_SUBJECT, feed_entry.c.ended_ms).select_from(_entries)
+
+
+async def changes(conn: AsyncConnection, after: int, upto: int) -> list[Change]:
+    """Those with a number above `after`, up to `upto`, in their order."""
+    came = await conn.execute(_came.where(feed_entry.c.seq > after, feed_entry.c.seq <= upto))
+    found = [Change(row[0], False, *row[1:6], bytes(row[6])) for row in came.all()]
+    ended = await conn.execute(_ended.where(feed_entry.c.ended_seq > after, feed_entry.c.ended_seq <= upto))
+    found += [Change(row[0], True, *row[1:6], b"") for row in ended.all()]
+    return sorted(found, key=lambda change: change.seq)
