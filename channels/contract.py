@@ -114,8 +114,9 @@ class Receipt(msgspec.Struct, frozen=True):
     echoed: bool = False
     destination: str | None = None
     """E.164 or mailbox, where the receipt names it."""
-    alternatives: tuple[str, ...] = ()
-    """Other readings of the id (hex/decimal, zeros, case), to be believed only if the destination agrees."""
+    readings: Callable[[str], Sequence[str]] | None = None
+    """Gives other readings of the id (hex/decimal, zeros, case), to be believed only if the destination agrees. Asked
+    only for the few that match nothing as they are written: making them costs more than reading the receipt."""
     code: str = ""
     text: str = ""
     raw: str = ""

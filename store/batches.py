@@ -108,7 +108,7 @@ async def claim(
         campaign_id=found.campaign_id, channel=channel, mode=mode, priority=found.priority,
         first=found.first, last=found.last, epoch=found.epoch, starts_ms=found.starts_ms,
         expires_ms=found.expires_ms, crash_policy=found.crash_policy, stalls=found.stalls,
-        rows=tuple(Row(r.id, r.address, r.name, r.language, r.units, r.attempts, r.doubted_by) for r in rows),
+        rows=tuple(Row(*row) for row in rows),  # in the order of `_rows`
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ an older message to the same address.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -38,10 +38,15 @@ class Report(msgspec.Struct, frozen=True):
     delivery_id: int | None = None
     """Set when the peer echoed our own reference: no look-up is needed."""
     destination: str | None = None
-    alternatives: tuple[str, ...] = ()
+    readings: Callable[[str], Sequence[str]] | None = None
+    """Gives other readings of `ref`; asked only when it matches nothing as it is written."""
     code: str = ""
     text: str = ""
     raw: str = ""
+
+    @property
+    def alternatives(self) -> Sequence[str]:
+        return self.readings(self.ref) if self.readings else ()
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -248,7 +253,7 @@ async def _keep(tx: Transaction, reports: Sequence[Report]) -> None:
     known = {row.n for row in await tx.rows(_same, {"seen": seen})}
     fresh = [
         (
-            r.carrier, r.ref, r.state, r.at_ms, tx.now_ms, r.destination, json.dumps(r.alternatives), r.code,
+            r.carrier, r.ref, r.state, r.at_ms, tx.now_ms, r.destination, json.dumps(list(r.alternatives)), r.code,
             r.text[:200], r.raw[:1000],
         )
         for n, r in enumerate(once)
@@ -309,7 +314,7 @@ async def _match(tx: Transaction, rows: Sequence[AnyRow]) -> list[AnyRow]:
     reports = [
         Report(
             r.carrier, r.ref, r.state, r.at_ms, destination=r.destination,
-            alternatives=tuple(json.loads(r.alternatives)), code=r.code, text=r.text,
+            readings=_as_kept(r.alternatives), code=r.code, text=r.text,
         )
         for r in rows
     ]  # fmt: skip
@@ -317,6 +322,10 @@ async def _match(tx: Transaction, rows: Sequence[AnyRow]) -> list[AnyRow]:
     pairs = list(zip(rows, reports, strict=True))
     await _close_rows(tx, [row for row, report in pairs if id(report) not in unmatched])
     return [row for row, report in pairs if id(report) in unmatched]
+
+
+def _as_kept(alternatives: str) -> Callable[[str], Sequence[str]]:
+    return lambda _: json.loads(alternatives)
 
 
 async def _close_rows(tx: Transaction, rows: Sequence[AnyRow]) -> None:

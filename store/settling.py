@@ -141,20 +141,13 @@ class _Life:
     )  # fmt: skip
 
     def __init__(self, row: AnyRow) -> None:
-        self.id: int = row.id
-        self.channel: str = row.channel
-        self.old = self.state = DeliveryState(row.state)
-        self.attempts: int = row.attempts
-        self.charged: int = row.charged
-        self.doubted: int = row.doubted
-        self.units: int = row.units
-        self.price: int = row.price_millieuro
-        self.round: int = row.round
-        self.carrier: str | None = row.carrier
-        self.code: str | None = row.code
-        self.text: str | None = row.text
-        self.sent_ms: int | None = row.sent_ms
-        self.changed_ms: int | None = row.changed_ms
+        # Unpacked, in the order of `_select`: a row's columns by name cost five times as much.
+        state: int
+        (
+            self.id, self.channel, state, self.attempts, self.charged, self.doubted, self.units, self.price,
+            self.round, self.carrier, self.code, self.text, self.sent_ms, self.changed_ms,
+        ) = row  # fmt: skip
+        self.old = self.state = DeliveryState(state)
         self.before = self.values()
 
     def happen(self, s: Settlement, round_: int | None, now_ms: int, tally: Tally) -> None:

@@ -41,7 +41,7 @@ class ReceiptDesk:
             delivery_id=delivery_of(r.ref, self.generation) if r.echoed else None,
             # Our own reference names the delivery or nothing: an echo of another generation must not be guessed at.
             destination=None if r.echoed else r.destination,
-            alternatives=() if r.echoed else r.alternatives,
+            readings=None if r.echoed else r.readings,
             code=r.code,
             text=r.text,
             raw=r.raw,

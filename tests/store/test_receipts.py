@@ -134,18 +134,18 @@ async def test_another_reading_of_the_id_is_believed_only_when_the_destination_a
     made = await sent(database, "255")
     address = made.town.people[0].addresses["sms"]
 
-    await receive(database, Report("c1", "ff", "delivered", 1, alternatives=("255",)))
-    await receive(database, Report("c1", "FF", "delivered", 1, alternatives=("255",), destination="+32470999999"))
+    await receive(database, Report("c1", "ff", "delivered", 1, readings=lambda _: ("255",)))
+    await receive(database, Report("c1", "FF", "delivered", 1, readings=lambda _: ("255",), destination="+32470999999"))
     await assert_words(database, made, "accepted")
 
-    await receive(database, Report("c1", "0xff", "delivered", 1, alternatives=("255",), destination=address))
+    await receive(database, Report("c1", "0xff", "delivered", 1, readings=lambda _: ("255",), destination=address))
     await assert_words(database, made, "delivered")
 
 
 async def test_the_id_itself_is_believed_before_another_reading_of_it(database):
     first, other = await sent(database, "16"), await sent(database, "10")
 
-    await receive(database, Report("c1", "16", "delivered", 1, alternatives=("10",)))
+    await receive(database, Report("c1", "16", "delivered", 1, readings=lambda _: ("10",)))
 
     await assert_words(database, first, "delivered")
     await assert_words(database, other, "accepted")
@@ -313,7 +313,7 @@ async def test_the_inbox_is_gone_through_in_pages(database):
 async def test_a_reading_of_the_id_that_becomes_known_later_is_found_in_the_inbox(database):
     made, held = await in_hand(database)
     address = made.town.people[0].addresses["sms"]
-    await receive(database, Report("c1", "ff", "delivered", 1, alternatives=("255",), destination=address))
+    await receive(database, Report("c1", "ff", "delivered", 1, readings=lambda _: ("255",), destination=address))
     await make.settle(database, held, [Settlement(made.ids["sms"][0], Event.ACCEPTED, "c1", ("255",))])
     await assert_words(database, made, "accepted")
 

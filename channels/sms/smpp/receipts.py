@@ -89,7 +89,7 @@ def read_receipt(pdu: DeliverSm | DataSm, *, carrier: str, arrived_ms: int, read
         state=_state(word, tlvs.get(Tag.MESSAGE_STATE, b""), final=kind != _INTERMEDIATE),
         at_ms=_at_ms(fields.get("donedate", ""), reading.zone, arrived_ms),
         destination=_destination(pdu, reading),
-        alternatives=other_readings(raw_id) if reading.base is IdBase.AUTO else (),
+        readings=other_readings if reading.base is IdBase.AUTO else None,
         code=fields.get("err", "") or _network_error(tlvs.get(Tag.NETWORK_ERROR_CODE, b"")),
         text=word,
         raw=text[:1000] or f"{raw_id} {tlvs.get(Tag.MESSAGE_STATE, b'').hex()}",

@@ -108,7 +108,7 @@ async def test_without_known_bases_the_reference_is_an_alternative(open_account,
         await until(lambda: account.receipts)
 
         assert outcome == Accepted(("ABCDE1",))
-        assert "ABCDE1" in account.receipts[0].alternatives
+        assert "ABCDE1" in account.receipts[0].readings(account.receipts[0].ref)
 
 
 async def test_receipts_early_and_twice_are_all_handed_on(open_account, outgoing, until) -> None:
