@@ -21,7 +21,7 @@ from loadtest.stage import Child, Stage, Terms, end
 PER_NETWORK = 300
 ZONE = zone_code(0)
 _READY_S = 60.0
-_LOOK_S = 0.05
+_LOOK_S = 0.1
 
 
 @dataclass(slots=True)
