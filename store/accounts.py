@@ -38,6 +38,8 @@ class KeyRow(msgspec.Struct, frozen=True):
     kind_rules: str
     """JSON, gateway/directory/senders.py."""
     disabled_ms: int | None
+    terms: str = "[]"
+    """JSON, gateway/directory/agreements.py."""
     rights: tuple[RightRow, ...] = ()
 
 
@@ -54,9 +56,11 @@ class AccountRecord(msgspec.Struct, frozen=True):
     kind_rules: str
     rights: frozenset[RightRow] = frozenset()
     keys: tuple[KeyRecord, ...] = ()
+    terms: str = "[]"
 
 
 _OWN = ("name", "type", "senders", "kind_rules")
+_WRITTEN = (*_OWN, "terms")
 _by_key = (
     sa.select(
         api_key.c.key_id,
@@ -66,6 +70,7 @@ _by_key = (
         account.c.code,
         *(account.c[column] for column in _OWN),
         account.c.disabled_ms,
+        account.c.terms,
         account_right.c.id.label("right_id"),
         account_right.c.action,
         account_right.c.zone_id,
@@ -88,8 +93,8 @@ async def find_key(conn: AsyncConnection, key_id: str) -> KeyRow | None:
     rows = (await conn.execute(_by_key, {"key": key_id})).all()
     if not rows:
         return None
-    rights = tuple(RightRow(*row[11:]) for row in rows if row.right_id is not None)
-    return KeyRow(*rows[0][:10], rights=rights)
+    rights = tuple(RightRow(*row[12:]) for row in rows if row.right_id is not None)
+    return KeyRow(*rows[0][:10], terms=rows[0].terms, rights=rights)
 
 
 async def put_account(tx: Transaction, record: AccountRecord) -> tuple[int, Tally]:
@@ -97,7 +102,7 @@ async def put_account(tx: Transaction, record: AccountRecord) -> tuple[int, Tall
 
     Keys that the record does not name stay: revoking is its own act (`revoke_key`).
     """
-    values = {name: getattr(record, name) for name in _OWN}
+    values = {name: getattr(record, name) for name in _WRITTEN}
     found = await tx.first(sa.select(account).where(account.c.code == record.code))
     if found is None:
         row = await tx.first(sa.insert(account).values(code=record.code, **values).returning(account.c.id))

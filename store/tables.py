@@ -151,6 +151,7 @@ account = sa.Table(
     _text("type"),  # cic, officer, coordinator, administrator, operator, auditor, consumer
     _text("senders", "[]"),  # JSON: the CAP sender values it may post under
     _text("kind_rules", "[]"),  # JSON: the sender's own table to a kind
+    _text("terms", "[]"),  # JSON, gateway/directory/agreements.py: what is agreed with each of its senders
     sa.Column("disabled_ms", Big),
 )
 
@@ -199,6 +200,20 @@ alert = sa.Table(
     _text("state"),  # gateway/campaigns/intake.py: active, parked, superseded, cancelled, logged, failed
     _text("note", ""),
     sa.UniqueConstraint("sender", "identifier"),
+)
+
+alert_finding = sa.Table(
+    "alert_finding",  # what was found of an alert when it came, apart from it: threads are read often, this is not
+    metadata,
+    sa.Column("alert_id", Big, sa.ForeignKey("alert.id", ondelete="CASCADE"), primary_key=True),
+    _text("version"),  # of CAP, as it was sent
+    _text("signature"),  # verified, unverifiable, absent, unchecked
+    _text("reason", ""),  # why it was not verified
+    _text("signer", ""),  # the names in the certificate whose key signed
+    _text("certificate", ""),  # its SHA-256, hexadecimal
+    _text("warnings", "[]"),  # JSON: all that was told and did not refuse it
+    _text("envelope_name", ""),  # of EDXL-DE: version, sender and identifier
+    sa.Column("envelope", sa.LargeBinary),  # byte for byte as received; null: the alert came by itself
 )
 
 alert_reference = sa.Table(

@@ -30,6 +30,17 @@ async def test_a_key_is_found_with_its_account_and_every_right(database):
     assert set(key.rights) == rights
 
 
+async def test_the_terms_of_its_senders_come_with_the_key_and_a_change_of_them_is_one(database):
+    terms = '[{"sender":"a@example.org","signature":"require"}]'
+    await database.write(lambda tx: put_account(tx, _account()))
+    assert (await _find(database)).terms == "[]"
+
+    _, tally = await database.write(lambda tx: put_account(tx, _account(terms=terms)))
+
+    assert tally == Tally(changed=1)
+    assert (await _find(database)).terms == terms
+
+
 async def test_a_key_without_rights_is_found_and_has_none(database):
     await database.write(lambda tx: put_account(tx, _account()))
 

@@ -1,0 +1,48 @@
+"""What was found of an alert when it came: version, signature, warnings, envelope. One row beside the alert's own.
+
+Knows no rule and no certificate: texts as they are to be shown again.
+"""
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.tables import alert_finding
+from store.transaction import Transaction
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    version: str
+    """Of CAP, as it was sent: "1.2"."""
+    signature: str
+    """verified, unverifiable, absent, unchecked."""
+    reason: str = ""
+    signer: str = ""
+    certificate: str = ""
+    """SHA-256 of the certificate whose key signed, hexadecimal."""
+    warnings: str = "[]"
+    """JSON."""
+    envelope_name: str = ""
+    """Of the EDXL-DE envelope it came in; empty when it came by itself."""
+
+
+_NAMES = Finding.__struct_fields__
+_findings = sa.select(*(alert_finding.c[name] for name in _NAMES))
+
+
+async def file_finding(tx: Transaction, alert_id: int, finding: Finding, envelope: bytes | None) -> None:
+    """In the transaction that files the alert. `envelope` is what it came in, byte for byte."""
+    values = msgspec.structs.asdict(finding) | {"alert_id": alert_id, "envelope": envelope}
+    await tx.run(sa.insert(alert_finding).values(values))
+
+
+async def finding_of(conn: AsyncConnection, alert_id: int) -> Finding | None:
+    """None for alerts of before there were findings."""
+    row = (await conn.execute(_findings.where(alert_finding.c.alert_id == alert_id))).first()
+    return None if row is None else Finding(**dict(zip(_NAMES, row, strict=True)))
+
+
+async def envelope_of(conn: AsyncConnection, alert_id: int) -> bytes | None:
+    statement = sa.select(alert_finding.c.envelope).where(alert_finding.c.alert_id == alert_id)
+    found = (await conn.execute(statement)).scalar_one_or_none()
+    return None if found is None else bytes(found)
