@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cap.model import Alert, MsgType, Reference, Scope, Status
-from cap.problem import Level
+from cap.problem import Level, shortened
 
 
 class State(StrEnum):
@@ -99,11 +99,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something to tell the sender: the rule, how bad, and in words."""
+    """Something to tell the sender: the rule, how bad, in words, and which message or word it is about."""
 
     rule: str
     text: str
     level: Level = Level.WARNING
+    value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +140,10 @@ def place(
         return Placement(TABLE[alert.msg_type, Phase.UNKNOWN])
     missing = [reference for reference, item in named if item is None]
     if not known:
-        names = ", ".join(reference.identifier for reference in missing)
-        return Placement(Step.WAIT, remarks=(Remark("C-KNOWN", f"Waits for the alert it names: {names}."),))
+        names = shortened(", ".join(reference.identifier for reference in missing))
+        return Placement(
+            Step.WAIT, remarks=(Remark("C-KNOWN", f"Waits for the alert it names: {names}.", value=names),)
+        )
     refusal = _guarded(alert, known, delegates or {})
     if refusal is not None:
         return Placement(Step.REFUSE, refusal=refusal)
@@ -167,13 +170,16 @@ def _guarded(alert: Alert, known: Sequence[Known], delegates: Mapping[str, froze
         name = item.reference.identifier
         owner = item.reference.sender
         if owner != alert.sender and owner not in delegates.get(alert.sender, frozenset()):
-            return _error("C-AUTH", f"{name} is an alert of {owner}.")
+            return _error("C-AUTH", f"{name} is an alert of {owner}.", name)
         if item.status is not alert.status:
-            return _error("C-STATUS", f"A message of status {alert.status} changes no alert of status {item.status}.")
+            text = f"A message of status {alert.status} changes no alert of status {item.status}."
+            return _error("C-STATUS", text, name)
         if alert.msg_type is MsgType.UPDATE and _WIDTH[alert.scope] > _WIDTH[item.scope]:
-            return _error("C-SCOPE", f"An Update may not widen the scope from {item.scope} to {alert.scope}.")
+            text = f"An Update may not widen the scope from {item.scope} to {alert.scope}."
+            return _error("C-SCOPE", text, name)
     if len({item.thread for item in known}) > 1:
-        return _error("C-THREADS", "It names alerts of different threads.")
+        names = shortened(", ".join(item.reference.identifier for item in known))
+        return _error("C-THREADS", "It names alerts of different threads.", names)
     return None
 
 
@@ -185,12 +191,14 @@ def _followed(
     step = TABLE[alert.msg_type, now]
     if step is Step.REFUSE:
         text = f"What it names is {known[-1].state if now is Phase.OVER else now}: send a new Alert."
-        return Placement(step, thread, refusal=_error("C-TERMINAL", text))
+        return Placement(step, thread, refusal=_error("C-TERMINAL", text, known[-1].reference.identifier))
     live = [member for member in members if member.state is State.ACTIVE]
     newest = max(live, key=lambda member: member.reference.sent, default=None)
     if newest is not None and step is Step.REPLACE and alert.sent < newest.reference.sent:
         text = f"Older than {newest.reference.identifier}, which its thread has already: kept and sent to nobody."
-        return Placement(Step.STALE, thread, remarks=(Remark("C-ORDER", text, Level.INFORMATION),))
+        return Placement(
+            Step.STALE, thread, remarks=(Remark("C-ORDER", text, Level.INFORMATION, newest.reference.identifier),)
+        )
     remarks = (*_named_amiss(named), *_forgotten(known, newest))
     return Placement(step, thread, tuple(member.key for member in live), remarks)
 
@@ -198,10 +206,11 @@ def _followed(
 def _named_amiss(named: Sequence[tuple[Reference, Known | None]]) -> list[Remark]:
     remarks = []
     for reference, item in named:
+        name = reference.identifier
         if item is None:
-            remarks.append(Remark("C-KNOWN", f"{reference.identifier} is not known here; the others it names are."))
+            remarks.append(Remark("C-KNOWN", f"{name} is not known here; the others it names are.", value=name))
         elif item.reference.sent != reference.sent:
-            remarks.append(Remark("C-KNOWN", f"{reference.identifier} was sent at another time than is said here."))
+            remarks.append(Remark("C-KNOWN", f"{name} was sent at another time than is said here.", value=name))
     return remarks
 
 
@@ -210,22 +219,18 @@ def _forgotten(known: Sequence[Known], newest: Known | None) -> list[Remark]:
     if newest is None:
         return []
     remarks = [
-        Remark("C-TERMINAL", f"{item.reference.identifier} was cancelled before.")
+        Remark("C-TERMINAL", f"{item.reference.identifier} was cancelled before.", value=item.reference.identifier)
         for item in known
         if item.state is State.CANCELLED
     ]
     if newest.key not in {item.key for item in known}:
-        text = f"It does not name {newest.reference.identifier}, which it replaces too."
-        remarks.append(Remark("C-SUPERSEDE", text))
-        remarks += [
-            Remark(
-                "C-ORDER", f"{item.reference.identifier} was replaced before: the thread forks, the later word holds."
-            )
-            for item in known
-            if item.state is State.SUPERSEDED
-        ]
+        name = newest.reference.identifier
+        remarks.append(Remark("C-SUPERSEDE", f"It does not name {name}, which it replaces too.", value=name))
+        for name in (item.reference.identifier for item in known if item.state is State.SUPERSEDED):
+            text = f"{name} was replaced before: the thread forks, the later word holds."
+            remarks.append(Remark("C-ORDER", text, value=name))
     return remarks
 
 
-def _error(rule: str, text: str) -> Remark:
-    return Remark(rule, text, Level.ERROR)
+def _error(rule: str, text: str, value: str) -> Remark:
+    return Remark(rule, text, Level.ERROR, value)

@@ -56,7 +56,7 @@ class Trust:
         valid = tuple(c for c in candidates if c.not_valid_before_utc <= at <= c.not_valid_after_utc)
         if not valid:
             raise Untrusted("the certificate is not valid at that time" if candidates else "no certificate is known")
-        strong = tuple(c for c in valid if _is_strong(c))
+        strong = tuple(c for c in valid if is_strong(c))
         if not strong:
             raise Untrusted(f"the key is none of RSA from {LEAST_RSA_BITS} bits or ECDSA from {LEAST_EC_BITS} bits")
         return strong
@@ -98,16 +98,17 @@ def names_of(certificate: x509.Certificate) -> frozenset[str]:
     return frozenset(name.casefold() for name in found)
 
 
-def _may_sign(policy: verification.Policy, certificate: x509.Certificate, usage: x509.KeyUsage) -> None:
-    if not usage.digital_signature:
-        raise ValueError("its key is not meant for signatures")
-
-
-def _is_strong(certificate: x509.Certificate) -> bool:
+def is_strong(certificate: x509.Certificate) -> bool:
+    """Whether its key is one that may sign: RSA from 2048 bits, ECDSA from 256."""
     key = certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey):
         return key.key_size >= LEAST_RSA_BITS
     return isinstance(key, ec.EllipticCurvePublicKey) and key.key_size >= LEAST_EC_BITS
+
+
+def _may_sign(policy: verification.Policy, certificate: x509.Certificate, usage: x509.KeyUsage) -> None:
+    if not usage.digital_signature:
+        raise ValueError("its key is not meant for signatures")
 
 
 def _certificates(pem: bytes) -> tuple[x509.Certificate, ...]:

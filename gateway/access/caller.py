@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+from gateway.directory.agreements import USUAL, Agreement
 from gateway.directory.senders import KindRule
 
 
@@ -39,6 +40,12 @@ class Caller(msgspec.Struct, frozen=True):
     """CAP sender values it may post under."""
     kind_rules: tuple[KindRule, ...]
     rights: tuple[Right, ...]
+    agreements: dict[str, Agreement] = {}
+    """By sender; nothing is said of the others."""
+
+    def agreed(self, sender: str) -> Agreement:
+        """What holds for alerts of this sender."""
+        return self.agreements.get(sender, USUAL)
 
     def zone_ids(self, action: Action) -> frozenset[int] | None:
         """Zones where this action is allowed in any kind and channel; None means all."""

@@ -16,6 +16,7 @@ import msgspec
 
 from gateway.access.attempts import Failures
 from gateway.access.caller import Caller, Right
+from gateway.directory.agreements import agreements, read_terms
 from gateway.directory.senders import read_kind_rules
 from gateway.errors import Refusal
 from store import accounts
@@ -119,7 +120,7 @@ class Keyring:
 
 
 def as_caller(row: KeyRow) -> Caller:
-    """Raises msgspec.ValidationError when what is kept of the account cannot be read."""
+    """Raises ValueError (msgspec.ValidationError is one) when what is kept of the account cannot be read."""
     return Caller(
         account_id=row.account_id,
         code=row.code,
@@ -128,6 +129,7 @@ def as_caller(row: KeyRow) -> Caller:
         senders=msgspec.json.decode(row.senders, type=tuple[str, ...]),
         kind_rules=read_kind_rules(row.kind_rules),
         rights=tuple(Right(r.action, r.zone_id, r.network_id, r.kind, r.channel) for r in row.rights),
+        agreements=agreements(read_terms(row.terms)),
     )
 
 

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from channels.email.address import MailboxRefused, normalise_mailbox
 from channels.sms.numbers import PhoneKind, PhoneRefused, normalise_phone
+from gateway.directory.agreements import SenderTerms, faults, remarks
 from gateway.directory.geography import ShapeRefused, point_e7, territory
 from gateway.directory.policy import ZonePolicy
 from gateway.directory.senders import KindRule
@@ -76,6 +77,7 @@ class Account(_Line, frozen=True):
     account_type: Literal["cic", "officer", "coordinator", "administrator", "operator", "auditor", "consumer"]
     senders: tuple[Name, ...] = ()
     kind_rules: tuple[KindRule, ...] = ()
+    terms: tuple[SenderTerms, ...] = ()
     rights: tuple[Right, ...] = ()
     keys: tuple[Key, ...] = ()
 
@@ -127,6 +129,14 @@ class SeedError(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Remark(msgspec.Struct, frozen=True):
+    """Loaded, and likely not what was meant."""
+
+    line: int
+    path: str
+    text: str
+
+
 class Unusable(msgspec.Struct, frozen=True):
     """A contact that was left out; its value stays in the file."""
 
@@ -154,12 +164,15 @@ class Known(msgspec.Struct):
 class Reader:
     """Reads one file's lines in order, and keeps account of what is wrong with them."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, at: datetime) -> None:
+        """`at`: the time (aware) for which certificates are judged."""
+        self.remarks: list[Remark] = []
         self.errors: list[SeedError] = []
         self.error_count = 0
         self.unusable: list[Unusable] = []
         self.unusable_count = 0
         self._known = known
+        self._at = at
         self._decoder = msgspec.json.Decoder(Entry)
         self._seen: set[int] = set()
 
@@ -174,12 +187,18 @@ class Reader:
                 reason, _, path = str(exc).partition(" - at `")
                 self._error(number, path.rstrip("`") or "$", reason)
                 continue
-            faults = list(self._faults(entry))
-            for path, reason in faults:
+            found = list(self._faults(entry))
+            for path, reason in found:
                 self._error(number, path, reason)
-            if not faults:
+            if not found:
+                if isinstance(entry, Account):
+                    self._remark(number, entry)
                 contacts = self._contacts(number, entry) if isinstance(entry, Member) else ()
                 yield Numbered(number, entry, contacts)
+
+    def _remark(self, line: int, account: Account) -> None:
+        told = [Remark(line, f"$.terms{path}", text) for path, text in remarks(account.terms, self._at)]
+        self.remarks += told[: MOST_LISTED - len(self.remarks)]
 
     def _error(self, line: int, path: str, reason: str) -> None:
         self.error_count += 1
@@ -206,6 +225,7 @@ class Reader:
                 self._known.groups.add((entry.zone, entry.code))
             case Account():
                 yield from self._right_faults(entry)
+                yield from ((f"$.terms{path}", reason) for path, reason in faults(entry.terms, entry.senders))
             case Member():
                 yield from self._member_faults(entry)
 

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.access.caller import Action
+from gateway.directory.agreements import SenderTerms, read_terms
 from gateway.directory.seed import SeedRefused, check, load
 from gateway.directory.seed_lines import Contact, Right, normalise
 from gateway.directory.senders import read_kind_rules
 from store.accounts import RightRow, find_key
 from store.directory import zones
 from store.register import ContactRecord, Tally
-from store.tables import contact, ledger, member, membership, network, network_code
+from store.tables import account, contact, ledger, member, membership, network, network_code
+from tests.cap.certificates import NOW, YEAR, certificate, ec_key
 
 ZONE = {"type": "zone", "code": "5301", "name": "Zone", "convention": 1}
 NETWORK = {"type": "network", "zone": "5301", "code": "N", "name": "Network"}
@@ -248,7 +251,7 @@ async def test_a_lot_is_filed_once_and_its_terms_do_not_change_silently(database
 
 
 async def test_an_account_has_exactly_the_rights_of_its_line_and_keeps_its_keys(database, write):
-    account = {
+    line = {
         "type": "account",
         "code": "c",
         "name": "C",
@@ -258,9 +261,9 @@ async def test_an_account_has_exactly_the_rights_of_its_line_and_keeps_its_keys(
         "rights": [{"action": "submit", "zone": "5301"}, {"action": "read"}],
         "keys": [{"key_id": "0123456789ab", "secret_sha256": "a" * 64}],
     }
-    await load(write, _text(ZONE, NETWORK, account))
+    await load(write, _text(ZONE, NETWORK, line))
 
-    narrowed = account | {"rights": [{"action": "read", "zone": "5301", "network": "N"}], "keys": []}
+    narrowed = line | {"rights": [{"action": "read", "zone": "5301", "network": "N"}], "keys": []}
     report = await load(write, _text(narrowed))
 
     async with database.read() as conn:
@@ -272,6 +275,49 @@ async def test_an_account_has_exactly_the_rights_of_its_line_and_keeps_its_keys(
     assert key.rights == (RightRow("read", zone_id, network_id),)
     assert json.loads(key.senders) == ["cic@police.example"]
     assert [rule.kind for rule in read_kind_rules(key.kind_rules)] == ["alert"]
+
+
+CIC = {"type": "account", "code": "c", "name": "C", "account_type": "cic", "senders": ["cic@police.example"]}
+
+
+async def test_the_terms_of_a_sender_are_loaded_and_loaded_again_change_nothing(database, write):
+    pem = certificate(ec_key()).public_bytes(Encoding.PEM).decode()
+    terms = {"sender": "cic@police.example", "versions": ["1.1", "1.2"], "signature": "require", "certificates": pem}
+    line = CIC | {"terms": [terms], "keys": [{"key_id": "0123456789ab", "secret_sha256": "a" * 64}]}
+    await load(write, _text(line))
+
+    again = await load(write, _text(line))
+
+    assert again.tallies == {"account": Tally(unchanged=1)}
+    async with database.read() as conn:
+        (kept,) = read_terms((await find_key(conn, "0123456789ab")).terms)
+    assert kept == SenderTerms("cic@police.example", ("1.1", "1.2"), signature="require", certificates=pem)
+
+
+async def test_terms_that_make_no_sense_are_refused_with_line_and_path(database, write):
+    terms = [{"sender": "cic@police.example", "relaxed": ["G-DESC"], "certificates": "x"}]
+
+    with pytest.raises(SeedRefused) as caught:
+        await load(write, _text(CIC | {"terms": terms}))
+
+    told = {error.path: (error.line, error.reason) for error in caught.value.errors}
+    assert told["$.terms[0].relaxed"] == (1, "G-DESC is what CAP itself demands (3.2.4 areaDesc) and cannot be relaxed")
+    assert told["$.terms[0].certificates"][1].startswith("this cannot be read as certificates in PEM")
+    assert await _rows(database, sa.select(account)) == []
+
+
+async def test_an_expired_certificate_is_told_and_loaded(database, write):
+    old = certificate(ec_key(), "old.example", start=NOW - 4 * YEAR, end=NOW - 3 * YEAR)
+    pem = old.public_bytes(Encoding.PEM).decode()
+    lines = _text(CIC | {"terms": [{"sender": "cic@police.example", "signature": "accept", "certificates": pem}]})
+
+    told = (await check(write, lines)).remarks
+    report = await load(write, lines)
+
+    assert list(report.remarks) == told
+    assert [(remark.line, remark.path) for remark in told] == [(1, "$.terms[0].certificates")]
+    assert "(CN=old.example) expired on 2023-05-12" in told[0].text
+    assert report.tallies == {"account": Tally(new=1)}
 
 
 async def test_codes_of_networks_are_kept_by_the_systems_own_name_and_edition(database, write):
