@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 import uvloop
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import cap.__main__
@@ -20,6 +21,7 @@ from gateway import process
 from gateway import status as status_report
 from gateway.directory.seed import LoadReport, SeedRefused, check
 from gateway.directory.seed import load as load_seed
+from gateway.directory.seed_lines import Reader
 from gateway.logs import configure
 from gateway.run import DoorClosed
 from gateway.run import serve as serve_gateway
@@ -129,9 +131,10 @@ def status(config: ConfigOption = None) -> None:
     async def run() -> bool:
         async with _store(settings) as database:
             now_ms, min_free_mib = database.clock.now_ms(), settings.store.min_free_mib
-            lines = await status_report.status_lines(database, now_ms, min_free_mib)
+            lines = await status_report.status_lines(database, now_ms, min_free_mib, config)
         for line in lines:
-            out.print(line.text if line.well else f"[red]! {line.text}[/red]", highlight=False, soft_wrap=True)
+            text = escape(line.text)  # a campaign's title may hold anything
+            out.print(text if line.well else f"[red]! {text}[/red]", highlight=False, soft_wrap=True)
         return all(line.well for line in lines)
 
     if not _run(run()):
@@ -214,7 +217,7 @@ def load(
         _fail(f"{file}: no such file")
     bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err)
 
-    async def run() -> LoadReport | None:
+    async def run() -> LoadReport | Reader:
         if settings.store.url.startswith("sqlite"):
             await store_schema.migrate(settings.store.url)
         async with _store(settings) as database:
@@ -225,7 +228,7 @@ def load(
                     reader = await check(write, lines)
                     if reader.errors:
                         raise SeedRefused(reader.errors, len(reader.errors))
-                    return None
+                    return reader
                 return await load_seed(write, lines, lambda r: bar.update(task, description=f"{r.lines:,} lines"))
 
     try:
@@ -234,7 +237,14 @@ def load(
         for error in exc.errors:
             err.print(f"line {error.line}: {error.path}: {error.reason}", highlight=False, soft_wrap=True)
         _fail(f"{exc.count} errors in {file}", 1)
-    if report is None:
+    _tell(report)
+
+
+def _tell(report: LoadReport | Reader) -> None:
+    for remark in report.remarks:
+        text = f"[yellow]line {remark.line}: {escape(remark.path)}:[/yellow] {escape(remark.text)}"
+        err.print(text, highlight=False, soft_wrap=True)
+    if isinstance(report, Reader):
         out.print("The file is sound.")
         return
     for kind, tally in report.tallies.items():
