@@ -1,37 +1,42 @@
 """The desk for CAP alerts: read, decide, plan zone by zone, launch in one transaction, answer."""
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import msgspec
 
-import cap
-from cap import Alert, MsgType, Problem
+from cap import Alert, MsgType
 from cap.thread import Step, repeat
 from gateway.access.caller import Action, Caller
-from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview, ZoneResult
+from gateway.campaigns.answers import AlertAnswer, Preview, SignatureFound, ZonePreview, ZoneResult
 from gateway.campaigns.identity import new_public_id
-from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds
+from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds, not_yours
+from gateway.campaigns.receiving import Received, located, receive, reread
 from gateway.campaigns.zones import Outcome, ZonePlanning
 from gateway.errors import Reason, Refusal
 from gateway.templates.compose import MAPPING
 from store import alerts as filed_alerts
+from store import campaigns
 from store.alerts import Alert as Filed
 from store.database import Database
 from store.errors import Conflict, CreditExhausted, StaleThread
+from store.findings import Finding, envelope_of, file_finding, finding_of
 from store.launching import Launch, launch
 from store.launching import Refusal as ZoneRefusal
 from store.records import NewAlert
+from store.states import CampaignState
 from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
 BIG_BYTES = 50_000
-"""Larger documents are read in a thread: the loop has other people's alerts to answer."""
+"""Larger documents are read and verified in a thread: the loop has other people's alerts to answer."""
+BIG_POINTS = 5_000
 _TRIES = 4
+_MOST_WARNINGS = 200
 
 
 @dataclass(slots=True)
@@ -46,91 +51,125 @@ class AlertDesk:
 
     async def submit(self, caller: Caller, document: bytes) -> AlertAnswer:
         """Raises Refusal; nothing is kept then."""
-        alert, warnings = await self._read(document)
-        digest = hashlib.sha256(document).hexdigest()
+        received = await self._receive(caller, document)
         for _ in range(_TRIES):
-            known = await self._known(caller, alert, digest)
+            known = await self._known(caller, received)
             if known is not None:
                 return known
             if not self.room_on_disk():
                 raise Refusal(503, "disk-full", "Too little disk space is left to accept anything.")
             try:
-                public_id = await self._launch(caller, alert, document, digest)
+                public_id = await self._launch(caller, received)
             except (Conflict, StaleThread, CreditExhausted):
                 # What was decided on has changed meanwhile: decide again.
                 continue
             self.wake()
-            answer = await self.read(caller, public_id)
-            return msgspec.structs.replace(answer, created=True, problems=warnings)
+            return msgspec.structs.replace(await self.read(caller, public_id), created=True)
         raise Refusal(503, "busy", "Its thread keeps changing; try again.")
 
     async def validate(self, caller: Caller, document: bytes) -> Preview:
         """What `submit` would do, without doing it. Raises Refusal."""
-        alert, warnings = await self._read(document)
-        thread = await self._thread(alert)
-        decision = decide(alert, caller, thread, self._now_ms())
-        outcome = await self.zones.plan(caller, alert, decision)
-        known = await self._said_before(alert, hashlib.sha256(document).hexdigest())
+        received = await self._receive(caller, document)
+        if received.refusal is not None:
+            raise received.refusal
+        decision = await self._decided(caller, received)
+        outcome = await self.zones.plan(caller, received.alert, decision)
+        known = await self._said_before(received)
         zones = outcome.previews + [ZonePreview(zone=z.code, refusal=r, problems=p) for z, r, p in outcome.refusals]
         return Preview(
             action=decision.act,
+            version=received.finding.version,
+            signature=_signature(received.finding),
             zones=tuple(zones),
             price_millieuro=sum(z.price_millieuro for z in zones),
-            problems=known + warnings + decision.problems + tuple(outcome.nobody),
+            problems=known + received.warnings + decision.problems + tuple(outcome.nobody),
             mapping=MAPPING,
         )
 
-    async def _read(self, document: bytes) -> tuple[Alert, tuple[Reason, ...]]:
-        if len(document) > BIG_BYTES:
-            reading = await asyncio.to_thread(cap.read, document)
-        else:
-            reading = cap.read(document)
-        reasons = tuple(map(_reason, reading.problems))
-        if reading.alert is None or not reading.accepted:
-            unreadable = any(r.rule in ("XML-WF", "XML-DTD", "XML-ENC") for r in reasons)
-            status, title = (
-                (400, "This is not XML that may be read.") if unreadable else (422, "The alert breaks rules.")
-            )
-            raise Refusal(status, "invalid-cap", title, reasons)
-        return reading.alert, reasons
+    async def _receive(self, caller: Caller, document: bytes) -> Received:
+        at = datetime.fromtimestamp(self._now_ms() / 1000, UTC)
+        if len(document) > BIG_BYTES or document.count(b",") > BIG_POINTS:
+            return await asyncio.to_thread(receive, document, caller, at)
+        return receive(document, caller, at)
 
-    async def _known(self, caller: Caller, alert: Alert, digest: str) -> AlertAnswer | None:
+    async def _decided(self, caller: Caller, received: Received) -> Decision:
+        """Raises Refusal, with the lines of what is amiss and all that was found before."""
+        try:
+            thread = await self._thread(received.alert)
+            decision = decide(received.alert, caller, thread, self._now_ms())
+            await self._require_reach(caller, received.alert, thread, decision)
+        except Refusal as refusal:
+            reasons = (*located(refusal.reasons, received.opened), *received.warnings)
+            raise Refusal(refusal.status, refusal.code, refusal.title, reasons, refusal.detail) from refusal
+        return decision
+
+    async def _require_reach(self, caller: Caller, alert: Alert, thread: Thread, decision: Decision) -> None:
+        """Who acts for another sender must be able to end all that is to end: a Cancel that leaves one zone sending
+        would be shown as done."""
+        if not decision.follows or all(filed.sender == alert.sender for filed in thread.members):
+            return
+        assert decision.thread_id is not None
+        async with self.database.read() as conn:
+            running = [c for c in await campaigns.of_thread(conn, decision.thread_id) if c.state in _GOING_ON]
+        beyond = sorted({c.zone_code for c in running if not caller.may_in(Action.SUBMIT, c.zone_id)})
+        if beyond:
+            text = f"It is being sent in zones where this account may not: {', '.join(beyond)}."
+            reason = Reason("C-AUTH", text, path="/alert/references", remedy="Let its own sender change it.")
+            raise Refusal(403, "not-your-alert", text, (reason,))
+
+    async def _known(self, caller: Caller, received: Received) -> AlertAnswer | None:
+        """The first answer to the same bytes, whatever has become of certificates since. Raises Refusal for others."""
+        alert = received.alert
         async with self.database.read() as conn:
             filed = await filed_alerts.by_key(conn, alert.sender, alert.identifier)
+        if filed is not None and alert.sender not in caller.senders:
+            raise not_yours(alert.sender)
+        same = filed is not None and repeat(filed.sha256, received.digest) is Step.SAME
+        if received.refusal is not None and not same:
+            raise received.refusal
         if filed is None:
             return None
-        if alert.sender not in caller.senders:
-            raise Refusal(403, "sender-not-yours", f"This account may not post as {alert.sender}.")
-        if repeat(filed.sha256, digest) is not Step.SAME:
+        if not same:
+            title = f"{alert.sender} has sent other words under {alert.identifier} before."
+            remedy = "Give every message an identifier of its own."
+            reason = Reason("C-DUP", title, path="/alert/identifier", value=alert.identifier, remedy=remedy)
             raise Refusal(
-                409, "identifier-taken", f"{alert.sender} has sent other words under {alert.identifier} before."
-            )
+                409, "identifier-taken", title, (*located([reason], received.opened), *received.warnings)
+            )  # fmt: skip
         return await self._answer(filed, caller)
 
-    async def _said_before(self, alert: Alert, digest: str) -> tuple[Reason, ...]:
+    async def _said_before(self, received: Received) -> tuple[Reason, ...]:
         async with self.database.read() as conn:
-            filed = await filed_alerts.by_key(conn, alert.sender, alert.identifier)
+            filed = await filed_alerts.by_key(conn, received.alert.sender, received.alert.identifier)
         if filed is None:
             return ()
-        if filed.sha256 == digest:
+        if filed.sha256 == received.digest:
             return (Reason("C-DUP", "It was posted before: posting it again sends nothing.", level="information"),)
         return (Reason("C-DUP", "Other words were posted under this identifier: posting it is refused with 409."),)
 
-    async def _launch(self, caller: Caller, alert: Alert, document: bytes, digest: str) -> str:
-        thread = await self._thread(alert)
-        decision = decide(alert, caller, thread, self._now_ms())
-        outcome = await self.zones.plan(caller, alert, decision)
+    async def _launch(self, caller: Caller, received: Received) -> str:
+        decision = await self._decided(caller, received)
+        outcome = await self.zones.plan(caller, received.alert, decision)
         self._require_somebody(decision, outcome)
-        new = _new_alert(alert, caller, decision, document, digest)
-        await self._write(caller, decision, outcome, new)
+        new = _new_alert(received.alert, caller, decision, received.opened.document, received.digest)
+        finding = _with(received.finding, (*received.warnings, *decision.problems), outcome)
+        envelope = None if received.opened.envelope is None else received.body
+        await self._write(caller, decision, outcome, new, finding, envelope)
         return new.public_id
 
     async def _write(
-        self, caller: Caller, decision: Decision, outcome: Outcome, new: NewAlert, parked_id: int | None = None
+        self,
+        caller: Caller,
+        decision: Decision,
+        outcome: Outcome,
+        new: NewAlert,
+        finding: Finding,
+        envelope: bytes | None,
+        parked_id: int | None = None,
     ) -> None:
         """One transaction for all zones. Raises Conflict, StaleThread, CreditExhausted: nothing is kept then."""
         everything = _launch_of(caller, decision, outcome, new)
-        await self.database.write(lambda tx: _replace_parked(tx, everything, parked_id))
+        await self.database.write(lambda tx: _file(tx, everything, finding, envelope, parked_id))
 
     def _require_somebody(self, decision: Decision, outcome: Outcome) -> None:
         if decision.act is not Act.LAUNCH or outcome.plans:
@@ -168,7 +207,7 @@ class AlertDesk:
 
     async def retry_parked(self, filed: Filed, caller: Caller, park_ms: int) -> bool:
         """Launch a parked alert whose awaited reference has come; give it up when it has waited too long."""
-        alert, _ = await self._read(filed.document)
+        alert = reread(filed.document)
         thread = await self._thread(alert)
         decision = decide(alert, caller, thread, self._now_ms())
         if decision.act is Act.PARK:
@@ -178,13 +217,20 @@ class AlertDesk:
             await self.database.write(lambda tx: filed_alerts.set_state(tx, filed.id, "failed", note))
             log.error("parked alert given up", extra={"action": "parked-given-up", "alert": filed.public_id})
             return True
+        await self._require_reach(caller, alert, thread, decision)
         outcome = await self.zones.plan(caller, alert, decision)
         self._require_somebody(decision, outcome)
+        async with self.database.read() as conn:
+            found = await finding_of(conn, filed.id) or _UNKNOWN
+            envelope = await envelope_of(conn, filed.id)
+        # What it waited for has come.
+        before = [reason for reason in _warnings(found) if reason.rule != "C-KNOWN"]
+        finding = _with(found, (*before, *decision.problems), outcome)
         new = _new_alert(alert, caller, decision, filed.document, filed.sha256)
         # Same resource: whoever was given its Location finds what became of it there.
         new = msgspec.structs.replace(new, public_id=filed.public_id)
         try:
-            await self._write(caller, decision, outcome, new, parked_id=filed.id)
+            await self._write(caller, decision, outcome, new, finding, envelope, filed.id)
         except (StaleThread, CreditExhausted):
             return False  # the next look decides again
         self.wake()
@@ -203,6 +249,15 @@ class AlertDesk:
     async def document(self, caller: Caller, public_id: str) -> bytes:
         return (await self._visible(caller, public_id)).document
 
+    async def envelope(self, caller: Caller, public_id: str) -> bytes:
+        """What the alert came in, byte for byte. Raises Refusal 404 for one that came by itself."""
+        filed = await self._visible(caller, public_id)
+        async with self.database.read() as conn:
+            found = await envelope_of(conn, filed.id)
+        if found is None:
+            raise Refusal(404, "no-envelope", "This alert came by itself, without an envelope.")
+        return found
+
     async def _visible(self, caller: Caller, public_id: str) -> Filed:
         """Its own account's, or one that touches a zone it may read; else it does not exist for this caller."""
         async with self.database.read() as conn:
@@ -218,6 +273,7 @@ class AlertDesk:
         """With the zones that are this caller's business: all of them for who posted it."""
         async with self.database.read() as conn:
             touched = await filed_alerts.zones(conn, filed.id)
+            found = await finding_of(conn, filed.id) or _UNKNOWN
         if filed.account_id != caller.account_id:
             touched = [z for z in touched if caller.holds_all_of(Action.READ, z.zone_id)]
         return AlertAnswer(
@@ -233,17 +289,38 @@ class AlertDesk:
             note=filed.note,
             expires_ms=filed.expires_ms,
             zones=tuple(ZoneResult(z.zone, z.campaign, z.refusal) for z in touched),
+            version=found.version,
+            signature=_signature(found),
+            envelope=found.envelope_name,
+            warnings=_warnings(found),
         )
 
     def _now_ms(self) -> int:
         return self.database.clock.now_ms()
 
 
-def _reason(p: Problem) -> Reason:
-    return Reason(
-        rule=p.rule, text=p.text, level=p.level, path=p.path, line=p.line or 0, section=p.section, value=p.value,
-        remedy=p.remedy,
-    )  # fmt: skip
+# ---- what was found ------------------------------------------------------------------------------------------------
+
+_UNKNOWN = Finding(version="1.2", signature="")
+"""Of alerts of before findings were kept."""
+_GOING_ON = frozenset({str(CampaignState.PREPARING), str(CampaignState.SCHEDULED), str(CampaignState.RUNNING)})
+
+
+def _with(finding: Finding, reasons: Iterable[Reason], outcome: Outcome) -> Finding:
+    """And what the zones' plans had to say; each thing once."""
+    told = [*reasons, *(r for preview in outcome.previews for r in preview.problems if r.level != "information")]
+    once = list(dict.fromkeys(told))[:_MOST_WARNINGS]
+    return msgspec.structs.replace(finding, warnings=msgspec.json.encode(once).decode())
+
+
+def _warnings(finding: Finding) -> tuple[Reason, ...]:
+    return msgspec.json.decode(finding.warnings, type=tuple[Reason, ...])
+
+
+def _signature(finding: Finding) -> SignatureFound | None:
+    if not finding.signature:
+        return None
+    return SignatureFound(finding.signature, finding.reason, finding.signer, finding.certificate)
 
 
 _STATES = {
@@ -290,7 +367,11 @@ def _launch_of(caller: Caller, decision: Decision, outcome: Outcome, new: NewAle
     )
 
 
-async def _replace_parked(tx: Transaction, everything: Launch, parked_id: int | None) -> object:
+async def _file(
+    tx: Transaction, everything: Launch, finding: Finding, envelope: bytes | None, parked_id: int | None
+) -> None:
     if parked_id is not None:
         await filed_alerts.remove_parked(tx, parked_id)
-    return await launch(tx, everything)
+    launched = await launch(tx, everything)
+    assert launched.alert_id is not None
+    await file_finding(tx, launched.alert_id, finding, envelope)

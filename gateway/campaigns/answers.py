@@ -68,6 +68,18 @@ class ZonePreview(msgspec.Struct, frozen=True, omit_defaults=True):
     problems: tuple[Reason, ...] = ()
 
 
+class SignatureFound(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of the alert's signature when it came."""
+
+    standing: str
+    """verified; unverifiable: nothing is known either way; absent; unchecked: the sender's terms ask for no look."""
+    reason: str = ""
+    signer: str = ""
+    """The names in the certificate."""
+    certificate: str = ""
+    """Its SHA-256, hexadecimal."""
+
+
 class Preview(msgspec.Struct, frozen=True, omit_defaults=True):
     """A dry run: one resolver with the launch, so what it says is what would happen."""
 
@@ -78,6 +90,9 @@ class Preview(msgspec.Struct, frozen=True, omit_defaults=True):
     problems: tuple[Reason, ...] = ()
     mapping: tuple[tuple[str, str], ...] = ()
     """The documented table from CAP elements to texts."""
+    version: str = ""
+    """Of CAP, as it was sent."""
+    signature: SignatureFound | None = None
 
 
 class ZoneResult(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -102,8 +117,13 @@ class AlertAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     note: str = ""
     expires_ms: int | None = None
     zones: tuple[ZoneResult, ...] = ()
-    problems: tuple[Reason, ...] = ()
-    """Warnings: what did not prevent it."""
+    version: str = ""
+    """Of CAP, as it was sent."""
+    signature: SignatureFound | None = None
+    envelope: str = ""
+    """The EDXL-DE envelope that it came in."""
+    warnings: tuple[Reason, ...] = ()
+    """What was found and did not prevent it."""
     created: bool = False
 
 

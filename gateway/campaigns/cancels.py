@@ -11,13 +11,13 @@ import msgspec
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-import cap
 from cap import Alert
 from channels.contract import Channel, Mode
 from gateway.access.caller import Caller
 from gateway.campaigns.answers import ChannelPreview, TextPreview, ZonePreview
 from gateway.campaigns.intake import Decision
 from gateway.campaigns.planning import price_of
+from gateway.campaigns.receiving import reread
 from gateway.campaigns.texts import alert_texts, style_of
 from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, Skipped
 from gateway.directory.policy import ZonePolicy, read_policy
@@ -85,7 +85,7 @@ async def plan(
 async def _original_alert(conn: AsyncConnection, originals: Sequence[Campaign]) -> Alert | None:
     public_id = originals[-1].alert_public_id
     filed = await filed_alerts.by_public_id(conn, public_id) if public_id else None
-    return cap.read(filed.document).alert if filed else None
+    return reread(filed.document) if filed else None
 
 
 def _new_texts(texts: Texts, at_ms: int, mode: str) -> tuple[NewText, ...]:

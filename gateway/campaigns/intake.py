@@ -3,14 +3,14 @@
 Pure. Design section 2: identity, status, kind, channels, time, thread. What is not supported is refused by name.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 
 import msgspec
 
 from cap import Alert, Info, MsgType, Reference, Scope, Status
-from cap.thread import REACH, Known, Placement, Reach, State, Step, place
+from cap.thread import REACH, Known, Placement, Reach, Remark, State, Step, place
 from channels.contract import Channel, Mode
 from gateway.access.caller import Caller
 from gateway.directory.senders import KindRule
@@ -72,40 +72,46 @@ def milliseconds(instant: datetime) -> int:
 def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decision:
     """Raises Refusal."""
     if alert.sender not in caller.senders:
-        raise Refusal(403, "sender-not-yours", f"This account may not post as {alert.sender}.")
+        raise not_yours(alert.sender)
     starts_ms, expires_ms = _times(alert)
-    placement = _placed(alert, thread)
+    placement = _placed(alert, caller, thread)
     if placement.step in _UNSENT:
         return _unsent(alert, placement, expires_ms or 0)
-    problems = [_policy(remark.rule, remark.text, remark.level) for remark in placement.remarks]
+    problems = [_remark(remark) for remark in placement.remarks]
+    kind, channels = _wanted(alert, caller, starts_ms > now_ms + SOON_MS)
     mode = Mode.LIVE if REACH[alert.status] is Reach.PEOPLE else Mode.SIMULATION
-    kind = _kind(alert, caller.kind_rules)
-    if alert.msg_type is MsgType.UPDATE and starts_ms > now_ms + SOON_MS:
-        # Until then nobody would be told anything: the old text stops when the new one is accepted.
-        raise Refusal(422, "update-later", "An Update takes effect at once; send it when it does.")
     life_ms = KINDS[kind or Kind.ALERT].default_life_s * 1000
     if expires_ms is None:
         expires_ms = max(milliseconds(alert.sent), now_ms if alert.msg_type is MsgType.CANCEL else 0) + life_ms
-        problems.append(_policy("I-EXPIRES", f"No expires: {life_ms // 3_600_000} hours by the kind."))
+        text = f"No expires: {life_ms // 3_600_000} hours by the kind."
+        problems.append(Reason("I-EXPIRES", text, level="information"))
     act = Act.CANCEL if placement.step is Step.END else Act.LAUNCH
-    if act is Act.LAUNCH and kind is None:
-        raise _no_kind()
-    if act is Act.LAUNCH and expires_ms <= now_ms:
+    over = _over(starts_ms, expires_ms, now_ms) if act is Act.LAUNCH else ""
+    if over:
         act = Act.EXPIRED
+        problems.append(Reason("I-EXPIRED", over, level="warning", path="/alert/info[1]/expires"))
     return Decision(
         act=act,
         mode=mode,
         kind=kind,
-        channels=_channels(alert.infos),
+        channels=channels,
         targets=from_cap((area for info in alert.infos for area in info.areas), alert.addresses),
         starts_ms=max(starts_ms, now_ms),
         expires_ms=expires_ms,
         thread_id=placement.thread,
         follows=placement.ends,
         publish=mode is Mode.LIVE and alert.scope is Scope.PUBLIC and act is not Act.EXPIRED,
-        note="It had expired when it arrived: kept and sent to nobody." if act is Act.EXPIRED else "",
+        note=over,
         problems=tuple(problems),
     )
+
+
+def not_yours(sender: str) -> Refusal:
+    """The account may not post as this sender."""
+    title = f"This account may not post as {sender}."
+    remedy = "Use the sender that was agreed on, or have this one entered for the account."
+    reason = Reason("A-SENDER-AUTH", title, path="/alert/sender", value=sender, remedy=remedy)
+    return Refusal(403, "sender-not-yours", title, (reason,))
 
 
 # ---- time ----------------------------------------------------------------------------------------------------
@@ -122,37 +128,70 @@ def _times(alert: Alert) -> tuple[int, int | None]:
     return min(effective, default=milliseconds(alert.sent)), max(expires, default=None)
 
 
+def _over(starts_ms: int, expires_ms: int, now_ms: int) -> str:
+    """Why nobody can be told any more; empty while there is time."""
+    if expires_ms <= now_ms:
+        return "It had expired when it arrived: kept and sent to nobody."
+    # Only where the sender's terms relax I-TIME-ORDER.
+    return "It expires before it takes effect: kept and sent to nobody." if expires_ms <= starts_ms else ""
+
+
 # ---- kind and channels ---------------------------------------------------------------------------------------
 
 
-def _parameter(infos: Iterable[Info], name: str) -> set[str]:
-    return {p.value.strip() for info in infos for p in info.parameters if p.name == name}
+def _parameters(alert: Alert, name: str) -> list[tuple[str, str]]:
+    """(path, value) of each parameter of this name."""
+    return [
+        (f"/alert/info[{place}]/parameter[{number}]/value", parameter.value.strip())
+        for place, info in enumerate(alert.infos, 1)
+        for number, parameter in enumerate(info.parameters, 1)
+        if parameter.name == name
+    ]
 
 
-def _kind(alert: Alert, rules: Sequence[KindRule]) -> Kind | None:
+def _wanted(alert: Alert, caller: Caller, later: bool) -> tuple[Kind | None, tuple[Channel, ...] | None]:
+    """(kind, channels) that the alert asks for. Raises Refusal with all that is amiss in it."""
+    kind, of_kind = _kind(alert, caller.kind_rules)
+    channels, of_channels = _channels(alert)
+    faults = [*of_kind, *of_channels]
+    if later and alert.msg_type is MsgType.UPDATE:
+        # Until then nobody would be told anything: the old text stops when the new one is accepted.
+        text = "An Update takes effect at once; send it when it does."
+        faults.append(Reason("C-LATER", text, path="/alert/info[1]/effective", remedy="Leave <effective> out."))
+    if faults:
+        raise Refusal(422, _CODES[faults[0].rule], faults[0].text, faults)
+    return kind, channels
+
+
+_CODES: Mapping[str, str] = {
+    "K-DIFFER": "kinds-differ",
+    "K-WORD": "kind-unknown",
+    "K-NONE": "no-kind",
+    "K-CHANNEL": "channel-unknown",
+    "C-LATER": "update-later",
+}
+
+
+def _kind(alert: Alert, rules: Sequence[KindRule]) -> tuple[Kind | None, list[Reason]]:
     """The explicit parameter, else the first rule of the sender's own table; never a default."""
-    named = _parameter(alert.infos, KIND_PARAMETER)
-    if len(named) > 1:
-        raise Refusal(422, "kinds-differ", f"{KIND_PARAMETER} differs between the info blocks.")
-    if named:
-        word = named.pop()
-        if word not in set(Kind):
-            raise Refusal(422, "kind-unknown", f"{KIND_PARAMETER} is one of {', '.join(Kind)}; {word!r} is not.")
-        return Kind(word)
+    named = _parameters(alert, KIND_PARAMETER)
+    words = {word for _, word in named}
+    if len(words) > 1:
+        text = f"{KIND_PARAMETER} differs between the info blocks."
+        return None, [Reason("K-DIFFER", text, path=named[-1][0], value=named[-1][1], remedy="Say the same in each.")]
+    for path, word in named[:1]:
+        if word in set(Kind):
+            return Kind(word), []
+        text = f"{KIND_PARAMETER} is one of {', '.join(Kind)}; {word!r} is not."
+        return None, [Reason("K-WORD", text, path=path, value=word[:120], remedy=f"Write one of {', '.join(Kind)}.")]
     for rule in rules:
         if any(_fits(rule, info) for info in alert.infos):
-            return rule.kind
+            return rule.kind, []
     if alert.msg_type is MsgType.CANCEL:
-        return None
-    raise _no_kind()
-
-
-def _no_kind() -> Refusal:
-    return Refusal(
-        422,
-        "no-kind",
-        f"Nothing says what kind of message this is: neither {KIND_PARAMETER} nor the sender's own table.",
-    )
+        return None, []
+    text = f"Nothing says what kind of message this is: neither {KIND_PARAMETER} nor the sender's own table."
+    remedy = f"Add a <parameter> {KIND_PARAMETER} with one of {', '.join(Kind)}."
+    return None, [Reason("K-NONE", text, path="/alert/info[1]", remedy=remedy)]
 
 
 def _fits(rule: KindRule, info: Info) -> bool:
@@ -163,12 +202,23 @@ def _fits(rule: KindRule, info: Info) -> bool:
     return code is None or any(p.name == code.value_name and p.value == code.value for p in info.event_codes)
 
 
-def _channels(infos: Iterable[Info]) -> tuple[Channel, ...] | None:
-    words = {word for value in _parameter(infos, CHANNELS_PARAMETER) for word in value.replace(",", " ").split()}
-    unknown = sorted(words - set(Channel))
-    if unknown:
-        raise Refusal(422, "channel-unknown", f"{CHANNELS_PARAMETER} knows {', '.join(Channel)}; not {unknown[0]!r}.")
-    return tuple(c for c in Channel if c in words) if words else None
+def _channels(alert: Alert) -> tuple[tuple[Channel, ...] | None, list[Reason]]:
+    found = [
+        (path, word)
+        for path, value in _parameters(alert, CHANNELS_PARAMETER)
+        for word in value.replace(",", " ").split()
+    ]
+    words = {word for _, word in found}
+    remedy = f"Name some of {', '.join(Channel)}, or leave the parameter out."
+    faults = [
+        Reason(
+            "K-CHANNEL", f"{CHANNELS_PARAMETER} knows {', '.join(Channel)}; not {word[:120]!r}.", path=path,
+            value=word[:120], remedy=remedy,
+        )
+        for path, word in found[:50]
+        if word not in set(Channel)
+    ]  # fmt: skip
+    return (tuple(c for c in Channel if c in words) if words else None), faults
 
 
 # ---- thread --------------------------------------------------------------------------------------------------
@@ -183,14 +233,35 @@ _REFUSED: Mapping[str, tuple[int, str]] = {
 }
 
 
-def _placed(alert: Alert, thread: Thread) -> Placement:
+_REMEDIES: Mapping[str, str] = {
+    "C-AUTH": "Send it as the sender of that alert, or have it agreed that you act for them.",
+    "C-STATUS": "Give it the status of the alert that it changes.",
+    "C-SCOPE": "Keep the scope, or send a new Alert.",
+    "C-THREADS": "Send one message for each thread.",
+    "C-TERMINAL": "Send a new Alert, without references.",
+    "C-KNOWN": "Check sender, identifier and sent of the alert it names.",
+    "C-SUPERSEDE": "Name every alert that it replaces.",
+    "C-ORDER": "Name the newest alert of the thread.",
+}
+
+
+def _placed(alert: Alert, caller: Caller, thread: Thread) -> Placement:
     """By the rules C-* of `cap.thread`. Raises Refusal."""
     named = [(reference, _known(filed) if filed else None) for reference, filed in thread.named]
-    placement = place(alert, named, [_known(filed) for filed in thread.members])
+    members = [_known(filed) for filed in thread.members]
+    delegates = {alert.sender: caller.agreed(alert.sender).acts_for}
+    placement = place(alert, named, members, delegates=delegates)
     if placement.refusal is not None:
         status, code = _REFUSED[placement.refusal.rule]
-        raise Refusal(status, code, placement.refusal.text)
+        raise Refusal(status, code, placement.refusal.text, (_remark(placement.refusal),))
     return placement
+
+
+def _remark(remark: Remark) -> Reason:
+    remedy = _REMEDIES.get(remark.rule, "")
+    return Reason(
+        remark.rule, remark.text, level=remark.level, path="/alert/references", value=remark.value, remedy=remedy
+    )  # fmt: skip
 
 
 def _known(filed: Filed) -> Known:
@@ -209,10 +280,12 @@ def _unsent(alert: Alert, placement: Placement, expires_ms: int) -> Decision:
     """What is filed and answered, and launches nothing."""
     act = _UNSENT[placement.step]
     if placement.step is not Step.KEEP:
-        return Decision(act=act, thread_id=placement.thread, note=placement.remarks[0].text)
-    word = alert.msg_type if alert.msg_type in (MsgType.ACK, MsgType.ERROR) else alert.status
-    return Decision(act=act, expires_ms=expires_ms, note=f"{word} messages are kept and sent to nobody.")
+        problems = tuple(_remark(remark) for remark in placement.remarks)
+        return Decision(act=act, thread_id=placement.thread, note=placement.remarks[0].text, problems=problems)
+    answers = alert.msg_type in (MsgType.ACK, MsgType.ERROR)
+    note = f"{alert.msg_type if answers else alert.status} messages are kept and sent to nobody."
+    why = Reason("C-ACK" if answers else "C-LIVE", note, level="information", path=_SAYS[answers])
+    return Decision(act=act, expires_ms=expires_ms, note=note, problems=(why,))
 
 
-def _policy(rule: str, text: str, level: str = "information") -> Reason:
-    return Reason(rule=rule, text=text, level=level)
+_SAYS = {True: "/alert/msgType", False: "/alert/status"}

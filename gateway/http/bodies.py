@@ -12,8 +12,11 @@ T = TypeVar("T")
 
 CAP_MEDIA_TYPE = "application/cap+xml"
 """What this project sends."""
+EDXL_MEDIA_TYPE = "application/edxl+xml"
+"""EDXL-DE has none of its own; this is what its senders use."""
 CAP_TYPES = (
     CAP_MEDIA_TYPE,
+    EDXL_MEDIA_TYPE,
     "application/common-alerting-protocol+xml",
     "application/EmergencyCallData.cap+xml",
     "application/xml",

@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 import cap
-from cap.answer import ack, error, heading, note
+from cap.answer import Heading, ack, error, heading, note
 from gateway.campaigns.answers import AlertAnswer
+from gateway.campaigns.receiving import open_body
 from gateway.errors import Reason, Refusal
 from gateway.http.bodies import CAP_MEDIA_TYPE
 from gateway.http.door import Door
+from gateway.http.languages import Tongue
 
 _VERDICTS = frozenset({400, 402, 403, 409, 422})
 
@@ -28,36 +30,47 @@ def wanted(request: web.Request) -> bool:
     )
 
 
-def accepted(document: bytes, filed: AlertAnswer, door: Door) -> cap.Alert | None:
-    """An Ack, the same one each time: it is dated by the receipt."""
-    found = heading(document)
-    if found is None:
+def name_of(body: bytes) -> Heading | None:
+    """What names the message in a body, in an envelope or by itself; None where nothing does."""
+    try:
+        return heading(open_body(body).document)
+    except Refusal:
         return None
-    return ack(found, _notes(filed), sender=door.services.feed.answer_sender, at=_instant(filed.received_ms))
 
 
-def refused(document: bytes, refusal: Refusal, door: Door) -> cap.Alert | None:
-    """An Error, where the refusal is a verdict on the message."""
-    found = heading(document) if refusal.status in _VERDICTS else None
-    if found is None:
-        return None
-    notes = [note(refusal.code, refusal.title), *_lines(refusal.reasons)]
+def accepted(named: Heading, filed: AlertAnswer, door: Door, tongue: Tongue) -> cap.Alert:
+    """An Ack, in one language the same one each time: it is dated by the receipt."""
+    sender = door.services.feed.answer_sender
+    return ack(named, _notes(filed, tongue), sender=sender, at=_instant(filed.received_ms))
+
+
+def refused(named: Heading, refusal: Refusal, door: Door, tongue: Tongue) -> cap.Alert:
+    """An Error: the refusal must be a verdict on the message."""
+    notes = [note(refusal.code, tongue.title(refusal.code, refusal.title)), *_lines(refusal.reasons, tongue)]
     at = _instant(door.services.database.clock.now_ms())
-    return error(found, notes, sender=door.services.feed.answer_sender, at=at)
+    return error(named, notes, sender=door.services.feed.answer_sender, at=at)
 
 
-def response(message: cap.Alert, status: int, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(body=cap.write(message), status=status, headers=headers, content_type=CAP_MEDIA_TYPE)
+def is_verdict(refusal: Refusal) -> bool:
+    """On the message, and not on the machine or the caller's patience."""
+    return refusal.status in _VERDICTS
 
 
-def _notes(filed: AlertAnswer) -> list[str]:
-    said = [filed.note] if filed.note else []
-    said += [note("ZONE", f"{zone.zone}: {zone.refusal}") for zone in filed.zones if zone.refusal]
-    return [*said, *_lines(filed.problems)]
+def response(message: cap.Alert, status: int, tongue: Tongue, headers: dict[str, str] | None = None) -> web.Response:
+    made = web.Response(body=cap.write(message), status=status, headers=headers, content_type=CAP_MEDIA_TYPE)
+    tongue.label(made, also="Accept")
+    return made
 
 
-def _lines(reasons: Iterable[Reason]) -> list[str]:
-    return [note(reason.rule, reason.text, reason.path) for reason in reasons]
+def _notes(filed: AlertAnswer, tongue: Tongue) -> list[str]:
+    told = {reason.text for reason in filed.warnings}
+    said = [tongue.english(filed.note)] if filed.note and filed.note not in told else []
+    said += [tongue.english(note("ZONE", f"{zone.zone}: {zone.refusal}")) for zone in filed.zones if zone.refusal]
+    return [*said, *_lines(filed.warnings, tongue)]
+
+
+def _lines(reasons: Iterable[Reason], tongue: Tongue) -> list[str]:
+    return [note(reason.rule, reason.text, reason.path) for reason in tongue.reasons(reasons)]
 
 
 def _instant(at_ms: int) -> datetime:

@@ -10,6 +10,7 @@ from aiohttp import web
 from gateway.access.keys import Stranger, TooManyFailures
 from gateway.errors import Reason, Refusal
 from gateway.http.away import store_is_away
+from gateway.http.languages import tongue_of
 from store.errors import Conflict
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ def problem(
         "request_id": request_id,
     }
     response = web.Response(body=msgspec.json.encode(body), status=status, content_type=MEDIA_TYPE)
+    response.headers["Content-Language"] = "en"
     if status in _CLOSING:
         response.force_close()
     if status == 503:
@@ -48,7 +50,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     try:
         return await handler(request)
     except Refusal as refusal:
-        return _refused(refusal, request_id)
+        return _refused(request, refusal, request_id)
     except web.HTTPException as exc:
         return _by_aiohttp(request, exc, request_id)
     except Conflict:
@@ -72,10 +74,12 @@ def _failed(exc: Exception, request_id: str) -> web.Response:
     return problem(500, "internal-error", "The gateway made a mistake.", request_id=request_id)
 
 
-def _refused(refusal: Refusal, request_id: str) -> web.Response:
-    response = problem(
-        refusal.status, refusal.code, refusal.title, refusal.reasons, refusal.detail, request_id=request_id
-    )
+def _refused(request: web.Request, refusal: Refusal, request_id: str) -> web.Response:
+    tongue = tongue_of(request)
+    title, reasons = tongue.title(refusal.code, refusal.title), tongue.reasons(refusal.reasons)
+    detail = tongue.english(refusal.detail)
+    response = problem(refusal.status, refusal.code, title, reasons, detail, request_id=request_id)
+    tongue.label(response, also="Accept")
     if isinstance(refusal, Stranger):
         response.headers["WWW-Authenticate"] = refusal.challenge
     if isinstance(refusal, TooManyFailures):

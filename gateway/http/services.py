@@ -28,6 +28,10 @@ class AlertDesk(Protocol):
         """The bytes as they were received."""
         ...
 
+    async def envelope(self, caller: Caller, public_id: str) -> bytes:
+        """What they came in."""
+        ...
+
 
 class MessageDesk(Protocol):
     """Every method raises Refusal."""

@@ -255,4 +255,4 @@ async def test_what_is_not_to_be_sent_is_accepted_kept_and_answered_as_such(worl
 
 def body_of(answer: Line) -> Line:
     """The resource without what only the answer to a posting has."""
-    return {k: v for k, v in answer.items() if k not in ("location", "created", "problems")}
+    return {k: v for k, v in answer.items() if k not in ("location", "created")}

@@ -1,0 +1,99 @@
+"""What a client is told in its own language: titles by their code, problems by their rule. Facts are not translated.
+
+A client names its languages in Accept-Language; there are Dutch, French, German and English. As in `cap.wording` a
+translation says what the rule wants and how to mend its breach, while the English text says more exactly what was
+found; rule, level, path, line, section and value are the same in all. What has no entry stays English, and
+Content-Language says so.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from cap.wording import catalogue as rules_of_cap
+from cap.wording import language_of
+from gateway.errors import Reason
+
+ENGLISH = "en"
+_UNTRANSLATED = ("note", "notes", "refusal", "mapping", "excluded", "covered", "skipped")
+"""Members of an answer that are for people and there in English only."""
+
+
+class Words(msgspec.Struct, frozen=True):
+    titles: Mapping[str, str] = {}
+    rules: Mapping[str, tuple[str, str]] = {}
+    """What is wanted, and how to mend its breach ("" where that says it)."""
+
+
+@cache
+def words(language: str) -> Words:
+    """Those of the gateway and of CAP; none for English, which is what is translated."""
+    if language == ENGLISH:
+        return Words()
+    text = (files("gateway") / "http" / "catalogues" / f"{language}.toml").read_text(encoding="utf-8")
+    own = msgspec.convert(tomllib.loads(text), Words)
+    return Words(own.titles, {**rules_of_cap(language), **own.rules})
+
+
+@dataclass(slots=True)
+class Tongue:
+    """One client's language, and in which languages it was spoken to in one answer."""
+
+    language: str
+    used: set[str] = field(default_factory=set)
+
+    def title(self, code: str, title: str) -> str:
+        return self._said(words(self.language).titles.get(code), title)
+
+    def reason(self, reason: Reason) -> Reason:
+        entry = words(self.language).rules.get(reason.rule)
+        if entry is None:
+            self.used.add(ENGLISH)
+            return reason
+        self.used.add(self.language)
+        return msgspec.structs.replace(reason, text=entry[0], remedy=entry[1])
+
+    def reasons(self, reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+        return tuple(map(self.reason, reasons))
+
+    def english(self, text: str) -> str:
+        """A text that is there in English only."""
+        if text:
+            self.used.add(ENGLISH)
+        return text
+
+    def answer(self, value: Any) -> Any:
+        """A struct, or structs in it, as plain values with every problem in this language."""
+        return self._spoken(msgspec.to_builtins(value))
+
+    def _spoken(self, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [self._spoken(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if "rule" in value and "text" in value:
+            return msgspec.to_builtins(self.reason(msgspec.convert(value, Reason)))
+        if any(value.get(name) for name in _UNTRANSLATED):
+            self.used.add(ENGLISH)
+        return {name: self._spoken(inner) for name, inner in value.items()}
+
+    def _said(self, found: str | None, otherwise: str) -> str:
+        self.used.add(ENGLISH if found is None else self.language)
+        return otherwise if found is None else found
+
+    def label(self, response: web.StreamResponse, *, also: str = "") -> None:
+        """Content-Language, and Vary with Accept-Language and whatever `also` decides."""
+        spoken = sorted(self.used or {self.language}, key=lambda language: language != self.language)
+        response.headers["Content-Language"] = ", ".join(spoken)
+        response.headers["Vary"] = f"{also}, Accept-Language" if also else "Accept-Language"
+
+
+def tongue_of(request: web.Request) -> Tongue:
+    """By Accept-Language; English for any other wish, and for what is no wish at all."""
+    return Tongue(language_of(",".join(request.headers.getall("Accept-Language", []))))
