@@ -1,14 +1,24 @@
-"""`tocsin status`: ten lines on what is running, what is stuck and why. Reads the store and asks the server nothing,
-so it works when the server does not."""
+"""`tocsin status`: what is running, what is stuck and why, and the command that mends it. Reads the store and asks the
+server nothing, so it works when the server does not."""
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from store import campaigns, holds
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import campaigns, directory, holds
+from store.campaigns import Campaign
 from store.database import Database
-from store.overview import ChannelView, Overview, overview
+from store.holds import Hold
+from store.overview import ChannelView, NodeView, overview
 
+LATE_MS = 8_000
+"""A server gives a sign of life every 5 s (`gateway/dispatch/housekeeping.py`): one is overdue."""
 SILENT_MS = 15_000
-"""A node that has not been seen for this long is not there."""
+"""A server that has given none for this long is not there."""
+_MOST_CAMPAIGNS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,36 +27,66 @@ class Line:
     text: str
 
 
-async def status_lines(database: Database, now_ms: int, min_free_mib: int) -> list[Line]:
-    """About ten, the worst ones marked. `min_free_mib`: the watermark below which the server takes nothing on."""
+async def status_lines(database: Database, now_ms: int, min_free_mib: int, config: Path | None = None) -> list[Line]:
+    """About ten, the worst ones marked. `min_free_mib`: the watermark below which the server takes nothing on;
+    `config`: the file of settings, for the commands that are shown."""
     async with database.read() as conn:
         view = await overview(conn, now_ms)
         standing = await holds.standing(conn)
-        unfinished = await campaigns.unfinished(conn)
-    lines = [_nodes(view, now_ms), _disk(database, min_free_mib)]
-    lines += [
-        Line(
-            False, f"HOLD on {h.scope} {h.subject}".rstrip() + f" since {_age(now_ms - h.at_ms)} by {h.by}: {h.reason}"
-        )
-        for h in standing
-    ]
-    lines += [_channel(c, view, now_ms) for c in view.channels]
+        shown = [(hold, await _outer_name(conn, hold)) for hold in standing]
+        unsealed = await campaigns.unfinished(conn, most=_MOST_CAMPAIGNS)
+        waiting = {c.id: sum(count.open for count in await campaigns.counts(conn, c.id)) for c in unsealed}
+    disk = _disk(database, min_free_mib)
+    lines = [*_nodes(view.nodes, now_ms), disk]
+    lines += [_hold(hold, name, now_ms, config) for hold, name in shown]
+    lines += [_channel(c, standing, disk.well, _any_alive(view.nodes, now_ms)) for c in view.channels]
     lines.append(Line(True, f"campaigns: {view.campaigns_running} running, {view.campaigns_unsealed} not sealed yet"))
-    lines += [
-        Line(True, f"  {c.public_id} {c.zone_code} {c.kind} {c.mode} {c.state}: {c.title[:50]}") for c in unfinished[:3]
-    ]
+    lines += [Line(True, f"  {_campaign(c, waiting[c.id], now_ms)}") for c in unsealed]
+    if view.campaigns_unsealed > len(unsealed):
+        lines.append(Line(True, f"  and {view.campaigns_unsealed - len(unsealed)} more"))
     if view.open_receipts:
         lines.append(Line(False, f"{view.open_receipts} receipts match no message (yet)"))
     return lines
 
 
-def _nodes(view: Overview, now_ms: int) -> Line:
-    alive = [n for n in view.nodes if now_ms - n.seen_ms < SILENT_MS]
+async def _outer_name(conn: AsyncConnection, hold: Hold) -> str:
+    """What `tocsin hold` was given: the store keeps its own number of a zone or campaign."""
+    if hold.scope == "zone":
+        zone = await directory.zone_by_id(conn, int(hold.subject))
+        return zone.code if zone else hold.subject
+    if hold.scope == "campaign":
+        campaign = await campaigns.by_id(conn, int(hold.subject))
+        return campaign.public_id if campaign else hold.subject
+    return hold.subject
+
+
+def _hold(hold: Hold, name: str, now_ms: int, config: Path | None) -> Line:
+    command = ["tocsin", "resume", hold.scope, *([name] if name else []), *(["-c", str(config)] if config else [])]
+    what = " ".join(filter(None, (hold.scope, name)))
+    why = f": {hold.reason}" if hold.reason else ", no reason given"
+    text = f"HOLD on {what} since {_age(now_ms - hold.at_ms)} by {hold.by}{why}; to lift it: {shlex.join(command)}"
+    return Line(False, text)
+
+
+def _any_alive(nodes: Sequence[NodeView], now_ms: int) -> bool:
+    return any(now_ms - n.seen_ms < SILENT_MS for n in nodes)
+
+
+def _nodes(nodes: Sequence[NodeView], now_ms: int) -> list[Line]:
+    """A line each: one that was killed cannot say so, its last sign of life can."""
+    alive = [n for n in nodes if now_ms - n.seen_ms < SILENT_MS]
     if not alive:
-        last = f", last seen {_age(now_ms - view.nodes[0].seen_ms)} ago" if view.nodes else ""
-        return Line(False, f"NO SERVER is running on this store{last}: nothing leaves")
-    names = ", ".join(f"{n.name} (up {_age(now_ms - n.started_ms)})" for n in alive)
-    return Line(True, f"server: {names}")
+        last = f", last sign of life {_age(now_ms - nodes[0].seen_ms)} ago" if nodes else ""
+        return [Line(False, f"NO SERVER is running on this store{last}: nothing leaves")]
+    return [_node(n, now_ms) for n in alive]
+
+
+def _node(n: NodeView, now_ms: int) -> Line:
+    silence_ms = now_ms - n.seen_ms
+    text = f"server: {n.name}, started {_age(now_ms - n.started_ms)} ago, last sign of life {_age(silence_ms)} ago"
+    if silence_ms < LATE_MS:
+        return Line(True, text)
+    return Line(False, f"{text}: OVERDUE, it gives one every 5 s; it was stopped, killed or cannot write")
 
 
 def _disk(database: Database, min_free_mib: int) -> Line:
@@ -60,7 +100,7 @@ def _disk(database: Database, min_free_mib: int) -> Line:
     return Line(True, text)
 
 
-def _channel(c: ChannelView, view: Overview, now_ms: int) -> Line:
+def _channel(c: ChannelView, standing: Sequence[Hold], room: bool, alive: bool) -> Line:
     text = (
         f"{c.channel} {c.mode}: {c.queued} queued, {c.retry} to retry, {c.unknown} in doubt, "
         f"{c.accepted} accepted; batches {c.ready_batches} ready, {c.leased_batches} leased, "
@@ -69,12 +109,36 @@ def _channel(c: ChannelView, view: Overview, now_ms: int) -> Line:
     if c.late_leases:
         return Line(False, f"{text}; {c.late_leases} LEASES ENDED and not taken back: is a server running?")
     if c.ready_batches and not c.leased_batches:
-        return Line(False, f"{text}; NOTHING IS TAKEN UP: no carrier is open, the disk is full or there is a hold")
+        return Line(False, f"{text}; NOTHING IS TAKEN UP: {_why(c, standing, room, alive)}")
     return Line(True, text)
+
+
+def _why(c: ChannelView, standing: Sequence[Hold], room: bool, alive: bool) -> str:
+    """The first cause that explains it."""
+    if not alive:
+        return "no server is running"
+    if not room:
+        return "the disk is full"
+    if any(h.scope == "all" or (h.scope, h.subject) == ("channel", c.channel) for h in standing):
+        return "it is held"
+    carriers = "no carrier of this channel takes anything: ask the server's /readyz which and why"
+    return f"its zones or campaigns are held, or {carriers}" if standing else carriers
+
+
+def _campaign(c: Campaign, waiting: int, now_ms: int) -> str:
+    if c.starts_ms > now_ms:
+        when = f"starts in {_age(c.starts_ms - now_ms)}"
+    elif c.ended_ms is not None:
+        when = f"ended {_age(now_ms - c.ended_ms)} ago, waits for its receipts"
+    else:
+        when = f"started {_age(now_ms - c.starts_ms)} ago"
+    return f"{c.public_id} {c.zone_code} {c.kind} {c.mode} {c.state}, {when}, {waiting} to send: {c.title[:50]}"
 
 
 def _age(ms: int) -> str:
     seconds = max(ms, 0) // 1000
     if seconds < 120:
         return f"{seconds} s"
-    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+    if seconds < 7200:
+        return f"{seconds // 60} min"
+    return f"{seconds // 3600} h" if seconds < 172_800 else f"{seconds // 86_400} days"

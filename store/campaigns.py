@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.records import Counts
-from store.states import DeliveryState
+from store.states import CampaignState, DeliveryState
 from store.tables import (
     account,
     alert,
@@ -118,10 +118,14 @@ async def recent(
     return [_campaign(row) for row in (await conn.execute(statement)).all()]
 
 
-async def unfinished(conn: AsyncConnection) -> list[Campaign]:
-    """Whatever is not sealed yet, most urgent first: what an operator looks at."""
-    statement = _campaigns.where(campaign.c.sealed_ms.is_(None)).order_by(campaign.c.priority, campaign.c.id)
-    return [_campaign(row) for row in (await conn.execute(statement.limit(200))).all()]
+async def unfinished(conn: AsyncConnection, *, most: int) -> list[Campaign]:
+    """Whatever is not sealed yet, as an operator looks at it: the running ones first, most urgent first, then what
+    is still to come, then what waits for its receipts; of each the newest first."""
+    states = {str(CampaignState.RUNNING): 0, str(CampaignState.PREPARING): 1, str(CampaignState.SCHEDULED): 1}
+    rank = sa.case(states, value=campaign.c.state, else_=2)
+    urgency = sa.case((rank == 0, campaign.c.priority), else_=0)
+    statement = _campaigns.where(campaign.c.sealed_ms.is_(None)).order_by(rank, urgency, campaign.c.id.desc())
+    return [_campaign(row) for row in (await conn.execute(statement.limit(most))).all()]
 
 
 async def replaced_by(conn: AsyncConnection, campaign_id: int) -> list[int]:

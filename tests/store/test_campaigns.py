@@ -61,11 +61,17 @@ async def test_the_newest_come_first_in_pages_and_only_of_the_zones_asked_for(da
     assert await read(database, campaigns.recent, [], before_id=None, most=9) == []
 
 
-async def test_the_most_urgent_unfinished_campaign_is_listed_first(database, made):
+async def test_the_running_campaigns_come_first_then_the_most_urgent_then_the_newest(database, made):
+    over = await make.a_campaign(database, 1, state="stopped")
+    scheduled = await make.a_campaign(database, 1, state="scheduled", priority=0)
     news = await make.a_campaign(database, 1, priority=2)
     alert = await make.a_campaign(database, 1, priority=0)
+    over_since = await make.a_campaign(database, 1, state="completed", priority=2)
 
-    assert [c.id for c in await read(database, campaigns.unfinished)] == [made.id, alert.id, news.id]
+    listed = [c.id for c in await read(database, campaigns.unfinished, most=9)]
+
+    assert listed == [alert.id, made.id, news.id, scheduled.id, over_since.id, over.id]
+    assert [c.id for c in await read(database, campaigns.unfinished, most=2)] == listed[:2]
 
 
 async def test_deliveries_come_in_pages_without_gaps_and_nobody_elses(database, made):
