@@ -23,10 +23,10 @@ from rich.console import Console
 
 from loadtest.bench.figures import Failed, Section, Skipped
 from loadtest.bench.ground import Ground
+from loadtest.bench.machine import Others, described
 from loadtest.bench.report import show
 from loadtest.bench.rows import ROWS
 from loadtest.door import DoorRefused
-from loadtest.run import machine
 from loadtest.stage import StageFailed
 
 _BROKEN = (Failed, Skipped, StageFailed, DoorRefused, OSError, TimeoutError, aiohttp.ClientError)
@@ -60,12 +60,12 @@ async def _run(options: argparse.Namespace) -> int:
             err.print(f"bench: {name} ...", highlight=False)
             sections.append(await _measured(name, ground))
     took_s = time.monotonic() - started_s
-    heading = f"{'A quick look, not a measurement: ' if options.quick else ''}{machine()}, {took_s:.0f} s in all"
+    heading = f"{'A quick look, not a measurement: ' if options.quick else ''}{described()}, {took_s:.0f} s in all"
     show(out, heading, sections)
     if options.json:
         document = {
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "machine": machine(),
+            "machine": described(),
             "quick": options.quick,
             "took_s": took_s,
             "rows": sections,
@@ -76,7 +76,7 @@ async def _run(options: argparse.Namespace) -> int:
 
 async def _measured(name: str, ground: Ground) -> Section:
     row = ROWS[name]
-    started_s, failed = time.monotonic(), ""
+    started_s, others, failed = time.monotonic(), Others(), ""
     lines = []
     try:
         async with asyncio.timeout(row.at_most_s):
@@ -84,7 +84,9 @@ async def _measured(name: str, ground: Ground) -> Section:
     except _BROKEN as exc:
         failed = str(exc) or f"it took more than {row.at_most_s:.0f} s"
     took_s = time.monotonic() - started_s
-    return Section(name=name, title=row.title, lines=tuple(lines), took_s=took_s, failed=failed)
+    return Section(
+        name=name, title=row.title, lines=tuple(lines), took_s=took_s, others_cores=others.cores(), failed=failed
+    )
 
 
 @contextlib.asynccontextmanager

@@ -49,6 +49,8 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     lines: tuple[Line, ...]
     took_s: float = 0.0
+    others_cores: float = 0.0
+    """What everything else on the machine used of it meanwhile."""
     failed: str = ""
     """Why it broke off; empty when it did not."""
 

@@ -18,7 +18,8 @@ def show(out: Console, heading: str, sections: Sequence[Section]) -> None:
         table.add_column(name, justify="right" if side == "right" else "left")
     for section in sections:
         table.add_section()
-        table.add_row(f"[bold]{escape(section.title)}[/bold]", "", "", f"[dim]{section.took_s:.0f} s[/dim]")
+        beside = f"{section.took_s:.0f} s; other work took {section.others_cores:.2f} cores"
+        table.add_row(f"[bold]{escape(section.title)}[/bold]", "", "", f"[dim]{beside}[/dim]")
         for line in section.lines:
             table.add_row(*_cells(line))
         if section.failed:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from loadtest.bench import email, sms
+from loadtest.bench import email, outbox, sms
 from loadtest.bench.figures import Line
 from loadtest.bench.ground import Ground
 
@@ -21,5 +21,6 @@ ROWS: Mapping[str, Row] = MappingProxyType(
     {
         "sms": Row(sms.TITLE, sms.measure, 240.0),
         "email": Row(email.TITLE, email.measure, 240.0),
+        "outbox": Row(outbox.TITLE, outbox.measure, 240.0),
     }
 )
