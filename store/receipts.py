@@ -112,9 +112,13 @@ async def _apply_matching(tx: Transaction, reports: Sequence[Report]) -> list[Re
             whole.append(_settlement(match.delivery_id, final, report))
         else:
             parts[match.part_id] = DELIVERED if final == DELIVERED else parts.get(match.part_id, final)
-            of_parts.setdefault(match.delivery_id, []).append(report)
+            if match.is_whole and final == DELIVERED:  # whatever became of other attempts
+                whole.append(_settlement(match.delivery_id, final, report))
+            else:
+                of_parts.setdefault(match.delivery_id, []).append(report)
     if parts:
         await tx.run(_set_parts, {"reported": pack(sorted(parts.items()))})
+    if of_parts:
         whole += await _judge_parts(tx, of_parts)
     await apply(tx, whole)
     return unmatched
@@ -123,6 +127,8 @@ async def _apply_matching(tx: Transaction, reports: Sequence[Report]) -> list[Re
 class _Match(msgspec.Struct, frozen=True):
     delivery_id: int
     part_id: int | None
+    is_whole: bool = False
+    """The only part of its attempt."""
 
 
 async def _find(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]:
@@ -151,7 +157,7 @@ async def _find_by_ref(
         rank = (row.state == OUTSTANDING, row.id)
         if rank > best.get(row.n, (False, -1)):
             best[row.n] = rank
-            found[row.n] = _Match(row.delivery_id, row.id)
+            found[row.n] = _Match(row.delivery_id, row.id, row.parts == 1)
     return found
 
 
