@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from loadtest.bench import email, outbox, sms
+from loadtest.bench import cap, email, outbox, resolve, sms
 from loadtest.bench.figures import Line
 from loadtest.bench.ground import Ground
 
@@ -22,5 +22,7 @@ ROWS: Mapping[str, Row] = MappingProxyType(
         "sms": Row(sms.TITLE, sms.measure, 240.0),
         "email": Row(email.TITLE, email.measure, 240.0),
         "outbox": Row(outbox.TITLE, outbox.measure, 240.0),
+        "cap": Row(cap.TITLE, cap.measure, 120.0),
+        "resolve": Row(resolve.TITLE, resolve.measure, 240.0),
     }
 )
