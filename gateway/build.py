@@ -30,6 +30,7 @@ from gateway.dispatch.ways import Gate, Ways
 from gateway.feed_key import FeedKey, read_feed_key
 from gateway.media import MEDIA, Posting, prepare
 from gateway.publishing import Publisher
+from gateway.reports.addenda import amend_due
 from gateway.reports.sealing import seal_due
 from gateway.settings import EmailSettings, Settings, SmsSettings, VoiceSettings
 from gateway.templates.content import read_content
@@ -139,6 +140,10 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     async def seal() -> bool:
         return bool(await seal_due(database))
 
+    async def amend() -> bool:
+        await amend_due(database)
+        return False
+
     snapshots = SnapshotCache(database.read)
     planner = Planner(
         snapshots,
@@ -156,6 +161,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("publish", 1.0, publisher.run, publish_bell),
             Chore("parked", 1.0, parked.run),
             Chore("seal", 1.0, seal),
+            Chore("addenda", 60.0, amend),
             Chore("registers", 2.0, snapshots.keep_ready),
         )
     )

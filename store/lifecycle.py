@@ -6,6 +6,7 @@ Every function is one short step, idempotent, run again and again by any node's 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.addenda import all_told
 from store.launching import join_queue
 from store.records import Settlement
 from store.settling import apply
@@ -135,6 +136,7 @@ async def seal(tx: Transaction, campaign_id: int, report: str, charged_millieuro
         .where(campaign.c.id == campaign_id)
         .values(sealed_ms=tx.now_ms, report=report, settled_millieuro=charged_millieuro)
     )
+    await all_told(tx, campaign_id)  # what moves from here on becomes an addendum
     for entry, amount in (("release", row.reserved_millieuro), ("settle", -charged_millieuro)):
         if amount:
             await tx.run(

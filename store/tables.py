@@ -265,6 +265,7 @@ campaign = sa.Table(
     _int("settled_millieuro", 0),
     sa.Column("report", sa.Text),  # JSON, once sealed
     sa.UniqueConstraint("account_id", "request_key"),
+    sa.Index("ix_campaign_sealed_ms", "sealed_ms"),
     sa.Index(
         "ix_campaign_unsealed",
         "state",
@@ -335,6 +336,7 @@ delivery = sa.Table(
     sa.Column("text", sa.Text),
     sa.Column("sent_ms", Big),
     sa.Column("changed_ms", Big),
+    sa.Column("due_ms", Big),  # of what a carrier put off: not before
     # Only those in doubt, now or once, are looked up by address (receipts whose id matches nothing).
     sa.Index(
         "ix_delivery_doubt_address",
@@ -442,6 +444,9 @@ progress = sa.Table(
     sa.Column("first_sent_ms", Big),
     sa.Column("last_sent_ms", Big),
     _int("revision", 0),
+    # Of the counters that the sealed report and its addenda tell; null until the seal. In no index: an engine writes
+    # a row of counters in place only where no index knows what has changed.
+    sa.Column("told_revision", Big),
 )
 
 slot = sa.Table(
@@ -490,11 +495,20 @@ ledger = sa.Table(
     _id(),
     _ref("zone_id", "zone", index=True),
     _ref("campaign_id", "campaign", index=True, nullable=True),
-    _text("entry"),  # lot, reserve, settle, release
+    _text("entry"),  # lot, reserve, settle, release, addendum
     _int("amount_millieuro"),  # signed: the balance is the sum
     _int("at_ms"),
     sa.Column("valid_until_ms", Big),  # lots only
     _text("note", ""),
+)
+
+addendum = sa.Table(
+    "addendum",  # what late receipts have moved since the seal of a report (gateway/reports/addenda.py)
+    metadata,
+    sa.Column("campaign_id", Big, sa.ForeignKey("campaign.id"), primary_key=True),
+    sa.Column("number", Big, primary_key=True, autoincrement=False),
+    _int("at_ms"),
+    _text("document"),  # JSON
 )
 
 feed_entry = sa.Table(

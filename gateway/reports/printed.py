@@ -36,6 +36,8 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     yield _channels(report.channels)
     yield _money(report)
     yield _sums(report)
+    if report.addenda:
+        yield _addenda(report)
     if report.since_sealing:
         yield _since(report)
 
@@ -142,8 +144,23 @@ def _sums(report: Report) -> RenderableType:
     return table
 
 
+def _addenda(report: Report) -> RenderableType:
+    table = Table(title="Addenda by late receipts, not signed", title_justify="left")
+    for name in ("number", "made", "what", "before", "after"):
+        table.add_column(name)
+    for one in report.addenda:
+        for change in one.changes:
+            what = " ".join(filter(None, (change.section, change.channel, change.name.replace("_", " "))))
+            table.add_row(str(one.number), one.made, what, str(change.before), str(change.after))
+        if one.entry_millieuro:
+            table.add_row(
+                str(one.number), one.made, Text(f"charged to the ledger: {euro(one.entry_millieuro)}"), "", ""
+            )
+    return table
+
+
 def _since(report: Report) -> RenderableType:
-    table = Table(title="Moved by late receipts since the report was sealed", title_justify="left")
+    table = Table(title="All that late receipts have moved since the report was sealed", title_justify="left")
     for name in ("channel", "counter", "sealed", "now"):
         table.add_column(name)
     for moved in report.since_sealing:

@@ -3,11 +3,12 @@
 import asyncio
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.reports.drawing import draw
 from gateway.reports.gathering import gather
-from gateway.reports.report import Moved, Report
-from store import campaigns
+from gateway.reports.report import Addendum, Moved, Report
+from store import addenda, campaigns
 from store.database import Database
 from store.records import Counts
 from store.states import DeliveryState
@@ -30,14 +31,23 @@ async def draw_up(database: Database, campaign_id: int) -> Report:
 
 
 async def report_of(database: Database, campaign_id: int) -> Report:
-    """The live report, or the sealed one with what late receipts have moved since. Raises LookupError."""
+    """The live report, or the sealed one with its addenda and what late receipts have moved. Raises LookupError."""
     async with database.read() as conn:
         campaign = await campaigns.by_id(conn, campaign_id)
         counts = await campaigns.counts(conn, campaign_id)
+        added = await addenda_of(conn, campaign_id)
     if campaign is None or campaign.report is None:
         return await draw_up(database, campaign_id)
     sealed = parsed(campaign.report)
-    return msgspec.structs.replace(sealed, since_sealing=tuple(_moved(sealed, counts)))
+    return msgspec.structs.replace(
+        sealed,
+        addenda=added,
+        since_sealing=tuple(_moved(sealed, counts)),
+    )
+
+
+async def addenda_of(conn: AsyncConnection, campaign_id: int) -> tuple[Addendum, ...]:
+    return tuple(msgspec.json.decode(one.document, type=Addendum) for one in await addenda.of(conn, campaign_id))
 
 
 def _moved(sealed: Report, counts: list[Counts]) -> list[Moved]:

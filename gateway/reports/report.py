@@ -137,6 +137,37 @@ class Moved(msgspec.Struct, frozen=True):
     now: int
 
 
+class Change(msgspec.Struct, frozen=True):
+    """One figure, as the report and its earlier addenda tell it and as it is now."""
+
+    section: str
+    """persons, deliveries or money."""
+    channel: str
+    """Of deliveries; else empty."""
+    name: str
+    """The outcome, the state or the amount."""
+    before: int
+    after: int
+
+
+class Addendum(msgspec.Struct, frozen=True, kw_only=True):
+    """What late receipts have moved since the report was sealed, or since the addendum before."""
+
+    number: int
+    """From 1."""
+    made: str
+    revision: int
+    """Of the counters."""
+    changes: tuple[Change, ...]
+    entry_millieuro: int
+    """What the zone's ledger was charged with it, by an entry of its own."""
+    settled_millieuro: int
+    """What the zone has paid with it: never more than was reserved."""
+    sums_close: bool
+    signed: bool = False
+    """There is no signing of reports yet."""
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     made: str
@@ -151,7 +182,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     money: Money
     sums_close: bool
     equations: tuple[Equation, ...]
+    signed: bool = False
+    """There is no signing of reports yet."""
+    addenda: tuple[Addendum, ...] = ()
     since_sealing: tuple[Moved, ...] = ()
+    """All that has moved since the seal: what stands in the addenda, and what is not in one yet."""
 
 
 def counted(reasons: dict[str, int]) -> tuple[Counted, ...]:

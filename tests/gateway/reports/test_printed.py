@@ -2,6 +2,7 @@
 
 import io
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from rich.console import Console
 from channels.contract import Channel
 from gateway.reports.printed import euro, print_report
 from gateway.reports.reading import draw_up
+from gateway.reports.report import Addendum, Change
 from store.database import Database
 from store.states import Event
 from tests.gateway.house import House
@@ -52,6 +54,30 @@ async def test_the_report_of_a_simulation_cannot_be_taken_for_a_live_one(house: 
     [number] = await house.launch(1, house.campaign("A", 1, audience, "c1", mode="simulation"))
 
     assert "SIMULATION: nothing was sent" in await the_text(house, number)
+
+
+async def test_an_addendum_is_printed_with_its_date_its_figures_and_that_nobody_signed_it(house: House):
+    people = await house.people("A", 1)
+    [number] = await house.launch(1, house.campaign("A", 1, house.audience({Channel.SMS: people}), "c1"))
+    addendum = Addendum(
+        number=1,
+        made="2026-11-23T10:00:00.000Z",
+        revision=3,
+        changes=(Change("deliveries", "sms", "not_needed", 4, 5),),
+        entry_millieuro=55,
+        settled_millieuro=110,
+        sums_close=True,
+    )
+    report = msgspec.structs.replace(await draw_up(house.database, number), addenda=(addendum,))
+    stream = io.StringIO()
+
+    print_report(report, Console(file=stream, width=160))
+
+    assert "Addenda by late receipts, not signed" in stream.getvalue()
+    [line] = [line for line in stream.getvalue().splitlines() if "not needed" in line]
+    cells = [cell.strip() for cell in line.split("│")[1:-1]]
+    assert cells == ["1", "2026-11-23T10:00:00.000Z", "deliveries sms not needed", "4", "5"]
+    assert "charged to the ledger: 0.055 EUR" in stream.getvalue()
 
 
 @given(st.integers(-(10**12), 10**12))

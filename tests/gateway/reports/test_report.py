@@ -7,8 +7,9 @@ import pytest
 import sqlalchemy as sa
 
 from channels.contract import Channel
+from gateway.reports.addenda import amend_due
 from gateway.reports.reading import draw_up, parsed, report_of, written
-from gateway.reports.report import Report
+from gateway.reports.report import Addendum, Report
 from gateway.reports.sealing import seal_due
 from store import lifecycle
 from store.database import Database
@@ -244,6 +245,119 @@ async def test_a_receipt_after_the_seal_changes_no_word_of_it_and_is_told_beside
     assert msgspec.structs.replace(report, since_sealing=()) == parsed(kept)
     moved = {(m.counter, m.sealed, m.now) for m in report.since_sealing}
     assert moved == {("delivered", 1, 2), ("failed", 2, 1)}
+
+
+async def entries(database: Database) -> list[tuple[str, int]]:
+    async with database.read() as conn:
+        rows = await conn.execute(sa.select(ledger.c.entry, ledger.c.amount_millieuro).order_by(ledger.c.id))
+    return [(row.entry, row.amount_millieuro) for row in rows]
+
+
+def changed(addendum: Addendum) -> set[tuple[str, str, str, int, int]]:
+    return {(c.section, c.channel, c.name, c.before, c.after) for c in addendum.changes}
+
+
+async def sealed_in_doubt(house: House, database: Database) -> int:
+    """Three SMS: one delivered, two in doubt until the horizon, and so not paid for."""
+    people = await house.people("A", 3)
+    audience = house.audience({SMS: people})
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1", horizon_ms=0))
+    await house.expand(number, audience)
+    await house.settle(number, (0, Event.ACCEPTED), (1, Event.IN_DOUBT), (2, Event.IN_DOUBT))
+    await house.settle(number, (0, Event.RECEIPT_DELIVERED))
+    await database.write(lambda tx: tx.run(sa.update(campaign).values(state="completed", ended_ms=tx.now_ms - 1)))
+    assert await seal_due(database) == 1
+    return number
+
+
+async def test_a_late_receipt_becomes_an_addendum_with_what_it_changed_and_an_entry_of_its_own_in_the_ledger(
+    house: House, database: Database
+):
+    number = await sealed_in_doubt(house, database)
+    assert await amend_due(database) == 0
+    before, sealed = await entries(database), await report_of(database, number)
+
+    await house.settle(number, (1, Event.RECEIPT_DELIVERED))
+    assert await amend_due(database) == 1
+    report = await report_of(database, number)
+
+    assert msgspec.structs.replace(report, addenda=(), since_sealing=()) == sealed
+    [addendum] = report.addenda
+    assert changed(addendum) == {
+        ("persons", "", "reached", 1, 2),
+        ("persons", "", "in_doubt", 2, 1),
+        ("deliveries", "sms", "delivered", 1, 2),
+        ("deliveries", "sms", "unknown", 2, 1),
+        ("money", "", "charged_millieuro", 55, 110),
+    }
+    assert (addendum.number, addendum.signed, addendum.sums_close) == (1, False, True)
+    assert (addendum.entry_millieuro, addendum.settled_millieuro) == (55, 110)
+    assert await entries(database) == [*before, ("addendum", -55)]
+    assert (await campaign_row(database)).settled_millieuro == 110
+
+
+async def campaign_row(database: Database):  # type: ignore[no-untyped-def]
+    async with database.read() as conn:
+        return (await conn.execute(sa.select(campaign))).one()
+
+
+async def test_each_addendum_goes_on_from_the_one_before_and_none_is_made_for_nothing(house: House, database: Database):
+    number = await sealed_in_doubt(house, database)
+    await house.settle(number, (1, Event.RECEIPT_FAILED))
+    await amend_due(database)
+    assert await amend_due(database) == 0
+    await house.settle(number, (1, Event.RECEIPT_DELIVERED), (2, Event.RECEIPT_DELIVERED))
+    await amend_due(database)
+    await house.settle(number, (2, Event.RECEIPT_DELIVERED))  # the same once more
+
+    assert await amend_due(database) == 0
+    first, second = (await report_of(database, number)).addenda
+
+    assert ("deliveries", "sms", "failed", 0, 1) in changed(first)
+    assert changed(second) == {
+        ("persons", "", "reached", 1, 3),
+        ("persons", "", "in_doubt", 1, 0),
+        ("persons", "", "not_reached", 1, 0),
+        ("deliveries", "sms", "delivered", 1, 3),
+        ("deliveries", "sms", "unknown", 1, 0),
+        ("deliveries", "sms", "failed", 1, 0),
+        ("money", "", "charged_millieuro", 110, 165),
+    }
+    assert (first.number, second.number) == (1, 2)
+    row = await campaign_row(database)
+    assert row.settled_millieuro == row.reserved_millieuro == 165
+    assert sum(amount for _, amount in await entries(database)) == -165
+
+
+async def test_what_was_charged_above_the_reservation_is_not_the_zones_to_pay(house: House, database: Database):
+    number = await sealed_in_doubt(house, database)
+    await database.write(lambda tx: tx.run(sa.update(delivery).values(price_millieuro=999)))
+    await house.settle(number, (1, Event.RECEIPT_DELIVERED))
+
+    await amend_due(database)
+    [addendum] = (await report_of(database, number)).addenda
+
+    assert (addendum.settled_millieuro, addendum.sums_close) == (165, False)
+    assert sum(amount for _, amount in await entries(database)) == -165
+
+
+async def test_a_receipt_while_an_addendum_is_drawn_up_puts_it_off(house: House, database: Database):
+    number = await sealed_in_doubt(house, database)
+    await house.settle(number, (1, Event.RECEIPT_DELIVERED))
+    turns = itertools.count()
+    write = database.write
+
+    async def late(work, *, urgent: bool = True):  # type: ignore[no-untyped-def]
+        if not urgent and next(turns) == 0:
+            await house.settle(number, (2, Event.RECEIPT_DELIVERED))
+        return await write(work, urgent=urgent)
+
+    database.write = late  # type: ignore[method-assign]
+
+    assert await amend_due(database) == 0
+    assert await amend_due(database) == 1
+    [addendum] = (await report_of(database, number)).addenda
+    assert ("deliveries", "sms", "delivered", 1, 3) in changed(addendum)
 
 
 async def test_a_receipt_between_the_drawing_and_the_seal_puts_the_seal_off(house: House, database: Database):
