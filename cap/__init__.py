@@ -59,6 +59,7 @@ What not everybody needs is imported by name:
     cap.json_form to_json(alert), from_json(text); cap.geojson: to_geojson(alerts)
     cap.feed      bounded(entries, make), active(entries, at); cap.rss: rss(entries, ...)
     cap.forward   forwarded(alert): without enclosed files
+    cap.edition   edition(document, sender, identifier, sign): the bytes in which an alert is published
 
 The model: Alert > Info > Resource and Area (with polygons, Circle and geocodes), Reference, ValuePair, and the closed
 lists Status, MsgType, Scope, Category, ResponseType, Urgency, Severity, Certainty. Times are aware and keep the offset

@@ -24,6 +24,7 @@ from cap.write import moment, write
 
 MEDIA_TYPE = "application/cap+xml"
 MOST_BYTES = 900_000  # what readers of CAP feeds are told to expect at most
+MOST_SUMMARY = 2_000  # a wordy alert must not push the others out of the feed: all of it is behind the link
 _MARGIN = 200  # bytes for what a feed says about what it leaves out
 _NAMESPACES: Any = {None: ATOM}  # the default namespace, for which the stubs have no type
 
@@ -134,6 +135,9 @@ def _entry(feed: etree._Element, entry: FeedEntry) -> etree._Element:
     _text(element, "published", _rfc3339(alert.sent))
     _text(_element(element, "author"), "name", (info.sender_name if info else "") or alert.sender)
     _element(element, "link", rel="alternate", type=MEDIA_TYPE, href=document_url(entry.url))
+    # Readers of feeds at large (feedparser, and with it the WMO's importer) take no link for that of the entry that has
+    # such a type; RFC 4287 4.1.2 allows one without.
+    _element(element, "link", rel="alternate", href=entry.url)
     for category in info.categories if info else ():
         _element(element, "category", term=str(category))
     if summary := summary_of(alert, info):
@@ -178,8 +182,9 @@ def title_of(alert: Alert, info: Info | None) -> str:
 
 
 def summary_of(alert: Alert, info: Info | None) -> str:
-    """What there is to say beside the title; may be ""."""
-    return (info.description or info.instruction) if info else alert.note
+    """What there is to say beside the title, in `MOST_SUMMARY` characters at most; may be ""."""
+    text = (info.description or info.instruction) if info else alert.note
+    return text if len(text) <= MOST_SUMMARY else f"{text[: MOST_SUMMARY - 1].rstrip()}…"
 
 
 def _element(parent: etree._Element, name: str, **attributes: str) -> etree._Element:

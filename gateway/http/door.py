@@ -28,7 +28,7 @@ class Door:
     heartbeat_s: float = 15.0
     stream_life_s: float = 900.0
     listener_write_s: float = 10.0
-    """A listener of the public stream that takes nothing for so long is cut off."""
+    """Who takes nothing of the public stream, or of a long document, for so long is cut off."""
 
 
 Handle = Callable[[web.Request, Door, Caller], Awaitable[web.StreamResponse]]

@@ -1,5 +1,6 @@
 """The public handlers: the feeds, the documents of the alerts in them, and the stream. Cacheable, no key."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from aiohttp import web
@@ -12,10 +13,12 @@ from gateway.http.bodies import CAP_MEDIA_TYPE, Query
 from gateway.http.broadcast import LANGUAGES, etag_of
 from gateway.http.door import Door
 from gateway.http.renderings import Form
-from gateway.http.streams import last_event_id
+from gateway.http.streams import Wire, last_event_id
 
 _MAX_AGE_S = 5
 _HEARTBEAT_MAX_AGE_S = 15
+_PIECE_BYTES = 65_536
+"""What is longer is sent in such pieces: a reader that takes its time holds two of them, not a feed of its own."""
 
 
 async def atom(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
@@ -46,7 +49,8 @@ async def alert(request: web.Request, door: Door, _caller: Caller) -> web.Stream
     if found is None:
         raise Refusal(404, "no-such-alert", "There is no such public alert.")
     body, etag = (found, etag_of(found)) if isinstance(found, bytes) else (found.document, found.etag)
-    return _answer(request, body, etag, CAP_MEDIA_TYPE, None, "public, max-age=31536000, immutable")
+    forever = "public, max-age=31536000, immutable"
+    return await _answer(request, door, body, _Head(etag, CAP_MEDIA_TYPE, None, forever))
 
 
 async def stream(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
@@ -74,33 +78,60 @@ async def _feed(
     made, modified = await door.broadcast.feed(form, _base_url(request, door), language)
     # A heartbeat is new although nothing has changed.
     modified = None if form is Form.HEARTBEAT else modified
-    return _answer(request, made.body, made.etag, made.media_type, modified, f"public, max-age={max_age_s}")
+    return await _answer(
+        request, door, made.body, _Head(made.etag, made.media_type, modified, f"public, max-age={max_age_s}")
+    )
 
 
-def _answer(
-    request: web.Request, body: bytes, etag: str, media_type: str, modified: datetime | None, cache_control: str
-) -> web.Response:
-    if _fresh(request, etag, modified):
-        response = web.Response(status=304)
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What a cache is told of a body."""
+
+    etag: str
+    media_type: str
+    modified: datetime | None
+    cache_control: str
+
+
+async def _answer(request: web.Request, door: Door, body: bytes, head: _Head) -> web.StreamResponse:
+    in_pieces = len(body) > _PIECE_BYTES and request.method == "GET"
+    if _fresh(request, head):
+        response: web.StreamResponse = web.Response(status=304)
+        in_pieces = False
     else:
-        charset = "; charset=utf-8" if media_type.endswith(("atom+xml", "rss+xml")) else ""
-        response = web.Response(body=body, headers={"Content-Type": media_type + charset})
-    response.etag = etag
-    if modified is not None:
-        response.last_modified = modified
-    response.headers["Cache-Control"] = cache_control
+        response = web.StreamResponse() if in_pieces else web.Response(body=body)
+        charset = "; charset=utf-8" if head.media_type.endswith(("atom+xml", "rss+xml")) else ""
+        response.headers["Content-Type"] = head.media_type + charset
+    response.etag = head.etag
+    if head.modified is not None:
+        response.last_modified = head.modified
+    response.headers["Cache-Control"] = head.cache_control
     # Anybody's map may show them: there is nothing here that a key would open.
     response.headers["Access-Control-Allow-Origin"] = "*"
+    if in_pieces:
+        await _pour(request, response, body, door.listener_write_s)
     return response
 
 
-def _fresh(request: web.Request, etag: str, modified: datetime | None) -> bool:
+async def _pour(request: web.Request, response: web.StreamResponse, body: bytes, write_s: float) -> None:
+    response.content_length = len(body)
+    await response.prepare(request)
+    wire = Wire(request, response, write_s)
+    try:
+        for start in range(0, len(body), _PIECE_BYTES):
+            await wire.write(body[start : start + _PIECE_BYTES])
+        await wire.end()
+    except TimeoutError:
+        wire.cut()
+
+
+def _fresh(request: web.Request, head: _Head) -> bool:
     """RFC 9110 13.2.2: If-None-Match decides; If-Modified-Since only where there is none."""
     wanted: tuple[ETag, ...] | None = request.if_none_match
     if wanted is not None:
-        return any(tag.value in (etag, "*") for tag in wanted)
+        return any(tag.value in (head.etag, "*") for tag in wanted)
     since = request.if_modified_since
-    return modified is not None and since is not None and modified <= since
+    return head.modified is not None and since is not None and head.modified <= since
 
 
 def _base_url(request: web.Request, door: Door) -> str:

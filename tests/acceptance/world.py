@@ -439,8 +439,8 @@ class Client:
         """The documents that the free feed links to, in its order."""
         status, body = await self.raw("/cap/feed.atom")
         assert status == 200
-        links = [str(link.get("href")) for link in etree.fromstring(body).iter("{http://www.w3.org/2005/Atom}link")]
-        found = [await self.raw(urlsplit(link).path) for link in links if link.endswith(".xml")]
+        links = etree.fromstring(body).iterfind(".//{*}entry/{*}link[@type='application/cap+xml']")
+        found = [await self.raw(urlsplit(str(link.get("href"))).path) for link in links]
         assert [status for status, _ in found] == [200] * len(found)
         return [document for _, document in found]
 

@@ -50,8 +50,8 @@ def test_an_entry_says_what_happens_and_links_the_whole_message():
     assert texts(tree, "//a:entry/a:summary/text()") == ["Veste rouge, canne."]
     assert texts(tree, "//a:entry/a:published/text()") == ["2026-05-11T19:40:00Z"]
     assert texts(tree, "//a:entry/a:category/@term") == ["Safety", "Rescue"]
-    assert texts(tree, "//a:entry/a:link/@href") == [URL]
-    assert texts(tree, "//a:entry/a:link/@type") == ["application/cap+xml"]
+    assert texts(tree, "//a:entry/a:link/@href") == [URL, URL]
+    assert texts(tree, "//a:entry/a:link[@rel='alternate']/@type") == ["application/cap+xml"], "and one without"
 
 
 def test_an_entry_is_named_by_the_triple_for_ever():
@@ -69,7 +69,7 @@ def test_text_from_an_alert_cannot_become_markup():
 
     assert texts(tree, "/a:feed/a:title/text()") == ["a<b>&c"]
     assert texts(tree, "//a:entry/a:title/text()") == ['</title><link href="x"/> &amp;']
-    assert len(texts(tree, "//a:entry/a:link")) == 1
+    assert texts(tree, "//a:entry/a:link/@href") == [URL, URL]
 
 
 @pytest.mark.parametrize(("language", "title"), [("nl-be", "Man van 71"), ("de", "Un homme de 71 ans, parti à pied")])
@@ -189,3 +189,43 @@ def test_of_an_alert_only_the_texts_in_force_are_shown():
     (left,) = active([entry(inserted(later, before="</alert>"))], datetime(2026, 5, 12, 5, tzinfo=UTC))
 
     assert [info.language for info in left.alert.infos] == ["nl-BE"]
+
+
+def test_one_giant_is_left_out_alone():
+    giant = entry(element("headline", "g" * 20_000))
+    small = [entry(element("headline", f"n{number}")) for number in range(5)]
+
+    body = bounded(
+        [small[0], giant, *small[1:]],
+        lambda some: atom(some, feed_id="urn:x", title="T", self_url=URL, updated=NOW, author="A"),
+        9_000,
+    )
+
+    assert texts(etree.fromstring(body), "//a:entry/a:title/text()") == [f"n{number}" for number in range(5)]
+
+
+def test_an_entry_too_large_is_linked_and_not_enclosed():
+    tree = feed(entry(document=GOOD, whole=False), entry(document=GOOD), full=True)
+
+    assert [len(e) for e in ([c for c in e if c.tag.endswith("content")] for e in texts(tree, "//a:entry"))] == [0, 1]
+
+
+def test_a_feed_says_what_it_leaves_out():
+    assert texts(feed(entry(), remark="2 of 3"), "/a:feed/a:subtitle/text()") == ["2 of 3"]
+    assert texts(feed(entry()), "/a:feed/a:subtitle") == []
+
+
+def test_a_language_is_had_in_any_of_its_countries_but_best_in_the_one_asked_for():
+    dutch = INFO.replace("fr-BE", "nl-NL").replace("Un homme de 71 ans, parti à pied", "Man van 71")
+    both = inserted(dutch + dutch.replace("nl-NL", "nl-BE").replace("van 71", "van 71 jaar"), before="</alert>")
+
+    titles = [texts(feed(entry(both, language=wanted)), "//a:entry/a:title/text()")[0] for wanted in ("nl", "nl-BE")]
+
+    assert titles == ["Man van 71", "Man van 71 jaar"]
+
+
+def test_a_wordy_alert_is_cut_short():
+    [summary] = texts(feed(entry(element("description", "woord " * 1000))), "//a:entry/a:summary/text()")
+
+    assert len(summary) <= 2_000
+    assert summary.endswith("…")

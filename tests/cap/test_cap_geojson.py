@@ -86,3 +86,8 @@ def test_a_collection_holds_every_area_of_every_info_of_every_alert():
         ("fr-BE", "2.xml"),
         ("nl-BE", "2.xml"),
     ]
+
+
+def test_a_collection_says_what_it_leaves_out():
+    assert json.loads(to_geojson([GOOD], remark="2 of 3"))["remark"] == "2 of 3"
+    assert "remark" not in json.loads(to_geojson([GOOD]))

@@ -91,3 +91,8 @@ def test_what_importers_skip_or_nobody_may_see_is_not_published(fault):
 def test_a_time_without_an_offset_is_no_time_of_a_feed():
     with pytest.raises(ValueError, match="offset"):
         feed(updated=datetime(2026, 5, 11))  # noqa: DTZ001 - the fault that is meant
+
+
+def test_a_language_is_said_where_there_is_one():
+    assert feed().find("channel/language") is None
+    assert feed(language="nl").findtext("channel/language") == "nl"

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import socket
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -53,7 +54,7 @@ def a_document(
 
 FRENCH = """<info><language>fr-BE</language><category>Fire</category><event>Feu</event><urgency>Immediate</urgency>
 <severity>Severe</severity><certainty>Observed</certainty><headline>Feu</headline>
-<area><areaDesc>Ici</areaDesc></area></info>"""
+<area><areaDesc>Ici</areaDesc><polygon>51,3 51,4 52,4 51,3</polygon></area></info>"""
 
 
 async def publish(
@@ -517,3 +518,29 @@ async def test_a_heartbeat_is_as_old_as_the_last_look_at_the_store(door: Doorway
 
     assert (blind.status, blind.body) == (200, first.body)
     assert (atom.status, len(entries(atom.body))) == (200, 1)
+
+
+# ---- readers that mean no good -------------------------------------------------------------------------------------
+
+
+async def test_a_reader_that_does_not_read_a_long_document_is_cut_off(database: Database):
+    async with doorway(database, listener_write_s=0.3) as door:
+        for n in range(8):
+            await publish(door, f"p{n}", description="x" * 95_000)
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", door.port))
+            deaf.sendall(b"GET /cap/feed.atom?full=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(10):
+                # It is counted when it has ended, and otherwise would not end.
+                while not answered(door, "/cap/feed.atom"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        whole = await door.get("/cap/feed.atom?full=1")
+
+    assert len(whole.body) == int(whole.headers["Content-Length"]) > 700_000
+    assert len(list(etree.fromstring(whole.body).iter(f"{{{CAP}}}alert"))) == 8
+
+
+def answered(door: Doorway, route: str) -> float:
+    labels = {"method": "GET", "route": route, "status": "200"}
+    return door.door.metrics.registry.get_sample_value("tocsin_http_request_seconds_count", labels) or 0

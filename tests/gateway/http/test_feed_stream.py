@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from gateway.errors import Refusal
 from gateway.http import listening
 from gateway.http.broadcast import Broadcast
 from gateway.http.listening import Listening
@@ -325,3 +326,14 @@ async def test_a_head_of_the_stream_opens_none(door: Doorway):
 
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
     assert door.door.listening.listeners == 0
+
+
+async def test_an_ipv6_client_is_one_however_many_addresses_it_has(database: Database):
+    held = Listening(Broadcast(database, Making("t", "a", "s@example.org")), 10, 1)
+
+    async with contextlib.AsyncExitStack() as others:
+        for address in ("2001:db8:1:2::1", "2001:db8:1:3::1", "::ffff:192.0.2.1", "::ffff:192.0.2.2"):
+            await others.enter_async_context(held.listen(address))
+        with pytest.raises(Refusal, match="as many streams"):
+            await others.enter_async_context(held.listen("2001:db8:1:2:ffff::9"))
+    await held.close()
