@@ -1,11 +1,12 @@
 """Every person of every campaign, as the gateway's pages tell them, held against what arrived at the sinks.
 
-One message that was told and did not arrive, that arrived and was not told, or that arrived twice without having been
-told as sent again, is a finding. What happened to a message between two sinks' counters is not guessed at.
+One message that was told and did not arrive, that arrived and was not told, at another address than was told, or
+twice without having been told as sent again, is a finding. What happened to a message between two sinks' counters is
+not guessed at.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from loadtest.arrivals import Arrivals, head_of, mark_of
@@ -28,8 +29,12 @@ class Findings:
     """At a sink, and told as never sent, or of no campaign at all."""
     doubled: int = 0
     """At a sink more often than it was told to have been tried, or taken twice without a word of it."""
+    again: int = 0
+    """At a sink more than once, and told to have been sent again after doubt: the price of losing nobody."""
     unfinished: int = 0
-    """Still queued, waiting to be tried again, or in doubt at the end."""
+    """Still queued or waiting to be tried again at the end."""
+    in_doubt: int = 0
+    """Told as unknown at the end: handed to a carrier that never said what became of it."""
     reports_off: int = 0
     """Reports whose sums do not close, or that count otherwise than their pages."""
     examples: list[str] = field(default_factory=list)
@@ -38,9 +43,21 @@ class Findings:
     def unaccounted(self) -> int:
         return self.missing + self.never_told + self.doubled + self.reports_off
 
+    def __iadd__(self, other: "Findings") -> "Findings":
+        """With those of another run: as if it had been one."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+        self.examples = self.examples[:_SHOWN]
+        return self
+
     def note(self, text: str) -> None:
         if len(self.examples) < _SHOWN:
             self.examples.append(text)
+
+
+def sms_heads(page: dict[str, Any]) -> frozenset[str]:
+    """What the texts of a campaign's SMS begin with, by its page: at the sink they are known by that."""
+    return frozenset(head_of(t["content"]["text"]) for t in page["texts"] if t["channel"] == "sms")
 
 
 class Accounting:
@@ -54,20 +71,20 @@ class Accounting:
     def campaign(self, internal_id: int, page: dict[str, Any]) -> "CampaignAccount":
         """`internal_id` is the store's own number of it: references on the wire bear that one."""
         self.findings.campaigns += 1
-        heads = {head_of(t["content"]["text"]) for t in page["texts"] if t["channel"] == "sms"}
-        return CampaignAccount(self, internal_id, mark_of(page["title"]), frozenset(heads))
+        return CampaignAccount(self, internal_id, mark_of(page["title"]), sms_heads(page))
 
     def take(self, internal_id: int, heads: frozenset[str], line: dict[str, Any]) -> int:
         """How often it arrived; each arrival is taken once."""
         if line["channel"] == "sms":
             return sum(self._sms.pop((head, line["address"]), 0) for head in heads)
-        return self._by_delivery[line["channel"]].pop((internal_id << 24) + line["id"] - 1, 0)
+        delivery = (internal_id << 24) + line["id"] - 1
+        return self._by_delivery[line["channel"]].pop((delivery, line["address"]), 0)
 
     def close(self) -> Findings:
         """What is left at the sinks is nobody's."""
         left = Counter({f"sms {key}": n for key, n in self._sms.items()})
         for channel, counted in self._by_delivery.items():
-            left.update({f"{channel} delivery {key:x}": n for key, n in counted.items()})
+            left.update({f"{channel} delivery {key:x} to {address}": n for (key, address), n in counted.items()})
         for key, n in left.items():
             self.findings.never_told += n
             self.findings.note(f"{key} arrived {n} times and is nobody's")
@@ -99,8 +116,10 @@ class CampaignAccount:
         elif arrived > most:
             findings.doubled += arrived - most
             findings.note(f"{self._mark} {channel} {line['id']}: {line['attempts']} attempts, arrived {arrived} times")
-        if state in ("queued", "retry", "unknown"):
-            findings.unfinished += 1
+        elif arrived > 1:
+            findings.again += arrived - 1
+        findings.unfinished += state in ("queued", "retry")
+        findings.in_doubt += state == "unknown"
 
     def report(self, report: dict[str, Any]) -> None:
         """The report must close its sums and count as its pages do."""

@@ -4,7 +4,8 @@ Reads the sinks' dumps. Knows nothing of what the gateway says of itself. Instan
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from loadtest.sinks.smsc import Part
 from loadtest.sinks.voice import starts
 
 Instants = npt.NDArray[np.float64]
+Key = str | int
 
 MARK = re.compile(r"NR[0-9A-F]{8}")
 """Every campaign of a load test bears one in its words: the only thing that an SMS carries of its campaign."""
@@ -24,20 +26,24 @@ _TOKEN = re.compile(r"[a-z0-9]{1,16}\.([0-9a-f]{1,16})\.[0-9]{1,4}")
 
 class _MailLine(msgspec.Struct, frozen=True):
     arrived_ns: int
+    rcpt: str
     token: str
     answered: bool
 
 
 @dataclass(slots=True)
 class Arrivals:
-    """One channel at its sinks."""
+    """One channel at its sinks. A campaign is known by its `Key`: by the heads of its texts (SMS, see `head_of`), by
+    the store's number of it (e-mail, voice)."""
 
     units_s: Instants
     """When each unit (segment, mail, call start) arrived, ascending."""
-    by_delivery: Counter[int] = field(default_factory=Counter)
-    """Whole messages by the delivery that their reference names (e-mail, voice)."""
+    by_delivery: Counter[tuple[int, str]] = field(default_factory=Counter)
+    """Whole messages by the delivery that their reference names and the address that they went to (e-mail, voice)."""
     by_address: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Whole messages by the head of their text (`head_of`) and the number (SMS)."""
+    by_campaign: dict[Key, Instants] = field(default_factory=dict)
+    """When each whole message of a campaign arrived, ascending."""
     strange: int = 0
     """Messages that name no delivery and bear no mark."""
 
@@ -51,6 +57,16 @@ class Arrivals:
             return 0
         ends = np.searchsorted(self.units_s, self.units_s + window_s, side="left")
         return int((ends - np.arange(len(self.units_s))).max())
+
+    def of(self, *keys: Key) -> Instants:
+        """When the messages of a campaign arrived, ascending; empty when none did."""
+        found = [self.by_campaign[key] for key in keys if key in self.by_campaign]
+        return np.sort(np.concatenate(found)) if found else np.empty(0)
+
+    def longest_gap_s(self, start_s: float, end_s: float) -> float:
+        """The longest time without a unit between these instants."""
+        inside = self.units_s[(self.units_s >= start_s) & (self.units_s <= end_s)]
+        return float(np.diff(np.concatenate(([start_s], inside, [end_s]))).max())
 
     def per_second(self, start_s: float, end_s: float) -> list[int]:
         seconds = max(1, round(end_s - start_s))
@@ -72,62 +88,81 @@ def head_of(text: str) -> str:
 def sms(*dumps: Path) -> Arrivals:
     """Every submit counts as a unit, taken or not; a message counts once all its parts were taken."""
     decoder = msgspec.json.Decoder(Part)
-    times: list[int] = []
-    arrivals = Arrivals(np.empty(0))
+    reading = _Reading()
+    arrivals = reading.arrivals
     for dump in dumps:
         for line in _lines(dump):
             part = decoder.decode(line)
-            times.append(part.at_ns)
+            reading.unit(part.at_ns)
             if part.text is None or part.status:
                 continue
             head = head_of(part.text)
             if head:
                 arrivals.by_address[head, f"+{part.destination}"] += 1
+                reading.message(head, part.at_ns)
             else:
                 arrivals.strange += 1
-    arrivals.units_s = _instants(times)
-    return arrivals
+    return reading.close()
 
 
 def email(*dumps: Path) -> Arrivals:
     decoder = msgspec.json.Decoder(_MailLine)
-    times: list[int] = []
-    arrivals = Arrivals(np.empty(0))
+    reading = _Reading()
     for dump in dumps:
         for line in _lines(dump):
             mail = decoder.decode(line)
-            times.append(mail.arrived_ns)
-            _count(arrivals, mail.token)
-    arrivals.units_s = _instants(times)
-    return arrivals
+            reading.unit(mail.arrived_ns)
+            reading.token(mail.token, mail.rcpt, mail.arrived_ns)
+    return reading.close()
 
 
 def voice(*dumps: Path) -> Arrivals:
     """By the wall clock, to the millisecond, as the trunk wrote it."""
-    times: list[int] = []
-    arrivals = Arrivals(np.empty(0))
+    reading = _Reading()
     for dump in dumps:
         for start in starts(dump):
-            times.append(start.at_ms * 1_000_000)
-            _count(arrivals, start.reference)
-    arrivals.units_s = _instants(times)
-    return arrivals
+            reading.unit(start.at_ms * 1_000_000)
+            reading.token(start.reference, start.address, start.at_ms * 1_000_000)
+    return reading.close()
 
 
-def _count(arrivals: Arrivals, token: str) -> None:
-    found = _TOKEN.fullmatch(token)
-    if found:
-        arrivals.by_delivery[int(found[1], 16)] += 1
-    else:
-        arrivals.strange += 1
+class _Reading:
+    """Gathers the lines of a channel's dumps."""
+
+    def __init__(self) -> None:
+        self.arrivals = Arrivals(np.empty(0))
+        self._units_ns: list[int] = []
+        self._messages_ns: defaultdict[Key, list[int]] = defaultdict(list)
+
+    def unit(self, at_ns: int) -> None:
+        self._units_ns.append(at_ns)
+
+    def message(self, key: Key, at_ns: int) -> None:
+        self._messages_ns[key].append(at_ns)
+
+    def token(self, token: str, address: str, at_ns: int) -> None:
+        found = _TOKEN.fullmatch(token)
+        if not found:
+            self.arrivals.strange += 1
+            return
+        delivery = int(found[1], 16)
+        self.arrivals.by_delivery[delivery, address] += 1
+        self.message(delivery >> 24, at_ns)
+
+    def close(self) -> Arrivals:
+        self.arrivals.units_s = _instants(self._units_ns)
+        self.arrivals.by_campaign = {key: _instants(times_ns) for key, times_ns in self._messages_ns.items()}
+        return self.arrivals
 
 
-def _lines(dump: Path) -> list[bytes]:
+def _lines(dump: Path) -> Iterator[bytes]:
     """Whole lines only: a sink that is still running may be in the middle of one."""
     if not dump.exists():
-        return []
-    whole, _, _ = dump.read_bytes().rpartition(b"\n")
-    return whole.split(b"\n") if whole else []
+        return
+    with dump.open("rb") as lines:
+        for line in lines:
+            if line.endswith(b"\n"):
+                yield line
 
 
 def _instants(times_ns: list[int]) -> Instants:

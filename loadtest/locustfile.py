@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from locust import FastHttpUser, User, between, constant, events, task
+from locust import FastHttpUser, User, between, constant, constant_throughput, events, task
 
 from loadtest.documents import alert, area_of, broken, new_mark, plp, reference
 
@@ -22,6 +22,9 @@ PLAN: dict[str, Any] = json.loads(Path(os.environ["TOCSIN_LOAD_PLAN"]).read_text
 _CAP = {"Content-Type": "application/cap+xml"}
 _TIMES: list[tuple[float, str, float, bool]] = []
 """(seconds UTC at the end, name, milliseconds, whether it went well) of every request."""
+
+_POSTS: list[tuple[str, float]] = []
+"""(mark, seconds UTC when its posting began) of every alert that was taken."""
 
 
 @events.request.add_listener
@@ -34,7 +37,8 @@ def _write(environment: Any, **_more: Any) -> None:
     errors = [
         {"name": e.name, "error": str(e.error)[:300], "count": e.occurrences} for e in environment.stats.errors.values()
     ]
-    Path(PLAN["out"]).write_text(json.dumps({"requests": _TIMES, "errors": errors}), encoding="utf-8")
+    found = {"requests": _TIMES, "errors": errors, "posts": _POSTS}
+    Path(PLAN["out"]).write_text(json.dumps(found), encoding="utf-8")
 
 
 def _bearer(token: str) -> dict[str, str]:
@@ -45,11 +49,10 @@ def _count(name: str) -> int:
     return int(PLAN["counts"].get(name, 0))
 
 
-class CicSystem(FastHttpUser):
-    """A dispatch centre's system: alerts, their updates and cancels, replays when it is unsure, and broken ones."""
+class _Dispatch(FastHttpUser):
+    """What posts CAP as a dispatch centre does, and remembers what was taken."""
 
-    wait_time = between(*PLAN.get("cic_wait_s", (0.5, 1.5)))
-    fixed_count = _count("CicSystem")
+    abstract = True
 
     def on_start(self) -> None:
         self.draw = random.Random()
@@ -57,50 +60,25 @@ class CicSystem(FastHttpUser):
         self.sent: list[tuple[str, str, bytes, str]] = []
         """(identifier, sent, document, area) of alerts that were taken."""
 
-    @task(3)
-    def alert(self) -> None:
+    def post_alert(self) -> None:
         network = self.draw.choice(PLAN["networks"])
         area = area_of(network["code"], network["ring"]) if self.draw.random() < 0.5 else plp(network["code"])
         voice = self.draw.random() < PLAN.get("voice_share", 0.0)
-        self._post("Alert", area, channels="sms email voice" if voice else "sms email")
+        self.post("Alert", area, channels="sms email voice" if voice else "sms email")
 
-    @task(1)
-    def update(self) -> None:
-        if self.sent:
-            identifier, sent, _, area = self.sent.pop()
-            self._post("Update", area, references=reference(identifier, sent))
-
-    @task(1)
-    def cancel(self) -> None:
-        if self.sent:
-            identifier, sent, _, area = self.sent.pop()
-            self._post("Cancel", area, references=reference(identifier, sent))
-
-    @task(1)
-    def replay(self) -> None:
-        if self.sent:
-            self._send("replay of an alert", self.draw.choice(self.sent)[2], 200)
-
-    @task(1)
-    def broken(self) -> None:
-        network = self.draw.choice(PLAN["networks"])
-        whole = alert(self._identifier(), new_mark(self.draw), plp(network["code"]))
-        self._send("broken document", broken(self.draw, whole), 400, 422)
-
-    @task(1)
-    def look_up(self) -> None:
-        if self.sent:
-            path = f"/cap/v1/alerts?sender=cic@police.example&identifier={self.sent[-1][0]}"
-            self.client.get(path, headers=self.headers, name="find an alert")
-
-    def _post(self, msg_type: str, area: str, *, references: str = "", channels: str = "sms email") -> None:
-        identifier, mark = self._identifier(), new_mark(self.draw)
+    def post(self, msg_type: str, area: str, *, references: str = "", channels: str = "sms email") -> None:
+        identifier, mark = self.identifier(), new_mark(self.draw)
         document = alert(identifier, mark, area, msg_type=msg_type, references=references, channels=channels)
-        if self._send(f"post: {msg_type}", document, 202) and msg_type != "Cancel":
+        began_s = time.time()
+        if not self.send(f"post: {msg_type}", document, 202):
+            return
+        if msg_type == "Alert":
+            _POSTS.append((mark, began_s))
+        if msg_type != "Cancel":
             sent = document.partition(b"<sent>")[2].partition(b"</sent>")[0].decode()
             self.sent = [*self.sent[-9:], (identifier, sent, document, area)]
 
-    def _send(self, name: str, document: bytes, *wanted: int) -> bool:
+    def send(self, name: str, document: bytes, *wanted: int) -> bool:
         path = "/cap/v1/alerts"
         with self.client.post(path, data=document, headers=self.headers, name=name, catch_response=True) as response:
             if response.status_code in wanted:
@@ -109,16 +87,59 @@ class CicSystem(FastHttpUser):
             response.failure(f"answered {response.status_code}: {(response.text or '')[:200]}")
             return False
 
-    def _identifier(self) -> str:
+    def identifier(self) -> str:
         return f"load-{self.draw.getrandbits(64):016x}"
 
 
-class AlertStorm(CicSystem):
-    """Nothing but new alerts."""
+class CicSystem(_Dispatch):
+    """A dispatch centre's system: alerts, their updates and cancels, replays when it is unsure, and broken ones."""
 
-    wait_time = between(*PLAN.get("storm_wait_s", (0.9, 1.1)))
+    wait_time = between(*PLAN.get("cic_wait_s", (0.5, 1.5)))
+    fixed_count = _count("CicSystem")
+
+    @task(3)
+    def alert(self) -> None:
+        self.post_alert()
+
+    @task(1)
+    def update(self) -> None:
+        if self.sent:
+            identifier, sent, _, area = self.sent.pop()
+            self.post("Update", area, references=reference(identifier, sent))
+
+    @task(1)
+    def cancel(self) -> None:
+        if self.sent:
+            identifier, sent, _, area = self.sent.pop()
+            self.post("Cancel", area, references=reference(identifier, sent))
+
+    @task(1)
+    def replay(self) -> None:
+        if self.sent:
+            self.send("replay of an alert", self.draw.choice(self.sent)[2], 200)
+
+    @task(1)
+    def broken(self) -> None:
+        network = self.draw.choice(PLAN["networks"])
+        whole = alert(self.identifier(), new_mark(self.draw), plp(network["code"]))
+        self.send("broken document", broken(self.draw, whole), 400, 422)
+
+    @task(1)
+    def look_up(self) -> None:
+        if self.sent:
+            path = f"/cap/v1/alerts?sender=cic@police.example&identifier={self.sent[-1][0]}"
+            self.client.get(path, headers=self.headers, name="find an alert")
+
+
+class AlertStorm(_Dispatch):
+    """Nothing but new alerts, one a second each, however long the last one took."""
+
+    wait_time = constant_throughput(PLAN.get("storm_per_s", 1.0))
     fixed_count = _count("AlertStorm")
-    tasks = (CicSystem.alert,)
+
+    @task
+    def alert(self) -> None:
+        self.post_alert()
 
 
 class Coordinator(FastHttpUser):
@@ -146,9 +167,17 @@ class Coordinator(FastHttpUser):
         for snapshot in snapshots(self, path, self.headers, 5.0):
             if not snapshot["open"]:
                 break
-        self.client.get(f"{path}/deliveries?limit=50", headers=self.headers, name="page of deliveries")
+        self._page(f"{path}/deliveries?limit=50")
         self.client.get(path, headers=self.headers, name="look at a campaign")
         self.client.get(f"{path}/report", headers=self.headers, name="read a report")
+
+    def _page(self, path: str) -> None:
+        """Through the deliveries, some pages of them."""
+        for _ in range(5):
+            response = self.client.get(path, headers=self.headers, name="page of deliveries")
+            path = response.json().get("next", "") if response.status_code == 200 else ""
+            if not path:
+                return
 
     def _launch(self) -> str:
         mark = new_mark(self.draw)
@@ -174,29 +203,54 @@ class Coordinator(FastHttpUser):
 
 
 class FeedReader(FastHttpUser):
-    """Reads the public feed as caches and sirens do: with what it has seen, and new alerts once each."""
+    """Reads the public feed as caches and sirens do: always with what it has seen, and new alerts once each."""
 
     wait_time = between(1.0, 3.0)
     fixed_count = _count("FeedReader")
 
     def on_start(self) -> None:
+        self.draw = random.Random()
         self.etag = ""
-        self.seen: set[str] = set()
+        self.seen: dict[str, str] = {}
+        """Path of an alert -> its ETag."""
 
-    @task
+    @task(3)
     def feed(self) -> None:
-        headers = {"If-None-Match": self.etag} if self.etag else {}
-        with self.client.get("/cap/feed.atom", headers=headers, name="feed", catch_response=True) as response:
-            if response.status_code not in (200, 304):
-                response.failure(f"answered {response.status_code}")
-                return
-            response.success()
-            self.etag = response.headers.get("ETag", "") or self.etag
-            text = (response.text or "") if response.status_code == 200 else ""
+        text = self._feed()
         for path in _alerts_of(text)[:3]:
             if path not in self.seen:
-                self.seen.add(path)
-                self.client.get(path, name="alert of the feed")
+                response = self.client.get(path, name="alert of the feed")
+                self.seen[path] = response.headers.get("ETag", "") if response.status_code == 200 else ""
+        if self.draw.random() < 0.3:
+            self._feed()  # the next one behind the same cache
+
+    @task(1)
+    def same_alert(self) -> None:
+        """An alert never changes: whoever has it is told so."""
+        known = [(path, etag) for path, etag in self.seen.items() if etag]
+        if known:
+            path, etag = self.draw.choice(known)
+            self._conditional(path, "alert of the feed", etag, (304,))
+
+    def _feed(self) -> str:
+        response = self._conditional("/cap/feed.atom", "feed", self.etag, (200, 304))
+        if response.status_code != 200:
+            return ""
+        self.etag = response.headers.get("ETag", "")
+        return response.text or ""
+
+    def _conditional(self, path: str, name: str, etag: str, wanted: tuple[int, ...]) -> Any:
+        """The name says what it came to: `feed: 304`, `feed: 200 for another`, `feed` where nothing was known yet."""
+        headers = {"If-None-Match": etag} if etag else {}
+        with self.client.get(path, headers=headers, name=name, catch_response=True) as response:
+            if etag:
+                word = "304" if response.status_code == 304 else "200 for another"
+                response.request_meta["name"] = f"{name}: {word}"
+            if response.status_code in wanted:
+                response.success()
+            else:
+                response.failure(f"answered {response.status_code}")
+            return response
 
 
 class Console(User):

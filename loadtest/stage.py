@@ -11,6 +11,7 @@ import secrets
 import signal
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import msgspec
 
 from loadtest.population import Line, account_codes, population, token
+from loadtest.watching import Plan
 
 READY_S = 60.0
 _LOT_MILLIEURO = 2_000_000_000
@@ -38,9 +40,11 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     binds: int = 2
     connections: int = 16
     smscs: int = 1
+    smtps: int = 1
     smsc_flags: tuple[tuple[str, ...], ...] = ((),)
     """Arguments of each SMSC's process."""
     smtp_flags: tuple[str, ...] = ()
+    """Arguments of every SMTP sink's process."""
     call_speed: float = 10.0
     """Times faster than life that the simulated trunk's calls talk: starts are never faster."""
     store: str = ""
@@ -105,8 +109,13 @@ class Stage:
         return [self.folder / f"smsc-{n}.jsonl" for n in range(self.terms.smscs)]
 
     @property
-    def smtp_dump(self) -> Path:
-        return self.folder / "smtp.jsonl"
+    def smtp_dumps(self) -> list[Path]:
+        return [self.folder / f"{name}.jsonl" for name in self.relays]
+
+    @property
+    def relays(self) -> list[str]:
+        """Names of the SMTP sinks."""
+        return ["smtp", *(f"smtp-{n}" for n in range(1, self.terms.smtps))]
 
     @property
     def voice_dump(self) -> Path:
@@ -133,7 +142,7 @@ class Stage:
         """Make the register and load it with the gateway's own command; seconds that the loading took."""
         self.networks = networks
         seed = self.folder / "seed.jsonl"
-        await asyncio.to_thread(self._write_seed, seed, members)
+        await self._made(seed, members)
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         process = await asyncio.create_subprocess_exec(
@@ -144,13 +153,23 @@ class Stage:
         said, _ = await process.communicate()
         if process.returncode:
             raise StageFailed(f"the population could not be loaded:\n{said.decode(errors='replace')[-2000:]}")
+        await asyncio.to_thread(seed.unlink)
         return loop.time() - started_s
 
-    def _write_seed(self, seed: Path, members: int) -> None:
+    async def _made(self, seed: Path, members: int) -> None:
+        stop = threading.Event()
+        try:
+            await asyncio.to_thread(self._write_seed, seed, members, stop)
+        finally:
+            stop.set()  # a million lines take a while, and a thread cannot be cancelled
+
+    def _write_seed(self, seed: Path, members: int, stop: threading.Event) -> None:
         made = population(zones=self.zones, networks=self.networks, members=members, seed=1, key_salt=self._salt)
         self.lines = {"zone": [], "network": []}
         with seed.open("w", encoding="utf-8") as out:
             for line in self._for_load(made):
+                if stop.is_set():
+                    return
                 out.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
 
     def _for_load(self, made: Iterator[Line]) -> Iterator[Line]:
@@ -170,7 +189,8 @@ class Stage:
         for n, dump in enumerate(self.smsc_dumps):
             flags = terms.smsc_flags[n % len(terms.smsc_flags)]
             await self.sink("smsc", f"smsc-{n}", "--dump", str(dump), *flags)
-        await self.sink("smtp", "smtp", "--dump", str(self.smtp_dump), *terms.smtp_flags)
+        for name, dump in zip(self.relays, self.smtp_dumps, strict=True):
+            await self.sink("smtp", name, "--dump", str(dump), *terms.smtp_flags)
 
     async def sink(self, module: str, name: str, *arguments: str) -> Child:
         child = await self._start(name, "-m", f"loadtest.sinks.{module}", "--port", "0", *arguments, piped=True)
@@ -222,6 +242,12 @@ class Stage:
             environ={"TOCSIN_LOAD_PLAN": str(told)},
         )  # fmt: skip
 
+    async def watching(self, plan: Plan) -> Child:
+        """See `loadtest.watching`; ends by itself."""
+        told = self.folder / "watching.json"
+        told.write_bytes(msgspec.json.encode(plan))
+        return await self._start("watching", "-m", "loadtest.watching", "--plan", str(told))
+
     def write_settings(self) -> None:
         """Ports of sinks that are not started yet stand as 1: nobody listens there."""
         terms, self.port = self.terms, self.port or free_port()
@@ -231,20 +257,19 @@ class Stage:
             f"binds = {terms.binds}\nwindow = {terms.sms_window}\nreconnect_first_s = 0.2\n"
             for n in range(terms.smscs)
         )
+        relays = "".join(
+            f'[email.carriers.{name.replace("smtp", "relay")}]\ntype = "smtp"\nhost = "127.0.0.1"\n'
+            f'port = {self._port(name)}\ntls = "none"\nrate_per_s = {terms.email_per_s}\n'
+            f"connections = {terms.connections}\n"
+            for name in self.relays
+        )
         text = f"""# Written by the load test.
 [server]
 port = {self.port}
 demonstration = true
 [store]
 url = "{self.store_url}"
-{smscs}[email.carriers.relay]
-type = "smtp"
-host = "127.0.0.1"
-port = {self._port("smtp")}
-tls = "none"
-rate_per_s = {terms.email_per_s}
-connections = {terms.connections}
-[voice.carriers.trunk]
+{smscs}{relays}[voice.carriers.trunk]
 type = "simulated"
 rate_per_s = 10.5
 shares = {{ heard = 0.3, voicemail = 0.1, busy = 0.05 }}
@@ -255,6 +280,13 @@ dump = "{self.voice_dump.absolute()}"
 
     def _port(self, name: str) -> int:
         return self.children[name].port if name in self.children else 1
+
+
+def kill(child: Child) -> None:
+    """At once, as a power cut would: nothing is said and nothing answered any more."""
+    if child.process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            child.process.kill()
 
 
 async def end(child: Child, patience_s: float = 40.0) -> None:

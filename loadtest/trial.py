@@ -5,7 +5,7 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,15 @@ from typing import Any
 import aiohttp
 
 from loadtest import arrivals
-from loadtest.accounting import Accounting, Findings
-from loadtest.arrivals import Arrivals
+from loadtest.accounting import Accounting, Findings, sms_heads
+from loadtest.arrivals import Arrivals, Instants
 from loadtest.documents import new_mark
 from loadtest.door import Door
 from loadtest.stage import Child, Stage, StageFailed, end, machine_cpu_s
 from store import campaigns
 from store.database import open_database
 
-_REST_S = 120.0
+REST_S = 120.0
 """How long what is in hand and its receipts may take after the last campaign was stopped."""
 _STILL_OPEN = ("queued", "retry")
 
@@ -49,6 +49,8 @@ class Trial:
     requests: list[tuple[float, str, float, bool]] = field(default_factory=list)
     """What Locust's users saw; see `loadtest.locustfile`."""
     errors: list[dict[str, Any]] = field(default_factory=list)
+    posts: list[tuple[str, float]] = field(default_factory=list)
+    """(mark, seconds UTC) of the alerts that Locust's users posted."""
 
     @property
     def gateway(self) -> Child:
@@ -66,7 +68,8 @@ class Trial:
         stage = self.stage
         stage.write_settings()
         took_s = await stage.populate(members, networks)
-        self.limits = await stage.limits()
+        if not self.limits:
+            self.limits = await stage.limits()
         await stage.sinks()
         stage.write_settings()
         await stage.server()
@@ -105,6 +108,7 @@ class Trial:
         said = json.loads(await asyncio.to_thread(out.read_text, encoding="utf-8"))
         self.requests += [(r[0], r[1], r[2], r[3]) for r in said["requests"]]
         self.errors += said["errors"]
+        self.posts += [(mark, at_s) for mark, at_s in said["posts"]]
 
     def _plan(self, out: Path, counts: dict[str, int], more: dict[str, Any]) -> dict[str, Any]:
         stage = self.stage
@@ -130,11 +134,21 @@ class Trial:
             "campaigns": self.bulk,
         } | more
 
-    async def watch(self, every_s: float = 1.0) -> None:
-        """Note what the processes use, until cancelled."""
+    @contextlib.asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Note what the processes use, once a second."""
+        task = asyncio.create_task(self._watch(), name="samples")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+            self.note()
+
+    async def _watch(self) -> None:
         while True:
             self.note()
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(1.0)
 
     def note(self) -> Sample:
         children = self.stage.children
@@ -163,9 +177,10 @@ class Trial:
 
     # ---- the end -------------------------------------------------------------------------------------
 
-    async def come_to_rest(self, *, stop: bool) -> float:
+    async def come_to_rest(self, *, stop: bool, within_s: float = REST_S, receipts: bool = True) -> float:
         """Stop what still runs (or let it end by itself), wait for what is in hand and its receipts; seconds taken.
-        What never comes to rest is left as it is: the accounting will say so."""
+        What never comes to rest is left as it is: the accounting will say so. Without `receipts` they are not waited
+        for: a carrier that died sends none."""
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         waiting = {c["id"]: c for c in await self.operator.campaigns()}
@@ -173,10 +188,9 @@ class Trial:
             for campaign in waiting.values():
                 if campaign.get("ended") is None:
                     await self.operator.post(f"/api/v1/campaigns/{campaign['id']}/stop")
-        while waiting and loop.time() - started_s < _REST_S:
+        while waiting and loop.time() - started_s < within_s:
             for campaign in list(waiting):
-                page = await self.operator.get(f"/api/v1/campaigns/{campaign}")
-                if _at_rest(page):
+                if _at_rest(await self.page(campaign), receipts=receipts):
                     del waiting[campaign]
             await asyncio.sleep(0.2)
         return loop.time() - started_s
@@ -191,30 +205,55 @@ class Trial:
     def _arrived(self) -> dict[str, Arrivals]:
         return {
             "sms": arrivals.sms(*self.stage.smsc_dumps),
-            "email": arrivals.email(self.stage.smtp_dump),
+            "email": arrivals.email(*self.stage.smtp_dumps),
             "voice": arrivals.voice(self.stage.voice_dump),
         }
 
     async def account(self, arrived: dict[str, Arrivals]) -> Findings:
         """Every person of every campaign against the sinks."""
         accounting = Accounting(arrived["sms"], arrived["email"], arrived["voice"])
-        async with open_database(self.stage.store_url) as database, database.read() as conn:
-            for line in await self.operator.campaigns():
-                found = await campaigns.by_public_id(conn, line["id"])
-                assert found is not None
-                page = await self.operator.get(f"/api/v1/campaigns/{line['id']}")
-                report = await self.operator.get(f"/api/v1/campaigns/{line['id']}/report")
-                resent = {c["channel"]: c["resent"] > 0 for c in report["channels"]}
-                account = accounting.campaign(found.id, page)
-                async for delivery in self.operator.deliveries(line["id"]):
-                    account.delivery(delivery, resent=resent[delivery["channel"]])
-                account.report(report)
+        numbers = await self.numbers([line["id"] for line in await self.operator.campaigns()])
+        for campaign, number in numbers.items():
+            page = await self.page(campaign)
+            report = await self.operator.get(f"/api/v1/campaigns/{campaign}/report")
+            resent = {c["channel"]: c["resent"] > 0 for c in report["channels"]}
+            account = accounting.campaign(number, page)
+            async for delivery in self.operator.deliveries(campaign):
+                account.delivery(delivery, resent=resent[delivery["channel"]])
+            account.report(report)
         return accounting.close()
 
+    # ---- looking -------------------------------------------------------------------------------------
 
-def _at_rest(page: dict[str, Any]) -> bool:
+    async def page(self, campaign: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self.operator.get(f"/api/v1/campaigns/{campaign}")
+        return found
+
+    async def numbers(self, public_ids: Iterable[str]) -> dict[str, int]:
+        """The store's own number of each campaign: references on the wire bear that one."""
+        found: dict[str, int] = {}
+        async with open_database(self.stage.store_url) as database, database.read() as conn:
+            for public_id in public_ids:
+                campaign = await campaigns.by_public_id(conn, public_id)
+                assert campaign is not None, public_id
+                found[public_id] = campaign.id
+        return found
+
+    async def instants(self, arrived: dict[str, Arrivals], campaign: str) -> dict[str, Instants]:
+        """When the messages of one campaign arrived, by channel, ascending. Sinks may still be running."""
+        number = (await self.numbers([campaign]))[campaign]
+        heads = sms_heads(await self.page(campaign))
+        return {
+            "sms": arrived["sms"].of(*heads),
+            "email": arrived["email"].of(number),
+            "voice": arrived["voice"].of(number),
+        }
+
+
+def _at_rest(page: dict[str, Any], *, receipts: bool) -> bool:
     """Nothing is open, and every SMS that a carrier took has its receipt."""
     channels = page["progress"]["channels"]
     if any(c[state] for c in channels for state in _STILL_OPEN):
         return False
-    return page.get("ended") is not None and not any(c["accepted"] for c in channels if c["channel"] == "sms")
+    waiting = receipts and any(c["accepted"] for c in channels if c["channel"] == "sms")
+    return page.get("ended") is not None and not waiting

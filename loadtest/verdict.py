@@ -15,6 +15,8 @@ class Line(msgspec.Struct, frozen=True):
     measured: str
     wanted: str = ""
     holds: bool | None = None
+    speed: bool = False
+    """Depends on what machine it is and on what else runs there; what is not speed holds everywhere."""
 
 
 class Times(msgspec.Struct, frozen=True):
@@ -28,12 +30,28 @@ class Times(msgspec.Struct, frozen=True):
     worst_ms: float
 
 
-def at_least(what: str, measured: float, floor: float, unit: str = "") -> Line:
-    return Line(what, _told(measured, unit), f">= {_told(floor, unit)}", measured >= floor)
+def at_least(what: str, measured: float, floor: float, unit: str = "", *, speed: bool = False) -> Line:
+    return Line(what, _told(measured, unit), f">= {_told(floor, unit)}", measured >= floor, speed)
 
 
-def at_most(what: str, measured: float, ceiling: float, unit: str = "") -> Line:
-    return Line(what, _told(measured, unit), f"<= {_told(ceiling, unit)}", measured <= ceiling)
+def at_most(what: str, measured: float, ceiling: float, unit: str = "", *, speed: bool = False) -> Line:
+    return Line(what, _told(measured, unit), f"<= {_told(ceiling, unit)}", measured <= ceiling, speed)
+
+
+def goal_at_least(what: str, measured: float, goal: float, unit: str = "") -> Line:
+    """What is wanted next, told with its distance: no promise."""
+    return Line(what, _told(measured, unit), f"goal >= {_told(goal, unit)}: {_distance(measured, goal, measured)}")
+
+
+def goal_at_most(what: str, measured: float, goal: float, unit: str = "") -> Line:
+    return Line(what, _told(measured, unit), f"goal <= {_told(goal, unit)}: {_distance(goal, measured, measured)}")
+
+
+def _distance(more: float, less: float, measured: float) -> str:
+    """How many times what is wanted is away from what is there."""
+    if more >= less:
+        return "reached"
+    return f"{less / more:.2g}x away" if more > 0 else f"{_told(measured, '')} is not near"
 
 
 def told(what: str, measured: float | str, unit: str = "") -> Line:
@@ -66,6 +84,15 @@ def by_name(requests: Iterable[tuple[float, str, float, bool]], start_s: float, 
     return [*lines, times("all requests", everything, sum(failed.values()))]
 
 
-def holds(lines: Iterable[Line]) -> bool:
-    """Whether nothing that was promised is missed."""
-    return all(line.holds is not False for line in lines)
+def mark(line: Line, *, floors: bool = True) -> str:
+    """The last word of a line: `ok`, `MISSED`, `below` (a speed that this run does not judge) or nothing."""
+    if line.holds is None:
+        return ""
+    if line.holds:
+        return "ok"
+    return "below" if line.speed and not floors else "MISSED"
+
+
+def holds(lines: Iterable[Line], *, floors: bool = True) -> bool:
+    """Whether nothing that was promised is missed. Without `floors`, speeds are told and not judged."""
+    return all(mark(line, floors=floors) != "MISSED" for line in lines)

@@ -1,0 +1,36 @@
+"""Where trials take place: one folder, one client session, and the end of every process when the run ends."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from loadtest.stage import Stage, Terms, kill
+from loadtest.trial import Trial
+
+
+@dataclass(slots=True)
+class Ground:
+    folder: Path
+    session: aiohttp.ClientSession
+    stages: list[Stage] = field(default_factory=list)
+    limits: dict[str, float] = field(default_factory=dict)
+    """What the sinks can take, measured once, before the first trial's run."""
+
+    @contextlib.asynccontextmanager
+    async def trial(self, terms: Terms, *, name: str = "", zones: int = 2) -> AsyncIterator[Trial]:
+        """A gateway, its register and its sinks, all new. Whoever leaves ends them; `name` is a folder of its own."""
+        stage = Stage(self.folder / name, terms, zones)
+        self.stages.append(stage)
+        async with stage.open():
+            trial = Trial(stage, self.session, limits=self.limits)
+            yield trial
+            self.limits = trial.limits
+
+    def kill(self) -> None:
+        """Every process at once: for whoever asks a second time."""
+        for stage in self.stages:
+            for child in stage.children.values():
+                kill(child)

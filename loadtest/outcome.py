@@ -1,0 +1,44 @@
+"""What a scenario came to, and how scenarios are described: values only."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from loadtest.accounting import Findings
+from loadtest.ground import Ground
+from loadtest.picture import Curve
+from loadtest.verdict import Line, Times
+
+
+class Sheet(msgspec.Struct, frozen=True):
+    """A table of its own below the promises: one row a carrier, a size, an alert."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(slots=True)
+class Outcome:
+    lines: list[Line] = field(default_factory=list)
+    times: list[Times] = field(default_factory=list)
+    sheets: list[Sheet] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    drawing: str = ""
+    """An SVG document of the scenario's own; without one the curves are drawn."""
+    findings: Findings = field(default_factory=Findings)
+    facts: dict[str, object] = field(default_factory=dict)
+    """For the JSON file: settings and figures that no line shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    name: str
+    title: str
+    seconds: int
+    """By default."""
+    size: str
+    """What `--size` means here, in a few words."""
+    run: Callable[[Ground, int, int], Awaitable[Outcome]]
+    """(ground, seconds, size) -> outcome; `size` is 0 where the user gave none."""

@@ -1,0 +1,66 @@
+"""(a) More to send on every channel than the contracts allow, and everybody at the door: the service's promise."""
+
+import asyncio
+import math
+import time
+
+from loadtest import verdict
+from loadtest.ground import Ground
+from loadtest.outcome import Outcome
+from loadtest.scenarios import judging
+from loadtest.stage import Terms
+from loadtest.trial import Trial
+from loadtest.verdict import Line, Times
+
+WARM_S = 3.0
+EVERYBODY = {"CicSystem": 4, "Coordinator": 6, "FeedReader": 20, "Console": 12}
+_CALLS_PER_S = 10.5
+
+
+async def all_lanes(ground: Ground, seconds: int, size: int) -> Outcome:
+    members = size or min(max(seconds * 1000, 10_000), 200_000)
+    async with ground.trial(Terms()) as trial:
+        await trial.set_up(members, networks=max(2, members // 50))
+        async with trial.watched():
+            await flood(trial, seconds + WARM_S + 5)
+            async with trial.crowd(seconds + WARM_S, EVERYBODY):
+                await asyncio.sleep(WARM_S)
+                start_s = time.time()
+                await asyncio.sleep(seconds)
+                end_s = time.time()
+                trial.note()
+            rest_s = await trial.come_to_rest(stop=True)
+        return await _judged(trial, start_s, end_s, rest_s)
+
+
+async def flood(trial: Trial, seconds: float) -> None:
+    """As much on each channel as its contract allows in this time."""
+    terms = trial.stage.terms
+    await trial.flood("voice", math.ceil(seconds * _CALLS_PER_S))
+    await trial.flood("sms", math.ceil(seconds * terms.sms_per_s))
+    await trial.flood("email", math.ceil(seconds * terms.email_per_s))
+
+
+async def _judged(trial: Trial, start_s: float, end_s: float, rest_s: float) -> Outcome:
+    arrived = await trial.arrived()
+    outcome = Outcome(
+        lines=[
+            *judging.floors(arrived, start_s, end_s),
+            *judging.ceilings(trial.stage.terms, arrived),
+        ]
+    )
+    judging.add_api(outcome, trial, start_s, end_s)
+    outcome.lines.append(_conditional(outcome.times))
+    await judging.add_accounting(outcome, trial, arrived)
+    judging.add_costs(outcome, trial, arrived, start_s, end_s)
+    outcome.lines.append(verdict.told("time to come to rest", rest_s, "s"))
+    outcome.curves = judging.curves(trial, arrived, start_s, end_s)
+    return outcome
+
+
+def _conditional(times: list[Times]) -> Line:
+    """What caches spare the gateway: GETs that named what they have, and those answered with 304."""
+    count = {t.name: t.requests for t in times}
+    asked = {name: n for name, n in count.items() if name.endswith((": 304", ": 200 for another"))}
+    unchanged = sum(n for name, n in asked.items() if name.endswith(": 304"))
+    return verdict.told("conditional GETs of feed readers, and of them 304", f"{sum(asked.values()):,}, {unchanged:,}")

@@ -1,0 +1,137 @@
+"""The lines that scenarios share: what is promised of lanes, API and accounting, and what a run cost."""
+
+import itertools
+import math
+from collections.abc import Iterable
+
+from loadtest import verdict
+from loadtest.arrivals import Arrivals
+from loadtest.outcome import Outcome
+from loadtest.picture import Curve
+from loadtest.stage import Terms
+from loadtest.trial import Trial
+from loadtest.verdict import Line
+
+SMS_FLOOR, EMAIL_FLOOR = 500.0, 2500.0
+CALLS_CEILING, CALL_USE_FLOOR = 600, 0.99
+CONTRACT_SLACK = 1.01
+"""Design section 7, invariant 4: in any second, measured at the sink."""
+_NOT_RUNNING = ("load", "limits", "limit-smsc", "limit-smtp", "machine", "run")
+
+
+def floors(arrived: dict[str, Arrivals], start_s: float, end_s: float) -> list[Line]:
+    """The service's promise of rates (design section 8), between two instants."""
+    seconds = end_s - start_s
+    per_s = {channel: a.between(start_s, end_s) / seconds for channel, a in arrived.items()}
+    used = arrived["voice"].between(start_s, end_s) / (seconds * CALLS_CEILING / 60)
+    return [
+        verdict.at_least("SMS segments/s at the sink", per_s["sms"], SMS_FLOOR, speed=True),
+        verdict.at_least("e-mails/s at the sink, each addressed", per_s["email"], EMAIL_FLOOR, speed=True),
+        verdict.at_least("call starts used of 600/min", used, CALL_USE_FLOOR, speed=True),
+    ]
+
+
+def ceilings(terms: Terms, arrived: dict[str, Arrivals]) -> list[Line]:
+    sms, email = terms.sms_per_s * terms.smscs, terms.email_per_s * terms.smtps
+    return [
+        verdict.at_most("most call starts in any 60 s", arrived["voice"].most_in(60.0), CALLS_CEILING),
+        verdict.at_most("most SMS segments in any second", arrived["sms"].most_in(1.0), sms * CONTRACT_SLACK),
+        verdict.at_most("most e-mails in any second", arrived["email"].most_in(1.0), email * CONTRACT_SLACK),
+    ]
+
+
+def add_api(outcome: Outcome, trial: Trial, start_s: float, end_s: float) -> None:
+    """What Locust's users met between two instants."""
+    outcome.times = verdict.by_name(trial.requests, start_s, end_s)
+    everything = outcome.times[-1]
+    outcome.lines += [
+        verdict.at_most("API p99", everything.p99_ms, verdict.API_P99_MS, "ms", speed=True),
+        verdict.at_most("API requests that failed", everything.failed, 0),
+        verdict.told("API requests/s", everything.requests / (end_s - start_s)),
+    ]
+    outcome.facts["errors"] = trial.errors
+
+
+async def add_accounting(
+    outcome: Outcome, trial: Trial, arrived: dict[str, Arrivals], *, carriers_die: bool = False
+) -> None:
+    """Everybody, one by one. Where carriers die, their doubt and their receipts are told and not judged here."""
+    findings = await trial.account(arrived)
+    outcome.findings += findings
+    outcome.lines += [
+        verdict.told("deliveries compared one by one", findings.deliveries),
+        verdict.at_most("unaccounted", findings.unaccounted, 0),
+        verdict.at_most("unfinished at the end", findings.unfinished, 0),
+    ]
+    if not carriers_die:
+        outcome.lines += [
+            verdict.at_most("in doubt at the end", findings.in_doubt, 0),
+            verdict.at_most("sent again after doubt", findings.again, 0),
+            verdict.at_most("SMS without their receipt at the end", findings.states["sms accepted"], 0),
+        ]
+
+
+def add_costs(outcome: Outcome, trial: Trial, arrived: dict[str, Arrivals], start_s: float, end_s: float) -> None:
+    """What the run took of the machine, and how fast the sinks themselves are."""
+    seconds = end_s - start_s
+    units = sum(a.between(start_s, end_s) for a in arrived.values())
+    outcome.facts |= {"sinks' own limits": trial.limits, "terms": trial.stage.terms}
+    outcome.lines += [
+        verdict.told("the SMS sink's own limit, segments/s", trial.limits["smsc_per_s"]),
+        verdict.told("the e-mail sink's own limit, mails/s", trial.limits["smtp_per_s"]),
+    ]
+    for name in trial.stage.children:
+        if name in _NOT_RUNNING:
+            continue
+        used_s = trial.cpu_between(name, start_s, end_s)
+        told = f"{100 * used_s / seconds:,.0f} % ({used_s:,.1f} s)"
+        outcome.lines.append(verdict.told(f"CPU of {name}, of one core", told))
+        outcome.facts[f"cpu_s {name}"] = used_s
+    others_s = trial.cpu_of_others(start_s, end_s)
+    used_s = trial.cpu_between("gateway", start_s, end_s)
+    outcome.lines += [
+        verdict.told("CPU of everything else on this machine, of one core", 100 * others_s / seconds, "%"),
+        verdict.told("gateway's CPU per message (all channels, API included)", 1e6 * used_s / max(units, 1), "us"),
+        verdict.told("gateway's memory, most", trial.most_memory_mib("gateway"), "MiB"),
+    ]
+
+
+def curves(trial: Trial, arrived: dict[str, Arrivals], start_s: float, end_s: float) -> list[Curve]:
+    """The rates of a run over time."""
+    calls = arrived["voice"]
+    instants = [start_s + n + 1 for n in range(round(end_s - start_s))]
+    sms, email = arrived["sms"].per_second(start_s, end_s), arrived["email"].per_second(start_s, end_s)
+    in_a_minute = floats(calls.between(at - 60, at) for at in instants)
+    found = [
+        Curve("e-mails a second at the sink", floats(email), limit=EMAIL_FLOOR, limit_word="floor 2,500"),
+        Curve("SMS segments a second at the sink", floats(sms), limit=SMS_FLOOR, limit_word="floor 500"),
+        Curve("call starts in the last 60 s", in_a_minute, limit=CALLS_CEILING, limit_word="ceiling 600"),
+    ]
+    if trial.requests:
+        slowest = _slowest(trial, start_s, len(instants))
+        title = "slowest API request of each second, ms"
+        found.append(Curve(title, slowest, limit=verdict.API_P99_MS, limit_word="200 ms"))
+    return [*found, cpu_curve(trial, start_s, end_s)]
+
+
+def _slowest(trial: Trial, start_s: float, seconds: int) -> tuple[float, ...]:
+    slowest = [0.0] * seconds
+    for at_s, _, took_ms, _ in trial.requests:
+        second = math.floor(at_s - start_s)
+        if 0 <= second < seconds:
+            slowest[second] = max(slowest[second], took_ms)
+    return tuple(slowest)
+
+
+def floats(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(float(v) for v in values)
+
+
+def cpu_curve(trial: Trial, start_s: float, end_s: float) -> Curve:
+    inside = [s for s in trial.samples if start_s <= s.at_s <= end_s and "gateway" in s.cpu_s]
+    used = tuple(
+        100 * (b.cpu_s["gateway"] - a.cpu_s["gateway"]) / (b.at_s - a.at_s)
+        for a, b in itertools.pairwise(inside)
+        if b.at_s > a.at_s + 0.5
+    )
+    return Curve("gateway's CPU, per cent of one core", used)

@@ -1,0 +1,173 @@
+"""(b) Urgent alerts to some 300 members each, in the middle of a newsletter to a million: who waits, and how long.
+
+Times run from the first byte of the POST to the message at the sink, by one clock of one machine.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from loadtest import verdict
+from loadtest.arrivals import Arrivals, Instants
+from loadtest.documents import alert, new_mark, plp
+from loadtest.ground import Ground
+from loadtest.outcome import Outcome, Sheet
+from loadtest.scenarios import judging
+from loadtest.stage import StageFailed, Terms
+from loadtest.trial import Trial
+from loadtest.verdict import Line
+
+_NEWSLETTER = 1_000_000
+_PER_NETWORK = 300
+_ALERTS = 20
+_VOICE_EVERY = 5
+"""Three hundred calls take the trunk 30 s: an alert in five has them."""
+_WARM_S = 5.0
+_OUT_S = 120.0
+FIRST_FLOOR_S, FIRST_GOAL_MS, LAST_SMS_GOAL_S = 2.0, 500.0, 1.5
+"""Design section 8."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    """An urgent alert."""
+
+    campaign: str
+    at_s: float
+    """When its POST began, UTC."""
+    answered_ms: float
+    voice: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """One that has arrived: seconds from the POST, by channel; a channel without messages is missing."""
+
+    posted: _Posted
+    first_s: dict[str, float]
+    last_s: dict[str, float]
+    messages: dict[str, int]
+
+
+async def urgent(ground: Ground, seconds: int, size: int) -> Outcome:
+    """`seconds` is what the alerts are spread over."""
+    members = size or _NEWSLETTER
+    async with ground.trial(Terms()) as trial:
+        load_s = await trial.set_up(members, networks=max(2, members // _PER_NETWORK))
+        async with trial.watched():
+            letter_ms = await _newsletter(trial)
+            await asyncio.sleep(_WARM_S)
+            start_s = time.time()
+            posted = [await _post(trial, n, start_s + n * seconds / _ALERTS) for n in range(_ALERTS)]
+            await asyncio.sleep(max(0.0, start_s + seconds - time.time()))
+            end_s = time.time()
+            await _until_sent(trial, posted)
+            rest_s = await trial.come_to_rest(stop=True, within_s=300.0)
+        arrived = await trial.arrived()
+        told = [await _told(trial, arrived, each) for each in posted]
+        outcome = Outcome(lines=_promises(told), sheets=[_sheet(told)])
+        outcome.lines += _newsletter_lines(arrived, members, start_s, end_s, load_s, letter_ms)
+        outcome.lines += judging.ceilings(trial.stage.terms, arrived)
+        await judging.add_accounting(outcome, trial, arrived)
+        judging.add_costs(outcome, trial, arrived, start_s, end_s)
+        outcome.lines.append(verdict.told("time to come to rest", rest_s, "s"))
+        outcome.curves = judging.curves(trial, arrived, start_s, end_s)
+        return outcome
+
+
+async def _newsletter(trial: Trial) -> float:
+    """To everybody of both zones, on all channels; the slower zone's milliseconds to its 202."""
+    slowest_ms = 0.0
+    for zone in trial.stage.lines["zone"]:
+        began = time.perf_counter()
+        await trial.launch(zone["code"], ["sms", "email", "voice"], {"whole_zone": True})
+        slowest_ms = max(slowest_ms, (time.perf_counter() - began) * 1000)
+    return slowest_ms
+
+
+async def _post(trial: Trial, n: int, due_s: float) -> _Posted:
+    """Each to another network; one that nobody else was alerted in."""
+    await asyncio.sleep(max(0.0, due_s - time.time()))
+    networks, voice = trial.stage.lines["network"], n % _VOICE_EVERY == 0
+    network = networks[(n * max(1, len(networks) // _ALERTS)) % len(networks)]
+    channels = "sms email voice" if voice else "sms email"
+    document = alert(f"urgent-{n}", new_mark(trial.draw), plp(network["code"]), channels=channels)
+    began, at_s = time.perf_counter(), time.time()
+    answer = await trial.door("cic-demo").post_alert(document)
+    answered_ms = (time.perf_counter() - began) * 1000
+    found = [zone["campaign"] for zone in answer["zones"] if zone.get("campaign")]
+    if len(found) != 1:
+        raise StageFailed(f"the alert for {network['code']} became {len(found)} campaigns: {answer}")
+    return _Posted(found[0], at_s, answered_ms, voice)
+
+
+async def _until_sent(trial: Trial, posted: list[_Posted]) -> None:
+    """Alerts are not stopped before they are out: their times are wanted, the calls' as well. What is never out is
+    stopped all the same, and its accounting tells."""
+    deadline_s = time.monotonic() + _OUT_S
+    for each in posted:
+        while time.monotonic() < deadline_s:
+            if not (await trial.page(each.campaign))["progress"]["open"]:
+                break
+            await asyncio.sleep(0.2)
+
+
+async def _told(trial: Trial, arrived: dict[str, Arrivals], posted: _Posted) -> _Told:
+    instants: dict[str, Instants] = await trial.instants(arrived, posted.campaign)
+    there = {channel: times_s for channel, times_s in instants.items() if len(times_s)}
+    return _Told(
+        posted,
+        {channel: float(times_s[0]) - posted.at_s for channel, times_s in there.items()},
+        {channel: float(times_s[-1]) - posted.at_s for channel, times_s in there.items()},
+        {channel: len(times_s) for channel, times_s in there.items()},
+    )
+
+
+def _promises(told: list[_Told]) -> list[Line]:
+    firsts_ms = [1000 * min(each.first_s.values()) for each in told if each.first_s]
+    last_sms_s = [each.last_s["sms"] for each in told if "sms" in each.last_s]
+    lines = [verdict.at_least("urgent alerts with a message at a sink", len(firsts_ms), len(told))]
+    if not firsts_ms or not last_sms_s:
+        return lines
+    p50, p99 = np.percentile(firsts_ms, (50, 99), method="higher")
+    answers_ms = [each.posted.answered_ms for each in told]
+    most = max(each.messages.get("sms", 0) for each in told)
+    return [
+        *lines,
+        verdict.at_most("POST to first message, worst", max(firsts_ms) / 1000, FIRST_FLOOR_S, "s", speed=True),
+        verdict.goal_at_most("POST to first message, p99", float(p99), FIRST_GOAL_MS, "ms"),
+        verdict.told("POST to first message, p50", float(p50), "ms"),
+        verdict.goal_at_most(f"POST to the last of {most} SMS, worst", max(last_sms_s), LAST_SMS_GOAL_S, "s"),
+        verdict.told("POST to 202, worst", max(answers_ms), "ms"),
+    ]
+
+
+def _newsletter_lines(
+    arrived: dict[str, Arrivals], members: int, start_s: float, end_s: float, load_s: float, letter_ms: float
+) -> list[Line]:
+    lines = [
+        verdict.told("members of the newsletter", members),
+        verdict.told("`tocsin load` of the register", load_s, "s"),
+        verdict.told("newsletter's POST to 202, the slower zone", letter_ms, "ms"),
+    ]
+    for channel, word in (("sms", "SMS segments/s meanwhile"), ("email", "e-mails/s meanwhile")):
+        lines.append(verdict.told(word, arrived[channel].between(start_s, end_s) / (end_s - start_s)))
+    return lines
+
+
+def _sheet(told: list[_Told]) -> Sheet:
+    rows = []
+    for n, each in enumerate(told, 1):
+        row = [str(n), f"{each.posted.answered_ms:,.0f}"]
+        for channel in ("sms", "email", "voice"):
+            if channel in each.first_s:
+                row += [str(each.messages[channel]), f"{each.first_s[channel]:.3f}", f"{each.last_s[channel]:.3f}"]
+            else:
+                row += ["", "", ""]
+        rows.append(row)
+    columns = ["alert", "202, ms"]
+    for channel in ("SMS", "e-mails", "calls"):
+        columns += [channel, "first, s", "last, s"]
+    return Sheet("urgent alerts, from the POST to the sinks", columns, rows)
