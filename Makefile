@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.tocsin-setup
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help setup peers run test unit check fuzz load clean
+.PHONY: help setup peers run test unit check fuzz load bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -31,6 +31,11 @@ unit: setup ## the fast part of the suite
 
 load: setup ## three lanes at once under Locust's users, for SECONDS=600; fails on a missed floor
 	@$(BIN)/python -m loadtest.run --scenario a --seconds $(or $(SECONDS),600)
+
+# A peer that cannot be installed is a line that is skipped, not a bench that stops.
+bench: setup ## the gateway beside its peers in one run, some 8 minutes; ARGS="--quick", "--only sms,email", "--json FILE"
+	@sh config/peers.sh bench || true
+	@$(BIN)/python -m loadtest.bench $(ARGS)
 
 fuzz: setup ## hostile CAP documents for SECONDS=60
 	@$(BIN)/python -m tests.cap.fuzz --seconds $(or $(SECONDS),60)

@@ -31,6 +31,7 @@ from loadtest.stage import StageFailed
 
 _BROKEN = (Failed, Skipped, StageFailed, DoorRefused, OSError, TimeoutError, aiohttp.ClientError)
 """What ends a row and not the bench; anything else is a fault of the bench itself."""
+_WIDTH = 132
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,7 +52,7 @@ async def _interruptible(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    out, err = Console(), Console(stderr=True)
+    out, err = _console(), Console(stderr=True)
     started_s = time.monotonic()
     sections: list[Section] = []
     async with _folder() as folder, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session:
@@ -72,6 +73,12 @@ async def _run(options: argparse.Namespace) -> int:
         }
         await asyncio.to_thread(options.json.write_bytes, msgspec.json.format(msgspec.json.encode(document)))
     return 1 if any(section.failed for section in sections) else 0
+
+
+def _console() -> Console:
+    """Wide enough for the table where nobody says how wide it may be."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH)
 
 
 async def _measured(name: str, ground: Ground) -> Section:

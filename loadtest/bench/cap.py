@@ -111,7 +111,7 @@ def documents() -> dict[str, bytes]:
 
 def readers() -> dict[str, Read]:
     """Ours in its steps, and the others. capvalidator compiles its schema for each document, by design."""
-    from capvalidator.validate import Validator
+    from capvalidator.validate import Validator  # type: ignore[import-untyped]
 
     schema = xmlschema.XMLSchema10(BytesIO(xsd.source()), allow="none")
     return {
@@ -197,7 +197,7 @@ def _lines(document: str, size: int, rates: dict[str, float], settings: str) -> 
     ours = rates[OURS]
     beside = tuple(Claim(f"x {reader}", ours / value) for reader, value in rates.items() if reader in PEERS)
     yield Line(
-        what=f"cap, all rules: {document}",
+        what=f"{document}, {OURS}",
         value=ours,
         unit="/s",
         claims=(*_promises(document, ours), *beside),
@@ -205,7 +205,7 @@ def _lines(document: str, size: int, rates: dict[str, float], settings: str) -> 
     )
     for reader, value in rates.items():
         if reader != OURS:
-            yield Line(what=f"  {reader}", value=value, unit="/s")
+            yield Line(what=f"{document}, {reader}", value=value, unit="/s")
 
 
 def _promises(document: str, ours: float) -> tuple[Claim, ...]:

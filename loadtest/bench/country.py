@@ -21,7 +21,7 @@ def positions(people: int) -> Int64:
     """Rows of (latitude, longitude) in 1e-7 degree: towns of very different sizes, as people live."""
     draw = np.random.default_rng(5)
     towns = np.column_stack([draw.uniform(SOUTH, NORTH, _TOWNS), draw.uniform(WEST, EAST, _TOWNS)])
-    weights = draw.pareto(1.2, _TOWNS) + 0.2
+    weights = draw.pareto(2.5, _TOWNS) + 0.2
     lives_in = draw.choice(_TOWNS, people, p=weights / weights.sum())
     spread = draw.normal(0, 0.012, (people, 2)) * (1.0, 1.6)
     return np.rint((towns[lives_in] + spread) * E7).astype(np.int64)

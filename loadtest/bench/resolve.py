@@ -218,4 +218,5 @@ def inside(db: sqlite3.Connection, ring: Ring) -> Int64:
     if not shapely.is_valid(shape):
         shape = shapely.make_valid(shape, method="structure", keep_collapsed=False)
     shapely.prepare(shape)
-    return rows[shapely.intersects_xy(shape, rows[:, 2].astype(float), rows[:, 1].astype(float)), 0]
+    found = shapely.intersects_xy(shape, rows[:, 2].astype(float), rows[:, 1].astype(float))
+    return np.asarray(rows[found, 0])

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from loadtest.bench import cap, email, outbox, resolve, sms
+from loadtest.bench import cap, email, first_message, outbox, resolve, sms, voice
 from loadtest.bench.figures import Line
 from loadtest.bench.ground import Ground
 
@@ -24,5 +24,7 @@ ROWS: Mapping[str, Row] = MappingProxyType(
         "outbox": Row(outbox.TITLE, outbox.measure, 240.0),
         "cap": Row(cap.TITLE, cap.measure, 120.0),
         "resolve": Row(resolve.TITLE, resolve.measure, 240.0),
+        "first_message": Row(first_message.TITLE, first_message.measure, 240.0),
+        "voice": Row(voice.TITLE, voice.measure, 120.0),
     }
 )
