@@ -62,7 +62,7 @@ class Medium:
     batch_size: int
     """Deliveries claimed together."""
     retry_delays_ms: tuple[int, ...]
-    """Before the second, third ... try of what is known not sent; the last one repeats."""
+    """Before the second, third ... attempt of what a carrier put off; the last one repeats."""
     most_attempts: int
     resend_wait_ms: int
     """Receipts are waited for this long before a message in doubt is sent again, where its kind says so."""
@@ -167,8 +167,9 @@ MEDIA = MappingProxyType(
             prepare=_sms,
             priced_units=_units,
             batch_size=500,
-            retry_delays_ms=(2_000, 10_000, 30_000),
-            most_attempts=4,
+            # "Queue full" of one handset passes in minutes; an hour, or until the message expires.
+            retry_delays_ms=(2_000, 10_000, 30_000, 60_000, 120_000, 300_000),
+            most_attempts=16,
             # After a lost bind most receipts come within seconds of the next one.
             resend_wait_ms=5_000,
         ),

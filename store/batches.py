@@ -57,6 +57,7 @@ _lease = (
         due_ms=sa.bindparam("until_ms"),
     )
 )
+_not_taken = sa.or_(delivery.c.doubted == 1, delivery.c.due_ms.is_not(None))
 _rows = (
     sa.select(
         delivery.c.id,
@@ -65,12 +66,15 @@ _rows = (
         delivery.c.language,
         delivery.c.units,
         delivery.c.attempts,
-        sa.case((delivery.c.doubted == 1, sa.func.coalesce(delivery.c.carrier, "")), else_="").label("doubted_by"),
+        sa.case((_not_taken, sa.func.coalesce(delivery.c.carrier, "")), else_="").label("last_way"),
+        sa.func.coalesce(delivery.c.due_ms, 0).label("due_ms"),
     )
     .join(member, member.c.id == delivery.c.member_id, isouter=True)
     .where(delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(_OPEN))
     .order_by(delivery.c.id)
 )
+_later = json_rows("later", id=int)
+_pass_over = sa.update(delivery).where(delivery.c.id == _later.c.id).values(round=sa.bindparam("round_"))
 _unknown = sa.select(delivery.c.id).where(
     delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")),
     delivery.c.state == int(DeliveryState.UNKNOWN),
@@ -101,15 +105,25 @@ async def claim(
     await tx.run(_lease, {"batch": found.id, "node_": node, "until_ms": tx.now_ms + lease_ms})
     if found.crash_policy == "resend":
         await _resend_unknown(tx, found.first, found.last, resending)
-    rows = await tx.rows(_rows, {"first": found.first, "last": found.last})
+    rows = await _due_rows(tx, found.first, found.last, found.round + 1)
     await tx.run(_vtime, {"channel": channel, "mode": mode, "priority": found.priority, "tag": found.tag})
     return Batch(
         id=found.id, lease=found.lease + 1, node=node, round=found.round + 1,
         campaign_id=found.campaign_id, channel=channel, mode=mode, priority=found.priority,
         first=found.first, last=found.last, epoch=found.epoch, starts_ms=found.starts_ms,
         expires_ms=found.expires_ms, crash_policy=found.crash_policy, stalls=found.stalls,
-        rows=tuple(Row(*row) for row in rows),  # in the order of `_rows`
+        rows=rows,
     )  # fmt: skip
+
+
+async def _due_rows(tx: Transaction, first: int, last: int, round_: int) -> tuple[Row, ...]:
+    """What was put off and is not due yet has nothing to do in this round: the cursor passes over it, and it is not
+    in hand."""
+    rows = await tx.rows(_rows, {"first": first, "last": last})
+    later = [(row.id,) for row in rows if row.due_ms > tx.now_ms]
+    if later:
+        await tx.run(_pass_over, {"later": pack(later), "round_": round_})
+    return tuple(Row(*columns) for *columns, due_ms in rows if due_ms <= tx.now_ms)
 
 
 async def _resend_unknown(tx: Transaction, first: int, last: int, resending: Resending) -> None:
@@ -306,7 +320,11 @@ async def renew(tx: Transaction, held: Sequence[Batch], lease_ms: int) -> set[in
 
 # ---- giving back -----------------------------------------------------------------------------------------
 
-_remaining = sa.select(delivery.c.state, sa.func.min(delivery.c.changed_ms).label("since_ms")).where(
+_remaining = sa.select(
+    delivery.c.state,
+    sa.func.min(delivery.c.changed_ms).label("since_ms"),
+    sa.func.min(sa.func.coalesce(delivery.c.due_ms, sa.bindparam("retry_ms_", type_=sa.BigInteger))).label("due_ms"),
+).where(
     delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")),
     sa.or_(
         delivery.c.state.in_(_OPEN),
@@ -329,9 +347,9 @@ async def give_back(
     resending: Resending,
     rest_ms: int | None = None,
 ) -> BatchState | None:
-    """Settle and end the lease: done when nothing is left to send, waiting until `retry_ms` for what is known not
-    sent; what was not reached is ready at once (the lane gave way) or waits until `rest_ms` (no way out was open).
-    None when the lease was lost meanwhile."""
+    """Settle and end the lease: done when nothing is left to send; waiting until the first is due of what was put
+    off, or until `retry_ms` where it is known not sent for another reason; what was not reached is ready at once (the
+    lane gave way) or waits until `rest_ms` (no way out was open). None when the lease was lost meanwhile."""
     await settle(tx, held, settlements)
     state, due_ms = await _what_is_left(tx, held, retry_ms, resending)
     if state is BatchState.READY and rest_ms is not None:
@@ -343,14 +361,15 @@ async def give_back(
 async def _what_is_left(
     tx: Transaction, held: Batch, retry_ms: int, resending: Resending
 ) -> tuple[BatchState, int | None]:
-    rows = await tx.rows(_remaining, {"first": held.first, "last": held.last, "most": resending.most_attempts})
+    values = {"first": held.first, "last": held.last, "most": resending.most_attempts, "retry_ms_": retry_ms}
+    rows = await tx.rows(_remaining, values)
     left = {DeliveryState(r.state): r for r in rows}
     if held.crash_policy != "resend":
         left.pop(DeliveryState.UNKNOWN, None)
     if DeliveryState.QUEUED in left:
         return BatchState.READY, None
     if DeliveryState.RETRY in left:
-        return BatchState.WAITING, retry_ms
+        return BatchState.WAITING, int(left[DeliveryState.RETRY].due_ms)
     if DeliveryState.UNKNOWN in left:
         return BatchState.WAITING, int(left[DeliveryState.UNKNOWN].since_ms) + resending.wait_ms
     return BatchState.DONE, None

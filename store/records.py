@@ -14,8 +14,9 @@ class Row(msgspec.Struct, frozen=True):
     language: str
     units: int
     attempts: int
-    doubted_by: str = ""
-    """The carrier that left an earlier attempt in doubt: another one should have this one, where there is one."""
+    last_way: str = ""
+    """The carrier that put off an earlier attempt or left it in doubt: another one should have this one, where there
+    is one."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -49,6 +50,8 @@ class Settlement(msgspec.Struct, frozen=True):
     refs: tuple[str, ...] = ()
     code: str = ""
     text: str = ""
+    wait_ms: int = 0
+    """Of what was put off: how long it waits before it is tried again."""
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -68,6 +68,8 @@ async def forget_the_future(tx: Transaction) -> int:
         await tx.run(sa.update(batch).where(waiting).values(due_ms=batch.c.due_ms - step_ms))
         in_doubt = sa.and_(delivery.c.state == int(DeliveryState.UNKNOWN), delivery.c.changed_ms > tx.now_ms)
         await tx.run(sa.update(delivery).where(in_doubt).values(changed_ms=tx.now_ms))
+        put_off = sa.and_(delivery.c.state == int(DeliveryState.RETRY), delivery.c.due_ms > tx.now_ms)
+        await tx.run(sa.update(delivery).where(put_off).values(due_ms=delivery.c.due_ms - step_ms))
         await tx.run(sa.update(node).where(node.c.seen_ms > tx.now_ms).values(seen_ms=tx.now_ms))
     return step_ms
 

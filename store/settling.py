@@ -35,6 +35,7 @@ _select = (
         delivery.c.text,
         delivery.c.sent_ms,
         delivery.c.changed_ms,
+        delivery.c.due_ms,
     )
     .join(_wanted, delivery.c.id == _wanted.c.id)
     .order_by(delivery.c.id)
@@ -54,6 +55,7 @@ _new = json_rows(
     text=str,
     sent_ms=int,
     changed_ms=int,
+    due_ms=int,
 )
 _update = (
     sa.update(delivery)
@@ -69,6 +71,7 @@ _update = (
         text=_new.c.text,
         sent_ms=_new.c.sent_ms,
         changed_ms=_new.c.changed_ms,
+        due_ms=_new.c.due_ms,
     )
 )
 
@@ -136,7 +139,8 @@ class _Life:
     """One delivery while the events of a transaction pass over it."""
 
     __slots__ = (
-        "attempts", "before", "carrier", "changed_ms", "channel", "charged", "code", "doubted", "id", "old", "price",
+        "attempts", "before", "carrier", "changed_ms", "channel", "charged", "code", "doubted", "due_ms", "id",
+        "old", "price",
         "round", "sent_ms", "state", "text", "units",
     )  # fmt: skip
 
@@ -146,6 +150,7 @@ class _Life:
         (
             self.id, self.channel, state, self.attempts, self.charged, self.doubted, self.units, self.price,
             self.round, self.carrier, self.code, self.text, self.sent_ms, self.changed_ms,
+            self.due_ms,
         ) = row  # fmt: skip
         self.old = self.state = DeliveryState(state)
         self.before = self.values()
@@ -155,7 +160,8 @@ class _Life:
         new = after(self.state, s.event)
         # A round has one attempt: the settle that is repeated, or that comes after its worker was thought dead,
         # speaks of the same one.
-        if s.event in _ATTEMPTS and (round_ is None or round_ > self.round):
+        is_new = round_ is None or round_ > self.round
+        if s.event in _ATTEMPTS and is_new:
             self.attempts += 1
         if s.event in CHARGING_EVENTS and not self.charged:
             self.charged = 1
@@ -166,10 +172,11 @@ class _Life:
         if s.event is Event.RESEND and new is not self.state:
             self.doubted = 1
             tally.resent(campaign, self.channel)
-        if new is not self.state or s.event is Event.DEFERRED:
+        if new is not self.state or (s.event is Event.DEFERRED and is_new):
             self.carrier = s.carrier or self.carrier
             self.code, self.text = s.code or None, s.text[:200] or None
             self.changed_ms = now_ms
+            self.due_ms = now_ms + s.wait_ms if s.event is Event.DEFERRED else None
         self.state = new
         if round_ is not None:
             self.round = max(self.round, round_)
@@ -177,7 +184,7 @@ class _Life:
     def values(self) -> tuple[Any, ...]:
         return (
             self.id, int(self.state), self.attempts, self.charged, self.doubted, self.round,
-            self.carrier, self.code, self.text, self.sent_ms, self.changed_ms,
+            self.carrier, self.code, self.text, self.sent_ms, self.changed_ms, self.due_ms,
         )  # fmt: skip
 
 

@@ -336,6 +336,7 @@ delivery = sa.Table(
     sa.Column("text", sa.Text),
     sa.Column("sent_ms", Big),
     sa.Column("changed_ms", Big),
+    sa.Column("due_ms", Big),  # of what a carrier put off: not before
     # Only those in doubt, now or once, are looked up by address (receipts whose id matches nothing).
     sa.Index(
         "ix_delivery_doubt_address",

@@ -28,6 +28,8 @@ T = TypeVar("T")
 POLL_S = 1.0
 """Whoever makes work rings; this finds what another process made."""
 NO_WAY_REST_MS = 1_000
+NOT_SENT_REST_MS = 1_000
+"""Of messages that every carrier has given back: none would have them."""
 STALLED_REST_MS = 200
 
 Prepare = Callable[[Batch], Awaitable[Mapping[str, Content]]]
@@ -42,7 +44,7 @@ class LaneRules:
     """Permits of the channel's semaphore."""
     lease_ms: int
     retry_delays_ms: Sequence[int]
-    """Before the second, third ... round of what is known not sent; the last one repeats."""
+    """Before the second, third ... attempt of what a carrier put off; the last one repeats."""
     most_attempts: int
     most_resends: int
     """Attempts up to which an in-doubt message of an urgent kind is sent again: what bounds doubles."""
@@ -168,7 +170,7 @@ class Lane:
             contents=await self.prepare(batch),
             ways=self.ways,
             database=self.database,
-            rules=Rules(self.generation, self.rules.lease_ms, self.rules.most_attempts),
+            rules=Rules(self.generation, self.rules.lease_ms, self.rules.most_attempts, self.rules.retry_delays_ms),
             stopping=self.stopping,
             may_rest=may_rest,
             lease_ends_s=lease_ends_s,
@@ -186,7 +188,7 @@ class Lane:
                 tx,
                 batch,
                 results,
-                retry_ms=tx.now_ms + self._retry_delay_ms(batch, rest),
+                retry_ms=tx.now_ms + NOT_SENT_REST_MS,
                 resending=self._resending,
                 rest_ms=tx.now_ms + NO_WAY_REST_MS if rest else None,
             )
@@ -206,12 +208,6 @@ class Lane:
                 "state": str(state),
             },
         )
-
-    def _retry_delay_ms(self, batch: Batch, rest: bool) -> int:
-        if rest or self.stopping.is_set():
-            return NO_WAY_REST_MS
-        delays = self.rules.retry_delays_ms
-        return delays[min(batch.round, len(delays)) - 1]
 
     async def _insist(self, batch: Batch, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """What carriers have answered must be kept, however long the store is away: facts count even after the lease

@@ -1,22 +1,27 @@
 """What an outcome means for its delivery. Pure: the one place where the carriers' words become the store's."""
 
+from collections.abc import Sequence
+
 from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Refused, Throttled
 from store.records import Settlement
 from store.states import Event
 
 
 def settlement(
-    delivery_id: int, outcome: Outcome, carrier: str, *, attempts: int, most_attempts: int
+    delivery_id: int, outcome: Outcome, carrier: str, *, attempts: int, most_attempts: int, delays_ms: Sequence[int]
 ) -> Settlement | None:
-    """None for what is known not sent and costs no attempt: the next carrier may take it at once."""
+    """None for what is known not sent and costs no attempt: the next carrier may take it at once. `attempts` were
+    made before this one; `delays_ms` stand before the second, third ... one, and the last repeats."""
     match outcome:
         case Accepted(refs=refs, text=text):
             return Settlement(delivery_id, Event.ACCEPTED, carrier, refs, text=text)
         case Refused(code=code, text=text, refs=refs):
             return Settlement(delivery_id, Event.REFUSED, carrier, refs, code, text)
         case Deferred(code=code, text=text):
-            event = Event.EXHAUSTED if attempts + 1 >= most_attempts else Event.DEFERRED
-            return Settlement(delivery_id, event, carrier, (), code, text)
+            if attempts + 1 >= most_attempts:
+                return Settlement(delivery_id, Event.EXHAUSTED, carrier, (), code, text)
+            wait_ms = delays_ms[min(attempts, len(delays_ms) - 1)]
+            return Settlement(delivery_id, Event.DEFERRED, carrier, (), code, text, wait_ms)
         case InDoubt(reason=reason, refs=refs):
             return Settlement(delivery_id, Event.IN_DOUBT, carrier, refs, "in_doubt", reason)
         case NotSent() | Throttled():

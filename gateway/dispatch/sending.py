@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -47,6 +47,8 @@ class Rules:
     generation: str
     lease_ms: int
     most_attempts: int
+    retry_delays_ms: Sequence[int]
+    """Before the second, third ... attempt of what a carrier put off; the last one repeats."""
 
 
 @dataclass(slots=True)
@@ -160,14 +162,14 @@ class Sending:
                 break
 
     def _alike(self) -> tuple[str, list[_Moving], list[Row]]:
-        """What may share the next window: messages that the same carrier, if any, left in doubt. It comes last among
-        the ways: a silent one that is first in the order must not be given them again and again."""
+        """What may share the next window: messages that the same carrier, if any, put off or left in doubt. It comes
+        last among the ways: a silent one that is first in the order must not be given them again and again."""
         moving, ahead = list(self._again), list(self._ahead)[: self.ways.most_messages]
-        shunned = moving[0].row.doubted_by if moving else ahead[0].doubted_by
-        again = list(takewhile(lambda m: m.row.doubted_by == shunned, moving))
+        shunned = moving[0].row.last_way if moving else ahead[0].last_way
+        again = list(takewhile(lambda m: m.row.last_way == shunned, moving))
         if len(again) < len(moving):
             return shunned, again, []
-        return shunned, again, list(takewhile(lambda row: row.doubted_by == shunned, ahead))
+        return shunned, again, list(takewhile(lambda row: row.last_way == shunned, ahead))
 
     async def _advance(self, shunned: str, again: list[int], ahead: list[Row]) -> Grant | Fence | None:
         """None when the store cannot write now: nothing was granted, the results are kept for later."""
@@ -288,7 +290,12 @@ class Sending:
         self._in_flight -= 1
         gate.learn(outcome, is_trouble(outcome), asyncio.get_running_loop().time())
         result = settlement(
-            m.row.id, outcome, gate.carrier.name, attempts=m.row.attempts, most_attempts=self.rules.most_attempts
+            m.row.id,
+            outcome,
+            gate.carrier.name,
+            attempts=m.row.attempts,
+            most_attempts=self.rules.most_attempts,
+            delays_ms=self.rules.retry_delays_ms,
         )
         if result is None:
             self._move(m, costs=1)

@@ -508,6 +508,57 @@ async def test_what_is_known_not_sent_waits_until_it_is_due_and_comes_back(datab
     assert make.ids_of(await make.must_claim(database)) == list(later.ids["sms"])
 
 
+async def put_off_and_gave_way(database, **options):
+    """(held, campaign): the first of three was put off for an hour, and the lane gave way before the other two."""
+    made = await make.a_campaign(database, 3, **options)
+    held = await make.must_claim(database)
+    await make.advance(database, held, 1)
+    put_off = Settlement(made.ids["sms"][0], Event.DEFERRED, "c1", code="450", wait_ms=make.HOUR_MS)
+    assert await make.give_back(database, held, [put_off]) is READY
+    return await make.must_claim(database), made
+
+
+async def test_what_was_put_off_waits_for_its_own_time_when_the_rest_of_its_batch_goes_on(database):
+    held, made = await put_off_and_gave_way(database)
+    others = list(made.ids["sms"][1:])
+    assert make.ids_of(held) == others
+
+    await make.advance(database, held)
+    state = await make.give_back(database, held, make.accepted(others))
+
+    assert state is WAITING
+    row = await make.batch_row(database, held.id)
+    assert make.HOUR_MS // 2 < row.due_ms - await make.now_ms(database) <= make.HOUR_MS
+    assert (await make.rows_of(database, made))[0].attempts == 1
+    await assert_sound(database, made)
+
+
+@pytest.mark.parametrize("crash_policy", ["resend", "report"])
+async def test_what_waits_for_its_time_is_not_in_hand_when_the_cursor_passes_over_it(database, crash_policy):
+    held, made = await put_off_and_gave_way(database, crash_policy=crash_policy)
+    await make.advance(database, held)
+    await database.write(recovery.end_all_leases)
+
+    [recovered] = await database.write(recovery.recover)
+
+    assert recovered.unknown == 2
+    assert await make.words_of(database, made) == ["retry", "unknown", "unknown"]
+    await assert_sound(database, made)
+
+
+async def test_what_one_carrier_put_off_has_that_one_as_its_last_way(database):
+    made = await make.a_campaign(database, 2)
+    held = await make.must_claim(database)
+    await make.advance(database, held)
+    answers = [Settlement(made.ids["sms"][0], Event.DEFERRED, "c1", code="450"), *make.accepted(made.ids["sms"][1:])]
+    await make.give_back(database, held, answers)
+    await make.tick(database)
+
+    [row] = (await make.must_claim(database)).rows
+
+    assert (row.id, row.last_way, row.attempts) == (made.ids["sms"][0], "c1", 1)
+
+
 async def test_what_was_not_reached_is_ready_at_once(database):
     state, row, _ = await given_back(database, [Event.NOT_SENT, None, None], advanced=1, retry_in_ms=make.HOUR_MS)
 
