@@ -52,7 +52,7 @@ What not everybody needs is imported by name:
     cap.signing   verify(document, trust, at) -> Verification; sign(document, key, certificate); SignaturePolicy
     cap.trust     Trust(pinned, authorities, names): whose signatures are believed
     cap.thread    place(alert, named, members) -> Placement: what an Update, Cancel, Ack or Error does
-    cap.answer    heading(document), ack(...), error(...): answers in CAP's own words
+    cap.answer    heading(document), claimed_sender(document), ack(...), error(...): answers in CAP's own words
     cap.edxl      unwrap(document) -> Envelope | None: EDXL-DE 1.0 and 2.0
     cap.profile   profile("be-plp" | "google" | "ipaws") -> Profile, for Terms
     cap.wording   translated(problem, "fr" | "nl" | "de") -> Problem; language_of(accept_language)

@@ -1,0 +1,216 @@
+"""From an alert to a decision: what is refused names its rule, its place and how to mend it; nothing is guessed."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from cap import MsgType, Scope, Status, ValuePair, read
+from gateway.access.caller import Caller
+from gateway.campaigns.intake import Act, Thread, decide, milliseconds
+from gateway.directory.agreements import USUAL
+from gateway.errors import Refusal
+from store.alerts import Alert as Filed
+from tests.cap.documents import BASE
+
+ALERT = read(BASE.encode()).alert
+NOW_MS = milliseconds(ALERT.sent) + 60_000
+OTHER = "hub@b.example"
+ALONE = Thread()
+
+
+def caller(*acts_for, senders=(ALERT.sender,)):
+    agreement = replace(USUAL, acts_for=frozenset(acts_for))
+    return Caller(1, "cic", "CIC", "cic", senders, (), (), {ALERT.sender: agreement})
+
+
+def filed(number=1, **changes):
+    made = Filed(
+        id=number, public_id=f"a{number}", sender=ALERT.sender, identifier=f"id-{number}",
+        sent_ms=milliseconds(ALERT.sent) - 60_000 + number * 1000, status="Actual", msg_type="Alert", scope="Public",
+        document=b"", sha256="", account_id=1, received_ms=0, expires_ms=None, thread_id=1, state="active", note="",
+    )  # fmt: skip
+    return msgspec.structs.replace(made, **changes)
+
+
+def following(*known, msg_type=MsgType.UPDATE, **changes):
+    """A message that names these, and its thread."""
+    references = tuple(
+        replace(ALERT.reference, sender=f.sender, identifier=f.identifier, sent=ALERT.sent - timedelta(seconds=30))
+        for f in known
+    )
+    message = replace(ALERT, msg_type=msg_type, references=references, **changes)
+    return message, Thread(tuple(zip(references, known, strict=True)), tuple(known))
+
+
+def refusal_of(alert, thread=ALONE, by=None):
+    with pytest.raises(Refusal) as caught:
+        decide(alert, by or caller(), thread, NOW_MS)
+    return caught.value
+
+
+def with_parameters(*parameters):
+    pairs = tuple(ValuePair(name, value) for name, value in parameters)
+    return replace(ALERT, infos=tuple(replace(info, parameters=pairs) for info in ALERT.infos))
+
+
+def rules_of(decision):
+    return {(reason.rule, reason.level) for reason in decision.problems}
+
+
+# ---- who ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_sender_that_is_not_the_accounts_is_refused_by_name():
+    refusal = refusal_of(ALERT, by=caller(senders=(OTHER,)))
+
+    (reason,) = refusal.reasons
+    assert (refusal.status, refusal.code) == (403, "sender-not-yours")
+    assert (reason.rule, reason.path, reason.value) == ("A-SENDER-AUTH", "/alert/sender", ALERT.sender)
+
+
+@pytest.mark.parametrize("msg_type", [MsgType.UPDATE, MsgType.CANCEL])
+def test_another_senders_alert_is_changed_only_by_who_acts_for_it(msg_type):
+    message, thread = following(filed(sender=OTHER), msg_type=msg_type)
+
+    (reason,) = refusal_of(message, thread).reasons
+    decision = decide(message, caller(OTHER), thread, NOW_MS)
+
+    assert (reason.rule, reason.value, reason.path) == ("C-AUTH", "id-1", "/alert/references")
+    assert decision.follows == (1,)
+
+
+# ---- threads -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("known", "changes", "status", "rule"),
+    [
+        ([filed(sender=OTHER)], {}, 403, "C-AUTH"),
+        ([filed(status="Exercise")], {}, 409, "C-STATUS"),
+        ([filed()], {"status": Status.TEST}, 409, "C-STATUS"),
+        ([filed(scope="Private")], {}, 409, "C-SCOPE"),
+        ([filed(1), filed(2, thread_id=2)], {}, 409, "C-THREADS"),
+        ([filed(state="cancelled")], {}, 409, "C-TERMINAL"),
+        ([filed(state="expired")], {}, 409, "C-TERMINAL"),
+        ([filed(state="failed")], {}, 409, "C-TERMINAL"),
+        ([filed(state="cancelled")], {"msg_type": MsgType.CANCEL}, 409, "C-TERMINAL"),
+    ],
+)
+def test_a_message_that_may_not_change_what_it_names_is_refused_with_the_rule(known, changes, status, rule):
+    message, thread = following(*known, **changes)
+
+    refusal = refusal_of(message, thread)
+
+    (reason,) = refusal.reasons
+    assert (refusal.status, reason.rule, reason.level) == (status, rule, "error")
+    assert reason.path == "/alert/references"
+    assert reason.value.startswith("id-1")
+    assert reason.remedy
+
+
+def test_forks_and_forgotten_alerts_are_told_and_the_later_word_holds():
+    first, second = filed(1, state="superseded"), filed(2)
+    message, thread = following(first)
+
+    decision = decide(message, caller(), msgspec.structs.replace(thread, members=(first, second)), NOW_MS)
+
+    assert decision.follows == (2,)
+    assert {("C-ORDER", "warning"), ("C-SUPERSEDE", "warning")} <= rules_of(decision)
+
+
+def test_a_latecomer_is_filed_and_says_whose_word_holds():
+    first, second = filed(1, state="superseded"), filed(2, sent_ms=milliseconds(ALERT.sent) + 1000)
+    message, thread = following(first)
+
+    decision = decide(message, caller(), msgspec.structs.replace(thread, members=(first, second)), NOW_MS)
+
+    assert decision.act is Act.LOG
+    (reason,) = decision.problems
+    assert (reason.rule, reason.value) == ("C-ORDER", "id-2")
+
+
+def test_what_names_an_unknown_alert_waits_and_says_for_which():
+    message, _ = following(filed())
+    thread = Thread(((message.references[0], None),))
+
+    decision = decide(message, caller(), thread, NOW_MS)
+
+    assert decision.act is Act.PARK
+    assert [(reason.rule, reason.value) for reason in decision.problems] == [("C-KNOWN", "id-1")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"status": Status.SYSTEM}, "C-LIVE"),
+        ({"status": Status.DRAFT}, "C-LIVE"),
+        ({"msg_type": MsgType.ACK}, "C-ACK"),
+        ({"msg_type": MsgType.ERROR}, "C-ACK"),
+        ({"msg_type": MsgType.CANCEL, "status": Status.DRAFT}, "C-LIVE"),
+    ],
+)
+def test_what_goes_to_nobody_says_by_which_rule(changes, rule):
+    decision = decide(replace(ALERT, **changes), caller(), Thread(), NOW_MS)
+
+    assert decision.act is Act.LOG
+    assert rules_of(decision) == {(rule, "information")}
+
+
+def test_a_narrower_scope_is_a_scope_that_an_update_may_have():
+    message, thread = following(filed(), scope=Scope.PRIVATE, addresses=("a@b",))
+
+    decision = decide(message, caller(), thread, NOW_MS)
+
+    assert (decision.act, decision.publish) == (Act.LAUNCH, False)
+
+
+# ---- kind, channels, time ----------------------------------------------------------------------------------------
+
+
+def test_everything_that_is_amiss_in_what_is_asked_for_is_told_at_once():
+    alert = with_parameters(("tocsin:kind", "party"), ("tocsin:channels", "sms fax,pigeon"))
+
+    refusal = refusal_of(alert)
+
+    assert (refusal.status, refusal.code) == (422, "kind-unknown")
+    assert [(r.rule, r.path, r.value) for r in refusal.reasons] == [
+        ("K-WORD", "/alert/info[1]/parameter[1]/value", "party"),
+        ("K-CHANNEL", "/alert/info[1]/parameter[2]/value", "fax"),
+        ("K-CHANNEL", "/alert/info[1]/parameter[2]/value", "pigeon"),
+    ]
+    assert all(reason.remedy for reason in refusal.reasons)
+
+
+def test_a_kind_that_nothing_names_is_refused_and_one_that_differs_too():
+    two = replace(with_parameters(("tocsin:kind", "news")).infos[0], language="nl")
+    mixed = replace(ALERT, infos=(ALERT.infos[0], two))
+
+    assert [reason.rule for reason in refusal_of(with_parameters()).reasons] == ["K-NONE"]
+    assert [reason.rule for reason in refusal_of(mixed).reasons] == ["K-DIFFER"]
+
+
+def test_an_update_that_would_take_effect_later_is_refused():
+    info = replace(ALERT.infos[0], effective=ALERT.sent + timedelta(hours=2))
+    message, thread = following(filed(), infos=(info,))
+
+    assert [reason.rule for reason in refusal_of(message, thread).reasons] == ["C-LATER"]
+
+
+@pytest.mark.parametrize(
+    ("effective", "expires", "now", "word"),
+    [
+        (timedelta(0), timedelta(minutes=5), timedelta(minutes=5), "had expired"),
+        (timedelta(hours=3), timedelta(hours=2), timedelta(0), "before it takes effect"),
+        (timedelta(hours=2), timedelta(hours=2), timedelta(0), "before it takes effect"),
+    ],
+)
+def test_what_is_over_or_can_never_be_is_filed_for_nobody(effective, expires, now, word):
+    info = replace(ALERT.infos[0], effective=ALERT.sent + effective, expires=ALERT.sent + expires)
+
+    decision = decide(replace(ALERT, infos=(info,)), caller(), Thread(), milliseconds(ALERT.sent + now))
+
+    assert (decision.act, decision.publish) == (Act.EXPIRED, False)
+    assert word in decision.note
+    assert ("I-EXPIRED", "warning") in rules_of(decision)
