@@ -74,7 +74,7 @@ def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decisio
     if alert.sender not in caller.senders:
         raise not_yours(alert.sender)
     starts_ms, expires_ms = _times(alert)
-    placement = _placed(alert, caller, thread)
+    placement = _placed(alert, caller, thread, now_ms)
     if placement.step in _UNSENT:
         return _unsent(alert, placement, expires_ms or 0)
     problems = [_remark(remark) for remark in placement.remarks]
@@ -245,10 +245,12 @@ _REMEDIES: Mapping[str, str] = {
 }
 
 
-def _placed(alert: Alert, caller: Caller, thread: Thread) -> Placement:
+def _placed(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Placement:
     """By the rules C-* of `cap.thread`. Raises Refusal."""
-    named = [(reference, _known(filed) if filed else None) for reference, filed in thread.named]
-    members = [_known(filed) for filed in thread.members]
+    # What has run out of time cannot be updated (C-TERMINAL); a Cancel still ends it, and is told to who had it.
+    at_ms = now_ms if alert.msg_type is MsgType.UPDATE else 0
+    named = [(reference, _known(filed, at_ms) if filed else None) for reference, filed in thread.named]
+    members = [_known(filed, at_ms) for filed in thread.members]
     delegates = {alert.sender: caller.agreed(alert.sender).acts_for}
     placement = place(alert, named, members, delegates=delegates)
     if placement.refusal is not None:
@@ -264,14 +266,15 @@ def _remark(remark: Remark) -> Reason:
     )  # fmt: skip
 
 
-def _known(filed: Filed) -> Known:
+def _known(filed: Filed, at_ms: int) -> Known:
+    over = filed.state == State.ACTIVE and filed.expires_ms is not None and filed.expires_ms <= at_ms
     sent = datetime.fromtimestamp(filed.sent_ms // 1000, UTC)  # CAP has whole seconds
     return Known(
         key=filed.id,
         reference=Reference(filed.sender, filed.identifier, sent),
         status=Status(filed.status),
         scope=Scope(filed.scope),
-        state=State(filed.state),
+        state=State.EXPIRED if over else State(filed.state),
         thread=filed.thread_id,
     )
 

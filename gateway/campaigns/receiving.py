@@ -188,9 +188,10 @@ def _told(opened: Opened, verification: Verification, level: str) -> Reason:
 def _signed_by(finding: Finding, certificate: x509.Certificate | None) -> Finding:
     if certificate is None:
         return finding
-    return msgspec.structs.replace(
-        finding, signer=", ".join(sorted(names_of(certificate))), certificate=certificate.fingerprint(SHA256()).hex()
-    )
+    names = ", ".join(sorted(names_of(certificate)))[:500]
+    # A name may hold anything, a NUL too, which not every store can.
+    signer = "".join(character if character.isprintable() else "?" for character in names)
+    return msgspec.structs.replace(finding, signer=signer, certificate=certificate.fingerprint(SHA256()).hex())
 
 
 # ---- lines -----------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ The form in which a seed file gives it and the register keeps it, what is wrong 
 No I/O; time is an argument. `gateway/campaigns/receiving.py` holds alerts to it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from msgspec import Meta
 
 from cap import RULES, Terms
-from cap.profile import NAMES, profile
+from cap.profile import NAMES, Profile, profile
 from cap.signing import SignaturePolicy
 from cap.terms import RELAXABLE
 from cap.trust import Trust, is_strong
@@ -80,8 +80,11 @@ def agreements(terms: Sequence[SenderTerms]) -> dict[str, Agreement]:
 
 
 def _agreement(entry: SenderTerms) -> Agreement:
+    profiles = tuple(map(profile, entry.profiles))
+    # A rule that a later version of this program no longer knows must not lock its sender out.
+    relaxed = frozenset(entry.relaxed) & (RELAXABLE | _own_rules(profiles))
     return Agreement(
-        Terms(frozenset(entry.versions), tuple(map(profile, entry.profiles)), frozenset(entry.relaxed)),
+        Terms(frozenset(entry.versions), profiles, relaxed),
         _POLICIES[entry.signature],
         Trust.from_pem(entry.certificates.encode(), entry.authorities.encode(), entry.names),
         frozenset(entry.acts_for),
@@ -111,7 +114,7 @@ def _reading_faults(entry: SenderTerms) -> Iterator[tuple[str, str]]:
     for name in unknown:
         yield "profiles", f"there is no profile {name}; there are {', '.join(NAMES)}"
     chosen = [profile(name) for name in entry.profiles if name not in unknown]
-    own = {rule.id for each in chosen for rule in each.rules}
+    own = _own_rules(chosen)
     sections = {rule.id: rule.section for rule in RULES}
     for rule in entry.relaxed:
         if rule in RELAXABLE | own:
@@ -122,6 +125,10 @@ def _reading_faults(entry: SenderTerms) -> Iterator[tuple[str, str]]:
             yield "relaxed", f"{rule} keeps the gateway safe and cannot be relaxed"
         else:
             yield "relaxed", f"{rule} is what CAP itself demands ({sections[rule]}) and cannot be relaxed"
+
+
+def _own_rules(profiles: Iterable[Profile]) -> frozenset[str]:
+    return frozenset(rule.id for each in profiles for rule in each.rules)
 
 
 def _signing_faults(entry: SenderTerms) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """What is agreed with a sender, seen through the real door; envelopes, languages and threads as a sender sees them."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -569,3 +570,25 @@ async def test_who_acts_for_another_sender_may_end_his_alert_but_only_in_zones_t
     assert "5302" in beyond.json["title"]
     done = await post(deputy, cancel(there, "deputy@police.example"))
     assert (done.status, done.json["state"]) == (202, "cancelled"), done.json
+
+
+async def test_what_waits_in_an_envelope_comes_out_of_it_once_what_it_names_has_come(world: World) -> None:
+    client = await up(world, {"sender": SENDER, "versions": ["1.1", "1.2"]})
+    first = older(exercise(world))
+    body = edxl(exercise(world, msg_type="Update", references=reference(first).replace("Z", "-00:00")))
+    waiting = await post(client, body)
+    assert (waiting.status, waiting.json["state"], "C-KNOWN" in waiting.rules) == (202, "parked", True)
+
+    assert (await post(client, first)).status == 202
+
+    page = await get(client, waiting.headers["Location"])
+    async with asyncio.timeout(20):
+        while page.json["state"] == "parked":
+            await asyncio.sleep(0.1)
+            page = await get(client, waiting.headers["Location"])
+    assert page.json["state"] == "active", page.json
+    assert "C-KNOWN" not in page.rules
+    assert "E-OPENED" in page.rules
+    assert page.json["envelope"].startswith("EDXL-DE 1.0")
+    assert (await get(client, f"{waiting.headers['Location']}/document?envelope=1")).raw == body
+    assert (await post(client, body)).status == 200

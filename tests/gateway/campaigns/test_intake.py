@@ -95,6 +95,7 @@ def test_another_senders_alert_is_changed_only_by_who_acts_for_it(msg_type):
         ([filed(state="cancelled")], {}, 409, "C-TERMINAL"),
         ([filed(state="expired")], {}, 409, "C-TERMINAL"),
         ([filed(state="failed")], {}, 409, "C-TERMINAL"),
+        ([filed(expires_ms=NOW_MS)], {}, 409, "C-TERMINAL"),
         ([filed(state="cancelled")], {"msg_type": MsgType.CANCEL}, 409, "C-TERMINAL"),
     ],
 )
@@ -108,6 +109,14 @@ def test_a_message_that_may_not_change_what_it_names_is_refused_with_the_rule(kn
     assert reason.path == "/alert/references"
     assert reason.value.startswith("id-1")
     assert reason.remedy
+
+
+def test_a_cancel_ends_also_what_has_run_out_of_time_and_an_update_what_has_not():
+    cancel, of_old = following(filed(expires_ms=NOW_MS), msg_type=MsgType.CANCEL)
+    update, of_new = following(filed(expires_ms=NOW_MS + 1))
+
+    assert decide(cancel, caller(), of_old, NOW_MS).follows == (1,)
+    assert decide(update, caller(), of_new, NOW_MS).follows == (1,)
 
 
 def test_forks_and_forgotten_alerts_are_told_and_the_later_word_holds():

@@ -59,6 +59,12 @@ def test_terms_become_what_the_reader_and_the_verifier_are_held_to(mine):
     assert len(made.trust.pinned) == 1
 
 
+def test_a_rule_that_is_no_longer_known_locks_nobody_out():
+    made = agreements([SenderTerms(CIC, relaxed=("OF-BEFORE", "I-REQ"))])[CIC]
+
+    assert made.terms.relaxed == {"I-REQ"}
+
+
 @pytest.mark.parametrize("rule", [r.id for r in RULES if r.section != "policy"])
 def test_what_the_standard_demands_is_never_relaxed(rule):
     ((path, sentence),) = faults_of(relaxed=(rule,))
