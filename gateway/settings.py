@@ -1,30 +1,39 @@
 """Every setting of the server on one screen: key, unit, default. `config/tocsin.toml` shows them all.
 
-A TOML file; an unknown key is an error that names its path. Secrets are never in it: a secret's value is
+A TOML file; an unknown key is an error that names its path and line. Secrets are never in it: a secret's value is
 `env:NAME` or `file:PATH`.
 """
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from channels.email.address import MailboxRefused, normalise_mailbox
 from channels.email.bounce_intake import Dialect
 from channels.email.settings import SmtpSettings
 from channels.simulated import SimulatedSettings
 from channels.sms.smpp.settings import SmppSettings
+from gateway.faults import Fault, faults_of, line_of, lines_of
 from gateway.feed_key import read_feed_key
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Permits = Annotated[int, msgspec.Meta(ge=1, le=64)]
+_LEAST_KEY = 16
+"""Characters of the secret of the return paths' MAC."""
 SECRETS = frozenset({"password", "bounce_key", "feed_key"})
 
 
 class SettingsRefused(Exception):
     """The settings cannot be used; each line says what, where and why."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
 
 
 class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,10 +47,10 @@ class ServerSettings(_Struct, frozen=True, kw_only=True):
     public_url: str = ""
     """How the feed is reached from outside, without a final slash; empty: http://host:port."""
     max_document_bytes: Annotated[int, msgspec.Meta(ge=10_000, le=20_000_000)] = 1_048_576
-    body_timeout_s: float = 10.0
-    stop_timeout_s: float = 20.0
+    body_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 10.0
+    stop_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 20.0
     """From SIGTERM: what is in flight may be answered and settled until then."""
-    max_watchers: int = 2_000
+    max_watchers: Annotated[int, msgspec.Meta(ge=0)] = 2_000
     """Progress streams open at once."""
     demonstration: bool = False
     """Whether simulated carriers may stand in for live ones. They reach nobody and say that they did."""
@@ -55,7 +64,7 @@ class StoreSettings(_Struct, frozen=True, kw_only=True):
 
 
 class LogSettings(_Struct, frozen=True, kw_only=True):
-    level: str = "INFO"
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
 class LaneSettings(_Struct, frozen=True, kw_only=True):
@@ -143,43 +152,98 @@ class Settings(_Struct, frozen=True, kw_only=True):
 
 
 def read_settings(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The file's settings, or the defaults where `path` is None. Raises SettingsRefused."""
+    """The file's settings, or the defaults where `path` is None. Raises SettingsRefused with every fault."""
     if path is None:
         return Settings()
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = path.read_text(encoding="utf-8")
+        values = tomllib.loads(document)
     except OSError as exc:
-        raise SettingsRefused(f"{path}: {exc.strerror or exc}") from exc
+        raise SettingsRefused([f"{path}: {exc.strerror or exc}"]) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise SettingsRefused(f"{path}: {exc}") from exc
-    return settings_of(values, environ)
-
-
-def settings_of(values: dict[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from the tables of a TOML document. Raises SettingsRefused naming the path of the fault."""
-    _name_simulated(values)
-    _resolve_secrets(values, "$", environ)
-    try:
-        settings = msgspec.convert(values, Settings)
-    except msgspec.ValidationError as exc:
-        raise SettingsRefused(str(exc)) from exc
-    _require_real(settings)
-    try:
-        read_feed_key(settings.alerts.feed_certificate, settings.alerts.feed_key)
-    except ValueError as exc:
-        raise SettingsRefused(f"{exc} - at $.alerts") from exc
+        raise SettingsRefused([f"{path}: {exc}"]) from exc
+    settings, faults = _read(values, environ)
+    if settings is None:
+        lines = lines_of(document)
+        placed = sorted((line_of(fault.path, lines), _told(fault)) for fault in faults)
+        raise SettingsRefused([f"{path}:{line}: {text}" if line else f"{path}: {text}" for line, text in placed])
     return settings
 
 
-def _require_real(settings: Settings) -> None:
+def settings_of(values: dict[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from the tables of a TOML document. Raises SettingsRefused with every fault."""
+    settings, faults = _read(values, environ)
+    if settings is None:
+        raise SettingsRefused(list(map(_told, faults)))
+    return settings
+
+
+def _told(fault: Fault) -> str:
+    return f"{fault.text} - at {fault.path}"
+
+
+def _read(values: dict[str, Any], environ: Mapping[str, str]) -> tuple[Settings | None, list[Fault]]:
+    """The settings, or what is wrong with them."""
+    _name_simulated(values)
+    faults = [*_resolve_secrets(values, "$", environ), *faults_of(values, Settings)]
+    if faults:
+        return None, faults
+    settings = msgspec.convert(values, Settings)
+    faults = [*_simulated_among_live(settings), *_unreadable_files(values, "$"), *_server_faults(settings)]
+    faults += [*_email_faults(settings.email), *_feed_faults(settings.alerts)]
+    return None if faults else settings, faults
+
+
+def _simulated_among_live(settings: Settings) -> Iterator[Fault]:
     """A live campaign that a simulator carried would be reported as delivered."""
     for channel, section in (("sms", settings.sms), ("email", settings.email), ("voice", settings.voice)):
         for name, carrier in section.carriers.items():
             if isinstance(carrier, SimulatedSettings) and not settings.server.demonstration:
-                raise SettingsRefused(
-                    f"a simulated carrier reaches nobody: it may stand among live ones only with "
-                    f"server.demonstration = true - at $.{channel}.carriers.{name}"
+                text = (
+                    "a simulated carrier reaches nobody: it may stand among live ones only with "
+                    "server.demonstration = true"
                 )
+                yield Fault(f"$.{channel}.carriers.{name}", text)
+
+
+def _unreadable_files(table: Mapping[str, Any], path: str) -> Iterator[Fault]:
+    """Certificates and keys that the server would miss when it starts, or when a relay is first spoken to."""
+    for key, value in table.items():
+        here = f"{path}.{key}"
+        if isinstance(value, dict):
+            yield from _unreadable_files(value, here)
+        elif key.endswith("_file") and value:
+            try:
+                Path(value).open("rb").close()
+            except OSError as exc:
+                yield Fault(here, f"{value}: {exc.strerror or exc}")
+
+
+def _server_faults(settings: Settings) -> Iterator[Fault]:
+    if not re.match(r"sqlite\+aiosqlite:///.|postgresql\+asyncpg://", settings.store.url):
+        text = "a store is sqlite+aiosqlite:///FILE or postgresql+asyncpg://user@host/database"
+        yield Fault("$.store.url", text)
+    if settings.server.public_url and not re.match(r"https?://[^/]", settings.server.public_url):
+        yield Fault("$.server.public_url", "it begins with http:// or https:// and a host")
+
+
+def _email_faults(email: EmailSettings) -> Iterator[Fault]:
+    """What a relay or a reader would refuse of every mail."""
+    address = normalise_mailbox(email.sender_address)
+    if isinstance(address, MailboxRefused):
+        yield Fault("$.email.sender_address", address.reason)
+    for name in ("message_id_domain", "bounce_domain"):
+        if isinstance(normalise_mailbox(f"x@{getattr(email, name)}"), MailboxRefused):
+            yield Fault(f"$.email.{name}", "this is no domain")
+    if 0 < len(email.bounce_key) < _LEAST_KEY:
+        yield Fault("$.email.bounce_key", f"the secret has fewer than {_LEAST_KEY} characters")
+
+
+def _feed_faults(alerts: AlertSettings) -> Iterator[Fault]:
+    try:
+        read_feed_key(alerts.feed_certificate, alerts.feed_key)
+    except ValueError as exc:
+        yield Fault("$.alerts", str(exc))
 
 
 def _name_simulated(values: dict[str, Any]) -> None:
@@ -197,24 +261,30 @@ def _name_simulated(values: dict[str, Any]) -> None:
             simulated |= {"mode": "simulation"}
 
 
-def _resolve_secrets(table: dict[str, Any], path: str, environ: Mapping[str, str]) -> None:
+def _resolve_secrets(table: dict[str, Any], path: str, environ: Mapping[str, str]) -> Iterator[Fault]:
+    """Put the secrets where their names stand; yields those that cannot be had."""
     for key, value in table.items():
         here = f"{path}.{key}"
         if isinstance(value, dict):
-            _resolve_secrets(value, here, environ)
-        elif key in SECRETS and value != "":
-            table[key] = _secret(value, here, environ)
+            yield from _resolve_secrets(value, here, environ)
+        elif key in SECRETS and value != "" and isinstance(value, str):
+            try:
+                table[key] = _secret(value, environ)
+            except LookupError as exc:
+                table[key] = ""  # its name is no value: nothing more is said of it
+                yield Fault(here, str(exc.args[0]))
 
 
-def _secret(value: Any, path: str, environ: Mapping[str, str]) -> str:
-    scheme, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+def _secret(value: str, environ: Mapping[str, str]) -> str:
+    """Raises LookupError with a sentence."""
+    scheme, _, name = value.partition(":")
     if scheme == "env":
         if name not in environ:
-            raise SettingsRefused(f"the environment has no {name} - at {path}")
+            raise LookupError(f"the environment has no {name}")
         return environ[name]
     if scheme == "file":
         try:
             return Path(name).read_text(encoding="utf-8").strip()
-        except OSError as exc:
-            raise SettingsRefused(f"{name}: {exc.strerror or exc} - at {path}") from exc
-    raise SettingsRefused(f"a secret stands in no settings file: use env:NAME or file:PATH - at {path}")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise LookupError(f"{name}: {getattr(exc, 'strerror', None) or exc}") from exc
+    raise LookupError("a secret stands in no settings file: use env:NAME or file:PATH")

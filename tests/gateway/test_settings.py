@@ -1,0 +1,119 @@
+"""The settings: every fault at once with its line and path; no secret in the file; nothing that would fail at night."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import Settings, SettingsRefused, read_settings, settings_of
+
+SMPP = {"type": "smpp", "host": "smsc.example", "system_id": "t", "source_address": "1789"}
+
+
+def refused(values: dict[str, object], **environ: str) -> list[str]:
+    with pytest.raises(SettingsRefused) as caught:
+        settings_of(values, environ)  # type: ignore[arg-type]
+    return list(caught.value.lines)
+
+
+def test_every_fault_of_a_file_is_told_in_the_order_of_its_lines(tmp_path: Path):
+    file = tmp_path / "tocsin.toml"
+    file.write_text(
+        """[server]
+prot = 8080
+body_timeout_s = "ten"
+[logs]
+level = "LOUD"
+[sms.carriers.first]
+type = "smpp"
+host = "smsc.example"
+password = "hunter2hunter2"
+window = 0
+[email.carriers.relay]
+type = "smpt"
+"""
+    )
+
+    with pytest.raises(SettingsRefused) as caught:
+        read_settings(file, {})
+
+    told = [line.removeprefix(f"{file}:") for line in caught.value.lines]
+    assert [line.partition(":")[0] for line in told] == ["2", "3", "5", "6", "6", "9", "10", "12"]
+    assert "is `port` meant? - at $.server.prot" in told[0]
+    assert "$.sms.carriers.first" in told[3]
+    assert "use env:NAME or file:PATH - at $.sms.carriers.first.password" in told[5]
+    assert "one of smtp, simulated is wanted" in told[7]
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_file_that_is_no_toml_is_one_fault_with_its_line(tmp_path: Path):
+    file = tmp_path / "tocsin.toml"
+    file.write_text("[server\nport = 1\n")
+
+    with pytest.raises(SettingsRefused, match="line 1"):
+        read_settings(file)
+
+
+def test_a_fault_of_a_carrier_names_the_carrier():
+    assert refused({"sms": {"carriers": {"north": SMPP | {"port": "x"}}}}) == [
+        "Expected `int`, got `str` - at $.sms.carriers.north.port"
+    ]
+    assert refused({"sms": {"carriers": {"north": SMPP | {"service_type": "too long"}}}}) == [
+        "service_type: at most 5 ASCII characters - at $.sms.carriers.north"
+    ]
+
+
+def test_every_secret_that_cannot_be_had_is_told(tmp_path: Path):
+    carriers = {"a": SMPP | {"password": "env:NOT_THERE"}, "b": SMPP | {"password": f"file:{tmp_path}/none"}}
+
+    assert refused({"sms": {"carriers": carriers}}) == [
+        "the environment has no NOT_THERE - at $.sms.carriers.a.password",
+        f"{tmp_path}/none: No such file or directory - at $.sms.carriers.b.password",
+    ]
+
+
+def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path):
+    (tmp_path / "secret").write_text("from a file\n")
+    carriers = {"a": SMPP | {"password": "env:THERE"}, "b": SMPP | {"password": f"file:{tmp_path}/secret"}}
+
+    read = settings_of({"sms": {"carriers": carriers}}, {"THERE": "from outside"}).sms.carriers
+
+    assert [read[name].password for name in "ab"] == ["from outside", "from a file"]  # type: ignore[union-attr]
+
+
+UNFIT = {
+    "a simulated carrier among live ones": (
+        {"voice": {"carriers": {"trunk": {"type": "simulated"}}}},
+        "$.voice.carriers.trunk",
+    ),
+    "a sender that no relay takes": ({"email": {"sender_address": "no-reply"}}, "$.email.sender_address"),
+    "a domain that is none": ({"email": {"bounce_domain": "a b"}}, "$.email.bounce_domain"),
+    "a store of another sort": ({"store": {"url": "mysql://localhost/x"}}, "$.store.url"),
+    "an address that is none": ({"server": {"public_url": "alerts.example"}}, "$.server.public_url"),
+    "a certificate that is not there": (
+        {"sms": {"carriers": {"a": SMPP | {"tls_ca_file": "/nowhere/ca.pem"}}}},
+        "$.sms.carriers.a.tls_ca_file",
+    ),
+    "a log level that is none": ({"logs": {"level": "debug"}}, "$.logs.level"),
+    "no time at all for a body": ({"server": {"body_timeout_s": 0}}, "$.server.body_timeout_s"),
+}
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_what_would_fail_only_at_night_is_told_before(what: str):
+    values, path = UNFIT[what]
+
+    [line] = refused(values)  # type: ignore[arg-type]
+
+    assert line.endswith(f" - at {path}")
+
+
+def test_a_bounce_key_that_can_be_guessed_is_refused():
+    assert refused({"email": {"bounce_key": "env:K"}}, K="short") == [
+        "the secret has fewer than 16 characters - at $.email.bounce_key"
+    ]
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path):
+    (tmp_path / "empty.toml").write_text("")
+
+    assert read_settings(tmp_path / "empty.toml") == Settings()
