@@ -36,11 +36,25 @@ def _held() -> sa.Exists:
 
 
 _claimable = sa.and_(_READY, campaign.c.state == str(CampaignState.RUNNING), ~_held())
+# Word for word the predicate of the index.
+_leased = batch.alias("leased")
+_is_sending = sa.and_(sa.text("leased.state = 1"), _leased.c.cursor < _leased.c.last)
+_most_urgent_sending = (
+    sa.select(sa.func.min(_leased.c.priority))
+    .where(_leased.c.channel == sa.bindparam("channel_"), _leased.c.mode == sa.bindparam("mode_"), _is_sending)
+    .scalar_subquery()
+)
 
 _next_ready = (
     sa.select(batch, *(campaign.c[n] for n in ("epoch", "starts_ms", "expires_ms", "crash_policy")))
     .join(campaign, campaign.c.id == batch.c.campaign_id)
-    .where(batch.c.channel == sa.bindparam("channel_"), batch.c.mode == sa.bindparam("mode_"), _claimable)
+    .where(
+        batch.c.channel == sa.bindparam("channel_"),
+        batch.c.mode == sa.bindparam("mode_"),
+        # Beside a more urgent batch that has something left to send nothing is begun.
+        batch.c.priority <= sa.func.coalesce(_most_urgent_sending, batch.c.priority),
+        _claimable,
+    )
     .order_by(batch.c.priority, batch.c.tag, batch.c.id)
     .limit(1)
     .with_for_update(skip_locked=True, of=batch)
@@ -167,7 +181,7 @@ class Grant(msgspec.Struct, frozen=True):
     slots: Slots
     now_us: int
     urgent_waits: bool
-    """A batch of a more urgent kind is ready in this lane: give way."""
+    """A batch of a more urgent kind has something to send in this lane: give way. Nothing was granted."""
 
 
 _fence = (
@@ -193,15 +207,18 @@ _move = (
     .values(cursor=sa.bindparam("cursor_"), due_ms=sa.bindparam("until_ms"), stalls=0)
 )
 _urgent = sa.select(
-    sa.exists()
-    .where(
-        batch.c.channel == sa.bindparam("channel_"),
-        batch.c.mode == sa.bindparam("mode_"),
-        batch.c.priority < sa.bindparam("priority_"),
-        campaign.c.id == batch.c.campaign_id,
-        _claimable,
+    sa.or_(
+        sa.exists()
+        .where(
+            batch.c.channel == sa.bindparam("channel_"),
+            batch.c.mode == sa.bindparam("mode_"),
+            batch.c.priority < sa.bindparam("priority_"),
+            campaign.c.id == batch.c.campaign_id,
+            _claimable,
+        )
+        .correlate(None),
+        sa.func.coalesce(_most_urgent_sending, sa.bindparam("priority_")) < sa.bindparam("priority_"),
     )
-    .correlate(None)
 )
 
 
@@ -227,18 +244,25 @@ async def advance(
     if fence is not None:
         return fence
     assert found is not None
+    if held.priority > 0 and await _urgent_waits(tx, held):
+        return Grant("", Slots(tx.now_us, 0, 0, 0), tx.now_us, True)
     units = [*again, *(row.units for row in ahead)]
     carrier, slots = await _first_free(tx, held.mode, ways, horizon_ms * 1000, units, head_start_us)
     moved = slots.messages - len(again)
-    cursor = ahead[moved - 1].id if moved > 0 else found.cursor
+    cursor = _at(held, ahead[moved - 1].id) if moved > 0 else found.cursor
     if slots.messages:
         await tx.run(_move, {"batch": held.id, "cursor_": cursor, "until_ms": tx.now_ms + lease_ms})
-    urgent = False
-    if held.priority > 0:
-        values = {"channel_": held.channel, "mode_": held.mode, "priority_": held.priority}
-        row = await tx.first(_urgent, values)
-        urgent = bool(row and row[0])
-    return Grant(carrier, slots, tx.now_us, urgent)
+    return Grant(carrier, slots, tx.now_us, False)
+
+
+async def _urgent_waits(tx: Transaction, held: Batch) -> bool:
+    row = await tx.first(_urgent, {"channel_": held.channel, "mode_": held.mode, "priority_": held.priority})
+    return bool(row and row[0])
+
+
+def _at(held: Batch, delivery_id: int) -> int:
+    """Behind the last row that is to be sent nothing is left: less urgent batches wait for that."""
+    return held.last if delivery_id == held.rows[-1].id else delivery_id
 
 
 def _check(found: AnyRow | None, held: Batch, now_ms: int) -> Fence | None:

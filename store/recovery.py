@@ -23,8 +23,12 @@ QUARANTINE_AFTER = 4
 _ended = (
     sa.select(batch, campaign.c.crash_policy)
     .join(campaign, campaign.c.id == batch.c.campaign_id)
-    .where(batch.c.state == int(BatchState.LEASED), batch.c.due_ms <= sa.bindparam("now"))
-    .order_by(batch.c.id)
+    .where(
+        sa.text("batch.state IN (1, 2)"),  # word for word the predicate of the index: done batches are many
+        batch.c.state == int(BatchState.LEASED),
+        batch.c.due_ms <= sa.bindparam("now"),
+    )
+    .order_by(batch.c.due_ms, batch.c.id)
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True, of=batch)
 )

@@ -381,6 +381,14 @@ batch = sa.Table(
         sqlite_where=sa.text("state IN (1, 2)"),
         postgresql_where=sa.text("state IN (1, 2)"),
     ),
+    sa.Index(
+        "ix_batch_leased",
+        "channel",
+        "mode",
+        "priority",
+        sqlite_where=sa.text("state = 1"),
+        postgresql_where=sa.text("state = 1"),
+    ),
 )
 
 carrier_ref = sa.Table(

@@ -150,6 +150,8 @@ class Sending:
             self.fence = answer
             return
         self.gave_way = answer.urgent_waits
+        if self.gave_way:
+            return
         if not answer.slots.messages:
             await self._wait(0.05)
             return

@@ -66,7 +66,11 @@ async def test_the_lowest_priority_number_goes_first_whoever_came_first(database
     news = await make.a_campaign(database, 4, priority=2)
     alert = await make.a_campaign(database, 4, priority=0)
 
-    order = [(await make.must_claim(database)).campaign_id for _ in range(2)]
+    order = []
+    for _ in range(2):
+        held = await make.must_claim(database)
+        await make.advance(database, held)
+        order.append(held.campaign_id)
 
     assert order == [alert.id, news.id]
 
@@ -382,6 +386,42 @@ async def test_an_advance_renews_the_lease(database):
     await make.advance(database, held, lease_ms=3_600_000)
 
     assert (await make.batch_row(database, held.id)).due_ms > await make.now_ms(database) + 3_000_000
+
+
+async def test_beside_an_urgent_batch_with_something_left_to_send_nothing_else_begins_or_goes_on(database):
+    news = await make.a_campaign(database, 4, priority=3, batch_size=2)
+    held = await make.must_claim(database)
+    urgent = await make.a_campaign(database, 3, priority=0)
+    sending = await make.must_claim(database)
+    assert (held.campaign_id, sending.campaign_id) == (news.id, urgent.id)
+
+    assert await make.claim(database) is None
+    granted = await make.advance(database, held)
+    assert (granted.urgent_waits, granted.slots.messages) == (True, 0)
+    await make.advance(database, sending, 2)
+    assert await make.claim(database) is None
+    await make.advance(database, sending, skip=2)
+
+    assert (await make.advance(database, held)).slots.messages == 2
+    assert (await make.must_claim(database)).campaign_id == news.id
+
+
+async def test_the_last_that_is_to_be_sent_again_is_the_end_of_its_batch(database):
+    urgent = await make.a_campaign(database, 5, priority=0)
+    held = await make.must_claim(database)
+    await make.advance(database, held)
+    first, *others = urgent.ids["sms"]
+    await make.give_back(database, held, [Settlement(first, Event.NOT_SENT), *make.accepted(others)], retry_in_ms=-1)
+    news = await make.a_campaign(database, 2, priority=3)
+    await make.tick(database)
+    again = await make.must_claim(database)
+    assert make.ids_of(again) == [first]
+    assert await make.claim(database) is None
+
+    await make.advance(database, again)
+
+    assert (await make.must_claim(database)).campaign_id == news.id
+    await assert_sound(database, urgent)
 
 
 async def test_a_lane_learns_at_the_next_window_that_something_more_urgent_waits(database):

@@ -221,6 +221,23 @@ async def test_an_urgent_campaign_goes_before_the_rest_of_a_newsletter_within_a_
     assert "queued" in await words_of(database, news)
 
 
+async def test_an_urgent_campaign_has_all_the_slots_until_its_last_message(database: Database) -> None:
+    town = await a_town(database, 1000)
+    await a_campaign(database, town, kind="news", priority=3, crash_policy="report", batch_size=100)
+    carrier = Carrier()
+
+    async with running(a_lane(database, carrier, rate_per_s=200)):
+        await until(lambda: len(carrier.handed) >= 50)
+        urgent = await a_campaign(database, 120)
+        await until_async(lambda: _all(database, urgent, "accepted"))
+
+    wanted = {p.addresses["sms"] for p in urgent.town.people}
+    places = [n for n, address in enumerate(carrier.addresses) if address in wanted]
+    between = places[-1] - places[0] + 1 - len(places)
+    # What was granted before the urgent campaign was there, a quarter of a second of slots, leaves all the same.
+    assert between <= 0.25 * 200 + 1
+
+
 async def test_throttling_rests_the_message_and_loses_none(database: Database) -> None:
     made = await a_campaign(database, 30)
     seen: set[str] = set()
