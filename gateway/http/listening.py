@@ -138,7 +138,8 @@ class Listening:
             self._end()
 
     async def _look(self) -> None:
-        revision = (await self.broadcast.view()).revision
+        async with self.broadcast.database.read() as conn:
+            revision = await feed.revision(conn)
         if revision < self.last:
             # A store that was restored: what was told is no longer so, and whoever comes back must read the feed.
             self._forget(revision)
