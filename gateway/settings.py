@@ -47,6 +47,8 @@ class ServerSettings(_Struct, frozen=True, kw_only=True):
     public_url: str = ""
     """How the feed is reached from outside, without a final slash; empty: http://host:port."""
     max_document_bytes: Annotated[int, msgspec.Meta(ge=10_000, le=20_000_000)] = 1_048_576
+    head_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=75)] = 10.0
+    """From its first octet, or from the connection for the first one, until the head of a request is whole."""
     body_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 10.0
     stop_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 20.0
     """From SIGTERM: what is in flight may be answered and settled until then."""

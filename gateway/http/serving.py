@@ -28,7 +28,8 @@ from store.database import Database
 log = logging.getLogger(__name__)
 
 _IDLE_S = 75.0
-"""A connection without a whole request head for so long is closed, a new one too."""
+"""A connection that has been answered is kept open for its next request so long. The head of a request, once it has
+begun, and the first one of a connection have `server.head_timeout_s`."""
 _MOST_HEADERS = 64
 _MOST_LINE = 8190
 _SHUTDOWN_S = 5.0
@@ -85,24 +86,31 @@ def make_door(services: Services) -> Door:
 
 
 def runner_of(door: Door, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.AppRunner:
-    return _Runner(application(door, faces), handle_signals=False, shutdown_timeout=_SHUTDOWN_S)
+    app = application(door, faces)
+    return _Runner(app, door.services.server.head_timeout_s)
 
 
 class _Runner(web.AppRunner):
     """Sites listen with our own handler of connections."""
 
-    __slots__ = ()
+    __slots__ = ("_head_timeout_s",)
+
+    def __init__(self, app: web.Application, head_timeout_s: float) -> None:
+        super().__init__(app, handle_signals=False, shutdown_timeout=_SHUTDOWN_S)
+        self._head_timeout_s = head_timeout_s
 
     @property
     def server(self) -> Any:
         made = super().server
-        return None if made is None else lambda: _Connection(made, loop=asyncio.get_running_loop())
+        if made is None:
+            return None
+        return lambda: _Connection(made, self._head_timeout_s, loop=asyncio.get_running_loop())
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ()
+    __slots__ = ("_head_timeout_s", "_head_timer")
 
-    def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, manager: web.Server, head_timeout_s: float, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
             manager,
             loop=loop,
@@ -115,6 +123,41 @@ class _Connection(web.RequestHandler):
             # A compressed body is refused: what is counted is what came over the wire.
             auto_decompress=False,
         )
+        self._head_timeout_s = head_timeout_s
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._time_the_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._waits():
+            self._stop_timing()
+        elif self._head_timer is None:
+            self._time_the_head()  # its first octets; those that follow give it no more time
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_timing()
+        super().connection_lost(exc)
+
+    def _waits(self) -> bool:
+        """For a whole head: none is being answered, none stands in the queue."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def _time_the_head(self) -> None:
+        self._head_timer = self._loop.call_later(self._head_timeout_s, self._give_up)
+
+    def _stop_timing(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        if self._waits():
+            log.info("no request head in time", extra={"action": "head-too-slow", "peer": str(self.peername or "")})
+            self.force_close()
 
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

@@ -1,13 +1,17 @@
 """Requests that mean harm: too large, too slow, too deep, too many, or no HTTP at all. None costs more than itself."""
 
 import asyncio
+import contextlib
 import gzip
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.settings import ServerSettings
+from store.database import Database
 from tests.gateway.house import SECRET
-from tests.gateway.http.doorway import CAP, Doorway
+from tests.gateway.http.doorway import CAP, Doorway, doorway
 
 AUTH = f"Authorization: Bearer tocsin_a_{SECRET}\r\n".encode()
 
@@ -61,6 +65,65 @@ async def test_a_slow_body_is_408_and_its_connection_is_closed(door: Doorway):
     assert answer.startswith(b"HTTP/1.1 408")
     assert b'"code":"too-slow"' in answer
     assert 1.5 < time.monotonic() - began < 6
+
+
+@pytest.fixture
+async def impatient(database: Database) -> AsyncIterator[Doorway]:
+    server = ServerSettings(host="127.0.0.1", port=0, head_timeout_s=0.5, body_timeout_s=5.0)
+    async with doorway(database, server=server) as opened:
+        yield opened
+
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"y" * 200 + b"\r\n\r\n"
+
+
+async def _trickle(writer: asyncio.StreamWriter, octets: bytes, every_s: float) -> None:
+    with contextlib.suppress(ConnectionError):
+        for octet in octets:
+            writer.write(bytes([octet]))
+            await writer.drain()
+            await asyncio.sleep(every_s)
+
+
+@pytest.mark.parametrize("before", [b"", HEAD], ids=["a new connection", "one that has been answered"])
+async def test_a_head_that_comes_octet_by_octet_is_cut_off(impatient: Doorway, before: bytes):
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", impatient.port)
+        if before:
+            writer.write(before)
+            assert (await reader.readuntil(b'"ok"}')).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.7)  # between two requests it may rest
+        began = time.monotonic()
+        slowly = asyncio.create_task(_trickle(writer, HEAD, 0.02))  # 4 s and more for all of it
+        assert await reader.read() == b""
+        took_s = time.monotonic() - began
+        slowly.cancel()
+        await asyncio.wait([slowly])
+        writer.close()
+
+    assert 0.4 < took_s < 2.5
+
+
+async def test_a_connection_that_says_nothing_is_cut_off(impatient: Doorway):
+    began = time.monotonic()
+
+    assert await raw(impatient, b"") == b""
+    assert 0.4 < time.monotonic() - began < 2.5
+
+
+async def test_a_head_in_two_parts_and_a_body_that_takes_longer_are_taken(impatient: Doorway):
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", impatient.port)
+        head = post(b"/cap/v1/alerts", b"Content-Type: text/xml\r\nContent-Length: 8\r\n")
+        writer.write(head[:30])
+        await asyncio.sleep(0.1)
+        writer.write(head[30:] + b"<al")
+        await asyncio.sleep(0.8)
+        writer.write(b"ert/>")
+        answer = await reader.readuntil(b"\r\n")
+        writer.close()
+
+    assert answer == b"HTTP/1.1 202 Accepted\r\n"
 
 
 async def test_an_empty_body_is_400(door: Doorway):
