@@ -21,6 +21,8 @@ _SECRET_NAMES = re.compile(r"(?i)password|secret|authorization|token")
 _MAILBOX = re.compile(r"[^\s@<>\"'(),:;\[\]{}]+@[^\s@<>\"'(),:;\[\]{}]+")
 _NUMBER = re.compile(r"\+\d{7,15}\b")
 _MOST_CHARS = 16_000
+_CHATTY = {"mail.log": logging.WARNING, "aiosqlite": logging.INFO}
+"""Loggers of libraries -> what is heard of them at least: one tells every command of a bounce, one every statement."""
 
 
 def shortened(address: str) -> str:
@@ -80,3 +82,5 @@ def configure(level: str = "INFO", stream: IO[str] | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for name, least in _CHATTY.items():
+        logging.getLogger(name).setLevel(max(least, root.level))

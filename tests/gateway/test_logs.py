@@ -4,13 +4,14 @@ import io
 import json
 import logging
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.logs import JsonLines, scrubbed, shortened
+from gateway.logs import JsonLines, configure, scrubbed, shortened
 
 
 def the_line(message: str, *args: object, **extra: Any) -> dict[str, Any]:
@@ -81,17 +82,38 @@ def test_any_text_can_be_scrubbed_twice_as_well_as_once(text: str):
     assert scrubbed(scrubbed(text)) == scrubbed(text)
 
 
-def test_the_handler_writes_lines(monkeypatch: pytest.MonkeyPatch):
-    root = logging.getLogger()
-    kept, level = root.handlers[:], root.level
-    stream = io.StringIO()
-    from gateway.logs import configure
+@pytest.fixture
+def configured() -> Iterator[Callable[[str], io.StringIO]]:
+    """Set the process's loggers up as a server does, and back."""
+    touched = [logging.getLogger(name) for name in ("", "mail.log", "aiosqlite")]
+    levels, kept = [logger.level for logger in touched], touched[0].handlers[:]
 
-    try:
-        configure("INFO", stream)
-        logging.getLogger("gateway.any").info("hello", extra={"action": "greet"})
-    finally:
-        root.handlers[:] = kept
-        root.setLevel(level)
+    def configure_(level: str) -> io.StringIO:
+        stream = io.StringIO()
+        configure(level, stream)
+        return stream
+
+    yield configure_
+    touched[0].handlers[:] = kept
+    for logger, level in zip(touched, levels, strict=True):
+        logger.setLevel(level)
+
+
+def test_the_handler_writes_lines(configured: Callable[[str], io.StringIO]):
+    stream = configured("INFO")
+
+    logging.getLogger("gateway.any").info("hello", extra={"action": "greet"})
 
     assert json.loads(stream.getvalue())["action"] == "greet"
+
+
+@pytest.mark.parametrize(("level", "heard"), [("DEBUG", ["warning"]), ("INFO", ["warning"]), ("ERROR", [])])
+def test_of_the_server_for_bounces_only_warnings_are_heard(
+    configured: Callable[[str], io.StringIO], level: str, heard: list[str]
+):
+    stream = configured(level)
+
+    logging.getLogger("mail.log").info("peer: EHLO")
+    logging.getLogger("mail.log").warning("peer: unhappy")
+
+    assert [json.loads(line)["level"] for line in stream.getvalue().splitlines()] == heard
