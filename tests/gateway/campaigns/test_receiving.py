@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lxml import etree
 
 from cap import Terms
@@ -208,6 +210,35 @@ def test_no_body_does_more_than_be_refused():
         b"<!DOCTYPE a>",
     ):
         assert refusal_of(body).status in (400, 422)
+
+
+SIGNED_BARE = SIGNED.decode().split("\n", 1)[1]
+BODIES = (SIGNED, enveloped(SIGNED_BARE), enveloped(BARE), enveloped(BARE + SIGNED_BARE), GOOD)
+
+
+@st.composite
+def mangled(draw):
+    """A body of which pieces were cut out, doubled, or put into another place or another body."""
+    body = draw(st.sampled_from(BODIES))
+    for _ in range(draw(st.integers(1, 4))):
+        other = draw(st.sampled_from((body, *BODIES)))
+        start = draw(st.integers(0, len(other)))
+        piece = other[start : start + draw(st.sampled_from((1, 7, 60, 600, len(SIGNED))))]
+        at = draw(st.integers(0, len(body)))
+        body = body[:at] + piece + body[at + draw(st.sampled_from((0, 1, len(piece)))) :]
+    return body
+
+
+@settings(max_examples=400, deadline=None)
+@given(mangled())
+def test_where_signatures_are_required_nothing_but_the_signed_words_ever_passes(body):
+    try:
+        received = receive(body, agreed(SignaturePolicy.REQUIRED, MINE), NOW)
+    except Refusal:
+        return
+    # Another sender's alert is none of this account's: `decide` refuses it.
+    if received.refusal is None and received.alert.sender == SENDER:
+        assert received.alert == reread(GOOD)
 
 
 # ---- the loop ----------------------------------------------------------------------------------------------------
