@@ -19,61 +19,19 @@ _ATTEMPTS = frozenset({Event.ACCEPTED, Event.REFUSED, Event.DEFERRED, Event.EXHA
 """What costs an attempt. `NOT_SENT` does not: the next carrier takes it (design section 4)."""
 
 _wanted = json_rows("wanted", id=int)
+_KEPT: dict[str, type] = {
+    "id": int, "state": int, "attempts": int, "charged": int, "doubted": int, "round": int,
+    "carrier": str, "code": str, "text": str, "sent_ms": int, "changed_ms": int, "due_ms": int,
+}  # fmt: skip
+"""What events may change of a delivery, in the order in which it is read and written."""
 _select = (
-    sa.select(
-        delivery.c.id,
-        delivery.c.channel,
-        delivery.c.state,
-        delivery.c.attempts,
-        delivery.c.charged,
-        delivery.c.doubted,
-        delivery.c.units,
-        delivery.c.price_millieuro,
-        delivery.c.round,
-        delivery.c.carrier,
-        delivery.c.code,
-        delivery.c.text,
-        delivery.c.sent_ms,
-        delivery.c.changed_ms,
-        delivery.c.due_ms,
-    )
+    sa.select(*(delivery.c[n] for n in (*_KEPT, "channel", "units", "price_millieuro")))
     .join(_wanted, delivery.c.id == _wanted.c.id)
     .order_by(delivery.c.id)
     .with_for_update(of=delivery)
 )
-
-_new = json_rows(
-    "new",
-    id=int,
-    state=int,
-    attempts=int,
-    charged=int,
-    doubted=int,
-    round=int,
-    carrier=str,
-    code=str,
-    text=str,
-    sent_ms=int,
-    changed_ms=int,
-    due_ms=int,
-)
-_update = (
-    sa.update(delivery)
-    .where(delivery.c.id == _new.c.id)
-    .values(
-        state=_new.c.state,
-        attempts=_new.c.attempts,
-        charged=_new.c.charged,
-        doubted=_new.c.doubted,
-        round=_new.c.round,
-        carrier=_new.c.carrier,
-        code=_new.c.code,
-        text=_new.c.text,
-        sent_ms=_new.c.sent_ms,
-        changed_ms=_new.c.changed_ms,
-        due_ms=_new.c.due_ms,
-    )
-)
+_new = json_rows("new", **_KEPT)
+_update = sa.update(delivery).where(delivery.c.id == _new.c.id).values({n: _new.c[n] for n in _KEPT if n != "id"})
 
 _refs = json_rows("refs", carrier=str, ref=str, delivery_id=int, attempt=int, part=int, parts=int)
 _insert_refs = {
@@ -139,21 +97,19 @@ class _Life:
     """One delivery while the events of a transaction pass over it."""
 
     __slots__ = (
-        "attempts", "before", "carrier", "changed_ms", "channel", "charged", "code", "doubted", "due_ms", "id",
-        "old", "price",
-        "round", "sent_ms", "state", "text", "units",
+        "attempts", "before", "carrier", "changed_ms", "channel", "charged", "code", "doubted", "due_ms", "id", "old",
+        "price", "round", "sent_ms", "state", "text", "units",
     )  # fmt: skip
 
     def __init__(self, row: AnyRow) -> None:
         # Unpacked, in the order of `_select`: a row's columns by name cost five times as much.
         state: int
         (
-            self.id, self.channel, state, self.attempts, self.charged, self.doubted, self.units, self.price,
-            self.round, self.carrier, self.code, self.text, self.sent_ms, self.changed_ms,
-            self.due_ms,
+            self.id, state, self.attempts, self.charged, self.doubted, self.round, self.carrier, self.code, self.text,
+            self.sent_ms, self.changed_ms, self.due_ms, self.channel, self.units, self.price,
         ) = row  # fmt: skip
         self.old = self.state = DeliveryState(state)
-        self.before = self.values()
+        self.before = row[: len(_KEPT)]
 
     def happen(self, s: Settlement, round_: int | None, now_ms: int, tally: Tally) -> None:
         campaign = self.id >> 24
@@ -181,7 +137,8 @@ class _Life:
         if round_ is not None:
             self.round = max(self.round, round_)
 
-    def values(self) -> tuple[Any, ...]:
+    def kept(self) -> tuple[Any, ...]:
+        """In the order of `_KEPT`."""
         return (
             self.id, int(self.state), self.attempts, self.charged, self.doubted, self.round,
             self.carrier, self.code, self.text, self.sent_ms, self.changed_ms, self.due_ms,
@@ -198,8 +155,7 @@ async def apply(tx: Transaction, settlements: Sequence[Settlement], *, round_: i
     if not settlements:
         return []
     ids = sorted({s.delivery_id for s in settlements})
-    rows = await tx.rows(_select, {"wanted": pack((i,) for i in ids)})
-    lives = {row.id: _Life(row) for row in rows}
+    lives = {life.id: life for life in map(_Life, await tx.rows(_select, {"wanted": pack((i,) for i in ids)}))}
     tally = Tally()
     for s in settlements:
         life = lives.get(s.delivery_id)
@@ -209,7 +165,7 @@ async def apply(tx: Transaction, settlements: Sequence[Settlement], *, round_: i
     for life in lives.values():
         if life.state is not life.old:
             tally.move(life.id >> 24, life.channel, life.old, life.state)
-    changed = [life.values() for life in lives.values() if life.values() != life.before]
+    changed = [kept for life in lives.values() if (kept := life.kept()) != life.before]
     if changed:
         await tx.run(_update, {"new": pack(changed)})
     await _keep_refs(tx, settlements, lives, round_ or 0)
