@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -21,16 +22,16 @@ import msgspec
 import uvloop
 from rich.console import Console
 
-from loadtest.bench.figures import Failed, Section, Skipped
+from loadtest.bench.figures import Failed, Line, Section, Skipped
 from loadtest.bench.ground import Ground
 from loadtest.bench.machine import Others, described
 from loadtest.bench.report import show
-from loadtest.bench.rows import ROWS
+from loadtest.bench.rows import ROWS, Row
 from loadtest.door import DoorRefused
 from loadtest.stage import StageFailed
 
-_BROKEN = (Failed, Skipped, StageFailed, DoorRefused, OSError, TimeoutError, aiohttp.ClientError)
-"""What ends a row and not the bench; anything else is a fault of the bench itself."""
+_BROKEN = (Failed, StageFailed, DoorRefused, OSError, TimeoutError, aiohttp.ClientError)
+"""What may happen to a row; anything else is a fault of the bench itself and told with its traceback."""
 _WIDTH = 132
 
 
@@ -59,7 +60,7 @@ async def _run(options: argparse.Namespace) -> int:
         ground = Ground(folder, session, options.quick)
         for name in options.only:
             err.print(f"bench: {name} ...", highlight=False)
-            sections.append(await _measured(name, ground))
+            sections.append(await measured(name, ROWS[name], ground))
     took_s = time.monotonic() - started_s
     heading = f"{'A quick look, not a measurement: ' if options.quick else ''}{described()}, {took_s:.0f} s in all"
     show(out, heading, sections)
@@ -81,15 +82,21 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=_WIDTH)
 
 
-async def _measured(name: str, ground: Ground) -> Section:
-    row = ROWS[name]
+async def measured(name: str, row: Row, ground: Ground) -> Section:
+    """What a row found, or why it did not."""
     started_s, others, failed = time.monotonic(), Others(), ""
-    lines = []
+    lines: list[Line] = []
     try:
         async with asyncio.timeout(row.at_most_s):
             lines = await row.measure(ground)
+    except Skipped as exc:
+        lines = [Line(what="all of it", skipped=str(exc))]
     except _BROKEN as exc:
-        failed = str(exc) or f"it took more than {row.at_most_s:.0f} s"
+        failed = str(exc) or f"something did not answer, or it took more than {row.at_most_s:.0f} s"
+    except Exception as exc:
+        # The other rows are worth having all the same.
+        traceback.print_exc()
+        failed = f"{type(exc).__name__}: {exc}"
     took_s = time.monotonic() - started_s
     return Section(
         name=name, title=row.title, lines=tuple(lines), took_s=took_s, others_cores=others.cores(), failed=failed

@@ -131,10 +131,10 @@ async def _sample(ground: Ground, stage: Stage, sink: str) -> Sample:
             campaign, _, _ = await gateway.launch(["email"], {"networks": [network]})
             counts = await gateway.until(campaign, "email", ("accepted",), 30.0)
         kept = await asyncio.to_thread((folder / "mails").read_bytes)
-    return _read_sample(kept, int(counts["total"]))
+    return read_sample(kept, int(counts["total"]))
 
 
-def _read_sample(kept: bytes, expected: int) -> Sample:
+def read_sample(kept: bytes, expected: int) -> Sample:
     """Raises Failed when the sink has other mails than the gateway says it sent."""
     recipients = _ENVELOPE.findall(kept)
     if len(recipients) != expected or len(set(recipients)) != expected:

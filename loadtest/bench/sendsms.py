@@ -105,18 +105,19 @@ async def send(port: int, count: int, connections: int, dump: Path, receipts: bo
     made = list(requests(count, server.sockets[0].getsockname()[1] if receipts else 0))
     queue = iter(made)
     senders = [(await loop.create_connection(lambda: Sender(queue), "127.0.0.1", port))[1] for _ in range(connections)]
-    async with asyncio.timeout(_ENOUGH_S):
-        await asyncio.gather(*(sender.ended for sender in senders))
-        arrived = 0
-        with dump.open("rb") as lines:
-            while arrived < count or (receipts and counted[0] < count):
-                arrived += lines.read().count(b"\n")
-                await asyncio.sleep(0.01)
-    done_s = time.time()
-    for sender in senders:
-        sender.transport.abort()
-    server.close()
-    return done_s
+    try:
+        async with asyncio.timeout(_ENOUGH_S):
+            await asyncio.gather(*(sender.ended for sender in senders))
+            arrived = 0
+            with dump.open("rb") as lines:
+                while arrived < count or (receipts and counted[0] < count):
+                    arrived += lines.read().count(b"\n")
+                    await asyncio.sleep(0.01)
+        return time.time()
+    finally:
+        for sender in senders:
+            sender.transport.abort()
+        server.close()
 
 
 def main() -> None:

@@ -75,7 +75,7 @@ async def _gateway(ground: Ground, stage: Stage) -> Run:
         counts = await gateway.until(campaign, "sms", ("delivered",), _ENOUGH_S)
         done_s = time.time()
         used_s = gateway.child.cpu_s() - before_s
-    return await asyncio.to_thread(_run, stage.smsc_dumps[0], mark, int(counts["total"]), done_s, used_s)
+    return await asyncio.to_thread(read_run, stage.smsc_dumps[0], mark, int(counts["total"]), done_s, used_s)
 
 
 async def _peer(ground: Ground, *, receipts: bool) -> Line:
@@ -86,7 +86,7 @@ async def _peer(ground: Ground, *, receipts: bool) -> Line:
             port = stage.children["smsc-0"].port
             async with kannel.running(stage, port) as peer:
                 sent = await peer.send(count, receipts=receipts)
-            run = await asyncio.to_thread(_run, stage.smsc_dumps[0], kannel.MARK, count, sent.done_s, sent.cpu_s)
+            run = await asyncio.to_thread(read_run, stage.smsc_dumps[0], kannel.MARK, count, sent.done_s, sent.cpu_s)
     except Skipped as exc:
         return Line(what=what, skipped=str(exc))
     return Line(
@@ -97,7 +97,7 @@ async def _peer(ground: Ground, *, receipts: bool) -> Line:
     )
 
 
-def _run(dump: Path, mark: str, count: int, done_s: float, used_s: float) -> Run:
+def read_run(dump: Path, mark: str, count: int, done_s: float, used_s: float) -> Run:
     """Raises Failed when a number was reached twice or not at all."""
     arrived = arrivals.sms(dump)
     reached = [n for (head, _), n in arrived.by_address.items() if mark in head]
