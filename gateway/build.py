@@ -151,7 +151,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         {c: sum(_rate(s) for s in _section(settings, c).carriers.values()) for c in Channel},
         settings.alerts.zone_weight,
     )
-    alerts = AlertDesk(database, ZonePlanning(database, planner), disk, wake)
+    alerts = AlertDesk(database, ZonePlanning(database, planner), disk, wake, settings.alerts.max_parked_per_account)
     receipts = ReceiptDesk(database, identity.generation)
     parked = Parked(database, alerts, int(settings.alerts.park_s * 1000))
     housekeeping = Housekeeping(

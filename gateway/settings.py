@@ -127,6 +127,8 @@ class SimulationSettings(_Struct, frozen=True, kw_only=True):
 class AlertSettings(_Struct, frozen=True, kw_only=True):
     park_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 600.0
     """How long an Update or Cancel waits for the alert that it names."""
+    max_parked_per_account: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
+    """How many of them may wait at once; one more is refused with 429."""
     feed_title: str = "Tocsin public alerts"
     feed_author: str = "Tocsin"
     answer_sender: Annotated[str, msgspec.Meta(pattern=r"^[^\s,<&\"]{1,255}$")] = "tocsin@alerts.example"

@@ -69,10 +69,20 @@ async def thread(conn: AsyncConnection, thread_id: int) -> list[Alert]:
     return [Alert(*row) for row in rows.all()]
 
 
+# As a literal: an engine does not look into a partial index for a parameter.
+_parked = alert.c.state == sa.literal_column("'parked'")
+
+
 async def parked(conn: AsyncConnection) -> list[Alert]:
     """Updates and Cancels that wait for the alert they name."""
-    rows = await conn.execute(_alerts.where(alert.c.state == "parked").order_by(alert.c.id))
+    rows = await conn.execute(_alerts.where(_parked).order_by(alert.c.id))
     return [Alert(*row) for row in rows.all()]
+
+
+async def parked_of(conn: AsyncConnection, account_id: int) -> int:
+    """How many of an account's alerts wait."""
+    counted = sa.select(sa.func.count()).select_from(alert).where(_parked, alert.c.account_id == account_id)
+    return int((await conn.execute(counted)).scalar_one())
 
 
 async def set_state(tx: Transaction, alert_id: int, state: str, note: str = "") -> None:

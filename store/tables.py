@@ -200,6 +200,13 @@ alert = sa.Table(
     _text("state"),  # gateway/campaigns/intake.py: active, parked, superseded, cancelled, logged, failed
     _text("note", ""),
     sa.UniqueConstraint("sender", "identifier"),
+    sa.Index(
+        "ix_alert_parked",
+        "id",
+        "account_id",
+        sqlite_where=sa.text("state = 'parked'"),
+        postgresql_where=sa.text("state = 'parked'"),
+    ),
 )
 
 alert_finding = sa.Table(

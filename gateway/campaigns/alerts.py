@@ -46,6 +46,8 @@ class AlertDesk:
     room_on_disk: Callable[[], bool]
     wake: Callable[[], None]
     """Something was launched: expansion and preparation look at once."""
+    most_parked: int = 50
+    """Alerts of one account that may wait for others at once."""
 
     # ---- posting -------------------------------------------------------------------------------------------
 
@@ -169,7 +171,20 @@ class AlertDesk:
     ) -> None:
         """One transaction for all zones. Raises Conflict, StaleThread, CreditExhausted: nothing is kept then."""
         everything = _launch_of(caller, decision, outcome, new)
-        await self.database.write(lambda tx: _file(tx, everything, finding, envelope, parked_id))
+
+        async def work(tx: Transaction) -> None:
+            if decision.act is Act.PARK:
+                await self._require_room_to_wait(tx, caller)
+            await _file(tx, everything, finding, envelope, parked_id)
+
+        await self.database.write(work)
+
+    async def _require_room_to_wait(self, tx: Transaction, caller: Caller) -> None:
+        """Each alert that waits is looked at every second: one account must not fill that second for all."""
+        waiting = await filed_alerts.parked_of(tx.conn, caller.account_id)
+        if waiting >= self.most_parked:
+            title = f"{waiting} messages of this account wait for alerts that have not arrived: no more may wait."
+            raise Refusal(429, "too-many-parked", title, detail="Send what they refer to, or send this again later.")
 
     def _require_somebody(self, decision: Decision, outcome: Outcome) -> None:
         if decision.act is not Act.LAUNCH or outcome.plans:
