@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 from channels.contract import Channel
+from gateway.directory.resolve import Readers
 from gateway.directory.targets import Targets
 from gateway.errors import Reason
 from gateway.kinds import Kind
@@ -57,6 +58,8 @@ class ZonePreview(msgspec.Struct, frozen=True, omit_defaults=True):
     covered: tuple[Counted, ...] = ()
     skipped: tuple[Counted, ...] = ()
     matched_by: dict[str, int] = {}
+    readers: tuple[Readers, ...] = ()
+    """Persons included by the language they read, and which text they get."""
     channels: tuple[ChannelPreview, ...] = ()
     texts: tuple[TextPreview, ...] = ()
     price_millieuro: int = 0

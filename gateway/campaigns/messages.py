@@ -13,7 +13,7 @@ from gateway.campaigns.answers import MessageAnswer, MessageRequest, ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import FARTHEST_MS
 from gateway.campaigns.planning import Planner, Wish, ZonePlan, ZoneRefused
-from gateway.campaigns.texts import style_of
+from gateway.campaigns.texts import language_warnings, style_of
 from gateway.directory.policy import read_policy
 from gateway.directory.survey import survey
 from gateway.errors import Reason, Refusal
@@ -115,7 +115,9 @@ class MessageDesk:
         except ZoneRefused as refused:
             raise Refusal(422, "zone-refused", refused.reason, refused.problems) from refused
         campaign = msgspec.structs.replace(plan.campaign, public_id=new_public_id())
-        return ZonePlan(plan.zone, campaign, plan.preview, plan.audience)
+        warnings = language_warnings([t.language for t in request.texts], plan.preview.readers)
+        preview = msgspec.structs.replace(plan.preview, problems=plan.preview.problems + warnings)
+        return ZonePlan(plan.zone, campaign, preview, plan.audience)
 
     async def _wish(self, caller: Caller, request: MessageRequest) -> Wish:
         now_ms = self.database.clock.now_ms()

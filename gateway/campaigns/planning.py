@@ -221,6 +221,7 @@ class Planner:
             covered=_counted(persons.covered),
             skipped=_counted(persons.skipped),
             matched_by=resolution.counts.matched_by,
+            readers=resolution.counts.readers,
             channels=tuple(self._channel(c, audience, words) for c in audience.channels),
             texts=tuple(w.preview for w in words.values()),
             price_millieuro=total,

@@ -1,9 +1,12 @@
 """The words of a campaign for one zone: its policy's style over the templates; refusals in the words of the API."""
 
+from collections.abc import Sequence
+
 from cap import Alert
 from channels.contract import Channel
 from gateway.campaigns.planning import ZoneRefused
 from gateway.directory.policy import ZonePolicy
+from gateway.directory.resolve import Readers
 from gateway.errors import Reason
 from gateway.kinds import Kind
 from gateway.templates.compose import from_alert
@@ -20,6 +23,29 @@ def style_of(zone: ZoneRow, policy: ZonePolicy, kind: Kind) -> Style:
         default_language=policy.default_language,
         urgent=kind is Kind.ALERT,
     )
+
+
+def language_warnings(languages: Sequence[str], readers: Sequence[Readers]) -> tuple[Reason, ...]:
+    """What a coordinator should know before a message leaves: who gets a text in another language than their own, and
+    which of the texts nobody reads. `languages`: those of the texts."""
+    found = []
+    for line in readers:
+        if line.language and line.language != line.text:
+            text = f"{_persons(line.persons)} {line.language} and will get the text in {line.text}."
+            remedy = f"Write a text in {line.language}."
+            found.append(Reason("L-MISSING", text, level="warning", value=line.language, remedy=remedy))
+    read = {line.language for line in readers}
+    for language in languages:
+        if language not in read:
+            given = sum(line.persons for line in readers if line.text == language)
+            rest = f"{given} persons get it all the same" if given else "nobody gets it"
+            text = f"Nobody who is reached is known to read {language}: {rest}."
+            found.append(Reason("L-UNREAD", text, level="warning", value=language))
+    return tuple(found)
+
+
+def _persons(n: int) -> str:
+    return "1 person reads" if n == 1 else f"{n} persons read"
 
 
 def alert_texts(alert: Alert, channels: tuple[Channel, ...], style: Style, *, cancelled: Alert | None = None) -> Texts:

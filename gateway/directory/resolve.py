@@ -56,6 +56,16 @@ class Refusal(msgspec.Struct, frozen=True):
     areas: tuple[str, ...]
 
 
+class Readers(msgspec.Struct, frozen=True):
+    """Persons included who read one language, and the text that they get."""
+
+    language: str
+    """Of the register; empty: it does not know."""
+    text: str
+    """One of the languages in which the text is there."""
+    persons: int
+
+
 class ResolutionCounts(msgspec.Struct, frozen=True):
     """For `campaign.counts` and the preview."""
 
@@ -66,6 +76,8 @@ class ResolutionCounts(msgspec.Struct, frozen=True):
     beyond_rights: int
     unplaced: int
     thread_gone: int
+    readers: tuple[Readers, ...] = ()
+    """Most persons first; the sum is everyone included."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +112,7 @@ def resolve(
         also_members=request.also_members,
         only_networks=request.only_networks,
     )
-    audience = _audience(snapshot, request, selection.rows, taken or {})
+    audience, included = _audience(snapshot, request, selection.rows, taken or {})
     counts = ResolutionCounts(
         persons=audience.counts(),
         matched_by=selection.matched_by(),
@@ -108,6 +120,7 @@ def resolve(
         beyond_rights=selection.beyond_rights,
         unplaced=selection.unplaced,
         thread_gone=selection.thread_gone,
+        readers=_readers(snapshot, request, included),
     )
     refusal = _refusal(request.targets, selection, audience)
     problems = selection.problems
@@ -147,7 +160,8 @@ class _Ledger:
     skipped: list[tuple[int, Int64, UInt8]] = field(default_factory=list)
 
 
-def _audience(snapshot: Snapshot, request: ResolveRequest, rows: Int64, taken: Taken) -> Audience:
+def _audience(snapshot: Snapshot, request: ResolveRequest, rows: Int64, taken: Taken) -> tuple[Audience, Int64]:
+    """The audience, and the rows of everyone in it."""
     channels = tuple(channel for channel in CHANNELS if channel in request.channels)
     opted_out = _opted_out(snapshot, request.kind, rows)
     language = _language_table(snapshot, request)
@@ -170,7 +184,7 @@ def _audience(snapshot: Snapshot, request: ResolveRequest, rows: Int64, taken: T
     open_channels = any(channel not in request.unavailable for channel in channels)
     otherwise = Reason.NO_CONTACT if open_channels else Reason.NO_CHANNEL
     why = np.where(opted_out[out], Reason.OPTED_OUT, otherwise).astype(np.uint8)
-    return Audience(
+    audience = Audience(
         resolved=len(rows),
         languages=request.languages,
         channels=channels,
@@ -179,6 +193,7 @@ def _audience(snapshot: Snapshot, request: ResolveRequest, rows: Int64, taken: T
         covered=_covered(snapshot, ledger.covered),
         skipped=_skipped(snapshot, ledger.skipped),
     )
+    return audience, rows[ledger.included]
 
 
 def _opted_out(snapshot: Snapshot, kind: Kind, rows: Int64) -> Mask:
@@ -257,6 +272,18 @@ def _language_table(snapshot: Snapshot, request: ResolveRequest) -> UInt8:
         for own in map(_primary, snapshot.languages)
     ]
     return np.array(chosen, dtype=np.uint8)
+
+
+def _readers(snapshot: Snapshot, request: ResolveRequest, included: Int64) -> tuple[Readers, ...]:
+    given = _language_table(snapshot, request)
+    tally = np.bincount(snapshot.language[included], minlength=len(snapshot.languages))
+    # The register may write one language in two ways; its unknown ones stand under no name.
+    persons: dict[tuple[str, str], int] = {}
+    for place in np.flatnonzero(tally):
+        key = (_primary(snapshot.languages[place]), request.languages[given[place]])
+        persons[key] = persons.get(key, 0) + int(tally[place])
+    ordered = sorted(persons.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(Readers(language, text, n) for (language, text), n in ordered)
 
 
 def _primary(tag: str) -> str:

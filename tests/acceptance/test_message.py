@@ -62,6 +62,12 @@ async def test_the_dry_run_and_the_launch_are_the_same_persons_texts_and_price(w
     should = expect(world.seed, ["PLP-5301-1"], kind="news", channels=("sms", "email"))["5301"]
     persons = {name: dry[name] for name in ("resolved", "included", "price_millieuro", "texts", "channels")}
     assert persons == {name: answer["preview"][name] for name in persons}
+    # Some read German or English: the coordinator hears of it before and after.
+    assert dry["readers"] == answer["preview"]["readers"]
+    assert sum(line["persons"] for line in dry["readers"]) == dry["included"]
+    missing = {p["value"] for p in dry["problems"] if (p["rule"], p["level"]) == ("L-MISSING", "warning")}
+    assert missing == {line["language"] for line in dry["readers"]} - {"nl", "fr", ""} != set()
+    assert dry["problems"] == answer["preview"]["problems"]
     assert (dry["resolved"], dry["included"]) == (len(should.resolved), len(should.resolved) - len(should.excluded))
     assert {line["reason"]: line["persons"] for line in dry["excluded"]}["opted_out"] == sum(
         why == "opted_out" for why in should.excluded.values()

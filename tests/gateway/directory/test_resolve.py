@@ -10,7 +10,7 @@ from gateway.directory.audience import CHANNELS, decode
 from gateway.directory.policy import AreaMode
 from gateway.directory.problem import Fault, Severity
 from gateway.directory.reasons import Reason
-from gateway.directory.resolve import ResolveRequest, resolve
+from gateway.directory.resolve import Readers, ResolveRequest, resolve
 from gateway.directory.targets import CircleTarget, GeocodeTarget, PolygonTarget, Targets
 from gateway.kinds import KINDS, Kind
 from store.directory import ContactType
@@ -246,6 +246,7 @@ def test_the_sums_close_before_and_after_freezing(town, request):
         assert counts.contacts_close()
     assert sum(resolution.counts.matched_by.values()) == counts.resolved
     assert sum(resolution.counts.languages.values()) == sum(counts.deliveries.values())
+    assert sum(line.persons for line in resolution.counts.readers) == counts.included
 
 
 @settings(max_examples=60, deadline=None)
@@ -476,6 +477,23 @@ def test_a_member_is_addressed_in_their_own_language_or_the_next_of_the_chain(ow
     resolution = resolve(town.snapshot(), _ask(Targets(whole_zone=True), languages=available, default_language="fr"))
 
     assert resolution.counts.languages == {sent: 1}
+    assert resolution.counts.readers == (Readers(own, sent, 1),)
+
+
+def test_persons_are_counted_once_by_the_language_they_read_however_many_messages_they_get():
+    both = ((ContactType.MOBILE, 1), (ContactType.EMAIL, 2))
+    town = Town(
+        (
+            Person(1, language="fr", contacts=both),
+            Person(2, language="fr-BE", contacts=((ContactType.EMAIL, 2),)),  # covered by the first
+            _mobile(3, language="de"),
+            Person(4, language="de"),  # nobody can reach them
+        )
+    )
+
+    resolution = resolve(town.snapshot(), _ask(Targets(whole_zone=True), languages=("fr", "nl"), channels=(SMS, MAIL)))
+
+    assert resolution.counts.readers == (Readers("fr", "fr", 2), Readers("de", "nl", 1))
 
 
 def test_an_update_reaches_the_thread_and_whoever_joined_since():
