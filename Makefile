@@ -29,8 +29,9 @@ test: peers ## the whole suite
 unit: setup ## the fast part of the suite
 	@$(BIN)/pytest -n 2 -m "not slow and not peer"
 
-load: setup ## three lanes at once under Locust's users, for SECONDS=600; fails on a missed floor
-	@$(BIN)/python -m loadtest.run --scenario a --seconds $(or $(SECONDS),600)
+load: setup ## under load: SCENARIO=a to f, SECONDS=600, SIZE=, FLOORS=told, JSON=file, SVG=file; fails on a missed promise
+	@$(BIN)/python -m loadtest.run --scenario $(or $(SCENARIO),a) $(if $(SECONDS),--seconds $(SECONDS)) \
+		$(if $(SIZE),--size $(SIZE)) $(if $(FLOORS),--floors $(FLOORS)) $(if $(JSON),--json $(JSON)) $(if $(SVG),--svg $(SVG))
 
 # A peer that cannot be installed is a line that is skipped, not a bench that stops.
 bench: setup ## the gateway beside its peers in one run, some 8 minutes; ARGS="--quick", "--only sms,email", "--json FILE"

@@ -35,6 +35,8 @@ from loadtest.stage import StageFailed
 
 _AT_MOST_S = 3600.0
 """Beside its seconds, the longest that any run may take."""
+_WIDTH = 140
+"""Columns where nobody says how many there are: in a log."""
 _MOST_SECONDS, _MOST_SIZE = 7_200, 2_000_000
 _CLIENT_TIMEOUT = aiohttp.ClientTimeout(total=300)
 
@@ -76,7 +78,7 @@ async def _interruptible(options: argparse.Namespace) -> int:
 async def _run(options: argparse.Namespace, ground: Ground) -> int:
     scenario = SCENARIOS[options.scenario]
     seconds = options.seconds or scenario.seconds
-    out = Console()
+    out = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     lasting = f", {seconds} s" if seconds else ""
     out.print(f"Scenario ({scenario.name}): {scenario.title}{lasting}, on {machine()}", highlight=False)
     async with asyncio.timeout(seconds + _AT_MOST_S):

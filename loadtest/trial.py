@@ -183,15 +183,19 @@ class Trial:
         for: a carrier that died sends none."""
         loop = asyncio.get_running_loop()
         started_s = loop.time()
-        waiting = {c["id"]: c for c in await self.operator.campaigns()}
-        if stop:
-            for campaign in waiting.values():
-                if campaign.get("ended") is None:
+        rested: set[str] = set()
+        stopped: set[str] = set()
+        while loop.time() - started_s < within_s:
+            # Looked up anew: who hung up in the middle of a request may have been understood all the same.
+            waiting = [c for c in await self.operator.campaigns() if c["id"] not in rested]
+            if not waiting:
+                break
+            for campaign in waiting:
+                if stop and campaign.get("ended") is None and campaign["id"] not in stopped:
+                    stopped.add(campaign["id"])
                     await self.operator.post(f"/api/v1/campaigns/{campaign['id']}/stop")
-        while waiting and loop.time() - started_s < within_s:
-            for campaign in list(waiting):
-                if _at_rest(await self.page(campaign), receipts=receipts):
-                    del waiting[campaign]
+                if _at_rest(await self.page(campaign["id"]), receipts=receipts):
+                    rested.add(campaign["id"])
             await asyncio.sleep(0.2)
         return loop.time() - started_s
 

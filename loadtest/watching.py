@@ -59,8 +59,6 @@ class Seen(msgspec.Struct):
     refused: dict[str, int] = msgspec.field(default_factory=dict)
     """Answers other than 200, and broken connections, by what was said."""
     open_at_end: int = 0
-    longest_gap_s: float = 0.0
-    """The longest that a watcher was shown nothing, between two snapshots."""
 
 
 class _Channel(msgspec.Struct):
@@ -119,7 +117,6 @@ class _Watch:
         await asyncio.sleep(max(0.0, until_s - time.monotonic()))
         self.seen.open_at_end = sum(w.is_open for w in watchers)
         self.seen.never = sum(w.revision is None for w in watchers)
-        self.seen.longest_gap_s = max(w.longest_gap_s for w in watchers)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -134,8 +131,6 @@ class _Watcher:
         self.is_open = False
         self.revision: int | None = None
         self._sent = 0
-        self.longest_gap_s = 0.0
-        self._shown_s: float | None = None
 
     async def follow(self, until_s: float) -> None:
         """Again and again until then, with what it has seen, as a browser does."""
@@ -191,12 +186,9 @@ class _Watcher:
                 self._shown(self._watch.note(self._campaign, line[6:-1]))
 
     def _shown(self, shown: Shown) -> None:
-        now_s = time.monotonic()
         if self.revision is not None and (shown.revision < self.revision or shown.sent < self._sent):
             self._watch.seen.went_back += 1
-        if self._shown_s is not None:
-            self.longest_gap_s = max(self.longest_gap_s, now_s - self._shown_s)
-        self.revision, self._sent, self._shown_s = shown.revision, shown.sent, now_s
+        self.revision, self._sent = shown.revision, shown.sent
 
 
 def main() -> None:

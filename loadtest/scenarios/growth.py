@@ -27,6 +27,7 @@ _PER_NETWORK = 300
 _TERMS = Terms(sms_per_s=50_000, email_per_s=50_000, sms_window=1_000)
 _WORSE = 1.5
 """How many times its share of growth a cost may take from one size to the next."""
+_LEAST_S = 0.25
 _REPEATED_TO = 10_000
 _REPEATS = 3
 """Small campaigns are over in no time: the median of several is told."""
@@ -181,8 +182,9 @@ def _grown(steps: list[Step]) -> list[Line]:
 
 
 def ratio(cost: Cost, before: Step, after: Step) -> float:
-    """1 where a cost grows as the messages do; 2 where it grows twice as much."""
-    return (cost.of(after) / max(cost.of(before), 1e-9)) / (after.messages / before.messages)
+    """1 where a cost grows as the messages do; 2 where it grows twice as much. What is below `_LEAST_S` counts as that
+    much: it is one chunk, one poll and noise."""
+    return (cost.of(after) / max(cost.of(before), _LEAST_S)) / (after.messages / before.messages)
 
 
 def _memory(steps: list[Step]) -> list[Line]:

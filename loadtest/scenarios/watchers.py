@@ -102,7 +102,6 @@ def _promises(seen: Seen, plan: Plan, seconds: float) -> list[Line]:
         verdict.at_most("snapshots that went back", seen.went_back, 0),
         verdict.at_most("streams refused or broken", sum(seen.refused.values()), 0),
         verdict.told("snapshots shown a second, all watchers", seen.snapshots / (seconds + _WARM_S)),
-        verdict.told("longest time without a snapshot, of any watcher", seen.longest_gap_s, "s"),
     ]
 
 
@@ -117,6 +116,7 @@ def _lags(shown: Iterable[Shown], instants: Mapping[int, Instants], start_s: flo
         verdict.told("lag of what the first watcher is shown, p50", float(np.percentile(first_s, 50)), "s"),
         verdict.told("lag of what the last watcher is shown, p50", float(np.percentile(last_s, 50)), "s"),
         verdict.told("lag of what the last watcher is shown, p99", float(np.percentile(last_s, 99)), "s"),
+        verdict.told("lag of what the last watcher is shown, worst", max(last_s), "s"),
         verdict.told("from the first watcher to the last, p99", float(np.percentile(spread_ms, 99)), "ms"),
     ]
 

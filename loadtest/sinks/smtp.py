@@ -212,11 +212,11 @@ class _Connection(asyncio.Protocol):
         if self._mail_from is not None:
             self._replies.append(b"503 5.5.1 nested MAIL\r\n")
             return
+        self._rcpt = []  # also where it is refused: a client that pipelines has sent RCPT and DATA already
         if self._sink.is_over_pace():
             self._replies.append(b"451 4.7.0 slow down\r\n")
             return
         self._mail_from, self._parameters = _path(line)
-        self._rcpt = []
         self._number = self._sink.begin()
         self._replies.append(b"250 2.1.0 ok\r\n")
 
