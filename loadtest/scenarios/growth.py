@@ -75,7 +75,7 @@ async def growth(ground: Ground, seconds: int, size: int) -> Outcome:
     sizes = [n for n in _SIZES if n < most] + [most]
     outcome = Outcome()
     steps = [await _step(ground, outcome, members) for members in sizes]
-    outcome.lines += _grown(steps)
+    outcome.lines += grown(steps)
     findings = outcome.findings
     outcome.lines += [
         verdict.told("deliveries compared one by one", findings.deliveries),
@@ -172,7 +172,7 @@ async def _expanded(trial: Trial, campaign: str, within_s: float) -> float:
 # ---- from one size to the next -------------------------------------------------------------------------------
 
 
-def _grown(steps: list[Step]) -> list[Line]:
+def grown(steps: list[Step]) -> list[Line]:
     lines = []
     for before, after in itertools.pairwise(steps):
         for cost in COSTS:
