@@ -2,6 +2,7 @@
 plain SQLite table with an index: what the resolver's row asks both of."""
 
 import contextlib
+import random
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,24 +30,37 @@ def positions(people: int) -> Int64:
 
 _MEMBER = (
     "INSERT INTO member (id, zone_id, public_id, reference, name, language, lat_e7, lon_e7) "
-    "VALUES (?1, 1, 'b' || ?1, 'b' || ?1, 'Zoë ' || ?1, 'nl', ?2, ?3)"
+    "VALUES (?1, 1, 'b' || ?1, 'b' || ?1, 'Zoë ' || ?1, ?4, ?2, ?3)"
 )
 _ADDRESS = "INSERT INTO address (id, value) VALUES (?, ?)"
-_CONTACT = "INSERT INTO contact (id, member_id, address_id, type, value, from_ms) VALUES (?1, ?1, ?1, 'mobile', ?2, 0)"
+_CONTACT = "INSERT INTO contact (member_id, address_id, type, value, from_ms) VALUES (?, ?, ?, ?, 0)"
 _POLICY = """UPDATE zone SET policy = '{"area_mode":"members"}', register_rev = register_rev + 1 WHERE id = 1"""
 
 
 def settle(store: Path, places: Int64) -> None:
-    """Everybody into zone 1 of a store that no server is running on, each with a mobile; whoever was there leaves."""
+    """Everybody into zone 1 of a store that no server is running on; whoever was there leaves. One in seven has no
+    mobile, one in three no mailbox; one in twenty shares the mobile of another."""
+    draw = random.Random(6)
     ids = range(_FIRST, _FIRST + len(places))
     with _filling(store) as db:
         for table in ("contact", "membership", "group_member", "member"):
             db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own four names
-        people = ((n, lat, lon) for n, (lat, lon) in zip(ids, places.tolist(), strict=True))
+        languages = draw.choices(("nl", "fr", "de"), (60, 38, 2), k=len(places))
+        people = ((n, lat, lon, tag) for n, (lat, lon), tag in zip(ids, places.tolist(), languages, strict=True))
         db.executemany(_MEMBER, people)
-        db.executemany(_ADDRESS, ((n, _mobile(n)) for n in ids))
-        db.executemany(_CONTACT, ((n, _mobile(n)) for n in ids))
+        db.executemany(_ADDRESS, ((2 * n + k, _address(n, k)) for n in ids for k in (0, 1)))
+        db.executemany(_CONTACT, _contacts(ids, draw))
         db.execute(_POLICY)
+
+
+def _contacts(ids: range, draw: random.Random) -> Iterator[tuple[int, int, str, str]]:
+    """(member, address, type, value)."""
+    for n in ids:
+        if draw.random() < 6 / 7:
+            owner = draw.choice(ids) if draw.random() < 0.05 else n
+            yield n, 2 * owner, "mobile", _address(owner, 0)
+        if draw.random() < 2 / 3:
+            yield n, 2 * n + 1, "email", _address(n, 1)
 
 
 def plain(file: Path, places: Int64) -> None:
@@ -59,8 +73,9 @@ def plain(file: Path, places: Int64) -> None:
         db.execute("ANALYZE")
 
 
-def _mobile(n: int) -> str:
-    return f"+3249{n % 10_000_000:07d}"
+def _address(n: int, kind: int) -> str:
+    """Mobile (0) or mailbox (1)."""
+    return f"b{n}@example.org" if kind else f"+3249{n % 10_000_000:07d}"
 
 
 @contextlib.contextmanager

@@ -13,6 +13,8 @@ MARK = "NR0000BEEF"
 """In the text of what is sent: the sink knows a message by it."""
 CONNECTIONS, PENDING = 16, 1000
 _SEND_S = 120.0
+_QUIET = ("-v", "4")
+"""Only panics to standard error: by default every step of every message is told there."""
 _SETTINGS = """\
 group = core
 admin-port = {admin}
@@ -27,7 +29,6 @@ admin-allow-ip = "127.0.0.1"
 store-type = file
 store-location = {folder}/kannel.store
 dlr-storage = internal
-log-level = 4
 
 group = smsc
 smsc = smpp
@@ -45,7 +46,6 @@ bearerbox-host = 127.0.0.1
 sendsms-port = {http}
 sendsms-interface = 127.0.0.1
 global-sender = 1789
-log-level = 4
 
 group = sendsms-user
 username = bench
@@ -81,8 +81,8 @@ class Kannel:
     def described(self, *, receipts: bool) -> str:
         asked = "dlr-mask 3, dlr-url called" if receipts else "no receipts asked for"
         return (
-            f"HTTP sendsms on {CONNECTIONS} connections, file store (no fsync), one transceiver, max-pending-submits "
-            f"{PENDING}, {asked}"
+            f"HTTP sendsms on {CONNECTIONS} connections, file store (no fsync), no log, one transceiver, "
+            f"max-pending-submits {PENDING}, {asked}"
         )
 
 
@@ -97,10 +97,10 @@ async def running(stage: Stage, smsc: int) -> AsyncIterator[Kannel]:
         encoding="utf-8",
     )
     (stage.folder / "kannel.store").unlink(missing_ok=True)
-    bearer = await start(stage, "bearerbox", bearerbox, str(settings))
+    bearer = await start(stage, "bearerbox", bearerbox, *_QUIET, str(settings))
     try:
         await listening(bearer, boxes)
-        box = await start(stage, "smsbox", smsbox, str(settings))
+        box = await start(stage, "smsbox", smsbox, *_QUIET, str(settings))
         try:
             await listening(box, http)
             yield Kannel(stage, http, (bearer, box))
