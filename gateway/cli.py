@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import functools
+import os
 import secrets
 import signal
-import sys
 from collections.abc import AsyncIterator, Coroutine
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -14,12 +15,11 @@ import typer
 import uvloop
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import cap.__main__
-from gateway import process
+from gateway import loading, process
 from gateway import status as status_report
-from gateway.directory.seed import LoadReport, SeedRefused, check
+from gateway.directory.seed import ALONE, BESIDE_A_SERVER, LoadReport, SeedRefused, check
 from gateway.directory.seed import load as load_seed
 from gateway.directory.seed_lines import Reader
 from gateway.logs import configure
@@ -35,7 +35,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback is for a bug report: plain, and without anybody's contacts
-    help="Tocsin, an open CAP 1.2 alert gateway.",
 )
 cap_app = typer.Typer(no_args_is_help=True, help="CAP documents, without a server.")
 app.add_typer(cap_app, name="cap")
@@ -44,11 +43,13 @@ err = Console(stderr=True)
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", envvar="TOCSIN_CONFIG", help="Settings file; without one, the defaults."),
+    typer.Option("--config", "-c", envvar="TOCSIN_CONFIG", help="File of settings (config/tocsin.toml shows all)."),
 ]
 
 
 def _settings(path: Path | None) -> Settings:
+    if path is None:
+        err.print("[dim]No file of settings was given (-c FILE): the defaults hold.[/dim]", highlight=False)
     try:
         return read_settings(path)
     except SettingsRefused as exc:
@@ -87,12 +88,31 @@ async def _store(settings: Settings) -> AsyncIterator[Database]:
         yield database
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"tocsin {metadata.version('tocsin')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Tocsin, an open CAP 1.2 alert gateway. 'tocsin COMMAND --help' tells more of each."""
+
+
 # ---- the server ------------------------------------------------------------------------------------------------
 
 
 @app.command()
 def serve(config: ConfigOption = None) -> None:
-    """Run the gateway until SIGTERM or Ctrl-C. On SQLite the tables are made or migrated first."""
+    """Run the gateway until SIGTERM or Ctrl-C.
+
+    On SQLite the tables are made or migrated first; on PostgreSQL 'tocsin migrate' does it. The log is JSON lines on
+    standard output.
+    """
     settings = _settings(config)
     configure(settings.logs.level)
     process.prepare()
@@ -109,8 +129,10 @@ def serve(config: ConfigOption = None) -> None:
 
 @app.command("check-config")
 def check_config(config: ConfigOption = None) -> None:
-    """Read the settings and tell everything that is wrong with them, each fault with its line. Opens no port and no
-    store. Exit code 2 when there is a fault."""
+    """Read the settings and tell everything that is wrong with them, each fault with its line.
+
+    Opens no port and no store. Exit code 2 when there is a fault.
+    """
     settings = _settings(config)
     for channel in ("sms", "email", "voice"):
         carriers = getattr(settings, channel).carriers
@@ -122,68 +144,95 @@ def check_config(config: ConfigOption = None) -> None:
 
 @app.command()
 def migrate(config: ConfigOption = None) -> None:
-    """Bring the tables to this version. Safe to run again."""
+    """Make the tables, or bring them to this version. Safe to run again.
+
+    On SQLite 'serve' and 'load' do it by themselves; on PostgreSQL it is run before the first of the new servers.
+    """
     revision = _run(store_schema.migrate(_settings(config).store.url))
     out.print(f"The tables are at revision {revision}.")
 
 
 @app.command()
 def status(config: ConfigOption = None) -> None:
-    """What is running, what is stuck and why. Exit code 1 when something needs somebody."""
+    """What is running, what is stuck and why, with the command that mends it. Works when the server does not.
+
+    Lines that begin with ! need somebody; the exit code is 1 then.
+    """
     settings = _settings(config)
 
     async def run() -> bool:
         async with _store(settings) as database:
             now_ms, min_free_mib = database.clock.now_ms(), settings.store.min_free_mib
             lines = await status_report.status_lines(database, now_ms, min_free_mib, config)
-        for line in lines:
-            text = escape(line.text)  # a campaign's title may hold anything
-            out.print(text if line.well else f"[red]! {text}[/red]", highlight=False, soft_wrap=True)
+        _print(lines)
         return all(line.well for line in lines)
 
     if not _run(run()):
         raise typer.Exit(1)
 
 
+def _print(lines: list[status_report.Line]) -> None:
+    for line in lines:
+        text = escape(line.text)  # a campaign's title may hold anything
+        out.print(text if line.well else f"[red]! {text}[/red]", highlight=False, soft_wrap=True)
+
+
 # ---- holds -------------------------------------------------------------------------------------------------------
 
-Scope = Annotated[str, typer.Argument(help="all, channel, zone or campaign")]
-Subject = Annotated[str, typer.Argument(help="The channel's name, the zone's code or the campaign's id.")]
+Scope = Annotated[str, typer.Argument(help="all, channel, zone or campaign: what is meant, always said.")]
+Subject = Annotated[
+    str, typer.Argument(help="sms, email or voice; the zone's code; the campaign's id. Nothing after 'all'.")
+]
 
 
 @app.command()
 def hold(
-    scope: Scope = "all",
+    scope: Scope,
     subject: Subject = "",
-    reason: Annotated[str, typer.Option(help="For whoever comes next.")] = "",
+    reason: Annotated[str, typer.Option(help="Shown by 'tocsin status' to whoever comes next.")] = "",
     config: ConfigOption = None,
 ) -> None:
-    """Let nothing leave; takes effect within a quarter of a second. What is in hand is still settled."""
+    """Let nothing leave, within a quarter of a second; alerts are still taken and wait.
+
+    What is in hand is still settled. 'tocsin resume' with the same words lets it go on.
+
+    Examples: tocsin hold channel sms --reason "wrong sender"; tocsin hold zone 5301; tocsin hold all.
+    """
     settings = _settings(config)
 
-    async def run() -> None:
+    async def run() -> list[status_report.Line]:
         async with _store(settings) as database:
             inner = await _subject(database, scope, subject)
-            await database.write(lambda tx: holds.place(tx, scope, inner, reason, "tocsin hold"))
+            await database.write(lambda tx: holds.place(tx, scope, inner, reason, _who()))
+            return await status_report.hold_lines(database, database.clock.now_ms(), config)
 
-    _run(run())
-    out.print(f"Held: {scope} {subject}".rstrip())
+    # The first hold of a thing stays as it was, with its own reason: what stands is shown, not what was asked for.
+    _print(_run(run()))
 
 
 @app.command()
-def resume(scope: Scope = "all", subject: Subject = "", config: ConfigOption = None) -> None:
-    """Lift a hold."""
+def resume(scope: Scope, subject: Subject = "", config: ConfigOption = None) -> None:
+    """Lift a hold: give the words that 'tocsin status' shows. Exit code 1 when there is no such hold."""
     settings = _settings(config)
 
-    async def run() -> bool:
+    async def run() -> tuple[bool, list[status_report.Line]]:
         async with _store(settings) as database:
             inner = await _subject(database, scope, subject)
             lifted: bool = await database.write(lambda tx: holds.lift(tx, scope, inner))
-            return lifted
+            return lifted, await status_report.hold_lines(database, database.clock.now_ms(), config)
 
-    if not _run(run()):
-        _fail(f"there is no hold on {scope} {subject}".rstrip(), 1)
-    out.print(f"Resumed: {scope} {subject}".rstrip())
+    lifted, standing = _run(run())
+    named = f"{scope} {subject}".rstrip()
+    if lifted:
+        out.print(escape(f"Resumed: {named}"), highlight=False)
+    _print(standing)
+    if not lifted:
+        _fail(f"there is no hold on {named}", 1)
+
+
+def _who() -> str:
+    """Whose hand it was: the login behind sudo, where there is one."""
+    return os.environ.get("SUDO_USER") or os.environ.get("USER") or f"user {os.getuid()}"
 
 
 async def _subject(database: Database, scope: str, subject: str) -> str:
@@ -193,7 +242,7 @@ async def _subject(database: Database, scope: str, subject: str) -> str:
     if scope not in holds.SCOPES:
         _fail(f"{scope!r} is none of {', '.join(holds.SCOPES)}")
     if scope == "all":
-        return ""
+        return "" if not subject else _fail(f"'all' is everything: nothing follows it, and {subject!r} did")
     if scope == "channel":
         if subject not in ("sms", "email", "voice"):
             _fail(f"{subject!r} is no channel")
@@ -215,62 +264,45 @@ def load(
     check_only: Annotated[bool, typer.Option("--check", help="Read all of it and write nothing.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Load zones, networks, members and accounts. Again the same file changes nothing; a server may be running."""
+    """Load zones, networks, members, accounts and prepaid lots from a seed file.
+
+    The same file again changes nothing, and what a file does not name stays. A server may be running: it sees every
+    change at once, and its alerts go first. Exit code 1 when a line is wrong; each is told with its number.
+    """
     settings = _settings(config)
     if str(file) != "-" and not file.is_file():
         _fail(f"{file}: no such file")
-    bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err)
 
     async def run() -> LoadReport | Reader:
-        if settings.store.url.startswith("sqlite"):
-            await store_schema.migrate(settings.store.url)
-        async with _store(settings) as database:
+        async with loading.store(settings.store.url, check_only) as database:
             write = functools.partial(database.write, urgent=False)
-            with bar, _lines(file) as lines:
-                task = bar.add_task("loading")
-                if check_only:
-                    reader = await check(write, lines)
-                    if reader.errors:
-                        raise SeedRefused(reader.errors, len(reader.errors))
-                    return reader
-                return await load_seed(write, lines, lambda r: bar.update(task, description=f"{r.lines:,} lines"))
+            alone = not await status_report.server_lives(database, database.clock.now_ms())
+            with loading.lines_of(file) as lines, loading.progress_of(file, lines, err) as progress:
+                if not check_only:
+                    return await load_seed(
+                        write, lines, lambda r: progress.tell(r.lines), at_once=ALONE if alone else BESIDE_A_SERVER
+                    )
+                reader = await check(write, lines)
+                if reader.errors:
+                    raise SeedRefused(reader.errors, reader.error_count)
+                return reader
 
     try:
         report = _run(run())
     except SeedRefused as exc:
         for error in exc.errors:
-            err.print(f"line {error.line}: {error.path}: {error.reason}", highlight=False, soft_wrap=True)
-        _fail(f"{exc.count} errors in {file}", 1)
-    _tell(report)
-
-
-def _tell(report: LoadReport | Reader) -> None:
-    for remark in report.remarks:
-        text = f"[yellow]line {remark.line}: {escape(remark.path)}:[/yellow] {escape(remark.text)}"
-        err.print(text, highlight=False, soft_wrap=True)
-    if isinstance(report, Reader):
-        out.print("The file is sound.")
-        return
-    for kind, tally in report.tallies.items():
-        out.print(f"{kind}: {tally.new} new, {tally.changed} changed, {tally.unchanged} unchanged", highlight=False)
-    if report.unusable_count:
-        err.print(f"[yellow]{report.unusable_count} contacts cannot be used and were left out:[/yellow]")
-        for unusable in report.unusable:
-            err.print(f"  line {unusable.line}: {unusable}", highlight=False, soft_wrap=True)
-
-
-@contextlib.contextmanager
-def _lines(file: Path) -> Any:
-    if str(file) == "-":
-        yield sys.stdin.buffer
-        return
-    with file.open("rb") as stream:
-        yield stream
+            err.print(escape(f"line {error.line}: {error.path}: {error.reason}"), highlight=False, soft_wrap=True)
+        untold = f", {exc.count - len(exc.errors)} of them not told" if exc.count > len(exc.errors) else ""
+        _fail(f"{exc.count} {'error' if exc.count == 1 else 'errors'} in {file}{untold}", 1)
+    loading.tell(report, out, err)
 
 
 @app.command()
 def key(account: Annotated[str, typer.Argument(help="Code of an account, for the name of the key.")]) -> None:
-    """Make an API key: the token for its owner, and the two values for the account's line in a seed file."""
+    """Make an API key: the token for its owner, and the two values for the account's line in a seed file.
+
+    Nothing is stored: the key is good once that line has been loaded ('tocsin load'). The token cannot be shown again.
+    """
     from gateway.access.keys import hashed
 
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32).replace("_", "-")
@@ -284,11 +316,16 @@ def key(account: Annotated[str, typer.Argument(help="Code of an account, for the
 
 @app.command("new-generation")
 def new_generation(config: ConfigOption = None) -> None:
-    """After restoring a backup, before the first start: late bounces and receipts of the lost timeline hit nobody."""
+    """After restoring a backup, before the first start: late bounces and receipts of the lost timeline hit nobody.
+
+    Refused while a server runs on the store: what it has sent would no longer be known by its receipts.
+    """
     settings = _settings(config)
 
     async def run() -> str:
         async with _store(settings) as database:
+            if await status_report.server_lives(database, database.clock.now_ms()):
+                _fail("a server runs on this store, or did some seconds ago: stop it first, then try again", 1)
             generation: str = await database.write(meta.renew_generation)
             return generation
 
@@ -300,11 +337,11 @@ def new_generation(config: ConfigOption = None) -> None:
 
 @app.command()
 def report(
-    campaign: Annotated[str, typer.Argument(help="Id of a campaign, as the API tells it.")],
+    campaign: Annotated[str, typer.Argument(help="Id of a campaign, as 'tocsin status' and the API tell it.")],
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """The account of a campaign: every person, every delivery, every cent."""
+    """The account of a campaign: every person, every delivery, every cent. Live while it runs, sealed at its end."""
     from gateway.reports.printed import print_report
     from gateway.reports.reading import report_of, written
 

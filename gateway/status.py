@@ -12,7 +12,7 @@ from store import campaigns, directory, holds
 from store.campaigns import Campaign
 from store.database import Database
 from store.holds import Hold
-from store.overview import ChannelView, NodeView, overview
+from store.overview import ChannelView, NodeView, nodes, overview
 
 LATE_MS = 8_000
 """A server gives a sign of life every 5 s (`gateway/dispatch/housekeeping.py`): one is overdue."""
@@ -27,18 +27,30 @@ class Line:
     text: str
 
 
+async def server_lives(database: Database, now_ms: int) -> bool:
+    """Whether a server has given a sign of life of late."""
+    async with database.read() as conn:
+        return _any_alive(await nodes(conn), now_ms)
+
+
+async def hold_lines(database: Database, now_ms: int, config: Path | None = None) -> list[Line]:
+    """A line for each hold that stands, with the command that lifts it."""
+    async with database.read() as conn:
+        standing = await holds.standing(conn)
+        return [_hold(hold, await _outer_name(conn, hold), now_ms, config) for hold in standing]
+
+
 async def status_lines(database: Database, now_ms: int, min_free_mib: int, config: Path | None = None) -> list[Line]:
     """About ten, the worst ones marked. `min_free_mib`: the watermark below which the server takes nothing on;
     `config`: the file of settings, for the commands that are shown."""
     async with database.read() as conn:
         view = await overview(conn, now_ms)
         standing = await holds.standing(conn)
-        shown = [(hold, await _outer_name(conn, hold)) for hold in standing]
         unsealed = await campaigns.unfinished(conn, most=_MOST_CAMPAIGNS)
         waiting = {c.id: sum(count.open for count in await campaigns.counts(conn, c.id)) for c in unsealed}
     disk = _disk(database, min_free_mib)
     lines = [*_nodes(view.nodes, now_ms), disk]
-    lines += [_hold(hold, name, now_ms, config) for hold, name in shown]
+    lines += await hold_lines(database, now_ms, config)
     lines += [_channel(c, standing, disk.well, _any_alive(view.nodes, now_ms)) for c in view.channels]
     lines.append(Line(True, f"campaigns: {view.campaigns_running} running, {view.campaigns_unsealed} not sealed yet"))
     lines += [Line(True, f"  {_campaign(c, waiting[c.id], now_ms)}") for c in unsealed]
@@ -68,15 +80,15 @@ def _hold(hold: Hold, name: str, now_ms: int, config: Path | None) -> Line:
     return Line(False, text)
 
 
-def _any_alive(nodes: Sequence[NodeView], now_ms: int) -> bool:
-    return any(now_ms - n.seen_ms < SILENT_MS for n in nodes)
+def _any_alive(seen: Sequence[NodeView], now_ms: int) -> bool:
+    return any(now_ms - n.seen_ms < SILENT_MS for n in seen)
 
 
-def _nodes(nodes: Sequence[NodeView], now_ms: int) -> list[Line]:
+def _nodes(seen: Sequence[NodeView], now_ms: int) -> list[Line]:
     """A line each: one that was killed cannot say so, its last sign of life can."""
-    alive = [n for n in nodes if now_ms - n.seen_ms < SILENT_MS]
+    alive = [n for n in seen if now_ms - n.seen_ms < SILENT_MS]
     if not alive:
-        last = f", last sign of life {_age(now_ms - nodes[0].seen_ms)} ago" if nodes else ""
+        last = f", last sign of life {_age(now_ms - seen[0].seen_ms)} ago" if seen else ""
         return [Line(False, f"NO SERVER is running on this store{last}: nothing leaves")]
     return [_node(n, now_ms) for n in alive]
 

@@ -80,20 +80,25 @@ async def overview(conn: AsyncConnection, now_ms: int) -> Overview:
         counts = [int(n) for n in d[2:6]] if d else [0, 0, 0, 0]
         states = [int(n) for n in b[2:6]] if b else [0, 0, 0, 0]
         channels.append(ChannelView(channel, mode, *counts, *states))
-    nodes = await conn.execute(
-        sa.select(node.c.name, node.c.boot_id, node.c.started_ms, node.c.seen_ms)
-        .order_by(node.c.seen_ms.desc())
-        .limit(8)
-    )
     running = campaign.c.state == str(CampaignState.RUNNING)
     return Overview(
         channels=tuple(channels),
-        nodes=tuple(NodeView(*row) for row in nodes.all()),
+        nodes=await nodes(conn),
         open_receipts=await _count(conn, receipt_inbox, receipt_inbox.c.matched_ms.is_(None)),
         campaigns_running=await _count(conn, campaign, sa.and_(running, campaign.c.sealed_ms.is_(None))),
         campaigns_unsealed=await _count(conn, campaign, campaign.c.sealed_ms.is_(None)),
         holds=await _count(conn, hold, sa.true()),
     )
+
+
+async def nodes(conn: AsyncConnection) -> tuple[NodeView, ...]:
+    """The servers that have given a sign of life, the latest first."""
+    rows = await conn.execute(
+        sa.select(node.c.name, node.c.boot_id, node.c.started_ms, node.c.seen_ms)
+        .order_by(node.c.seen_ms.desc())
+        .limit(8)
+    )
+    return tuple(NodeView(*row) for row in rows.all())
 
 
 async def _count(conn: AsyncConnection, table: sa.Table, where: sa.ColumnElement[bool]) -> int:
