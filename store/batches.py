@@ -45,6 +45,8 @@ _most_urgent_sending = (
     .scalar_subquery()
 )
 
+_ANY = 1_000
+"""Above every priority."""
 _next_ready = (
     sa.select(batch, *(campaign.c[n] for n in ("epoch", "starts_ms", "expires_ms", "crash_policy")))
     .join(campaign, campaign.c.id == batch.c.campaign_id)
@@ -53,6 +55,7 @@ _next_ready = (
         batch.c.mode == sa.bindparam("mode_"),
         # Beside a more urgent batch that has something left to send nothing is begun.
         batch.c.priority <= sa.func.coalesce(_most_urgent_sending, batch.c.priority),
+        batch.c.priority <= sa.bindparam("most_"),
         _claimable,
     )
     .order_by(batch.c.priority, batch.c.tag, batch.c.id)
@@ -110,10 +113,19 @@ class Resending(msgspec.Struct, frozen=True):
 
 
 async def claim(
-    tx: Transaction, channel: str, mode: str, node: str, lease_ms: int, resending: Resending
+    tx: Transaction,
+    channel: str,
+    mode: str,
+    node: str,
+    lease_ms: int,
+    resending: Resending,
+    *,
+    before: int | None = None,
 ) -> Batch | None:
-    """Lease the next batch of a lane: lowest priority number, then fair tag. A claim starts a new round."""
-    found = await tx.first(_next_ready, {"channel_": channel, "mode_": mode})
+    """Lease the next batch of a lane: lowest priority number, then fair tag; with `before` only one whose number is
+    lower than that. A claim starts a new round."""
+    most = _ANY if before is None else before - 1
+    found = await tx.first(_next_ready, {"channel_": channel, "mode_": mode, "most_": most})
     if found is None:
         return None
     await tx.run(_lease, {"batch": found.id, "node_": node, "until_ms": tx.now_ms + lease_ms})

@@ -1,7 +1,7 @@
 """A lane: the worker of one (channel, mode). Claims batches, keeps their leases, gives them back.
 
 A semaphore bounds the batches that are handing over; a batch that only waits for answers holds no permit, so a
-carrier that never answers cannot stop the next batch.
+carrier that never answers cannot stop the next batch. A batch more urgent than all that are handing over needs none.
 """
 
 import asyncio
@@ -67,6 +67,8 @@ class Lane:
     """Rung when there may be work. A hint: the lane polls anyway."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _held: dict[int, Sending] = field(default_factory=dict)
+    _handing_over: dict[int, int] = field(default_factory=dict)
+    """Batch -> its priority."""
     _unsettled: int = 0
 
     @property
@@ -85,13 +87,18 @@ class Lane:
         try:
             async with asyncio.TaskGroup() as tasks:
                 while not self.stopping.is_set():
-                    await permits.acquire()
-                    batch = await self._claim()
+                    is_extra = permits.locked()
+                    if not is_extra:
+                        await permits.acquire()
+                    batch = await self._claim(self._most_urgent if is_extra else None)
                     if batch is None:
-                        permits.release()
+                        if not is_extra:
+                            permits.release()
                         await self._listen()
                         continue
-                    tasks.create_task(self._work(batch, permits), name=f"batch-{batch.id}")
+                    self._handing_over[batch.id] = batch.priority
+                    release = _nothing if is_extra else permits.release
+                    tasks.create_task(self._work(batch, release), name=f"batch-{batch.id}")
         finally:
             heartbeat.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -111,19 +118,25 @@ class Lane:
     def _resending(self) -> Resending:
         return Resending(self.rules.resend_wait_ms, self.rules.most_resends)
 
-    async def _claim(self) -> Batch | None:
-        if self.stopping.is_set() or not self.room_on_disk():
+    @property
+    def _most_urgent(self) -> int:
+        return min(self._handing_over.values(), default=0)
+
+    async def _claim(self, before: int | None) -> Batch | None:
+        if before == 0 or self.stopping.is_set() or not self.room_on_disk():
             return None
         if not self.ways.open(asyncio.get_running_loop().time()):
             return None  # leave it to a node that has a way out
         try:
-            return await self.database.write(self._lease)
+            return await self.database.write(lambda tx: self._lease(tx, before))
         except StoreUnavailable:
             log.warning("store cannot write", extra={"action": "claim-failed", "channel": self.channel})
             return None
 
-    async def _lease(self, tx: Transaction) -> Batch | None:
-        return await batches.claim(tx, self.channel, self.mode, self.node, self.rules.lease_ms, self._resending)
+    async def _lease(self, tx: Transaction, before: int | None) -> Batch | None:
+        return await batches.claim(
+            tx, self.channel, self.mode, self.node, self.rules.lease_ms, self._resending, before=before
+        )
 
     async def _keep_leases(self) -> None:
         while True:
@@ -144,14 +157,16 @@ class Lane:
 
     # ---- work ----------------------------------------------------------------------------------------
 
-    async def _work(self, batch: Batch, permits: asyncio.Semaphore) -> None:
+    async def _work(self, batch: Batch, release: Callable[[], None]) -> None:
         released = False
 
         def may_rest() -> None:
             nonlocal released
             if not released:
                 released = True
-                permits.release()
+                del self._handing_over[batch.id]
+                release()
+                self.bell.set()
 
         try:
             await self._send(batch, may_rest)
@@ -230,3 +245,7 @@ class Lane:
         result = await self._insist(batch, lambda tx: recovery.abandon(tx, batch, results, STALLED_REST_MS))
         if result is not None and result.quarantined is not None:
             log.error("delivery quarantined", extra={"action": "quarantine", "delivery": result.quarantined})
+
+
+def _nothing() -> None:
+    """What an extra batch gives back."""

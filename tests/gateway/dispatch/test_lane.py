@@ -221,6 +221,25 @@ async def test_an_urgent_campaign_goes_before_the_rest_of_a_newsletter_within_a_
     assert "queued" in await words_of(database, news)
 
 
+async def test_an_urgent_campaign_waits_for_no_permit_only_for_slots_that_are_granted(database: Database) -> None:
+    town = await a_town(database, 1000)
+    await a_campaign(database, town, kind="news", priority=3, crash_policy="report", batch_size=100)
+    carrier = Carrier()
+    lane = a_lane(database, carrier, rate_per_s=200, batches_at_once=2)
+
+    async with running(lane):
+        await until(lambda: len(carrier.handed) >= 50 and lane.batches_held == 2)
+        urgent = await a_campaign(database, 5)
+        already = len(carrier.handed)
+        lane.bell.set()
+        await until_async(lambda: _all(database, urgent, "accepted"))
+
+    wanted = {p.addresses["sms"] for p in urgent.town.people}
+    first = next(n for n, address in enumerate(carrier.addresses) if address in wanted)
+    # A window of slots, and what the lane took to see the bell.
+    assert first - already <= 0.25 * 200 + 10
+
+
 async def test_an_urgent_campaign_has_all_the_slots_until_its_last_message(database: Database) -> None:
     town = await a_town(database, 1000)
     await a_campaign(database, town, kind="news", priority=3, crash_policy="report", batch_size=100)
