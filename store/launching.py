@@ -350,6 +350,9 @@ async def _count_ended(tx: Transaction, campaign_id: int, channel: str, state: D
     await tally.write(tx)
 
 
+_add_batch = sa.insert(batch)
+
+
 async def _make_batches(tx: Transaction, owner: AnyRow, done: AnyRow, fresh: Sequence[Entry], batch_size: int) -> None:
     base = owner.id << 24
     for part in _parts(fresh, batch_size, done.waits_from):
@@ -357,15 +360,14 @@ async def _make_batches(tx: Transaction, owner: AnyRow, done: AnyRow, fresh: Seq
         # Not by the clock: one that was stepped back would have a running campaign wait for its own past.
         later = owner.state == CampaignState.SCHEDULED
         reached = part[-1].seq - done.first_seq + 1
-        await tx.run(
-            sa.insert(batch).values(
-                campaign_id=owner.id, channel=done.channel, mode=owner.mode, priority=owner.priority,
-                tag=done.tag + reached / owner.weight, first=base | part[0].seq, last=base | part[-1].seq,
-                cursor=(base | part[0].seq) - 1, waits=int(waits),
-                state=int(BatchState.WAITING if waits or later else BatchState.READY),
-                due_ms=owner.starts_ms if later else None,
-            )
-        )  # fmt: skip
+        values = {
+            "campaign_id": owner.id, "channel": done.channel, "mode": owner.mode, "priority": owner.priority,
+            "tag": done.tag + reached / owner.weight, "first": base | part[0].seq, "last": base | part[-1].seq,
+            "cursor": (base | part[0].seq) - 1, "waits": int(waits),
+            "state": int(BatchState.WAITING if waits or later else BatchState.READY),
+            "due_ms": owner.starts_ms if later else None,
+        }  # fmt: skip
+        await tx.run(_add_batch, values)
 
 
 def _parts(fresh: Sequence[Entry], batch_size: int, waits_from: int | None) -> Iterator[Sequence[Entry]]:
