@@ -10,6 +10,9 @@ import aiohttp
 from loadtest.stage import Stage, Terms, kill
 from loadtest.trial import Trial
 
+_SHOWN = 3_000
+"""Characters of a log."""
+
 
 @dataclass(slots=True)
 class Ground:
@@ -28,6 +31,15 @@ class Ground:
             trial = Trial(stage, self.session, limits=self.limits)
             yield trial
             self.limits = trial.limits
+
+    def last_words(self) -> dict[str, str]:
+        """The end of the logs of the last stage's processes that were not well when they ended."""
+        found = {}
+        for child in self.stages[-1].children.values() if self.stages else ():
+            log = self.stages[-1].folder / f"{child.name}.log"
+            if child.process.returncode and log.exists():
+                found[child.name] = log.read_text(encoding="utf-8", errors="replace")[-_SHOWN:]
+        return found
 
     def kill(self) -> None:
         """Every process at once: for whoever asks a second time."""

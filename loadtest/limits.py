@@ -98,7 +98,8 @@ async def _rate(make: type[_SmppFlood] | type[_SmtpFlood], port: int, connection
     loop = asyncio.get_running_loop()
     links: list[tuple[asyncio.Transport, _SmppFlood | _SmtpFlood]] = []
     for _ in range(connections):
-        transport, flood = await loop.create_connection(make, "127.0.0.1", port)
+        flood = make()
+        transport, _protocol = await loop.create_connection(lambda flood=flood: flood, "127.0.0.1", port)
         links.append((transport, flood))
     await asyncio.sleep(0.3)
     before, started_s = sum(flood.answered for _, flood in links), time.perf_counter()

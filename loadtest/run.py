@@ -27,6 +27,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from loadtest import verdict
+from loadtest.door import DoorRefused
 from loadtest.ground import Ground
 from loadtest.outcome import Outcome, Scenario, Sheet
 from loadtest.picture import draw
@@ -42,12 +43,7 @@ _CLIENT_TIMEOUT = aiohttp.ClientTimeout(total=300)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _arguments(arguments)
-    try:
-        return asyncio.run(_interruptible(options))
-    except StageFailed as exc:
-        Console(stderr=True).print(f"[red]loadtest:[/red] {escape(str(exc))}")
-        return 2
+    return asyncio.run(_interruptible(_arguments(arguments)))
 
 
 async def _interruptible(options: argparse.Namespace) -> int:
@@ -73,6 +69,17 @@ async def _interruptible(options: argparse.Namespace) -> int:
         except asyncio.CancelledError:
             Console(stderr=True).print("\nloadtest: stopped")
             return 2
+        except (StageFailed, DoorRefused, aiohttp.ClientError, TimeoutError) as exc:
+            _tell_failure(exc, await asyncio.to_thread(ground.last_words))
+            return 2
+
+
+def _tell_failure(exc: Exception, last_words: dict[str, str]) -> None:
+    """The run itself failed; its folder is about to go, so what its processes said last is told here."""
+    err = Console(stderr=True)
+    err.print(f"[red]loadtest:[/red] {escape(str(exc) or type(exc).__name__)}", highlight=False)
+    for name, words in last_words.items():
+        err.print(f"--- the end of {name}.log\n{words}", highlight=False, markup=False)
 
 
 async def _run(options: argparse.Namespace, ground: Ground) -> int:

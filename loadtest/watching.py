@@ -77,7 +77,7 @@ class _Snapshot(msgspec.Struct):
     channels: list[_Channel]
 
 
-class _Watch:
+class Watch:
     """All watchers. Snapshots are read once, however many watchers get them."""
 
     def __init__(self, plan: Plan) -> None:
@@ -126,7 +126,7 @@ class _Watch:
 
 
 class _Watcher:
-    def __init__(self, watch: _Watch, campaign: int, gate: asyncio.Semaphore) -> None:
+    def __init__(self, watch: Watch, campaign: int, gate: asyncio.Semaphore) -> None:
         self._watch, self._campaign, self._gate = watch, campaign, gate
         self.is_open = False
         self.revision: int | None = None
@@ -197,7 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m loadtest.watching", description="Many watchers of progress.")
     parser.add_argument("--plan", type=Path, required=True)
     plan = msgspec.json.decode(parser.parse_args().plan.read_bytes(), type=Plan)
-    seen = uvloop.run(_Watch(plan).run())
+    seen = uvloop.run(Watch(plan).run())
     Path(plan.out).write_bytes(msgspec.json.encode(seen))
 
 
