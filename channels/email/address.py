@@ -15,6 +15,8 @@ MAX_ADDRESS_OCTETS = 254  # RFC 5321 4.5.3.1.3: a path is 256 with its angle bra
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00A0-\U0010FFFF-"  # RFC 5322 3.2.3, widened by RFC 6532 3.2
 _DOT_ATOM = re.compile(rf"[{_ATEXT}]+(?:\.[{_ATEXT}]+)*")
+_PLAIN = re.compile(r"[!-;=?-~]+")
+"""ASCII without anything that is forbidden: all but a few addresses, and no look at each character."""
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -48,7 +50,7 @@ def normalise_mailbox(raw: str) -> Mailbox | MailboxRefused:
         return MailboxRefused("the address is empty")
     if len(text) > MAX_ADDRESS_OCTETS:  # before anything that is not linear in the length
         return MailboxRefused("the address is too long")
-    if any(_is_forbidden(character) for character in text):
+    if not _PLAIN.fullmatch(text) and any(_is_forbidden(character) for character in text):
         return MailboxRefused("the address holds a blank, a control character or an angle bracket")
     local, at, domain = text.rpartition("@")
     if not at or not local or not domain:
@@ -88,7 +90,7 @@ def _a_labels(domain: str) -> str | None:
         return None
     if labels[-1].isdigit():  # an IPv4 address, never a top-level domain (RFC 3696 2)
         return None
-    return host if all(_LABEL.fullmatch(label) and _is_sound(label) for label in labels) else None
+    return host if all(map(_is_sound, labels)) else None
 
 
 def _is_sound(label: str) -> bool:

@@ -59,6 +59,22 @@ _KINDS = {
 }
 # 45 to 49 is the mobile range of the Belgian plan (BIPT); 2.5 M/s here against 50 k/s in libphonenumber.
 _BELGIAN_MOBILE = re.compile(r"(?:(?:\+32|0032)0?|0)(4[5-9][0-9]{7})")
+_BELGIAN_LANDLINE = re.compile(r"\+32([0-9]{8})")
+
+
+def _belgian(*kinds: str) -> re.Pattern[str]:
+    """libphonenumber's own patterns of some kinds of national numbers."""
+    plan = phonenumbers.PhoneMetadata.metadata_for_region("BE")
+    found = [getattr(plan, kind, None) for kind in kinds]
+    patterns = [kind.national_number_pattern for kind in found if kind and kind.national_number_pattern]
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns) or r"(?!)")
+
+
+_LINE = _belgian("fixed_line")
+_OTHER = _belgian(
+    "premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail", "mobile"
+)
+"""What libphonenumber would call a number before, or as well as, a fixed line."""
 _MARK = re.compile(r"[ ./()\-]")
 _SCHEME = re.compile(r"(?:tel|callto|gsm|mobile|mob|t[ée]l)\.?\s*:\s*", re.IGNORECASE)
 # "0477-12-34-56 (gsm mama)": libphonenumber would read the letters as keys of the dial.
@@ -78,6 +94,8 @@ def normalise_phone(raw: str, *, region: str = "BE") -> Phone | PhoneRefused:
     text = unicodedata.normalize("NFKC", raw).strip()
     if region == "BE" and (match := _BELGIAN_MOBILE.fullmatch(_MARK.sub("", text))):
         return Phone("+32" + match[1], PhoneKind.MOBILE)
+    if (match := _BELGIAN_LANDLINE.fullmatch(text)) and _LINE.fullmatch(match[1]) and not _OTHER.fullmatch(match[1]):
+        return Phone(text, PhoneKind.LANDLINE)
     text = _tidy(text)
     return _doubt(text) or _read(text, region)
 

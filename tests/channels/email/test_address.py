@@ -93,3 +93,12 @@ def test_any_text_is_answered_and_what_passes_cannot_break_out_of_a_command(raw:
         assert answer.domain.isascii()
         assert answer.domain == answer.domain.lower()
         assert normalise_mailbox(answer.address) == answer
+
+
+@given(st.characters(max_codepoint=0x17F))
+def test_every_character_is_judged_alike_alone_and_beside_others(character: str) -> None:
+    """ASCII is looked at in one go, anything else character by character."""
+    alone = isinstance(normalise_mailbox(f"a{character}b@example.be"), Mailbox)
+    beside = isinstance(normalise_mailbox(f"\u00e9a{character}b@example.be"), Mailbox)
+
+    assert alone == beside

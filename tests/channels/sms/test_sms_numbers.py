@@ -126,3 +126,14 @@ def test_the_fast_path_agrees_with_the_numbering_plan(subscriber: int, form: str
 @given(st.integers(450_000_000, 499_999_999), st.integers(450_000_000, 499_999_999), st.sampled_from("/;,&| \n"))
 def test_two_numbers_in_one_field_are_never_made_one(first: int, second: int, separator: str) -> None:
     assert isinstance(normalise_phone(f"0{first}{separator}0{second}"), PhoneRefused)
+
+
+LANDLINES = st.integers(0, 99_999_999) | st.integers(60_000_000, 69_999_999) | st.integers(78_000_000, 90_999_999)
+
+
+@given(LANDLINES, st.sampled_from(["+32{}", " +32{} "]))
+def test_a_landline_read_by_its_digits_alone_is_what_libphonenumber_says(digits: int, form: str) -> None:
+    plain = f"{digits:08}"
+
+    # With a blank inside the long way is taken.
+    assert normalise_phone(form.format(plain)) == normalise_phone(form.format(" " + plain))
