@@ -5,8 +5,9 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from channels.contract import Channel
 from gateway.directory.audience import Audience, decode
@@ -14,6 +15,7 @@ from store import campaigns, launching
 from store.database import Database
 from store.errors import StoreUnavailable
 from store.launching import Entry, Expansion
+from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +23,11 @@ CHUNK = 2_000
 """Rows of one transaction: about 20 ms, the longest that the fence should ever wait."""
 POLL_S = 0.25
 _KEPT = 4
+_TOGETHER = 64
+"""Expansions of one transaction, at most."""
+_SMALL_OCTETS = 20_000
+"""Of a frozen audience that is read at once and not kept: one chunk makes all its rows."""
+_Chunk: TypeAlias = tuple[Expansion, Sequence[Entry]]
 
 
 @dataclass(slots=True)
@@ -47,43 +54,52 @@ class Expander:
                 self.bell.clear()
 
     async def step(self) -> bool:
-        """One chunk of the most urgent unfinished expansion; False when there is none."""
-        pending = await self.database.write(lambda tx: launching.pending_expansions(tx, most=1), urgent=False)
+        """One transaction of rows for the most urgent unfinished expansions; False when there is none.
+
+        A storm of small alerts is a hundred expansions a second: they share a transaction, and wait for no other."""
+        pending = await self.database.write(lambda tx: launching.pending_expansions(tx, most=_TOGETHER))
+        chunks: list[_Chunk] = []
+        rows = 0
         for expansion in pending:
-            await self._expand(expansion)
-        return bool(pending)
-
-    async def _expand(self, expansion: Expansion) -> None:
-        channel = Channel(expansion.channel)
-        audience = await self._audience(expansion.campaign_id)
-        entries = _entries(audience, channel, expansion)
-        size = self.batch_sizes[channel]
-        await self.database.write(
-            lambda tx: launching.expand(tx, expansion.campaign_id, expansion.channel, entries, batch_size=size),
+            entries = _entries(await self._audience(expansion), Channel(expansion.channel), expansion, CHUNK - rows)
+            chunks.append((expansion, entries))
+            rows += len(entries)
+            if rows >= CHUNK:
+                break
+        if chunks:
             # The first rows of a campaign are somebody waiting for an alert; the rest can wait for the fence.
-            urgent=expansion.expanded_upto == 0,
-        )
-        self.ring(channel)
+            urgent = any(expansion.expanded_upto == 0 for expansion, _ in chunks)
+            await self.database.write(lambda tx: self._expand(tx, chunks), urgent=urgent)
+        for channel in {Channel(expansion.channel) for expansion, _ in chunks}:
+            self.ring(channel)
+        return bool(chunks)
 
-    async def _audience(self, campaign_id: int) -> Audience:
-        kept = self._audiences.get(campaign_id)
-        if kept is None:
-            async with self.database.read() as conn:
-                blob = await campaigns.audience_blob(conn, campaign_id)
-            if blob is None:
-                raise LookupError(f"campaign {campaign_id} has an expansion and no audience")
-            kept = await asyncio.to_thread(decode, blob)
-            self._audiences[campaign_id] = kept
-            while len(self._audiences) > _KEPT:
-                self._audiences.popitem(last=False)
-        self._audiences.move_to_end(campaign_id)
+    async def _expand(self, tx: Transaction, chunks: Sequence[_Chunk]) -> None:
+        for expansion, entries in chunks:
+            size = self.batch_sizes[Channel(expansion.channel)]
+            await launching.expand(tx, expansion.campaign_id, expansion.channel, entries, batch_size=size)
+
+    async def _audience(self, expansion: Expansion) -> Audience:
+        kept = self._audiences.get(expansion.campaign_id)
+        if kept is not None:
+            self._audiences.move_to_end(expansion.campaign_id)
+            return kept
+        async with self.database.read() as conn:
+            blob = await campaigns.audience_blob(conn, expansion.campaign_id)
+        if blob is None:
+            raise LookupError(f"campaign {expansion.campaign_id} has an expansion and no audience")
+        if len(blob) <= _SMALL_OCTETS:
+            return decode(blob)
+        kept = self._audiences[expansion.campaign_id] = await asyncio.to_thread(decode, blob)
+        while len(self._audiences) > _KEPT:
+            self._audiences.popitem(last=False)
         return kept
 
 
-def _entries(audience: Audience, channel: Channel, expansion: Expansion) -> list[Entry]:
+def _entries(audience: Audience, channel: Channel, expansion: Expansion, most: int) -> list[Entry]:
     found = audience.deliveries[channel]
     start = expansion.expanded_upto
-    chunk = slice(start, min(start + CHUNK, expansion.size))
+    chunk = slice(start, min(start + most, expansion.size))
     columns = zip(
         found.member_id[chunk].tolist(),
         found.contact_id[chunk].tolist(),
