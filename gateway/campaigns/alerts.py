@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import msgspec
@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 BIG_BYTES = 50_000
 """Larger documents are read and verified in a thread: the loop has other people's alerts to answer."""
 BIG_POINTS = 5_000
+_AT_ONCE = 4
+"""Alerts that are decided on and filed at once. In a storm the loop has lanes to serve, too: with all of it in hand at
+once its turns became so long that nothing left before the storm was over."""
 _TRIES = 4
 _MOST_WARNINGS = 200
 
@@ -48,12 +51,17 @@ class AlertDesk:
     """Something was launched: expansion and preparation look at once."""
     most_parked: int = 50
     """Alerts of one account that may wait for others at once."""
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
 
     # ---- posting -------------------------------------------------------------------------------------------
 
     async def submit(self, caller: Caller, document: bytes) -> AlertAnswer:
         """Raises Refusal; nothing is kept then."""
         received = await self._receive(caller, document)
+        async with self._turns:
+            return await self._settled(caller, received)
+
+    async def _settled(self, caller: Caller, received: Received) -> AlertAnswer:
         for _ in range(_TRIES):
             known = await self._known(caller, received)
             if known is not None:
