@@ -110,8 +110,9 @@ async def _until_sent(trial: Trial, posted: list[_Posted]) -> None:
     deadline_s = time.monotonic() + _OUT_S
     for each in posted:
         while time.monotonic() < deadline_s:
-            if not (await trial.page(each.campaign))["progress"]["open"]:
-                break
+            channels = (await trial.page(each.campaign))["progress"]["channels"]
+            if not any(c["queued"] for c in channels):
+                break  # who was busy is called again in five minutes: that is not waited for
             await asyncio.sleep(0.2)
 
 
