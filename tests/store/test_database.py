@@ -23,9 +23,13 @@ def put(key, value="x"):
     return work
 
 
+OURS = meta.c.key != "feed_revision"
+"""What a new store has of its own is left out."""
+
+
 async def keys(database: Database) -> list[str]:
     async with database.read() as conn:
-        return [row.key for row in (await conn.execute(sa.select(meta.c.key).order_by(meta.c.key))).all()]
+        return [row.key for row in (await conn.execute(sa.select(meta.c.key).where(OURS).order_by(meta.c.key))).all()]
 
 
 # ---- every engine ----------------------------------------------------------------------------------------
@@ -115,9 +119,9 @@ async def test_a_reader_sees_one_instant_however_long_it_looks(database):
     await database.write(put("before"))
 
     async with database.read() as conn:
-        first = (await conn.execute(sa.select(sa.func.count()).select_from(meta))).scalar_one()
+        first = (await conn.execute(sa.select(sa.func.count()).select_from(meta).where(OURS))).scalar_one()
         await database.write(put("meanwhile"))
-        second = (await conn.execute(sa.select(sa.func.count()).select_from(meta))).scalar_one()
+        second = (await conn.execute(sa.select(sa.func.count()).select_from(meta).where(OURS))).scalar_one()
 
     assert (first, second) == (1, 1)
     assert await keys(database) == ["before", "meanwhile"]
@@ -368,7 +372,7 @@ async def test_two_transactions_that_wait_for_each_other_are_both_done_in_the_en
     )
 
     async with database.read() as conn:
-        values = [row.value for row in (await conn.execute(sa.select(meta.c.value))).all()]
+        values = [row.value for row in (await conn.execute(sa.select(meta.c.value).where(OURS))).all()]
     assert [sorted(v[1:].replace("left", "l").replace("right", "r")) for v in values] == [["l", "r"]] * 2
 
 
