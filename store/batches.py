@@ -345,12 +345,12 @@ _renew = (
 )
 
 
-async def renew(tx: Transaction, held: Sequence[Batch], lease_ms: int) -> set[int]:
-    """Heartbeat. The ids that are still ours."""
+async def renew(tx: Transaction, held: Sequence[Batch], lease_ms: int) -> set[tuple[int, int]]:
+    """Heartbeat. The claims that are still ours."""
     ours = set()
     for b in held:
         if await tx.run(_renew, {"batch": b.id, "lease_": b.lease, "until_ms": tx.now_ms + lease_ms}):
-            ours.add(b.id)
+            ours.add(b.claim)
     return ours
 
 

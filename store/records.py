@@ -40,6 +40,11 @@ class Batch(msgspec.Struct, frozen=True):
     stalls: int
     rows: tuple[Row, ...]
 
+    @property
+    def claim(self) -> tuple[int, int]:
+        """Id and lease: a batch may be held again by a worker whose first lease on it was lost."""
+        return self.id, self.lease
+
 
 class Settlement(msgspec.Struct, frozen=True):
     """What is now known of one attempt."""

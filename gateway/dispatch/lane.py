@@ -66,9 +66,10 @@ class Lane:
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     """Rung when there may be work. A hint: the lane polls anyway."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _held: dict[int, Sending] = field(default_factory=dict)
-    _handing_over: dict[int, int] = field(default_factory=dict)
-    """Batch -> its priority."""
+    _held: dict[tuple[int, int], Sending] = field(default_factory=dict)
+    """By claim: a batch whose lease was lost may be claimed again here while answers of the first are awaited."""
+    _handing_over: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Claim -> the batch's priority."""
     _unsettled: int = 0
 
     @property
@@ -96,7 +97,7 @@ class Lane:
                             permits.release()
                         await self._listen()
                         continue
-                    self._handing_over[batch.id] = batch.priority
+                    self._handing_over[batch.claim] = batch.priority
                     release = _nothing if is_extra else permits.release
                     tasks.create_task(self._work(batch, release), name=f"batch-{batch.id}")
         finally:
@@ -152,7 +153,7 @@ class Lane:
             except StoreUnavailable:
                 continue
             for sending in held:
-                if sending.batch.id in ours:
+                if sending.batch.claim in ours:
                     sending.lease_ends_s = asked_s + self.rules.lease_ms / 1000
 
     # ---- work ----------------------------------------------------------------------------------------
@@ -164,7 +165,7 @@ class Lane:
             nonlocal released
             if not released:
                 released = True
-                del self._handing_over[batch.id]
+                del self._handing_over[batch.claim]
                 release()
                 self.bell.set()
 
@@ -174,7 +175,7 @@ class Lane:
             log.exception("batch failed", extra={"action": "batch-failed", "batch": batch.id})
             await self._abandon(batch)
         finally:
-            self._held.pop(batch.id, None)
+            self._held.pop(batch.claim, None)
             may_rest()
             self.bell.set()
 
@@ -190,7 +191,7 @@ class Lane:
             may_rest=may_rest,
             lease_ends_s=lease_ends_s,
         )
-        self._held[batch.id] = sending
+        self._held[batch.claim] = sending
         await sending.send()
         await self._give_back(sending)
 
@@ -240,7 +241,7 @@ class Lane:
 
     async def _abandon(self, batch: Batch) -> None:
         """The batch threw: keep what is known, call the rest of what was in hand unknown, and count the stall."""
-        sending = self._held.get(batch.id)
+        sending = self._held.get(batch.claim)
         results: Sequence[Settlement] = sending.results if sending else ()
         result = await self._insist(batch, lambda tx: recovery.abandon(tx, batch, results, STALLED_REST_MS))
         if result is not None and result.quarantined is not None:

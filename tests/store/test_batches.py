@@ -372,10 +372,10 @@ async def test_a_heartbeat_keeps_what_is_ours_and_says_what_is_not(database):
     again = await make.must_claim(database)
     kept = await make.must_claim(database, lease_ms=1000)
 
-    ours = await database.write(lambda tx: batches.renew(tx, [lost, kept], 3_600_000))
+    ours = await database.write(lambda tx: batches.renew(tx, [lost, again, kept], 3_600_000))
 
     assert lost.id == again.id
-    assert ours == {kept.id}
+    assert ours == {again.claim, kept.claim}
     assert (await make.batch_row(database, kept.id)).due_ms > await make.now_ms(database) + 3_000_000
 
 

@@ -337,6 +337,40 @@ async def test_a_lane_whose_lease_was_taken_sends_nothing_more_and_keeps_its_fac
     assert words.count("accepted") == handed
 
 
+@pytest.mark.parametrize("first_ends", ["first", "last"])
+async def test_a_lane_that_claims_a_batch_again_keeps_the_facts_of_both_its_claims(
+    database: Database, first_ends: str
+) -> None:
+    """The store stood still past the lease: answers of the first claim are awaited while the second one sends."""
+    made = await a_campaign(database, 60, crash_policy="resend")
+    first: set[str] = set()
+    answered: set[str] = set()
+    may_claim = True
+
+    async def told(message: Outgoing) -> Outcome:
+        await until(lambda: ("first" if message.address in first else "last") in answered)
+        return Accepted((f"id-{message.reference}",))
+
+    carrier = Carrier(answer=told)
+    lane = a_lane(database, carrier, rate_per_s=100, resend_wait_ms=60_000, room_on_disk=lambda: may_claim)
+    async with running(lane):
+        await until(lambda: len(carrier.handed) >= 10)
+        may_claim = False
+        await database.write(recovery.end_all_leases)
+        await database.write(recovery.recover)
+        await asyncio.sleep(0.4)  # the window that was granted before
+        first.update(carrier.addresses)
+        may_claim = True
+        lane.bell.set()
+        await until(lambda: len(carrier.handed) == 60)
+        answered.add(first_ends)
+        await until(lambda: lane.batches_held == 1)
+        answered.update(("first", "last"))
+        await until_async(lambda: _all(database, made, "accepted"))
+
+    assert len(set(carrier.addresses)) == len(carrier.addresses) == 60
+
+
 async def test_nothing_is_claimed_while_the_disk_is_full(database: Database) -> None:
     made = await a_campaign(database, 5)
     room = False
