@@ -17,6 +17,7 @@ from signxml.signer import XMLSigner
 
 import cap
 from cap.signing import sign
+from tests.acceptance.crash_site import until
 from tests.acceptance.world import CIC, SENDER, Client, Line, Server, World, alert, opened, reference
 from tests.cap.certificates import certificate, ec_key
 
@@ -189,11 +190,7 @@ async def test_the_same_bytes_are_answered_as_before_also_when_the_certificate_h
     async def refused() -> bool:
         return (await post(client, mine.sign(exercise(world)))).status == 403
 
-    # A key is believed for some seconds.
-    for _ in range(100):
-        if await refused():
-            break
-    assert await refused()
+    await until(refused, 30, every_s=0.5)  # a key is believed for some seconds
     again = await post(client, signed)
 
     assert (first.status, again.status) == (202, 200)
