@@ -68,6 +68,8 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
         return uvloop.run(work)
     except (StoreError, DoorClosed) as exc:
         _fail(str(exc))
+    except PermissionError as exc:
+        _fail(f"{exc.filename}: {exc.strerror}: this is for the user that the server runs as")
     except BaseExceptionGroup as group:
         known = group.subgroup((StoreError, DoorClosed))
         if known is None or group.subgroup(lambda e: not isinstance(e, StoreError | DoorClosed)) is not None:

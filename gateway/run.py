@@ -12,7 +12,7 @@ from gateway.build import Gateway, build, identify
 from gateway.http.serving import make_runner
 from gateway.settings import Settings
 from store.database import Database, exclusive, open_database
-from store.schema import migrate, require_newest
+from store.schema import current, migrate, require_newest
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Database]:
     Raises StoreLocked, SchemaMismatch, StoreUnavailable.
     """
     url = settings.store.url
+    await current(url)  # a file that is no store is said so, before a writer stands on it
     async with contextlib.AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(url))
         if database.path is not None:

@@ -9,8 +9,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from store.errors import SchemaMismatch, StoreUnavailable
 
@@ -72,13 +72,38 @@ async def current(url: str) -> str | None:
 async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
     engine = create_async_engine(url)
     try:
-        async with engine.connect() as conn:
+        async with _connection(engine) as conn:
             yield conn
-    except (OperationalError, OSError) as exc:
-        text = exc.orig if isinstance(exc, OperationalError) else exc
-        raise StoreUnavailable(f"the store cannot be used: {text}") from exc
+    except (DatabaseError, OSError) as exc:
+        if isinstance(exc, DatabaseError) and not _of_the_file(exc):
+            raise
+        raise _unusable(exc) from exc
     finally:
         await engine.dispose()
+
+
+@contextlib.asynccontextmanager
+async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Whatever a server has against us (no such database, a wrong password) is its answer, and no bug of ours."""
+    try:
+        conn = await engine.connect()
+    except DBAPIError as exc:
+        raise _unusable(exc) from exc
+    try:
+        yield conn
+    finally:
+        await conn.close()
+
+
+def _of_the_file(exc: DatabaseError) -> bool:
+    """It cannot be opened, written or read, or is no database; else a statement is wrong."""
+    if isinstance(exc, OperationalError):
+        return True
+    return getattr(exc.orig, "sqlite_errorname", None) in ("SQLITE_NOTADB", "SQLITE_CORRUPT")
+
+
+def _unusable(exc: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"the store cannot be used: {exc.orig if isinstance(exc, DBAPIError) else exc}")
 
 
 async def require_newest(url: str) -> None:

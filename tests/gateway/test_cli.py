@@ -4,6 +4,9 @@ import asyncio
 import io
 import itertools
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -238,3 +241,52 @@ def test_a_campaign_that_there_is_not_has_no_report(loaded: Path) -> None:
     result = run("report", "nobody", "-c", loaded)
 
     assert (result.exit_code, result.stderr) == (1, "tocsin: there is no campaign 'nobody'\n")
+
+
+@pytest.mark.parametrize("command", ["status", "migrate", "serve"])
+def test_a_file_that_is_no_store_is_a_sentence(config: Path, tmp_path: Path, command: str) -> None:
+    (tmp_path / "tocsin.db").write_bytes(b"no database at all" * 100)
+
+    result = run(command, "-c", config)
+
+    assert (result.exit_code, result.stderr) == (2, "tocsin: the store cannot be used: file is not a database\n")
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("command", ["status", "migrate", "serve"])
+def test_what_the_database_server_says_against_us_is_a_sentence(
+    tmp_path: Path, migrated_postgresql: str, command: str
+) -> None:
+    file = tmp_path / "tocsin.toml"
+    file.write_text(f'[store]\nurl = "{migrated_postgresql.rsplit("/", 1)[0]}/nowhere"\n')
+
+    result = run(command, "-c", file)
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("tocsin: the store cannot be used: ")
+    assert 'database "nowhere" does not exist' in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_somebody_who_may_not_see_the_store_is_told_so(loaded: Path, tmp_path: Path) -> None:
+    """Every command of an operator's meets it first: the service's folder is private."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    loaded.write_text(f'[store]\nurl = "sqlite+aiosqlite:///{private}/tocsin.db"\n')
+    tmp_path.chmod(0o755)
+    for folder in tmp_path.parents[:3]:
+        if folder.owner() == "root" and str(folder) != "/tmp" and folder != Path("/"):
+            folder.chmod(0o755)
+    code = "import os, sys; from gateway.cli import app; os.seteuid(65534); app(sys.argv[1:])"
+
+    asked = subprocess.run(
+        [sys.executable, "-c", code, "status", "-c", str(loaded)],
+        capture_output=True, text=True, check=False, timeout=60, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+
+    assert asked.returncode == 2
+    assert (
+        asked.stderr
+        == f"tocsin: {private}/tocsin.db: Permission denied: this is for the user that the server runs as\n"
+    )
