@@ -9,8 +9,6 @@ Ctrl-C ends all that was started.
 import argparse
 import asyncio
 import contextlib
-import os
-import platform
 import shutil
 import signal
 import sys
@@ -29,6 +27,7 @@ from rich.table import Table
 from loadtest import verdict
 from loadtest.door import DoorRefused
 from loadtest.ground import Ground
+from loadtest.machine import described
 from loadtest.outcome import Outcome, Scenario, Sheet
 from loadtest.picture import draw
 from loadtest.scenarios.catalogue import SCENARIOS
@@ -87,7 +86,7 @@ async def _run(options: argparse.Namespace, ground: Ground) -> int:
     seconds = options.seconds or scenario.seconds
     out = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     lasting = f", {seconds} s" if seconds else ""
-    out.print(f"Scenario ({scenario.name}): {scenario.title}{lasting}, on {machine()}", highlight=False)
+    out.print(f"Scenario ({scenario.name}): {scenario.title}{lasting}, on {described()}", highlight=False)
     async with asyncio.timeout(seconds + _AT_MOST_S):
         outcome = await scenario.run(ground, seconds, options.size)
     floors = options.floors == "judged"
@@ -150,7 +149,7 @@ def _keep(options: argparse.Namespace, scenario: Scenario, seconds: int, outcome
             "title": scenario.title,
             "seconds": seconds,
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "machine": machine(),
+            "machine": described(),
             "floors": options.floors,
             "holds": verdict.holds(outcome.lines, floors=options.floors == "judged"),
             "lines": outcome.lines,
@@ -164,18 +163,6 @@ def _keep(options: argparse.Namespace, scenario: Scenario, seconds: int, outcome
     if options.svg:
         drawing = outcome.drawing or draw(f"({scenario.name}) {scenario.title}", outcome.curves)
         options.svg.write_text(drawing, encoding="utf-8")
-
-
-def machine() -> str:
-    """Cores, memory, processor and Python, in a line."""
-    model = "unknown processor"
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores ({model}), {memory_gib:.0f} GiB, Python {platform.python_version()}"
 
 
 def _arguments(arguments: list[str] | None) -> Any:

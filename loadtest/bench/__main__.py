@@ -24,10 +24,10 @@ from rich.console import Console
 
 from loadtest.bench.figures import Failed, Line, Section, Skipped
 from loadtest.bench.ground import Ground
-from loadtest.bench.machine import Others, described
 from loadtest.bench.report import show
 from loadtest.bench.rows import ROWS, Row
 from loadtest.door import DoorRefused
+from loadtest.machine import Others, described
 from loadtest.stage import StageFailed
 
 _BROKEN = (Failed, StageFailed, DoorRefused, OSError, TimeoutError, aiohttp.ClientError)
