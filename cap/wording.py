@@ -1,7 +1,7 @@
 """Problems in French, Dutch and German (catalogues/*.toml): what the rule wants and how to mend its breach.
 
 The English text of a problem says more exactly what was found; rule, path, line, section and value are the same in
-every language. A rule without an entry, as of a foreign profile, stays English.
+every language. A rule without an entry, as of a profile that does not come along, stays English.
 """
 
 from __future__ import annotations
