@@ -65,8 +65,8 @@ def response(message: cap.Alert, status: int, tongue: Tongue, headers: dict[str,
 def _notes(filed: AlertAnswer, tongue: Tongue) -> list[str]:
     told = {reason.text for reason in filed.warnings}
     said = [tongue.english(filed.note)] if filed.note and filed.note not in told else []
-    said += [tongue.english(note("ZONE", f"{zone.zone}: {zone.refusal}")) for zone in filed.zones if zone.refusal]
-    return [*said, *_lines(filed.warnings, tongue)]
+    refusals = [Reason("ZONE", f"{zone.zone}: {zone.refusal}") for zone in filed.zones if zone.refusal]
+    return [*said, *_lines((*refusals, *filed.warnings), tongue)]
 
 
 def _lines(reasons: Iterable[Reason], tongue: Tongue) -> list[str]:

@@ -2,8 +2,9 @@
 
 A client names its languages in Accept-Language; there are Dutch, French, German and English. As in `cap.wording` a
 translation says what the rule wants and how to mend its breach, while the English text says more exactly what was
-found; rule, level, path, line, section and value are the same in all. What has no entry stays English, and
-Content-Language says so.
+found; rule, level, path, line, section and value are the same in all. Where the whole worth of a text is in its names
+and numbers, it stays, and a sentence in the client's language leads to it. What has no entry stays English, and
+Content-Language says both.
 """
 
 import tomllib
@@ -29,6 +30,8 @@ class Words(msgspec.Struct, frozen=True):
     titles: Mapping[str, str] = {}
     rules: Mapping[str, tuple[str, str]] = {}
     """What is wanted, and how to mend its breach ("" where that says it)."""
+    facts: Mapping[str, str] = {}
+    """What stands before a text whose worth is in its facts, by rule or code."""
 
 
 @cache
@@ -38,7 +41,7 @@ def words(language: str) -> Words:
         return Words()
     text = (files("gateway") / "http" / "catalogues" / f"{language}.toml").read_text(encoding="utf-8")
     own = msgspec.convert(tomllib.loads(text), Words)
-    return Words(own.titles, {**rules_of_cap(language), **own.rules})
+    return Words(own.titles, {**rules_of_cap(language), **own.rules}, own.facts)
 
 
 @dataclass(slots=True)
@@ -49,9 +52,13 @@ class Tongue:
     used: set[str] = field(default_factory=set)
 
     def title(self, code: str, title: str) -> str:
-        return self._said(words(self.language).titles.get(code), title)
+        lead = words(self.language).facts.get(code)
+        return self._led(lead, title) if lead is not None else self._said(words(self.language).titles.get(code), title)
 
     def reason(self, reason: Reason) -> Reason:
+        lead = words(self.language).facts.get(reason.rule)
+        if lead is not None:
+            return msgspec.structs.replace(reason, text=self._led(lead, reason.text))
         entry = words(self.language).rules.get(reason.rule)
         if entry is None:
             self.used.add(ENGLISH)
@@ -82,6 +89,10 @@ class Tongue:
         if any(value.get(name) for name in _UNTRANSLATED):
             self.used.add(ENGLISH)
         return {name: self._spoken(inner) for name, inner in value.items()}
+
+    def _led(self, lead: str, text: str) -> str:
+        self.used |= {self.language, ENGLISH}
+        return f"{lead} {text}"
 
     def _said(self, found: str | None, otherwise: str) -> str:
         self.used.add(ENGLISH if found is None else self.language)

@@ -54,24 +54,24 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except web.HTTPException as exc:
         return _by_aiohttp(request, exc, request_id)
     except Conflict:
-        return problem(409, "conflict", "Somebody else was first.", request_id=request_id)
+        return _refused(request, Refusal(409, "conflict", "Somebody else was first."), request_id)
     except Exception as exc:
         if isinstance(exc, ConnectionError) and _has_left(request):
             raise  # there is nobody to answer
-        return _failed(exc, request_id)
+        return _failed(request, exc, request_id)
 
 
 def _has_left(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
-def _failed(exc: Exception, request_id: str) -> web.Response:
+def _failed(request: web.Request, exc: Exception, request_id: str) -> web.Response:
     if store_is_away(exc):
         log.warning("store away", extra={"action": "store-away", "request": request_id, "error": str(exc)})
         title = "The store cannot be reached or written now."
-        return problem(503, "store-unavailable", title, request_id=request_id)
+        return _refused(request, Refusal(503, "store-unavailable", title), request_id)
     log.exception("request failed", exc_info=exc, extra={"action": "request-failed", "request": request_id})
-    return problem(500, "internal-error", "The gateway made a mistake.", request_id=request_id)
+    return _refused(request, Refusal(500, "internal-error", "The gateway made a mistake."), request_id)
 
 
 def _refused(request: web.Request, refusal: Refusal, request_id: str) -> web.Response:

@@ -18,15 +18,14 @@ from tests.gateway.http.doorway import CAP, Doorway
 
 OTHERS = tuple(language for language in LANGUAGES if language != ENGLISH)
 GATEWAY = Path(__file__).parents[3] / "gateway"
-SPECIFIC = {"ZONE", "CREDIT", "PARAM", "JSON", "RESOLVE", "TEXT"}
-"""Their whole worth is in the numbers and names of their text: they stay English."""
+SILENT = {"account-closed"}
+"""What is parked is told to nobody."""
 REASON = Reason("C-AUTH", "a is an alert of b.", path="/alert/references", line=7, value="a", remedy="Ask b.")
 
 
-def calls(folder, name, but=()):
-    """The calls of this name in the modules of a folder. Composed messages are another door, and what is parked is
-    told to nobody."""
-    for path in sorted(path for path in (GATEWAY / folder).glob("*.py") if path.stem not in but):
+def calls(folder, name):
+    """The calls of this name in the modules of a folder."""
+    for path in sorted((GATEWAY / folder).glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name:
                 yield node
@@ -42,34 +41,39 @@ def told():
     rules |= {"T-" + fault.value.upper().replace("_", "-") for fault in Fault}
     intake = (GATEWAY / "campaigns" / "intake.py").read_text(encoding="utf-8")
     rules |= set(re.findall(r'"(C-[A-Z]+)":', intake))
-    return rules - SPECIFIC - {None}
+    return rules - {None}
 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_rule_about_a_document_is_told_in_every_language(language):
-    missing = told() - set(words(language).rules)
+    missing = told() - set(words(language).rules) - set(words(language).facts)
 
-    assert {"C-AUTH", "C-DUP", "E-ONE", "K-NONE", "A-SENDER-AUTH", "T-NOBODY"} <= told()
+    assert {"C-AUTH", "C-DUP", "E-ONE", "K-NONE", "A-SENDER-AUTH", "T-NOBODY", "ZONE", "CREDIT", "JSON"} <= told()
     assert missing == set()
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_every_refusal_of_an_alert_has_a_title_in_every_language(language):
-    codes = {literal(call, 1) for call in calls("campaigns", "Refusal", but=("messages", "parked"))} - {None}
+def test_every_refusal_has_a_title_in_every_language(language):
+    folders = ("access", "campaigns", "http")
+    codes = {literal(call, 1) for folder in folders for call in calls(folder, "Refusal")} - {None} - SILENT
 
+    assert {"zone-refused", "no-such-campaign", "invalid-json", "internal-error"} <= codes
     assert "several-alerts" in words(language).titles
-    assert codes - set(words(language).titles) == set()
+    assert codes - set(words(language).titles) - set(words(language).facts) == set()
 
 
 def test_the_catalogues_have_the_same_entries_and_whole_sentences():
     first, *others = (words(language) for language in OTHERS)
 
     for other in others:
-        assert (set(other.titles), set(other.rules)) == (set(first.titles), set(first.rules))
+        assert [set(table) for table in (other.titles, other.rules, other.facts)] == [
+            set(table) for table in (first.titles, first.rules, first.facts)
+        ]
     for language in OTHERS:
         own = words(language)
         sentences = [*own.titles.values(), *(text for entry in own.rules.values() for text in entry if text)]
         assert [text for text in sentences if not text.endswith(".")] == []
+        assert [text for text in own.facts.values() if not text.endswith(":")] == []
         assert set(rules_of_cap(language)) < set(own.rules)
 
 
@@ -84,6 +88,19 @@ def test_a_translation_changes_words_and_no_facts(language):
     assert msgspec.structs.replace(said, text=REASON.text, remedy=REASON.remedy) == REASON
     assert tongue.used == {language}
     assert Tongue(ENGLISH).reason(REASON) is REASON
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_text_whose_worth_is_in_its_facts_keeps_them_after_a_sentence_in_the_clients_language(language):
+    tongue = Tongue(language)
+
+    said = tongue.reason(Reason("CREDIT", "A balance of 3 does not cover 4."))
+    title = tongue.title("zone-refused", "Nobody of this zone is concerned: plp:X.")
+
+    assert said.text == f"{words(language).facts['CREDIT']} A balance of 3 does not cover 4."
+    assert title == f"{words(language).facts['zone-refused']} Nobody of this zone is concerned: plp:X."
+    assert tongue.used == {language, ENGLISH}
+    assert Tongue(ENGLISH).title("zone-refused", "No.") == "No."
 
 
 def label_of(tongue, also=""):
