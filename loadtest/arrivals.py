@@ -5,7 +5,7 @@ Reads the sinks' dumps. Knows nothing of what the gateway says of itself. Instan
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from loadtest.sinks import stalls
 from loadtest.sinks.smsc import Part
+from loadtest.sinks.stalls import Stall
 from loadtest.sinks.voice import starts
 
 Instants = npt.NDArray[np.float64]
@@ -37,7 +39,10 @@ class Arrivals:
     the store's number of it (e-mail, voice)."""
 
     units_s: Instants
-    """When each unit (segment, mail, call start) arrived, ascending."""
+    """When each unit (segment, mail, call start) was read by its sink, ascending."""
+    earliest_s: Instants = field(default_factory=lambda: np.empty(0))
+    """When each unit, in the same order, may have come: before it was read, where its sink had stood still. Empty: all
+    came when they were read."""
     by_delivery: Counter[tuple[int, str]] = field(default_factory=Counter)
     """Whole messages by the delivery that their reference names and the address that they went to (e-mail, voice)."""
     by_address: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -57,6 +62,22 @@ class Arrivals:
             return 0
         ends = np.searchsorted(self.units_s, self.units_s + window_s, side="left")
         return int((ends - np.arange(len(self.units_s))).max())
+
+    def surely_in(self, window_s: float) -> int:
+        """The most units that came in one window of this length, whenever it was that stalled sinks read them: what
+        may have come before a window and what was read after it do not count for it."""
+        earliest_s = self.earliest_s if len(self.earliest_s) else self.units_s
+        within = self.units_s - earliest_s < window_s
+        if not within.any():
+            return 0
+        starts, last = np.sort(earliest_s[within]), np.sort(self.units_s[within])
+        # A unit that was read within the window and did not surely come within it began to wait before the window.
+        read = np.searchsorted(last, starts + window_s, side="left")
+        return int((read - np.searchsorted(starts, starts, side="left")).max())
+
+    def stood_still_s(self) -> float:
+        """The longest that a unit may have waited for its sink to read it."""
+        return float((self.units_s - self.earliest_s).max()) if len(self.earliest_s) else 0.0
 
     def of(self, *keys: Key) -> Instants:
         """When the messages of a campaign arrived, ascending; empty when none did."""
@@ -91,6 +112,7 @@ def sms(*dumps: Path) -> Arrivals:
     reading = _Reading()
     arrivals = reading.arrivals
     for dump in dumps:
+        reading.sink(stalls.read(dump))
         for line in _lines(dump):
             part = decoder.decode(line)
             reading.unit(part.at_ns)
@@ -109,6 +131,7 @@ def email(*dumps: Path) -> Arrivals:
     decoder = msgspec.json.Decoder(_MailLine)
     reading = _Reading()
     for dump in dumps:
+        reading.sink(stalls.read(dump))
         for line in _lines(dump):
             mail = decoder.decode(line)
             reading.unit(mail.arrived_ns)
@@ -120,6 +143,7 @@ def voice(*dumps: Path) -> Arrivals:
     """By the wall clock, to the millisecond, as the trunk wrote it."""
     reading = _Reading()
     for dump in dumps:
+        reading.sink([])  # the trunk writes a start down before anybody else can be late
         for start in starts(dump):
             reading.unit(start.at_ms * 1_000_000)
             reading.token(start.reference, start.address, start.at_ms * 1_000_000)
@@ -131,11 +155,15 @@ class _Reading:
 
     def __init__(self) -> None:
         self.arrivals = Arrivals(np.empty(0))
-        self._units_ns: list[int] = []
+        self._sinks: list[tuple[list[int], Sequence[Stall]]] = []
         self._messages_ns: defaultdict[Key, list[int]] = defaultdict(list)
 
+    def sink(self, stood: Sequence[Stall]) -> None:
+        """The units that follow are of this one."""
+        self._sinks.append(([], stood))
+
     def unit(self, at_ns: int) -> None:
-        self._units_ns.append(at_ns)
+        self._sinks[-1][0].append(at_ns)
 
     def message(self, key: Key, at_ns: int) -> None:
         self._messages_ns[key].append(at_ns)
@@ -150,7 +178,12 @@ class _Reading:
         self.message(delivery >> 24, at_ns)
 
     def close(self) -> Arrivals:
-        self.arrivals.units_s = _instants(self._units_ns)
+        read_ns = [np.asarray(units_ns, dtype=np.int64) for units_ns, _ in self._sinks]
+        came_ns = [stalls.earliest(units, stood) for units, (_, stood) in zip(read_ns, self._sinks, strict=True)]
+        units_s = np.concatenate([np.empty(0), *read_ns]) / 1e9
+        order = np.argsort(units_s, kind="stable")
+        self.arrivals.units_s = units_s[order]
+        self.arrivals.earliest_s = np.concatenate([np.empty(0), *came_ns])[order] / 1e9
         self.arrivals.by_campaign = {key: _instants(times_ns) for key, times_ns in self._messages_ns.items()}
         return self.arrivals
 

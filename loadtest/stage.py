@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from loadtest.population import Line, account_codes, population, token
+from loadtest.sinks import stalls
 from loadtest.watching import Plan
 
 READY_S = 60.0
@@ -213,8 +214,9 @@ class Stage:
         for child in (client, smsc, smtp):
             await end(child)
             del self.children[child.name]
-        for name in ("smsc", "smtp"):
-            (self.folder / f"limit-{name}.jsonl").unlink(missing_ok=True)
+        for dump in (self.folder / "limit-smsc.jsonl", self.folder / "limit-smtp.jsonl"):
+            dump.unlink(missing_ok=True)
+            stalls.beside(dump).unlink(missing_ok=True)
         found: dict[str, float] = json.loads(said)
         return found
 

@@ -17,6 +17,8 @@ class Line(msgspec.Struct, frozen=True):
     holds: bool | None = None
     speed: bool = False
     """Depends on what machine it is and on what else runs there; what is not speed holds everywhere."""
+    unjudged: str = ""
+    """Why nobody can say whether a promise was kept, in a few words; `holds` is None then."""
 
 
 class Times(msgspec.Struct, frozen=True):
@@ -36,6 +38,16 @@ def at_least(what: str, measured: float, floor: float, unit: str = "", *, speed:
 
 def at_most(what: str, measured: float, ceiling: float, unit: str = "", *, speed: bool = False) -> Line:
     return Line(what, _told(measured, unit), f"<= {_told(ceiling, unit)}", measured <= ceiling, speed)
+
+
+def at_most_surely(what: str, measured: float, surely: float, ceiling: float, why: str) -> Line:
+    """As `at_most`, of a measure that may be too high by a fault of who measured: `surely` is what it was at the least.
+    Kept when the measure keeps it, broken when what is sure breaks it, and not judged between, with `why`."""
+    line = at_most(what, measured, ceiling)
+    if line.holds or surely > ceiling:
+        return line
+    told = f"{line.measured}, for sure {_told(surely, '')}: {why}"
+    return Line(what, told, line.wanted, None, unjudged=why)
 
 
 def goal_at_least(what: str, measured: float, goal: float, unit: str = "") -> Line:
@@ -85,7 +97,10 @@ def by_name(requests: Iterable[tuple[float, str, float, bool]], start_s: float, 
 
 
 def mark(line: Line, *, floors: bool = True) -> str:
-    """The last word of a line: `ok`, `MISSED`, `below` (a speed that this run does not judge) or nothing."""
+    """The last word of a line: `ok`, `MISSED`, `below` (a speed that this run does not judge), `not judged` or
+    nothing."""
+    if line.unjudged:
+        return "not judged"
     if line.holds is None:
         return ""
     if line.holds:

@@ -32,12 +32,19 @@ def floors(arrived: dict[str, Arrivals], start_s: float, end_s: float) -> list[L
 
 
 def ceilings(terms: Terms, arrived: dict[str, Arrivals]) -> list[Line]:
+    """A sink that stood still reads at once what came over a while: only what surely came in one second breaks a
+    contract. Call starts are stamped by the trunk itself."""
     sms, email = terms.sms_per_s * terms.smscs, terms.email_per_s * terms.smtps
     return [
         verdict.at_most("most call starts in any 60 s", arrived["voice"].most_in(60.0), CALLS_CEILING),
-        verdict.at_most("most SMS segments in any second", arrived["sms"].most_in(1.0), sms * CONTRACT_SLACK),
-        verdict.at_most("most e-mails in any second", arrived["email"].most_in(1.0), email * CONTRACT_SLACK),
+        _in_any_second("most SMS segments in any second", arrived["sms"], sms * CONTRACT_SLACK),
+        _in_any_second("most e-mails in any second", arrived["email"], email * CONTRACT_SLACK),
     ]
+
+
+def _in_any_second(what: str, arrived: Arrivals, ceiling: float) -> Line:
+    why = f"the sink stood still for up to {1000 * arrived.stood_still_s():.0f} ms"
+    return verdict.at_most_surely(what, arrived.most_in(1.0), arrived.surely_in(1.0), ceiling, why)
 
 
 def add_api(outcome: Outcome, trial: Trial, start_s: float, end_s: float) -> None:
@@ -80,6 +87,11 @@ def add_costs(outcome: Outcome, trial: Trial, arrived: dict[str, Arrivals], star
         verdict.told("the SMS sink's own limit, segments/s", trial.limits["smsc_per_s"]),
         verdict.told("the e-mail sink's own limit, mails/s", trial.limits["smtp_per_s"]),
     ]
+    for word, channel in (("SMS", "sms"), ("e-mail", "email")):
+        stood_ms = 1000 * arrived[channel].stood_still_s()
+        outcome.lines.append(
+            verdict.told(f"longest that the {word} sink stood still, something waiting", stood_ms, "ms")
+        )
     for name in trial.stage.children:
         if name in _NOT_RUNNING:
             continue

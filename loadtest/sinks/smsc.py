@@ -6,6 +6,7 @@ counts when ended by SIGTERM. Inside a test: `async with SmscSink(SmscOptions())
 
 import argparse
 import asyncio
+import contextlib
 import signal
 import ssl as tls
 import sys
@@ -13,6 +14,7 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Iterable
+from pathlib import Path
 from typing import IO, Literal, Self, cast
 
 import msgspec
@@ -35,6 +37,7 @@ from channels.sms.smpp.pdu import (
     UnbindResponse,
 )
 from channels.sms.text import read
+from loadtest.sinks import stalls
 
 
 class SmscOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -474,7 +477,8 @@ async def _serve(options: SmscOptions, dump: IO[bytes] | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with SmscSink(options, keep=False, dump=dump) as sink:
+    noted = stalls.noted(Path(dump.name)) if dump is not None else contextlib.nullcontext()
+    async with SmscSink(options, keep=False, dump=dump) as sink, noted:
         print(msgspec.json.encode({"port": sink.port}).decode(), flush=True)
         await stop.wait()
     counts = {**sink.counts, "seconds": {str(second): n for second, n in sorted(sink.seconds.items())}}
@@ -484,7 +488,7 @@ async def _serve(options: SmscOptions, dump: IO[bytes] | None) -> None:
 def _arguments(arguments: list[str]) -> tuple[SmscOptions, str]:
     """One flag an option: --answer-delay-s 0.1; switches without a value."""
     parser = argparse.ArgumentParser(description="A false SMSC on 127.0.0.1.")
-    parser.add_argument("--dump", default="", help="file for one JSON line a submit")
+    parser.add_argument("--dump", default="", help="file for one JSON line a submit; stalls stand beside it")
     for field in msgspec.structs.fields(SmscOptions):
         flag = "--" + field.name.replace("_", "-")
         if field.type is bool:

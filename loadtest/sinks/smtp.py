@@ -21,6 +21,7 @@ from typing import Any, cast
 import aiosmtplib
 import msgspec
 
+from loadtest.sinks import stalls
 from loadtest.sinks.smtp_mail import Dump, Mail, failure_report
 
 EXTENSIONS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 10485760", "ENHANCEDSTATUSCODES")
@@ -353,6 +354,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             dump = Dump(file, bodies=arguments.bodies)
             stack.callback(dump.flush)
             await stack.enter_async_context(_running([dump.flush_often()]))
+            await stack.enter_async_context(stalls.noted(path))
             keep = dump.keep
         sink = await stack.enter_async_context(SmtpSink(_options(arguments), keep))
         print(json.dumps({"port": sink.port}), flush=True)

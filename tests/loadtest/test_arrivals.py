@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from channels.simulated import Arrival
 from loadtest import arrivals
 from loadtest.arrivals import Arrivals
+from loadtest.sinks import stalls
 from loadtest.sinks.smsc import Part
+from loadtest.sinks.stalls import Stall
 
 S = 1_000_000_000
 NR = "NR0000CAFE"
@@ -114,6 +116,38 @@ def test_the_most_in_a_window_is_what_counting_by_hand_finds(ticks: list[int], w
     by_hand = max(sum(start <= tick < start + window for tick in ticks) for start in ticks)
 
     assert at(*map(float, ticks)).most_in(float(window)) == by_hand
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 80)), max_size=40), st.integers(1, 60))
+def test_what_surely_came_in_a_window_is_what_counting_by_hand_finds(ticks: list[tuple[int, int]], window: int) -> None:
+    """Each unit may have come at any tick from its earliest to the one at which it was read."""
+    spans = sorted(((read - waited, read) for read, waited in ticks), key=lambda span: span[1])
+    found = Arrivals(
+        np.asarray([float(read) for _, read in spans]), earliest_s=np.asarray([float(came) for came, _ in spans])
+    )
+
+    by_hand = [sum(start <= came and read < start + window for came, read in spans) for start, _ in spans]
+    assert found.surely_in(float(window)) == max(by_hand, default=0)
+    assert found.surely_in(float(window)) <= found.most_in(float(window))
+
+
+@given(st.lists(st.integers(0, 400), max_size=60), st.integers(1, 50))
+def test_a_sink_that_never_stood_still_is_sure_of_all_that_it_counts(ticks: list[int], window: int) -> None:
+    found = at(*map(float, ticks))
+
+    assert found.surely_in(float(window)) == found.most_in(float(window))
+    assert found.stood_still_s() == 0.0
+
+
+def test_units_wait_only_for_the_sink_whose_dump_they_stand_in(tmp_path: Path) -> None:
+    stood = dumped(tmp_path / "a.jsonl", [part("x", at_s=1.0), part("x", at_s=5.0)])
+    stalls.beside(stood).write_bytes(msgspec.json.encode(Stall(4 * S, 5 * S)) + b'\n{"from_ns":')
+    awake = dumped(tmp_path / "b.jsonl", [part("x", at_s=4.5)])
+
+    found = arrivals.sms(stood, awake)
+
+    assert found.units_s.tolist() == [1.0, 4.5, 5.0]
+    assert found.earliest_s.tolist() == [1.0, 4.5, 4.0]
 
 
 def test_seconds_and_spans_are_counted_from_the_instant_that_is_asked_for() -> None:

@@ -1,6 +1,7 @@
 """Floors, ceilings and growth, given runs that keep and runs that break them."""
 
 import dataclasses
+import re
 from itertools import pairwise
 from xml.etree import ElementTree
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from loadtest import verdict
-from loadtest.arrivals import Arrivals
+from loadtest.arrivals import Arrivals, Instants
 from loadtest.picture import Curve, Growth, draw, draw_growth
 from loadtest.scenarios import growth, judging
 from loadtest.scenarios.catalogue import SCENARIOS
@@ -69,6 +70,40 @@ def test_a_burst_of_one_second_breaks_a_ceiling_that_the_average_keeps() -> None
     calm["sms"].units_s = np.sort(np.concatenate((calm["sms"].units_s, np.linspace(50.0, 50.9, 520))))
 
     assert missed(judging.ceilings(Terms(), calm)) == ["most SMS segments in any second"]
+
+
+def read_late(sent_s: Instants, stalls: list[tuple[float, float]]) -> dict[str, Arrivals]:
+    """SMS that came at these instants, as a sink has them that stood still from one instant to the other."""
+    read_s, earliest_s = sent_s.copy(), sent_s.copy()
+    for from_s, to_s in stalls:
+        waited = (from_s <= sent_s) & (sent_s < to_s)
+        read_s[waited], earliest_s[waited] = to_s, from_s
+    return arrived() | {"sms": Arrivals(read_s, earliest_s=earliest_s)}
+
+
+STOOD = [(50.0, 50.04), (80.0, 80.4)]
+
+
+def test_a_contract_that_is_kept_is_not_broken_by_a_sink_that_stood_still() -> None:
+    (_, sms, _) = judging.ceilings(Terms(), read_late(np.arange(0.0, 120.0, 1 / 600), STOOD))
+
+    assert re.fullmatch("840, for sure 60[01]: the sink stood still for up to 400 ms", sms.measured)
+    assert verdict.mark(sms) == "not judged"
+
+
+@pytest.mark.parametrize("per_s", [608, 625, 1200])
+def test_a_contract_that_is_broken_all_along_is_broken_whenever_the_sink_stood_still(per_s: int) -> None:
+    lines = judging.ceilings(Terms(), read_late(np.arange(0.0, 120.0, 1 / per_s), STOOD))
+
+    assert missed(lines) == ["most SMS segments in any second"]
+
+
+@pytest.mark.parametrize("start_s", [20.0, 49.9, 50.01, 79.9, 80.1, 80.39])
+def test_a_burst_is_broken_also_where_the_sink_slept_through_it(start_s: float) -> None:
+    """700 in half a second: however they are laid on the time that the sink slept, some second has them all."""
+    burst = np.concatenate((np.arange(0.0, 120.0, 1 / 100), np.linspace(start_s, start_s + 0.5, 700)))
+
+    assert missed(judging.ceilings(Terms(), read_late(np.sort(burst), STOOD))) == ["most SMS segments in any second"]
 
 
 def test_broken_ceilings_fail_also_where_speeds_are_only_told() -> None:

@@ -27,6 +27,19 @@ def test_speeds_may_be_told_only_and_accounts_never() -> None:
     assert not verdict.holds([slow, lost], floors=False)
 
 
+@pytest.mark.parametrize(
+    ("measured", "surely", "mark"), [(606, 600, "ok"), (625, 606, "not judged"), (625, 607, "MISSED")]
+)
+def test_only_what_is_sure_breaks_a_ceiling_and_what_is_not_is_told_as_not_judged(
+    measured: float, surely: float, mark: str
+) -> None:
+    line = verdict.at_most_surely("SMS in a second", measured, surely, 606, "the sink stood still")
+
+    assert verdict.mark(line, floors=False) == mark
+    assert verdict.holds([line]) is (mark != "MISSED")
+    assert ("the sink stood still" in line.measured) is (mark == "not judged")
+
+
 def test_what_is_told_and_what_is_a_goal_never_fails_a_run() -> None:
     lines = [verdict.told("CPU", 99.0, "%"), verdict.goal_at_most("p99", 5_000, 500, "ms")]
 
