@@ -33,6 +33,8 @@ from loadtest.stage import StageFailed
 _BROKEN = (Failed, StageFailed, DoorRefused, OSError, TimeoutError, aiohttp.ClientError)
 """What may happen to a row; anything else is a fault of the bench itself and told with its traceback."""
 _WIDTH = 132
+_MOST_DELAY_S = 30.0
+"""Beside what a run takes, far within the patience with it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,7 +59,7 @@ async def _run(options: argparse.Namespace) -> int:
     started_s = time.monotonic()
     sections: list[Section] = []
     async with _folder() as folder, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session:
-        ground = Ground(folder, session, options.quick)
+        ground = Ground(folder, session, options.quick, options.receipt_delay_s)
         for name in options.only:
             err.print(f"bench: {name} ...", highlight=False)
             sections.append(await measured(name, ROWS[name], ground))
@@ -69,6 +71,7 @@ async def _run(options: argparse.Namespace) -> int:
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "machine": described(),
             "quick": options.quick,
+            "receipt_delay_s": options.receipt_delay_s,
             "took_s": took_s,
             "rows": sections,
         }
@@ -117,7 +120,18 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", type=_names, default=list(ROWS), metavar="ROW,ROW", help=", ".join(ROWS))
     parser.add_argument("--quick", action="store_true", help="small sizes: whether it works, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument(
+        "--receipt-delay-s", type=_seconds, default=0.0, metavar="SECONDS",
+        help=f"row sms: how long after its answer each receipt comes, 0 to {_MOST_DELAY_S:g}; by default at once",
+    )  # fmt: skip
     return parser.parse_args(arguments)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= _MOST_DELAY_S:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {_MOST_DELAY_S:g}")
+    return seconds
 
 
 def _names(text: str) -> list[str]:

@@ -58,6 +58,8 @@ class Ground:
     folder: Path
     session: aiohttp.ClientSession
     quick: bool
+    receipt_delay_s: float = 0.0
+    """How long after its answer the SMSC of the SMS row sends each receipt."""
     draw: random.Random = field(default_factory=lambda: random.Random(11))
     _stage: Stage | None = None
 

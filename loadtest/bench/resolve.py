@@ -78,7 +78,7 @@ def _lines(vertices: int, door: Asked, sql: Asked, least_ms: float, rounds: int)
             ),
             settings=(
                 f"dry run of a message by SMS and mail over HTTP, whole answer; {settings}; "
-                "the goal is the resolver's alone"
+                "the goal is the resolver's alone, of which the gateway shows no time of its own"
             ),
         ),
         Line(

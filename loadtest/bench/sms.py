@@ -29,8 +29,19 @@ class Run(msgspec.Struct, frozen=True):
     """User and system, all processes of the product, per message."""
 
 
+def terms(receipt_delay_s: float) -> Terms:
+    """The sink of the gateway and of the peers alike."""
+    flags = ("--receipt-delay-s", str(receipt_delay_s))
+    return msgspec.structs.replace(_TERMS, smsc_flags=(flags,))
+
+
+def receipts_come(delay_s: float) -> str:
+    return f"receipts {delay_s:g} s after their answers, which is in the time" if delay_s else "receipts at once"
+
+
 async def measure(ground: Ground) -> list[Line]:
-    async with ground.stage(_TERMS) as stage:
+    come = receipts_come(ground.receipt_delay_s)
+    async with ground.stage(terms(ground.receipt_delay_s)) as stage:
         limit = (await stage.limits(1.0 if ground.quick else 3.0))["smsc_per_s"]
         ours = await _gateway(ground, stage)
     peers = [await _peer(ground, receipts=receipts) for receipts in (True, False)]
@@ -48,7 +59,7 @@ async def measure(ground: Ground) -> list[Line]:
             settings=(
                 f"campaign of {ours.messages:,}, {_TERMS.binds} binds with a window of {_TERMS.sms_window}, ceiling "
                 f"{_TERMS.sms_per_s:,.0f}/s, SQLite with synchronous=FULL; from the first arrival at the sink to the "
-                "last receipt that is committed; every number reached once"
+                f"last receipt that is committed; {come}; every number reached once"
             ),
         ),
         Line(what="gateway: submits", value=ours.submits_per_s, unit="SMS/s"),
@@ -63,7 +74,7 @@ async def measure(ground: Ground) -> list[Line]:
             what="the sink alone",
             value=limit,
             unit="SMS/s",
-            settings="a client that only writes, 2 binds with a window of 200, receipts acknowledged unread",
+            settings="a client that only writes, 2 binds with a window of 200, receipts at once, acknowledged unread",
         ),
     ]
 
@@ -80,9 +91,10 @@ async def _gateway(ground: Ground, stage: Stage) -> Run:
 
 async def _peer(ground: Ground, *, receipts: bool) -> Line:
     what = f"Kannel {'with' if receipts else 'without'} receipts"
+    come = f"; {receipts_come(ground.receipt_delay_s)}" if receipts else ""
     count = (2_000 if ground.quick else 20_000) * (1 if receipts else 2)
     try:
-        async with ground.stage(_TERMS) as stage:
+        async with ground.stage(terms(ground.receipt_delay_s)) as stage:
             port = stage.children["smsc-0"].port
             async with kannel.running(stage, port) as peer:
                 sent = await peer.send(count, receipts=receipts)
@@ -93,7 +105,9 @@ async def _peer(ground: Ground, *, receipts: bool) -> Line:
         what=what,
         value=run.lives_per_s,
         unit="SMS/s",
-        settings=f"{peer.described(receipts=receipts)}; {run.messages:,} messages, {run.cpu_us:.0f} us of CPU each",
+        settings=(
+            f"{peer.described(receipts=receipts)}{come}; {run.messages:,} messages, {run.cpu_us:.0f} us of CPU each"
+        ),
     )
 
 

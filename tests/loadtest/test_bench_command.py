@@ -15,12 +15,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from loadtest.bench import kannel
+from loadtest.bench import kannel, sms
 from loadtest.bench.__main__ import measured
 from loadtest.bench.figures import Failed, Line, Section, Skipped
 from loadtest.bench.ground import Ground
 from loadtest.bench.rows import ROWS, Row
-from loadtest.bench.sms import read_run
 from loadtest.stage import Stage, Terms
 
 
@@ -51,6 +50,20 @@ def test_an_unknown_row_is_refused_with_those_that_there_are(tmp_path: Path) -> 
     assert done.returncode == 2
     assert "no such row: fax" in done.stderr
     assert all(name in done.stderr for name in ROWS)
+
+
+@pytest.mark.parametrize("delay", ["-1", "31", "nan", "soon"])
+def test_a_delay_of_receipts_that_no_run_would_wait_for_is_refused(tmp_path: Path, delay: str) -> None:
+    arguments = command("--only", "sms", f"--receipt-delay-s={delay}")
+    done = subprocess.run(arguments, capture_output=True, timeout=60, check=False, **settings(tmp_path))
+    assert done.returncode == 2
+    assert "--receipt-delay-s" in done.stderr
+
+
+def test_the_delay_of_receipts_is_the_sinks_and_told_with_the_figures() -> None:
+    assert sms.terms(0.25).smsc_flags == (("--receipt-delay-s", "0.25"),)
+    assert sms.receipts_come(0.25) == "receipts 0.25 s after their answers, which is in the time"
+    assert sms.receipts_come(0.0) == "receipts at once"
 
 
 @pytest.mark.slow
@@ -128,6 +141,6 @@ async def test_kannel_brings_every_message_to_the_sink_once(tmp_path: Path, rece
         sink = await stage.sink("smsc", "smsc-0", "--dump", str(dump))
         async with kannel.running(stage, sink.port) as peer:
             sent = await peer.send(200, receipts=receipts)
-        run = read_run(dump, kannel.MARK, 200, sent.done_s, sent.cpu_s)
+        run = sms.read_run(dump, kannel.MARK, 200, sent.done_s, sent.cpu_s)
     assert run.messages == 200
     assert 0 < run.lives_per_s <= run.submits_per_s
