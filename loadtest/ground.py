@@ -1,7 +1,9 @@
-"""Where trials take place: one folder, one client session, and the end of every process when the run ends."""
+"""Where trials take place: one folder, one client session, what is told of a long run while it lasts, and the end of
+every process when it ends."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import aiohttp
 from loadtest.stage import Stage, Terms, kill
 from loadtest.trial import Trial
 
+_STILL_S = 15.0
 _SHOWN = 3_000
 """Characters of a log."""
 
@@ -18,6 +21,8 @@ _SHOWN = 3_000
 class Ground:
     folder: Path
     session: aiohttp.ClientSession
+    tell: Callable[[str], None]
+    """Shows one line to whoever waits for a run that takes minutes."""
     stages: list[Stage] = field(default_factory=list)
     limits: dict[str, float] = field(default_factory=dict)
     """What the sinks can take, measured once, before the first trial's run."""
@@ -31,6 +36,26 @@ class Ground:
             trial = Trial(stage, self.session, limits=self.limits)
             yield trial
             self.limits = trial.limits
+
+    @contextlib.asynccontextmanager
+    async def telling(self, what: str, every_s: float = _STILL_S) -> AsyncIterator[None]:
+        """That this has begun, how long it has lasted as long as it does, and how long it took."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+
+        async def still() -> None:
+            while True:
+                await asyncio.sleep(every_s)
+                self.tell(f"{what}: {loop.time() - began_s:,.0f} s so far")
+
+        self.tell(f"{what} ...")
+        task = asyncio.create_task(still(), name="telling")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+        self.tell(f"{what}: took {loop.time() - began_s:,.1f} s")
 
     def last_words(self) -> dict[str, str]:
         """The end of the logs of the last stage's processes that were not well when they ended."""

@@ -49,7 +49,7 @@ async def _interruptible(options: argparse.Namespace) -> int:
     """Ctrl-C and SIGTERM cancel the run, which ends its processes on the way out; a second one ends them at once."""
     loop = asyncio.get_running_loop()
     async with _folder(options.folder) as folder, aiohttp.ClientSession(timeout=_CLIENT_TIMEOUT) as session:
-        ground = Ground(folder, session)
+        ground = Ground(folder, session, _tell)
         run = asyncio.ensure_future(_run(options, ground))
         asked = False
 
@@ -71,6 +71,11 @@ async def _interruptible(options: argparse.Namespace) -> int:
         except (StageFailed, DoorRefused, aiohttp.ClientError, TimeoutError) as exc:
             _tell_failure(exc, await asyncio.to_thread(ground.last_words))
             return 2
+
+
+def _tell(words: str) -> None:
+    """Beside the table: its lines come one by one while a run lasts."""
+    Console(stderr=True).print(f"loadtest: {words}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _tell_failure(exc: Exception, last_words: dict[str, str]) -> None:

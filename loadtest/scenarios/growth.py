@@ -104,15 +104,17 @@ async def growth(ground: Ground, seconds: int, size: int) -> Outcome:
 
 async def _step(ground: Ground, outcome: Outcome, members: int) -> Step:
     async with ground.trial(_TERMS, name=f"growth-{members}", zones=1) as trial:
-        load_s = await trial.set_up(members, networks=max(1, members // _PER_NETWORK))
-        await asyncio.sleep(_SETTLE_S)  # the register is read ahead of need
+        async with ground.telling(f"{members:,} members: a register made and loaded, a gateway and its sinks"):
+            load_s = await trial.set_up(members, networks=max(1, members // _PER_NETWORK))
+            await asyncio.sleep(_SETTLE_S)  # the register is read ahead of need
         before = trial.note()
-        async with trial.watched():
-            repeats = _REPEATS if members <= _REPEATED_TO else 1
+        repeats = _REPEATS if members <= _REPEATED_TO else 1
+        async with trial.watched(), ground.telling(f"{members:,} members: campaigns to all of them, {repeats}"):
             launches = [await _campaign(trial, members) for _ in range(repeats)]
-        arrived = await trial.arrived()
-        runs = [await _timed(trial, arrived, launch) for launch in launches]
-        outcome.findings += await trial.account(arrived)
+        async with ground.telling(f"{members:,} members: every message held to account"):
+            arrived = await trial.arrived()
+            runs = [await _timed(trial, arrived, launch) for launch in launches]
+            outcome.findings += await trial.account(arrived)
         messages, answered_s, first_s, expanded_s, last_s, cpu_s = (
             statistics.median(values) for values in zip(*runs, strict=True)
         )
