@@ -22,12 +22,14 @@ from gateway import status as status_report
 from gateway.directory.seed import ALONE, BESIDE_A_SERVER, LoadReport, SeedRefused, check
 from gateway.directory.seed import load as load_seed
 from gateway.directory.seed_lines import Reader
+from gateway.feed_key import read_feed_key
 from gateway.logs import configure
 from gateway.run import DoorClosed
 from gateway.run import serve as serve_gateway
 from gateway.settings import Settings, SettingsRefused, read_settings
 from store import campaigns, holds, meta
 from store import schema as store_schema
+from store.clock import Clock
 from store.database import Database, open_database
 from store.errors import StoreError
 
@@ -140,6 +142,10 @@ def check_config(config: ConfigOption = None) -> None:
         carriers = getattr(settings, channel).carriers
         names = ", ".join(f"{name} ({type(s).__struct_config__.tag})" for name, s in carriers.items())
         out.print(escape(f"{channel}: {names or 'no carrier: this channel will not be offered'}"), highlight=False)
+    feed_key = read_feed_key(settings.alerts.feed_certificate, settings.alerts.feed_key)
+    warning = feed_key.warning(Clock().now_ms()) if feed_key else ""
+    if warning:
+        out.print(escape(f"feed: {warning}"), highlight=False, soft_wrap=True)
     read = str(config) if config else "the defaults: no file was given"
     out.print(escape(f"The settings are sound ({read})."), highlight=False, soft_wrap=True)
 

@@ -1,6 +1,7 @@
 """The key with which the gateway signs what it publishes, and the certificate by which readers know it."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -9,6 +10,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from cap.signing import PrivateKey, sign
 from cap.trust import LEAST_EC_BITS, LEAST_RSA_BITS
+
+_SOON = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,20 @@ class FeedKey:
     def sign(self, document: bytes) -> bytes:
         """Raises ValueError for what is no CAP 1.2 alert, or is signed already."""
         return sign(document, self.key, self.certificate)
+
+    def warning(self, now_ms: int) -> str:
+        """What its reader will hold against the certificate, from 30 days before it ends; empty for nothing.
+
+        It is no fault of the settings: an alert goes out with an expired certificate rather than not at all."""
+        start, end = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        if now > end:
+            return f"The feed_certificate expired at {end.isoformat()}: readers refuse what it signs."
+        if now < start:
+            return f"The feed_certificate is not valid before {start.isoformat()}: readers refuse what it signs."
+        if end - now < _SOON:
+            return f"The feed_certificate expires at {end.isoformat()}: make a new one, and give it to the readers."
+        return ""
 
 
 def read_feed_key(certificate_path: str, key_pem: str) -> FeedKey | None:

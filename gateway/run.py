@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.build import Gateway, build, identify
+from gateway.feed_key import FeedKey
 from gateway.http.serving import make_runner
 from gateway.settings import Settings
 from store.database import Database, exclusive, open_database
@@ -64,12 +65,19 @@ async def serve(settings: Settings, stop: asyncio.Event, started: Callable[[Runn
             try:
                 url = await _open_door(runner, settings)
                 log.info("started", extra={"action": "start", "url": url, "boot": gateway.boot_id})
+                warn_of_certificate(gateway.feed_key, database.clock.now_ms())
                 started(Running(gateway, url))
                 await stop.wait()
             finally:
                 log.info("stopping", extra={"action": "stop"})
                 await _stop(gateway, runner, lanes, inner, carriers)
     log.info("stopped", extra={"action": "stopped"})
+
+
+def warn_of_certificate(feed_key: FeedKey | None, now_ms: int) -> None:
+    text = feed_key.warning(now_ms) if feed_key else ""
+    if text:
+        log.warning("certificate of the feed", extra={"action": "feed-certificate", "why": text})
 
 
 async def _open_door(runner: web.AppRunner, settings: Settings) -> str:

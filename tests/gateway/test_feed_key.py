@@ -1,5 +1,6 @@
 """The feed's key: what is wrong with it is said before the server starts, and it is never shown."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from typer.testing import CliRunner
 
-from gateway.feed_key import read_feed_key
+from gateway.cli import app
+from gateway.feed_key import FeedKey, read_feed_key
+from gateway.run import warn_of_certificate
 from gateway.settings import SettingsRefused, settings_of
-from tests.cap.certificates import certificate, ec_key, rsa_key
+from tests.cap.certificates import NOW, YEAR, certificate, ec_key, rsa_key
 
 
 def pem_of(key: Any, password: bytes = b"") -> bytes:
@@ -81,3 +85,52 @@ def test_a_key_behind_a_password_and_a_certificate_that_is_none_are_refused(tmp_
     (tmp_path / "feed.crt").write_bytes(b"no certificate")
     with pytest.raises(SettingsRefused, match="holds no certificate"):
         settings_of({"alerts": dict(given)})
+
+
+def until(days: float, *, starting: float = -365) -> FeedKey:
+    """A key whose certificate ends so many days after NOW."""
+    key = ec_key()
+    start, end = NOW + timedelta(days=starting), NOW + timedelta(days=days)
+    return FeedKey(certificate(key, start=start, end=end), key)
+
+
+NOW_MS = int(NOW.timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        (until(31), ""),
+        (until(30), ""),
+        (until(29.9), "expires at 2026-06-10"),
+        (until(0), "expires at 2026-05-11"),
+        (until(-0.1), "expired at 2026-05-11"),
+        (until(90, starting=1), "is not valid before 2026-05-12"),
+    ],
+    ids=["31 days", "30 days", "less than 30 days", "the last second", "over", "not yet"],
+)
+def test_a_certificate_that_ends_within_30_days_is_warned_of_at_the_start(caplog: Any, key: FeedKey, said: str):
+    warn_of_certificate(key, NOW_MS)
+
+    assert [said in record.why for record in caplog.records] == ([True] if said else [])
+    assert {record.levelname for record in caplog.records} == ({"WARNING"} if said else set())
+
+
+def test_without_a_certificate_there_is_nothing_to_warn_of(caplog: Any):
+    warn_of_certificate(None, NOW_MS)
+
+    assert caplog.records == []
+
+
+def test_check_config_tells_of_an_expired_certificate_and_finds_the_settings_sound(tmp_path: Path):
+    key = ec_key()
+    (tmp_path / "feed.crt").write_bytes(certificate(key, start=NOW - YEAR, end=NOW).public_bytes(Encoding.PEM))
+    (tmp_path / "feed.pem").write_bytes(pem_of(key))
+    file = tmp_path / "tocsin.toml"
+    file.write_text(f'[alerts]\nfeed_certificate = "{tmp_path}/feed.crt"\nfeed_key = "file:{tmp_path}/feed.pem"\n')
+
+    result = CliRunner().invoke(app, ["check-config", "-c", str(file)])
+
+    assert result.exit_code == 0
+    assert "The feed_certificate expired at 2026-05-11T20:00:00+00:00" in result.output
+    assert "The settings are sound" in result.output
