@@ -89,9 +89,7 @@ def add_costs(outcome: Outcome, trial: Trial, arrived: dict[str, Arrivals], star
     ]
     for word, channel in (("SMS", "sms"), ("e-mail", "email")):
         stood_ms = 1000 * arrived[channel].stood_still_s()
-        outcome.lines.append(
-            verdict.told(f"longest that the {word} sink stood still, something waiting", stood_ms, "ms")
-        )
+        outcome.lines.append(verdict.told(f"longest that the {word} sink stood still", stood_ms, "ms"))
     for name in trial.stage.children:
         if name in _NOT_RUNNING:
             continue
