@@ -13,12 +13,14 @@ from cap import build, parse, rules, signature, versions, xsd
 from cap.limits import DEFAULT, Limits, excess
 from cap.locate import line_of, path_of, source_line
 from cap.model import Alert
-from cap.names import ALERT, CAP_12, CONTAINERS
+from cap.names import ALERT, CAP_12, CONTAINERS, XMLDSIG
 from cap.problem import Level, Problem
 from cap.terms import USUAL, Terms
 
 # Nobody mends more at once, and a hostile document must not make us write a book about it.
 MOST_PROBLEMS = 200
+
+_OF_CAP = frozenset({CAP_12, XMLDSIG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,12 @@ def _schema_faults(root: etree._Element, known: list[Problem], limits: Limits) -
     problems: dict[tuple[str, str], Problem] = {}
     for element, text, value in _faults(root, limits):
         path = path_of(element)
-        if path not in said or len(element):
-            problems[path, text] = rules.problem("XSD", path, text, line=source_line(element), value=value)
+        name = etree.QName(element)
+        if name.namespace not in _OF_CAP:
+            text = f"{name.localname} is in {name.namespace or 'no namespace'}, and not in that of CAP 1.2"
+        elif path in said and not len(element):
+            continue
+        problems[path, text] = rules.problem("XSD", path, text, line=source_line(element), value=value)
     return list(problems.values())
 
 

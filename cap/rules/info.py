@@ -12,10 +12,15 @@ HEADLINE_CHARS = 160
 
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*+")
 # An absolute reference that a telephone can open; javascript: and file: are absolute too.
-_WEB = re.compile(r"https?://[^\s/?#@:]+(?::[0-9]{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
+_WEB = re.compile(r"https?://(?:[^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
 
 _DOTTED = re.compile(r"(?:[A-Za-z]\.){2,}[A-Za-z]?")
-_ACRONYMS = frozenset({"SAME", "FIPS", "FIPS6", "ZIP", "UGC", "VTEC", "NIS5", "NIS", "REFNIS", "PLP", "BIN", "NUTS"})
+_ACRONYMS = frozenset(
+    {
+        "SAME", "FIPS", "FIPS6", "ZIP", "UGC", "VTEC", "HASC", "EMMA_ID",
+        "NIS5", "NIS", "INS", "REFNIS", "PLP", "BIN", "NUTS", "NUTS1", "NUTS2", "NUTS3",
+    }
+)  # fmt: skip
 
 
 def _pairs(info: Info) -> Iterator[tuple[str, ValuePair]]:

@@ -7,9 +7,9 @@ import re
 from cap.model import Alert
 from cap.rules.row import Finding, Findings, Rule, warning
 
-# What is still markup after XML was read: <b>, </p>, <br/>, &amp;, &nbsp;, &#233;
+# What is still markup after XML was read: <b>, </p>, <br/>, <!--, &amp;, &nbsp;, &#233;
 _MARKUP = re.compile(
-    r"</?[A-Za-z][A-Za-z0-9]*+(?:[ \t\r\n/][^<>]*+)?>|&(?:[A-Za-z]{2,8}|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});"
+    r"</?[A-Za-z][A-Za-z0-9]*+(?:[ \t\r\n/][^<>]*+)?>|<!--|&(?:[A-Za-z]{2,8}|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});"
 )
 
 
@@ -26,6 +26,8 @@ def _markup(alert: Alert) -> Findings:
             ("instruction", info.instruction),
             ("contact", info.contact),
         )
+        for place, resource in enumerate(info.resources, 1):
+            findings += _found(f"info[{number}]/resource[{place}]/", ("resourceDesc", resource.description))
         for place, area in enumerate(info.areas, 1):
             findings += _found(f"info[{number}]/area[{place}]/", ("areaDesc", area.description))
     return findings

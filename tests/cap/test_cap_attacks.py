@@ -58,7 +58,8 @@ ATTACKS: dict[str, tuple[str, str | bytes]] = {
     "an external DTD": ("XML-DTD", with_dtd('SYSTEM "http://127.0.0.1:{port}/d.dtd"').decode()),
     "an internal entity": ("XML-DTD", with_dtd('[<!ENTITY e "x">]', "&e;")),
     "an entity in 49 bytes": ("XML-DTD", b"<!DOCTYPE a[<!ENTITY e 'x'>]><alert>&e;</alert>"),
-    "a billion laughs": ("XML-WF", with_dtd(f'[<!ENTITY l0 "ha">{LAUGHS}]', "&l9;")),
+    "a billion laughs": ("XML-DTD", with_dtd(f'[<!ENTITY l0 "ha">{LAUGHS}]', "&l9;")),
+    "an entity of itself": ("XML-DTD", with_dtd('[<!ENTITY a "&b;"><!ENTITY b "&a;">]', "&a;")),
     "a default attribute": ("XML-DTD", with_dtd('[<!ATTLIST alert status CDATA "Actual">]')),
     "a hint at a schema in the network": (
         "XSD",
@@ -76,7 +77,7 @@ ATTACKS: dict[str, tuple[str, str | bytes]] = {
     "32,000 empty infos": ("XML-LIMIT", f"<alert {NAME}>{'<info/>' * 32_000}</alert>"),
     "999 wrong words": ("XSD", f"<alert {NAME}>{'<status>x</status>' * 999}</alert>"),
     "5,000 elements": ("XSD", f"<alert {NAME}>{('<info>' + '<event/>' * 160 + '</info>') * 31}</alert>"),
-    "a deep tree": ("XML-WF", f"<alert {NAME}>{'<a>' * 5_000}"),
+    "a deep tree": ("XML-LIMIT", f"<alert {NAME}>{'<a>' * 5_000}"),
     "a tree as deep as allowed": ("XSD", f"<alert {NAME}>{'<area>' * 250}{'</area>' * 250}</alert>"),
     "20,000 attributes": ("XML-LIMIT", changed(("<code>", f"<code {ATTRIBUTES}>"))),
     "20,000 namespaces": (

@@ -154,6 +154,14 @@ def test_a_missing_element_is_named_at_the_line_of_its_parent():
     assert problems(element("scope", "Private")) == [("A-SCOPE-ADDR", "/alert/addresses", 2)]
 
 
+@pytest.mark.parametrize("namespace", ["", "u:other"])
+def test_an_element_of_another_namespace_is_told_even_where_a_rule_misses_its_own(namespace):
+    problems = read(changed(("<event>", f'<event xmlns="{namespace}">'))).problems
+
+    told = {problem.rule: problem.text for problem in problems if problem.path == "/alert/info[1]/event"}
+    assert told["XSD"] == f"event is in {namespace or 'no namespace'}, and not in that of CAP 1.2"
+
+
 def test_a_problem_says_what_stood_there_and_how_to_mend_it():
     (problem,) = read(element("polygon", POLYGON.replace("50.47,", "50°28',", 1))).problems
 

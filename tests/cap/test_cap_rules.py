@@ -124,6 +124,8 @@ BREACHES = [
     ("I-VN", "/alert/info[1]/area[1]/geocode[1]/valueName", changed(("NIS5", " "))),
     ("I-VN-CASE", "/alert/info[1]/eventCode[1]/valueName", element("valueName", "F.I.P.S.")),
     ("I-VN-CASE", "/alert/info[1]/area[1]/geocode[1]/valueName", changed(("NIS5", "Nis5"))),
+    ("I-VN-CASE", "/alert/info[1]/area[1]/geocode[1]/valueName", changed(("NIS5", "emma_id"))),
+    ("I-VN-CASE", "/alert/info[1]/area[1]/geocode[1]/valueName", changed(("NIS5", "Nuts3"))),
     ("I-EXPIRES", "/alert/info[1]/expires", changed(("<expires>2026-05-12T06:00:00+02:00</expires>", ""))),
     ("I-TIME-ORDER", "/alert/info[1]/expires", element("effective", "2026-05-12T06:00:00+02:00")),
     ("I-TIME-ORDER", "/alert/info[1]/onset", element("onset", "2026-05-12T06:00:01+02:00")),
@@ -131,8 +133,11 @@ BREACHES = [
     ("I-WEB-ABS", "/alert/info[1]/web", element("web", "/avis/17")),
     ("I-WEB-ABS", "/alert/info[1]/web", element("web", "zone-a.example/17")),
     ("I-WEB-ABS", "/alert/info[1]/web", element("web", "javascript:alert(1)")),
+    ("I-WEB-ABS", "/alert/info[1]/web", element("web", "https://[example]/17")),
     ("I-HTML", "/alert/info[1]/description", element("description", "Veste &lt;b&gt;rouge&lt;/b&gt;")),
     ("I-HTML", "/alert/info[1]/area[1]/areaDesc", element("areaDesc", "Bois &amp;amp; abords")),
+    ("I-HTML", "/alert/info[1]/description", element("description", "Veste &lt;!-- rouge --&gt;")),
+    ("I-HTML", "/alert/info[1]/resource[1]/resourceDesc", element("resourceDesc", "&lt;i&gt;photo&lt;/i&gt;")),
     ("I-HTML", "/alert/note", inserted("<note>a&lt;br/&gt;b</note>", before="  <info>")),
     ("R-MIME", "/alert/info[1]/resource[1]/mimeType", element("mimeType", "png")),
     ("R-MIME", "/alert/info[1]/resource[1]/mimeType", element("mimeType", "image/p ng")),
@@ -245,6 +250,7 @@ ACCEPTED = {
     "a comparison in the text": element("description", "Si T &lt; 5, ou A&amp;B; voir 3 &lt; 4 &gt; 2"),
     "a mime type with a parameter": element("mimeType", 'text/plain; charset="utf-8"'),
     "a web address with a port": element("web", "http://zone-a.example:8080"),
+    "a web address of a number": element("web", "https://[2001:db8::17]:8443/avis"),
     "a comment inside an identifier": element("identifier", "cic<!-- x -->-17"),
     "a prefix for the namespace": BASE.replace("<", "<c:")
     .replace("<c:/", "</c:")
