@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
 
     explain = choices.add_parser("explain", help="what rules say, where they are from and how to mend a breach")
+    explain.add_argument("--language", default="en", choices=LANGUAGES, help="of what rules say")
     explain.add_argument("--json", action="store_true", help="one JSON object a line for each rule")
     _add_profiles(explain)
     explain.add_argument("rules", nargs="*", metavar="RULE", help="ids of rules; none: all of them")
@@ -109,7 +110,7 @@ def _checked(file: str, terms: Terms, *, as_json: bool, language: str) -> int:
 
 def _explain(arguments: Arguments) -> int:
     table = (*RULES, *(rule for held in _profiles(arguments) for rule in held.rules))
-    return _show(commands.explain(arguments.rules, table, as_json=arguments.json))
+    return _show(commands.explain(arguments.rules, table, language=arguments.language, as_json=arguments.json))
 
 
 def _sign(arguments: Arguments) -> int:

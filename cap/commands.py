@@ -24,7 +24,7 @@ from cap.rules import Rule
 from cap.signing import Standing
 from cap.terms import Terms
 from cap.trust import Trust
-from cap.wording import translated
+from cap.wording import catalogue, translated
 from cap.write import write
 
 GOOD, BAD, UNUSABLE = 0, 1, 2
@@ -78,16 +78,23 @@ def _fields(problem: Problem) -> dict[str, Any]:
 # ---- explain -------------------------------------------------------------------------------------------------
 
 
-def explain(ids: Sequence[str], table: Sequence[Rule], *, as_json: bool) -> Done:
-    """The rules with these ids, or all of them: what each says, where it is from and how to mend its breach."""
+def explain(ids: Sequence[str], table: Sequence[Rule], *, language: str, as_json: bool) -> Done:
+    """The rules with these ids, or all of them: what each says, where it is from and how to mend its breach.
+
+    Raises Unusable for an id that there is not."""
     by_id = {rule.id: rule for rule in table}
     if unknown := [id for id in ids if id not in by_id]:
         raise Unusable(f"there is no rule {', '.join(unknown)}")
-    chosen = [by_id[id] for id in ids] if ids else list(table)
+    chosen = [_told(rule, language) for rule in ([by_id[id] for id in ids] if ids else table)]
     if as_json:
         names = ("id", "level", "section", "statement", "remedy")
         return Done(_line("\n".join(json.dumps({name: getattr(rule, name) for name in names}) for rule in chosen)))
     return Done(_line("\n".join(map(_explained, chosen))))
+
+
+def _told(rule: Rule, language: str) -> Rule:
+    statement, remedy = catalogue(language).get(rule.id, (rule.statement, rule.remedy))
+    return replace(rule, statement=statement, remedy=remedy)
 
 
 def _explained(rule: Rule) -> str:

@@ -83,6 +83,20 @@ def test_a_rule_is_explained_with_its_source_and_remedy(run):
     ]
 
 
+def test_a_rule_of_a_profile_is_explained_in_a_language_as_text_and_as_json(run):
+    asked = ("explain", "--profile", "google", "--language", "de", "GOOGLE-AREA")
+    status, out, _ = run(*asked)
+    _, as_json, _ = run(*asked, "--json")
+
+    assert status == 0
+    assert out.decode().splitlines() == [
+        "GOOGLE-AREA (error, Google)",
+        "  Ein info hat ein Gebiet.",
+        "  Fügen Sie ein <area> hinzu.",
+    ]
+    assert json.loads(as_json)["statement"] == "Ein info hat ein Gebiet."
+
+
 def test_without_a_name_all_rules_are_explained(run):
     status, out, _ = run("explain", "--json")
 
