@@ -32,6 +32,7 @@ _DECIMAL = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)")
 # two identifiers that look alike must be alike (controls, no-break and zero-width spaces, direction marks).
 FORBIDDEN_IN_NAME = re.compile(r"[\s,<&\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 MOST_NAME_CHARS = 255
+_SEEN = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 
 
 class Unreadable(ValueError):
@@ -146,6 +147,11 @@ def height(text: str) -> float:
     if not _DECIMAL.fullmatch(text) or not isfinite(float(text)):
         raise Unreadable("G-ALT-LEX", "not a decimal number of feet", text)
     return float(text)
+
+
+def is_blank(text: str) -> bool:
+    """Whether a reader would see nothing: a zero-width space says as little as none."""
+    return _SEEN.search(text) is None
 
 
 def trimmed(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cap.lexical import FORBIDDEN_IN_NAME, MOST_NAME_CHARS, is_plus_zero
+from cap.lexical import FORBIDDEN_IN_NAME, MOST_NAME_CHARS, is_blank, is_plus_zero
 from cap.model import Alert, Info, MsgType, Scope, Status
 from cap.rules.row import NOTHING, Finding, Findings, Rule, error, information, warning
 
@@ -66,7 +66,7 @@ def _references_twice(alert: Alert) -> Findings:
 
 
 def _restriction_required(alert: Alert) -> Findings:
-    if alert.scope is Scope.RESTRICTED and not alert.restriction.strip():
+    if alert.scope is Scope.RESTRICTED and is_blank(alert.restriction):
         return (Finding("restriction", "a Restricted alert that does not say to whom"),)
     return NOTHING
 

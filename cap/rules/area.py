@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from cap import geometry
+from cap.lexical import is_blank
 from cap.model import Alert, Area
 from cap.rules.row import NOTHING, Finding, Findings, Rule, error, warning
 
 
 def _description(area: Area) -> Findings:
-    return NOTHING if area.description.strip() else (Finding("areaDesc", "the description is blank"),)
+    return NOTHING if not is_blank(area.description) else (Finding("areaDesc", "the description is blank"),)
 
 
 def _few_points(area: Area) -> Findings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cap.lexical import is_blank
 from cap.model import Alert, Info, ResponseType, Scope, ValuePair
 from cap.rules.row import NOTHING, Finding, Findings, Rule, error, information, warning
 
@@ -47,7 +48,7 @@ def _language_absent(alert: Alert, info: Info) -> Findings:
 
 
 def _event(alert: Alert, info: Info) -> Findings:
-    return NOTHING if info.event.strip() else (Finding("event", "the event is blank"),)
+    return NOTHING if not is_blank(info.event) else (Finding("event", "the event is blank"),)
 
 
 def _assess(alert: Alert, info: Info) -> Findings:
