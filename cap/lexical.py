@@ -29,10 +29,15 @@ _WHOLE_NUMBER = re.compile(r"\+?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)")
 
 # 3.2.1 identifier and sender: no spaces, commas, < or &. Ours: nor anything that looks like nothing, because
-# two identifiers that look alike must be alike (controls, no-break and zero-width spaces, direction marks).
-FORBIDDEN_IN_NAME = re.compile(r"[\s,<&\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+# two identifiers that look alike must be alike (controls, no-break and zero-width spaces, direction marks, fillers,
+# variation selectors, tags).
+_UNSEEN = (
+    r"\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff"
+)
+FORBIDDEN_IN_NAME = re.compile(rf"[,<&{_UNSEEN}]")
 MOST_NAME_CHARS = 255
-_SEEN = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_SEEN = re.compile(rf"[^{_UNSEEN}]")
 
 
 class Unreadable(ValueError):

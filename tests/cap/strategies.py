@@ -21,12 +21,13 @@ from cap import (
     Urgency,
     ValuePair,
 )
+from cap.lexical import is_blank
 
 NAMES = st.text(st.sampled_from("abcZ09.-:@_/é"), min_size=1, max_size=20)
 # Everything that XML 1.0 can hold, with markup, quotes, line ends and spaces in front.
 PLAIN = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\ufffe\uffff")
 TEXTS = st.text(st.sampled_from("<>&'\"\r\n\t ]") | PLAIN, max_size=30)
-WORDS = TEXTS.filter(str.strip)
+WORDS = TEXTS.filter(lambda text: not is_blank(text))
 MOMENTS = st.builds(
     lambda moment, minutes: moment.replace(tzinfo=timezone(timedelta(minutes=minutes)), microsecond=0),
     st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31)),  # noqa: DTZ001 - the offset is drawn apart
