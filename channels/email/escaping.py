@@ -5,6 +5,7 @@ Pure. Every function here takes hostile text and gives something that cannot end
 
 import base64
 import re
+import textwrap
 import unicodedata
 from email import quoprimime
 
@@ -15,9 +16,11 @@ _LINE_BREAKS = re.compile(r"\r\n|[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _UNFIT = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _JOINERS = "\u200c\u200d"  # they shape letters and emoji
 _PLAIN_PHRASE = re.compile(r"[A-Za-z0-9 '.,()&/+_-]+")
+_PLAIN_TEXT = re.compile(r"[ -~]*")
 _PLAIN_QUOTED = re.compile(rb"[A-Za-z0-9 '-]{0,64}")
 _NOT_QUOTED = re.compile(rb"[^A-Za-z0-9 ,'()/_-]")
 _WORD_OCTETS = 42  # 56 characters of base64 and 12 around them: within the 75 of RFC 2047 2
+_LINE_CHARACTERS = 64  # "X-CAP-Identifier: " before it: within the 78 of RFC 5322 2.1.1, or a few more
 _QUOTED_OCTETS = 24  # 72 characters when each octet takes three: within the 76 of RFC 2045 6.7
 
 
@@ -49,7 +52,23 @@ def phrase(name: str) -> bytes:
     """The display name `name` (one line) as RFC 5322 3.2.5 or RFC 2047 has it, folded where it is long."""
     if _PLAIN_PHRASE.fullmatch(name) is not None and len(name) <= MAX_NAME_CHARACTERS:
         return b'"' + name.encode("ascii") + b'"'
-    words = (base64.b64encode(chunk) for chunk in _chunks(name, _WORD_OCTETS))
+    return _encoded_words(name)
+
+
+def unstructured(line: str) -> bytes:
+    """`line` (as `one_line` makes it) as the text of a Subject or another free header: RFC 5322 2.2.1 where it is
+    ASCII, RFC 2047 else; folded where it is long."""
+    plain = _PLAIN_TEXT.fullmatch(line) is not None and "=?" not in line
+    if not plain or max(map(len, line.split(" "))) > _LINE_CHARACTERS:
+        return _encoded_words(line)
+    return b"\r\n ".join(
+        part.encode("ascii")
+        for part in textwrap.wrap(line, _LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+    )
+
+
+def _encoded_words(text: str) -> bytes:
+    words = (base64.b64encode(chunk) for chunk in _chunks(text, _WORD_OCTETS))
     return b"\r\n ".join(b"=?utf-8?b?" + word + b"?=" for word in words)
 
 

@@ -9,15 +9,13 @@ import html
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime
 from enum import IntEnum
 
 import msgspec
 
 from channels.email.address import Mailbox, normalise_mailbox
-from channels.email.escaping import one_line, phrase, plain_text, quoted_name, quoted_text, shown_name
+from channels.email.escaping import one_line, phrase, plain_text, quoted_name, quoted_text, shown_name, unstructured
 
 NAME = "{name}"
 REFERENCE = "{reference}"
@@ -236,27 +234,47 @@ def _quoted_body(seed: str) -> Callable[[str], bytes]:
 
 def _skeleton(letter: Letter, seed: str, coding: str) -> bytes:
     """The message without the headers that hold addresses and ids, its bodies still to come."""
-    message = EmailMessage(policy=SMTP)
-    message["Subject"] = one_line(letter.subject)
-    message["Date"] = format_datetime(datetime.fromtimestamp(letter.date_ms // 1000, UTC))
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834 5
-    # Not "All": that one also keeps the reports of failure from us.
-    message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
+    date = format_datetime(datetime.fromtimestamp(letter.date_ms // 1000, UTC))
+    lines = [
+        b"Subject: " + unstructured(one_line(letter.subject)),
+        b"Date: " + date.encode(),
+        b"Auto-Submitted: auto-generated",  # RFC 3834 5
+        # Not "All": that one also keeps the reports of failure from us.
+        b"X-Auto-Response-Suppress: OOF, AutoReply",
+    ]
     if letter.urgent:
-        message["Importance"] = "high"
-        message["X-Priority"] = "1"
+        lines += [b"Importance: high", b"X-Priority: 1"]
     if letter.cap_identifier:
-        message["X-CAP-Identifier"] = one_line(letter.cap_identifier)
-    message.set_content(f"ztext{seed}z", cte=coding)
-    message.add_alternative(f"zhtml{seed}z", subtype="html", cte=coding)
-    message.set_boundary(f"=_{seed}")  # RFC 2045 6.7: "=_" is in no quoted-printable text
-    for part in message.iter_parts():
-        part["Content-Language"] = letter.language
-    return message.as_bytes()
+        lines.append(b"X-CAP-Identifier: " + unstructured(one_line(letter.cap_identifier)))
+    boundary = b"=_" + seed.encode()  # RFC 2045 6.7: "=_" is in no quoted-printable text
+    lines += [
+        b"MIME-Version: 1.0",
+        b'Content-Type: multipart/alternative; boundary="' + boundary + b'"',
+        b"",
+        *_part("plain", "ztext", letter.language, seed, coding),
+        *_part("html", "zhtml", letter.language, seed, coding),
+        b"--" + boundary + b"--",
+        b"",
+    ]
+    return b"\r\n".join(lines)
+
+
+def _part(subtype: str, marker: str, language: str, seed: str, coding: str) -> list[bytes]:
+    """Its body, which ends its own last line, and the line break that belongs to the boundary after it."""
+    lines = (
+        f"--=_{seed}",
+        f'Content-Type: text/{subtype}; charset="utf-8"',
+        f"Content-Transfer-Encoding: {coding}",
+        f"Content-Language: {language}",
+        "",
+        f"{marker}{seed}z",
+        "",
+    )
+    return [line.encode() for line in lines]
 
 
 def _own_headers(letter: Letter, sender: Sender, seed: str) -> bytes:
-    """Headers of addresses and ids, by hand: EmailMessage would fold or encode inside them."""
+    """Headers of addresses and ids: nothing folds or encodes inside them."""
     author = phrase(one_line(sender.name)) + b"\r\n " if sender.name else b""
     lines = [
         b"From: " + author + b"<" + sender.address.encode() + b">",
