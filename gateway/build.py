@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 _VOICE = "voice"
 """The one ceiling above all trunks."""
+_SEALING_RESTS = 4.0
+"""Reports are sealed in a fifth of the time: in a storm of alerts every one of them ends in a report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("prepare", 1.0, preparer.run, prepare_bell),
             Chore("publish", 1.0, publisher.run, publish_bell),
             Chore("parked", 1.0, parked.run),
-            Chore("seal", 1.0, seal),
+            Chore("seal", 1.0, seal, rests=_SEALING_RESTS),
             Chore("addenda", 60.0, amend),
             Chore("registers", 2.0, snapshots.keep_ready),
         )

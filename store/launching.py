@@ -62,6 +62,21 @@ class Launched(msgspec.Struct, frozen=True):
     campaign_ids: tuple[int, ...]
 
 
+# Statements of every launch stand here: made anew for each alert they cost more than the engine takes to run them.
+_add_alert = sa.insert(alert).returning(alert.c.id)
+_own_thread = sa.update(alert).where(alert.c.id == sa.bindparam("alert")).values(thread_id=sa.bindparam("alert"))
+_add_reference = sa.insert(alert_reference)
+_add_zone = sa.insert(alert_zone)
+_add_entry = sa.insert(feed_entry)
+_add_audit = sa.insert(audit)
+_add_campaign = sa.insert(campaign).returning(campaign.c.id)
+_add_text = sa.insert(campaign_text)
+_add_ledger = sa.insert(ledger)
+_add_audience = sa.insert(audience)
+_add_expansion = sa.insert(expansion)
+_add_progress = sa.insert(progress)
+
+
 async def launch(tx: Transaction, decision: Launch) -> Launched:
     """Raises IntegrityError (as `Conflict` out of `Database.write`) when the alert is there already, StaleThread,
     CreditExhausted (of the first zone that cannot pay; nothing is kept)."""
@@ -75,39 +90,32 @@ async def launch(tx: Transaction, decision: Launch) -> Launched:
     if alert_id is not None:
         await _file_zones(tx, alert_id, decision, ids)
         if decision.publish:
-            await tx.run(
-                sa.insert(feed_entry).values(
-                    alert_id=alert_id, published_ms=tx.now_ms, expires_ms=decision.publish_until_ms
-                )
-            )
+            entry = {"alert_id": alert_id, "published_ms": tx.now_ms, "expires_ms": decision.publish_until_ms}
+            await tx.run(_add_entry, entry)
     detail = msgspec.json.encode({"campaigns": [c.public_id for c in decision.campaigns]}).decode()
     subject = decision.alert.public_id if decision.alert else (ids and decision.campaigns[0].public_id) or ""
-    await tx.run(
-        sa.insert(audit).values(
-            at_ms=tx.now_ms, account_id=decision.account_id, action="launch", subject=subject, detail=detail
-        )
-    )
+    told = {"account_id": decision.account_id, "action": "launch", "subject": subject, "detail": detail}
+    await tx.run(_add_audit, told | {"at_ms": tx.now_ms})
     return Launched(alert_id, tuple(ids))
 
 
 async def _file_alert(tx: Transaction, new: NewAlert) -> int:
     fields = {k: v for k, v in msgspec.structs.asdict(new).items() if k != "references"}
-    result = await tx.conn.execute(sa.insert(alert).values(**fields, received_ms=tx.now_ms).returning(alert.c.id))
+    result = await tx.conn.execute(_add_alert, fields | {"received_ms": tx.now_ms})
     alert_id = int(result.scalar_one())
     if new.thread_id is None:
-        await tx.run(sa.update(alert).where(alert.c.id == alert_id).values(thread_id=alert_id))
+        await tx.run(_own_thread, {"alert": alert_id})
     for (sender, identifier), sent_ms in {(s, i): at for s, i, at in new.references}.items():
-        await tx.run(
-            sa.insert(alert_reference).values(alert_id=alert_id, sender=sender, identifier=identifier, sent_ms=sent_ms)
-        )
+        named = {"alert_id": alert_id, "sender": sender, "identifier": identifier, "sent_ms": sent_ms}
+        await tx.run(_add_reference, named)
     return alert_id
 
 
 async def _file_zones(tx: Transaction, alert_id: int, decision: Launch, ids: Sequence[int]) -> None:
     for new, campaign_id in zip(decision.campaigns, ids, strict=True):
-        await tx.run(sa.insert(alert_zone).values(alert_id=alert_id, zone_id=new.zone_id, campaign_id=campaign_id))
+        await tx.run(_add_zone, {"alert_id": alert_id, "zone_id": new.zone_id, "campaign_id": campaign_id})
     for refusal in decision.refusals:
-        await tx.run(sa.insert(alert_zone).values(alert_id=alert_id, zone_id=refusal.zone_id, refusal=refusal.reason))
+        await tx.run(_add_zone, {"alert_id": alert_id, "zone_id": refusal.zone_id, "refusal": refusal.reason})
 
 
 async def end_campaigns(tx: Transaction, ends: Sequence[tuple[int, str]]) -> None:
@@ -132,26 +140,20 @@ _CAMPAIGN_COLUMNS = (
 
 async def _file_campaign(tx: Transaction, new: NewCampaign, alert_id: int | None) -> int:
     fields = {name: getattr(new, name) for name in _CAMPAIGN_COLUMNS}
-    result = await tx.conn.execute(
-        sa.insert(campaign).values(**fields, alert_id=alert_id, created_ms=tx.now_ms).returning(campaign.c.id)
-    )
+    result = await tx.conn.execute(_add_campaign, fields | {"alert_id": alert_id, "created_ms": tx.now_ms})
     campaign_id = int(result.scalar_one())
     for replaced_id in new.replaces:
         await tx.run(sa.insert(campaign_replaces).values(campaign_id=campaign_id, replaced_id=replaced_id))
     if new.texts:
         texts = [{"campaign_id": campaign_id} | msgspec.structs.asdict(text) for text in new.texts]
-        await tx.conn.execute(sa.insert(campaign_text), texts)
+        await tx.conn.execute(_add_text, texts)
     if new.state != CampaignState.PREPARING:
         await file_audience(tx, campaign_id, new.audience, new.sizes)
     if new.reserved_millieuro:
         if new.must_cover:
             await _require_credit(tx, new.zone_id, new.reserved_millieuro)
-        await tx.run(
-            sa.insert(ledger).values(
-                zone_id=new.zone_id, campaign_id=campaign_id, entry="reserve",
-                amount_millieuro=-new.reserved_millieuro, at_ms=tx.now_ms,
-            )
-        )  # fmt: skip
+        reserve = {"zone_id": new.zone_id, "campaign_id": campaign_id, "entry": "reserve", "at_ms": tx.now_ms}
+        await tx.run(_add_ledger, reserve | {"amount_millieuro": -new.reserved_millieuro})
     return campaign_id
 
 
@@ -175,50 +177,55 @@ async def file_audience(
     `waits_from`: the sequence number, per channel, from which on entries wait for what they cancel.
     """
     digest = hashlib.sha256(blob).hexdigest()
-    await tx.run(sa.insert(audience).values(campaign_id=campaign_id, blob=blob, sha256=digest))
-    row = await tx.first(
-        sa.select(campaign.c.mode, campaign.c.priority, campaign.c.zone_id).where(campaign.c.id == campaign_id)
-    )
+    await tx.run(_add_audience, {"campaign_id": campaign_id, "blob": blob, "sha256": digest})
+    row = await tx.first(_owner, {"campaign": campaign_id})
     assert row is not None
     seq = 0
     for channel, size in sizes:
         if size == 0:
             continue
         tag = await _fair_start(tx, campaign_id, channel, row)
-        await tx.run(
-            sa.insert(expansion).values(
-                campaign_id=campaign_id, channel=channel, first_seq=seq, size=size, tag=tag,
-                waits_from=(waits_from or {}).get(channel),
-            )
-        )  # fmt: skip
-        await tx.run(sa.insert(progress).values(campaign_id=campaign_id, channel=channel, queued=size))
+        lies = {"campaign_id": campaign_id, "channel": channel, "first_seq": seq, "size": size, "tag": tag}
+        await tx.run(_add_expansion, lies | {"waits_from": (waits_from or {}).get(channel)})
+        await tx.run(_add_progress, {"campaign_id": campaign_id, "channel": channel, "queued": size})
         seq += size
+
+
+_owner = sa.select(campaign.c.mode, campaign.c.priority, campaign.c.zone_id).where(
+    campaign.c.id == sa.bindparam("campaign")
+)
+_clock = sa.select(lane_clock.c.vtime).where(
+    lane_clock.c.channel == sa.bindparam("channel_"),
+    lane_clock.c.mode == sa.bindparam("mode_"),
+    lane_clock.c.priority == sa.bindparam("priority_"),
+)
+_others = sa.and_(
+    campaign.c.zone_id == sa.bindparam("zone"),
+    campaign.c.mode == sa.bindparam("mode_"),
+    campaign.c.priority == sa.bindparam("priority_"),
+    campaign.c.state == str(CampaignState.RUNNING),
+    campaign.c.sealed_ms.is_(None),
+    campaign.c.id != sa.bindparam("campaign"),
+)
+_last_ready = (
+    sa.select(sa.func.max(batch.c.tag))
+    .join(campaign, campaign.c.id == batch.c.campaign_id)
+    .where(_others, batch.c.channel == sa.bindparam("channel_"), batch.c.state == int(BatchState.READY))
+)
+_last_pending = (
+    sa.select(sa.func.max(expansion.c.tag + sa.cast(expansion.c.size, sa.Float) / campaign.c.weight))
+    .join(campaign, campaign.c.id == expansion.c.campaign_id)
+    .where(_others, expansion.c.channel == sa.bindparam("channel_"), expansion.c.expanded_upto < expansion.c.size)
+)
 
 
 async def _fair_start(tx: Transaction, campaign_id: int, channel: str, owner: AnyRow) -> float:
     """Start-time fair queueing: behind the lane's virtual time and behind all that the zone's other campaigns have
     in this lane, as batches or still to be made. `owner` has mode, priority and zone_id."""
-    clock = await tx.first(
-        sa.select(lane_clock.c.vtime).where(
-            lane_clock.c.channel == channel, lane_clock.c.mode == owner.mode, lane_clock.c.priority == owner.priority
-        )
-    )
-    others = sa.and_(
-        campaign.c.zone_id == owner.zone_id, campaign.c.mode == owner.mode, campaign.c.priority == owner.priority,
-        campaign.c.state == str(CampaignState.RUNNING), campaign.c.sealed_ms.is_(None), campaign.c.id != campaign_id,
-    )  # fmt: skip
-    ready = await tx.first(
-        sa.select(sa.func.max(batch.c.tag))
-        .join(campaign, campaign.c.id == batch.c.campaign_id)
-        .where(others, batch.c.channel == channel, batch.c.state == int(BatchState.READY))
-    )
-    pending = await tx.first(
-        sa.select(sa.func.max(expansion.c.tag + sa.cast(expansion.c.size, sa.Float) / campaign.c.weight))
-        .join(campaign, campaign.c.id == expansion.c.campaign_id)
-        .where(others, expansion.c.channel == channel, expansion.c.expanded_upto < expansion.c.size)
-    )
-    tags = [clock.vtime if clock else None, ready and ready[0], pending and pending[0]]
-    return max(float(tag or 0.0) for tag in tags)
+    lane = {"channel_": channel, "mode_": owner.mode, "priority_": owner.priority}
+    others = lane | {"zone": owner.zone_id, "campaign": campaign_id}
+    found = [await tx.first(_clock, lane), await tx.first(_last_ready, others), await tx.first(_last_pending, others)]
+    return max(float(row[0] or 0.0) if row else 0.0 for row in found)
 
 
 async def join_queue(tx: Transaction, campaign_id: int) -> None:

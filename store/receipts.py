@@ -217,10 +217,10 @@ _open = (
     sa.select(receipt_inbox)
     .where(
         _kept.matched_ms.is_(None),
-        _kept.id > sa.bindparam("after"),
-        _kept.received_ms >= sa.bindparam("since"),
+        # The order of the index of what waits: a walk along the ids would pass all that has ever waited.
+        sa.tuple_(_kept.received_ms, _kept.id) > sa.tuple_(sa.bindparam("since"), sa.bindparam("after")),
     )
-    .order_by(_kept.id)
+    .order_by(_kept.received_ms, _kept.id)
     .limit(sa.bindparam("most"))
 )
 _new_refs = json_rows("new_refs", carrier=str, ref=str)
@@ -278,15 +278,15 @@ async def match_new_refs(tx: Transaction, refs: Sequence[tuple[str, str]]) -> in
 
 
 async def match_inbox(
-    tx: Transaction, *, after_id: int, since_ms: int, most: int = 200, settled_ms: int = SETTLED_MS
-) -> tuple[int, int | None]:
+    tx: Transaction, *, after: tuple[int, int], most: int = 200, settled_ms: int = SETTLED_MS
+) -> tuple[int, tuple[int, int] | None]:
     """Try a page of the inbox again: by reference, and by destination what has waited for `settled_ms`.
-    Returns (matched, id to go on from, or None at the end)."""
-    rows = await tx.rows(_open, {"after": after_id, "since": since_ms, "most": most})
+    `after` is (received_ms, id). Returns (matched, where to go on from, or None at the end)."""
+    rows = await tx.rows(_open, {"since": after[0], "after": after[1], "most": most})
     left = await _match(tx, rows)
     ripe = [row for row in left if row.received_ms <= tx.now_ms - settled_ms]
     matched = len(rows) - len(left) + await _match_by_destination(tx, ripe, settled_ms)
-    return matched, (rows[-1].id if len(rows) == most else None)
+    return matched, ((rows[-1].received_ms, rows[-1].id) if len(rows) == most else None)
 
 
 async def _match_by_destination(tx: Transaction, rows: Sequence[AnyRow], settled_ms: int) -> int:

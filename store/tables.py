@@ -438,6 +438,13 @@ receipt_inbox = sa.Table(
         sqlite_where=sa.text("matched_ms IS NULL"),
         postgresql_where=sa.text("matched_ms IS NULL"),
     ),
+    sa.Index(
+        "ix_receipt_inbox_waiting",
+        "received_ms",
+        "id",
+        sqlite_where=sa.text("matched_ms IS NULL"),
+        postgresql_where=sa.text("matched_ms IS NULL"),
+    ),
 )
 
 progress = sa.Table(

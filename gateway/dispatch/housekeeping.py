@@ -30,6 +30,9 @@ class Chore:
     run: Callable[[], Awaitable[bool]]
     bell: asyncio.Event | None = None
     """Rung when there may be something to do before its time."""
+    rests: float = 0.0
+    """Before it is called again at once it rests this many times as long as it took: what can wait leaves a process
+    that is busy with alerts to them."""
 
 
 @dataclass(slots=True)
@@ -43,8 +46,9 @@ class Housekeeping:
                 tasks.create_task(self._repeat(chore), name=f"chore-{chore.name}")
 
     async def _repeat(self, chore: Chore) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            again = False
+            again, began_s = False, loop.time()
             try:
                 again = await chore.run()
             except StoreUnavailable:
@@ -52,7 +56,9 @@ class Housekeeping:
             except Exception:
                 log.exception("chore failed", extra={"action": "chore-failed", "chore": chore.name})
                 await asyncio.sleep(1.0)
-            if not again:
+            if again:
+                await asyncio.sleep(chore.rests * (loop.time() - began_s))
+            else:
                 await _pause(chore)
 
 
@@ -92,12 +98,9 @@ def store_chores(database: Database, boot_id: str, node_name: str, ring_all: Cal
         return bool(await database.write(lifecycle.close_ended, urgent=False))
 
     async def inbox() -> bool:
-        after: int | None = 0
+        after: tuple[int, int] | None = (database.clock.now_ms() - INBOX_LIFE_MS, 0)
         while after is not None:
-            _, after = await database.write(
-                lambda tx, a=after: receipts.match_inbox(tx, after_id=a, since_ms=tx.now_ms - INBOX_LIFE_MS),  # type: ignore[misc]
-                urgent=False,
-            )
+            _, after = await database.write(lambda tx, a=after: receipts.match_inbox(tx, after=a), urgent=False)  # type: ignore[misc]
         return False
 
     async def alive() -> bool:

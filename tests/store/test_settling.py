@@ -300,7 +300,7 @@ class Story:
                 address = self.random.choice(town.people).addresses["sms"]
                 reports.append(Report("c1", str(self.random.random()), state, 1, destination=address))
         await self.database.write(lambda tx: receipts.record(tx, reports))
-        await self.database.write(lambda tx: receipts.match_inbox(tx, after_id=0, since_ms=0, settled_ms=-1))
+        await self.database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0), settled_ms=-1))
 
     async def keep_house(self):
         await self.database.write(recovery.recover)
