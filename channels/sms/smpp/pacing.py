@@ -4,7 +4,7 @@ Pure arithmetic on event-loop seconds. Knows no message.
 """
 
 _STRETCH = 0.995
-"""After a stall the backlog leaves at most 0.5 % faster than its slots: a burst would break the contract's second."""
+"""After a stall the backlog leaves at most 0.5 % faster than the contract: a burst would break its second."""
 _SLACK_S = 0.005
 """Lateness that is not passed on: a timer that fires a millisecond late must not slow the account for good."""
 _CALM_S = 10.0
@@ -14,14 +14,17 @@ _CALM_S = 10.0
 class Pacer:
     """Turns slots into instants. Slots are met in ascending order, or nearly."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate_per_s: float) -> None:
+        """`rate_per_s` is the contract's."""
+        self._spacing_s = 1.0 / rate_per_s
         self._slot = self._at = float("-inf")
 
     def instant(self, slot: float) -> float:
         """When the segment of this slot may leave: its slot, or later by what those before it were late."""
         if slot <= self._slot:
             return max(slot, self._at)
-        return max(slot, self._at + (slot - self._slot) * _STRETCH)
+        # Slots that nobody used make up for what was late: only a spacing of the contract stands between two.
+        return max(slot, self._at + min(slot - self._slot, self._spacing_s) * _STRETCH)
 
     def left(self, slot: float, now: float) -> None:
         """The segment of this slot left now."""

@@ -23,6 +23,10 @@ from channels.sms.text import SmsText
 WAKE_S = 0.003
 """Least time between two wakes, within the slack of `pacing`: a wake costs more than the segments it writes."""
 
+LATE_S = 0.1
+"""What waits has missed its slot by this: no more is taken up until it has left. Stalls of a busy loop would add up
+otherwise, and every message, the urgent ones too, would leave seconds after its slot."""
+
 
 class Batch:
     """The outcomes of one group, waiting to be fetched."""
@@ -80,7 +84,7 @@ class Pump:
             settings.permanent_statuses, settings.temporary_statuses, settings.throttle_statuses
         )
         self._rest = Rest(settings.throttle_first_s, settings.throttle_longest_s)
-        self._pacer = Pacer()
+        self._pacer = Pacer(settings.rate_per_s)
         self._sessions: list[SmppSession] = []
         self._queue: list[Entry] = []
         self._held: list[Entry] = []
@@ -109,9 +113,14 @@ class Pump:
     @property
     def room(self) -> int:
         """Units that could leave at once: the free windows less what waits already."""
-        if self._stopped or self.resting:
+        if self._stopped or self.resting or self._late:
             return 0
         return max(0, sum(session.free for session in self._sessions) - self._waiting)
+
+    @property
+    def _late(self) -> bool:
+        waits = next((slot for slot, turn, ticket in self._queue[:1] if ticket.turn == turn), float("inf"))
+        return asyncio.get_running_loop().time() - waits > LATE_S
 
     def add(self, session: SmppSession) -> None:
         """A session that has just been bound."""

@@ -335,6 +335,18 @@ async def test_room_is_the_free_window_less_what_waits(open_account, outgoing, u
         assert smsc.parts == []
 
 
+async def test_while_what_waits_is_late_no_more_is_taken_up(open_account, outgoing, until) -> None:
+    """Stalls of a busy loop must not add up: later messages get slots of their own instead."""
+    async with SmscSink() as smsc, open_account(smsc.port, window=50, rate_per_s=20) as account:
+        late = asyncio.get_running_loop().time() - 1
+        sending = asyncio.create_task(account.send(*(outgoing(due=late + n / 20) for n in range(6))))
+        await until(lambda: smsc.messages)
+        assert account.carrier.room == 0
+
+        assert all(isinstance(outcome, Accepted) for outcome in await sending)
+        assert account.carrier.room == 50
+
+
 async def test_a_closed_iterator_writes_nothing_more(open_account, outgoing) -> None:
     async with SmscSink() as smsc, open_account(smsc.port) as account:
         at = asyncio.get_running_loop().time()

@@ -26,7 +26,7 @@ def leave(pacer: Pacer, slots: list[float], stalls: dict[int, float], step: floa
 def test_no_segment_leaves_before_its_slot(gaps: list[float], stalls: dict[int, float]) -> None:
     slots = [sum(gaps[: index + 1]) for index in range(len(gaps))]
 
-    written = leave(Pacer(), slots, stalls)
+    written = leave(Pacer(500), slots, stalls)
 
     assert all(at >= slot for at, slot in zip(written, slots, strict=True))
 
@@ -36,22 +36,32 @@ def test_no_second_sees_more_than_a_hundredth_above_the_contract(stalls: dict[in
     rate = 500
     slots = [index / rate for index in range(1_500)]
 
-    written = leave(Pacer(), slots, stalls)
+    written = leave(Pacer(500), slots, stalls)
 
     busiest = max(sum(start <= at < start + 1 for at in written) for start in written[::10])
     assert busiest <= rate * 1.01 + 1
 
 
+def test_slots_that_nobody_used_make_up_for_a_stall() -> None:
+    before = [index / 500 for index in range(500)]
+    after = [2.0 + index / 500 for index in range(500)]
+
+    written = leave(Pacer(500), before + after, {499: 0.8})
+
+    assert written[499] - before[499] > 0.7
+    assert max(at - slot for at, slot in zip(written[500:], after, strict=True)) < 0.01
+
+
 def test_timers_that_fire_late_do_not_slow_the_account() -> None:
     slots = [index / 500 for index in range(1_500)]
 
-    written = leave(Pacer(), slots, {}, step=0.0009)
+    written = leave(Pacer(500), slots, {}, step=0.0009)
 
     assert written[-1] - slots[-1] < 0.01
 
 
 def test_slots_of_the_past_that_are_all_due_leave_at_once() -> None:
-    pacer = Pacer()
+    pacer = Pacer(500)
 
     assert leave(pacer, [0.0] * 100, {}) == [0.0] * 100
 
