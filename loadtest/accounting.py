@@ -31,6 +31,8 @@ class Findings:
     """At a sink more often than it was told to have been tried, or taken twice without a word of it."""
     again: int = 0
     """At a sink more than once, and told to have been sent again after doubt: the price of losing nobody."""
+    called_again: int = 0
+    """Calls after the first to somebody who was busy or did not answer: as it should be."""
     unfinished: int = 0
     """Still queued or waiting to be tried again at the end."""
     in_doubt: int = 0
@@ -116,8 +118,10 @@ class CampaignAccount:
         elif arrived > most:
             findings.doubled += arrived - most
             findings.note(f"{self._mark} {channel} {line['id']}: {line['attempts']} attempts, arrived {arrived} times")
-        elif arrived > 1:
+        elif arrived > 1 and resent:
             findings.again += arrived - 1
+        elif arrived > 1:
+            findings.called_again += arrived - 1
         findings.unfinished += state in ("queued", "retry")
         findings.in_doubt += state == "unknown"
 

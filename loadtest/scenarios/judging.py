@@ -74,6 +74,7 @@ async def add_accounting(
         outcome.lines += [
             verdict.at_most("in doubt at the end", findings.in_doubt, 0),
             verdict.at_most("sent again after doubt", findings.again, 0),
+            verdict.told("called again, having been busy or out", findings.called_again),
             verdict.at_most("SMS without their receipt at the end", findings.states["sms accepted"], 0),
         ]
 

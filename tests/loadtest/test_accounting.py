@@ -22,6 +22,7 @@ class World:
 
     sms: dict[tuple[str, str], int] = field(default_factory=dict)
     email: dict[tuple[int, str], int] = field(default_factory=dict)
+    voice: dict[tuple[int, str], int] = field(default_factory=dict)
     pages: list[dict[str, Any]] = field(default_factory=list)
     texts: tuple[str, ...] = (f"{MARK} wegenwerken. Maandag om zeven uur.",)
     resent: bool = False
@@ -31,6 +32,7 @@ class World:
         sms, email, voice = (Arrivals(np.empty(0)) for _ in range(3))
         sms.by_address.update(self.sms)
         email.by_delivery.update(self.email)
+        voice.by_delivery.update(self.voice)
         accounting = Accounting(sms, email, voice)
         account = accounting.campaign(NUMBER, page(*self.texts))
         for line in self.pages:
@@ -96,6 +98,14 @@ def test_what_was_told_as_sent_again_after_doubt_is_counted_apart() -> None:
     findings = World(sms={(MARK, AN): 2}, pages=[told("delivered", attempts=2)], resent=True).judged()
 
     assert (findings.doubled, findings.again, findings.unaccounted) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(("attempts", "called_again", "doubled"), [(2, 1, 0), (1, 0, 1)])
+def test_who_was_busy_is_called_again_and_that_is_no_doubt(attempts: int, called_again: int, doubled: int) -> None:
+    busy = told("delivered", channel="voice", attempts=attempts)
+    findings = World(voice={(delivery(1), AN): 2}, pages=[busy]).judged()
+
+    assert (findings.called_again, findings.again, findings.doubled) == (called_again, 0, doubled)
 
 
 def test_a_message_at_another_number_is_lost_to_one_and_nobodys_at_the_other() -> None:
