@@ -5,6 +5,8 @@ Pure arithmetic on event-loop seconds. Knows no message.
 
 _STRETCH = 0.995
 """After a stall the backlog leaves at most 0.5 % faster than the contract: a burst would break its second."""
+_CATCH_UP = 0.985
+"""Of the contract's rate: what makes up for lateness over slots that nobody used. Slack and late wakes come on top."""
 _SLACK_S = 0.005
 """Lateness that is not passed on: a timer that fires a millisecond late must not slow the account for good."""
 _CALM_S = 10.0
@@ -16,15 +18,14 @@ class Pacer:
 
     def __init__(self, rate_per_s: float) -> None:
         """`rate_per_s` is the contract's."""
-        self._spacing_s = 1.0 / rate_per_s
+        self._spacing_s = 1.0 / (rate_per_s * _CATCH_UP)
         self._slot = self._at = float("-inf")
 
     def instant(self, slot: float) -> float:
         """When the segment of this slot may leave: its slot, or later by what those before it were late."""
         if slot <= self._slot:
             return max(slot, self._at)
-        # Slots that nobody used make up for what was late: only a spacing of the contract stands between two.
-        return max(slot, self._at + min(slot - self._slot, self._spacing_s) * _STRETCH)
+        return max(slot, self._at + min((slot - self._slot) * _STRETCH, self._spacing_s))
 
     def left(self, slot: float, now: float) -> None:
         """The segment of this slot left now."""
