@@ -30,17 +30,20 @@ class Alert(msgspec.Struct, frozen=True):
 _alerts = sa.select(*(alert.c[name] for name in Alert.__struct_fields__))
 
 
+_by_key = _alerts.where(alert.c.sender == sa.bindparam("sender"), alert.c.identifier == sa.bindparam("identifier"))
+_by_public_id = _alerts.where(alert.c.public_id == sa.bindparam("public_id"))
+
+
 def _alert(row: AnyRow | None) -> Alert | None:
     return Alert(*row) if row else None
 
 
 async def by_key(conn: AsyncConnection, sender: str, identifier: str) -> Alert | None:
-    statement = _alerts.where(alert.c.sender == sender, alert.c.identifier == identifier)
-    return _alert((await conn.execute(statement)).first())
+    return _alert((await conn.execute(_by_key, {"sender": sender, "identifier": identifier})).first())
 
 
 async def by_public_id(conn: AsyncConnection, public_id: str) -> Alert | None:
-    return _alert((await conn.execute(_alerts.where(alert.c.public_id == public_id))).first())
+    return _alert((await conn.execute(_by_public_id, {"public_id": public_id})).first())
 
 
 class ZoneAnswer(msgspec.Struct, frozen=True):
@@ -53,15 +56,17 @@ class ZoneAnswer(msgspec.Struct, frozen=True):
     refusal: str
 
 
+_zones = (
+    sa.select(alert_zone.c.zone_id, zone.c.code, campaign.c.public_id, alert_zone.c.refusal)
+    .join(zone, zone.c.id == alert_zone.c.zone_id)
+    .join(campaign, campaign.c.id == alert_zone.c.campaign_id, isouter=True)
+    .where(alert_zone.c.alert_id == sa.bindparam("alert"))
+    .order_by(zone.c.code)
+)
+
+
 async def zones(conn: AsyncConnection, alert_id: int) -> list[ZoneAnswer]:
-    rows = await conn.execute(
-        sa.select(alert_zone.c.zone_id, zone.c.code, campaign.c.public_id, alert_zone.c.refusal)
-        .join(zone, zone.c.id == alert_zone.c.zone_id)
-        .join(campaign, campaign.c.id == alert_zone.c.campaign_id, isouter=True)
-        .where(alert_zone.c.alert_id == alert_id)
-        .order_by(zone.c.code)
-    )
-    return [ZoneAnswer(*row) for row in rows.all()]
+    return [ZoneAnswer(*row) for row in (await conn.execute(_zones, {"alert": alert_id})).all()]
 
 
 async def thread(conn: AsyncConnection, thread_id: int) -> list[Alert]:

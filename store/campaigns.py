@@ -71,17 +71,21 @@ _campaigns = (
 )
 
 
+_by_id = _campaigns.where(campaign.c.id == sa.bindparam("id"))
+_by_public_id = _campaigns.where(campaign.c.public_id == sa.bindparam("public_id"))
+
+
 def _campaign(row: AnyRow) -> Campaign:
     return Campaign(**row._mapping)
 
 
 async def by_public_id(conn: AsyncConnection, public_id: str) -> Campaign | None:
-    row = (await conn.execute(_campaigns.where(campaign.c.public_id == public_id))).first()
+    row = (await conn.execute(_by_public_id, {"public_id": public_id})).first()
     return _campaign(row) if row else None
 
 
 async def by_id(conn: AsyncConnection, campaign_id: int) -> Campaign | None:
-    row = (await conn.execute(_campaigns.where(campaign.c.id == campaign_id))).first()
+    row = (await conn.execute(_by_id, {"id": campaign_id})).first()
     return _campaign(row) if row else None
 
 
@@ -135,12 +139,16 @@ async def replaced_by(conn: AsyncConnection, campaign_id: int) -> list[int]:
     return [row.replaced_id for row in rows.all()]
 
 
-_counts = sa.select(*(progress.c[name] for name in Counts.__struct_fields__))
+_counts = (
+    sa.select(*(progress.c[name] for name in Counts.__struct_fields__))
+    .where(progress.c.campaign_id == sa.bindparam("campaign"))
+    .order_by(progress.c.channel)
+)
 
 
 async def counts(conn: AsyncConnection, campaign_id: int) -> list[Counts]:
     """One a channel."""
-    rows = await conn.execute(_counts.where(progress.c.campaign_id == campaign_id).order_by(progress.c.channel))
+    rows = await conn.execute(_counts, {"campaign": campaign_id})
     return [Counts(*row) for row in rows.all()]
 
 
@@ -152,17 +160,22 @@ class Text(msgspec.Struct, frozen=True):
     price_millieuro: int
 
 
+_texts = (
+    sa.select(*(campaign_text.c[name] for name in Text.__struct_fields__))
+    .where(campaign_text.c.campaign_id == sa.bindparam("campaign"))
+    .order_by(campaign_text.c.channel, campaign_text.c.language)
+)
+
+
 async def texts(conn: AsyncConnection, campaign_id: int) -> list[Text]:
-    rows = await conn.execute(
-        sa.select(*(campaign_text.c[name] for name in Text.__struct_fields__))
-        .where(campaign_text.c.campaign_id == campaign_id)
-        .order_by(campaign_text.c.channel, campaign_text.c.language)
-    )
-    return [Text(*row) for row in rows.all()]
+    return [Text(*row) for row in (await conn.execute(_texts, {"campaign": campaign_id})).all()]
+
+
+_audience = sa.select(audience.c.blob).where(audience.c.campaign_id == sa.bindparam("campaign"))
 
 
 async def audience_blob(conn: AsyncConnection, campaign_id: int) -> bytes | None:
-    row = (await conn.execute(sa.select(audience.c.blob).where(audience.c.campaign_id == campaign_id))).first()
+    row = (await conn.execute(_audience, {"campaign": campaign_id})).first()
     return bytes(row.blob) if row else None
 
 

@@ -127,23 +127,24 @@ class RegisterChanges(msgspec.Struct, frozen=True):
     """None: no network and no group has changed."""
 
 
+_register_rev = sa.select(zone.c.register_rev).where(zone.c.id == sa.bindparam("zone"))
+_zones = sa.select(*(zone.c[name] for name in ZoneRow.__struct_fields__)).order_by(zone.c.code)
+_zone_by_id = _zones.where(zone.c.id == sa.bindparam("zone"))
+
+
 async def register_rev(conn: AsyncConnection, zone_id: int) -> int | None:
     """The revision of a zone's register; None when there is no such zone."""
-    statement = sa.select(zone.c.register_rev).where(zone.c.id == zone_id)
-    return (await conn.execute(statement)).scalar_one_or_none()
+    return (await conn.execute(_register_rev, {"zone": zone_id})).scalar_one_or_none()
 
 
 async def zones(conn: AsyncConnection, codes: Iterable[str] | None = None) -> list[ZoneRow]:
     """All zones, or those with these codes, by code."""
-    statement = sa.select(*(zone.c[name] for name in ZoneRow.__struct_fields__)).order_by(zone.c.code)
-    if codes is not None:
-        statement = statement.where(zone.c.code.in_(list(codes)))
+    statement = _zones if codes is None else _zones.where(zone.c.code.in_(list(codes)))
     return [ZoneRow(*row) for row in await conn.execute(statement)]
 
 
 async def zone_by_id(conn: AsyncConnection, zone_id: int) -> ZoneRow | None:
-    statement = sa.select(*(zone.c[name] for name in ZoneRow.__struct_fields__)).where(zone.c.id == zone_id)
-    row = (await conn.execute(statement)).first()
+    row = (await conn.execute(_zone_by_id, {"zone": zone_id})).first()
     return None if row is None else ZoneRow(*row)
 
 

@@ -27,22 +27,24 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _NAMES = Finding.__struct_fields__
-_findings = sa.select(*(alert_finding.c[name] for name in _NAMES))
+_add = sa.insert(alert_finding)
+_of_alert = alert_finding.c.alert_id == sa.bindparam("alert")
+_finding = sa.select(*(alert_finding.c[name] for name in _NAMES)).where(_of_alert)
+_envelope = sa.select(alert_finding.c.envelope).where(_of_alert)
 
 
 async def file_finding(tx: Transaction, alert_id: int, finding: Finding, envelope: bytes | None) -> None:
     """In the transaction that files the alert. `envelope` is what it came in, byte for byte."""
     values = msgspec.structs.asdict(finding) | {"alert_id": alert_id, "envelope": envelope}
-    await tx.run(sa.insert(alert_finding).values(values))
+    await tx.run(_add, values)
 
 
 async def finding_of(conn: AsyncConnection, alert_id: int) -> Finding | None:
     """None for alerts of before there were findings."""
-    row = (await conn.execute(_findings.where(alert_finding.c.alert_id == alert_id))).first()
+    row = (await conn.execute(_finding, {"alert": alert_id})).first()
     return None if row is None else Finding(**dict(zip(_NAMES, row, strict=True)))
 
 
 async def envelope_of(conn: AsyncConnection, alert_id: int) -> bytes | None:
-    statement = sa.select(alert_finding.c.envelope).where(alert_finding.c.alert_id == alert_id)
-    found = (await conn.execute(statement)).scalar_one_or_none()
+    found = (await conn.execute(_envelope, {"alert": alert_id})).scalar_one_or_none()
     return None if found is None else bytes(found)

@@ -307,18 +307,22 @@ _insert_rows = sa.insert(delivery).from_select(
 )
 
 
+_this = sa.and_(expansion.c.campaign_id == sa.bindparam("campaign"), expansion.c.channel == sa.bindparam("channel_"))
+_expansion = sa.select(expansion).where(_this).with_for_update()
+_reach = sa.update(expansion).where(_this).values(expanded_upto=sa.bindparam("upto"))
+_expanded = sa.select(
+    campaign.c.id, campaign.c.state, campaign.c.mode, campaign.c.priority, campaign.c.weight, campaign.c.starts_ms
+).where(campaign.c.id == sa.bindparam("campaign"))
+
+
 async def expand(tx: Transaction, campaign_id: int, channel: str, entries: Sequence[Entry], *, batch_size: int) -> int:
     """Make the rows and batches of the next entries of a channel; returns how far it has come.
 
     Idempotent: entries that are rows already are passed over. A campaign that has ended meanwhile gets its rows
     in their final state, so that its sums still close.
     """
-    done = await tx.first(
-        sa.select(expansion)
-        .where(expansion.c.campaign_id == campaign_id, expansion.c.channel == channel)
-        .with_for_update()
-    )
-    owner = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id))
+    done = await tx.first(_expansion, {"campaign": campaign_id, "channel_": channel})
+    owner = await tx.first(_expanded, {"campaign": campaign_id})
     if done is None or owner is None:
         return 0
     start = done.first_seq + done.expanded_upto
@@ -343,11 +347,7 @@ async def expand(tx: Transaction, campaign_id: int, channel: str, entries: Seque
     else:
         await _make_batches(tx, owner, done, fresh, batch_size)
     upto = int(done.expanded_upto) + len(fresh)
-    await tx.run(
-        sa.update(expansion)
-        .where(expansion.c.campaign_id == campaign_id, expansion.c.channel == channel)
-        .values(expanded_upto=upto)
-    )
+    await tx.run(_reach, {"campaign": campaign_id, "channel_": channel, "upto": upto})
     return upto
 
 

@@ -6,18 +6,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store.tables import ledger
 from store.transaction import Transaction
 
+_balance = sa.select(sa.func.coalesce(sa.func.sum(ledger.c.amount_millieuro), 0)).where(
+    ledger.c.zone_id == sa.bindparam("zone"),
+    sa.or_(ledger.c.valid_until_ms.is_(None), ledger.c.valid_until_ms > sa.bindparam("now")),
+)
+
 
 async def balance_millieuro(conn: AsyncConnection, zone_id: int, now_ms: int) -> int:
     """What may still be spent: every entry but the lots that are no longer valid."""
-    valid = sa.or_(ledger.c.valid_until_ms.is_(None), ledger.c.valid_until_ms > now_ms)
-    row = (
-        await conn.execute(
-            sa.select(sa.func.coalesce(sa.func.sum(ledger.c.amount_millieuro), 0)).where(
-                ledger.c.zone_id == zone_id, valid
-            )
-        )
-    ).one()
-    return int(row[0])
+    return int((await conn.execute(_balance, {"zone": zone_id, "now": now_ms})).scalar_one())
 
 
 async def add_lot(tx: Transaction, zone_id: int, amount_millieuro: int, valid_until_ms: int | None, note: str) -> None:

@@ -168,6 +168,22 @@ def _token(seed: str, slot: Slot) -> str:
     return f"z{slot.name.replace('_', '').lower()}{seed}z"
 
 
+def _at_tokens(text: str, seed: str) -> list[str]:
+    """`text` cut at its placeholders, which are every second piece."""
+    # The seed has its group so that the pattern is the same for all letters: compiling one took longer than the cut.
+    pieces = []
+    end = 0
+    for found in _TOKEN.finditer(text):
+        if found[1] == seed:
+            pieces += [text[end : found.start()], f"{found[0]}z"]
+            end = found.end() + 1
+    return [*pieces, text[end:]]
+
+
+# The last letter is not taken by the match: something that only looks like a placeholder may stand before a real one.
+_TOKEN = re.compile("z(?:" + "|".join(slot.name.replace("_", "").lower() for slot in Slot) + ")([0-9a-f]{20})(?=z)")
+
+
 def _blocks(letter: Letter, seed: str, name: Slot) -> list[str]:
     greeting = plain_text(letter.greeting).replace(NAME, _token(seed, name), 1)
     closing = plain_text(letter.closing).replace(REFERENCE, _token(seed, Slot.REFERENCE), 1)
@@ -221,10 +237,9 @@ def _plain_body(text: str) -> bytes:
 def _quoted_body(seed: str) -> Callable[[str], bytes]:
     """Quoted-printable with a soft line break on both sides of each placeholder: whatever comes in keeps
     the lines within 76 characters."""
-    tokens = re.compile("(" + "|".join(_token(seed, slot) for slot in Slot) + ")")
 
     def encode(text: str) -> bytes:
-        pieces = tokens.split(text)
+        pieces = _at_tokens(text, seed)
         return b"".join(
             b"=\r\n" + piece.encode() + b"=\r\n" if odd % 2 else quoted_text(piece) for odd, piece in enumerate(pieces)
         )
@@ -310,7 +325,7 @@ def _once(message: bytes, marker: bytes, body: bytes) -> bytes:
 
 def _cut(message: bytes, seed: str, coding: str, expected: int) -> Form:
     slots = {_token(seed, slot).encode(): slot for slot in Slot}
-    parts = re.split(b"(" + b"|".join(slots) + b")", message)
+    parts = [part.encode("latin-1") for part in _at_tokens(message.decode("latin-1"), seed)]
     indexes = range(1, len(parts), 2)
     if len(indexes) != expected:
         raise ValueError("a placeholder did not survive the building of the message")

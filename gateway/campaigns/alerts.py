@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -11,7 +11,8 @@ import msgspec
 from cap import Alert, MsgType
 from cap.thread import Step, repeat
 from gateway.access.caller import Action, Caller
-from gateway.campaigns.answers import AlertAnswer, Preview, SignatureFound, ZonePreview, ZoneResult
+from gateway.campaigns.answering import UNKNOWN, answer, signature, warnings, with_reasons
+from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds, not_yours
 from gateway.campaigns.receiving import Received, located, receive, reread
@@ -39,7 +40,6 @@ _AT_ONCE = 4
 """Alerts that are decided on and filed at once. In a storm the loop has lanes to serve, too: with all of it in hand at
 once its turns became so long that nothing left before the storm was over."""
 _TRIES = 4
-_MOST_WARNINGS = 200
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class AlertDesk:
                 # What was decided on has changed meanwhile: decide again.
                 continue
             self.wake()
-            return msgspec.structs.replace(await self.read(caller, public_id), created=True)
+            return msgspec.structs.replace(await self._filed_by(caller, public_id), created=True)
         raise Refusal(503, "busy", "Its thread keeps changing; try again.")
 
     async def validate(self, caller: Caller, document: bytes) -> Preview:
@@ -89,7 +89,7 @@ class AlertDesk:
         return Preview(
             action=decision.act,
             version=received.finding.version,
-            signature=_signature(received.finding),
+            signature=signature(received.finding),
             zones=tuple(zones),
             price_millieuro=sum(z.price_millieuro for z in zones),
             problems=known + received.warnings + decision.problems + tuple(outcome.nobody),
@@ -146,7 +146,8 @@ class AlertDesk:
             raise Refusal(
                 409, "identifier-taken", title, (*located([reason], received.opened), *received.warnings)
             )  # fmt: skip
-        return await self._answer(filed, caller)
+        async with self.database.read() as conn:
+            return await answer(conn, filed, caller)
 
     async def _said_before(self, received: Received) -> tuple[Reason, ...]:
         async with self.database.read() as conn:
@@ -162,7 +163,7 @@ class AlertDesk:
         outcome = await self.zones.plan(caller, received.alert, decision)
         self._require_somebody(decision, outcome)
         new = _new_alert(received.alert, caller, decision, received.opened.document, received.digest)
-        finding = _with(received.finding, (*received.warnings, *decision.problems), outcome)
+        finding = with_reasons(received.finding, (*received.warnings, *decision.problems), outcome)
         envelope = None if received.opened.envelope is None else received.body
         await self._write(caller, decision, outcome, new, finding, envelope)
         return new.public_id
@@ -244,11 +245,11 @@ class AlertDesk:
         outcome = await self.zones.plan(caller, alert, decision)
         self._require_somebody(decision, outcome)
         async with self.database.read() as conn:
-            found = await finding_of(conn, filed.id) or _UNKNOWN
+            found = await finding_of(conn, filed.id) or UNKNOWN
             envelope = await envelope_of(conn, filed.id)
         # What it waited for has come.
-        before = [reason for reason in _warnings(found) if reason.rule != "C-KNOWN"]
-        finding = _with(found, (*before, *decision.problems), outcome)
+        before = [reason for reason in warnings(found) if reason.rule != "C-KNOWN"]
+        finding = with_reasons(found, (*before, *decision.problems), outcome)
         new = _new_alert(alert, caller, decision, filed.document, filed.sha256)
         # Same resource: whoever was given its Location finds what became of it there.
         new = msgspec.structs.replace(new, public_id=filed.public_id)
@@ -262,12 +263,21 @@ class AlertDesk:
     # ---- reading -------------------------------------------------------------------------------------------
 
     async def read(self, caller: Caller, public_id: str) -> AlertAnswer:
-        return await self._answer(await self._visible(caller, public_id), caller)
+        filed = await self._visible(caller, public_id)
+        async with self.database.read() as conn:
+            return await answer(conn, filed, caller)
 
     async def find(self, caller: Caller, sender: str, identifier: str) -> AlertAnswer:
         async with self.database.read() as conn:
             filed = await filed_alerts.by_key(conn, sender, identifier)
-        return await self._answer(await self._visible(caller, filed.public_id if filed else ""), caller)
+        return await self.read(caller, filed.public_id if filed else "")
+
+    async def _filed_by(self, caller: Caller, public_id: str) -> AlertAnswer:
+        """What this caller has filed a moment ago."""
+        async with self.database.read() as conn:
+            filed = await filed_alerts.by_public_id(conn, public_id)
+            assert filed is not None, "alerts are kept for ever"
+            return await answer(conn, filed, caller)
 
     async def document(self, caller: Caller, public_id: str) -> bytes:
         return (await self._visible(caller, public_id)).document
@@ -292,59 +302,13 @@ class AlertDesk:
             return filed
         raise Refusal(404, "no-such-alert", "There is no such alert.")
 
-    async def _answer(self, filed: Filed, caller: Caller) -> AlertAnswer:
-        """With the zones that are this caller's business: all of them for who posted it."""
-        async with self.database.read() as conn:
-            touched = await filed_alerts.zones(conn, filed.id)
-            found = await finding_of(conn, filed.id) or _UNKNOWN
-        if filed.account_id != caller.account_id:
-            touched = [z for z in touched if caller.holds_all_of(Action.READ, z.zone_id)]
-        return AlertAnswer(
-            id=filed.public_id,
-            sender=filed.sender,
-            identifier=filed.identifier,
-            sent_ms=filed.sent_ms,
-            status=filed.status,
-            msg_type=filed.msg_type,
-            scope=filed.scope,
-            state=filed.state,
-            received_ms=filed.received_ms,
-            note=filed.note,
-            expires_ms=filed.expires_ms,
-            zones=tuple(ZoneResult(z.zone, z.campaign, z.refusal) for z in touched),
-            version=found.version,
-            signature=_signature(found),
-            envelope=found.envelope_name,
-            warnings=_warnings(found),
-        )
-
     def _now_ms(self) -> int:
         return self.database.clock.now_ms()
 
 
-# ---- what was found ------------------------------------------------------------------------------------------------
+# ---- what is filed --------------------------------------------------------------------------------------------------
 
-_UNKNOWN = Finding(version="1.2", signature="")
-"""Of alerts of before findings were kept."""
 _GOING_ON = frozenset({str(CampaignState.PREPARING), str(CampaignState.SCHEDULED), str(CampaignState.RUNNING)})
-
-
-def _with(finding: Finding, reasons: Iterable[Reason], outcome: Outcome) -> Finding:
-    """And what the zones' plans had to say; each thing once."""
-    told = [*reasons, *(r for preview in outcome.previews for r in preview.problems if r.level != "information")]
-    once = list(dict.fromkeys(told))[:_MOST_WARNINGS]
-    return msgspec.structs.replace(finding, warnings=msgspec.json.encode(once).decode())
-
-
-def _warnings(finding: Finding) -> tuple[Reason, ...]:
-    return msgspec.json.decode(finding.warnings, type=tuple[Reason, ...])
-
-
-def _signature(finding: Finding) -> SignatureFound | None:
-    if not finding.signature:
-        return None
-    return SignatureFound(finding.signature, finding.reason, finding.signer, finding.certificate)
-
 
 _STATES = {
     Act.LAUNCH: "active",

@@ -60,8 +60,12 @@ class Expander:
         pending = await self.database.write(lambda tx: launching.pending_expansions(tx, most=_TOGETHER))
         chunks: list[_Chunk] = []
         rows = 0
+        read: dict[int, Audience] = {}  # the channels of a campaign follow one another
         for expansion in pending:
-            entries = _entries(await self._audience(expansion), Channel(expansion.channel), expansion, CHUNK - rows)
+            if expansion.campaign_id not in read:
+                read = {expansion.campaign_id: await self._audience(expansion)}
+            audience = read[expansion.campaign_id]
+            entries = _entries(audience, Channel(expansion.channel), expansion, CHUNK - rows)
             chunks.append((expansion, entries))
             rows += len(entries)
             if rows >= CHUNK:

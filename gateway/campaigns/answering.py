@@ -1,0 +1,61 @@
+"""What is told of a filed alert: its state, its zones, what was found of it. Reads the store, decides nothing."""
+
+from collections.abc import Iterable
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.access.caller import Action, Caller
+from gateway.campaigns.answers import AlertAnswer, SignatureFound, ZoneResult
+from gateway.campaigns.zones import Outcome
+from gateway.errors import Reason
+from store import alerts as filed_alerts
+from store.alerts import Alert as Filed
+from store.findings import Finding, finding_of
+
+_MOST_WARNINGS = 200
+UNKNOWN = Finding(version="1.2", signature="")
+"""Of alerts of before findings were kept."""
+
+
+def with_reasons(finding: Finding, reasons: Iterable[Reason], outcome: Outcome) -> Finding:
+    """And what the zones' plans had to say; each thing once."""
+    told = [*reasons, *(r for preview in outcome.previews for r in preview.problems if r.level != "information")]
+    once = list(dict.fromkeys(told))[:_MOST_WARNINGS]
+    return msgspec.structs.replace(finding, warnings=msgspec.json.encode(once).decode())
+
+
+def warnings(finding: Finding) -> tuple[Reason, ...]:
+    return msgspec.json.decode(finding.warnings, type=tuple[Reason, ...])
+
+
+def signature(finding: Finding) -> SignatureFound | None:
+    if not finding.signature:
+        return None
+    return SignatureFound(finding.signature, finding.reason, finding.signer, finding.certificate)
+
+
+async def answer(conn: AsyncConnection, filed: Filed, caller: Caller) -> AlertAnswer:
+    """With the zones that are this caller's business: all of them for who posted it."""
+    touched = await filed_alerts.zones(conn, filed.id)
+    found = await finding_of(conn, filed.id) or UNKNOWN
+    if filed.account_id != caller.account_id:
+        touched = [z for z in touched if caller.holds_all_of(Action.READ, z.zone_id)]
+    return AlertAnswer(
+        id=filed.public_id,
+        sender=filed.sender,
+        identifier=filed.identifier,
+        sent_ms=filed.sent_ms,
+        status=filed.status,
+        msg_type=filed.msg_type,
+        scope=filed.scope,
+        state=filed.state,
+        received_ms=filed.received_ms,
+        note=filed.note,
+        expires_ms=filed.expires_ms,
+        zones=tuple(ZoneResult(z.zone, z.campaign, z.refusal) for z in touched),
+        version=found.version,
+        signature=signature(found),
+        envelope=found.envelope_name,
+        warnings=warnings(found),
+    )
