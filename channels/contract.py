@@ -30,6 +30,21 @@ class Content(Protocol):
         ...
 
 
+class Permission:
+    """Until when bytes of a message may leave: moved on while the sender's right to send is being renewed, never moved
+    back. Shared by the messages of one batch; a carrier looks at it before each byte of the text, and again whenever
+    it comes back to a text that it has not written to the end."""
+
+    __slots__ = ("not_after",)
+
+    def __init__(self, not_after: float) -> None:
+        self.not_after = not_after
+        """Event-loop time (seconds)."""
+
+    def renew(self, not_after: float) -> None:
+        self.not_after = max(self.not_after, not_after)
+
+
 class Outgoing(msgspec.Struct, frozen=True):
     """One message to one address, with the instants at which its bytes may leave."""
 
@@ -44,6 +59,12 @@ class Outgoing(msgspec.Struct, frozen=True):
     """Event-loop time (seconds) of each unit, ascending: unit k never leaves before due[k]."""
     expires_ms: int | None = None
     """UTC; a peer that can be told a validity is told this one."""
+    permission: Permission | None = None
+    """When it has ended nothing more of the message is written: what has not begun is `NotSent` (withdrawn), what a
+    peer can have in part only is `InDoubt` with the code `cut`. None: it never ends."""
+    message: str = ""
+    """Ours, [a-z0-9.-]{1,64}, the same in every attempt of this message: by it a mailbox knows a second copy. Empty:
+    `reference`."""
 
 
 class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
@@ -75,6 +96,8 @@ class NotSent(msgspec.Struct, frozen=True, tag="not_sent"):
     """No byte of it counts: the peer cannot have it. Another carrier may take it at once; costs no attempt."""
 
     reason: str
+    withdrawn: bool = False
+    """The message's own end (it expired, its permission ended, we are stopping): nothing against the carrier."""
 
 
 class Throttled(msgspec.Struct, frozen=True, tag="throttled"):
@@ -89,6 +112,8 @@ class InDoubt(msgspec.Struct, frozen=True, tag="in_doubt"):
 
     reason: str
     refs: tuple[str, ...] = ()
+    code: str = "in_doubt"
+    """`cut`: some parts were taken, and the others are held back for good."""
 
 
 Outcome = Accepted | Refused | Deferred | NotSent | Throttled | InDoubt
@@ -117,6 +142,9 @@ class Receipt(msgspec.Struct, frozen=True):
     readings: Callable[[str], Sequence[str]] | None = None
     """Gives other readings of the id (hex/decimal, zeros, case), to be believed only if the destination agrees. Asked
     only for the few that match nothing as they are written: making them costs more than reading the receipt."""
+    answers: str = ""
+    """Our reference of an attempt, when this is the peer's late answer to it: `ref` is the id of the one part it
+    took. `state` is pending."""
     code: str = ""
     text: str = ""
     raw: str = ""
@@ -176,8 +204,8 @@ class Carrier(Protocol):
 
         Exactly one outcome a message, in any order, each within the carrier's own answer timeout. Several
         groups may be in flight at once; none waits for another. Raises nothing but CancelledError: what goes
-        wrong is an outcome. A message whose first unit has not been written when its `expires_ms` passes, the
-        session is lost or the iterator is closed, is `NotSent`; one of which any unit was written and not
+        wrong is an outcome. A message whose first unit has not been written when its `expires_ms` passes, its
+        `permission` ends, the session is lost or the iterator is closed, is `NotSent`; one of which any unit was written and not
         answered is `InDoubt`.
         """
         ...
