@@ -1,22 +1,25 @@
-"""The queue: claim a batch, move its cursor (THE FENCE), give it back, take over what a dead worker left.
+"""The queue: claim a batch, move its cursor (THE FENCE), split it where handing over ends, give it back.
 
 A delivery at or below the cursor that is not yet settled in the batch's round is *in hand*: its bytes may be on the
 wire. Nothing beyond the cursor may leave. See design section 4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
+from itertools import groupby
+from operator import itemgetter
 
 import msgspec
 import sqlalchemy as sa
 
+from store.doubts import OPEN as DOUBT_OPEN
 from store.json_rows import json_rows, pack
-from store.receipts import match_new_refs
+from store.receipts import hear_first, match_new_refs
 from store.records import Batch, Row, Settlement
 from store.settling import apply
 from store.slots import Ceiling, Slots, take
 from store.states import OPEN, BatchState, CampaignState, DeliveryState, Event
-from store.tables import batch, campaign, delivery, hold, member
+from store.tables import batch, campaign, campaign_replaces, delivery, doubt, hold, member
 from store.transaction import AnyRow, Transaction
 
 _OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
@@ -47,20 +50,38 @@ _most_urgent_sending = (
 
 _ANY = 1_000
 """Above every priority."""
-_next_ready = (
-    sa.select(batch, *(campaign.c[n] for n in ("epoch", "starts_ms", "expires_ms", "crash_policy")))
+_nexts = (
+    sa.select(
+        batch,
+        *(campaign.c[n] for n in ("epoch", "starts_ms", "expires_ms", "crash_policy", "weight")),
+        sa.exists().where(campaign_replaces.c.campaign_id == batch.c.campaign_id).label("follows"),
+    )
     .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(
         batch.c.channel == sa.bindparam("channel_"),
         batch.c.mode == sa.bindparam("mode_"),
         # Beside a more urgent batch that has something left to send nothing is begun.
         batch.c.priority <= sa.func.coalesce(_most_urgent_sending, batch.c.priority),
-        batch.c.priority <= sa.bindparam("most_"),
         _claimable,
     )
-    .order_by(batch.c.priority, batch.c.tag, batch.c.id)
+    .order_by(batch.c.priority, batch.c.turn, batch.c.tag, batch.c.id)
     .limit(1)
     .with_for_update(skip_locked=True, of=batch)
+)
+_next_ready = _nexts.where(batch.c.priority <= sa.bindparam("most_"))
+_next_first = _nexts.where(batch.c.turn == 0)
+_others_begin = sa.select(sa.func.count()).select_from(
+    sa.select(batch.c.id)
+    .join(campaign, campaign.c.id == batch.c.campaign_id)
+    .where(
+        batch.c.channel == sa.bindparam("channel_"),
+        batch.c.mode == sa.bindparam("mode_"),
+        batch.c.priority == sa.bindparam("priority_"),
+        batch.c.turn == 0,
+        _claimable,
+    )
+    .limit(1_000)
+    .subquery()
 )
 _lease = (
     sa.update(batch)
@@ -72,6 +93,8 @@ _lease = (
         round=batch.c.round + 1,
         cursor=batch.c.first - 1,
         due_ms=sa.bindparam("until_ms"),
+        claimed_ms=sa.bindparam("now_ms_"),
+        turn=1,
     )
 )
 _not_taken = sa.or_(delivery.c.doubted == 1, delivery.c.due_ms.is_not(None))
@@ -90,13 +113,39 @@ _rows = (
     .where(delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(_OPEN))
     .order_by(delivery.c.id)
 )
-_later = json_rows("later", id=int)
-_pass_over = sa.update(delivery).where(delivery.c.id == _later.c.id).values(round=sa.bindparam("round_"))
-_unknown = sa.select(delivery.c.id).where(
+_later = json_rows("later", id=int, due_ms=int)
+_pass_over = (
+    sa.update(delivery).where(delivery.c.id == _later.c.id).values(round=sa.bindparam("round_"), due_ms=_later.c.due_ms)
+)
+FOLLOWING_MS = 200
+"""Until somebody is looked at again whose earlier message of the thread had not been answered for."""
+_old = batch.alias("old")
+_originals = (
+    sa.select(delivery.c.address)
+    .distinct()
+    .select_from(campaign_replaces)
+    .join(_old, _old.c.campaign_id == campaign_replaces.c.replaced_id)
+    .join(delivery, delivery.c.id.between(_old.c.first, _old.c.cursor))
+    .where(
+        campaign_replaces.c.campaign_id == sa.bindparam("campaign"),
+        sa.text("old.state = 1"),  # word for word the predicate of the index
+        _old.c.channel == sa.bindparam("channel_"),
+        delivery.c.round < _old.c.round,
+        delivery.c.state.in_(_OPEN),
+    )
+)
+# Its own last attempt is the one in doubt: one that was refused since is not sent again.
+_is_resent = (
+    sa.exists()
+    .where(doubt.c.delivery_id == delivery.c.id, doubt.c.round == delivery.c.round, doubt.c.state == DOUBT_OPEN)
+    .correlate(delivery)
+)
+_unknown = sa.select(delivery.c.id, delivery.c.address).where(
     delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")),
     delivery.c.state == int(DeliveryState.UNKNOWN),
     delivery.c.changed_ms <= sa.bindparam("before_ms"),
     delivery.c.attempts < sa.bindparam("most"),
+    _is_resent,
 )
 _vtime = sa.text(
     "INSERT INTO lane_clock (channel, mode, priority, vtime) VALUES (:channel, :mode, :priority, :tag) "
@@ -121,38 +170,50 @@ async def claim(
     resending: Resending,
     *,
     before: int | None = None,
+    first: bool = False,
 ) -> Batch | None:
-    """Lease the next batch of a lane: lowest priority number, then fair tag; with `before` only one whose number is
-    lower than that. A claim starts a new round."""
+    """Lease the next batch of a lane: lowest priority number, then those of whose campaign nobody has been told, then
+    fair tag; with `before` only one whose number is lower than that, with `first` only one that begins its campaign. A
+    claim starts a new round."""
     most = _ANY if before is None else before - 1
-    found = await tx.first(_next_ready, {"channel_": channel, "mode_": mode, "most_": most})
+    lane = {"channel_": channel, "mode_": mode}
+    found = await tx.first(_next_first, lane) if first else await tx.first(_next_ready, lane | {"most_": most})
     if found is None:
         return None
-    await tx.run(_lease, {"batch": found.id, "node_": node, "until_ms": tx.now_ms + lease_ms})
+    until = {"until_ms": tx.now_ms + lease_ms, "now_ms_": tx.now_ms}
+    await tx.run(_lease, {"batch": found.id, "node_": node} | until)
     if found.crash_policy == "resend":
         await _resend_unknown(tx, found.first, found.last, resending)
-    rows = await _due_rows(tx, found.first, found.last, found.round + 1)
+    rows = await _due_rows(tx, found)
     await tx.run(_vtime, {"channel": channel, "mode": mode, "priority": found.priority, "tag": found.tag})
+    others = await tx.first(_others_begin, lane | {"priority_": found.priority}) if found.turn == 0 else None
     return Batch(
         id=found.id, lease=found.lease + 1, node=node, round=found.round + 1,
         campaign_id=found.campaign_id, channel=channel, mode=mode, priority=found.priority,
         first=found.first, last=found.last, epoch=found.epoch, starts_ms=found.starts_ms,
         expires_ms=found.expires_ms, crash_policy=found.crash_policy, stalls=found.stalls,
-        rows=rows,
+        rows=rows, losses=found.losses, claimed_ms=tx.now_ms, tag=found.tag, weight=found.weight,
+        is_first=found.turn == 0, others_begin=int(others[0]) if others else 0,
     )  # fmt: skip
 
 
-async def _due_rows(tx: Transaction, first: int, last: int, round_: int) -> tuple[Row, ...]:
-    """What was put off and is not due yet has nothing to do in this round: the cursor passes over it, and it is not
-    in hand."""
-    rows = await tx.rows(_rows, {"first": first, "last": last})
-    later = [(row.id,) for row in rows if row.due_ms > tx.now_ms]
+async def _due_rows(tx: Transaction, found: AnyRow) -> tuple[Row, ...]:
+    """What was put off and is not due yet, and whoever has an earlier message of the thread in hand, has nothing to do
+    in this round: the cursor passes over it, and it is not in hand."""
+    rows = await tx.rows(_rows, {"first": found.first, "last": found.last})
+    waiting: frozenset[str] = frozenset()
+    if found.follows and rows:
+        originals = await tx.rows(_originals, {"campaign": found.campaign_id, "channel_": found.channel})
+        waiting = frozenset(row.address for row in originals)
+    later = {row.id: row.due_ms for row in rows if row.due_ms > tx.now_ms}
+    later |= {row.id: tx.now_ms + FOLLOWING_MS for row in rows if row.address in waiting and row.id not in later}
     if later:
-        await tx.run(_pass_over, {"later": pack(later), "round_": round_})
-    return tuple(Row(*columns) for *columns, due_ms in rows if due_ms <= tx.now_ms)
+        await tx.run(_pass_over, {"later": pack(later.items()), "round_": found.round + 1})
+    return tuple(Row(*columns) for *columns, _ in rows if columns[0] not in later)
 
 
 async def _resend_unknown(tx: Transaction, first: int, last: int, resending: Resending) -> None:
+    """Those in doubt long enough, of whom the inbox knows nothing."""
     values = {
         "first": first,
         "last": last,
@@ -160,7 +221,12 @@ async def _resend_unknown(tx: Transaction, first: int, last: int, resending: Res
         "most": resending.most_attempts,
     }
     unknown = await tx.rows(_unknown, values)
-    await apply(tx, [Settlement(r.id, Event.RESEND) for r in unknown])
+    if not unknown:
+        return
+    undecided = await hear_first(tx, [r.address for r in unknown])
+    still = {r.id for r in await tx.rows(_unknown, values)}
+    resent = [r.id for r in unknown if r.id in still and r.address not in undecided]
+    await apply(tx, [Settlement(i, Event.RESEND) for i in resent])
 
 
 # ---- the fence -------------------------------------------------------------------------------------------
@@ -248,8 +314,9 @@ async def advance(
     """THE FENCE: check epoch, lease, hold and expiry; take slots; move the cursor no further than those slots.
 
     `again` are the units of messages at or below the cursor that are known not sent and look for another carrier;
-    they are granted first. `ahead` are the rows beyond the cursor, in order. `slots.messages` may be 0: no slot is
-    free before the horizon on any of the ways. No slot is sooner than `head_start_us` from now.
+    they are granted first. `ahead` are the rows beyond the cursor, in order; a careful batch is granted one of them.
+    `slots.messages` may be 0: no slot is free before the horizon on any of the ways. No slot is sooner than
+    `head_start_us` from now.
     """
     found = await tx.first(_fence, {"batch": held.id})
     fence = _check(found, held, tx.now_ms)
@@ -258,6 +325,8 @@ async def advance(
     assert found is not None
     if held.priority > 0 and await _urgent_waits(tx, held):
         return Grant("", Slots(tx.now_us, 0, 0, 0), tx.now_us, True)
+    if held.is_careful:
+        ahead = ahead[: 0 if again else 1]
     units = [*again, *(row.units for row in ahead)]
     carrier, slots = await _first_free(tx, held.mode, ways, horizon_ms * 1000, units, head_start_us)
     moved = slots.messages - len(again)
@@ -314,6 +383,19 @@ def _within(units: Sequence[int], room: int) -> Sequence[int]:
     return units
 
 
+_MAY_REOPEN = frozenset({Event.NOT_SENT, Event.DEFERRED})
+_settled = json_rows("settled", id=int)
+# PostgreSQL: whoever gives such a batch back has looked before and closed it, or looks when this has been committed.
+# Batches first, then their deliveries, as everywhere: a claim must not wait for these rows and hold what they wait for.
+_lock = (
+    sa.select(batch.c.id)
+    .where(
+        batch.c.campaign_id == sa.bindparam("campaign"),
+        sa.exists(sa.select(1).select_from(_settled).where(_settled.c.id.between(batch.c.first, batch.c.last))),
+    )
+    .order_by(batch.c.id)
+    .with_for_update()
+)
 _reopened = json_rows("reopened", id=int)
 _reopen = (
     sa.update(batch)
@@ -331,7 +413,9 @@ async def settle(tx: Transaction, held: Batch, settlements: Sequence[Settlement]
 
     Rows that others gave up as unknown, and that turn out not to have been sent, open their batch again.
     """
-    changes = await apply(tx, settlements, round_=held.round)
+    if not tx.sqlite and any(s.event in _MAY_REOPEN for s in settlements):
+        await tx.rows(_lock, {"campaign": held.campaign_id, "settled": pack((s.delivery_id,) for s in settlements)})
+    changes = await apply(tx, settlements, round_=held.round, handed_ms=held.claimed_ms)
     unsent = [(c.delivery_id,) for c in changes if c.old is DeliveryState.UNKNOWN and c.new in OPEN]
     if unsent:
         await tx.run(_reopen, {"campaign": held.campaign_id, "reopened": pack(unsent)})
@@ -356,21 +440,32 @@ async def renew(tx: Transaction, held: Sequence[Batch], lease_ms: int) -> set[tu
 
 # ---- giving back -----------------------------------------------------------------------------------------
 
-_remaining = sa.select(
-    delivery.c.state,
-    sa.func.min(delivery.c.changed_ms).label("since_ms"),
-    sa.func.min(sa.func.coalesce(delivery.c.due_ms, sa.bindparam("retry_ms_", type_=sa.BigInteger))).label("due_ms"),
-).where(
+_remaining = sa.select(delivery.c.id, delivery.c.state, delivery.c.changed_ms, delivery.c.due_ms).where(
     delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")),
     sa.or_(
         delivery.c.state.in_(_OPEN),
-        sa.and_(delivery.c.state == int(DeliveryState.UNKNOWN), delivery.c.attempts < sa.bindparam("most")),
+        sa.and_(
+            delivery.c.state == int(DeliveryState.UNKNOWN),
+            sa.bindparam("resends", type_=sa.Integer) == 1,
+            delivery.c.attempts < sa.bindparam("most"),
+            _is_resent,
+        ),
     ),
-).group_by(delivery.c.state)  # fmt: skip
+).order_by(delivery.c.id)  # fmt: skip
+_ours = sa.and_(batch.c.id == sa.bindparam("batch"), batch.c.lease == sa.bindparam("lease_"), _LEASED)
+_lock_ours = sa.select(batch.c.id).where(_ours).with_for_update()
+_was_first: sa.BindParameter[int] = sa.bindparam("was_first", type_=sa.Integer)
 _give_back = (
     sa.update(batch)
-    .where(batch.c.id == sa.bindparam("batch"), batch.c.lease == sa.bindparam("lease_"), _LEASED)
-    .values(state=sa.bindparam("state_"), due_ms=sa.bindparam("due"), node=None, stalls=0)
+    .where(_ours)
+    .values(
+        state=sa.bindparam("state_"),
+        due_ms=sa.bindparam("due"),
+        node=None,
+        stalls=0,
+        losses=sa.bindparam("losses_"),
+        turn=sa.case((sa.and_(_was_first == 1, batch.c.cursor < batch.c.first), 0), else_=1),
+    )
 )
 
 
@@ -384,28 +479,137 @@ async def give_back(
     rest_ms: int | None = None,
 ) -> BatchState | None:
     """Settle and end the lease: done when nothing is left to send; waiting until the first is due of what was put
-    off, or until `retry_ms` where it is known not sent for another reason; what was not reached is ready at once (the
-    lane gave way) or waits until `rest_ms` (no way out was open). None when the lease was lost meanwhile."""
+    off or is in doubt, or until `retry_ms` where it is known not sent for another reason; what was not reached is
+    ready at once (the lane gave way) or waits until `rest_ms` (no way out was open). None when the lease was lost
+    meanwhile."""
     await settle(tx, held, settlements)
-    state, due_ms = await _what_is_left(tx, held, retry_ms, resending)
-    if state is BatchState.READY and rest_ms is not None:
-        state, due_ms = BatchState.WAITING, rest_ms
-    values = {"batch": held.id, "lease_": held.lease, "state_": int(state), "due": due_ms}
-    return state if await tx.run(_give_back, values) else None
+    if await tx.first(_lock_ours, {"batch": held.id, "lease_": held.lease}) is None:
+        return None
+    left = await _what_is_left(tx, held, resending)
+    state, due_ms = _comes_back(left, tx.now_ms, retry_ms, resending, rest_ms)
+    # Where nothing was told of anybody a bad row may still be among them.
+    told = len(left) < len(held.rows)
+    values = {"state_": int(state), "due": due_ms, "was_first": int(held.is_first)}
+    losses = {"losses_": 0 if told else held.losses}
+    await tx.run(_give_back, {"batch": held.id, "lease_": held.lease} | values | losses)
+    return state
 
 
-async def _what_is_left(
-    tx: Transaction, held: Batch, retry_ms: int, resending: Resending
+async def _what_is_left(tx: Transaction, held: Batch, resending: Resending) -> list[AnyRow]:
+    """Of a batch: what may still be sent, by id."""
+    values = {"most": resending.most_attempts, "resends": int(held.crash_policy == "resend")}
+    return await tx.rows(_remaining, {"first": held.first, "last": held.last} | values)
+
+
+def _comes_back(
+    left: Sequence[AnyRow], now_ms: int, retry_ms: int, resending: Resending, rest_ms: int | None
 ) -> tuple[BatchState, int | None]:
-    values = {"first": held.first, "last": held.last, "most": resending.most_attempts, "retry_ms_": retry_ms}
-    rows = await tx.rows(_remaining, values)
-    left = {DeliveryState(r.state): r for r in rows}
-    if held.crash_policy != "resend":
-        left.pop(DeliveryState.UNKNOWN, None)
-    if DeliveryState.QUEUED in left:
-        return BatchState.READY, None
-    if DeliveryState.RETRY in left:
-        return BatchState.WAITING, int(left[DeliveryState.RETRY].due_ms)
-    if DeliveryState.UNKNOWN in left:
-        return BatchState.WAITING, int(left[DeliveryState.UNKNOWN].since_ms) + resending.wait_ms
-    return BatchState.DONE, None
+    """When the first of them is due. Each has a wait of its own."""
+    if not left:
+        return BatchState.DONE, None
+    dues = [_due_ms(row, retry_ms, resending) for row in left]
+    if any(due is None for due in dues):
+        return (BatchState.READY, None) if rest_ms is None else (BatchState.WAITING, rest_ms)
+    return BatchState.WAITING, min(due for due in dues if due is not None)
+
+
+def _due_ms(row: AnyRow, retry_ms: int, resending: Resending) -> int | None:
+    """None: at once."""
+    if row.state == DeliveryState.UNKNOWN:
+        return int(row.changed_ms) + resending.wait_ms
+    if row.due_ms is not None:
+        return int(row.due_ms)
+    return None if row.state == DeliveryState.QUEUED else retry_ms
+
+
+# ---- where handing over ends -----------------------------------------------------------------------------
+
+_narrow = (
+    sa.update(batch)
+    .where(_ours)
+    .values(first=sa.bindparam("first_"), last=sa.bindparam("last_"), cursor=sa.bindparam("last_"))
+)
+_add = sa.insert(batch).returning(batch.c.id)
+
+
+async def split(
+    tx: Transaction,
+    held: Batch,
+    settlements: Sequence[Settlement],
+    in_flight: Collection[int],
+    *,
+    retry_ms: int,
+    resending: Resending,
+    rest_ms: int | None = None,
+) -> tuple[Batch, ...] | None:
+    """Settle, and keep of the batch only what waits for its answer: what may still be sent stands in batches of its
+    own, each ready or due as if it had been given back. Returns what is still held, in the order of its rows, or None
+    when the lease was lost. Nothing may be in flight beyond the cursor."""
+    await settle(tx, held, settlements)
+    if await tx.first(_lock_ours, {"batch": held.id, "lease_": held.lease}) is None:
+        return None
+    left = {row.id: row for row in await _what_is_left(tx, held, resending) if row.id not in in_flight}
+    runs = _runs(held, in_flight, left)
+    if not any(kept for kept, *_ in runs):
+        return (held,)
+    row = await tx.first(sa.select(batch).where(batch.c.id == held.id))
+    assert row is not None
+    parts: list[Batch] = []
+    for kept, first, last in runs:
+        if kept:
+            parts.append(await _keep(tx, held, row, first, last, is_first=not parts))
+            continue
+        free = [r for i, r in left.items() if first <= i <= last]
+        state, due_ms = _comes_back(free, tx.now_ms, retry_ms, resending, rest_ms)
+        await tx.run(
+            _add, part_of(row, first, last, tag=_tag_at(held, first)) | {"state": int(state), "due_ms": due_ms}
+        )
+    return tuple(parts)
+
+
+def _runs(held: Batch, in_flight: Collection[int], left: Collection[int]) -> list[tuple[bool, int, int]]:
+    """(kept, first, last), end to end over the whole batch, so that a late fact finds the batch of its row. Kept runs
+    hold nothing that is left to send; rows that are done stand in whichever run is beside them."""
+    marks = sorted(({i: False for i in left} | {i: True for i in in_flight}).items())
+    runs = [(kept, ids[0], ids[-1]) for kept, ids in _grouped(marks)]
+    bounded: list[tuple[bool, int, int]] = []
+    for n, (kept, first, last) in enumerate(runs):
+        if n == 0:
+            first = held.first
+        elif not kept:
+            first = bounded[-1][2] + 1
+        if n == len(runs) - 1:
+            last = held.last
+        elif not kept:
+            last = runs[n + 1][1] - 1
+        bounded.append((kept, first, last))
+    return bounded
+
+
+def _grouped(marks: Sequence[tuple[int, bool]]) -> list[tuple[bool, list[int]]]:
+    return [(kept, [i for i, _ in group]) for kept, group in groupby(marks, key=itemgetter(1))]
+
+
+async def _keep(tx: Transaction, held: Batch, row: AnyRow, first: int, last: int, *, is_first: bool) -> Batch:
+    rows = tuple(r for r in held.rows if first <= r.id <= last)
+    if is_first:
+        await tx.run(_narrow, {"batch": held.id, "lease_": held.lease, "first_": first, "last_": last})
+        return msgspec.structs.replace(held, first=first, last=last, rows=rows)
+    theirs = {"state": int(BatchState.LEASED), "cursor": last, "node": held.node, "due_ms": row.due_ms}
+    part = part_of(row, first, last, tag=held.tag) | theirs | {"claimed_ms": held.claimed_ms}
+    added = await tx.conn.execute(_add, part)
+    return msgspec.structs.replace(held, id=int(added.scalar_one()), first=first, last=last, rows=rows)
+
+
+_SHARED = ("campaign_id", "channel", "mode", "priority", "round", "lease", "losses")
+
+
+def part_of(row: AnyRow, first: int, last: int, *, tag: float) -> dict[str, object]:
+    """The columns of a new batch made of a part of this one, with nothing of it in hand and nobody holding it."""
+    common: dict[str, object] = {name: getattr(row, name) for name in _SHARED}
+    return common | {"first": first, "last": last, "cursor": first - 1, "tag": tag, "turn": 1, "waits": 0}
+
+
+def _tag_at(held: Batch, first: int) -> float:
+    """Where it stands among the others' after all that of its batch went before."""
+    return held.tag + sum(1 for row in held.rows if row.id < first) / held.weight

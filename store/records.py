@@ -4,6 +4,9 @@ import msgspec
 
 from store.states import DeliveryState, Event
 
+CAREFUL_AFTER = 2
+"""Rounds in a row of which nobody who was in hand was told of."""
+
 
 class Row(msgspec.Struct, frozen=True):
     """One delivery of a claimed batch that may still be sent."""
@@ -39,6 +42,23 @@ class Batch(msgspec.Struct, frozen=True):
     crash_policy: str
     stalls: int
     rows: tuple[Row, ...]
+    losses: int = 0
+    """Rounds in a row of which nobody who was in hand was told of."""
+    claimed_ms: int = 0
+    """Nothing of this round was handed over before."""
+    tag: float = 0.0
+    """Its place in fair queueing: where it starts."""
+    weight: int = 1
+    is_first: bool = False
+    """The first of its campaign on this channel: nobody of it has been told yet."""
+    others_begin: int = 0
+    """Of a first batch: how many others of its lane and priority wait to begin."""
+
+    @property
+    def is_careful(self) -> bool:
+        """Its last rounds ended with nothing told of anybody: one row of it may kill whoever hands it over, so that
+        each is handed over alone."""
+        return self.losses >= CAREFUL_AFTER
 
     @property
     def claim(self) -> tuple[int, int]:
@@ -57,6 +77,10 @@ class Settlement(msgspec.Struct, frozen=True):
     text: str = ""
     wait_ms: int = 0
     """Of what was put off: how long it waits before it is tried again."""
+    round: int = 0
+    """Of a receipt or a late answer: the round in which the attempt was sent that it speaks of; 0: not known."""
+    attempt: int = 0
+    """The number of that attempt, where our own reference came back with it; 0: not known."""
 
 
 class Change(msgspec.Struct, frozen=True):

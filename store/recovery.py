@@ -1,13 +1,16 @@
-"""What becomes of batches whose worker died or threw: their in-hand rows are `unknown`, and a batch that never gets
-on is halved until the row that breaks it stands alone and is quarantined."""
+"""What becomes of batches whose worker died or threw: their in-hand rows are `unknown`, the others are free at once.
+
+A row that breaks whoever works on it costs itself only: one that does so before it is handed over is found by halving
+its batch and quarantined; one that does so while it is handed over, by a round in which each is handed over alone.
+"""
 
 from collections.abc import Sequence
 
 import msgspec
 import sqlalchemy as sa
 
-from store.batches import settle
-from store.records import Batch, Settlement
+from store.batches import part_of, settle
+from store.records import CAREFUL_AFTER, Batch, Settlement
 from store.settling import apply
 from store.states import BatchState, CampaignState, DeliveryState, Event
 from store.tables import audit, batch, campaign, delivery, node
@@ -37,10 +40,26 @@ _in_hand = sa.select(delivery.c.id).where(
     delivery.c.state.in_(_OPEN),
     delivery.c.round < sa.bindparam("round_"),
 )
+_told = (
+    sa.select(delivery.c.id)
+    .where(
+        delivery.c.id.between(sa.bindparam("first"), sa.bindparam("cursor")),
+        delivery.c.round == sa.bindparam("round_"),
+        delivery.c.changed_ms >= sa.bindparam("since_ms"),
+        delivery.c.state != int(DeliveryState.UNKNOWN),
+    )
+    .limit(1)
+)
 _back = (
     sa.update(batch)
     .where(batch.c.id == sa.bindparam("batch"))
-    .values(state=sa.bindparam("state_"), node=None, due_ms=sa.bindparam("due"), stalls=sa.bindparam("stalls_"))
+    .values(
+        state=sa.bindparam("state_"),
+        node=None,
+        due_ms=sa.bindparam("due"),
+        stalls=sa.bindparam("stalls_"),
+        losses=sa.bindparam("losses_"),
+    )
 )
 _release_all = sa.update(batch).where(batch.c.state == int(BatchState.LEASED)).values(due_ms=0)
 
@@ -97,18 +116,49 @@ async def abandon(tx: Transaction, held: Batch, results: Sequence[Settlement], r
 
 
 async def _recover_one(tx: Transaction, row: AnyRow, *, due_ms: int | None = None) -> Recovered:
-    values = {"first": row.first, "cursor": row.cursor, "round_": row.round}
-    in_hand = await tx.rows(_in_hand, values)
-    await apply(tx, [Settlement(r.id, Event.LOST) for r in in_hand], round_=row.round)
-    stalls = row.stalls + 1 if row.cursor < row.first else 0
-    if stalls < HALVE_AFTER or (row.first == row.last and stalls < QUARANTINE_AFTER):
-        state = BatchState.READY if due_ms is None else BatchState.WAITING
-        await tx.run(_back, {"batch": row.id, "stalls_": stalls, "state_": int(state), "due": due_ms})
-        return Recovered(row.id, len(in_hand))
-    if row.first < row.last:
+    in_hand = await _call_lost(tx, row)
+    state = BatchState.READY if due_ms is None else BatchState.WAITING
+    back = {"batch": row.id, "state_": int(state), "due": due_ms}
+    if row.cursor >= row.first:
+        losses = 0 if await _was_told(tx, row) else row.losses + 1
+        if row.losses >= CAREFUL_AFTER:
+            # The row that kills is the one behind the cursor. The others are still handed over one by one: there may be
+            # two of its kind.
+            await _cut_at_cursor(tx, row, due_ms)
+        await tx.run(_back, back | {"stalls_": 0, "losses_": losses})
+        return Recovered(row.id, in_hand)
+    stalls = row.stalls + 1
+    if stalls >= QUARANTINE_AFTER and row.first == row.last:
+        return await _quarantine(tx, row)
+    if stalls >= HALVE_AFTER and row.first < row.last:
         await _halve(tx, row)
-        return Recovered(row.id, len(in_hand), halved=True)
-    return await _quarantine(tx, row)
+        return Recovered(row.id, in_hand, halved=True)
+    await tx.run(_back, back | {"stalls_": stalls, "losses_": row.losses})
+    return Recovered(row.id, in_hand)
+
+
+async def _call_lost(tx: Transaction, row: AnyRow) -> int:
+    """Whoever was in hand is in doubt; returns how many they are."""
+    in_hand = await tx.rows(_in_hand, {"first": row.first, "cursor": row.cursor, "round_": row.round})
+    lost = [Settlement(r.id, Event.LOST) for r in in_hand]
+    await apply(tx, lost, round_=row.round, handed_ms=row.claimed_ms or 0)
+    return len(in_hand)
+
+
+async def _was_told(tx: Transaction, row: AnyRow) -> bool:
+    """Whether anybody was told of in this round: its worker lived to hear an answer."""
+    values = {"first": row.first, "cursor": row.cursor, "round_": row.round, "since_ms": row.claimed_ms or 0}
+    return await tx.first(_told, values) is not None
+
+
+async def _cut_at_cursor(tx: Transaction, row: AnyRow, due_ms: int | None) -> None:
+    """What is beyond the cursor no longer shares the fate of what is behind it."""
+    if row.cursor >= row.last:
+        return
+    state = BatchState.READY if due_ms is None else BatchState.WAITING
+    rest = part_of(row, row.cursor + 1, row.last, tag=row.tag) | {"state": int(state), "due_ms": due_ms}
+    await tx.run(sa.insert(batch).values(**rest))
+    await tx.run(sa.update(batch).where(batch.c.id == row.id).values(last=row.cursor))
 
 
 async def _halve(tx: Transaction, row: AnyRow) -> None:

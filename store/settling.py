@@ -8,15 +8,30 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
+from store import doubts
+from store.doubts import Doubt
 from store.json_rows import json_rows, pack
 from store.records import Change, Settlement
-from store.states import CHARGING_EVENTS, DeliveryState, Event, after
+from store.states import CHARGING_EVENTS, NEGATIVE_RECEIPTS, OPEN, DeliveryState, Event, after_all
 from store.tables import carrier_ref, delivery, progress
 from store.transaction import AnyRow, Transaction
 
 _SENDING = frozenset({Event.ACCEPTED, Event.IN_DOUBT})
 _ATTEMPTS = frozenset({Event.ACCEPTED, Event.REFUSED, Event.DEFERRED, Event.EXHAUSTED, Event.IN_DOUBT, Event.LOST})
 """What costs an attempt. `NOT_SENT` does not: the next carrier takes it (design section 4)."""
+_BEGINS_DOUBT = frozenset({Event.IN_DOUBT, Event.LOST})
+_TOLD = frozenset({DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.EXPIRED})
+_ENDS_DOUBT = {
+    Event.ACCEPTED: doubts.TAKEN,
+    Event.RECEIPT_DELIVERED: doubts.TAKEN,
+    Event.REFUSED: doubts.LOST,
+    Event.DEFERRED: doubts.LOST,
+    Event.EXHAUSTED: doubts.LOST,
+    Event.NOT_SENT: doubts.LOST,
+    Event.ATTEMPT_LOST: doubts.LOST,
+    Event.RECEIPT_FAILED: doubts.LOST,
+    Event.RECEIPT_EXPIRED: doubts.LOST,
+}
 
 _wanted = json_rows("wanted", id=int)
 _KEPT: dict[str, type] = {
@@ -97,8 +112,8 @@ class _Life:
     """One delivery while the events of a transaction pass over it."""
 
     __slots__ = (
-        "attempts", "before", "carrier", "changed_ms", "channel", "charged", "code", "doubted", "due_ms", "id", "old",
-        "price", "round", "sent_ms", "state", "text", "units",
+        "attempts", "before", "carrier", "changed_ms", "channel", "charged", "code", "doubted", "due_ms", "ended",
+        "fresh", "id", "named", "old", "open", "price", "round", "sent_ms", "state", "text", "units",
     )  # fmt: skip
 
     def __init__(self, row: AnyRow) -> None:
@@ -110,15 +125,28 @@ class _Life:
         ) = row  # fmt: skip
         self.old = self.state = DeliveryState(state)
         self.before = row[: len(_KEPT)]
+        self.open: dict[int, int] = {}
+        """Round -> number of the attempts in doubt."""
+        self.fresh: list[Doubt] = []
+        self.ended: dict[int, int] = {}
+        self.named: dict[int, str] = {}
 
     def happen(self, s: Settlement, round_: int | None, now_ms: int, tally: Tally) -> None:
         campaign = self.id >> 24
-        new = after(self.state, s.event)
+        of = s.round or round_
         # A round has one attempt: the settle that is repeated, or that comes after its worker was thought dead,
         # speaks of the same one.
-        is_new = round_ is None or round_ > self.round
+        is_new = of is None or of > self.round
         if s.event in _ATTEMPTS and is_new:
             self.attempts += 1
+        self._doubt(s, of, is_new)
+        new = after_all(
+            self.state,
+            s.event,
+            is_latest=self._is_latest(s, is_new),
+            was_taken=bool(self.charged) or of is None,
+            other_doubts=bool(self.open),
+        )
         if s.event in CHARGING_EVENTS and not self.charged:
             self.charged = 1
             tally.charge(campaign, self.channel, self.price)
@@ -126,7 +154,6 @@ class _Life:
             self.sent_ms = self.sent_ms or now_ms
             tally.sent(campaign, self.channel)
         if s.event is Event.RESEND and new is not self.state:
-            self.doubted = 1
             tally.resent(campaign, self.channel)
         if new is not self.state or (s.event is Event.DEFERRED and is_new):
             self.carrier = s.carrier or self.carrier
@@ -134,8 +161,32 @@ class _Life:
             self.changed_ms = now_ms
             self.due_ms = now_ms + s.wait_ms if s.event is Event.DEFERRED else None
         self.state = new
-        if round_ is not None:
-            self.round = max(self.round, round_)
+        self.doubted = int(bool(self.open))
+        if of is not None:
+            self.round = max(self.round, of)
+
+    def _is_latest(self, s: Settlement, is_new: bool) -> bool:
+        """Whether it speaks of the latest attempt. A receipt that names its attempt speaks of an earlier one whenever
+        another is to leave, or, named by our own number, was told of since."""
+        if s.event not in NEGATIVE_RECEIPTS:
+            return is_new
+        if s.attempt:
+            return bool(s.attempt >= self.attempts + (self.state in OPEN))
+        return not s.round or self.state not in OPEN
+
+    def _doubt(self, s: Settlement, of: int | None, is_new: bool) -> None:
+        """Open the doubt about this attempt, or end it."""
+        named = next((r for r, attempt in self.open.items() if attempt == s.attempt), None) if s.attempt else of
+        about = self.round if named is None else named
+        if s.event in _BEGINS_DOUBT:
+            if is_new and self.state not in _TOLD:
+                self.open[about] = self.attempts
+                self.fresh.append(Doubt(self.id, about, self.attempts, s.carrier or None))
+            elif s.carrier and about in self.open:
+                self.named[about] = s.carrier
+        elif s.event in _ENDS_DOUBT and about in self.open and (named is not None or not s.attempt):
+            del self.open[about]
+            self.ended[about] = _ENDS_DOUBT[s.event]
 
     def kept(self) -> tuple[Any, ...]:
         """In the order of `_KEPT`."""
@@ -145,17 +196,27 @@ class _Life:
         )  # fmt: skip
 
 
-async def apply(tx: Transaction, settlements: Sequence[Settlement], *, round_: int | None = None) -> list[Change]:
+async def apply(
+    tx: Transaction,
+    settlements: Sequence[Settlement],
+    *,
+    round_: int | None = None,
+    handed_ms: int | None = None,
+) -> list[Change]:
     """Let the events pass over their deliveries, in the order given; unknown ids are ignored.
 
-    `round_` marks the rows as settled in that round of their batch; references need one. Counters, money and
-    `carrier_ref` change in the same transaction. Idempotent: a second application changes no state, costs no attempt
-    and charges nothing twice.
+    `round_` marks the rows as settled in that round of their batch; references need one. Nothing of that round left
+    before `handed_ms`. Counters, money, doubts and `carrier_ref` change in the same transaction. Idempotent: a second
+    application changes no state, costs no attempt and charges nothing twice.
     """
     if not settlements:
         return []
     ids = sorted({s.delivery_id for s in settlements})
     lives = {life.id: life for life in map(_Life, await tx.rows(_select, {"wanted": pack((i,) for i in ids)}))}
+    doubted = [life.id for life in lives.values() if life.doubted]
+    if doubted:
+        for i, rounds in (await doubts.open_of(tx, doubted)).items():
+            lives[i].open = rounds
     tally = Tally()
     for s in settlements:
         life = lives.get(s.delivery_id)
@@ -168,9 +229,17 @@ async def apply(tx: Transaction, settlements: Sequence[Settlement], *, round_: i
     changed = [kept for life in lives.values() if (kept := life.kept()) != life.before]
     if changed:
         await tx.run(_update, {"new": pack(changed)})
+    await _keep_doubts(tx, lives.values(), tx.now_ms if handed_ms is None else handed_ms)
     await _keep_refs(tx, settlements, lives, round_ or 0)
     await tally.write(tx)
     return changes
+
+
+async def _keep_doubts(tx: Transaction, lives: Iterable[_Life], handed_ms: int) -> None:
+    fresh = [d for life in lives for d in life.fresh]
+    ended = {(life.id, r): state for life in lives for r, state in life.ended.items()}
+    await doubts.keep(tx, fresh, ended, handed_ms)
+    await doubts.name_carriers(tx, {(life.id, r): name for life in lives for r, name in life.named.items()})
 
 
 async def _keep_refs(tx: Transaction, settlements: Iterable[Settlement], lives: dict[int, _Life], round_: int) -> None:
@@ -182,6 +251,11 @@ async def _keep_refs(tx: Transaction, settlements: Iterable[Settlement], lives: 
     ]
     if refs:
         await tx.run(_insert_refs[tx.sqlite], {"refs": pack(refs)})
+
+
+async def file_part(tx: Transaction, carrier: str, ref: str, delivery_id: int, round_: int, parts: int) -> None:
+    """Of an attempt in doubt: one of its `parts` is known by this id. Which one nobody has said."""
+    await tx.run(_insert_refs[tx.sqlite], {"refs": pack([(carrier, ref, delivery_id, round_, 0, parts)])})
 
 
 def _parts(s: Settlement, life: _Life) -> int:

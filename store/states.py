@@ -58,6 +58,8 @@ class Event(StrEnum):
     GIVEN_UP = "given_up"
     """Its campaign ended before one that is in doubt was sent again: it stays in doubt."""
     QUARANTINED = "quarantined"
+    ATTEMPT_LOST = "attempt_lost"
+    """One of several attempts is known to have reached nobody; what became of the others decides."""
     RECEIPT_DELIVERED = "receipt_delivered"
     RECEIPT_FAILED = "receipt_failed"
     RECEIPT_EXPIRED = "receipt_expired"
@@ -115,6 +117,28 @@ def _transitions() -> dict[tuple[DeliveryState, Event], DeliveryState]:
 
 TRANSITIONS = _transitions()
 
+NEGATIVE_RECEIPTS = frozenset({Event.RECEIPT_FAILED, Event.RECEIPT_EXPIRED})
+
+LATER = {
+    (DeliveryState.FAILED, Event.ACCEPTED): DeliveryState.ACCEPTED,
+    (DeliveryState.EXPIRED, Event.ACCEPTED): DeliveryState.ACCEPTED,
+}
+"""What follows besides when the event speaks of a later attempt than those that no carrier had taken."""
+
+NEVER_IN_DOUBT = frozenset(
+    {DeliveryState.FAILED, DeliveryState.EXPIRED, DeliveryState.CANCELLED, DeliveryState.NOT_NEEDED}
+)
+"""What nobody is called of whom another attempt is in doubt: they may have it, and are `UNKNOWN`."""
+
+OF_AN_ATTEMPT = frozenset({Event.REFUSED, Event.DEFERRED, Event.EXHAUSTED, Event.NOT_SENT, Event.IN_DOUBT, Event.LOST})
+"""What closes or moves an open delivery only when it speaks of its latest attempt: of an earlier one it ends a doubt,
+and the copy that is to leave, or is in hand, goes on."""
+
+_OF_THE_LATEST = frozenset(
+    {(s, e) for s in OPEN for e in OF_AN_ATTEMPT | NEGATIVE_RECEIPTS}
+    | {(DeliveryState.ACCEPTED, e) for e in NEGATIVE_RECEIPTS}
+)
+
 CHARGING_EVENTS = frozenset({Event.ACCEPTED, Event.RECEIPT_DELIVERED, Event.RECEIPT_FAILED, Event.RECEIPT_EXPIRED})
 """Events that prove a carrier took the message: the first of them charges it, once for ever."""
 
@@ -122,6 +146,24 @@ CHARGING_EVENTS = frozenset({Event.ACCEPTED, Event.RECEIPT_DELIVERED, Event.RECE
 def after(state: DeliveryState, event: Event) -> DeliveryState:
     """The state that follows; the same state where the event changes nothing."""
     return TRANSITIONS.get((state, event), state)
+
+
+def after_all(
+    state: DeliveryState, event: Event, *, is_latest: bool, was_taken: bool, other_doubts: bool
+) -> DeliveryState:
+    """The state that follows in view of the delivery's other attempts.
+
+    `is_latest`: the event speaks of the attempt that is under way or of a later one than any that has been told of.
+    `was_taken`: a carrier took an earlier attempt. `other_doubts`: of another attempt it is not known what became.
+    """
+    if not is_latest and (state, event) in _OF_THE_LATEST:
+        return state
+    new = after(state, event)
+    if is_latest and not was_taken:
+        new = LATER.get((state, event), new)
+    if new is not state and new in NEVER_IN_DOUBT and other_doubts:
+        return DeliveryState.UNKNOWN
+    return new
 
 
 class BatchState(IntEnum):

@@ -336,20 +336,31 @@ delivery = sa.Table(
     sa.Column("attempts", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
     _int("round", 0),  # the round of its batch in which it was last settled
     sa.Column("charged", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
-    # 1: an attempt that is still in doubt was followed by another one
+    # 1: of some attempt of it nobody has said what became of it (rows of `doubt`)
     sa.Column("doubted", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("carrier", sa.Text),
     sa.Column("code", sa.Text),
     sa.Column("text", sa.Text),
     sa.Column("sent_ms", Big),
     sa.Column("changed_ms", Big),
-    sa.Column("due_ms", Big),  # of what a carrier put off: not before
-    # Only those in doubt, now or once, are looked up by address (receipts whose id matches nothing).
+    sa.Column("due_ms", Big),  # of what a carrier put off, or what waits for what it replaces: not before
+)
+
+doubt = sa.Table(
+    "doubt",  # an attempt of which nobody has said what became of it; few, and looked up by address
+    metadata,
+    sa.Column("delivery_id", Big, primary_key=True, autoincrement=False),
+    sa.Column("round", Big, primary_key=True, autoincrement=False),  # of its batch, in which it was handed over
+    _int("attempt"),  # the number that its reference bears
+    sa.Column("carrier", sa.Text),  # null: its worker died with it in hand
+    _text("address"),
+    _int("handed_ms"),  # it left no earlier than this
+    sa.Column("state", sa.SmallInteger, nullable=False, server_default=sa.text("0")),  # store/doubts.py
     sa.Index(
-        "ix_delivery_doubt_address",
+        "ix_doubt_address",
         "address",
-        sqlite_where=sa.text("(state = 2 OR doubted = 1)"),
-        postgresql_where=sa.text("(state = 2 OR doubted = 1)"),
+        sqlite_where=sa.text("state = 0"),
+        postgresql_where=sa.text("state = 0"),
     ),
 )
 
@@ -361,7 +372,9 @@ batch = sa.Table(
     _text("channel"),
     _text("mode"),
     _int("priority"),
-    sa.Column("tag", sa.Float, nullable=False),
+    # 0: the first deliveries of its campaign on this channel, and nobody of them has been told yet
+    sa.Column("turn", sa.SmallInteger, nullable=False, server_default=sa.text("1")),
+    sa.Column("tag", sa.Float, nullable=False),  # the fair tag at which it starts
     _int("first"),
     _int("last"),
     _int("cursor"),
@@ -371,13 +384,16 @@ batch = sa.Table(
     sa.Column("waits", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("node", sa.Text),
     _int("lease", 0),  # fencing token: one more with every claim
+    sa.Column("claimed_ms", Big),
     _int("round", 0),
-    _int("stalls", 0),
+    _int("stalls", 0),  # rounds in a row that ended before anybody was in hand
+    _int("losses", 0),  # rounds in a row of which nobody who was in hand was told of
     sa.Index(
         "ix_batch_ready",
         "channel",
         "mode",
         "priority",
+        "turn",
         "tag",
         sqlite_where=sa.text("state = 0"),
         postgresql_where=sa.text("state = 0"),
@@ -442,6 +458,12 @@ receipt_inbox = sa.Table(
         "ix_receipt_inbox_waiting",
         "received_ms",
         "id",
+        sqlite_where=sa.text("matched_ms IS NULL"),
+        postgresql_where=sa.text("matched_ms IS NULL"),
+    ),
+    sa.Index(
+        "ix_receipt_inbox_destination",
+        "destination",
         sqlite_where=sa.text("matched_ms IS NULL"),
         postgresql_where=sa.text("matched_ms IS NULL"),
     ),

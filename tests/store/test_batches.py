@@ -497,7 +497,7 @@ async def test_facts_are_kept_when_the_lease_was_lost_meanwhile(database):
 async def test_who_turns_out_not_to_have_been_sent_after_all_is_sent_then(database):
     """A frozen worker wakes: its batch is done without it, and it knows that it had not written a byte."""
     made = await make.a_campaign(database, 4, crash_policy="report")
-    frozen = await make.must_claim(database, lease_ms=50)
+    frozen = await make.must_claim(database, lease_ms=make.LEASE_MS)
     await make.advance(database, frozen, lease_ms=-1)
     await database.write(recovery.recover)
     other = await make.must_claim(database)

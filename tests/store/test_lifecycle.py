@@ -275,7 +275,7 @@ async def test_a_receipt_after_the_seal_still_changes_its_row(database):
 
 async def test_a_completed_campaign_runs_again_when_somebody_turns_out_not_to_have_been_sent_to(database):
     made = await make.a_campaign(database, 2, crash_policy="report")
-    frozen = await make.must_claim(database, lease_ms=50)
+    frozen = await make.must_claim(database, lease_ms=make.LEASE_MS)
     await make.advance(database, frozen, lease_ms=-1)
     await database.write(recovery.recover)
     await make.give_back(database, await make.must_claim(database))
@@ -295,7 +295,7 @@ async def test_a_completed_campaign_runs_again_when_somebody_turns_out_not_to_ha
 
 async def test_who_was_not_sent_to_after_all_is_closed_when_the_campaign_has_ended_meanwhile(database):
     made = await make.a_campaign(database, 2, crash_policy="report")
-    frozen = await make.must_claim(database, lease_ms=50)
+    frozen = await make.must_claim(database, lease_ms=make.LEASE_MS)
     await make.advance(database, frozen, lease_ms=-1)
     await database.write(recovery.recover)
     await make.give_back(database, await make.must_claim(database))

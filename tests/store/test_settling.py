@@ -187,7 +187,7 @@ async def test_of_an_attempt_that_broke_off_the_parts_without_a_reference_count_
 async def test_a_late_answer_of_a_worker_thought_dead_is_filed_under_its_own_attempt(database):
     made = await make.a_campaign(database, 1)
     (i,) = made.ids["sms"]
-    frozen = await make.must_claim(database, lease_ms=50)
+    frozen = await make.must_claim(database, lease_ms=make.LEASE_MS)
     await make.advance(database, frozen, lease_ms=-1)
     await database.write(recovery.recover)
     again = await make.must_claim(database)

@@ -1,14 +1,67 @@
-"""what is in doubt waits by itself"""
+"""attempts in doubt are rows; the first of a campaign have their turn; waiting receipts are found by destination"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0011"
 down_revision = "0010"
 branch_labels = None
 depends_on = None
 
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_OPEN: dict[str, Any] = {
+    "sqlite_where": sa.text("matched_ms IS NULL"),
+    "postgresql_where": sa.text("matched_ms IS NULL"),
+}
+_READY: dict[str, Any] = {"sqlite_where": sa.text("state = 0"), "postgresql_where": sa.text("state = 0")}
+_DOUBTED: dict[str, Any] = {
+    "sqlite_where": sa.text("(state = 2 OR doubted = 1)"),
+    "postgresql_where": sa.text("(state = 2 OR doubted = 1)"),
+}
+
 
 def upgrade() -> None:
-    pass
+    op.create_table(
+        "doubt",
+        sa.Column("delivery_id", _BIG, autoincrement=False, nullable=False),
+        sa.Column("round", _BIG, autoincrement=False, nullable=False),
+        sa.Column("attempt", _BIG, nullable=False),
+        sa.Column("carrier", sa.Text(), nullable=True),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("handed_ms", _BIG, nullable=False),
+        sa.Column("state", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("delivery_id", "round", name=op.f("pk_doubt")),
+    )
+    # Who is in doubt now is so by the last attempt. Of a doubt that another attempt followed only that it was is known:
+    # it gets the round before, and no carrier.
+    op.execute(
+        "INSERT INTO doubt (delivery_id, round, attempt, carrier, address, handed_ms)"
+        " SELECT id, round, attempts, carrier, address, COALESCE(sent_ms, changed_ms, 0) FROM delivery WHERE state = 2"
+    )
+    op.execute(
+        "INSERT INTO doubt (delivery_id, round, attempt, carrier, address, handed_ms)"
+        " SELECT id, round - 1, attempts - 1, NULL, address, COALESCE(sent_ms, changed_ms, 0)"
+        " FROM delivery WHERE doubted = 1"
+    )
+    op.execute("UPDATE delivery SET doubted = 1 WHERE state = 2 AND doubted = 0")
+    op.create_index("ix_doubt_address", "doubt", ["address"], **_READY)
+    op.drop_index("ix_delivery_doubt_address", table_name="delivery")
+    op.add_column("batch", sa.Column("turn", sa.SmallInteger(), server_default=sa.text("1"), nullable=False))
+    op.add_column("batch", sa.Column("claimed_ms", _BIG, nullable=True))
+    op.add_column("batch", sa.Column("losses", _BIG, server_default=sa.text("0"), nullable=False))
+    op.drop_index("ix_batch_ready", table_name="batch")
+    op.create_index("ix_batch_ready", "batch", ["channel", "mode", "priority", "turn", "tag"], **_READY)
+    op.create_index("ix_receipt_inbox_destination", "receipt_inbox", ["destination"], **_OPEN)
 
 
 def downgrade() -> None:
-    pass
+    op.drop_index("ix_receipt_inbox_destination", table_name="receipt_inbox")
+    op.drop_index("ix_batch_ready", table_name="batch")
+    op.create_index("ix_batch_ready", "batch", ["channel", "mode", "priority", "tag"], **_READY)
+    op.drop_column("batch", "losses")
+    op.drop_column("batch", "claimed_ms")
+    op.drop_column("batch", "turn")
+    op.create_index("ix_delivery_doubt_address", "delivery", ["address"], **_DOUBTED)
+    op.drop_table("doubt")

@@ -1,0 +1,188 @@
+"""Whose a receipt is, by a reference: our own, or one that a carrier gave us and that is on file. What it means for
+the delivery: a long SMS has parts, and a message may have been sent more than once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from store.json_rows import json_rows, pack
+from store.records import Settlement
+from store.settling import apply
+from store.states import Event
+from store.tables import carrier_ref, delivery
+from store.transaction import AnyRow, Transaction
+
+OUTSTANDING, DELIVERED, FAILED, EXPIRED = range(4)
+_PART = {"delivered": DELIVERED, "failed": FAILED, "expired": EXPIRED}
+_EVENT = {DELIVERED: Event.RECEIPT_DELIVERED, FAILED: Event.RECEIPT_FAILED, EXPIRED: Event.RECEIPT_EXPIRED}
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A receipt in the store's words. `state` is delivered, failed, expired or pending."""
+
+    carrier: str
+    ref: str
+    state: str
+    at_ms: int
+    delivery_id: int | None = None
+    """Set when the peer echoed our own reference: no look-up is needed."""
+    attempt: int = 0
+    """Of that reference: the number of the attempt that it speaks of; 0: not known."""
+    answers: int | None = None
+    """The delivery whose attempt, number `attempt`, the peer answers late: it took a part of it under `ref`."""
+    destination: str | None = None
+    readings: Callable[[str], Sequence[str]] | None = None
+    """Gives other readings of `ref`; asked only when it matches nothing as it is written."""
+    code: str = ""
+    text: str = ""
+    raw: str = ""
+
+    @property
+    def alternatives(self) -> Sequence[str]:
+        return self.readings(self.ref) if self.readings else ()
+
+
+_sought = json_rows("sought", n=int, carrier=str, ref=str)
+_by_ref = (
+    sa.select(
+        _sought.c.n,
+        _sought.c.ref,
+        carrier_ref.c.id,
+        carrier_ref.c.delivery_id,
+        carrier_ref.c.attempt,
+        carrier_ref.c.parts,
+        carrier_ref.c.state,
+        delivery.c.address,
+    )
+    .join(carrier_ref, sa.and_(carrier_ref.c.carrier == _sought.c.carrier, carrier_ref.c.ref == _sought.c.ref))
+    .join(delivery, delivery.c.id == carrier_ref.c.delivery_id)
+)
+_echoed = json_rows("echoed", id=int)
+_known = sa.select(delivery.c.id).join(_echoed, delivery.c.id == _echoed.c.id)
+_reported = json_rows("reported", id=int, state=int)
+_set_parts = (
+    sa.update(carrier_ref)
+    .where(
+        carrier_ref.c.id == _reported.c.id,
+        # A second report changes nothing, but for the one that says it arrived after all.
+        sa.or_(carrier_ref.c.state == OUTSTANDING, _reported.c.state == DELIVERED),
+    )
+    .values(state=_reported.c.state)
+)
+_wanted = json_rows("wanted", id=int)
+_part_states = sa.select(*(carrier_ref.c[n] for n in ("delivery_id", "state", "attempt", "parts"))).join(
+    _wanted, carrier_ref.c.delivery_id == _wanted.c.id
+)
+
+
+async def apply_matching(tx: Transaction, reports: Sequence[Report]) -> list[Report]:
+    """Apply what matches by our own reference or the peer's, and return what matches nothing; idempotent."""
+    found = await _find(tx, reports)
+    parts: dict[int, int] = {}
+    whole: list[Settlement] = []
+    of_parts: dict[int, list[Report]] = {}
+    unmatched: list[Report] = []
+    for n, report in enumerate(reports):
+        match = found.get(n)
+        if match is None:
+            unmatched.append(report)
+            continue
+        final = _PART.get(report.state)
+        if final is None:
+            continue
+        if match.part_id is None:
+            whole.append(_settlement(match.delivery_id, final, report, attempt=report.attempt))
+        else:
+            parts[match.part_id] = DELIVERED if final == DELIVERED else parts.get(match.part_id, final)
+            if match.is_whole and final == DELIVERED:  # whatever became of other attempts
+                whole.append(_settlement(match.delivery_id, final, report, round_=match.round))
+            else:
+                of_parts.setdefault(match.delivery_id, []).append(report)
+    if parts:
+        await tx.run(_set_parts, {"reported": pack(sorted(parts.items()))})
+    if of_parts:
+        whole += await _judge_parts(tx, of_parts)
+    await apply(tx, whole)
+    return unmatched
+
+
+class _Match(msgspec.Struct, frozen=True):
+    delivery_id: int
+    part_id: int | None
+    is_whole: bool = False
+    """The only part of its attempt."""
+    round: int = 0
+    """In which that attempt was sent."""
+
+
+async def _find(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]:
+    """By the id as it is written; other readings of it are looked up only for what that leaves."""
+    found = await _find_echoed(tx, reports)
+    named = [n for n, report in enumerate(reports) if report.delivery_id is None]
+    found |= await _find_by_ref(tx, reports, [(n, reports[n].carrier, reports[n].ref) for n in named])
+    others = [(n, reports[n].carrier, ref) for n in named if n not in found for ref in reports[n].alternatives]
+    return found | await _find_by_ref(tx, reports, others)
+
+
+async def _find_by_ref(
+    tx: Transaction, reports: Sequence[Report], sought: Sequence[tuple[int, str, str]]
+) -> dict[int, _Match]:
+    found: dict[int, _Match] = {}
+    if not sought:
+        return found
+    best: dict[int, tuple[bool, int]] = {}
+    for row in await tx.rows(_by_ref, {"sought": pack(sought)}):
+        report = reports[row.n]
+        agrees = row.address == report.destination
+        # An id may be read in two ways, and an SMSC may give one twice: where the receipt names a destination, it
+        # decides. A wrong match would show somebody as reached who is not.
+        if not (agrees or (report.destination is None and row.ref == report.ref)):
+            continue
+        rank = (row.state == OUTSTANDING, row.id)
+        if rank > best.get(row.n, (False, -1)):
+            best[row.n] = rank
+            found[row.n] = _Match(row.delivery_id, row.id, row.parts == 1, row.attempt)
+    return found
+
+
+async def _find_echoed(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]:
+    echoed = {n: r.delivery_id for n, r in enumerate(reports) if r.delivery_id is not None}
+    if not echoed:
+        return {}
+    known = {r.id for r in await tx.rows(_known, {"echoed": pack((i,) for i in set(echoed.values()))})}
+    return {n: _Match(i, None) for n, i in echoed.items() if i in known}
+
+
+async def _judge_parts(tx: Transaction, reported: dict[int, list[Report]]) -> list[Settlement]:
+    """A long SMS is delivered only when all its parts are; one lost part is a lost message."""
+    rows = await tx.rows(_part_states, {"wanted": pack((i,) for i in reported)})
+    attempts: dict[int, dict[int, list[AnyRow]]] = {}
+    for row in rows:
+        attempts.setdefault(row.delivery_id, {}).setdefault(row.attempt, []).append(row)
+    return [s for i, tries in attempts.items() for s in _judged(i, tries, reported[i])]
+
+
+def _judged(delivery_id: int, tries: Mapping[int, Sequence[AnyRow]], reported: Sequence[Report]) -> list[Settlement]:
+    """The best that any attempt came to; a failure only when none on file is still open. An attempt that has failed
+    beside another one ends the doubt about itself."""
+    for round_, parts in tries.items():
+        if len(parts) >= parts[0].parts and all(part.state == DELIVERED for part in parts):
+            return [_settlement(delivery_id, DELIVERED, _telling(reported, DELIVERED), round_=round_)]
+    failed = {r: states for r, parts in tries.items() if (states := {p.state for p in parts} & {FAILED, EXPIRED})}
+    lost = [Settlement(delivery_id, Event.ATTEMPT_LOST, round=r) for r in failed]
+    if len(failed) < len(tries):
+        return lost
+    verdict = FAILED if any(FAILED in states for states in failed.values()) else EXPIRED
+    return [*lost, _settlement(delivery_id, verdict, _telling(reported, verdict), round_=max(failed))]
+
+
+def _telling(reported: Sequence[Report], verdict: int) -> Report:
+    return next((r for r in reported if _PART[r.state] == verdict), reported[-1])
+
+
+def _settlement(delivery_id: int, final: int, report: Report, *, round_: int = 0, attempt: int = 0) -> Settlement:
+    return Settlement(
+        delivery_id, _EVENT[final], report.carrier, code=report.code, text=report.text, round=round_, attempt=attempt
+    )
