@@ -33,3 +33,12 @@ class CreditExhausted(StoreError):
 
 class StaleThread(StoreError):
     """An alert of the thread ended between the decision and its launch: decide again."""
+
+
+class AudienceTooLarge(StoreError):
+    """A campaign has more deliveries than it can number."""
+
+    def __init__(self, deliveries: int, most: int) -> None:
+        super().__init__(f"{deliveries} deliveries are more than a campaign can have ({most})")
+        self.deliveries = deliveries
+        self.most = most

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
-from store.errors import CreditExhausted, StaleThread
+from store.errors import AudienceTooLarge, CreditExhausted, StaleThread
+from store.fairness import give_place_back, start_of
 from store.json_rows import json_rows, pack
 from store.ledger import balance_millieuro
 from store.records import NewAlert, NewCampaign
@@ -27,12 +28,14 @@ from store.tables import (
     delivery,
     expansion,
     feed_entry,
-    lane_clock,
     ledger,
     progress,
     zone,
 )
 from store.transaction import AnyRow, Transaction
+
+MOST_DELIVERIES = 1 << 24
+"""Of one campaign: the id of a delivery is the campaign's and a number below this."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -121,17 +124,16 @@ async def _file_zones(tx: Transaction, alert_id: int, decision: Launch, ids: Seq
 async def end_campaigns(tx: Transaction, ends: Sequence[tuple[int, str]]) -> None:
     """Bump the epoch: from this instant nothing beyond a cursor leaves. Rows are marked later, in chunks."""
     for campaign_id, state in ends:
-        await tx.run(
-            sa.update(campaign)
-            .where(
-                campaign.c.id == campaign_id,
-                campaign.c.state.in_([str(CampaignState.RUNNING), str(CampaignState.SCHEDULED),
-                                      str(CampaignState.PREPARING)]),
-            )
-            .values(state=state, epoch=campaign.c.epoch + 1)
-        )  # fmt: skip
+        if await tx.run(_end, {"campaign": campaign_id, "state_": state}):
+            await give_place_back(tx, campaign_id)
 
 
+_LIVING = tuple(str(s) for s in (CampaignState.RUNNING, CampaignState.SCHEDULED, CampaignState.PREPARING))
+_end = (
+    sa.update(campaign)
+    .where(campaign.c.id == sa.bindparam("campaign"), campaign.c.state.in_(_LIVING))
+    .values(state=sa.bindparam("state_"), epoch=campaign.c.epoch + 1)
+)
 _CAMPAIGN_COLUMNS = (
     "public_id", "zone_id", "account_id", "purpose", "title", "kind", "mode", "state", "priority", "crash_policy",
     "weight", "starts_ms", "expires_ms", "horizon_ms", "targets", "request_key", "counts", "reserved_millieuro",
@@ -174,73 +176,22 @@ async def file_audience(
 ) -> None:
     """Freeze who is to be reached: the blob, the counters (all queued) and where each channel's rows will stand.
 
-    `waits_from`: the sequence number, per channel, from which on entries wait for what they cancel.
+    `waits_from`: the sequence number, per channel, from which on entries wait for what they cancel. Raises
+    AudienceTooLarge.
     """
+    if sum(size for _, size in sizes) > MOST_DELIVERIES:
+        raise AudienceTooLarge(sum(size for _, size in sizes), MOST_DELIVERIES)
     digest = hashlib.sha256(blob).hexdigest()
     await tx.run(_add_audience, {"campaign_id": campaign_id, "blob": blob, "sha256": digest})
-    row = await tx.first(_owner, {"campaign": campaign_id})
-    assert row is not None
     seq = 0
     for channel, size in sizes:
         if size == 0:
             continue
-        tag = await _fair_start(tx, campaign_id, channel, row)
+        tag = await start_of(tx, campaign_id, channel, size)
         lies = {"campaign_id": campaign_id, "channel": channel, "first_seq": seq, "size": size, "tag": tag}
         await tx.run(_add_expansion, lies | {"waits_from": (waits_from or {}).get(channel)})
         await tx.run(_add_progress, {"campaign_id": campaign_id, "channel": channel, "queued": size})
         seq += size
-
-
-_owner = sa.select(campaign.c.mode, campaign.c.priority, campaign.c.zone_id).where(
-    campaign.c.id == sa.bindparam("campaign")
-)
-_clock = sa.select(lane_clock.c.vtime).where(
-    lane_clock.c.channel == sa.bindparam("channel_"),
-    lane_clock.c.mode == sa.bindparam("mode_"),
-    lane_clock.c.priority == sa.bindparam("priority_"),
-)
-_others = sa.and_(
-    campaign.c.zone_id == sa.bindparam("zone"),
-    campaign.c.mode == sa.bindparam("mode_"),
-    campaign.c.priority == sa.bindparam("priority_"),
-    campaign.c.state == str(CampaignState.RUNNING),
-    campaign.c.sealed_ms.is_(None),
-    campaign.c.id != sa.bindparam("campaign"),
-)
-_last_ready = (
-    sa.select(sa.func.max(batch.c.tag))
-    .join(campaign, campaign.c.id == batch.c.campaign_id)
-    .where(_others, batch.c.channel == sa.bindparam("channel_"), batch.c.state == int(BatchState.READY))
-)
-_last_pending = (
-    sa.select(sa.func.max(expansion.c.tag + sa.cast(expansion.c.size, sa.Float) / campaign.c.weight))
-    .join(campaign, campaign.c.id == expansion.c.campaign_id)
-    .where(_others, expansion.c.channel == sa.bindparam("channel_"), expansion.c.expanded_upto < expansion.c.size)
-)
-
-
-async def _fair_start(tx: Transaction, campaign_id: int, channel: str, owner: AnyRow) -> float:
-    """Start-time fair queueing: behind the lane's virtual time and behind all that the zone's other campaigns have
-    in this lane, as batches or still to be made. `owner` has mode, priority and zone_id."""
-    lane = {"channel_": channel, "mode_": owner.mode, "priority_": owner.priority}
-    others = lane | {"zone": owner.zone_id, "campaign": campaign_id}
-    found = [await tx.first(_clock, lane), await tx.first(_last_ready, others), await tx.first(_last_pending, others)]
-    return max(float(row[0] or 0.0) if row else 0.0 for row in found)
-
-
-async def join_queue(tx: Transaction, campaign_id: int) -> None:
-    """A scheduled campaign starts: its tags are of the day it was launched, and would put it before everyone."""
-    owner = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id))
-    for made in await tx.rows(sa.select(expansion).where(expansion.c.campaign_id == campaign_id)):
-        later = await _fair_start(tx, campaign_id, made.channel, owner) - made.tag if owner else 0.0
-        if later <= 0:
-            continue
-        for table in (expansion, batch):
-            await tx.run(
-                sa.update(table)
-                .where(table.c.campaign_id == campaign_id, table.c.channel == made.channel)
-                .values(tag=table.c.tag + later)
-            )
 
 
 # ---- from the frozen audience to rows --------------------------------------------------------------------
@@ -366,10 +317,10 @@ async def _make_batches(tx: Transaction, owner: AnyRow, done: AnyRow, fresh: Seq
         waits = done.waits_from is not None and part[0].seq >= done.waits_from
         # Not by the clock: one that was stepped back would have a running campaign wait for its own past.
         later = owner.state == CampaignState.SCHEDULED
-        reached = part[-1].seq - done.first_seq + 1
+        before = part[0].seq - done.first_seq
         values = {
             "campaign_id": owner.id, "channel": done.channel, "mode": owner.mode, "priority": owner.priority,
-            "tag": done.tag + reached / owner.weight, "first": base | part[0].seq, "last": base | part[-1].seq,
+            "tag": done.tag + before / owner.weight, "turn": int(before > 0), "first": base | part[0].seq, "last": base | part[-1].seq,
             "cursor": (base | part[0].seq) - 1, "waits": int(waits),
             "state": int(BatchState.WAITING if waits or later else BatchState.READY),
             "due_ms": owner.starts_ms if later else None,

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.addenda import all_told
-from store.launching import join_queue
+from store.fairness import give_place_back, join_queue
 from store.records import Settlement
 from store.settling import apply
 from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState, Event
@@ -59,6 +59,7 @@ _expire = (
     sa.update(campaign)
     .where(campaign.c.state.in_((_RUNNING, _SCHEDULED)), _unsealed, campaign.c.expires_ms <= sa.bindparam("now"))
     .values(state=str(CampaignState.EXPIRED), epoch=campaign.c.epoch + 1)
+    .returning(campaign.c.id)
 )
 _end = (
     sa.update(campaign)
@@ -73,9 +74,12 @@ async def tick(tx: Transaction) -> int:
     for started in await tx.rows(_start, {"now": tx.now_ms}):
         await join_queue(tx, started.id)
         moved += 1
-    for statement in (_complete, _resume, _expire, _end):
+    for statement in (_complete, _resume):
         moved += await tx.run(statement, {"now": tx.now_ms})
-    return moved
+    for expired in await tx.rows(_expire, {"now": tx.now_ms}):
+        await give_place_back(tx, expired.id)
+        moved += 1
+    return moved + await tx.run(_end, {"now": tx.now_ms})
 
 
 _left_over = (
@@ -165,6 +169,7 @@ async def stop(tx: Transaction, campaign_id: int, account_id: int | None) -> boo
         .values(state=str(CampaignState.STOPPED), epoch=campaign.c.epoch + 1)
     )
     if stopped:
+        await give_place_back(tx, campaign_id)
         await tx.run(
             sa.insert(audit).values(at_ms=tx.now_ms, account_id=account_id, action="stop", subject=str(campaign_id))
         )
