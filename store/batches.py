@@ -11,6 +11,7 @@ from operator import itemgetter
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.doubts import OPEN as DOUBT_OPEN
 from store.json_rows import json_rows, pack
@@ -438,6 +439,27 @@ async def renew(tx: Transaction, held: Sequence[Batch], lease_ms: int) -> set[tu
     return ours
 
 
+_going_on = (
+    sa.select(batch.c.id, batch.c.lease, campaign.c.epoch)
+    .join(campaign, campaign.c.id == batch.c.campaign_id)
+    .where(
+        batch.c.id.in_(sa.bindparam("batches", expanding=True)),
+        _LEASED,
+        campaign.c.state == str(CampaignState.RUNNING),
+        campaign.c.expires_ms > sa.bindparam("now"),
+        ~_held(),
+    )
+)
+
+
+async def going_on(conn: AsyncConnection, held: Sequence[Batch], now_ms: int) -> set[tuple[int, int]]:
+    """The claims of which the fence would still let something go: whoever asked for them may write what it has not
+    written yet. Moves nothing; asks for no lock."""
+    rows = (await conn.execute(_going_on, {"batches": [b.id for b in held], "now": now_ms})).all()
+    found = {(row.id, row.lease): row.epoch for row in rows}
+    return {b.claim for b in held if found.get(b.claim) == b.epoch}
+
+
 # ---- giving back -----------------------------------------------------------------------------------------
 
 _remaining = sa.select(delivery.c.id, delivery.c.state, delivery.c.changed_ms, delivery.c.due_ms).where(
@@ -510,7 +532,8 @@ def _comes_back(
     dues = [_due_ms(row, retry_ms, resending) for row in left]
     if any(due is None for due in dues):
         return (BatchState.READY, None) if rest_ms is None else (BatchState.WAITING, rest_ms)
-    return BatchState.WAITING, min(due for due in dues if due is not None)
+    due_ms = min(due for due in dues if due is not None)
+    return (BatchState.WAITING, due_ms) if due_ms > now_ms else (BatchState.READY, None)
 
 
 def _due_ms(row: AnyRow, retry_ms: int, resending: Resending) -> int | None:
@@ -565,6 +588,30 @@ async def split(
             _add, part_of(row, first, last, tag=_tag_at(held, first)) | {"state": int(state), "due_ms": due_ms}
         )
     return tuple(parts)
+
+
+async def let_go(
+    tx: Transaction,
+    claimed: Batch,
+    parts: Sequence[Batch],
+    settlements: Sequence[Settlement],
+    in_flight: Collection[int],
+    *,
+    retry_ms: int,
+    resending: Resending,
+    rest_ms: int | None = None,
+) -> tuple[Batch, ...]:
+    """Settle, and keep of the parts of a claimed batch only what waits for its answer (`split`); a part of which
+    nothing does is given back. Returns the parts that are still held."""
+    await settle(tx, claimed, settlements)
+    kept: list[Batch] = []
+    for part in parts:
+        mine = {row.id for row in part.rows if row.id in in_flight}
+        if mine:
+            kept += await split(tx, part, (), mine, retry_ms=retry_ms, resending=resending, rest_ms=rest_ms) or ()
+        else:
+            await give_back(tx, part, (), retry_ms=retry_ms, resending=resending, rest_ms=rest_ms)
+    return tuple(kept)
 
 
 def _runs(held: Batch, in_flight: Collection[int], left: Collection[int]) -> list[tuple[bool, int, int]]:

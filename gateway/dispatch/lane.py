@@ -1,7 +1,10 @@
 """A lane: the worker of one (channel, mode). Claims batches, keeps their leases, gives them back.
 
 A semaphore bounds the batches that are handing over; a batch that only waits for answers holds no permit, so a
-carrier that never answers cannot stop the next batch. A batch more urgent than all that are handing over needs none.
+carrier that never answers cannot stop the next batch. A batch more urgent than all that are handing over needs none,
+nor does the first of a campaign: a few of these begin beside whatever is being sent.
+
+Answers that the store has not taken yet are bounded by what carriers had in flight: nothing is granted without it.
 """
 
 import asyncio
@@ -9,6 +12,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from channels.contract import Channel, Content, Mode
@@ -27,10 +31,15 @@ T = TypeVar("T")
 
 POLL_S = 1.0
 """Whoever makes work rings; this finds what another process made."""
-NO_WAY_REST_MS = 1_000
 NOT_SENT_REST_MS = 1_000
-"""Of messages that every carrier has given back: none would have them."""
+"""Of messages that every carrier has given back, and of those for which none was open."""
 STALLED_REST_MS = 200
+MOST_BEGINNING = 8
+"""First batches of campaigns that hand over beside those that hold a permit."""
+PERMISSION_EVERY_S = 0.4
+"""How often it is asked whether what is in flight may still be written: several times within its permission."""
+FAILED_REST_S = 1.0
+LONGEST_UNPREPARED_MS = 2_000
 
 Prepare = Callable[[Batch], Awaitable[Mapping[str, Content]]]
 """The contents of a batch's campaign by language, ready to be handed to carriers."""
@@ -70,7 +79,10 @@ class Lane:
     """By claim: a batch whose lease was lost may be claimed again here while answers of the first are awaited."""
     _handing_over: dict[tuple[int, int], int] = field(default_factory=dict)
     """Claim -> the batch's priority."""
-    _unsettled: int = 0
+    _beginning: int = 0
+    """First batches that hand over without a permit."""
+    _unprepared: dict[int, int] = field(default_factory=dict)
+    """Campaign -> how long it rests, ms, because its words could not be made ready."""
 
     @property
     def batches_held(self) -> int:
@@ -82,7 +94,7 @@ class Lane:
         self.bell.set()
 
     async def run(self) -> None:
-        """Until `stop`. An unexpected failure of the store's own code leaves here and ends the process."""
+        """Until `stop`. No failure of the store ends it: what it was about is tried again."""
         permits = asyncio.Semaphore(self.rules.batches_at_once)
         heartbeat = asyncio.create_task(self._keep_leases(), name=f"lease-{self.channel}-{self.mode}")
         try:
@@ -91,19 +103,23 @@ class Lane:
                     is_extra = permits.locked()
                     if not is_extra:
                         await permits.acquire()
-                    batch = await self._claim(self._most_urgent if is_extra else None)
+                    batch = await self._claim(is_extra=is_extra)
                     if batch is None:
                         if not is_extra:
                             permits.release()
                         await self._listen()
                         continue
                     self._handing_over[batch.claim] = batch.priority
-                    release = _nothing if is_extra else permits.release
+                    self._beginning += is_extra and batch.is_first
+                    release = partial(self._release_extra, batch) if is_extra else permits.release
                     tasks.create_task(self._work(batch, release), name=f"batch-{batch.id}")
         finally:
             heartbeat.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await heartbeat
+
+    def _release_extra(self, batch: Batch) -> None:
+        self._beginning -= batch.is_first
 
     async def _listen(self) -> None:
         if self.stopping.is_set():
@@ -123,38 +139,76 @@ class Lane:
     def _most_urgent(self) -> int:
         return min(self._handing_over.values(), default=0)
 
-    async def _claim(self, before: int | None) -> Batch | None:
-        if before == 0 or self.stopping.is_set() or not self.room_on_disk():
+    async def _claim(self, *, is_extra: bool) -> Batch | None:
+        """`is_extra`: no permit is free, so only what needs none."""
+        if self.stopping.is_set() or not self.room_on_disk():
             return None
         if not self.ways.open(asyncio.get_running_loop().time()):
             return None  # leave it to a node that has a way out
         try:
-            return await self.database.write(lambda tx: self._lease(tx, before))
+            return await self.database.write(self._lease_extra if is_extra else self._lease)
         except StoreUnavailable:
             log.warning("store cannot write", extra={"action": "claim-failed", "channel": self.channel})
-            return None
+        except Exception:
+            log.exception("claim failed", extra={"action": "claim-failed", "channel": self.channel})
+            await asyncio.sleep(FAILED_REST_S)
+        return None
 
-    async def _lease(self, tx: Transaction, before: int | None) -> Batch | None:
+    async def _lease(self, tx: Transaction, before: int | None = None, first: bool = False) -> Batch | None:
         return await batches.claim(
-            tx, self.channel, self.mode, self.node, self.rules.lease_ms, self._resending, before=before
+            tx,
+            self.channel,
+            self.mode,
+            self.node,
+            self.rules.lease_ms,
+            self._resending,
+            before=before,
+            first=first,
         )
 
+    async def _lease_extra(self, tx: Transaction) -> Batch | None:
+        before = self._most_urgent
+        found = await self._lease(tx, before) if before > 0 else None
+        if found is None and self._beginning < MOST_BEGINNING:
+            found = await self._lease(tx, first=True)
+        return found
+
     async def _keep_leases(self) -> None:
+        """The heartbeat: leases are renewed well before they end, permissions to write while the campaign runs."""
+        renewed_s = asyncio.get_running_loop().time()
         while True:
-            await asyncio.sleep(self.rules.lease_ms / 4000)
-            held = list(self._held.values())
-            if not held:
-                continue
-            asked_s = asyncio.get_running_loop().time()
+            await asyncio.sleep(min(PERMISSION_EVERY_S, self.rules.lease_ms / 4000))
+            held = [sending for sending in self._held.values() if sending.parts]
             try:
-                ours = await self.database.write(
-                    lambda tx, b=[s.batch for s in held]: batches.renew(tx, b, self.rules.lease_ms)  # type: ignore[misc]
-                )
+                now_s = asyncio.get_running_loop().time()
+                if held and now_s - renewed_s >= self.rules.lease_ms / 4000:
+                    renewed_s = now_s
+                    await self._renew(held)
+                await self._permit([sending for sending in held if sending.waits])
             except StoreUnavailable:
                 continue
-            for sending in held:
-                if sending.batch.claim in ours:
-                    sending.lease_ends_s = asked_s + self.rules.lease_ms / 1000
+            except Exception:
+                log.exception("heartbeat failed", extra={"action": "heartbeat-failed", "channel": self.channel})
+
+    async def _renew(self, held: Sequence[Sending]) -> None:
+        asked_s = asyncio.get_running_loop().time()
+        parts = [part for sending in held for part in sending.parts]
+        ours = await self.database.write(lambda tx: batches.renew(tx, parts, self.rules.lease_ms))
+        for sending in held:
+            if all(part.claim in ours for part in sending.parts):
+                sending.lease_ends_s = asked_s + self.rules.lease_ms / 1000
+
+    async def _permit(self, held: Sequence[Sending]) -> None:
+        """What is in flight may still be written, where the fence would let more of it go."""
+        if not held:
+            return
+        asked_s = asyncio.get_running_loop().time()
+        async with self.database.read() as conn:
+            firsts = [sending.parts[0] for sending in held if sending.parts]
+            going_on = await batches.going_on(conn, firsts, self.database.clock.now_ms())
+        for sending in held:
+            if sending.parts and sending.parts[0].claim in going_on:
+                sending.permit(asked_s)
 
     # ---- work ----------------------------------------------------------------------------------------
 
@@ -181,12 +235,22 @@ class Lane:
 
     async def _send(self, batch: Batch, may_rest: Callable[[], None]) -> None:
         lease_ends_s = asyncio.get_running_loop().time() + self.rules.lease_ms / 1000
+        contents = await self._prepared(batch)
+        if contents is None:
+            return
         sending = Sending(
             batch=batch,
-            contents=await self.prepare(batch),
+            contents=contents,
             ways=self.ways,
             database=self.database,
-            rules=Rules(self.generation, self.rules.lease_ms, self.rules.most_attempts, self.rules.retry_delays_ms),
+            rules=Rules(
+                self.generation,
+                self.rules.lease_ms,
+                self.rules.most_attempts,
+                self.rules.retry_delays_ms,
+                self._resending,
+                NOT_SENT_REST_MS,
+            ),
             stopping=self.stopping,
             may_rest=may_rest,
             lease_ends_s=lease_ends_s,
@@ -195,21 +259,42 @@ class Lane:
         await sending.send()
         await self._give_back(sending)
 
+    async def _prepared(self, batch: Batch) -> Mapping[str, Content] | None:
+        """The words of its campaign; None where they cannot be made ready now. That is no row's fault: the batch is
+        given back as it was, and its campaign rests longer each time while others go on."""
+        try:
+            contents = await self.prepare(batch)
+        except Exception:
+            rest_ms = min(2 * self._unprepared.get(batch.campaign_id, STALLED_REST_MS // 2), LONGEST_UNPREPARED_MS)
+            self._unprepared[batch.campaign_id] = rest_ms
+            fields = {"action": "prepare-failed", "campaign": batch.campaign_id, "channel": self.channel}
+            log.exception("a campaign's words cannot be made ready", extra=fields)
+            await self._insist(batch, lambda tx: self._put_back(tx, batch, rest_ms))
+            return None
+        self._unprepared.pop(batch.campaign_id, None)
+        return contents
+
+    async def _put_back(self, tx: Transaction, batch: Batch, rest_ms: int) -> object:
+        until_ms = tx.now_ms + rest_ms
+        return await batches.give_back(tx, batch, (), retry_ms=until_ms, resending=self._resending, rest_ms=until_ms)
+
     async def _give_back(self, sending: Sending) -> None:
         batch, results = sending.batch, sending.results
         rest = sending.no_way and not self.stopping.is_set()
 
         async def work(tx: Transaction) -> object:
-            return await batches.give_back(
+            return await batches.let_go(
                 tx,
                 batch,
+                sending.parts,
                 results,
-                retry_ms=tx.now_ms + NOT_SENT_REST_MS,
+                (),
+                retry_ms=tx.now_ms + sending.not_sent_rest_ms,
                 resending=self._resending,
-                rest_ms=tx.now_ms + NO_WAY_REST_MS if rest else None,
+                rest_ms=tx.now_ms + NOT_SENT_REST_MS if rest else None,
             )
 
-        state = await self._insist(batch, work)
+        await self._insist(batch, work)
         log.info(
             "batch",
             extra={
@@ -221,7 +306,6 @@ class Lane:
                 "rows": len(batch.rows),
                 "round": batch.round,
                 "fence": sending.fence or "",
-                "state": str(state),
             },
         )
 
@@ -238,15 +322,21 @@ class Lane:
                     log.error("answers wait for the store", extra={"action": "give-back-waits", "batch": batch.id})
                 said = True
                 await asyncio.sleep(0.2)
+            except Exception:
+                log.exception("answers cannot be kept", extra={"action": "give-back-failed", "batch": batch.id})
+                await asyncio.sleep(FAILED_REST_S)
 
     async def _abandon(self, batch: Batch) -> None:
         """The batch threw: keep what is known, call the rest of what was in hand unknown, and count the stall."""
         sending = self._held.get(batch.claim)
         results: Sequence[Settlement] = sending.results if sending else ()
-        result = await self._insist(batch, lambda tx: recovery.abandon(tx, batch, results, STALLED_REST_MS))
-        if result is not None and result.quarantined is not None:
-            log.error("delivery quarantined", extra={"action": "quarantine", "delivery": result.quarantined})
+        parts = sending.parts if sending and sending.parts else (batch,)
 
+        async def work(tx: Transaction) -> list[recovery.Recovered]:
+            await batches.settle(tx, batch, results)
+            given_up = [await recovery.abandon(tx, part, (), STALLED_REST_MS) for part in parts]
+            return [one for one in given_up if one is not None]
 
-def _nothing() -> None:
-    """What an extra batch gives back."""
+        for one in await self._insist(batch, work):
+            if one.quarantined is not None:
+                log.error("delivery quarantined", extra={"action": "quarantine", "delivery": one.quarantined})

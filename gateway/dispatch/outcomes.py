@@ -22,12 +22,18 @@ def settlement(
                 return Settlement(delivery_id, Event.EXHAUSTED, carrier, (), code, text)
             wait_ms = delays_ms[min(attempts, len(delays_ms) - 1)]
             return Settlement(delivery_id, Event.DEFERRED, carrier, (), code, text, wait_ms)
-        case InDoubt(reason=reason, refs=refs):
-            return Settlement(delivery_id, Event.IN_DOUBT, carrier, refs, "in_doubt", reason)
+        case InDoubt(reason=reason, refs=refs, code=code):
+            return Settlement(delivery_id, Event.IN_DOUBT, carrier, refs, code, reason)
         case NotSent() | Throttled():
             return None
 
 
-def is_trouble(outcome: Outcome) -> bool:
-    """Speaks against the carrier rather than against the message."""
-    return isinstance(outcome, NotSent | InDoubt)
+def is_trouble(outcome: Outcome, *, is_over: bool = False) -> bool:
+    """Speaks against the carrier rather than against the message. `is_over`: its time had come, whatever was said."""
+    match outcome:
+        case NotSent(withdrawn=withdrawn):
+            return not (withdrawn or is_over)
+        case InDoubt(code=code):
+            return code != "cut"
+        case _:
+            return False

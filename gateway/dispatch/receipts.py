@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from channels.contract import Receipt, ReceiptsRefused
-from gateway.dispatch.references import delivery_of
+from gateway.dispatch.references import attempt_of
 from store import receipts
 from store.database import Database
 from store.errors import StoreUnavailable
@@ -33,12 +33,15 @@ class ReceiptDesk:
         self.waiting += recorded.waiting
 
     def _report(self, r: Receipt) -> receipts.Report:
+        ours = attempt_of(r.ref if r.echoed else r.answers, self.generation)
         return receipts.Report(
             carrier=r.carrier,
             ref=r.ref,
             state=str(r.state),
             at_ms=r.at_ms,
-            delivery_id=delivery_of(r.ref, self.generation) if r.echoed else None,
+            delivery_id=ours[0] if ours and r.echoed else None,
+            answers=ours[0] if ours and not r.echoed else None,
+            attempt=ours[1] if ours else 0,
             # Our own reference names the delivery or nothing: an echo of another generation must not be guessed at.
             destination=None if r.echoed else r.destination,
             readings=None if r.echoed else r.readings,

@@ -13,9 +13,20 @@ def reference(generation: str, delivery_id: int, attempt: int) -> str:
     return f"{generation}.{delivery_id:x}.{attempt}"
 
 
-def delivery_of(text: str, generation: str) -> int | None:
-    """The delivery's id; None when it is not a reference of this generation of the store."""
+def message_reference(generation: str, delivery_id: int) -> str:
+    """The part of it that all attempts of a delivery share."""
+    return f"{generation}.{delivery_id:x}"
+
+
+def attempt_of(text: str, generation: str) -> tuple[int, int] | None:
+    """(delivery, attempt); None when it is not a reference of this generation of the store."""
     match = _FORM.fullmatch(text)
     if match is None or match[1] != generation:
         return None
-    return int(match[2], 16)
+    return int(match[2], 16), int(match[3])
+
+
+def delivery_of(text: str, generation: str) -> int | None:
+    """The delivery's id; None when it is not a reference of this generation of the store."""
+    found = attempt_of(text, generation)
+    return found[0] if found else None

@@ -5,19 +5,20 @@ State lives in the store; what is here is lost in a crash and then found again a
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import accumulate, takewhile
 
-from channels.contract import Content, Outcome, Outgoing
+from channels.contract import Content, Outcome, Outgoing, Permission
 from channels.guard import guarded
 from gateway.dispatch.outcomes import is_trouble, settlement
-from gateway.dispatch.references import reference
-from gateway.dispatch.ways import Gate, Ways
+from gateway.dispatch.references import message_reference, reference
+from gateway.dispatch.ways import Gate, Load, Ways
 from store import batches
-from store.batches import Fence, Grant
+from store.batches import Fence, Grant, Resending
 from store.database import Database
 from store.errors import StoreUnavailable
 from store.records import Batch, Row, Settlement
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 HORIZON_MS = 250
 """How far ahead slots are taken: what may still leave after a stop, and how long an urgent kind waits."""
+BEGINNING_MS = 1_000
+"""How much farther for the first messages of a campaign: behind the first ones of all others that begin with it."""
 LEAD_S = 0.1
 """The next window is asked for this long, or longer, before the last slot of the present one."""
 TICK_S = 0.005
@@ -36,8 +39,14 @@ FLUSH_S = 0.1
 """Results wait at most this long to be settled."""
 NO_WAY_S = 1.0
 """A batch is given back when no carrier has been open for this long."""
+SLICE_S = 4.0
+"""Handing over ends after this long, finished or not: another zone's turn comes by the tags."""
 MOST_MOVES = 8
 """Times a message known not sent looks for another carrier before it waits for its batch's next round."""
+STOPS_WITHIN_S = 1.8
+"""What the fence allowed may be written this long after it was asked: a stop holds for every byte two seconds later."""
+LEASE_MARGIN_S = 1.0
+"""Somebody else may think us dead soon: nothing is written any more so long before the lease ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,10 @@ class Rules:
     most_attempts: int
     retry_delays_ms: Sequence[int]
     """Before the second, third ... attempt of what a carrier put off; the last one repeats."""
+    resending: Resending
+    """How what is in doubt is sent again, where the kind says so."""
+    rest_ms: int
+    """Of messages that every carrier has given back, and of those for which none was open."""
 
 
 @dataclass(slots=True)
@@ -78,32 +91,63 @@ class Sending:
     gave_way: bool = False
     no_way: bool = False
     results: list[Settlement] = field(default_factory=list)
+    parts: tuple[Batch, ...] = ()
+    """What is still held: the batch, or what of it waits for its answers."""
+    permission: Permission = field(default_factory=lambda: Permission(0.0))
     _ahead: deque[Row] = field(default_factory=deque)
     _again: deque[_Moving] = field(default_factory=deque)
-    _in_flight: int = 0
+    _in_flight: dict[int, Row] = field(default_factory=dict)
+    _begins: bool = False
+    """Its first window is still to be asked for, ahead of those whose campaigns have begun."""
+    _gave_turn: bool = False
+    _unwanted: bool = False
+    """Some message was given back by every carrier."""
+    _began_s: float = 0.0
+    _due_s: float = math.inf
+    """When the first of what was put off or is in doubt may go: it must not wait for another's answer."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _last_flush_s: float = 0.0
 
+    @property
+    def not_sent_rest_ms(self) -> int:
+        """How long what is known not sent rests: it is free at once where only this turn was over."""
+        return self.rules.rest_ms if self.no_way or self._unwanted else 0
+
+    @property
+    def waits(self) -> bool:
+        """Something is in flight."""
+        return bool(self._in_flight)
+
     async def send(self) -> None:
-        """Send until nothing is left, a fence falls or the lane stops; then wait for what is in flight.
+        """Send until nothing is left, a fence falls, the turn is over or the lane stops; let go at once what is left to
+        send; then wait for what is in flight.
 
         What is not settled then is in `results`, for `give_back`; after an exception, too, for `abandon`.
         """
+        self.parts = (self.batch,)
         self._ahead.extend(self.batch.rows)
+        self._begins = self.batch.is_first
+        self._began_s = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as tasks:
             await self._hand_over(tasks)
-            self.may_rest()
             while self._in_flight:
+                if self._ahead or self._again or asyncio.get_running_loop().time() >= self._due_s:
+                    await self._let_go()
+                self.may_rest()
                 await self._wait(FLUSH_S)
                 await self._flush()
         self.results += [self._not_sent(m.row) for m in self._again]
+
+    def permit(self, asked_s: float) -> None:
+        """The fence said at this event-loop time, or later, that the campaign runs and the lease is ours."""
+        self.permission.renew(min(asked_s + STOPS_WITHIN_S, self.lease_ends_s - LEASE_MARGIN_S))
 
     # ---- the fence -----------------------------------------------------------------------------------
 
     async def _hand_over(self, tasks: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         no_way_since: float | None = None
-        while not self._finished():
+        while not self._finished(loop.time()):
             if not (self._ahead or self._again):
                 # Only answers are awaited; one of them may still be a message that needs another carrier.
                 self.may_rest()
@@ -120,16 +164,18 @@ class Sending:
                 await self._flush()
                 continue
             no_way_since = None
-            early_s = self.ways.granted_for_s(ways, loop.time()) - LEAD_S
-            if early_s > 0:
+            early_s = 0.0 if self._begins else self.ways.granted_for_s(ways, loop.time()) - LEAD_S
+            if early_s > 0 or (self.batch.is_careful and self._in_flight):
                 # Asked now, the fence would grant the few slots between those of other batches and the horizon.
-                await self._wait(min(early_s, FLUSH_S))
+                await self._wait(min(max(early_s, 0.01), FLUSH_S))
                 await self._flush()
                 continue
             await self._next_window(tasks, loop)
 
-    def _finished(self) -> bool:
-        if self.fence or self.gave_way or self.stopping.is_set():
+    def _finished(self, now_s: float) -> bool:
+        if self.fence or self.gave_way or self._gave_turn or self.stopping.is_set():
+            return True
+        if now_s >= self._due_s or (self._ahead and now_s - self._began_s >= SLICE_S):
             return True
         return not (self._ahead or self._again or self._in_flight)
 
@@ -137,11 +183,17 @@ class Sending:
         moving = [m for m in self._again if m.moves <= MOST_MOVES]
         for m in self._again:
             if m.moves > MOST_MOVES:
+                self._unwanted = True
                 self.results.append(self._not_sent(m.row))
         self._again = deque(moving)
         if not (self._again or self._ahead):
             return
         shunned, again, ahead = self._alike()
+        if self._begins:
+            ahead = self._first_ones(ahead)
+        # Before the cursor moves: whoever has no words is not in hand, and costs nobody else a doubt.
+        for row in (*(m.row for m in again), *ahead):
+            self.contents[row.language]
         answer = await self._advance(shunned, [m.row.units for m in again], ahead)
         if answer is None:
             await asyncio.sleep(0.5)
@@ -155,13 +207,22 @@ class Sending:
         if not answer.slots.messages:
             await self._wait(0.05)
             return
+        self._gave_turn = self._begins and self.batch.others_begin > 0
+        self._begins = False
         last_s = self._launch(tasks, answer, len(again))
         # Where answers take long they are asked for sooner, or slots would pass while they are on their way.
         ask_s = last_s - max(LEAD_S, 2 * self.ways.timebase.head_start_us / 1e6)
-        while not self._finished() and (left := ask_s - loop.time()) > 0:
+        while not self._finished(loop.time()) and (left := ask_s - loop.time()) > 0:
             await self._wait(min(left, FLUSH_S))
             if self._again and loop.time() < ask_s:
                 break
+
+    def _first_ones(self, ahead: list[Row]) -> list[Row]:
+        """Of a campaign that begins: so many that those that begin with it have theirs within a second; one at
+        least."""
+        units = self.ways.rate_per_s * min(HORIZON_MS, BEGINNING_MS / (self.batch.others_begin + 1)) / 1000
+        upto = list(takewhile(lambda total: total <= units, accumulate(row.units for row in ahead)))
+        return ahead[: max(len(upto), 1)]
 
     def _alike(self) -> tuple[str, list[_Moving], list[Row]]:
         """What may share the next window: messages that the same carrier, if any, put off or left in doubt. It comes
@@ -187,7 +248,7 @@ class Sending:
                 again=again,
                 ahead=ahead,
                 ways=sorted(self.ways.open(asyncio.get_running_loop().time()), key=lambda way: way.carrier == shunned),
-                horizon_ms=HORIZON_MS,
+                horizon_ms=HORIZON_MS + BEGINNING_MS * self._begins,
                 lease_ms=self.rules.lease_ms,
                 head_start_us=timebase.head_start_us,
             )
@@ -200,11 +261,16 @@ class Sending:
             self.results = results + self.results
             log.warning("store cannot write", extra={"action": "advance-failed", "batch": self.batch.id})
             return None
+        except BaseException:
+            self.results = results + self.results  # for whoever gives the batch up
+            raise
         self._last_flush_s = asyncio.get_running_loop().time()
         if isinstance(answer, Grant):
             timebase.answered(answer.now_us, time.monotonic())
-        if isinstance(answer, Grant) and answer.slots.messages:
-            self.lease_ends_s = asked_s + self.rules.lease_ms / 1000
+        if isinstance(answer, Grant):
+            if answer.slots.messages:
+                self.lease_ends_s = asked_s + self.rules.lease_ms / 1000
+            self.permit(asked_s)
         return answer
 
     # ---- at the slots --------------------------------------------------------------------------------
@@ -220,7 +286,7 @@ class Sending:
             instants = tuple(base_s + (at + k) * spacing_s for k in range(m.row.units))
             at += m.row.units
             due.append((self._outgoing(m.row, instants), m))
-        self._in_flight += len(due)
+        self._in_flight |= {m.row.id: m.row for _, m in due}
         tasks.create_task(self._release(tasks, self.ways.gate(grant.carrier), due))
         self.ways.granted_until_s[grant.carrier] = end_s = base_s + at * spacing_s
         return end_s
@@ -233,6 +299,8 @@ class Sending:
             content=self.contents[row.language],
             due=instants,
             expires_ms=self.batch.expires_ms,
+            permission=self.permission,
+            message=message_reference(self.rules.generation, row.id),
         )
 
     async def _release(self, tasks: asyncio.TaskGroup, gate: Gate, due: deque[tuple[Outgoing, _Moving]]) -> None:
@@ -244,14 +312,15 @@ class Sending:
             if wait_s > 0:
                 await asyncio.sleep(max(wait_s, TICK_S))
                 continue
-            if now >= self.lease_ends_s - 1.0:
-                # Somebody else may think us dead soon: what has not been written yet is not ours to write.
+            if now >= self.permission.not_after:
+                # It has been stopped, or somebody else may think us dead soon: what has not been written is not ours
+                # to write.
                 self._drop(due, len(due))
                 return
             ready = self._ready(due, now, gate)
             if ready:
-                gate.take(sum(len(o.due) for o, _ in ready))
-                tasks.create_task(self._deliver(gate, ready))
+                load = gate.take(sum(len(o.due) for o, _ in ready))
+                tasks.create_task(self._deliver(gate, load, ready)).add_done_callback(load.close)
                 # Let the carrier take them up first: only then does its room tell how much is left.
                 await asyncio.sleep(0)
             elif due:
@@ -274,23 +343,20 @@ class Sending:
     def _drop(self, due: deque[tuple[Outgoing, _Moving]], n: int) -> None:
         for _ in range(n):
             _, m = due.popleft()
+            del self._in_flight[m.row.id]
             self._move(m, costs=0)
-            self._in_flight -= 1
         self._news.set()
 
-    async def _deliver(self, gate: Gate, ready: list[tuple[Outgoing, _Moving]]) -> None:
-        units = sum(len(o.due) for o, _ in ready)
-        try:
-            async for index, outcome in guarded(gate.carrier, [o for o, _ in ready]):
-                gate.put_back(len(ready[index][0].due))
-                units -= len(ready[index][0].due)
-                self._answered(gate, ready[index][1], outcome)
-        finally:
-            gate.put_back(units)
+    async def _deliver(self, gate: Gate, load: Load, ready: list[tuple[Outgoing, _Moving]]) -> None:
+        async for index, outcome in guarded(gate.carrier, [o for o, _ in ready]):
+            load.answered(len(ready[index][0].due))
+            self._answered(gate, ready[index][1], outcome)
 
     def _answered(self, gate: Gate, m: _Moving, outcome: Outcome) -> None:
-        self._in_flight -= 1
-        gate.learn(outcome, is_trouble(outcome), asyncio.get_running_loop().time())
+        del self._in_flight[m.row.id]
+        now_s = asyncio.get_running_loop().time()
+        is_over = self.stopping.is_set() or self.database.clock.now_ms() >= self.batch.expires_ms
+        gate.learn(outcome, is_trouble(outcome, is_over=is_over), now_s)
         result = settlement(
             m.row.id,
             outcome,
@@ -303,13 +369,57 @@ class Sending:
             self._move(m, costs=1)
         else:
             self.results.append(result)
+            self._due_s = min(self._due_s, now_s + self._comes_back_s(result))
         self._news.set()
+
+    def _comes_back_s(self, result: Settlement) -> float:
+        if result.event is Event.DEFERRED:
+            return result.wait_ms / 1000
+        if result.event is Event.IN_DOUBT and self.batch.crash_policy == "resend":
+            return self.rules.resending.wait_ms / 1000
+        return math.inf
 
     def _move(self, m: _Moving, *, costs: int) -> None:
         self._again.append(_Moving(m.row, m.moves + costs))
 
     def _not_sent(self, row: Row) -> Settlement:
         return Settlement(row.id, Event.NOT_SENT)
+
+    # ---- where handing over ends -----------------------------------------------------------------------
+
+    async def _let_go(self) -> None:
+        """Keep only what waits for its answer: what is left to send, or may be sent again, is free for any lane. When
+        the store is away it is tried again with the next answers."""
+        moved = [self._not_sent(m.row) for m in self._again]
+        results = self.results + moved
+        self.results = []
+        in_flight = set(self._in_flight)
+
+        async def work(tx: Transaction) -> tuple[Batch, ...]:
+            return await batches.let_go(
+                tx,
+                self.batch,
+                self.parts,
+                results,
+                in_flight,
+                retry_ms=tx.now_ms + self.not_sent_rest_ms,
+                resending=self.rules.resending,
+                rest_ms=tx.now_ms + self.rules.rest_ms if self.no_way else None,
+            )
+
+        try:
+            self.parts = await self.database.write(work)
+        except StoreUnavailable:
+            self.results = results[: len(results) - len(moved)] + self.results
+            log.warning("store cannot write", extra={"action": "split-failed", "batch": self.batch.id})
+            return
+        except BaseException:
+            self.results = results + self.results
+            raise
+        self._gave_turn = True
+        self._ahead.clear()
+        self._again = deque(m for m in self._again if m.row.id not in {r.delivery_id for r in moved})
+        self._due_s = math.inf
 
     # ---- results -------------------------------------------------------------------------------------
 
@@ -333,3 +443,6 @@ class Sending:
         except StoreUnavailable:
             self.results = results + self.results
             log.warning("store cannot write", extra={"action": "settle-failed", "batch": self.batch.id})
+        except BaseException:
+            self.results = results + self.results
+            raise

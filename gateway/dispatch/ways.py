@@ -50,8 +50,14 @@ class Gate:
             return None
         return Way(self.carrier.name, self.ceilings, units)
 
-    def take(self, units: int) -> None:
+    @property
+    def rate_per_s(self) -> float:
+        """Units a second that its ceilings allow."""
+        return min(c.count / c.window_s for c in self.ceilings)
+
+    def take(self, units: int) -> "Load":
         self._handed += units
+        return Load(self, units)
 
     def put_back(self, units: int) -> None:
         self._handed -= units
@@ -61,6 +67,23 @@ class Gate:
             self.breaker.trouble(now_s)
         elif isinstance(outcome, Accepted | Refused):
             self.breaker.success()
+
+
+@dataclass(slots=True)
+class Load:
+    """Units of a group that a carrier has been given and whose outcome is not known. Whoever hands over closes it,
+    however that ends: a carrier on trial that still counted as busy would never be tried again."""
+
+    _gate: Gate
+    _units: int
+
+    def answered(self, units: int) -> None:
+        self._units -= units
+        self._gate.put_back(units)
+
+    def close(self, _: object = None) -> None:
+        """Also as a task's done-callback."""
+        self.answered(self._units)
 
 
 @dataclass(slots=True)
@@ -109,6 +132,11 @@ class Ways:
     def granted_for_s(self, ways: Sequence[Way], now_s: float) -> float:
         """How long every one of these ways has nothing to give but slots behind those granted already."""
         return min((self.granted_until_s.get(way.carrier, 0.0) - now_s for way in ways), default=0.0)
+
+    @property
+    def rate_per_s(self) -> float:
+        """Units a second that all of them together may carry."""
+        return sum(gate.rate_per_s for gate in self.gates)
 
     def gate(self, name: str) -> Gate:
         return next(g for g in self.gates if g.carrier.name == name)

