@@ -62,6 +62,16 @@ class LaneRules:
 
 
 @dataclass(slots=True)
+class _Unprepared:
+    """A campaign whose words could not be made ready."""
+
+    ms: int = STALLED_REST_MS // 2
+    """How long it rests."""
+    others_were: bool = False
+    """Those of other rows of it were."""
+
+
+@dataclass(slots=True)
 class Lane:
     channel: Channel
     mode: Mode
@@ -81,8 +91,8 @@ class Lane:
     """Claim -> the batch's priority."""
     _beginning: int = 0
     """First batches that hand over without a permit."""
-    _unprepared: dict[int, int] = field(default_factory=dict)
-    """Campaign -> how long it rests, ms, because its words could not be made ready."""
+    _unprepared: dict[int, "_Unprepared"] = field(default_factory=dict)
+    """Campaign -> how often its words could not be made ready; few, and forgotten with the process."""
 
     @property
     def batches_held(self) -> int:
@@ -260,18 +270,24 @@ class Lane:
         await self._give_back(sending)
 
     async def _prepared(self, batch: Batch) -> Mapping[str, Content] | None:
-        """The words of its campaign; None where they cannot be made ready now. That is no row's fault: the batch is
-        given back as it was, and its campaign rests longer each time while others go on."""
+        """The words of its campaign; None where they cannot be made ready now. A fault of the store or of the campaign
+        is no row's: the batch is given back, its campaign rests longer each time, and others go on. Only where other
+        rows of the campaign were made ready meanwhile is it counted against those of this batch."""
         try:
             contents = await self.prepare(batch)
-        except Exception:
-            rest_ms = min(2 * self._unprepared.get(batch.campaign_id, STALLED_REST_MS // 2), LONGEST_UNPREPARED_MS)
-            self._unprepared[batch.campaign_id] = rest_ms
+        except Exception as exc:
+            rest = self._unprepared.setdefault(batch.campaign_id, _Unprepared())
+            rest.ms = min(2 * rest.ms, LONGEST_UNPREPARED_MS)
             fields = {"action": "prepare-failed", "campaign": batch.campaign_id, "channel": self.channel}
             log.exception("a campaign's words cannot be made ready", extra=fields)
-            await self._insist(batch, lambda tx: self._put_back(tx, batch, rest_ms))
+            may_be_the_row = not isinstance(exc, StoreUnavailable) and (len(batch.rows) > 1 or rest.others_were)
+            if may_be_the_row:
+                await self._abandon(batch)
+            else:
+                await self._insist(batch, lambda tx: self._put_back(tx, batch, rest.ms))
             return None
-        self._unprepared.pop(batch.campaign_id, None)
+        if batch.campaign_id in self._unprepared:
+            self._unprepared[batch.campaign_id].others_were = True
         return contents
 
     async def _put_back(self, tx: Transaction, batch: Batch, rest_ms: int) -> object:
