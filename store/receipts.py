@@ -34,6 +34,7 @@ async def record(tx: Transaction, reports: Sequence[Report]) -> Recorded:
     """Apply the reports; idempotent. Reports that match nothing are kept for `match_inbox`."""
     late = [r for r in reports if r.answers is not None]
     unmatched = await late_answers.record(tx, late) if late else []
+    await match_new_refs(tx, [(r.carrier, r.ref) for r in late])
     unmatched += await apply_matching(tx, [r for r in reports if r.answers is None])
     await _keep(tx, unmatched)
     return Recorded(len(reports) - len(unmatched), len(unmatched))

@@ -1,0 +1,399 @@
+"""Messages of which nobody has said what became of them: what the house knows is heard before anybody is sent to again,
+each waits for itself, and who may have it is never told as not reached."""
+
+import pytest
+import sqlalchemy as sa
+
+from store import lifecycle, receipts, recovery
+from store.batches import Resending
+from store.receipts import Report
+from store.records import Settlement
+from store.states import BatchState, Event
+from store.tables import carrier_ref, doubt, receipt_inbox
+from tests.store import makers as make
+from tests.store.invariants import assert_sums_close
+
+SMS = Resending(wait_ms=5_000, most_attempts=3)
+
+
+def later(database, seconds):
+    database.clock._offset_ns += int(seconds * 1e9)
+
+
+async def receive(database, *reports):
+    return await database.write(lambda tx: receipts.record(tx, reports))
+
+
+async def given_back(database, made, *settlements, resending=SMS, **options):
+    held = await make.must_claim(database, resending=resending, **options)
+    await make.advance(database, held)
+    await make.give_back(database, held, settlements, resending=resending)
+    return held
+
+
+async def in_doubt(database, town=1, refs=(), **options):
+    made = await make.a_campaign(database, town, **options)
+    await given_back(database, made, *(Settlement(i, Event.IN_DOUBT, "c1", refs) for i in made.ids["sms"]))
+    return made
+
+
+async def claimed_again(database, seconds=5.5):
+    """The rows that a worker gets after the wait."""
+    later(database, seconds)
+    await make.tick(database)
+    held = await make.claim(database, resending=SMS)
+    return make.ids_of(held) if held else []
+
+
+async def assert_words(database, made, *words):
+    assert await make.words_of(database, made) == list(words)
+    async with database.read() as conn:
+        await assert_sums_close(conn, made.id)
+
+
+@pytest.fixture
+def engine(request):
+    """The clock is moved by hand, which only the store in a file lets anybody do."""
+    return "sqlite"
+
+
+# ---- the inbox is heard first ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("state", "word"), [("delivered", "delivered"), ("failed", "failed"), ("pending", "accepted")])
+async def test_what_a_receipt_in_the_house_answers_is_not_sent_again(database, state, word):
+    made = await in_doubt(database)
+    later(database, 1)
+    address = made.town.people[0].addresses["sms"]
+    await receive(database, Report("c1", "4711", state, 0, destination=address, code="x", text="y"))
+
+    assert await claimed_again(database) == []
+
+    await assert_words(database, made, word)
+
+
+async def test_a_receipt_that_follows_one_of_progress_finds_its_message(database):
+    made = await in_doubt(database)
+    address = made.town.people[0].addresses["sms"]
+    await receive(database, Report("c1", "4711", "pending", 0, destination=address))
+    assert await claimed_again(database) == []
+
+    await receive(database, Report("c1", "4711", "delivered", 0, destination=address))
+
+    await assert_words(database, made, "delivered")
+
+
+async def test_of_a_dead_worker_s_message_the_receipt_of_any_carrier_tells(database):
+    made = await make.a_campaign(database, 1)
+    held = await make.must_claim(database, resending=SMS)
+    await make.advance(database, held)
+    await database.write(recovery.end_all_leases)
+    await database.write(recovery.recover)
+    address = made.town.people[0].addresses["sms"]
+    await receive(database, Report("c7", "1", "delivered", 0, destination=address))
+
+    assert await claimed_again(database) == []
+
+    await assert_words(database, made, "delivered")
+
+
+async def test_a_long_sms_is_not_sent_again_when_every_part_has_its_receipt(database):
+    whole, half = await in_doubt(database, units=2), await in_doubt(database, units=2)
+    for made, parts in ((whole, 2), (half, 1)):
+        address = made.town.people[0].addresses["sms"]
+        for part in range(parts):
+            await receive(database, Report("c1", f"{made.id}.{part}", "delivered", 0, destination=address))
+
+    again = [*await claimed_again(database), *await claimed_again(database, 0)]
+
+    assert again == list(half.ids["sms"])
+    await assert_words(database, whole, "delivered")
+
+
+async def test_two_messages_to_one_number_are_both_told_by_two_receipts(database):
+    town = await make.a_town(database, 1)
+    first, second = await in_doubt(database, town), await in_doubt(database, town)
+    address = town.people[0].addresses["sms"]
+    await receive(database, *(Report("c1", ref, "delivered", 0, destination=address) for ref in "ab"))
+
+    assert await claimed_again(database) == []
+
+    await assert_words(database, first, "delivered")
+    await assert_words(database, second, "delivered")
+
+
+async def test_one_receipt_for_two_messages_is_no_answer_for_either(database):
+    town = await make.a_town(database, 1)
+    first, second = await in_doubt(database, town), await in_doubt(database, town)
+    await receive(database, Report("c1", "a", "delivered", 0, destination=town.people[0].addresses["sms"]))
+
+    again = [*await claimed_again(database), *await claimed_again(database, 0)]
+
+    assert sorted(again) == sorted([*first.ids["sms"], *second.ids["sms"]])
+
+
+async def test_a_receipt_older_than_the_sending_is_another_s(database):
+    town = await make.a_town(database, 1)
+    await receive(database, Report("c1", "old", "delivered", 0, destination=town.people[0].addresses["sms"]))
+    later(database, 1)
+    made = await in_doubt(database, town)
+
+    assert await claimed_again(database) == list(made.ids["sms"])
+
+
+async def test_while_another_message_to_the_number_is_in_hand_nobody_is_guessed_and_nobody_sent_to_again(database):
+    """The receipt may be that of the one in hand, whose record is not made yet."""
+    town = await make.a_town(database, 1)
+    made = await in_doubt(database, town)
+    other = await make.a_campaign(database, town, kind="news", priority=3)
+    busy = await make.must_claim(database, resending=SMS)
+    await make.advance(database, busy)
+    await receive(database, Report("c1", "its-own", "delivered", 0, destination=town.people[0].addresses["sms"]))
+
+    assert await claimed_again(database) == []
+    await assert_words(database, made, "unknown")
+    await make.give_back(database, busy, [Settlement(other.ids["sms"][0], Event.ACCEPTED, "c1", ("its-own",))])
+
+    await assert_words(database, other, "delivered")
+    assert await claimed_again(database) == [] or await make.words_of(database, made) == ["retry"]
+
+
+async def test_the_inbox_keeps_what_it_has_told(database):
+    made = await in_doubt(database)
+    address = made.town.people[0].addresses["sms"]
+    await receive(database, Report("c1", "4711", "delivered", 0, destination=address))
+    await claimed_again(database)
+
+    async with database.read() as conn:
+        kept = (await conn.execute(sa.select(receipt_inbox.c.matched_ms))).scalars().all()
+        filed = (await conn.execute(sa.select(carrier_ref.c.ref))).scalars().all()
+    assert kept[0] is not None
+    assert filed == ["4711"]
+
+
+# ---- late answers ----------------------------------------------------------------------------------------
+
+
+async def test_an_answer_that_comes_late_is_an_acceptance(database):
+    made = await in_doubt(database)
+    (i,) = made.ids["sms"]
+
+    await receive(database, Report("c1", "4711", "pending", 0, answers=i, attempt=1))
+
+    await assert_words(database, made, "accepted")
+    assert await claimed_again(database) == []
+    await receive(database, Report("c1", "4711", "delivered", 0))
+    await assert_words(database, made, "delivered")
+
+
+async def test_a_late_answer_for_one_part_says_nothing_of_the_other(database):
+    made = await in_doubt(database, units=2)
+    (i,) = made.ids["sms"]
+
+    await receive(database, Report("c1", "a", "pending", 0, answers=i, attempt=1))
+    await assert_words(database, made, "unknown")
+    await receive(database, Report("c1", "b", "pending", 0, answers=i, attempt=1))
+
+    await assert_words(database, made, "accepted")
+
+
+async def test_the_receipt_that_came_before_the_late_answer_is_found_by_it(database):
+    made = await in_doubt(database)
+    (i,) = made.ids["sms"]
+    await receive(database, Report("c1", "4711", "delivered", 0))
+    await assert_words(database, made, "unknown")
+
+    await receive(database, Report("c1", "4711", "pending", 0, answers=i, attempt=1))
+
+    await assert_words(database, made, "delivered")
+
+
+async def test_a_late_answer_to_nobody_waits_in_the_inbox(database):
+    made = await in_doubt(database)
+
+    await receive(database, Report("c1", "4711", "pending", 0, answers=made.ids["sms"][0], attempt=7))
+
+    await assert_words(database, made, "unknown")
+
+
+# ---- each waits for itself -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["resend", "report"])
+async def test_what_is_in_doubt_does_not_wait_for_what_was_put_off(database, policy):
+    made = await make.a_campaign(database, 2, crash_policy=policy)
+    a, b = made.ids["sms"]
+
+    await given_back(
+        database, made, Settlement(a, Event.DEFERRED, "c1", wait_ms=300_000), Settlement(b, Event.IN_DOUBT, "c1")
+    )
+
+    (row,) = await make.batches_of(database, made)
+    wait_ms = row.due_ms - await make.now_ms(database)
+    assert 0 < wait_ms <= (5_000 if policy == "resend" else 300_000)
+    assert (wait_ms > 5_000) == (policy == "report")
+
+
+async def test_what_was_put_off_does_not_wait_for_what_is_in_doubt(database):
+    made = await make.a_campaign(database, 2)
+    a, b = made.ids["sms"]
+    slow = Resending(wait_ms=300_000, most_attempts=3)
+
+    await given_back(
+        database, made, Settlement(a, Event.DEFERRED, "c1", wait_ms=2_000), Settlement(b, Event.IN_DOUBT, "c1"),
+        resending=slow,
+    )  # fmt: skip
+
+    (row,) = await make.batches_of(database, made)
+    assert row.due_ms - await make.now_ms(database) <= 2_000
+    later(database, 2.5)
+    await make.tick(database)
+    assert make.ids_of(await make.must_claim(database, resending=slow)) == [a]
+
+
+# ---- who may have it is never told as not reached --------------------------------------------------------
+
+
+async def attempted(database, made, *events, carrier="c1", refs=()):
+    for event in events:
+        held = await make.must_claim(database)
+        await make.advance(database, held)
+        await make.give_back(database, held, [Settlement(made.ids["sms"][0], event, carrier, refs, code="x")])
+        await make.tick(database)
+
+
+@pytest.mark.parametrize("event", [Event.REFUSED, Event.EXHAUSTED])
+async def test_who_may_have_an_earlier_copy_is_in_doubt_whatever_becomes_of_the_next(database, event):
+    made = await make.a_campaign(database, 1)
+    await attempted(database, made, Event.IN_DOUBT, event)
+
+    await assert_words(database, made, "unknown")
+    assert await make.claim(database) is None, "what a carrier has refused is not sent a third time"
+
+
+@pytest.mark.parametrize("end", ["stop", "expire"])
+async def test_who_may_have_it_is_in_doubt_when_the_campaign_ends_before_the_next_copy(database, end):
+    made = await make.a_campaign(database, 2)
+    held = await make.must_claim(database)
+    await make.advance(database, held, 1)
+    await make.give_back(database, held, [Settlement(made.ids["sms"][0], Event.IN_DOUBT, "c1")])
+    again = await make.must_claim(database)  # the first one is to be sent again
+    await make.give_back(database, again)
+
+    if end == "stop":
+        await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+    else:
+        later(database, 3601)
+        await make.tick(database)
+    while await database.write(lifecycle.close_ended):
+        pass
+
+    await assert_words(database, made, "unknown", "cancelled" if end == "stop" else "expired")
+
+
+async def test_the_failure_of_the_second_copy_is_not_that_of_the_first(database):
+    made = await make.a_campaign(database, 1)
+    await attempted(database, made, Event.IN_DOUBT)
+    await attempted(database, made, Event.ACCEPTED, refs=("second",))
+
+    await receive(database, Report("c1", "second", "failed", 0))
+    await assert_words(database, made, "unknown")
+    later(database, 61)
+    address = made.town.people[0].addresses["sms"]
+    await receive(database, Report("c1", "first", "delivered", 0, destination=address))
+    later(database, 61)
+    await database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0)))
+
+    await assert_words(database, made, "delivered")
+
+
+async def test_when_every_copy_is_known_to_have_failed_the_message_has(database):
+    made = await make.a_campaign(database, 1)
+    await attempted(database, made, Event.IN_DOUBT)
+    await attempted(database, made, Event.REFUSED)
+    address = made.town.people[0].addresses["sms"]
+
+    await receive(database, Report("c1", "first", "failed", 0, destination=address))
+    later(database, 61)
+    await database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0)))
+
+    await assert_words(database, made, "failed")
+
+
+async def test_a_failure_of_an_earlier_copy_does_not_close_one_in_hand(database):
+    made = await make.a_campaign(database, 1, units=2)
+    (i,) = made.ids["sms"]
+    await attempted(database, made, Event.IN_DOUBT, refs=("p1",))
+    again = await make.must_claim(database)
+    await make.advance(database, again)
+
+    await receive(database, Report("c1", "p1", "failed", 0))
+    await make.give_back(database, again, [Settlement(i, Event.ACCEPTED, "c2", ("q1", "q2"))])
+
+    await assert_words(database, made, "accepted")
+    await receive(database, *(Report("c2", ref, "failed", 0) for ref in ("q1", "q2")))
+    await assert_words(database, made, "failed")
+
+
+@pytest.mark.parametrize(("event", "word"), [(Event.REFUSED, "failed"), (Event.ACCEPTED, "accepted")])
+async def test_a_late_refusal_of_a_lost_lease_does_not_decide_over_the_next_copy(database, event, word):
+    made = await make.a_campaign(database, 1)
+    (i,) = made.ids["sms"]
+    old = await make.must_claim(database, node="old")
+    await make.advance(database, old)
+    await database.write(recovery.end_all_leases)
+    await database.write(recovery.recover)
+    new = await make.must_claim(database, node="new")
+    await make.advance(database, new)
+
+    for _ in range(2):  # told twice: the first commit's answer was lost
+        await make.settle(database, old, [Settlement(i, Event.REFUSED, "c1", code="11")])
+    await assert_words(database, made, "retry")
+    await make.give_back(database, new, [Settlement(i, event, "c2", code="12")])
+
+    await assert_words(database, made, word)
+
+
+async def test_an_old_bounce_decides_nothing_about_a_newer_copy(database):
+    """Our own reference came back with it: it names the attempt."""
+    made = await make.a_campaign(database, 1)
+    (i,) = made.ids["sms"]
+    await attempted(database, made, Event.IN_DOUBT, Event.ACCEPTED)
+
+    await receive(database, Report("c1", "g.1.1", "failed", 0, delivery_id=i, attempt=1))
+    await assert_words(database, made, "accepted")
+    await receive(database, Report("c1", "g.1.2", "failed", 0, delivery_id=i, attempt=2))
+
+    await assert_words(database, made, "failed")
+
+
+async def test_a_bounce_that_overtakes_the_record_of_its_sending_counts(database):
+    made = await make.a_campaign(database, 1)
+    (i,) = made.ids["sms"]
+    held = await make.must_claim(database)
+    await make.advance(database, held)
+
+    await receive(database, Report("c1", "g.1.1", "failed", 0, delivery_id=i, attempt=1))
+    await make.give_back(database, held, [Settlement(i, Event.ACCEPTED, "c1")])
+
+    await assert_words(database, made, "failed")
+
+
+async def test_a_doubt_that_is_answered_is_kept_as_answered(database):
+    made = await in_doubt(database)
+    (i,) = made.ids["sms"]
+    await receive(database, Report("c1", "4711", "pending", 0, answers=i, attempt=1))
+
+    async with database.read() as conn:
+        rows = (await conn.execute(sa.select(doubt.c.delivery_id, doubt.c.round, doubt.c.state))).all()
+    assert [tuple(row) for row in rows] == [(i, 1, 2)]
+    (row,) = await make.rows_of(database, made)
+    assert (row.doubted, row.attempts) == (0, 1)
+
+
+async def test_a_batch_with_nothing_but_doubt_comes_back_for_urgent_kinds_only(database):
+    urgent = await in_doubt(database)
+    other = await in_doubt(database, crash_policy="report")
+
+    assert (await make.batches_of(database, urgent))[0].state == BatchState.WAITING
+    assert (await make.batches_of(database, other))[0].state == BatchState.DONE
