@@ -106,7 +106,7 @@ _owes = sa.select(_debt)
 async def cover(tx: Transaction, zone_id: int) -> None:
     """Let the zone's lots take over what was lent to it, as far as they go; the zone is locked."""
     owes = await tx.first(_owes, {"zone": zone_id})
-    if owes is None or owes[0] == 0:
+    if owes is None or owes[0] == 0 or not (await shares(tx, zone_id, 1))[0]:
         return
     for debt in await tx.rows(_debts, {"zone": zone_id}):
         found, lacking = await shares(tx, zone_id, int(debt.owed))

@@ -1,12 +1,18 @@
 """A zone's books as tests read them: what was booked, what is where, and whether it closes."""
 
+import dataclasses
 from collections import defaultdict
 
 import sqlalchemy as sa
 
 from store import ledger, reckoning
-from store.database import Database
+from store.database import Database, T, Work
 from store.tables import booking, entry
+
+
+async def at(database: Database, at_ms: int, work: Work[T]) -> T:
+    """Do it as if it were so late."""
+    return await database.write(lambda tx: work(dataclasses.replace(tx, now_us=at_ms * 1000)))
 
 
 async def balance(database: Database, zone_id: int, *, at_ms: int | None = None) -> int:

@@ -102,7 +102,8 @@ def downgrade() -> None:
     op.drop_table("lot")
 
 
-# A settlement was written as what goes back of a reservation and what is paid: two lines.
+# A settlement was written as what goes back of a reservation and what is paid: two lines. What was recalled before it
+# had gone back too early.
 _TOLD_AS_BEFORE = """
 INSERT INTO ledger (zone_id, campaign_id, entry, amount_millieuro, at_ms, valid_until_ms, note)
 SELECT zone_id, campaign_id, entry, amount, at_ms, valid_until_ms, note FROM (
@@ -113,12 +114,12 @@ SELECT zone_id, campaign_id, entry, amount, at_ms, valid_until_ms, note FROM (
     UNION ALL
     SELECT b.id, 1, b.zone_id, b.campaign_id, 'reserve', -SUM(e.amount_millieuro), b.at_ms, CAST(NULL AS BIGINT), b.note
     FROM booking b JOIN entry e ON e.booking_id = b.id
-    WHERE b.what IN ('reserve', 'recall') AND e.account = 'reserved'
+    WHERE b.what = 'reserve' AND e.account = 'reserved'
     GROUP BY b.id, b.zone_id, b.campaign_id, b.at_ms, b.note
     UNION ALL
     SELECT b.id, 2, b.zone_id, b.campaign_id, 'release', -SUM(e.amount_millieuro), b.at_ms, CAST(NULL AS BIGINT), b.note
     FROM booking b JOIN entry e ON e.booking_id = b.id
-    WHERE b.what IN ('release', 'settle', 'addendum') AND e.account = 'reserved'
+    WHERE b.what IN ('release', 'recall', 'settle', 'addendum') AND e.account = 'reserved'
     GROUP BY b.id, b.zone_id, b.campaign_id, b.at_ms, b.note
     UNION ALL
     SELECT b.id, 3, b.zone_id, b.campaign_id, b.what, -SUM(e.amount_millieuro), b.at_ms, CAST(NULL AS BIGINT), b.note
