@@ -62,7 +62,7 @@ async def add(tx: Transaction, campaign_id: int, number: int, document: str, set
     `settled_millieuro`: what the zone has paid with it. It is money of the lots that the campaign had reserved, even
     after their end (store/reservations.py). Raises ValueError when that is above the reservation, or less than before.
     """
-    row = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update())
+    row = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update(key_share=True))
     if row is None or settled_millieuro > row.reserved_millieuro:
         raise ValueError(f"campaign {campaign_id}: {settled_millieuro} is more than was reserved")
     owed = settled_millieuro - row.settled_millieuro

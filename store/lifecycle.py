@@ -146,7 +146,9 @@ async def sealable(conn: AsyncConnection, now_ms: int) -> list[int]:
 async def seal(tx: Transaction, campaign_id: int, report: str, charged_millieuro: int) -> bool:
     """Keep the report and settle the money: what carriers took is paid, at most what was reserved, and the rest goes
     back. Once only, and not before the campaign has ended."""
-    row: AnyRow | None = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update())
+    row: AnyRow | None = await tx.first(
+        sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update(key_share=True)
+    )
     if row is None or row.ended_ms is None or row.sealed_ms is not None:
         return False
     settled = min(charged_millieuro, row.reserved_millieuro)

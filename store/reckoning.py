@@ -66,6 +66,8 @@ async def differences(conn: AsyncConnection, zone_id: int) -> list[Difference]:
     sums: dict[int | None, dict[str, int]] = {}
     for lot_id, account, total, balance in await conn.execute(_heads, zone):
         sums.setdefault(lot_id, {})[account] = int(total)
+        if total < 0 and account != Account.OPERATOR:
+            found.append(Difference(f"{account} below nothing", lot_id, int(total), 0))
         if total != balance:
             found.append(Difference(f"balance of {account}", lot_id, int(balance), int(total)))
     for lot_id, amount in [*await conn.execute(_lots, zone), (None, 0)]:

@@ -276,14 +276,16 @@ async def test_a_booking_that_does_not_sum_to_nothing_is_not_written(database):
     assert await booked(database) == [("lot", 100)]
 
 
-async def test_no_account_gives_what_it_has_not(database):
-    town = await make.a_town(database, 0)
-    move = bookings.move(Account.RESERVED, Account.SPENT, None, 1)
+async def test_an_account_that_gave_what_it_had_not_is_found_and_stops_nobody(database):
+    town = await make.a_town(database, 1)
+    spoilt = bookings.move(Account.RESERVED, Account.SPENT, None, 100)
+    await database.write(lambda tx: bookings.book(tx, town.zone_id, What.SETTLE, spoilt))
 
-    with pytest.raises(ValueError, match="reserved would hold -1"):
-        await database.write(lambda tx: bookings.book(tx, town.zone_id, What.SETTLE, move))
+    made = await make.a_campaign(database, town)
+    assert await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
 
-    assert await booked(database) == []
+    async with database.read() as conn:
+        assert "reserved below nothing" in {d.of for d in await reckoning.differences(conn, town.zone_id)}
 
 
 @pytest.mark.parametrize(
