@@ -37,6 +37,7 @@ from gateway.templates.content import read_content
 from store import meta, recovery
 from store.campaigns import Campaign, Text
 from store.database import Database
+from store.ledger import expire_lots
 from store.slots import Ceiling
 
 log = logging.getLogger(__name__)
@@ -146,6 +147,9 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         await amend_due(database)
         return False
 
+    async def expire() -> bool:
+        return bool(await database.write(expire_lots, urgent=False))
+
     snapshots = SnapshotCache(database.read)
     planner = Planner(
         snapshots,
@@ -164,6 +168,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("parked", 1.0, parked.run),
             Chore("seal", 1.0, seal, rests=_SEALING_RESTS),
             Chore("addenda", 60.0, amend),
+            Chore("lots", 60.0, expire),
             Chore("registers", 2.0, snapshots.keep_ready),
         )
     )

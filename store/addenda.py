@@ -4,7 +4,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.tables import addendum, audit, campaign, ledger, progress
+from store.bookings import What, lock
+from store.reservations import settle
+from store.tables import addendum, audit, campaign, progress
 from store.transaction import Transaction
 
 LATEST_MS = 35 * 86_400_000
@@ -55,24 +57,22 @@ async def all_told(tx: Transaction, campaign_id: int) -> None:
 
 
 async def add(tx: Transaction, campaign_id: int, number: int, document: str, settled_millieuro: int) -> None:
-    """Keep an addendum; the ledger gets an entry of its own for what has come to be paid, and no entry is altered.
+    """Keep an addendum; what has come to be paid is a booking of its own, and no booking is altered.
 
-    `settled_millieuro`: what the zone has paid with it. Raises ValueError when that is above the reservation.
+    `settled_millieuro`: what the zone has paid with it. It is money of the lots that the campaign had reserved, even
+    after their end (store/reservations.py). Raises ValueError when that is above the reservation, or less than before.
     """
-    row = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update())
+    row = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update(key_share=True))
     if row is None or settled_millieuro > row.reserved_millieuro:
         raise ValueError(f"campaign {campaign_id}: {settled_millieuro} is more than was reserved")
-    await tx.run(sa.insert(addendum).values(campaign_id=campaign_id, number=number, at_ms=tx.now_ms, document=document))
     owed = settled_millieuro - row.settled_millieuro
-    if owed:
-        await tx.run(
-            sa.insert(ledger).values(
-                zone_id=row.zone_id, campaign_id=campaign_id, entry="addendum", amount_millieuro=-owed,
-                at_ms=tx.now_ms, note=f"addendum {number}",
-            )
-        )  # fmt: skip
-        settled = sa.update(campaign).where(campaign.c.id == campaign_id)
-        await tx.run(settled.values(settled_millieuro=settled_millieuro))
+    if owed < 0:
+        raise ValueError(f"campaign {campaign_id}: {row.settled_millieuro} was paid, and what is charged stays charged")
+    await tx.run(sa.insert(addendum).values(campaign_id=campaign_id, number=number, at_ms=tx.now_ms, document=document))
+    await tx.run(sa.update(campaign).where(campaign.c.id == campaign_id).values(settled_millieuro=settled_millieuro))
     await all_told(tx, campaign_id)
     detail = msgspec.json.encode({"number": number, "millieuro": owed}).decode()
     await tx.run(sa.insert(audit).values(at_ms=tx.now_ms, action="addendum", subject=row.public_id, detail=detail))
+    if owed:
+        await lock(tx, [row.zone_id])
+        await settle(tx, row.zone_id, campaign_id, owed, what=What.ADDENDUM, note=f"addendum {number}")

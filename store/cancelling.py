@@ -10,12 +10,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store import bookings, reservations
 from store.json_rows import json_rows, pack
 from store.launching import file_audience
 from store.records import Settlement
 from store.settling import apply
 from store.states import MAY_HAVE_IT, BatchState, CampaignState, DeliveryState, Event
-from store.tables import address, batch, campaign, campaign_replaces, contact, delivery, ledger
+from store.tables import address, batch, campaign, campaign_replaces, contact, delivery
 from store.transaction import AnyRow, Transaction
 
 _OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
@@ -182,10 +183,6 @@ async def file_prepared(
         .values(state=str(CampaignState.RUNNING), counts=counts, reserved_millieuro=reserved_millieuro)
     )
     if reserved_millieuro:
-        await tx.run(
-            sa.insert(ledger).values(
-                zone_id=row.zone_id, campaign_id=campaign_id, entry="reserve",
-                amount_millieuro=-reserved_millieuro, at_ms=tx.now_ms,
-            )
-        )  # fmt: skip
+        await bookings.lock(tx, [row.zone_id])
+        await reservations.reserve(tx, row.zone_id, campaign_id, reserved_millieuro)
     return True

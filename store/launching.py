@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
-from store.errors import AudienceTooLarge, CreditExhausted, StaleThread
+from store import bookings, reservations
+from store.errors import AudienceTooLarge, StaleThread
 from store.fairness import give_place_back, start_of
 from store.json_rows import json_rows, pack
-from store.ledger import balance_millieuro
 from store.records import NewAlert, NewCampaign
 from store.settling import Tally
 from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState, after
@@ -28,9 +28,7 @@ from store.tables import (
     delivery,
     expansion,
     feed_entry,
-    ledger,
     progress,
-    zone,
 )
 from store.transaction import AnyRow, Transaction
 
@@ -74,7 +72,6 @@ _add_entry = sa.insert(feed_entry)
 _add_audit = sa.insert(audit)
 _add_campaign = sa.insert(campaign).returning(campaign.c.id)
 _add_text = sa.insert(campaign_text)
-_add_ledger = sa.insert(ledger)
 _add_audience = sa.insert(audience)
 _add_expansion = sa.insert(expansion)
 _add_progress = sa.insert(progress)
@@ -84,7 +81,7 @@ async def launch(tx: Transaction, decision: Launch) -> Launched:
     """Raises IntegrityError (as `Conflict` out of `Database.write`) when the alert is there already, StaleThread,
     CreditExhausted (of the first zone that cannot pay; nothing is kept)."""
     alert_id = await _file_alert(tx, decision.alert) if decision.alert else None
-    await end_campaigns(tx, decision.ends)
+    await _end(tx, decision.ends)
     for ended_id, state in decision.alert_ends:
         ended = sa.update(alert).where(alert.c.id == ended_id, alert.c.state == "active").values(state=state)
         if not await tx.run(ended):
@@ -99,6 +96,7 @@ async def launch(tx: Transaction, decision: Launch) -> Launched:
     subject = decision.alert.public_id if decision.alert else (ids and decision.campaigns[0].public_id) or ""
     told = {"account_id": decision.account_id, "action": "launch", "subject": subject, "detail": detail}
     await tx.run(_add_audit, told | {"at_ms": tx.now_ms})
+    await _pay(tx, decision, ids)
     return Launched(alert_id, tuple(ids))
 
 
@@ -122,18 +120,39 @@ async def _file_zones(tx: Transaction, alert_id: int, decision: Launch, ids: Seq
 
 
 async def end_campaigns(tx: Transaction, ends: Sequence[tuple[int, str]]) -> None:
-    """Bump the epoch: from this instant nothing beyond a cursor leaves. Rows are marked later, in chunks."""
+    """Bump the epoch: from this instant nothing beyond a cursor leaves, and what can no longer be charged is free. Rows
+    are marked later, in chunks."""
+    await _end(tx, ends)
+    await reservations.free(tx, [campaign_id for campaign_id, _ in ends])
+
+
+async def _end(tx: Transaction, ends: Sequence[tuple[int, str]]) -> None:
     for campaign_id, state in ends:
-        if await tx.run(_end, {"campaign": campaign_id, "state_": state}):
+        if await tx.run(_end_one, {"campaign": campaign_id, "state_": state}):
             await give_place_back(tx, campaign_id)
 
 
 _LIVING = tuple(str(s) for s in (CampaignState.RUNNING, CampaignState.SCHEDULED, CampaignState.PREPARING))
-_end = (
+_end_one = (
     sa.update(campaign)
     .where(campaign.c.id == sa.bindparam("campaign"), campaign.c.state.in_(_LIVING))
     .values(state=sa.bindparam("state_"), epoch=campaign.c.epoch + 1)
 )
+
+
+async def _pay(tx: Transaction, decision: Launch, ids: Sequence[int]) -> None:
+    """The money of a launch, behind all other rows that it locks and for all its zones at once: first what is freed by
+    what it ends, then what its own campaigns reserve."""
+    ended = [campaign_id for campaign_id, _ in decision.ends]
+    paying = [(new, i) for new, i in zip(decision.campaigns, ids, strict=True) if new.reserved_millieuro]
+    freed = await reservations.zones_of(tx, ended) if ended else set()
+    await bookings.lock(tx, freed | {new.zone_id for new, _ in paying})
+    if freed:
+        await reservations.free(tx, ended)
+    for new, campaign_id in paying:
+        await reservations.reserve(tx, new.zone_id, campaign_id, new.reserved_millieuro, must_cover=new.must_cover)
+
+
 _CAMPAIGN_COLUMNS = (
     "public_id", "zone_id", "account_id", "purpose", "title", "kind", "mode", "state", "priority", "crash_policy",
     "weight", "starts_ms", "expires_ms", "horizon_ms", "targets", "request_key", "counts", "reserved_millieuro",
@@ -151,20 +170,7 @@ async def _file_campaign(tx: Transaction, new: NewCampaign, alert_id: int | None
         await tx.conn.execute(_add_text, texts)
     if new.state != CampaignState.PREPARING:
         await file_audience(tx, campaign_id, new.audience, new.sizes)
-    if new.reserved_millieuro:
-        if new.must_cover:
-            await _require_credit(tx, new.zone_id, new.reserved_millieuro)
-        reserve = {"zone_id": new.zone_id, "campaign_id": campaign_id, "entry": "reserve", "at_ms": tx.now_ms}
-        await tx.run(_add_ledger, reserve | {"amount_millieuro": -new.reserved_millieuro})
     return campaign_id
-
-
-async def _require_credit(tx: Transaction, zone_id: int, needed_millieuro: int) -> None:
-    # One after the other on PostgreSQL, too: two launches must not both see the last of the money.
-    await tx.first(sa.select(zone.c.id).where(zone.c.id == zone_id).with_for_update(key_share=True))
-    balance = await balance_millieuro(tx.conn, zone_id, tx.now_ms)
-    if balance < needed_millieuro:
-        raise CreditExhausted(zone_id, balance, needed_millieuro)
 
 
 async def file_audience(

@@ -6,12 +6,14 @@ Every function is one short step, idempotent, run again and again by any node's 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store import reservations
 from store.addenda import all_told
+from store.bookings import lock
 from store.fairness import give_place_back, join_queue
 from store.records import Settlement
 from store.settling import apply
 from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState, Event
-from store.tables import audit, batch, campaign, campaign_replaces, delivery, expansion, ledger, progress
+from store.tables import audit, batch, campaign, campaign_replaces, delivery, expansion, progress
 from store.transaction import AnyRow, Transaction
 
 _OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
@@ -65,6 +67,7 @@ _end = (
     sa.update(campaign)
     .where(campaign.c.state.in_(_ENDING), _unsealed, campaign.c.ended_ms.is_(None), ~_open_batch, ~_unexpanded)
     .values(ended_ms=sa.bindparam("now"))
+    .returning(campaign.c.id)
 )
 
 
@@ -76,14 +79,17 @@ async def tick(tx: Transaction) -> int:
         moved += 1
     for statement in (_complete, _resume):
         moved += await tx.run(statement, {"now": tx.now_ms})
-    for expired in await tx.rows(_expire, {"now": tx.now_ms}):
-        await give_place_back(tx, expired.id)
-        moved += 1
-    return moved + await tx.run(_end, {"now": tx.now_ms})
+    expired = [row.id for row in await tx.rows(_expire, {"now": tx.now_ms})]
+    for campaign_id in expired:
+        await give_place_back(tx, campaign_id)
+    over = expired + [row.id for row in await tx.rows(_end, {"now": tx.now_ms})]
+    if over:
+        await reservations.free(tx, over)
+    return moved + len(over)
 
 
 _left_over = (
-    sa.select(batch.c.id, batch.c.first, batch.c.last, campaign.c.state)
+    sa.select(batch.c.id, batch.c.campaign_id, batch.c.first, batch.c.last, campaign.c.state)
     .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(
         campaign.c.state.in_(_ENDING),
@@ -94,7 +100,7 @@ _left_over = (
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True, of=batch)
 )
-_open_rows = sa.select(delivery.c.id, delivery.c.doubted).where(
+_open_rows = sa.select(delivery.c.id, delivery.c.state, delivery.c.doubted).where(
     delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(_OPEN)
 )
 
@@ -102,6 +108,7 @@ _open_rows = sa.select(delivery.c.id, delivery.c.doubted).where(
 async def close_ended(tx: Transaction, *, most: int = 4) -> int:
     """Mark the open rows of a few batches of campaigns that have ended; returns how many batches."""
     rows = await tx.rows(_left_over, {"most": most})
+    closed: set[int] = set()
     for row in rows:
         event = ENDED_BY[CampaignState(row.state)]
         left = await tx.rows(_open_rows, {"first": row.first, "last": row.last})
@@ -110,6 +117,11 @@ async def close_ended(tx: Transaction, *, most: int = 4) -> int:
         await tx.run(
             sa.update(batch).where(batch.c.id == row.id).values(state=int(BatchState.DONE), due_ms=None, waits=0)
         )
+        # Money was kept for those that waited for another attempt; what was queued is free since the end.
+        if any(r.state == DeliveryState.RETRY for r in left):
+            closed.add(row.campaign_id)
+    if closed:
+        await reservations.free(tx, closed)
     return len(rows)
 
 
@@ -135,31 +147,31 @@ async def sealable(conn: AsyncConnection, now_ms: int) -> list[int]:
 
 
 async def seal(tx: Transaction, campaign_id: int, report: str, charged_millieuro: int) -> bool:
-    """Keep the report and settle the ledger: the reservation goes back, what carriers took is paid. Once only, and
-    not before the campaign has ended."""
-    row: AnyRow | None = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update())
+    """Keep the report and settle the money: what carriers took is paid, at most what was reserved, and the rest goes
+    back. Once only, and not before the campaign has ended."""
+    row: AnyRow | None = await tx.first(
+        sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update(key_share=True)
+    )
     if row is None or row.ended_ms is None or row.sealed_ms is not None:
         return False
+    settled = min(charged_millieuro, row.reserved_millieuro)
     await tx.run(
         sa.update(campaign)
         .where(campaign.c.id == campaign_id)
-        .values(sealed_ms=tx.now_ms, report=report, settled_millieuro=charged_millieuro)
+        .values(sealed_ms=tx.now_ms, report=report, settled_millieuro=settled)
     )
     await all_told(tx, campaign_id)  # what moves from here on becomes an addendum
-    for entry, amount in (("release", row.reserved_millieuro), ("settle", -charged_millieuro)):
-        if amount:
-            await tx.run(
-                sa.insert(ledger).values(
-                    zone_id=row.zone_id, campaign_id=campaign_id, entry=entry, amount_millieuro=amount,
-                    at_ms=tx.now_ms,
-                )
-            )  # fmt: skip
     await tx.run(sa.insert(audit).values(at_ms=tx.now_ms, action="seal", subject=row.public_id))
+    if row.reserved_millieuro:
+        await lock(tx, [row.zone_id])
+        await reservations.settle(tx, row.zone_id, campaign_id, settled)
+        await reservations.release(tx, row.zone_id, campaign_id)
     return True
 
 
 async def stop(tx: Transaction, campaign_id: int, account_id: int | None) -> bool:
-    """End a campaign now: nothing beyond the cursors leaves. False when it had ended already."""
+    """End a campaign now: nothing beyond the cursors leaves, and what can no longer be charged is free. False when it
+    had ended already."""
     stopped = await tx.run(
         sa.update(campaign)
         .where(
@@ -173,4 +185,5 @@ async def stop(tx: Transaction, campaign_id: int, account_id: int | None) -> boo
         await tx.run(
             sa.insert(audit).values(at_ms=tx.now_ms, account_id=account_id, action="stop", subject=str(campaign_id))
         )
+        await reservations.free(tx, [campaign_id])
     return bool(stopped)

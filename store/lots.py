@@ -2,9 +2,10 @@
 
 import sqlalchemy as sa
 
+from store.bookings import lock
 from store.errors import Conflict
 from store.ledger import add_lot
-from store.tables import ledger
+from store.tables import lot
 from store.transaction import Transaction
 
 
@@ -12,8 +13,9 @@ async def put_lot(
     tx: Transaction, zone_id: int, reference: str, amount_millieuro: int, valid_until_ms: int | None
 ) -> bool:
     """Whether it is new. Raises Conflict when the zone has a lot of this reference with other terms."""
-    lot = (ledger.c.zone_id == zone_id, ledger.c.entry == "lot", ledger.c.note == reference)
-    found = await tx.first(sa.select(ledger.c.amount_millieuro, ledger.c.valid_until_ms).where(*lot))
+    await lock(tx, [zone_id])
+    known = sa.select(lot.c.amount_millieuro, lot.c.valid_until_ms)
+    found = await tx.first(known.where(lot.c.zone_id == zone_id, lot.c.reference == reference))
     if found is None:
         await add_lot(tx, zone_id, amount_millieuro, valid_until_ms, reference)
         return True

@@ -533,17 +533,48 @@ node = sa.Table(
 
 # ---- money, broadcast, record ----------------------------------------------------------------------------
 
-ledger = sa.Table(
-    "ledger",
+lot = sa.Table(
+    "lot",  # prepaid money as it was bought
     metadata,
     _id(),
     _ref("zone_id", "zone", index=True),
-    _ref("campaign_id", "campaign", index=True, nullable=True),
-    _text("entry"),  # lot, reserve, settle, release, addendum
-    _int("amount_millieuro"),  # signed: the balance is the sum
+    _text("reference"),  # of the order
+    _int("amount_millieuro"),
+    sa.Column("valid_until_ms", Big),  # null: without an end
     _int("at_ms"),
-    sa.Column("valid_until_ms", Big),  # lots only
+    sa.Column("expired_ms", Big),  # when its end was booked: from then on nothing of it is free
+    sa.Index(
+        "ix_lot_ends",
+        "valid_until_ms",
+        sqlite_where=sa.text("expired_ms IS NULL"),
+        postgresql_where=sa.text("expired_ms IS NULL"),
+    ),
+)
+
+booking = sa.Table(
+    "booking",  # money that moved at one instant and for one reason: its entries sum to nothing (store/bookings.py)
+    metadata,
+    _id(),
+    _ref("zone_id", "zone", index=True),
+    _int("at_ms"),
+    _text("what"),  # lot, expire, reserve, release, recall, cover, settle, addendum
+    _ref("campaign_id", "campaign", nullable=True),
     _text("note", ""),
+)
+
+entry = sa.Table(
+    "entry",
+    metadata,
+    _id(),
+    _ref("booking_id", "booking", index=True),
+    _ref("zone_id", "zone"),
+    _text("account"),  # lot, reserved, spent, expired, operator
+    _ref("lot_id", "lot", nullable=True),  # null: lent by the operator until a lot takes it over
+    _ref("campaign_id", "campaign", index=True, nullable=True),
+    _ref("network_id", "network", nullable=True),  # the network that pays
+    _int("amount_millieuro"),  # signed
+    _int("balance_millieuro"),  # what the account of the lot, or of the zone's loans, holds with it
+    sa.Index("ix_entry_zone_id_lot_id_account_id", "zone_id", "lot_id", "account", "id"),
 )
 
 addendum = sa.Table(

@@ -23,7 +23,7 @@ from gateway.directory.survey import survey
 from gateway.errors import Reason
 from gateway.templates.content import Texts
 from gateway.templates.story import Style
-from store import campaigns, directory, ledger
+from store import campaigns, directory, ledger, reservations
 from store.campaigns import Campaign
 from store.database import Database
 from store.directory import ZoneRow
@@ -164,10 +164,13 @@ class ZonePlanning:
         """Raises ZoneRefused. Asked before the next zone is planned: who lives in both must not be left to a campaign
         that is never launched."""
         async with self.database.read() as conn:
-            balance = await ledger.balance_millieuro(conn, plan.zone.id, self.database.clock.now_ms())
+            now_ms = self.database.clock.now_ms()
+            balance = await ledger.balance_millieuro(conn, plan.zone.id, now_ms)
+            # What it replaces ends in the transaction that launches it, and gives its money to it.
+            freed = await reservations.freeable_millieuro(conn, plan.campaign.replaces, now_ms)
         needed = plan.campaign.reserved_millieuro
-        if plan.campaign.must_cover and balance < needed:
-            text = f"The prepaid balance of {balance} millieuro does not cover {needed}."
+        if plan.campaign.must_cover and balance + freed < needed:
+            text = f"The prepaid balance of {balance + freed} millieuro does not cover {needed}."
             raise ZoneRefused(text, (Reason("CREDIT", text),))
         return msgspec.structs.replace(plan.preview, balance_millieuro=balance)
 

@@ -32,7 +32,7 @@ async def _seal(database: Database, campaign: Campaign) -> bool:
         counts = await campaigns.counts(tx.conn, campaign.id)
         if sum(count.revision for count in counts) != drawn.revision:
             return None  # a receipt came in between: the next round draws a report that knows it
-        report = _last(drawn, tx.now_ms, charged)
+        report = _last(drawn, tx.now_ms)
         return report if await lifecycle.seal(tx, campaign.id, written(report), charged) else None
 
     report = await database.write(keep, urgent=False)
@@ -47,7 +47,9 @@ async def _seal(database: Database, campaign: Campaign) -> bool:
     return True
 
 
-def _last(drawn: Report, sealed_ms: int, charged: int) -> Report:
+def _last(drawn: Report, sealed_ms: int) -> Report:
     replace = msgspec.structs.replace
-    money = replace(drawn.money, settled_millieuro=charged, returned_millieuro=drawn.money.reserved_millieuro - charged)
+    reserved = drawn.money.reserved_millieuro
+    settled = min(drawn.money.charged_millieuro, reserved)
+    money = replace(drawn.money, settled_millieuro=settled, returned_millieuro=reserved - settled)
     return replace(drawn, campaign=replace(drawn.campaign, sealed=rfc3339(sealed_ms)), money=money)

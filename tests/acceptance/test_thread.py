@@ -96,6 +96,27 @@ async def test_an_update_reaches_the_thread_and_who_joined_and_the_old_text_stop
     await nothing_more(world)
 
 
+async def test_an_update_that_must_be_covered_is_paid_with_what_the_text_before_no_longer_needs(world: World) -> None:
+    should = expect(world.seed, ["PLP-5301-1"], kind="preventive")["5301"]
+    price, sent = 55 * len(should.addresses("sms")), 55 * 20
+    world.of_type("lot", zone="5301")[0]["amount_millieuro"] = price + sent
+    await world.smsc("first")
+    await world.smtp()
+    _, client = await world.up(world.ways_out(rate_per_s=5))
+    first = message(world, "PLP-5301-1", kind="preventive")
+    old = (await client.launch_alert(first))["5301"]
+    await until(world.sms)
+    update = message(
+        world, "PLP-5301-1", headline=NEW, msg_type="Update", references=reference(first), kind="preventive"
+    )
+
+    campaigns = await client.launch_alert(update)
+
+    assert price > sent, "without what it frees it could not be paid"
+    assert (await client.campaign(campaigns["5301"]))["reserved_millieuro"] == price
+    assert (await client.campaign(old))["state"] == "superseded"
+
+
 async def states(client: Client, campaign: str) -> set[str]:
     return {row["state"] for row in await client.deliveries(campaign)}
 

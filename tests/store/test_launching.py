@@ -17,20 +17,21 @@ from store.tables import (
     audience,
     audit,
     batch,
+    booking,
     campaign,
     campaign_text,
     delivery,
+    entry,
     expansion,
     feed_entry,
     progress,
 )
-from store.tables import ledger as ledger_table
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
 
 _WRITTEN = (
-    alert, alert_zone, audience, audit, batch, campaign, campaign_text, delivery, expansion, feed_entry, ledger_table,
-    progress,
+    alert, alert_zone, audience, audit, batch, campaign, campaign_text, delivery, expansion, feed_entry, booking,
+    entry, progress,
 )  # fmt: skip
 
 
@@ -76,7 +77,8 @@ async def test_one_alert_for_two_zones_is_one_alert_and_two_campaigns(database):
 
     assert await rows_written(database) == {
         "alert": 1, "alert_zone": 3, "audience": 2, "audit": 1, "batch": 0, "campaign": 2, "campaign_text": 2,
-        "delivery": 0, "expansion": 2, "feed_entry": 1, "ledger": 2, "progress": 2,
+        "delivery": 0, "expansion": 2, "feed_entry": 1, "booking": 2, "entry": 4,
+        "progress": 2,
     }  # fmt: skip
     async with database.read() as conn:
         found = await alerts.by_public_id(conn, decision.alert.public_id)

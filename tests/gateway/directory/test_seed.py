@@ -17,7 +17,8 @@ from gateway.directory.senders import read_kind_rules
 from store.accounts import RightRow, find_key
 from store.directory import zones
 from store.register import ContactRecord, Tally
-from store.tables import account, contact, ledger, member, membership, network, network_code
+from store.tables import account, contact, member, membership, network, network_code
+from store.tables import lot as lots
 from tests.cap.certificates import NOW, YEAR, certificate, ec_key
 
 ZONE = {"type": "zone", "code": "5301", "name": "Zone", "convention": 1}
@@ -246,7 +247,7 @@ async def test_a_lot_is_filed_once_and_its_terms_do_not_change_silently(database
     with pytest.raises(SeedRefused, match="order 1"):
         await load(write, _text(lot | {"amount_millieuro": 9900}))
 
-    rows = await _rows(database, sa.select(ledger.c.amount_millieuro, ledger.c.valid_until_ms))
+    rows = await _rows(database, sa.select(lots.c.amount_millieuro, lots.c.valid_until_ms))
     assert rows == [(5500, 1_847_736_000_000)]
 
 
