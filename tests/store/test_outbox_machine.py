@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from store.database import open_database
 from tests.peers.postgres import new_database
-from tests.store.outbox_machine import World
+from tests.store.outbox_machine import HandClock, World
 
 _numbers = itertools.count(1)
 _HAPPENINGS = (
@@ -45,7 +45,7 @@ def _machine(fresh_url):
             self.world = self.runner.run(self._begin(fresh_url()))
 
         async def _begin(self, url: str) -> World:
-            database = await self.stack.enter_async_context(open_database(url))
+            database = await self.stack.enter_async_context(open_database(url, clock=HandClock()))
             world = World(database, random.Random(0))
             await world.begin()
             return world
