@@ -48,7 +48,7 @@ async def plan(
     policy = read_policy(zone.policy)
     used = {c.channel for original in originals for c in await campaigns.counts(conn, original.id)}
     channels = tuple(c for c in Channel if c in used)
-    cancelled = () if said.wording.says_itself else await called(conn, originals[-1])
+    cancelled = () if said.wording.says_itself else await called(conn, originals)
     texts = texts_of(said.wording, channels, style_of(zone, policy, kind), cancelled=cancelled)
     words = _new_texts(texts, now_ms, originals[-1].mode)
     expires_ms = max(said.expires_ms, now_ms + rules.default_life_s * 1000)

@@ -3,8 +3,10 @@
 A CAP document is turned into it here, and nowhere else; from here on nobody knows of documents.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cap import Alert, MsgType
@@ -67,8 +69,23 @@ def of_alert(alert: Alert, decision: Decision) -> Said:
     )
 
 
-async def called(conn: AsyncConnection, campaign: Campaign) -> tuple[Story, ...]:
-    """How a campaign called what it is about, by language: for a Cancel that has no text of its own."""
+async def called(conn: AsyncConnection, earlier: Sequence[Campaign]) -> tuple[Story, ...]:
+    """How these campaigns called what they are about, by language: for a Cancel that has no text of its own. Of each
+    thread the latest word; where several end together each reader must find the one they were told of."""
+    latest = {c.thread_id: c for c in earlier}
+    found = [stories for c in latest.values() if (stories := await _names(conn, c))]
+    languages = dict.fromkeys(story.language for stories in found for story in stories)
+    return tuple(_together(language, found) for language in languages)
+
+
+def _together(language: str, found: Sequence[Sequence[Story]]) -> Story:
+    # What has no name in this language keeps the one it has: better a foreign word than none.
+    each = [next((s for s in stories if s.language == language), stories[0]) for stories in found]
+    passages = tuple(passage for story in each for passage in story.passages)
+    return msgspec.structs.replace(each[0], language=language, passages=passages)
+
+
+async def _names(conn: AsyncConnection, campaign: Campaign) -> tuple[Story, ...]:
     if campaign.alert_public_id is not None:
         filed = await filed_alerts.by_public_id(conn, campaign.alert_public_id)
         return named(reread(filed.document)) if filed else ()

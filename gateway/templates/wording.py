@@ -113,10 +113,9 @@ def _cancelling(wording: Wording, style: Style, cancelled: Sequence[Story]) -> l
 
 def _ended(wording: Wording, story: Story) -> Story:
     """The end of what this story told."""
-    headline = wording.note if says_something(wording.note) else story.passages[0].headline
     return msgspec.structs.replace(
         story,
-        passages=(Passage(headline=headline),),
+        passages=(Passage(headline=wording.note),) if says_something(wording.note) else story.passages,
         label=label(wording.marks, story.language),
         identifier=wording.identifier,
     )
