@@ -57,8 +57,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     publish_until_ms: int | None = None
     publish: bool = False
     threads: tuple[ThreadSeen, ...] = ()
-    """What it follows, as it was when that was decided; several become one. None: the thread of what it replaces, else
-    a new one."""
+    """What it follows, as it was when that was decided; several become one. Empty: the thread of what it replaces,
+    else a new one."""
 
     @property
     def acts(self) -> bool:
@@ -69,7 +69,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     def cancels(self) -> bool:
         """Whether it is the end of its thread."""
         of_alert = self.alert is not None and self.alert.state == "cancelled"
-        return of_alert or any(c.purpose == "cancel" for c in self.campaigns)
+        # It is also where no zone can tell anybody of it.
+        stops = any(state == CampaignState.CANCELLED for _, state in self.ends)
+        return of_alert or stops or any(c.purpose == "cancel" for c in self.campaigns)
 
 
 class Launched(msgspec.Struct, frozen=True):

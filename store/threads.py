@@ -77,7 +77,7 @@ async def join(tx: Transaction, threads: Sequence[ThreadSeen], *, acts: bool, ca
 
 
 async def _merge(tx: Transaction, oldest: int, younger: Sequence[int]) -> None:
-    # Campaigns are taken in the order of their ids, as everybody takes them who takes several.
+    # In the order of their ids, as a launch takes those that it ends.
     theirs = sa.select(campaign.c.id).where(campaign.c.thread_id.in_(younger)).order_by(campaign.c.id)
     await tx.rows(theirs.with_for_update(key_share=True))
     for table in (campaign, alert):

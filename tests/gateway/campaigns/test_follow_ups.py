@@ -89,12 +89,12 @@ class Desk:
         )  # fmt: skip
         return replace(value, **changes)  # type: ignore[arg-type]
 
-    async def launch(self, said: Said) -> list[campaigns.Campaign]:
+    async def launch(self, said: Said, *, refused: int = 0) -> list[campaigns.Campaign]:
         outcome = await ZonePlanning(self.database, self.planner()).plan(self.caller, said, Action.LAUNCH)
-        assert outcome.refusals == []
+        assert len(outcome.refusals) == refused
         decision = launch_of(self.caller, said, outcome)
-        made = await self.database.write(lambda tx: launch(tx, decision))
-        return [await self.campaign(c.public_id) for c in decision.campaigns if made.campaign_ids]
+        await self.database.write(lambda tx: launch(tx, decision))
+        return [await self.campaign(c.public_id) for c in decision.campaigns]
 
     async def texts(self, of: campaigns.Campaign) -> dict[tuple[str, str], str]:
         async with self.database.read() as conn:
@@ -194,6 +194,17 @@ async def test_the_cancel_after_an_update_goes_to_who_has_either_by_the_later_na
 
     assert await desk.texts(end) == {("sms", "nl"): "Ingetrokken: Gevat."}
     assert await desk.addresses(end) == await desk.addresses(first)
+
+
+async def test_a_cancel_that_cannot_be_told_ends_the_thread_all_the_same(desk: Desk) -> None:
+    first = await desk.compose()
+    too_long = await desk.said(first, "cancel", words("Vals alarm. " * 200))
+
+    assert await desk.launch(too_long, refused=1) == []
+
+    assert (await desk.campaign(first.public_id)).state == "cancelled"
+    with pytest.raises(StaleThread):
+        await desk.launch(await update(desk, first))
 
 
 @pytest.mark.parametrize("late", [update, cancel])
