@@ -7,7 +7,7 @@ what a receiver does; `TABLE` is all of them at a glance.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -94,7 +94,7 @@ class Known:
     status: Status
     scope: Scope
     state: State
-    thread: int | None
+    thread: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,8 @@ class Remark:
 class Placement:
     """Where a message stands in its thread, and what follows.
 
-    `ends` are the keys of the messages that it replaces or stops; `refusal` is there when `step` is REFUSE.
+    `ends` are the keys of the messages that it replaces or stops; `refusal` is there when `step` is REFUSE; `merges`
+    are the other threads that it names and that are one with `thread` from now on.
     """
 
     step: Step
@@ -119,6 +120,7 @@ class Placement:
     ends: tuple[int, ...] = ()
     remarks: tuple[Remark, ...] = ()
     refusal: Remark | None = None
+    merges: tuple[int, ...] = ()
 
 
 def place(
@@ -177,30 +179,70 @@ def _guarded(alert: Alert, known: Sequence[Known], delegates: Mapping[str, froze
         if alert.msg_type is MsgType.UPDATE and _WIDTH[alert.scope] > _WIDTH[item.scope]:
             text = f"An Update may not widen the scope from {item.scope} to {alert.scope}."
             return _error("C-SCOPE", text, name)
-    if len({item.thread for item in known}) > 1:
-        names = shortened(", ".join(item.reference.identifier for item in known))
-        return _error("C-THREADS", "It names alerts of different threads.", names)
     return None
 
 
 def _followed(
     alert: Alert, named: Sequence[tuple[Reference, Known | None]], known: Sequence[Known], members: Sequence[Known]
 ) -> Placement:
-    thread = known[0].thread
-    now = phase((*members, *known))
-    step = TABLE[alert.msg_type, now]
-    if step is Step.REFUSE:
-        text = f"What it names is {known[-1].state if now is Phase.OVER else now}: send a new Alert."
-        return Placement(step, thread, refusal=_error("C-TERMINAL", text, known[-1].reference.identifier))
-    live = [member for member in members if member.state is State.ACTIVE]
-    newest = max(live, key=lambda member: member.reference.sent, default=None)
-    if newest is not None and step is Step.REPLACE and alert.sent < newest.reference.sent:
+    threads = _by_thread((*members, *known))
+    open_ = {t: of for t, of in threads.items() if TABLE[alert.msg_type, phase(of)] is not Step.REFUSE}
+    if not open_:
+        last = known[-1]
+        now = phase(threads[last.thread])
+        text = f"What it names is {last.state if now is Phase.OVER else now}: send a new Alert."
+        return Placement(Step.REFUSE, last.thread, refusal=_error("C-TERMINAL", text, last.reference.identifier))
+    later = _later(alert, open_) if alert.msg_type is MsgType.UPDATE else {}
+    joined = sorted(set(open_) - set(later))
+    if not joined:
+        newest = max(later.values(), key=lambda member: member.reference.sent)
         text = f"Older than {newest.reference.identifier}, which its thread has already: kept and sent to nobody."
-        return Placement(
-            Step.STALE, thread, remarks=(Remark("C-ORDER", text, Level.INFORMATION, newest.reference.identifier),)
-        )
-    remarks = (*_named_amiss(named), *_forgotten(known, newest))
-    return Placement(step, thread, tuple(member.key for member in live), remarks)
+        remark = Remark("C-ORDER", text, Level.INFORMATION, newest.reference.identifier)
+        return Placement(Step.STALE, newest.thread, remarks=(remark,))
+    mine = [member for thread in joined for member in threads[thread]]
+    own = [item for item in known if item.thread in joined]
+    live = _live(mine)
+    remarks = (*_named_amiss(named), *_left_out(known, open_, later), *_merged(own), *_forgotten(own, live))
+    ends = tuple(member.key for member in live)
+    return Placement(TABLE[alert.msg_type, phase(mine)], joined[0], ends, remarks, merges=tuple(joined[1:]))
+
+
+def _by_thread(items: Sequence[Known]) -> dict[int, list[Known]]:
+    threads: dict[int, list[Known]] = {}
+    for item in items:
+        threads.setdefault(item.thread, []).append(item)
+    return threads
+
+
+def _live(members: Sequence[Known]) -> list[Known]:
+    """Each that is active, once."""
+    return list({member.key: member for member in members if member.state is State.ACTIVE}.values())
+
+
+def _later(alert: Alert, threads: Mapping[int, Sequence[Known]]) -> dict[int, Known]:
+    """The threads that have a later word than this one already, with that word."""
+    newest = {t: max(_live(of), key=lambda member: member.reference.sent) for t, of in threads.items()}
+    return {thread: word for thread, word in newest.items() if alert.sent < word.reference.sent}
+
+
+def _left_out(known: Sequence[Known], open_: Collection[int], later: Mapping[int, Known]) -> list[Remark]:
+    """What it names beside the rest and does not change: it is over (C-TERMINAL), or has a later word (C-ORDER)."""
+    remarks = []
+    for item in known:
+        name = item.reference.identifier
+        if item.thread in later:
+            word = later[item.thread].reference.identifier
+            remarks.append(Remark("C-ORDER", f"{name} has a later word, {word}: it is not changed.", value=word))
+        elif item.thread not in open_:
+            remarks.append(Remark("C-TERMINAL", f"{name} is over before this: it is not changed.", value=name))
+    return remarks
+
+
+def _merged(known: Sequence[Known]) -> list[Remark]:
+    if len({item.thread for item in known}) < 2:
+        return []
+    names = shortened(", ".join(item.reference.identifier for item in known))
+    return [Remark("C-THREADS", f"{names}: from now on they are one thread.", Level.INFORMATION, names)]
 
 
 def _named_amiss(named: Sequence[tuple[Reference, Known | None]]) -> list[Remark]:
@@ -214,15 +256,16 @@ def _named_amiss(named: Sequence[tuple[Reference, Known | None]]) -> list[Remark
     return remarks
 
 
-def _forgotten(known: Sequence[Known], newest: Known | None) -> list[Remark]:
+def _forgotten(known: Sequence[Known], live: Sequence[Known]) -> list[Remark]:
     """What the message should have named too: all that is active ends, named or not (C-SUPERSEDE)."""
-    if newest is None:
+    if not live:
         return []
     remarks = [
         Remark("C-TERMINAL", f"{item.reference.identifier} was cancelled before.", value=item.reference.identifier)
         for item in known
         if item.state is State.CANCELLED
     ]
+    newest = max(live, key=lambda member: member.reference.sent)
     if newest.key not in {item.key for item in known}:
         name = newest.reference.identifier
         remarks.append(Remark("C-SUPERSEDE", f"It does not name {name}, which it replaces too.", value=name))

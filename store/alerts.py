@@ -4,6 +4,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store import threads
 from store.tables import alert, alert_reference, alert_zone, campaign, zone
 from store.transaction import AnyRow, Transaction
 
@@ -22,7 +23,7 @@ class Alert(msgspec.Struct, frozen=True):
     account_id: int
     received_ms: int
     expires_ms: int | None
-    thread_id: int | None
+    thread_id: int
     state: str
     note: str
 
@@ -69,8 +70,10 @@ async def zones(conn: AsyncConnection, alert_id: int) -> list[ZoneAnswer]:
     return [ZoneAnswer(*row) for row in (await conn.execute(_zones, {"alert": alert_id})).all()]
 
 
-async def thread(conn: AsyncConnection, thread_id: int) -> list[Alert]:
-    rows = await conn.execute(_alerts.where(alert.c.thread_id == thread_id).order_by(alert.c.sent_ms, alert.c.id))
+async def thread(conn: AsyncConnection, thread_id: int, *others: int) -> list[Alert]:
+    """Every alert of a thread, or of several, in the order in which they were sent."""
+    wanted = alert.c.thread_id.in_((thread_id, *others))
+    rows = await conn.execute(_alerts.where(wanted).order_by(alert.c.sent_ms, alert.c.id))
     return [Alert(*row) for row in rows.all()]
 
 
@@ -96,9 +99,12 @@ async def set_state(tx: Transaction, alert_id: int, state: str, note: str = "") 
 
 async def remove_parked(tx: Transaction, alert_id: int) -> bool:
     """Take a parked alert out, to be filed again by the launch that its awaited reference made possible."""
+    waited = await tx.first(sa.select(alert.c.thread_id).where(alert.c.id == alert_id, _parked))
     removed = await tx.run(sa.delete(alert_reference).where(
         alert_reference.c.alert_id == alert_id,
         sa.exists().where(alert.c.id == alert_id, alert.c.state == "parked"),
     ))  # fmt: skip
     await tx.run(sa.delete(alert).where(alert.c.id == alert_id, alert.c.state == "parked"))
+    if waited is not None:
+        await threads.drop_empty(tx, waited.thread_id)  # it waited in one of its own
     return bool(removed)

@@ -52,6 +52,7 @@ class Campaign(msgspec.Struct, frozen=True):
     reserved_millieuro: int
     settled_millieuro: int
     report: str | None
+    thread_id: int
 
 
 _OWN = tuple(
@@ -104,9 +105,10 @@ async def of_alert(conn: AsyncConnection, alert_id: int) -> list[Campaign]:
     return [_campaign(row) for row in rows.all()]
 
 
-async def of_thread(conn: AsyncConnection, thread_id: int) -> list[Campaign]:
-    """Every campaign of the alerts of a thread, oldest first."""
-    rows = await conn.execute(_campaigns.where(alert.c.thread_id == thread_id).order_by(campaign.c.id))
+async def of_thread(conn: AsyncConnection, thread_id: int, *others: int) -> list[Campaign]:
+    """Every campaign of a thread, or of several that are to become one, oldest first."""
+    wanted = campaign.c.thread_id.in_((thread_id, *others))
+    rows = await conn.execute(_campaigns.where(wanted).order_by(campaign.c.id))
     return [_campaign(row) for row in rows.all()]
 
 

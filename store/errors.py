@@ -32,7 +32,7 @@ class CreditExhausted(StoreError):
 
 
 class StaleThread(StoreError):
-    """An alert of the thread ended between the decision and its launch: decide again."""
+    """The thread has changed between the decision and its launch: decide again."""
 
 
 class AudienceTooLarge(StoreError):

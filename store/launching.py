@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
-from store import bookings, reservations
+from store import bookings, reservations, threads
 from store.errors import AudienceTooLarge, StaleThread
 from store.fairness import give_place_back, start_of
 from store.json_rows import json_rows, pack
-from store.records import NewAlert, NewCampaign
+from store.records import NewAlert, NewCampaign, ThreadSeen
 from store.settling import Tally
 from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState, after
 from store.tables import (
@@ -56,6 +56,22 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """(alert, superseded or cancelled)."""
     publish_until_ms: int | None = None
     publish: bool = False
+    threads: tuple[ThreadSeen, ...] = ()
+    """What it follows, as it was when that was decided; several become one. Empty: the thread of what it replaces,
+    else a new one."""
+
+    @property
+    def acts(self) -> bool:
+        """Whether it launches or ends anything; else it is only filed."""
+        return bool(self.campaigns or self.ends or self.alert_ends or self.cancels)
+
+    @property
+    def cancels(self) -> bool:
+        """Whether it is the end of its thread."""
+        of_alert = self.alert is not None and self.alert.state == "cancelled"
+        # It is also where no zone can tell anybody of it.
+        stops = any(state == CampaignState.CANCELLED for _, state in self.ends)
+        return of_alert or stops or any(c.purpose == "cancel" for c in self.campaigns)
 
 
 class Launched(msgspec.Struct, frozen=True):
@@ -65,7 +81,6 @@ class Launched(msgspec.Struct, frozen=True):
 
 # Statements of every launch stand here: made anew for each alert they cost more than the engine takes to run them.
 _add_alert = sa.insert(alert).returning(alert.c.id)
-_own_thread = sa.update(alert).where(alert.c.id == sa.bindparam("alert")).values(thread_id=sa.bindparam("alert"))
 _add_reference = sa.insert(alert_reference)
 _add_zone = sa.insert(alert_zone)
 _add_entry = sa.insert(feed_entry)
@@ -80,13 +95,15 @@ _add_progress = sa.insert(progress)
 async def launch(tx: Transaction, decision: Launch) -> Launched:
     """Raises IntegrityError (as `Conflict` out of `Database.write`) when the alert is there already, StaleThread,
     CreditExhausted (of the first zone that cannot pay; nothing is kept)."""
-    alert_id = await _file_alert(tx, decision.alert) if decision.alert else None
+    # First of all, so that whoever else decided on this thread waits here, before anything of it is touched.
+    thread_id = await _take_thread(tx, decision)
+    alert_id = await _file_alert(tx, decision.alert, thread_id) if decision.alert else None
     await _end(tx, decision.ends)
     for ended_id, state in decision.alert_ends:
         ended = sa.update(alert).where(alert.c.id == ended_id, alert.c.state == "active").values(state=state)
         if not await tx.run(ended):
             raise StaleThread(f"alert {ended_id} is no longer active")
-    ids = [await _file_campaign(tx, new, alert_id) for new in decision.campaigns]
+    ids = [await _file_campaign(tx, new, alert_id, thread_id) for new in decision.campaigns]
     if alert_id is not None:
         await _file_zones(tx, alert_id, decision, ids)
         if decision.publish:
@@ -100,12 +117,23 @@ async def launch(tx: Transaction, decision: Launch) -> Launched:
     return Launched(alert_id, tuple(ids))
 
 
-async def _file_alert(tx: Transaction, new: NewAlert) -> int:
+async def _take_thread(tx: Transaction, decision: Launch) -> int:
+    """Raises StaleThread."""
+    found = decision.threads
+    if not found and decision.alert is not None and decision.alert.thread_id is not None:
+        found = (ThreadSeen(decision.alert.thread_id),)
+    replaced = [old for new in decision.campaigns for old in new.replaces]
+    if not found and replaced:
+        found = await threads.of_campaigns(tx, replaced)
+    if not found:
+        return await threads.begin(tx, cancelled=decision.cancels)
+    return await threads.join(tx, found, acts=decision.acts, cancels=decision.cancels)
+
+
+async def _file_alert(tx: Transaction, new: NewAlert, thread_id: int) -> int:
     fields = {k: v for k, v in msgspec.structs.asdict(new).items() if k != "references"}
-    result = await tx.conn.execute(_add_alert, fields | {"received_ms": tx.now_ms})
+    result = await tx.conn.execute(_add_alert, fields | {"received_ms": tx.now_ms, "thread_id": thread_id})
     alert_id = int(result.scalar_one())
-    if new.thread_id is None:
-        await tx.run(_own_thread, {"alert": alert_id})
     for (sender, identifier), sent_ms in {(s, i): at for s, i, at in new.references}.items():
         named = {"alert_id": alert_id, "sender": sender, "identifier": identifier, "sent_ms": sent_ms}
         await tx.run(_add_reference, named)
@@ -127,7 +155,7 @@ async def end_campaigns(tx: Transaction, ends: Sequence[tuple[int, str]]) -> Non
 
 
 async def _end(tx: Transaction, ends: Sequence[tuple[int, str]]) -> None:
-    for campaign_id, state in ends:
+    for campaign_id, state in sorted(ends):
         if await tx.run(_end_one, {"campaign": campaign_id, "state_": state}):
             await give_place_back(tx, campaign_id)
 
@@ -159,9 +187,10 @@ _CAMPAIGN_COLUMNS = (
 )  # fmt: skip
 
 
-async def _file_campaign(tx: Transaction, new: NewCampaign, alert_id: int | None) -> int:
+async def _file_campaign(tx: Transaction, new: NewCampaign, alert_id: int | None, thread_id: int) -> int:
     fields = {name: getattr(new, name) for name in _CAMPAIGN_COLUMNS}
-    result = await tx.conn.execute(_add_campaign, fields | {"alert_id": alert_id, "created_ms": tx.now_ms})
+    stands = {"alert_id": alert_id, "thread_id": thread_id, "created_ms": tx.now_ms}
+    result = await tx.conn.execute(_add_campaign, fields | stands)
     campaign_id = int(result.scalar_one())
     for replaced_id in new.replaces:
         await tx.run(sa.insert(campaign_replaces).values(campaign_id=campaign_id, replaced_id=replaced_id))

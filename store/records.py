@@ -120,6 +120,14 @@ class Counts(msgspec.Struct, frozen=True):
         return self.queued + self.retry
 
 
+class ThreadSeen(msgspec.Struct, frozen=True):
+    """A thread as a decision about it found it."""
+
+    id: int
+    revision: int | None = None
+    """None: whatever has become of it since, as long as it is open."""
+
+
 class NewText(msgspec.Struct, frozen=True):
     channel: str
     language: str
@@ -173,6 +181,7 @@ class NewAlert(msgspec.Struct, frozen=True, kw_only=True):
     account_id: int
     expires_ms: int | None
     thread_id: int | None
+    """None: a new one, unless its launch says otherwise."""
     state: str
     note: str
     references: tuple[tuple[str, str, int], ...]

@@ -180,6 +180,16 @@ account_right = sa.Table(
 
 # ---- alerts and campaigns --------------------------------------------------------------------------------
 
+thread = sa.Table(
+    "thread",  # alerts and campaigns that belong together; its row is the lock under which they are changed
+    metadata,
+    _id(),
+    _int("revision", 0),  # one more with every launch in it: who decided on an older one decides again
+    _text("state", "open"),  # open, cancelled
+    # An id is never given twice: a decision may still name a thread that was merged into another one meanwhile.
+    sqlite_autoincrement=True,
+)
+
 alert = sa.Table(
     "alert",
     metadata,
@@ -196,7 +206,7 @@ alert = sa.Table(
     _ref("account_id", "account"),
     _int("received_ms"),
     sa.Column("expires_ms", Big),
-    _ref("thread_id", "alert", index=True, nullable=True),  # the first alert of its thread
+    _ref("thread_id", "thread", index=True),
     _text("state"),  # gateway/campaigns/intake.py: active, parked, superseded, cancelled, logged, failed
     _text("note", ""),
     sa.UniqueConstraint("sender", "identifier"),
@@ -249,6 +259,7 @@ campaign = sa.Table(
     sa.Column("public_id", sa.Text, nullable=False, unique=True),
     _ref("zone_id", "zone", index=True),
     _ref("alert_id", "alert", index=True, nullable=True),
+    _ref("thread_id", "thread", index=True),
     _ref("account_id", "account"),
     _text("purpose"),  # alert, update, cancel, message
     _text("title"),

@@ -16,17 +16,17 @@ from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds, not_yours
 from gateway.campaigns.receiving import Received, located, receive, reread
-from gateway.campaigns.zones import Outcome, ZonePlanning
+from gateway.campaigns.said import Said, of_alert
+from gateway.campaigns.zones import Outcome, ZonePlanning, launch_of
 from gateway.errors import Reason, Refusal
 from gateway.templates.compose import MAPPING
 from store import alerts as filed_alerts
-from store import campaigns
+from store import campaigns, threads
 from store.alerts import Alert as Filed
 from store.database import Database
 from store.errors import Conflict, CreditExhausted, StaleThread
 from store.findings import Finding, envelope_of, file_finding, finding_of
 from store.launching import Launch, launch
-from store.launching import Refusal as ZoneRefusal
 from store.records import NewAlert
 from store.states import CampaignState
 from store.transaction import Transaction
@@ -83,7 +83,7 @@ class AlertDesk:
         if received.refusal is not None:
             raise received.refusal
         decision = await self._decided(caller, received)
-        outcome = await self.zones.plan(caller, received.alert, decision)
+        _, outcome = await self._planned(caller, received.alert, decision)
         known = await self._said_before(received)
         zones = outcome.previews + [ZonePreview(zone=z.code, refusal=r, problems=p) for z, r, p in outcome.refusals]
         return Preview(
@@ -118,9 +118,9 @@ class AlertDesk:
         would be shown as done."""
         if not decision.follows or all(filed.sender == alert.sender for filed in thread.members):
             return
-        assert decision.thread_id is not None
         async with self.database.read() as conn:
-            running = [c for c in await campaigns.of_thread(conn, decision.thread_id) if c.state in _GOING_ON]
+            thread_ids = [t.id for t in decision.threads]
+            running = [c for c in await campaigns.of_thread(conn, *thread_ids) if c.state in _GOING_ON]
         beyond = sorted({c.zone_code for c in running if not caller.may_in(Action.SUBMIT, c.zone_id)})
         if beyond:
             text = f"It is being sent in zones where this account may not: {', '.join(beyond)}."
@@ -160,26 +160,24 @@ class AlertDesk:
 
     async def _launch(self, caller: Caller, received: Received) -> str:
         decision = await self._decided(caller, received)
-        outcome = await self.zones.plan(caller, received.alert, decision)
+        said, outcome = await self._planned(caller, received.alert, decision)
         self._require_somebody(decision, outcome)
         new = _new_alert(received.alert, caller, decision, received.opened.document, received.digest)
         finding = with_reasons(received.finding, (*received.warnings, *decision.problems), outcome)
         envelope = None if received.opened.envelope is None else received.body
-        await self._write(caller, decision, outcome, new, finding, envelope)
+        await self._write(caller, decision, _launch_of(caller, decision, said, outcome, new), finding, envelope)
         return new.public_id
 
     async def _write(
         self,
         caller: Caller,
         decision: Decision,
-        outcome: Outcome,
-        new: NewAlert,
+        everything: Launch,
         finding: Finding,
         envelope: bytes | None,
         parked_id: int | None = None,
     ) -> None:
         """One transaction for all zones. Raises Conflict, StaleThread, CreditExhausted: nothing is kept then."""
-        everything = _launch_of(caller, decision, outcome, new)
 
         async def work(tx: Transaction) -> None:
             if decision.act is Act.PARK:
@@ -223,9 +221,16 @@ class AlertDesk:
             named = [(ref, await filed_alerts.by_key(conn, ref.sender, ref.identifier)) for ref in alert.references]
             # A parked alert is not known yet: it waits itself.
             named = [(ref, None if f is not None and f.state == "parked" else f) for ref, f in named]
-            threads = {f.thread_id for _, f in named if f is not None and f.thread_id is not None}
-            members = [a for t in sorted(threads) for a in await filed_alerts.thread(conn, t)]
-        return Thread(tuple(named), tuple(members))
+            ids = sorted({f.thread_id for _, f in named if f is not None})
+            members = await filed_alerts.thread(conn, *ids) if ids else []
+            return Thread(tuple(named), tuple(members), await threads.seen(conn, ids))
+
+    async def _planned(self, caller: Caller, alert: Alert, decision: Decision) -> tuple[Said | None, Outcome]:
+        """None is said, and nothing planned, of what is only filed."""
+        if decision.act not in _SAID:
+            return None, Outcome()
+        said = of_alert(alert, decision)
+        return said, await self.zones.plan(caller, said)
 
     # ---- parked --------------------------------------------------------------------------------------------
 
@@ -242,7 +247,7 @@ class AlertDesk:
             log.error("parked alert given up", extra={"action": "parked-given-up", "alert": filed.public_id})
             return True
         await self._require_reach(caller, alert, thread, decision)
-        outcome = await self.zones.plan(caller, alert, decision)
+        said, outcome = await self._planned(caller, alert, decision)
         self._require_somebody(decision, outcome)
         async with self.database.read() as conn:
             found = await finding_of(conn, filed.id) or UNKNOWN
@@ -253,8 +258,9 @@ class AlertDesk:
         new = _new_alert(alert, caller, decision, filed.document, filed.sha256)
         # Same resource: whoever was given its Location finds what became of it there.
         new = msgspec.structs.replace(new, public_id=filed.public_id)
+        everything = _launch_of(caller, decision, said, outcome, new)
         try:
-            await self._write(caller, decision, outcome, new, finding, envelope, filed.id)
+            await self._write(caller, decision, everything, finding, envelope, filed.id)
         except (StaleThread, CreditExhausted):
             return False  # the next look decides again
         self.wake()
@@ -310,6 +316,8 @@ class AlertDesk:
 
 _GOING_ON = frozenset({str(CampaignState.PREPARING), str(CampaignState.SCHEDULED), str(CampaignState.RUNNING)})
 
+_SAID = (Act.LAUNCH, Act.CANCEL)
+
 _STATES = {
     Act.LAUNCH: "active",
     Act.CANCEL: "active",
@@ -332,23 +340,21 @@ def _new_alert(alert: Alert, caller: Caller, decision: Decision, document: bytes
         sha256=digest,
         account_id=caller.account_id,
         expires_ms=decision.expires_ms or None,
-        thread_id=decision.thread_id,
+        thread_id=None,  # its launch knows
         state="cancelled" if decision.act is Act.CANCEL else _STATES[decision.act],
         note=decision.note,
         references=tuple((r.sender, r.identifier, milliseconds(r.sent)) for r in alert.references),
     )
 
 
-def _launch_of(caller: Caller, decision: Decision, outcome: Outcome, new: NewAlert) -> Launch:
-    launching = decision.act in (Act.LAUNCH, Act.CANCEL)
-    ended = "cancelled" if decision.act is Act.CANCEL else "superseded"
-    return Launch(
-        account_id=caller.account_id,
+def _launch_of(caller: Caller, decision: Decision, said: Said | None, outcome: Outcome, new: NewAlert) -> Launch:
+    if said is None:
+        return Launch(account_id=caller.account_id, alert=new, campaigns=(), threads=decision.threads)
+    ended = "cancelled" if said.cancels else "superseded"
+    return msgspec.structs.replace(
+        launch_of(caller, said, outcome),
         alert=new,
-        campaigns=tuple(p.campaign for p in outcome.plans) + tuple(outcome.cancels),
-        refusals=tuple(ZoneRefusal(z.id, text) for z, text, _ in outcome.refusals),
-        ends=outcome.ends(decision.act is Act.CANCEL),
-        alert_ends=tuple((alert_id, ended) for alert_id in decision.follows) if launching else (),
+        alert_ends=tuple((alert_id, ended) for alert_id in decision.follows),
         publish=decision.publish,
         publish_until_ms=decision.expires_ms,
     )

@@ -11,14 +11,12 @@ import msgspec
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cap import Alert
 from channels.contract import Channel, Mode
 from gateway.access.caller import Caller
 from gateway.campaigns.answers import ChannelPreview, TextPreview, ZonePreview
-from gateway.campaigns.intake import Decision
 from gateway.campaigns.planning import price_of
-from gateway.campaigns.receiving import reread
-from gateway.campaigns.texts import alert_texts, style_of
+from gateway.campaigns.said import Said, called
+from gateway.campaigns.texts import style_of, texts_of
 from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, Skipped
 from gateway.directory.policy import ZonePolicy, read_policy
 from gateway.directory.reasons import Reason as Why
@@ -27,7 +25,6 @@ from gateway.kinds import KINDS, Kind
 from gateway.media import prepare, shown
 from gateway.templates.content import Texts, write_content
 from gateway.templates.language import choose
-from store import alerts as filed_alerts
 from store import campaigns, cancelling
 from store.campaigns import Campaign
 from store.cancelling import Holder
@@ -39,29 +36,28 @@ from store.records import NewCampaign, NewText
 async def plan(
     conn: AsyncConnection,
     caller: Caller,
-    alert: Alert,
-    decision: Decision,
+    said: Said,
     zone: ZoneRow,
     originals: Sequence[Campaign],
     weight: int,
     now_ms: int,
 ) -> tuple[NewCampaign, ZonePreview]:
     """Raises ZoneRefused when there is nothing to say. The audience is gathered by `Preparer`."""
-    kind = decision.kind or Kind(originals[-1].kind)
+    kind = said.kind or Kind(originals[-1].kind)
     rules = KINDS[kind]
     policy = read_policy(zone.policy)
     used = {c.channel for original in originals for c in await campaigns.counts(conn, original.id)}
     channels = tuple(c for c in Channel if c in used)
-    cancelled = await _original_alert(conn, originals)
-    texts = alert_texts(alert, channels, style_of(zone, policy, kind), cancelled=cancelled)
+    cancelled = () if said.wording.says_itself else await called(conn, originals)
+    texts = texts_of(said.wording, channels, style_of(zone, policy, kind), cancelled=cancelled)
     words = _new_texts(texts, now_ms, originals[-1].mode)
-    expires_ms = max(decision.expires_ms, now_ms + rules.default_life_s * 1000)
+    expires_ms = max(said.expires_ms, now_ms + rules.default_life_s * 1000)
     new = NewCampaign(
         public_id="",
         zone_id=zone.id,
         account_id=caller.account_id,
         purpose="cancel",
-        title=next((i.headline or i.event for i in alert.infos), originals[-1].title)[:200],
+        title=(said.title or originals[-1].title)[:200],
         kind=kind,
         mode=originals[-1].mode,
         state="preparing",
@@ -80,12 +76,6 @@ async def plan(
         replaces=tuple(c.id for c in originals),
     )
     return new, await _preview(conn, new, zone, originals, texts, policy)
-
-
-async def _original_alert(conn: AsyncConnection, originals: Sequence[Campaign]) -> Alert | None:
-    public_id = originals[-1].alert_public_id
-    filed = await filed_alerts.by_public_id(conn, public_id) if public_id else None
-    return reread(filed.document) if filed else None
 
 
 def _new_texts(texts: Texts, at_ms: int, mode: str) -> tuple[NewText, ...]:

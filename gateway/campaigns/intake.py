@@ -18,6 +18,7 @@ from gateway.directory.targets import Targets, from_cap
 from gateway.errors import Reason, Refusal
 from gateway.kinds import KINDS, Kind
 from store.alerts import Alert as Filed
+from store.records import ThreadSeen
 
 KIND_PARAMETER = "tocsin:kind"
 CHANNELS_PARAMETER = "tocsin:channels"
@@ -49,7 +50,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     targets: Targets = Targets()
     starts_ms: int = 0
     expires_ms: int = 0
-    thread_id: int | None = None
+    threads: tuple[ThreadSeen, ...] = ()
+    """Where it stands, as that was found; several become one. None: it begins a thread."""
     follows: tuple[int, ...] = ()
     """Ids of the filed alerts that this one ends: its campaigns replace theirs."""
     publish: bool = False
@@ -63,6 +65,8 @@ class Thread(msgspec.Struct, frozen=True):
     named: tuple[tuple[Reference, Filed | None], ...] = ()
     members: tuple[Filed, ...] = ()
     """Every alert of those threads, oldest first."""
+    seen: tuple[ThreadSeen, ...] = ()
+    """Those threads, as they were when this was read."""
 
 
 def milliseconds(instant: datetime) -> int:
@@ -76,7 +80,7 @@ def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decisio
     starts_ms, expires_ms = _times(alert)
     placement = _placed(alert, caller, thread, now_ms)
     if placement.step in _UNSENT:
-        return _unsent(alert, placement, expires_ms or 0)
+        return _unsent(alert, placement, _threads(thread, placement), expires_ms or 0)
     problems = [_remark(remark) for remark in placement.remarks]
     kind, channels = _wanted(alert, caller, starts_ms > now_ms + SOON_MS)
     mode = Mode.LIVE if REACH[alert.status] is Reach.PEOPLE else Mode.SIMULATION
@@ -98,7 +102,7 @@ def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decisio
         targets=from_cap((area for info in alert.infos for area in info.areas), alert.addresses),
         starts_ms=max(starts_ms, now_ms),
         expires_ms=expires_ms,
-        thread_id=placement.thread,
+        threads=_threads(thread, placement),
         follows=placement.ends,
         publish=mode is Mode.LIVE and alert.scope is Scope.PUBLIC and act is not Act.EXPIRED,
         note=over,
@@ -228,7 +232,6 @@ _REFUSED: Mapping[str, tuple[int, str]] = {
     "C-AUTH": (403, "not-your-alert"),
     "C-STATUS": (409, "status-differs"),
     "C-SCOPE": (409, "scope-widened"),
-    "C-THREADS": (409, "threads-differ"),
     "C-TERMINAL": (409, "thread-ended"),
 }
 
@@ -237,7 +240,6 @@ _REMEDIES: Mapping[str, str] = {
     "C-AUTH": "Send it as the sender of that alert, or have it agreed that you act for them.",
     "C-STATUS": "Give it the status of the alert that it changes.",
     "C-SCOPE": "Keep the scope, or send a new Alert.",
-    "C-THREADS": "Send one message for each thread.",
     "C-TERMINAL": "Send a new Alert, without references.",
     "C-KNOWN": "Check sender, identifier and sent of the alert it names.",
     "C-SUPERSEDE": "Name every alert that it replaces.",
@@ -257,6 +259,13 @@ def _placed(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Placem
         status, code = _REFUSED[placement.refusal.rule]
         raise Refusal(status, code, placement.refusal.text, (_remark(placement.refusal),))
     return placement
+
+
+def _threads(thread: Thread, placement: Placement) -> tuple[ThreadSeen, ...]:
+    if placement.thread is None:
+        return ()
+    seen = {each.id: each for each in thread.seen}
+    return tuple(seen.get(t, ThreadSeen(t)) for t in (placement.thread, *placement.merges))
 
 
 def _remark(remark: Remark) -> Reason:
@@ -279,12 +288,12 @@ def _known(filed: Filed, at_ms: int) -> Known:
     )
 
 
-def _unsent(alert: Alert, placement: Placement, expires_ms: int) -> Decision:
+def _unsent(alert: Alert, placement: Placement, threads: tuple[ThreadSeen, ...], expires_ms: int) -> Decision:
     """What is filed and answered, and launches nothing."""
     act = _UNSENT[placement.step]
     if placement.step is not Step.KEEP:
         problems = tuple(_remark(remark) for remark in placement.remarks)
-        return Decision(act=act, thread_id=placement.thread, note=placement.remarks[0].text, problems=problems)
+        return Decision(act=act, threads=threads, note=placement.remarks[0].text, problems=problems)
     answers = alert.msg_type in (MsgType.ACK, MsgType.ERROR)
     note = f"{alert.msg_type if answers else alert.status} messages are kept and sent to nobody."
     why = Reason("C-ACK" if answers else "C-LIVE", note, level="information", path=_SAYS[answers])

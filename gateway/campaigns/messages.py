@@ -9,17 +9,18 @@ import msgspec
 
 from channels.contract import Channel, Mode
 from gateway.access.caller import Action, Caller
-from gateway.campaigns.answers import MessageAnswer, MessageRequest, ZonePreview
+from gateway.campaigns.answers import MessageAnswer, MessageRequest, MessageText, ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import FARTHEST_MS
 from gateway.campaigns.planning import Planner, Wish, ZonePlan, ZoneRefused
+from gateway.campaigns.said import Said
 from gateway.campaigns.texts import language_warnings, style_of
 from gateway.directory.policy import read_policy
 from gateway.directory.survey import survey
 from gateway.errors import Reason, Refusal
 from gateway.kinds import KINDS
-from gateway.templates.compose import Words, from_message
 from gateway.templates.content import TextsRefused
+from gateway.templates.wording import Wording, Words, write
 from store import campaigns, directory, ledger, lifecycle
 from store.database import Database
 from store.directory import ZoneRow
@@ -102,12 +103,8 @@ class MessageDesk:
         policy = read_policy(zone.policy)
         try:
             asked, unavailable = self.planner.channels(wish, zone, policy)
-            words = [
-                Words(language=t.language, sms=t.sms, subject=t.subject, email=t.email, voice=t.voice)
-                for t in request.texts
-            ]
             style = style_of(zone, policy, request.kind)
-            texts = from_message(words, tuple(c for c in asked if c not in unavailable), style, title=request.title)
+            texts = write(wish.said.wording, tuple(c for c in asked if c not in unavailable), style)
             plan = await self.planner.plan(wish, zone, texts, {})
         except TextsRefused as refused:
             reasons = [Reason("TEXT", problem) for problem in refused.problems]
@@ -125,20 +122,30 @@ class MessageDesk:
         expires_ms = _instant(request.expires_at, "expires_at", starts_ms + KINDS[request.kind].default_life_s * 1000)
         if expires_ms <= starts_ms:
             raise Refusal(422, "times-crossed", "It would expire before it starts.")
+        said = Said(
+            purpose="message",
+            title=request.title,
+            wording=Wording(words=tuple(map(_words, request.texts)), title=request.title),
+            kind=request.kind,
+            mode=Mode.SIMULATION if request.simulation else Mode.LIVE,
+            starts_ms=starts_ms,
+            expires_ms=expires_ms,
+            channels=tuple(c for c in Channel if c in request.channels),
+            targets=request.targets,
+            zones=frozenset({request.zone}),
+        )
         return Wish(
             caller=caller,
             action=Action.LAUNCH,
-            purpose="message",
-            title=request.title,
-            kind=request.kind,
-            mode=Mode.SIMULATION if request.simulation else Mode.LIVE,
-            channels=tuple(c for c in Channel if c in request.channels),
+            said=said,
             ground=await asyncio.to_thread(survey, request.targets),
-            starts_ms=starts_ms,
-            expires_ms=expires_ms,
             at_ms=now_ms,
             request_key=request.key or None,
         )
+
+
+def _words(text: MessageText) -> Words:
+    return Words(language=text.language, sms=text.sms, subject=text.subject, email=text.email, voice=text.voice)
 
 
 def _require_rights(caller: Caller, request: MessageRequest, zone: ZoneRow) -> None:

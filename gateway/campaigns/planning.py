@@ -12,6 +12,7 @@ from channels.contract import Channel, Content, Mode
 from gateway.access.caller import Action, Caller
 from gateway.accounting.tariff import price
 from gateway.campaigns.answers import ChannelPreview, Counted, TextPreview, ZonePreview
+from gateway.campaigns.said import Said
 from gateway.directory.audience import Audience
 from gateway.directory.cache import SnapshotCache
 from gateway.directory.policy import ZonePolicy, read_policy
@@ -48,18 +49,17 @@ class Wish:
 
     caller: Caller
     action: Action
-    purpose: str
-    title: str
-    kind: Kind
-    mode: Mode
-    channels: tuple[Channel, ...] | None
-    """None: whatever the zone's policy gives this kind."""
+    said: Said
     ground: Survey
-    starts_ms: int
-    expires_ms: int
+    """Its targets, made ready."""
     at_ms: int
     """The instant whose prices hold."""
     request_key: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        assert self.said.kind is not None, "only a Cancel may leave it to what it cancels"
+        return self.said.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,9 @@ class Planner:
         given = set(policy.channels(wish.kind))
         rights = wish.caller.channels(wish.action, zone.id, wish.kind)
         allowed = {c for c in given if "*" in rights or c in rights}
-        if wish.mode is Mode.LIVE:
+        if wish.said.mode is Mode.LIVE:
             allowed &= self.configured
-        asked = tuple(c for c in Channel if (c in given if wish.channels is None else c in wish.channels))
+        asked = tuple(c for c in Channel if (c in given if wish.said.channels is None else c in wish.said.channels))
         if not allowed & set(asked):
             raise ZoneRefused(
                 f"No channel is left: policy, rights and carriers allow {', '.join(sorted(allowed)) or 'none'} "
@@ -168,21 +168,21 @@ class Planner:
         }
         total = sum(w.price_millieuro * w.preview.deliveries for w in words.values())
         rules = KINDS[wish.kind]
-        live = wish.mode is Mode.LIVE
+        live = wish.said.mode is Mode.LIVE
         campaign = NewCampaign(
             public_id="",
             zone_id=zone.id,
             account_id=wish.caller.account_id,
-            purpose=wish.purpose,
-            title=wish.title[:200],
+            purpose=wish.said.purpose,
+            title=wish.said.title[:200],
             kind=wish.kind,
-            mode=wish.mode,
-            state="scheduled" if wish.starts_ms > wish.at_ms else "running",
+            mode=wish.said.mode,
+            state="scheduled" if wish.said.starts_ms > wish.at_ms else "running",
             priority=rules.priority,
             crash_policy=rules.crash_policy,
             weight=self.weight,
-            starts_ms=wish.starts_ms,
-            expires_ms=wish.expires_ms,
+            starts_ms=wish.said.starts_ms,
+            expires_ms=wish.said.expires_ms,
             horizon_ms=rules.receipt_horizon_s * 1000,
             targets=msgspec.json.encode(wish.ground.targets).decode(),
             counts=msgspec.json.encode(resolution.counts).decode(),
@@ -214,7 +214,7 @@ class Planner:
         return ZonePreview(
             zone=zone.code,
             kind=wish.kind,
-            mode=wish.mode,
+            mode=wish.said.mode,
             resolved=persons.resolved,
             included=persons.included,
             excluded=_counted(persons.excluded),
@@ -225,8 +225,8 @@ class Planner:
             channels=tuple(self._channel(c, audience, words) for c in audience.channels),
             texts=tuple(w.preview for w in words.values()),
             price_millieuro=total,
-            starts_ms=wish.starts_ms,
-            expires_ms=wish.expires_ms,
+            starts_ms=wish.said.starts_ms,
+            expires_ms=wish.said.expires_ms,
             problems=problems + tuple(Reason("RESOLVE", text, level="information") for text in resolution.ignored),
         )
 

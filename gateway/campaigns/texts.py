@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 
-from cap import Alert
 from channels.contract import Channel
 from gateway.campaigns.planning import ZoneRefused
 from gateway.directory.policy import ZonePolicy
 from gateway.directory.resolve import Readers
 from gateway.errors import Reason
 from gateway.kinds import Kind
-from gateway.templates.compose import from_alert
 from gateway.templates.content import Texts, TextsRefused
-from gateway.templates.story import Style
+from gateway.templates.story import Story, Style
+from gateway.templates.wording import Wording, write
 from store.directory import ZoneRow
 
 
@@ -48,9 +47,11 @@ def _persons(n: int) -> str:
     return "1 person reads" if n == 1 else f"{n} persons read"
 
 
-def alert_texts(alert: Alert, channels: tuple[Channel, ...], style: Style, *, cancelled: Alert | None = None) -> Texts:
+def texts_of(
+    wording: Wording, channels: tuple[Channel, ...], style: Style, *, cancelled: Sequence[Story] = ()
+) -> Texts:
     """Raises ZoneRefused naming every fault."""
     try:
-        return from_alert(alert, channels, style, cancelled=cancelled)
+        return write(wording, channels, style, cancelled=cancelled)
     except TextsRefused as refused:
         raise ZoneRefused(str(refused), tuple(Reason("TEXT", problem) for problem in refused.problems)) from refused

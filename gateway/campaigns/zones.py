@@ -1,4 +1,4 @@
-"""Zone by zone: what an alert's decision comes to in each of them, who refuses and why. Writes nothing."""
+"""Zone by zone: what comes of what is said in each of them, who refuses and why. Writes nothing."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,15 +8,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from cap import Alert, MsgType
 from channels.contract import Channel
 from gateway.access.caller import Action, Caller
 from gateway.campaigns import cancels
 from gateway.campaigns.answers import ZonePreview
 from gateway.campaigns.identity import new_public_id
-from gateway.campaigns.intake import Act, Decision
 from gateway.campaigns.planning import NobodyHere, Planner, Taken, Wish, ZonePlan, ZoneRefused
-from gateway.campaigns.texts import alert_texts, style_of
+from gateway.campaigns.said import Said
+from gateway.campaigns.texts import style_of, texts_of
 from gateway.directory.audience import decode
 from gateway.directory.policy import read_policy
 from gateway.directory.survey import survey
@@ -27,6 +26,7 @@ from store import campaigns, directory, ledger, reservations
 from store.campaigns import Campaign
 from store.database import Database
 from store.directory import ZoneRow
+from store.launching import Launch, Refusal
 from store.records import NewCampaign
 from store.states import CampaignState
 
@@ -61,45 +61,38 @@ class ZonePlanning:
     database: Database
     planner: Planner
 
-    async def plan(self, caller: Caller, alert: Alert, decision: Decision) -> Outcome:
-        """Raises nothing of a zone's: its refusal stands in the outcome and the other zones go on."""
+    async def plan(self, caller: Caller, said: Said, action: Action = Action.SUBMIT) -> Outcome:
+        """`action`: what its author must be allowed to do in a zone.
+
+        Raises nothing of a zone's: its refusal stands in the outcome and the other zones go on."""
         outcome = Outcome()
-        if decision.act not in (Act.LAUNCH, Act.CANCEL):
-            return outcome
         async with self.database.read() as conn:
-            zones = await directory.zones(conn)
-            earlier = await campaigns.of_thread(conn, decision.thread_id) if decision.thread_id is not None else []
-        mine = [z for z in zones if caller.may_in(Action.SUBMIT, z.id)]
-        if decision.act is Act.CANCEL:
+            zones = await directory.zones(conn, None if said.zones is None else sorted(said.zones))
+            earlier = await campaigns.of_thread(conn, *(t.id for t in said.threads)) if said.threads else []
+        mine = [z for z in zones if caller.may_in(action, z.id)]
+        if said.cancels:
             # What is cancelled stops also where nobody can be told so.
             ours = {zone.id for zone in mine}
             outcome.stops = [c.id for c in earlier if c.zone_id in ours and c.purpose != "cancel"]
-            await self._plan_cancels(caller, alert, decision, mine, earlier, outcome)
+            await self._plan_cancels(caller, said, mine, earlier, outcome)
         else:
-            await self._plan_launch(caller, alert, decision, mine, earlier, outcome)
+            await self._plan_launch(caller, action, said, mine, earlier, outcome)
         return outcome
 
     async def _plan_launch(
         self,
         caller: Caller,
-        alert: Alert,
-        decision: Decision,
+        action: Action,
+        said: Said,
         zones: Sequence[ZoneRow],
         earlier: Sequence[Campaign],
         outcome: Outcome,
     ) -> None:
-        assert decision.kind is not None
         wish = Wish(
             caller=caller,
-            action=Action.SUBMIT,
-            purpose="update" if alert.msg_type is MsgType.UPDATE else "alert",
-            title=_title(alert),
-            kind=decision.kind,
-            mode=decision.mode,
-            channels=decision.channels,
-            ground=await asyncio.to_thread(survey, decision.targets),
-            starts_ms=decision.starts_ms,
-            expires_ms=decision.expires_ms,
+            action=action,
+            said=said,
+            ground=await asyncio.to_thread(survey, said.targets),
             at_ms=self.database.clock.now_ms(),
         )
         taken: Taken = {}
@@ -107,7 +100,7 @@ class ZonePlanning:
         for zone in zones:
             mine = [c for c in earlier if c.zone_id == zone.id and c.purpose != "cancel"]
             try:
-                plan = await self._plan_zone(wish, alert, zone, mine, taken, written)
+                plan = await self._plan_zone(wish, zone, mine, taken, written)
                 preview = await self._affordable(plan)
             except NobodyHere as nobody:
                 text = f"{zone.code}: {nobody.reason}"
@@ -122,7 +115,6 @@ class ZonePlanning:
     async def _plan_zone(
         self,
         wish: Wish,
-        alert: Alert,
         zone: ZoneRow,
         earlier: Sequence[Campaign],
         taken: Taken,
@@ -130,7 +122,7 @@ class ZonePlanning:
     ) -> ZonePlan:
         told = await self._told(earlier)
         try:
-            texts = self._texts(wish, alert, zone, written)
+            texts = self._texts(wish, zone, written)
         except ZoneRefused:
             # A zone that the alert does not mean has nothing to refuse, and nothing to be told.
             if not await self.planner.concerns(wish, zone, told):
@@ -141,13 +133,13 @@ class ZonePlanning:
         campaign = msgspec.structs.replace(plan.campaign, public_id=new_public_id(), replaces=replaces)
         return ZonePlan(plan.zone, campaign, plan.preview, plan.audience)
 
-    def _texts(self, wish: Wish, alert: Alert, zone: ZoneRow, written: Written) -> Texts:
+    def _texts(self, wish: Wish, zone: ZoneRow, written: Written) -> Texts:
         policy = read_policy(zone.policy)
         asked, _ = self.planner.channels(wish, zone, policy)
         style = style_of(zone, policy, wish.kind)
         # Zones of one style may still use different channels.
         if (style, asked) not in written:
-            written[style, asked] = alert_texts(alert, asked, style)
+            written[style, asked] = texts_of(wish.said.wording, asked, style)
         return written[style, asked]
 
     async def _told(self, earlier: Sequence[Campaign]) -> npt.NDArray[np.int64] | None:
@@ -177,8 +169,7 @@ class ZonePlanning:
     async def _plan_cancels(
         self,
         caller: Caller,
-        alert: Alert,
-        decision: Decision,
+        said: Said,
         zones: Sequence[ZoneRow],
         earlier: Sequence[Campaign],
         outcome: Outcome,
@@ -192,8 +183,7 @@ class ZonePlanning:
                     new, preview = await cancels.plan(
                         conn,
                         caller,
-                        alert,
-                        decision,
+                        said,
                         zone,
                         originals,
                         self.planner.weight,
@@ -206,8 +196,16 @@ class ZonePlanning:
                 outcome.previews.append(preview)
 
 
-def _title(alert: Alert) -> str:
-    return next((i.headline or i.event for i in alert.infos), alert.identifier)
+def launch_of(caller: Caller, said: Said, outcome: Outcome) -> Launch:
+    """All that is written when it is launched as it was planned, in the threads as they were found."""
+    return Launch(
+        account_id=caller.account_id,
+        alert=None,
+        campaigns=tuple(p.campaign for p in outcome.plans) + tuple(outcome.cancels),
+        refusals=tuple(Refusal(z.id, text) for z, text, _ in outcome.refusals),
+        ends=outcome.ends(said.cancels),
+        threads=said.threads,
+    )
 
 
 def _take(taken: Taken, plan: ZonePlan) -> None:

@@ -223,10 +223,46 @@ def test_an_update_never_tells_more_people_than_the_scope_did_and_a_cancel_may(b
     assert placed(message(MsgType.CANCEL, scope=after), item).step is Step.END
 
 
-def test_one_message_does_not_join_two_threads():
-    placement = placed(message(MsgType.UPDATE), known("a"), known("b", thread=2))
+@pytest.mark.parametrize(("msg_type", "step"), [(MsgType.UPDATE, Step.REPLACE), (MsgType.CANCEL, Step.END)])
+def test_a_message_that_names_two_threads_ends_both_and_makes_them_one(msg_type, step):
+    first, second = known("a", thread=2), known("b", thread=1)
 
-    assert placement.refusal.rule == "C-THREADS"
+    placement = placed(message(msg_type), first, second)
+
+    assert (placement.step, placement.thread, placement.merges) == (step, 1, (2,))
+    assert set(placement.ends) == {first.key, second.key}
+    assert [(remark.rule, remark.level) for remark in placement.remarks] == [("C-THREADS", Level.INFORMATION)]
+
+
+def test_a_thread_that_is_over_is_not_woken_by_an_update_of_another_and_a_cancel_ends_it_too():
+    live, over, cancelled = known("a"), known("b", State.EXPIRED, thread=2), known("c", State.CANCELLED, thread=3)
+
+    update = placed(message(MsgType.UPDATE), live, over, cancelled)
+    cancel = placed(message(MsgType.CANCEL), live, over, cancelled)
+
+    assert (update.step, update.thread, update.merges, update.ends) == (Step.REPLACE, 1, (), (live.key,))
+    assert [(r.rule, r.value) for r in update.remarks] == [("C-TERMINAL", "b"), ("C-TERMINAL", "c")]
+    assert (cancel.step, cancel.thread, cancel.merges) == (Step.END, 1, (2,))
+    assert [(r.rule, r.value) for r in cancel.remarks] == [("C-TERMINAL", "c"), ("C-THREADS", "a, b")]
+
+
+def test_an_update_leaves_alone_the_thread_that_has_a_later_word_and_changes_the_other():
+    older, newer = known("a", minutes=1), known("b", minutes=15, thread=2)
+
+    placement = placed(message(MsgType.UPDATE, minutes=10), older, newer)
+
+    assert (placement.step, placement.thread, placement.merges) == (Step.REPLACE, 1, ())
+    assert placement.ends == (older.key,)
+    assert [(r.rule, r.value) for r in placement.remarks] == [("C-ORDER", "b")]
+
+
+def test_of_two_threads_that_both_have_a_later_word_nothing_is_changed():
+    items = known("a", minutes=12), known("b", minutes=15, thread=2)
+
+    placement = placed(message(MsgType.UPDATE, minutes=10), *items)
+
+    assert (placement.step, placement.thread, placement.ends) == (Step.STALE, 2, ())
+    assert rules(placement) == ["C-ORDER"]
 
 
 def test_only_actual_messages_reach_people():

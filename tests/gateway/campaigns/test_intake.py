@@ -12,6 +12,7 @@ from gateway.campaigns.intake import Act, Thread, decide, milliseconds
 from gateway.directory.agreements import USUAL
 from gateway.errors import Refusal
 from store.alerts import Alert as Filed
+from store.records import ThreadSeen
 from tests.cap.documents import BASE
 
 ALERT = read(BASE.encode()).alert
@@ -91,7 +92,6 @@ def test_another_senders_alert_is_changed_only_by_who_acts_for_it(msg_type):
         ([filed(status="Exercise")], {}, 409, "C-STATUS"),
         ([filed()], {"status": Status.TEST}, 409, "C-STATUS"),
         ([filed(scope="Private")], {}, 409, "C-SCOPE"),
-        ([filed(1), filed(2, thread_id=2)], {}, 409, "C-THREADS"),
         ([filed(state="cancelled")], {}, 409, "C-TERMINAL"),
         ([filed(state="expired")], {}, 409, "C-TERMINAL"),
         ([filed(state="failed")], {}, 409, "C-TERMINAL"),
@@ -117,6 +117,17 @@ def test_a_cancel_ends_also_what_has_run_out_of_time_and_an_update_what_has_not(
 
     assert decide(cancel, caller(), of_old, NOW_MS).follows == (1,)
     assert decide(update, caller(), of_new, NOW_MS).follows == (1,)
+
+
+@pytest.mark.parametrize("msg_type", [MsgType.UPDATE, MsgType.CANCEL])
+def test_alerts_of_two_threads_are_ended_together_in_the_threads_as_they_were_read(msg_type):
+    message, thread = following(filed(1), filed(2, thread_id=2), msg_type=msg_type)
+    thread = msgspec.structs.replace(thread, seen=(ThreadSeen(1, 7), ThreadSeen(2, 3)))
+
+    decision = decide(message, caller(), thread, NOW_MS)
+
+    assert (decision.follows, decision.threads) == ((1, 2), (ThreadSeen(1, 7), ThreadSeen(2, 3)))
+    assert ("C-THREADS", "information") in rules_of(decision)
 
 
 def test_forks_and_forgotten_alerts_are_told_and_the_later_word_holds():

@@ -1,0 +1,215 @@
+"""Alerts of one thread, or of several, through their desk: what ends, who is told, and who comes too late."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from gateway.access.caller import Action, Caller
+from gateway.access.keys import as_caller
+from gateway.campaigns.alerts import AlertDesk
+from gateway.campaigns.answers import AlertAnswer
+from gateway.campaigns.cancels import Preparer
+from gateway.campaigns.said import Said
+from gateway.campaigns.zones import Outcome, ZonePlanning
+from gateway.errors import Refusal
+from store import accounts, alerts, campaigns
+from store.database import Database
+from store.tables import account
+from tests.gateway.campaigns.test_follow_ups import Desk
+from tests.store import makers as make
+
+SENDER = "dispatch@zone-a.example"
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def instant(minutes: float) -> str:
+    return (NOW + timedelta(minutes=minutes)).isoformat().replace("+00:00", "-00:00")
+
+
+def document(
+    name: str, headline: str = "", *, msg_type: str = "Alert", about: tuple[bytes, ...] = (), sent: float = -9,
+    expires: float = 60, language: str = "nl-BE", zone: str = "5301",
+) -> bytes:  # fmt: skip
+    """An alert to everyone of a police zone; a Cancel without a headline has no info at all."""
+    named = " ".join(triple(document) for document in about)
+    references = f"<references>{named}</references>" if about else ""
+    info = f"""
+  <info>
+    <language>{language}</language><category>Safety</category><event>Test</event>
+    <urgency>Immediate</urgency><severity>Severe</severity><certainty>Observed</certainty>
+    <expires>{instant(expires)}</expires><headline>{headline}</headline>
+    <parameter><valueName>tocsin:kind</valueName><value>alert</value></parameter>
+    <parameter><valueName>tocsin:channels</valueName><value>sms</value></parameter>
+    <area><areaDesc>Zone</areaDesc><geocode><valueName>POLICEZONE</valueName><value>{zone}</value></geocode></area>
+  </info>"""
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<alert xmlns="urn:oasis:names:tc:emergency:cap:1.2">
+  <identifier>{name}</identifier><sender>{SENDER}</sender><sent>{instant(sent)}</sent>
+  <status>Actual</status><msgType>{msg_type}</msgType><scope>Public</scope>
+  {references}{info if headline else ""}
+</alert>
+""".encode()
+
+
+def triple(of: bytes) -> str:
+    text = of.decode()
+    parts = (text.partition(f"<{tag}>")[2].partition("<")[0] for tag in ("sender", "identifier", "sent"))
+    return ",".join(parts)
+
+
+class Together(ZonePlanning):
+    """Two who have planned wait for one another: both have decided on the same state. Later plans wait for nobody."""
+
+    __slots__ = ("_both", "_left")
+
+    def __init__(self, planning: ZonePlanning) -> None:
+        super().__init__(planning.database, planning.planner)
+        object.__setattr__(self, "_both", asyncio.Barrier(2))
+        object.__setattr__(self, "_left", [1, 1])
+
+    async def plan(self, caller: Caller, said: Said, action: Action = Action.SUBMIT) -> Outcome:
+        outcome = await super().plan(caller, said, action)
+        if self._left:
+            self._left.pop()
+            await self._both.wait()
+        return outcome
+
+
+class Centre(Desk):
+    """A dispatch centre of both zones."""
+
+    async def open(self) -> "Centre":
+        await super().open()
+        account_id = await self.house.account("centre", ("submit", "5301"), ("submit", "5302"), type_="cic")
+        senders = sa.update(account).where(account.c.id == account_id).values(senders=f'["{SENDER}"]')
+        await self.database.write(lambda tx: tx.run(senders))
+        async with self.database.read() as conn:
+            row = await accounts.find_account(conn, account_id)
+        assert row is not None
+        self.caller = as_caller(row)
+        self.desk = AlertDesk(self.database, self.planning(), lambda: True, lambda: None)
+        return self
+
+    def planning(self) -> ZonePlanning:
+        return ZonePlanning(self.database, self.planner())
+
+    async def post(self, *documents: bytes) -> list[AlertAnswer]:
+        answers = [await self.desk.submit(self.caller, each) for each in documents]
+        await self.expand()
+        return answers
+
+    async def post_at_once(self, *documents: bytes) -> list[AlertAnswer | Refusal]:
+        """Both are decided on before either is launched."""
+        desk = AlertDesk(self.database, Together(self.planning()), lambda: True, lambda: None)
+        return await asyncio.gather(*(desk.submit(self.caller, each) for each in documents), return_exceptions=True)  # type: ignore[return-value]
+
+    async def launched(self, answer: AlertAnswer) -> campaigns.Campaign:
+        [public_id] = [z.campaign for z in answer.zones if z.campaign]
+        return await self.campaign(public_id)
+
+    async def states(self, *names: str) -> list[str]:
+        async with self.database.read() as conn:
+            found = [await alerts.by_key(conn, SENDER, name) for name in names]
+        return [f.state for f in found if f is not None]
+
+
+@pytest.fixture
+async def centre(database: Database) -> Centre:
+    return await Centre(database).open()
+
+
+# ---- who comes too late ------------------------------------------------------------------------------------------
+
+
+async def test_of_two_cancels_at_once_of_what_is_over_already_the_second_hears_that_it_is_cancelled(
+    centre: Centre,
+) -> None:
+    over = document("over", "Oud nieuws", sent=-90, expires=-30)
+    assert [a.state for a in await centre.post(over)] == ["expired"]
+    first, second = [document(name, msg_type="Cancel", about=(over,), sent=-1) for name in ("c1", "c2")]
+
+    results = await centre.post_at_once(first, second)
+
+    [done] = [r for r in results if isinstance(r, AlertAnswer)]
+    [refused] = [r for r in results if isinstance(r, Refusal)]
+    assert done.state == "cancelled"
+    assert (refused.status, refused.code, [r.rule for r in refused.reasons]) == (409, "thread-ended", ["C-TERMINAL"])
+    with pytest.raises(Refusal) as later:
+        await centre.post(document("c3", msg_type="Cancel", about=(over,), sent=-1))
+    assert (later.value.code, later.value.title) == (refused.code, refused.title)
+
+
+async def test_an_update_and_a_cancel_at_once_leave_the_thread_cancelled_and_nobody_sending(centre: Centre) -> None:
+    alert = document("a", "Brand")
+    await centre.post(alert)
+    update = document("u", "Brand breidt uit", msg_type="Update", about=(alert,), sent=-2)
+    cancel = document("c", "Brand geblust", msg_type="Cancel", about=(alert,), sent=-1)
+
+    updated, cancelled = await centre.post_at_once(update, cancel)
+
+    assert isinstance(cancelled, AlertAnswer)
+    assert cancelled.state == "cancelled"
+    assert isinstance(updated, AlertAnswer) or updated.code == "thread-ended"
+    async with centre.database.read() as conn:
+        filed = await alerts.by_key(conn, SENDER, "a")
+        assert filed is not None
+        going_on = {c.purpose for c in await campaigns.of_thread(conn, filed.thread_id) if c.state == "running"}
+        assert {a.state for a in await alerts.thread(conn, filed.thread_id)} <= {"superseded", "cancelled"}
+    assert going_on == set()
+
+
+# ---- several threads ---------------------------------------------------------------------------------------------
+
+
+async def test_a_cancel_of_two_alerts_ends_both_and_tells_all_who_have_either_what_is_over(centre: Centre) -> None:
+    fire, flood = document("fire", "Brand"), document("flood", "Inondation", language="fr-BE")
+    one, other = [await centre.launched(answer) for answer in await centre.post(fire, flood)]
+    for _ in range(2):
+        await make.sent(centre.database)
+
+    [answer] = await centre.post(document("end", msg_type="Cancel", about=(fire, flood), sent=-1))
+    await Preparer(centre.database).run()
+    await centre.expand()
+
+    end = await centre.launched(answer)
+    assert await centre.states("fire", "flood", "end") == ["cancelled"] * 3
+    assert [(await centre.campaign(c.public_id)).state for c in (one, other)] == ["cancelled"] * 2
+    assert [(await centre.campaign(c.public_id)).thread_id for c in (one, other)] == [end.thread_id] * 2
+    assert await centre.addresses(end) == await centre.addresses(one), "each address once"
+    assert await centre.texts(end) == {
+        ("sms", "nl"): "Ingetrokken: Brand. Inondation.",
+        ("sms", "fr"): "Annulé: Brand. Inondation.",
+    }
+    assert ("C-THREADS", "information") in {(w.rule, w.level) for w in answer.warnings}
+
+
+async def test_an_update_of_two_alerts_is_one_thread_from_then_on(centre: Centre) -> None:
+    here, there = document("here", "Brand"), document("there", "Rook", zone="5302")
+    one, other = [await centre.launched(answer) for answer in await centre.post(here, there)]
+
+    await centre.post(document("both", "Rook in twee zones", msg_type="Update", about=(there, here), sent=-2))
+    await centre.post(document("end", msg_type="Cancel", about=(there,), sent=-1))
+
+    assert await centre.states("here", "there", "both", "end") == ["superseded", "superseded", "cancelled", "cancelled"]
+    async with centre.database.read() as conn:
+        thread = await campaigns.of_thread(conn, one.thread_id)
+    assert {c.zone_code for c in thread} == {"5301", "5302"}
+    assert other.id in {c.id for c in thread}
+    assert {c.state for c in thread if c.purpose != "cancel"} <= {"superseded", "cancelled"}
+
+
+async def test_a_cancel_of_two_alerts_of_which_one_was_cancelled_meanwhile_still_ends_the_other(
+    centre: Centre,
+) -> None:
+    fire, flood = document("fire", "Brand"), document("flood", "Water")
+    await centre.post(fire, flood)
+    both = document("both", msg_type="Cancel", about=(fire, flood), sent=-1)
+    one = document("one", msg_type="Cancel", about=(fire,), sent=-1)
+
+    results = await centre.post_at_once(both, one)
+
+    assert await centre.states("fire", "flood") == ["cancelled"] * 2
+    assert isinstance(results[0], AlertAnswer)
+    assert isinstance(results[1], AlertAnswer) or results[1].code == "thread-ended"
