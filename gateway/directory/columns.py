@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 Int64 = npt.NDArray[np.int64]
 UInt8 = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 
 def table(text: str, width: int) -> Int64:
@@ -22,7 +21,7 @@ def table(text: str, width: int) -> Int64:
     return rows[np.argsort(rows[:, 0], kind="stable")]
 
 
-def find(ascending: Int64, wanted: Int64) -> tuple[Int64, Mask]:
+def find(ascending: Int64, wanted: Int64) -> tuple[Int64, npt.NDArray[np.bool_]]:
     """Where each wanted value stands in an ascending column, and whether it is there at all."""
     if not ascending.size:
         return np.zeros(wanted.size, np.int64), np.zeros(wanted.size, np.bool_)

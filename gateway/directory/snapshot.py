@@ -42,6 +42,17 @@ class Links:
         found[self.of(sets)] = True
         return found
 
+    def without(self, sets: Int64, rows: Int64) -> "Links":
+        """As if these pairs of set and row did not belong together."""
+        size = int(max(self.member.max(initial=0), rows.max(initial=0))) + 1
+        lengths = np.diff(self.offset)
+        pairs = np.repeat(np.arange(lengths.size), lengths) * size + self.member
+        places, linked = find(pairs, sets * size + rows)
+        stays = np.ones(self.member.size, np.bool_)
+        stays[places[linked]] = False
+        kept = np.bincount(pairs[stays] // size, minlength=lengths.size)
+        return Links(np.concatenate(([0], np.cumsum(kept))), self.member[stays])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Networks:
@@ -70,7 +81,7 @@ class Groups:
 class Leavers:
     """Members who do not want what reaches them through one of their networks, in the order of rows and networks."""
 
-    row: Int32
+    row: Int64
     network_id: Int64
     wishes: Bits
 
@@ -180,7 +191,7 @@ def leavers_of(rows: MemberRows, member_id: Int64) -> Leavers:
     members, triples = members[known], triples[known]
     order = np.lexsort((triples[:, 0], members))
     bits = bits_of(rows.wishes)[triples[order, 2]]
-    return Leavers(members[order].astype(np.int32), triples[order, 0], bits)
+    return Leavers(members[order], triples[order, 0], bits)
 
 
 def _renumber(refnis: Int32) -> Int32:

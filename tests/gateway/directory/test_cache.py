@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from gateway.directory.cache import SnapshotCache
-from gateway.directory.snapshot import KIND_BITS
+from gateway.directory.wishes import KIND_BITS
 from gateway.kinds import Kind
 from store.register import (
     ContactRecord,

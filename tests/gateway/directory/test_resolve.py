@@ -1,5 +1,7 @@
 """Who is concerned and who is reached, against a plain reading of the rules in sets and loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,6 +59,8 @@ def _faults(resolution):
 _place = st.tuples(st.integers(0, 5), st.integers(0, 5)).map(lambda p: _at(*p))
 _box_ = st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(1, 3), st.integers(1, 3)).map(lambda b: _box(*b))
 _kinds = st.frozensets(st.sampled_from(Kind), max_size=2)
+_wish = st.tuples(st.sampled_from([*Kind, "*", "spam"]), st.sampled_from([*Channel, "*", "pigeon"]))
+_left = st.frozensets(st.tuples(st.integers(900, 902), _wish), max_size=3)
 _contact = st.tuples(st.sampled_from(ContactType), st.integers(1, 9)).map(
     lambda c: (c[0], c[1] + 100 * (c[0] is EMAIL))  # a telephone number is no mailbox
 )
@@ -75,6 +79,8 @@ def towns(draw):
             draw(st.sampled_from([0, 7500])),
             draw(_kinds),
             tuple(draw(st.lists(_contact, max_size=4))),
+            draw(st.frozensets(_wish, max_size=1)),
+            draw(_left),
         )
         for id_ in ids
     )
@@ -84,7 +90,9 @@ def towns(draw):
         for n in range(draw(st.integers(0, 3)))
     )
     groups = {"G1": draw(some), "G2": draw(some)}
-    return Town(people, nets, groups, draw(st.sampled_from([1, 2])))
+    addresses = st.integers(1, 9) | st.integers(101, 109)
+    silent = draw(st.frozensets(st.tuples(addresses, _wish), max_size=4))
+    return Town(people, nets, groups, draw(st.sampled_from([1, 2])), silent=silent)
 
 
 @st.composite
@@ -180,36 +188,84 @@ def _concerned(town, request):
     return found | (by_thread if request.targets.whole_zone else set())
 
 
-def _best(person, channel):
-    for kind in USES[channel]:
-        for rank, (type_, address) in enumerate(person.contacts):
-            if type_ is kind:
-                return contact_id(person, rank), address
-    return None
+def _usable(person, channel):
+    """(contact, address), the preferred first."""
+    ranked = [(contact_id(person, rank), *contact) for rank, contact in enumerate(person.contacts)]
+    return [(contact, address) for type_ in USES[channel] for contact, own, address in ranked if own is type_]
+
+
+def _counts(wishes, kind, channel):
+    """Whether any opt-out of some is one from this message: never from an alert."""
+    return KINDS[kind].opt_outs_count and any(said in (kind, "*") and by in (channel, "*") for said, by in wishes)
+
+
+def _without_left(town, kind, channel):
+    """As if nobody were a member of a network whose messages they do not want."""
+    left = {(net, p.id) for p in town.people for net, wish in p.left if _counts([wish], kind, channel)}
+    nets = tuple(replace(n, members=frozenset(m for m in n.members if (n.id, m) not in left)) for n in town.nets)
+    return replace(town, nets=nets)
+
+
+def _way(town, person, kind, channel):
+    """The contact that is used, or why there is none."""
+    usable = _usable(person, channel)
+    willing = [
+        (contact, address)
+        for contact, address in usable
+        if not _counts([wish for said, wish in town.silent if said == address], kind, channel)
+    ]
+    if willing:
+        return willing[0]
+    return Reason.ADDRESS_OPTED_OUT if usable else Reason.NO_CONTACT
 
 
 def _fate(town, request, taken):
     """(channel, member) -> what becomes of it."""
     people = {p.id: p for p in town.people}
     fate, used = {}, set()
+    stays = {channel: _concerned(_without_left(town, request.kind, channel), request) for channel in request.channels}
     for id_ in sorted(_concerned(town, request)):
-        opted_out = KINDS[request.kind].opt_outs_count and request.kind in people[id_].opt_outs
+        own = people[id_].wishes | {(kind, "*") for kind in people[id_].opt_outs}
         for channel in request.channels:
-            best = _best(people[id_], channel)
-            if opted_out:
+            way = _way(town, people[id_], request.kind, channel)
+            if _counts(own, request.kind, channel):
                 fate[channel, id_] = Reason.OPTED_OUT
+            elif id_ not in stays[channel]:
+                fate[channel, id_] = Reason.NETWORK_OPTED_OUT
             elif channel in request.unavailable:
                 fate[channel, id_] = Reason.NO_CHANNEL
-            elif best is None:
-                fate[channel, id_] = Reason.NO_CONTACT
-            elif best[1] in taken.get(channel, ()):
+            elif isinstance(way, Reason):
+                fate[channel, id_] = way
+            elif way[1] in taken.get(channel, ()):
                 fate[channel, id_] = Reason.OTHER_ZONE
-            elif (channel, best[1]) in used:
+            elif (channel, way[1]) in used:
                 fate[channel, id_] = Reason.SAME_ADDRESS
             else:
-                used.add((channel, best[1]))
-                fate[channel, id_] = best
+                used.add((channel, way[1]))
+                fate[channel, id_] = way
     return fate
+
+
+REACHED = (Reason.SAME_ADDRESS, Reason.OTHER_ZONE)
+TOLD_FIRST = (
+    Reason.OPTED_OUT,
+    Reason.NETWORK_OPTED_OUT,
+    Reason.ADDRESS_OPTED_OUT,
+    Reason.NO_CONTACT,
+    Reason.NO_CHANNEL,
+)
+
+
+def _excluded(fate):
+    """Of everyone who gets nothing, the first reason of this order that any of their channels has."""
+    why = {}
+    for (_, member), what in fate.items():
+        why.setdefault(member, []).append(what)
+    return {
+        member: min(some, key=TOLD_FIRST.index)
+        for member, some in why.items()
+        if all(isinstance(one, Reason) and one not in REACHED for one in some)
+    }
 
 
 def _told(audience):
@@ -232,8 +288,11 @@ def test_the_resolver_says_of_everyone_what_a_plain_reading_of_the_rules_says(to
     expected = _fate(town, request, taken)
     assert _told(resolution.audience) == expected
     assert resolution.audience.resolved == len({member for _, member in expected})
-    included = {m for (_, m), f in expected.items() if not isinstance(f, Reason) or f >= Reason.SAME_ADDRESS}
+    included = {m for (_, m), f in expected.items() if not isinstance(f, Reason) or f in REACHED}
     assert resolution.audience.members.tolist() == sorted(included)
+    excluded = resolution.audience.excluded
+    told = {int(m): Reason(why) for m, why in zip(excluded.member_id, excluded.reason, strict=True)}
+    assert told == _excluded(expected)
 
 
 @settings(max_examples=60, deadline=None)
