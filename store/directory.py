@@ -348,7 +348,7 @@ async def _wishes(conn: AsyncConnection, found: _OptOuts) -> dict[tuple[str, str
     """The few pairs of kind and channel in them, numbered."""
     parts = (part.subquery().c for part in (found.members, found.memberships, found.addresses))
     rows = await conn.execute(sa.union(*(sa.select(part.kind, part.channel) for part in parts)))
-    return {(row[0], row[1]): number for number, row in enumerate(sorted(rows.tuples()))}
+    return {pair: number for number, pair in enumerate(sorted((row[0], row[1]) for row in rows))}
 
 
 def _numbered(statement: sa.Select[Any], wishes: Mapping[tuple[str, str], int]) -> sa.Select[Any]:
