@@ -238,6 +238,10 @@ async def _member_rows(conn: AsyncConnection, which: sa.ColumnElement[bool], opt
     living = sa.and_(which, member.c.removed_ms.is_(None))
     languages = await _words(conn, member.c.language, living)
     wishes = await _wishes(conn, opt_outs)
+
+    async def said(statement: Any) -> str:
+        return await _text(conn, _numbered(statement, wishes)) if wishes else ""
+
     return MemberRows(
         languages=tuple(languages),
         members=await _text(conn, _members(living, languages)),
@@ -245,9 +249,9 @@ async def _member_rows(conn: AsyncConnection, which: sa.ColumnElement[bool], opt
         memberships=await _text(conn, _linked(membership, membership.c.network_id, living)),
         group_members=await _text(conn, _linked(group_member, group_member.c.group_id, living)),
         wishes=tuple(wishes),
-        member_opt_outs=await _text(conn, _numbered(opt_outs.members, wishes)),
-        network_opt_outs=await _text(conn, _numbered(opt_outs.memberships, wishes)),
-        address_opt_outs=await _text(conn, _numbered(opt_outs.addresses, wishes)),
+        member_opt_outs=await said(opt_outs.members),
+        network_opt_outs=await said(opt_outs.memberships),
+        address_opt_outs=await said(opt_outs.addresses),
     )
 
 
@@ -355,7 +359,7 @@ def _numbered(statement: sa.Select[Any], wishes: Mapping[tuple[str, str], int]) 
     """With the number of the wish instead of its words."""
     *whose, kind, channel = statement.selected_columns
     words = {f"{kind} {channel}": number for (kind, channel), number in wishes.items()}
-    number = sa.case(words, value=kind.concat(" ").concat(channel)) if words else sa.literal(0)
+    number = sa.case(words, value=kind.concat(" ").concat(channel))
     return statement.with_only_columns(*whose, number.label("wish"))
 
 

@@ -35,11 +35,12 @@ class OptOut(msgspec.Struct, frozen=True):
     network_id: int | None = None
 
 
-# An index of those in force serves a statement only if the statement says what the index is of.
+# An index of those in force serves a statement only if the statement says what the index is of; and SQLite goes
+# through a whole zone if that is said of the column that it should search by ("is not null" is a range to it).
 _open = opt_out.c.until_ms.is_(None)
-of_members = sa.and_(_open, opt_out.c.member_id.is_not(None), opt_out.c.network_id.is_(None))
+of_members = sa.and_(_open, opt_out.c.address_id.is_(None), opt_out.c.network_id.is_(None))
 of_memberships = sa.and_(_open, opt_out.c.network_id.is_not(None))
-of_addresses = sa.and_(_open, opt_out.c.address_id.is_not(None))
+of_addresses = sa.and_(_open, opt_out.c.member_id.is_(None))
 
 _SUBJECTS = {("member_id",): of_members, ("member_id", "network_id"): of_memberships, ("address_id",): of_addresses}
 _named = json_rows("named", member_id=int, address_id=int, network_id=int, kind=str, channel=str)
@@ -84,12 +85,12 @@ async def end_opt_outs(
     """
     found: list[int] = []
     for columns, some in _by_subject(_checked(opt_outs)).items():
-        values = {"zone": zone_id, "source": source, "named": _packed(some)}
-        found += [row.id for row in await tx.rows(_in_force[columns], values)]
+        in_force = await tx.rows(_in_force[columns], {"zone": zone_id, "named": _packed(some)})
+        found += _meant(in_force, some, source)
     if not found:
         return 0
     revision = await move(tx, zone_id)
-    ended = await tx.rows(_end, {"ended": pack((id_,) for id_ in sorted(set(found))), "now_ms": tx.now_ms})
+    ended = await tx.rows(_end, {"ended": pack((id_,) for id_ in sorted(found)), "now_ms": tx.now_ms})
     await _tell(tx, zone_id, revision, ended, "opt-in", account_id)
     return len(ended)
 
@@ -133,13 +134,29 @@ def _by_subject(named: Sequence[OptOut]) -> dict[tuple[str, ...], list[OptOut]]:
     return parts
 
 
+def _meant(in_force: Sequence[AnyRow], named: Sequence[OptOut], source: str | None) -> list[int]:
+    """The ids of the rows that those named take back."""
+    ends: dict[tuple[int | None, ...], list[OptOut]] = {}
+    for one in named:
+        ends.setdefault((one.member_id, one.address_id, one.network_id), []).append(one)
+    return [
+        row.id
+        for row in in_force
+        if source in (None, row.source)
+        and any(
+            one.kind in (EVERY, row.kind) and one.channel in (EVERY, row.channel)
+            for one in ends.get((row.member_id, row.address_id, row.network_id), ())
+        )
+    ]
+
+
 def _packed(opt_outs: Iterable[OptOut]) -> str:
     return pack((o.member_id, o.address_id, o.network_id, o.kind, o.channel) for o in opt_outs)
 
 
 def _elsewhere(table: sa.Table, named: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
-    here = sa.select(table.c.id).where(table.c.zone_id == sa.bindparam("zone"))
-    return sa.and_(named.is_not(None), named.not_in(here))
+    here = sa.select(table.c.id).where(table.c.id == named, table.c.zone_id == sa.bindparam("zone"))
+    return sa.and_(named.is_not(None), ~sa.exists(here.correlate(_named)))
 
 
 _strange = sa.select(_named).where(
@@ -154,6 +171,9 @@ async def _require_of_zone(tx: Transaction, zone_id: int, named: Sequence[OptOut
 
 
 # ---- statements ---------------------------------------------------------------------------------------------
+
+
+_told = tuple(opt_out.c[c] for c in ("member_id", "address_id", "network_id", "kind", "channel", "source"))
 
 
 def _same(columns: Sequence[str]) -> sa.ColumnElement[bool]:
@@ -173,20 +193,13 @@ def _absent_of(columns: tuple[str, ...], in_force: sa.ColumnElement[bool]) -> sa
 
 
 def _in_force_of(columns: tuple[str, ...], in_force: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    source = sa.bindparam("source", type_=sa.Text)
-    return (
-        sa.select(opt_out.c.id)
-        .join(_named, _same(columns))
-        .where(
-            in_force,
-            sa.or_(_named.c.kind == EVERY, _named.c.kind == opt_out.c.kind),
-            sa.or_(_named.c.channel == EVERY, _named.c.channel == opt_out.c.channel),
-            sa.or_(source.is_(None), opt_out.c.source == source),
-        )
+    owner = columns[0]
+    return sa.select(opt_out.c.id, *_told).where(
+        in_force,
+        opt_out.c.zone_id == sa.bindparam("zone"),
+        # IN, not a join: SQLite would walk the whole zone once for each of those named.
+        opt_out.c[owner].in_(sa.select(_named.c[owner])),
     )
-
-
-_told = tuple(opt_out.c[c] for c in ("member_id", "address_id", "network_id", "kind", "channel", "source"))
 
 
 def _insert_of(columns: tuple[str, ...], insert: Any) -> Any:
@@ -246,16 +259,23 @@ _end_wishes = (
 # ---- who hears of it ----------------------------------------------------------------------------------------
 
 _addresses = json_rows("addresses", id=int)
-_holders = (
-    sa.select(contact.c.member_id)
-    .join(member, member.c.id == contact.c.member_id)
-    .where(
-        contact.c.until_ms.is_(None),
-        contact.c.address_id.in_(sa.select(_addresses.c.id)),
-        member.c.zone_id == sa.bindparam("zone"),
-    )
+_zone_of_holder = sa.select(member.c.zone_id).where(member.c.id == contact.c.member_id).scalar_subquery()
+_holders = sa.select(contact.c.member_id).where(
+    contact.c.until_ms.is_(None),
+    contact.c.address_id.in_(sa.select(_addresses.c.id)),
+    # No join: SQLite would begin with the zone and all its members.
+    _zone_of_holder == sa.bindparam("zone"),
 )
-_add_audit = sa.insert(audit)
+_lines = json_rows("lines", subject=str, detail=str)
+_add_audit = sa.insert(audit).from_select(
+    ["at_ms", "account_id", "action", "subject", "detail"],
+    sa.select(
+        sa.bindparam("now_ms", type_=sa.BigInteger),
+        sa.bindparam("account", type_=sa.BigInteger),
+        sa.bindparam("action", type_=sa.Text),
+        *_lines.c,
+    ),
+)
 
 
 async def _tell(
@@ -268,23 +288,16 @@ async def _tell(
         values = {"zone": zone_id, "addresses": pack((id_,) for id_ in sorted(addresses))}
         members |= {row.member_id for row in await tx.rows(_holders, values)}
     await mark(tx, revision, members)
-    lines = [
-        {
-            "at_ms": tx.now_ms,
-            "account_id": account_id,
-            "action": action,
-            "subject": _subject(row),
-            "detail": msgspec.json.encode(
-                {"zone": zone_id, "kind": row.kind, "channel": row.channel, "source": row.source}
-            ).decode(),
-        }
-        for row in rows
-    ]
-    if lines:
-        await tx.conn.execute(_add_audit, lines)
+    told = {"now_ms": tx.now_ms, "account": account_id, "action": action}
+    await tx.run(_add_audit, told | {"lines": pack((_subject(row), _detail(zone_id, row)) for row in rows)})
 
 
 def _subject(row: AnyRow) -> str:
     """Ids only."""
     parts = (("member", row.member_id), ("address", row.address_id), ("network", row.network_id))
     return " ".join(f"{name} {id_}" for name, id_ in parts if id_ is not None)
+
+
+def _detail(zone_id: int, row: AnyRow) -> str:
+    detail = {"zone": zone_id, "kind": row.kind, "channel": row.channel, "source": row.source}
+    return msgspec.json.encode(detail).decode()

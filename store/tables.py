@@ -177,9 +177,9 @@ opt_out = sa.Table(
             postgresql_where=sa.text(in_force),
         )
         for subject, columns, in_force in (
-            ("member", ("member_id",), "until_ms IS NULL AND member_id IS NOT NULL AND network_id IS NULL"),
+            ("member", ("member_id",), "until_ms IS NULL AND address_id IS NULL AND network_id IS NULL"),
             ("membership", ("member_id", "network_id"), "until_ms IS NULL AND network_id IS NOT NULL"),
-            ("address", ("address_id",), "until_ms IS NULL AND address_id IS NOT NULL"),
+            ("address", ("address_id",), "until_ms IS NULL AND member_id IS NULL"),
         )
     ),
 )

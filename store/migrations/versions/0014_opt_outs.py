@@ -10,9 +10,9 @@ depends_on = None
 
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _IN_FORCE = {
-    "ix_opt_out_member": (["member_id"], "until_ms IS NULL AND member_id IS NOT NULL AND network_id IS NULL"),
+    "ix_opt_out_member": (["member_id"], "until_ms IS NULL AND address_id IS NULL AND network_id IS NULL"),
     "ix_opt_out_membership": (["member_id", "network_id"], "until_ms IS NULL AND network_id IS NOT NULL"),
-    "ix_opt_out_address": (["address_id"], "until_ms IS NULL AND address_id IS NOT NULL"),
+    "ix_opt_out_address": (["address_id"], "until_ms IS NULL AND member_id IS NULL"),
 }
 _member = sa.table("member", sa.column("id"), sa.column("zone_id"), sa.column("opt_outs"))
 _opt_out = sa.table(

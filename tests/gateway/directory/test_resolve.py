@@ -457,6 +457,76 @@ def test_only_an_opt_out_of_the_very_kind_counts_and_never_against_an_alert(kind
     assert resolution.counts.persons.excluded == ({"opted_out": 1} if withheld else {})
 
 
+EVERYONE = Targets(whole_zone=True)
+
+
+def _excluded_of(town, **more):
+    return resolve(town.snapshot(), _ask(EVERYONE, **more)).counts.persons.excluded
+
+
+@pytest.mark.parametrize("wish", [("alert", "*"), ("*", "*"), ("news", "*"), ("alert", "sms")])
+def test_no_opt_out_of_anybody_withholds_an_alert(wish):
+    person = _mobile(1, wishes=frozenset({wish}), left=frozenset({(900, wish)}))
+    town = Town((person,), (Net(900, "N0", frozenset({1})),), silent=frozenset({(1001, wish)}))
+
+    assert _reached(resolve(town.snapshot(), _ask(Targets(networks=("N0",))))) == [1]
+
+
+def test_an_opt_out_on_one_channel_leaves_the_others():
+    person = Person(1, contacts=((MOBILE, 5), (EMAIL, 105)), wishes=frozenset({("news", "sms")}))
+
+    resolution = resolve(Town((person,)).snapshot(), _ask(EVERYONE, kind=Kind.NEWS, channels=(SMS, MAIL)))
+
+    assert (_reached(resolution, SMS), _reached(resolution, MAIL)) == ([], [1])
+    assert resolution.counts.persons.skipped == {"opted_out": 1}
+
+
+def test_a_silent_address_is_so_for_everyone_who_has_it_and_only_for_the_kind_it_named():
+    town = Town((_mobile(1, 77), _mobile(2, 77), _mobile(3)), silent=frozenset({(77, ("news", "*"))}))
+
+    assert _excluded_of(town, kind=Kind.NEWS) == {"address_opted_out": 2}
+    assert _excluded_of(town, kind=Kind.INFO) == {}
+
+
+def test_who_has_another_address_is_reached_there():
+    person = Person(1, contacts=((MOBILE, 5), (MOBILE, 6), (LANDLINE, 7)))
+    town = Town((person,), silent=frozenset({(5, ("news", "*")), (6, ("news", "voice"))}))
+
+    audience = resolve(town.snapshot(), _ask(EVERYONE, kind=Kind.NEWS, channels=(SMS, VOICE))).audience
+
+    assert audience.deliveries[SMS].address_id.tolist() == [6]
+    assert audience.deliveries[VOICE].address_id.tolist() == [7]
+
+
+def test_two_who_fall_back_on_one_address_get_one_message_there():
+    people = [Person(n, contacts=((MOBILE, n), (MOBILE, 9))) for n in (1, 2)]
+    town = Town((*people, _mobile(3, 9)), silent=frozenset({(n, ("*", "*")) for n in (1, 2)}))
+
+    audience = resolve(town.snapshot(), _ask(EVERYONE, kind=Kind.NEWS)).audience
+
+    assert _told(audience) == {
+        (SMS, 1): (contact_id(people[0], 1), 9),
+        (SMS, 2): Reason.SAME_ADDRESS,
+        (SMS, 3): Reason.SAME_ADDRESS,
+    }
+
+
+def test_who_left_a_network_gets_its_news_through_another_one_or_from_the_zone_only():
+    nets = tuple(Net(900 + n, f"N{n}", frozenset({1, 2})) for n in range(2))
+    town = Town((_mobile(1, left=frozenset({(900, ("news", "*"))})), _mobile(2)), nets)
+
+    def reached(targets, **more):
+        return _reached(resolve(town.snapshot(), _ask(targets, **{"kind": Kind.NEWS} | more)))
+
+    assert reached(Targets(networks=("N0",))) == [2]
+    assert reached(Targets(networks=("N0",)), kind=Kind.INFO) == [1, 2]
+    assert reached(Targets(networks=("N0", "N1"))) == [1, 2]
+    assert reached(EVERYONE) == [1, 2]
+    assert reached(EVERYONE, only_networks=frozenset({900})) == [2]
+    left = resolve(town.snapshot(), _ask(Targets(networks=("N0",)), kind=Kind.NEWS))
+    assert left.counts.persons.excluded == {"network_opted_out": 1}
+
+
 def test_a_household_is_reached_once_and_the_other_is_covered():
     town = Town((_mobile(5, 77), _mobile(3, 77)))
 
