@@ -1,6 +1,6 @@
 """One zone's register in memory, at one revision: immutable columns, members in the order of their ids.
 
-Built from plain rows (`store.directory` gives them), brought up to date by `renewal.py`; knows no SQL. About 105 MB a
+Built from plain rows (`store.directory` gives them), brought up to date by `renewal.py`; knows no SQL. About 106 MB a
 million members with two contacts each. A member's number here is the place of the member in the columns ("row").
 """
 
