@@ -23,7 +23,7 @@ from gateway.directory.snapshot import (
     networks_of,
     people_of,
 )
-from gateway.directory.ways import Best, Detour, best_of, numbered
+from gateway.directory.ways import NO_DETOUR, Best, Detour, best_of, numbered
 from gateway.directory.wishes import FREE_KINDS
 from store.directory import NOWHERE, RegisterChanges
 
@@ -155,11 +155,12 @@ def _best_of(old: Best, order: _Order, changed: Best) -> Best:
     contact_id = order.merged(old.contact_id, changed.contact_id)
     address_id = order.merged(old.address_id, changed.address_id)
     numbers, addresses = _numbers(old, changed)
-    detours = {
-        kind: detour
+    none = NO_DETOUR
+    turned = {
+        kind: _detour(old.detours.get(kind, none), order, changed.detours.get(kind, none), numbers)
         for kind in FREE_KINDS
-        if len(detour := _detour(old.detours.get(kind), order, changed.detours.get(kind), numbers))
     }
+    detours = {kind: detour for kind, detour in turned.items() if len(detour)}
     if addresses > 2 * address_id.size + 1000:
         # From 0 again, once more numbers are given than there are members: many changes have come since.
         return numbered(contact_id, address_id, detours)
@@ -182,11 +183,7 @@ def _numbers(old: Best, changed: Best) -> tuple[Int32, int]:
     return number, old.addresses + new.size
 
 
-_NO_DETOUR = Detour(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))
-
-
-def _detour(old: Detour | None, order: _Order, changed: Detour | None, numbers: Int32) -> Detour:
-    old, changed = old or _NO_DETOUR, changed or _NO_DETOUR
+def _detour(old: Detour, order: _Order, changed: Detour, numbers: Int32) -> Detour:
     now = order.row_now[old.row]
     stay = now >= 0
     row = np.concatenate([now[stay], order.joined[changed.row]]).astype(np.int64)

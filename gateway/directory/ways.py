@@ -5,8 +5,10 @@ Pure columns over members' rows; knows no kind but by the bits of `wishes`.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from channels.contract import Channel
 from gateway.directory.audience import CHANNELS
@@ -15,6 +17,8 @@ from gateway.directory.geography import Int32, Mask
 from gateway.directory.wishes import FREE_KINDS, WISH_BITS, Bits, bits_of
 from gateway.kinds import Kind
 from store.directory import ContactType, MemberRows
+
+Column = TypeVar("Column", bound=npt.NDArray[Any])
 
 _WAYS: dict[Channel, tuple[ContactType, ...]] = {
     Channel.SMS: (ContactType.MOBILE,),
@@ -37,6 +41,9 @@ class Detour:
 
     def __len__(self) -> int:
         return len(self.row)
+
+
+NO_DETOUR = Detour(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,41 +70,34 @@ class Way:
     """The contacts of a channel for one kind of message; asked for ascending rows."""
 
     best: Best
-    detour: Detour | None
+    detour: Detour
 
     def contact_id(self, rows: Int64) -> Int64:
-        contact_id = self.best.contact_id[rows]
-        if self.detour is not None:
-            places, here = find(rows, self.detour.row)
-            contact_id[places[here]] = self.detour.contact_id[here]
-        return contact_id
+        return self._of(rows, self.best.contact_id, self.detour.contact_id)
 
     def address_id(self, rows: Int64) -> Int64:
-        address_id = self.best.address_id[rows]
-        if self.detour is not None:
-            places, here = find(rows, self.detour.row)
-            address_id[places[here]] = self.detour.address_id[here]
-        return address_id
+        return self._of(rows, self.best.address_id, self.detour.address_id)
 
     def dense(self, rows: Int64) -> Int32:
-        dense = self.best.dense[rows]
-        if self.detour is not None:
-            places, here = find(rows, self.detour.row)
-            dense[places[here]] = self.detour.dense[here]
-        return dense
+        return self._of(rows, self.best.dense, self.detour.dense)
 
     def silenced(self, rows: Int64) -> Mask:
         """Who has addresses for this channel, none of which wants this kind of message."""
+        places, here = find(rows, self.detour.row[self.detour.dense < 0])
         found = np.zeros(rows.size, np.bool_)
-        if self.detour is not None:
-            places, here = find(rows, self.detour.row[self.detour.dense < 0])
-            found[places[here]] = True
+        found[places[here]] = True
         return found
+
+    def _of(self, rows: Int64, column: Column, instead: Column) -> Column:
+        places, here = find(rows, self.detour.row)
+        found = column[rows]
+        found[places[here]] = instead[here]
+        return found  # type: ignore[return-value]
 
 
 def way(best: Best, kind: Kind) -> Way:
     """Only kinds that nobody has to receive have detours (invariant 5)."""
-    return Way(best, best.detours.get(kind))
+    return Way(best, best.detours.get(kind, NO_DETOUR))
 
 
 def best_of(rows: MemberRows, member_id: Int64) -> dict[Channel, Best]:
