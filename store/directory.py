@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import StoreError
+from store.opt_outs import of_addresses, of_members, of_memberships
 from store.tables import (
     address,
     contact,
@@ -22,6 +23,7 @@ from store.tables import (
     membership,
     network,
     network_code,
+    opt_out,
     zone,
 )
 
@@ -86,16 +88,22 @@ class MemberRows(msgspec.Struct, frozen=True):
 
     languages: Sequence[str]
     """What the second column of `members` counts into."""
-    opt_outs: Sequence[str]
-    """What the last column of `members` counts into: the texts of `member.opt_outs`."""
     members: str
-    """(id, language, lon_e7, lat_e7, refnis, postcode, opt_outs); NOWHERE and 0 for what is not known."""
+    """(id, language, lon_e7, lat_e7, refnis, postcode); NOWHERE and 0 for what is not known."""
     contacts: str
     """(member, id, address, ContactType, rank): open versions only."""
     memberships: str
     """(network, member)."""
     group_members: str
     """(group, member)."""
+    wishes: Sequence[tuple[str, str]] = ()
+    """(kind, channel) of opt-outs in force: what the last column of each of these counts into."""
+    member_opt_outs: str = ""
+    """(member, wish)."""
+    network_opt_outs: str = ""
+    """(network, member, wish): of what reaches the member through the network."""
+    address_opt_outs: str = ""
+    """(address, wish): of addresses in `contacts`, and maybe of others."""
 
 
 class PlaceRows(msgspec.Struct, frozen=True):
@@ -195,7 +203,8 @@ async def read_register(conn: AsyncConnection, zone_id: int) -> RegisterRows | N
     if row is None:
         return None
     here = member.c.zone_id == zone_id
-    rows = RegisterRows(row, await _member_rows(conn, here), await _places(conn, zone_id))
+    members = await _member_rows(conn, here, _opt_outs(zone_id, here, _of_any_address(zone_id)))
+    rows = RegisterRows(row, members, await _places(conn, zone_id))
     await _require_unmoved(conn, row)
     return rows
 
@@ -208,8 +217,12 @@ async def read_changes(conn: AsyncConnection, zone_id: int, since_rev: int) -> R
         return None
     changed = sa.and_(member.c.zone_id == zone_id, member.c.changed_rev > since_rev)
     places = await _places(conn, zone_id) if row.places_rev > since_rev else None
+    opt_outs = _opt_outs(zone_id, changed, _of_their_addresses(zone_id, changed))
     changes = RegisterChanges(
-        row, await _text(conn, sa.select(member.c.id).where(changed)), await _member_rows(conn, changed), places
+        row,
+        await _text(conn, sa.select(member.c.id).where(changed)),
+        await _member_rows(conn, changed, opt_outs),
+        places,
     )
     await _require_unmoved(conn, row)
     return changes
@@ -220,18 +233,25 @@ async def _require_unmoved(conn: AsyncConnection, row: ZoneRow) -> None:
         raise RegisterMoved(f"the register of zone {row.code} changed while it was read")
 
 
-async def _member_rows(conn: AsyncConnection, which: sa.ColumnElement[bool]) -> MemberRows:
-    """`which`: a condition on `member`."""
+async def _member_rows(conn: AsyncConnection, which: sa.ColumnElement[bool], opt_outs: "_OptOuts") -> MemberRows:
+    """`which`: a condition on `member`; `opt_outs`: those of the same members."""
     living = sa.and_(which, member.c.removed_ms.is_(None))
     languages = await _words(conn, member.c.language, living)
-    opt_outs = await _words(conn, member.c.opt_outs, living)
+    wishes = await _wishes(conn, opt_outs)
+
+    async def said(statement: Any) -> str:
+        return await _text(conn, _numbered(statement, wishes)) if wishes else ""
+
     return MemberRows(
         languages=tuple(languages),
-        opt_outs=tuple(opt_outs),
-        members=await _text(conn, _members(living, languages, opt_outs)),
+        members=await _text(conn, _members(living, languages)),
         contacts=await _text(conn, _contacts(living)),
         memberships=await _text(conn, _linked(membership, membership.c.network_id, living)),
         group_members=await _text(conn, _linked(group_member, group_member.c.group_id, living)),
+        wishes=tuple(wishes),
+        member_opt_outs=await said(opt_outs.members),
+        network_opt_outs=await said(opt_outs.memberships),
+        address_opt_outs=await said(opt_outs.addresses),
     )
 
 
@@ -260,9 +280,7 @@ async def _text(conn: AsyncConnection, statement: sa.Select[Any]) -> str:
     return (await conn.execute(sa.select(sa.func.aggregate_strings(line, ",")))).scalar_one() or ""
 
 
-def _members(
-    which: sa.ColumnElement[bool], languages: Mapping[str, int], opt_outs: Mapping[str, int]
-) -> sa.Select[Any]:
+def _members(which: sa.ColumnElement[bool], languages: Mapping[str, int]) -> sa.Select[Any]:
     m = member.c
     return sa.select(
         m.id,
@@ -271,7 +289,6 @@ def _members(
         sa.func.coalesce(m.lat_e7, NOWHERE).label("lat_e7"),
         sa.func.coalesce(m.refnis, 0).label("refnis"),
         sa.func.coalesce(m.postcode, 0).label("postcode"),
-        _number(opt_outs, m.opt_outs).label("opt_outs"),
     ).where(which)
 
 
@@ -299,6 +316,51 @@ def _linked(table: sa.Table, set_id: sa.Column[int], which: sa.ColumnElement[boo
     return (
         sa.select(set_id.label("set_id"), table.c.member_id).join(member, member.c.id == table.c.member_id).where(which)
     )
+
+
+class _OptOuts(msgspec.Struct, frozen=True):
+    """Statements for the opt-outs in force of some members: whose each is, its kind and its channel."""
+
+    members: Any
+    memberships: Any
+    addresses: Any
+
+
+def _opt_outs(zone_id: int, which: sa.ColumnElement[bool], addresses: sa.Select[Any]) -> _OptOuts:
+    def theirs(in_force: sa.ColumnElement[bool], *whose: sa.Column[int]) -> sa.Select[Any]:
+        columns: list[Any] = [*whose, opt_out.c.kind, opt_out.c.channel]
+        joined = sa.select(*columns).join(member, member.c.id == opt_out.c.member_id)
+        return joined.where(in_force, opt_out.c.zone_id == zone_id, which)
+
+    members = theirs(of_members, opt_out.c.member_id)
+    memberships = theirs(of_memberships, opt_out.c.network_id, opt_out.c.member_id)
+    return _OptOuts(members, memberships, addresses)
+
+
+def _of_any_address(zone_id: int) -> sa.Select[Any]:
+    statement = sa.select(opt_out.c.address_id, opt_out.c.kind, opt_out.c.channel)
+    return statement.where(of_addresses, opt_out.c.zone_id == zone_id)
+
+
+def _of_their_addresses(zone_id: int, which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    theirs = sa.select(contact.c.address_id).join(member, member.c.id == contact.c.member_id)
+    theirs = theirs.where(which, contact.c.until_ms.is_(None))
+    return _of_any_address(zone_id).where(opt_out.c.address_id.in_(theirs))
+
+
+async def _wishes(conn: AsyncConnection, found: _OptOuts) -> dict[tuple[str, str], int]:
+    """The few pairs of kind and channel in them, numbered."""
+    parts = (part.subquery().c for part in (found.members, found.memberships, found.addresses))
+    rows = await conn.execute(sa.union(*(sa.select(part.kind, part.channel) for part in parts)))
+    return {pair: number for number, pair in enumerate(sorted((row[0], row[1]) for row in rows))}
+
+
+def _numbered(statement: sa.Select[Any], wishes: Mapping[tuple[str, str], int]) -> sa.Select[Any]:
+    """With the number of the wish instead of its words."""
+    *whose, kind, channel = statement.selected_columns
+    words = {f"{kind} {channel}": number for (kind, channel), number in wishes.items()}
+    number = sa.case(words, value=kind.concat(" ").concat(channel))
+    return statement.with_only_columns(*whose, number.label("wish"))
 
 
 def _networks(zone_id: int) -> sa.Select[Any]:

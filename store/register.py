@@ -13,6 +13,8 @@ import sqlalchemy as sa
 
 from store.belongings import Belongings, belongings, put_contacts, put_links
 from store.json_rows import json_rows, pack
+from store.opt_outs import put_wishes, wishes
+from store.revisions import mark, move
 from store.tables import (
     contact,
     member,
@@ -58,7 +60,8 @@ class MemberRecord(msgspec.Struct, frozen=True):
     refnis: int | None = None
     postcode: int | None = None
     opt_outs: str = ""
-    """Kinds, sorted, a blank between two."""
+    """Kinds that the zone's register says this person does not want, a blank between two. What people said themselves
+    (by a click, by STOP) is not among them, and no record takes it back."""
     contacts: tuple[ContactRecord, ...] = ()
     """In the member's own order."""
     networks: frozenset[tuple[int, str]] = frozenset()
@@ -144,15 +147,18 @@ async def put_members(
     known = [record for record in records if record.reference in found]
     altered = [record for record in known if _differs(found[record.reference], record)]
     has, wanted = await belongings(tx, ids), _belongings_of(ids, known)
+    wished, wish = await wishes(tx, zone_id, ids.values()), _wishes_of(ids, known)
     touched = {ids[record.reference] for record in altered} | has.owners_of_difference(wanted)
+    touched |= {member_id for member_id, _ in wished ^ wish}
     if fresh or touched:
-        revision = await _move(tx, zone_id)
+        revision = await move(tx, zone_id)
         new_ids = await _insert_members(tx, zone_id, revision, fresh, new_public_id)
         await _update_members(tx, ids, altered)
-        await _mark(tx, revision, touched)
+        await mark(tx, revision, touched)
         wanted.add(_belongings_of(new_ids, fresh))
         await put_contacts(tx, has, wanted)
         await put_links(tx, has, wanted)
+        await put_wishes(tx, zone_id, wished, wish | _wishes_of(new_ids, fresh))
     return Tally(len(fresh), len(touched), len(records) - len(fresh) - len(touched))
 
 
@@ -178,39 +184,13 @@ async def remove_members(tx: Transaction, zone_id: int, references: Iterable[str
             .values(until_ms=tx.now_ms),
             {"gone": pack((row.id,) for row in removed)},
         )
-        await _mark(tx, await _move(tx, zone_id), {row.id for row in removed})
+        await mark(tx, await move(tx, zone_id), {row.id for row in removed})
     return len(removed)
 
 
-_next = (
-    sa.update(zone)
-    .where(zone.c.id == sa.bindparam("zone_"))
-    .values(register_rev=zone.c.register_rev + 1)
-    .returning(zone.c.register_rev)
-)
-_marked = json_rows("marked", id=int)
-_set_changed = (
-    sa.update(member).where(member.c.id.in_(sa.select(_marked.c.id))).values(changed_rev=sa.bindparam("revision"))
-)
-
-
-async def _move(tx: Transaction, zone_id: int) -> int:
-    """The register's next revision. Whoever moves next waits for this transaction to end (PostgreSQL: the zone's row
-    is locked), so that a reader who sees a revision sees every change up to it."""
-    row = await tx.first(_next, {"zone_": zone_id})
-    assert row is not None
-    return int(row[0])
-
-
 async def _move_places(tx: Transaction, zone_id: int) -> None:
-    revision = await _move(tx, zone_id)
+    revision = await move(tx, zone_id)
     await tx.run(sa.update(zone).where(zone.c.id == zone_id).values(places_rev=revision))
-
-
-async def _mark(tx: Transaction, revision: int, member_ids: set[int]) -> None:
-    """What brings snapshots up to date: every change of a member, a contact or a link of it bears its revision."""
-    if member_ids:
-        await tx.run(_set_changed, {"marked": pack((id_,) for id_ in sorted(member_ids)), "revision": revision})
 
 
 async def _put_codes(tx: Transaction, network_id: int, codes: frozenset[tuple[str, str]]) -> bool:
@@ -227,7 +207,7 @@ async def _put_codes(tx: Transaction, network_id: int, codes: frozenset[tuple[st
 
 # ---- members ------------------------------------------------------------------------------------------------
 
-_OWN = ("name", "language", "lon_e7", "lat_e7", "refnis", "postcode", "opt_outs")
+_OWN = ("name", "language", "lon_e7", "lat_e7", "refnis", "postcode")
 _wanted = json_rows("wanted", reference=str)
 _by_reference = sa.select(
     member.c.id, member.c.reference, member.c.removed_ms, *(member.c[column] for column in _OWN)
@@ -246,7 +226,6 @@ _fresh = json_rows(
     lat_e7=int,
     refnis=int,
     postcode=int,
-    opt_outs=str,
 )
 _insert_fresh = (
     sa.insert(member)
@@ -266,7 +245,6 @@ _altered = json_rows(
     lat_e7=int,
     refnis=int,
     postcode=int,
-    opt_outs=str,
 )
 _update_altered = (
     sa.update(member)
@@ -310,3 +288,7 @@ def _belongings_of(ids: dict[str, int], records: Sequence[MemberRecord]) -> Belo
     }
     roles = {(network_id, ids[r.reference], role) for r in records for network_id, role in r.networks}
     return Belongings(contacts, roles, {(group_id, ids[r.reference]) for r in records for group_id in r.groups})
+
+
+def _wishes_of(ids: dict[str, int], records: Sequence[MemberRecord]) -> set[tuple[int, str]]:
+    return {(ids[record.reference], kind) for record in records for kind in record.opt_outs.split()}

@@ -96,7 +96,6 @@ member = sa.Table(
     sa.Column("lat_e7", sa.Integer),
     sa.Column("refnis", sa.Integer),
     sa.Column("postcode", sa.Integer),
-    _text("opt_outs", ""),  # kinds not wanted, space-separated
     sa.Column("removed_ms", Big),
     _int("changed_rev", 0),  # the register's revision at which it, a contact or a membership of it last changed
     sa.UniqueConstraint("zone_id", "reference"),
@@ -140,6 +139,49 @@ contact = sa.Table(
     _int("rank", 0),  # the member's own order, 0 first
     _int("from_ms"),
     sa.Column("until_ms", Big),
+    sa.Index(
+        "ix_contact_open_address_id",
+        "address_id",
+        sqlite_where=sa.text("until_ms IS NULL"),
+        postgresql_where=sa.text("until_ms IS NULL"),
+    ),
+)
+
+opt_out = sa.Table(
+    "opt_out",  # immutable facts: taking one back sets until_ms and changes nothing else
+    metadata,
+    _id(),
+    _ref("zone_id", "zone"),
+    _ref("member_id", "member", nullable=True),  # this member, at whatever address
+    _ref("address_id", "address", nullable=True),  # this address, whoever's it is
+    _ref("network_id", "network", nullable=True),  # beside a member: only what reaches them through this network
+    _text("kind"),  # * for all
+    _text("channel", "*"),
+    _text("source"),  # who said so: seed, coordinator, click, stop, ...
+    _int("from_ms"),  # 0: before rows were kept of it
+    sa.Column("until_ms", Big),  # null: in force
+    sa.CheckConstraint(
+        "(member_id IS NULL) <> (address_id IS NULL) AND (network_id IS NULL OR address_id IS NULL)",
+        name="ck_opt_out_subject",
+    ),
+    *(
+        sa.Index(
+            f"ix_opt_out_{subject}",
+            "zone_id",
+            *columns,
+            "kind",
+            "channel",
+            "source",
+            unique=True,
+            sqlite_where=sa.text(in_force),
+            postgresql_where=sa.text(in_force),
+        )
+        for subject, columns, in_force in (
+            ("member", ("member_id",), "until_ms IS NULL AND address_id IS NULL AND network_id IS NULL"),
+            ("membership", ("member_id", "network_id"), "until_ms IS NULL AND network_id IS NOT NULL"),
+            ("address", ("address_id",), "until_ms IS NULL AND member_id IS NULL"),
+        )
+    ),
 )
 
 account = sa.Table(

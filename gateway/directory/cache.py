@@ -29,7 +29,7 @@ class SnapshotCache:
     """The zones of this process."""
 
     def __init__(self, read: Read, *, max_members: int = 5_000_000) -> None:
-        """`max_members`: least recently used zones are dropped beyond it (about 105 bytes a member)."""
+        """`max_members`: least recently used zones are dropped beyond it (about 106 bytes a member)."""
         self._read = read
         self._max_members = max_members
         self._kept: OrderedDict[int, Snapshot] = OrderedDict()

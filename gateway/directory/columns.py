@@ -1,6 +1,7 @@
-"""Columns of integers as compact bytes: each is kept in the narrowest width that holds its range.
+"""Columns of integers: out of the register's text, looked up in, and as compact bytes.
 
-Pure. Ids of one campaign lie close together, so 8 bytes a value become 1 to 4 before any compression.
+Pure. Packed, each is kept in the narrowest width that holds its range: ids of one campaign lie close together, so
+8 bytes a value become 1 to 4 before any compression.
 """
 
 from typing import Any
@@ -11,6 +12,21 @@ import numpy.typing as npt
 
 Int64 = npt.NDArray[np.int64]
 UInt8 = npt.NDArray[np.uint8]
+
+
+def table(text: str, width: int) -> Int64:
+    """Rows of integers (`store.directory`) as a table in the order of their first column."""
+    values = np.fromstring(text, np.int64, sep=",") if text else np.empty(0, np.int64)
+    rows = values.reshape(-1, width)
+    return rows[np.argsort(rows[:, 0], kind="stable")]
+
+
+def find(ascending: Int64, wanted: Int64) -> tuple[Int64, npt.NDArray[np.bool_]]:
+    """Where each wanted value stands in an ascending column, and whether it is there at all."""
+    if not ascending.size:
+        return np.zeros(wanted.size, np.int64), np.zeros(wanted.size, np.bool_)
+    places = np.minimum(np.searchsorted(ascending, wanted), ascending.size - 1)
+    return places, ascending[places] == wanted
 
 
 class ColumnBroken(ValueError):

@@ -12,6 +12,8 @@ class Reason(IntEnum):
     SAME_ADDRESS = 4
     OTHER_ZONE = 5
     NOT_TOLD = 6
+    ADDRESS_OPTED_OUT = 7
+    NETWORK_OPTED_OUT = 8
 
     @property
     def word(self) -> str:
@@ -31,4 +33,6 @@ _SENTENCES = {
     Reason.SAME_ADDRESS: "Another member of this campaign is reached at the same address.",
     Reason.OTHER_ZONE: "The same address is reached by this alert's campaign in another zone.",
     Reason.NOT_TOLD: "Nothing was sent to this member on this channel, so there is nothing to cancel.",
+    Reason.ADDRESS_OPTED_OUT: "No address of this member for this channel wants messages of this kind.",
+    Reason.NETWORK_OPTED_OUT: "This member does not want messages of this kind through the networks concerned.",
 }

@@ -10,21 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from channels.contract import Channel
-from gateway.directory.columns import Int64, UInt8
+from gateway.directory.columns import Int64, UInt8, find, table
 from gateway.directory.geography import Int32, grid
 from gateway.directory.snapshot import (
-    Best,
+    Leavers,
     Links,
     People,
     Snapshot,
-    best_of,
-    find,
     groups_of,
+    leavers_of,
     links,
     networks_of,
     people_of,
-    table,
 )
+from gateway.directory.ways import NO_DETOUR, Best, Detour, best_of, numbered
+from gateway.directory.wishes import FREE_KINDS
 from store.directory import NOWHERE, RegisterChanges
 
 Column = TypeVar("Column", bound=npt.NDArray[Any])
@@ -68,7 +68,8 @@ def renewed(snapshot: Snapshot, changes: RegisterChanges) -> Snapshot:
         grid=snapshot.grid.renewed(order.row_now, positions),
         networks=replace(networks, members=in_networks),
         groups=replace(groups, members=in_groups),
-        best=_best(snapshot.best, order, best_of(table(changes.members.contacts, 5), people.id)),
+        best=_best(snapshot.best, order, best_of(changes.members, people.id)),
+        leavers=_leavers(snapshot.leavers, order, leavers_of(changes.members, people.id)),
     )
 
 
@@ -136,36 +137,60 @@ class _Pairs:
         return self.set * members + self.member
 
 
+def _leavers(old: Leavers, order: _Order, changed: Leavers) -> Leavers:
+    now = order.row_now[old.row]
+    stay = now >= 0
+    row = np.concatenate([now[stay], order.joined[changed.row]]).astype(np.int64)
+    network_id = np.concatenate([old.network_id[stay], changed.network_id])
+    wishes = np.concatenate([old.wishes[stay], changed.wishes])
+    by_row = np.lexsort((network_id, row))
+    return Leavers(row[by_row], network_id[by_row], wishes[by_row])
+
+
 def _best(old: Mapping[Channel, Best], order: _Order, changed: Mapping[Channel, Best]) -> dict[Channel, Best]:
     return {channel: _best_of(best, order, changed[channel]) for channel, best in old.items()}
 
 
 def _best_of(old: Best, order: _Order, changed: Best) -> Best:
+    contact_id = order.merged(old.contact_id, changed.contact_id)
     address_id = order.merged(old.address_id, changed.address_id)
-    if old.addresses + changed.addresses > 2 * address_id.size + 1000:
-        return _renumbered(order.merged(old.contact_id, changed.contact_id), address_id)
-    dense, addresses = _dense(old, changed)
-    return Best(order.merged(old.contact_id, changed.contact_id), address_id, order.merged(old.dense, dense), addresses)
+    numbers, addresses = _numbers(old, changed)
+    none = NO_DETOUR
+    turned = {
+        kind: _detour(old.detours.get(kind, none), order, changed.detours.get(kind, none), numbers)
+        for kind in FREE_KINDS
+    }
+    detours = {kind: detour for kind, detour in turned.items() if len(detour)}
+    if addresses > 2 * address_id.size + 1000:
+        # From 0 again, once more numbers are given than there are members: many changes have come since.
+        return numbered(contact_id, address_id, detours)
+    return Best(contact_id, address_id, order.merged(old.dense, numbers[changed.dense]), addresses, detours)
 
 
-def _dense(old: Best, changed: Best) -> tuple[Int32, int]:
-    """The numbers of the changed members' addresses: the old number of an address that had one, else a new one."""
-    wanted = np.unique(changed.address_id[changed.dense >= 0])
-    place, known = find(wanted, old.address_id)
-    known &= old.dense >= 0
-    number = np.full(wanted.size, -1, np.int32)
-    number[place[known]] = old.dense[known]
-    new = np.flatnonzero(number < 0)
+def _numbers(old: Best, changed: Best) -> tuple[Int32, int]:
+    """For each number of an address among the changes the one it has now: its old one if it had one, else a new one;
+    the last is that of no address. And how many numbers are given."""
+    wanted = np.zeros(changed.addresses, np.int64)
+    for address_id, dense in changed.columns():
+        wanted[dense[dense >= 0]] = address_id[dense >= 0]
+    number = np.full(wanted.size + 1, -1, np.int32)
+    for address_id, dense in old.columns():
+        place, known = find(wanted, address_id)
+        known &= dense >= 0
+        number[place[known]] = dense[known]
+    new = np.flatnonzero(number[:-1] < 0)
     number[new] = old.addresses + np.arange(new.size)
-    dense = np.full(changed.dense.size, -1, np.int32)
-    has = changed.dense >= 0
-    dense[has] = number[np.searchsorted(wanted, changed.address_id[has])]
-    return dense, old.addresses + new.size
+    return number, old.addresses + new.size
 
 
-def _renumbered(contact_id: Int64, address_id: Int64) -> Best:
-    """From 0 again, once more numbers are given than there are members: many changes have come since."""
-    dense = np.full(address_id.size, -1, np.int32)
-    has = contact_id != 0
-    values, dense[has] = np.unique(address_id[has], return_inverse=True)
-    return Best(contact_id, address_id, dense, len(values))
+def _detour(old: Detour, order: _Order, changed: Detour, numbers: Int32) -> Detour:
+    now = order.row_now[old.row]
+    stay = now >= 0
+    row = np.concatenate([now[stay], order.joined[changed.row]]).astype(np.int64)
+    by_row = np.argsort(row)
+    return Detour(
+        row[by_row],
+        np.concatenate([old.contact_id[stay], changed.contact_id])[by_row],
+        np.concatenate([old.address_id[stay], changed.address_id])[by_row],
+        np.concatenate([old.dense[stay], numbers[changed.dense]])[by_row],
+    )

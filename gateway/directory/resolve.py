@@ -5,7 +5,7 @@ campaigns in other zones reach already.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -13,16 +13,18 @@ import numpy.typing as npt
 
 from channels.contract import Channel
 from gateway.directory.audience import CHANNELS, Audience, Counts, Covered, Deliveries, Excluded, Skipped
-from gateway.directory.columns import Int64, UInt8
+from gateway.directory.columns import Int64, UInt8, find
 from gateway.directory.geography import Mask
 from gateway.directory.policy import AreaMode
 from gateway.directory.problem import Fault, Problem, Severity
 from gateway.directory.reasons import Reason
 from gateway.directory.selection import Selection, select
-from gateway.directory.snapshot import KIND_BITS, Snapshot
+from gateway.directory.snapshot import Snapshot
 from gateway.directory.survey import Survey, survey
 from gateway.directory.targets import Targets
-from gateway.kinds import KINDS, Kind
+from gateway.directory.ways import Way, way
+from gateway.directory.wishes import counting
+from gateway.kinds import Kind
 
 Taken = Mapping[Channel, npt.NDArray[np.int64] | frozenset[int]]
 
@@ -104,15 +106,10 @@ def resolve(
     """
     if not request.languages:
         raise ValueError("a text is there in at least one language")
-    selection = select(
-        snapshot,
-        ground or survey(request.targets),
-        area_mode=request.area_mode,
-        allow_whole_zone=request.allow_whole_zone,
-        also_members=request.also_members,
-        only_networks=request.only_networks,
-    )
-    audience, included = _audience(snapshot, request, selection.rows, taken or {})
+    ground = ground or survey(request.targets)
+    selection = _select(snapshot, request, ground)
+    left = _left(snapshot, request, ground, selection.rows)
+    audience, included = _audience(snapshot, request, selection.rows, left, taken or {})
     counts = ResolutionCounts(
         persons=audience.counts(),
         matched_by=selection.matched_by(),
@@ -139,6 +136,37 @@ def resolve(
     )
 
 
+def _select(snapshot: Snapshot, request: ResolveRequest, ground: Survey) -> Selection:
+    return select(
+        snapshot,
+        ground,
+        area_mode=request.area_mode,
+        allow_whole_zone=request.allow_whole_zone,
+        also_members=request.also_members,
+        only_networks=request.only_networks,
+    )
+
+
+def _left(snapshot: Snapshot, request: ResolveRequest, ground: Survey, rows: Int64) -> dict[Channel, Mask]:
+    """Who is concerned only through networks whose messages of this kind they do not want: whoever the targets mean
+    no longer, as if they were not members of those. Channels that nobody left so are not among the keys."""
+    leavers, found = snapshot.leavers, dict[bytes, Mask]()
+    left: dict[Channel, Mask] = {}
+    for channel in request.channels:
+        theirs = np.flatnonzero(leavers.wishes & counting(request.kind, channel))
+        if not find(rows, leavers.row[theirs])[1].any():
+            continue
+        if theirs.tobytes() not in found:
+            network, known = find(snapshot.networks.id, leavers.network_id[theirs])
+            members = snapshot.networks.members.without(network[known], leavers.row[theirs][known])
+            without = replace(snapshot, networks=replace(snapshot.networks, members=members))
+            gone = np.ones(rows.size, np.bool_)
+            gone[np.searchsorted(rows, _select(without, request, ground).rows)] = False
+            found[theirs.tobytes()] = gone
+        left[channel] = found[theirs.tobytes()]
+    return left
+
+
 def _refusal(targets: Targets, selection: Selection, audience: Audience) -> Refusal | None:
     areas = targets.names()
     errors = [problem for problem in selection.problems if problem.severity is Severity.ERROR]
@@ -150,40 +178,60 @@ def _refusal(targets: Targets, selection: Selection, audience: Audience) -> Refu
     return None
 
 
+_TOLD_FIRST = (
+    Reason.OPTED_OUT,
+    Reason.NETWORK_OPTED_OUT,
+    Reason.ADDRESS_OPTED_OUT,
+    Reason.NO_CONTACT,
+    Reason.NO_CHANNEL,
+)
+"""Of the reasons that a person's channels have, the one that is told of the person."""
+_RANK = np.array([_TOLD_FIRST.index(r) if r in _TOLD_FIRST else 255 for r in range(max(Reason) + 1)], np.uint8)
+
+
 @dataclass(slots=True, eq=False)
 class _Ledger:
     """The rows of all channels while they are being told apart."""
 
     included: Mask
-    covered: list[tuple[int, Int64, UInt8]] = field(default_factory=list)
-    """(channel, rows, reasons)."""
+    why: UInt8
+    """The rank of the reason to tell, of those who get nothing."""
+    covered: list[tuple[Way, int, Int64, UInt8]] = field(default_factory=list)
+    """(way, channel, rows, reasons)."""
     skipped: list[tuple[int, Int64, UInt8]] = field(default_factory=list)
 
+    def skip(self, channel: Channel, rows: Int64, places: Int64, reasons: UInt8) -> None:
+        """`places`: of those skipped, in `rows`; `reasons`: one for each."""
+        self.why[places] = np.minimum(self.why[places], _RANK[reasons])
+        self.skipped.append((CHANNELS.index(channel), rows[places], reasons))
 
-def _audience(snapshot: Snapshot, request: ResolveRequest, rows: Int64, taken: Taken) -> tuple[Audience, Int64]:
+
+def _audience(
+    snapshot: Snapshot, request: ResolveRequest, rows: Int64, left: Mapping[Channel, Mask], taken: Taken
+) -> tuple[Audience, Int64]:
     """The audience, and the rows of everyone in it."""
     channels = tuple(channel for channel in CHANNELS if channel in request.channels)
-    opted_out = _opted_out(snapshot, request.kind, rows)
+    wishes = snapshot.opt_outs[rows]
     language = _language_table(snapshot, request)
-    ledger = _Ledger(np.zeros(len(rows), np.bool_))
+    ledger = _Ledger(np.zeros(len(rows), np.bool_), np.full(len(rows), _RANK[Reason.NO_CHANNEL]))
     deliveries: dict[Channel, Deliveries] = {}
     for channel in channels:
+        unwilling = _unwilling((wishes & counting(request.kind, channel)) != 0, left.get(channel))
+        ways = way(snapshot.best[channel], request.kind)
         if channel in request.unavailable:
-            _skip(ledger, channel, rows, np.where(opted_out, Reason.OPTED_OUT, Reason.NO_CHANNEL))
+            reasons = np.where(unwilling, unwilling, Reason.NO_CHANNEL).astype(np.uint8)
+            ledger.skip(channel, rows, np.arange(len(rows)), reasons)
             sent = rows[:0]
         else:
-            sent = _tell_apart(snapshot, channel, rows, opted_out, _ids(taken.get(channel)), ledger)
-        best = snapshot.best[channel]
+            sent = _tell_apart(ways, channel, rows, unwilling, _ids(taken.get(channel)), ledger)
         deliveries[channel] = Deliveries(
-            best.contact_id[sent],
+            ways.contact_id(sent),
             snapshot.member_id[sent],
-            best.address_id[sent],
+            ways.address_id(sent),
             language[snapshot.language[sent]],
         )
     out = ~ledger.included
-    open_channels = any(channel not in request.unavailable for channel in channels)
-    otherwise = Reason.NO_CONTACT if open_channels else Reason.NO_CHANNEL
-    why = np.where(opted_out[out], Reason.OPTED_OUT, otherwise).astype(np.uint8)
+    why = np.array(_TOLD_FIRST, np.uint8)[ledger.why[out]]
     audience = Audience(
         resolved=len(rows),
         languages=request.languages,
@@ -196,37 +244,33 @@ def _audience(snapshot: Snapshot, request: ResolveRequest, rows: Int64, taken: T
     return audience, rows[ledger.included]
 
 
-def _opted_out(snapshot: Snapshot, kind: Kind, rows: Int64) -> Mask:
-    """Invariant 5: the kind alone decides whether opt-outs count."""
-    if not KINDS[kind].opt_outs_count:
-        return np.zeros(len(rows), np.bool_)
-    return np.asarray(snapshot.opt_outs[rows] & KIND_BITS[kind], dtype=np.bool_)
+def _unwilling(own: Mask, left: Mask | None) -> UInt8:
+    """Why the person does not want it, as a Reason; 0: they have nothing against it."""
+    unwilling = own * np.uint8(Reason.OPTED_OUT)
+    if left is not None:
+        unwilling[left & ~own] = Reason.NETWORK_OPTED_OUT
+    return unwilling
 
 
-def _tell_apart(
-    snapshot: Snapshot, channel: Channel, rows: Int64, opted_out: Mask, taken: Int64, ledger: _Ledger
-) -> Int64:
+def _tell_apart(ways: Way, channel: Channel, rows: Int64, unwilling: UInt8, taken: Int64, ledger: _Ledger) -> Int64:
     """The rows that get a message on a channel; all others go to the ledger."""
-    best = snapshot.best[channel]
-    dense = best.dense[rows]
-    reachable = ~opted_out & (dense >= 0)
+    dense = ways.dense(rows)
+    reachable = (unwilling == 0) & (dense >= 0)
     ledger.included |= reachable
     missing = np.flatnonzero(~reachable)
-    _skip(ledger, channel, rows[missing], np.where(opted_out[missing], Reason.OPTED_OUT, Reason.NO_CONTACT))
+    no_way = np.where(ways.silenced(rows[missing]), Reason.ADDRESS_OPTED_OUT, Reason.NO_CONTACT)
+    reasons = np.where(unwilling[missing], unwilling[missing], no_way)
+    ledger.skip(channel, rows, missing, reasons.astype(np.uint8))
     candidates, numbers = rows[reachable], dense[reachable]
     # Written backwards, so that the last to write, and to stay, is the first by member id.
-    first = np.empty(best.addresses, np.int32)
+    first = np.empty(ways.best.addresses, np.int32)
     first[numbers[::-1]] = candidates[::-1]
-    elsewhere = np.isin(best.address_id[candidates], taken) if taken.size else np.zeros(len(candidates), bool)
+    elsewhere = np.isin(ways.address_id(candidates), taken) if taken.size else np.zeros(len(candidates), bool)
     sent = (first[numbers] == candidates) & ~elsewhere
     other = np.flatnonzero(~sent)
     why = np.where(elsewhere[other], Reason.OTHER_ZONE, Reason.SAME_ADDRESS).astype(np.uint8)
-    ledger.covered.append((CHANNELS.index(channel), candidates[other], why))
+    ledger.covered.append((ways, CHANNELS.index(channel), candidates[other], why))
     return np.asarray(candidates[sent])
-
-
-def _skip(ledger: _Ledger, channel: Channel, rows: Int64, reasons: npt.NDArray[np.int64]) -> None:
-    ledger.skipped.append((CHANNELS.index(channel), rows, reasons.astype(np.uint8)))
 
 
 def _ids(taken: npt.NDArray[np.int64] | frozenset[int] | None) -> Int64:
@@ -235,14 +279,13 @@ def _ids(taken: npt.NDArray[np.int64] | frozenset[int] | None) -> Int64:
     return np.array(sorted(taken), dtype=np.int64) if isinstance(taken, frozenset) else taken
 
 
-def _covered(snapshot: Snapshot, parts: list[tuple[int, Int64, UInt8]]) -> Covered:
-    bests = [(snapshot.best[CHANNELS[number]], rows) for number, rows, _ in parts]
+def _covered(snapshot: Snapshot, parts: list[tuple[Way, int, Int64, UInt8]]) -> Covered:
     return Covered(
-        _joined([snapshot.member_id[rows] for _, rows, _ in parts]),
-        _joined([np.full(len(rows), number, np.uint8) for number, rows, _ in parts]).astype(np.uint8),
-        _joined([best.contact_id[rows] for best, rows in bests]),
-        _joined([best.address_id[rows] for best, rows in bests]),
-        _joined([reasons for _, _, reasons in parts]).astype(np.uint8),
+        _joined([snapshot.member_id[rows] for _, _, rows, _ in parts]),
+        _joined([np.full(len(rows), number, np.uint8) for _, number, rows, _ in parts]).astype(np.uint8),
+        _joined([ways.contact_id(rows) for ways, _, rows, _ in parts]),
+        _joined([ways.address_id(rows) for ways, _, rows, _ in parts]),
+        _joined([reasons for _, _, _, reasons in parts]).astype(np.uint8),
     )
 
 

@@ -1,6 +1,6 @@
 """One zone's register in memory, at one revision: immutable columns, members in the order of their ids.
 
-Built from plain rows (`store.directory` gives them), brought up to date by `renewal.py`; knows no SQL. About 105 MB a
+Built from plain rows (`store.directory` gives them), brought up to date by `renewal.py`; knows no SQL. About 106 MB a
 million members with two contacts each. A member's number here is the place of the member in the columns ("row").
 """
 
@@ -14,23 +14,13 @@ import numpy.typing as npt
 import shapely
 
 from channels.contract import Channel
-from gateway.directory.audience import CHANNELS
-from gateway.directory.columns import Int64, UInt8
+from gateway.directory.columns import Int64, UInt8, find, table
 from gateway.directory.geography import Grid, Int32, Mask, ShapeRefused, grid, territory
 from gateway.directory.municipalities import current, renumbered
 from gateway.directory.systems import REFNIS
-from gateway.kinds import Kind
-from store.directory import NOWHERE, ContactType, MemberRows, PlaceRows, RegisterRows
-
-KIND_BITS = {kind: 1 << place for place, kind in enumerate(Kind)}
-"""The bit of each kind in a member's opt-outs."""
-
-_WAYS: dict[Channel, tuple[ContactType, ...]] = {
-    Channel.SMS: (ContactType.MOBILE,),
-    Channel.EMAIL: (ContactType.EMAIL,),
-    Channel.VOICE: (ContactType.MOBILE, ContactType.LANDLINE),
-}
-"""Which contacts a channel can use, the preferred type first."""
+from gateway.directory.ways import Best, best_of
+from gateway.directory.wishes import Bits, bits_of
+from store.directory import NOWHERE, MemberRows, PlaceRows, RegisterRows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +41,17 @@ class Links:
         found = np.zeros(size, np.bool_)
         found[self.of(sets)] = True
         return found
+
+    def without(self, sets: Int64, rows: Int64) -> "Links":
+        """As if these pairs of set and row did not belong together."""
+        size = int(max(self.member.max(initial=0), rows.max(initial=0))) + 1
+        lengths = np.diff(self.offset)
+        pairs = np.repeat(np.arange(lengths.size), lengths) * size + self.member
+        places, linked = find(pairs, sets * size + rows)
+        stays = np.ones(self.member.size, np.bool_)
+        stays[places[linked]] = False
+        kept = np.bincount(pairs[stays] // size, minlength=lengths.size)
+        return Links(np.concatenate(([0], np.cumsum(kept))), self.member[stays])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,14 +78,12 @@ class Groups:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Best:
-    """The one contact of each member for a channel; 0 where there is none."""
+class Leavers:
+    """Members who do not want what reaches them through one of their networks, in the order of rows and networks."""
 
-    contact_id: Int64
-    address_id: Int64
-    dense: Int32
-    """The address numbered from 0 among those of this channel; -1 where there is none."""
-    addresses: int
+    row: Int64
+    network_id: Int64
+    wishes: Bits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,12 +100,14 @@ class Snapshot:
     refnis: Int32
     """Current edition; 0 unknown."""
     postcode: Int32
-    opt_outs: UInt8
+    opt_outs: Bits
+    """Of the members themselves; those of addresses are in `best`, those of networks in `leavers`."""
     has_position: Mask
     grid: Grid
     networks: Networks
     groups: Groups
     best: Mapping[Channel, Best]
+    leavers: Leavers
 
     def __len__(self) -> int:
         return len(self.member_id)
@@ -137,7 +138,8 @@ def build(rows: RegisterRows) -> Snapshot:
         grid=grid(placed.astype(np.int32), people.lon_e7[placed], people.lat_e7[placed]),
         networks=replace(networks, members=links(table(rows.members.memberships, 2), networks.id, people.id)),
         groups=replace(groups, members=links(table(rows.members.group_members, 2), groups.id, people.id)),
-        best=best_of(table(rows.members.contacts, 5), people.id),
+        best=best_of(rows.members, people.id),
+        leavers=leavers_of(rows.members, people.id),
     )
 
 
@@ -155,51 +157,47 @@ class People:
     lat_e7: Int32
     refnis: Int32
     postcode: Int32
-    opt_outs: UInt8
+    opt_outs: Bits
 
 
 def people_of(rows: MemberRows) -> People:
-    columns = table(rows.members, 7)
+    columns = table(rows.members, 6)
     # 255 languages are more than a zone speaks; what lies beyond is treated as unknown.
     language = np.where(columns[:, 1] < 255, columns[:, 1] + 1, 0)
-    opt_outs = np.array([_opt_out_bits(text) for text in rows.opt_outs] or [0], dtype=np.uint8)
+    ids = columns[:, 0].copy()
     return People(
-        id=columns[:, 0].copy(),
+        id=ids,
         language=language.astype(np.uint8),
         languages=("", *rows.languages[:255]),
         lon_e7=columns[:, 2].astype(np.int32),
         lat_e7=columns[:, 3].astype(np.int32),
         refnis=_renumber(columns[:, 4].astype(np.int32)),
         postcode=columns[:, 5].astype(np.int32),
-        opt_outs=opt_outs[columns[:, 6]],
+        opt_outs=_opt_outs(rows, ids),
     )
 
 
-def table(text: str, width: int) -> Int64:
-    """Rows of integers (`store.directory`) as a table in the order of their first column."""
-    values = np.fromstring(text, np.int64, sep=",") if text else np.empty(0, np.int64)
-    rows = values.reshape(-1, width)
-    return rows[np.argsort(rows[:, 0], kind="stable")]
+def _opt_outs(rows: MemberRows, member_id: Int64) -> Bits:
+    pairs = table(rows.member_opt_outs, 2)
+    members, known = find(member_id, pairs[:, 0])
+    found = np.zeros(member_id.size, np.uint16)
+    np.bitwise_or.at(found, members[known], bits_of(rows.wishes)[pairs[known, 1]])
+    return found
 
 
-def _opt_out_bits(text: str) -> int:
-    """The mask of a list of kinds; a word that is no kind of this version is no opt-out from one that is."""
-    kinds = set(text.split())
-    return sum(bit for kind, bit in KIND_BITS.items() if kind.value in kinds)
+def leavers_of(rows: MemberRows, member_id: Int64) -> Leavers:
+    triples = table(rows.network_opt_outs, 3)
+    members, known = find(member_id, triples[:, 1])
+    members, triples = members[known], triples[known]
+    order = np.lexsort((triples[:, 0], members))
+    bits = bits_of(rows.wishes)[triples[order, 2]]
+    return Leavers(members[order], triples[order, 0], bits)
 
 
 def _renumber(refnis: Int32) -> Int32:
     for old, new in renumbered().items():
         refnis[refnis == old] = new
     return refnis
-
-
-def find(ascending: Int64, wanted: Int64) -> tuple[Int64, Mask]:
-    """Where each wanted value stands in an ascending column, and whether it is there at all."""
-    if not ascending.size:
-        return np.zeros(wanted.size, np.int64), np.zeros(wanted.size, np.bool_)
-    places = np.minimum(np.searchsorted(ascending, wanted), ascending.size - 1)
-    return places, ascending[places] == wanted
 
 
 def links(pairs: Int64, set_id: Int64, member_id: Int64) -> Links:
@@ -261,26 +259,3 @@ def groups_of(places: PlaceRows) -> Groups:
 
 def _nobody(sets: int) -> Links:
     return Links(np.zeros(sets + 1, np.int64), np.empty(0, np.int32))
-
-
-def best_of(contacts: Int64, member_id: Int64) -> dict[Channel, Best]:
-    """For each channel, of rows (member, id, address, ContactType, rank)."""
-    rows, known = find(member_id, contacts[:, 0])
-    rows, contacts = rows[known], contacts[known]
-    return {channel: _best_of(rows, contacts, _WAYS[channel], member_id.size) for channel in CHANNELS}
-
-
-def _best_of(rows: Int64, contacts: Int64, ways: tuple[ContactType, ...], size: int) -> Best:
-    contact, address, kind, rank = contacts.T[1:]
-    preference = np.full(max(ContactType) + 1, len(ways))
-    preference[list(ways)] = np.arange(len(ways))
-    usable = np.flatnonzero(preference[kind] < len(ways))
-    order = np.lexsort((contact[usable], rank[usable], preference[kind[usable]], rows[usable]))
-    usable = usable[order]
-    owners, first = np.unique(rows[usable], return_index=True)
-    chosen = usable[first]
-    contact_id, address_id = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    contact_id[owners], address_id[owners] = contact[chosen], address[chosen]
-    dense = np.full(size, -1, np.int32)
-    values, dense[owners] = np.unique(address[chosen], return_inverse=True)
-    return Best(contact_id, address_id, dense, len(values))

@@ -4,10 +4,12 @@ import asyncio
 import itertools
 
 import pytest
+import sqlalchemy as sa
 
 from gateway.directory.cache import SnapshotCache
-from gateway.directory.snapshot import KIND_BITS
+from gateway.directory.wishes import KIND_BITS
 from gateway.kinds import Kind
+from store.opt_outs import OptOut, add_opt_outs, end_opt_outs
 from store.register import (
     ContactRecord,
     MemberRecord,
@@ -18,6 +20,7 @@ from store.register import (
     put_zone,
     remove_members,
 )
+from store.tables import address
 from tests.gateway.directory.test_renewal import seen
 
 _numbers = itertools.count(1)
@@ -97,6 +100,37 @@ async def test_an_opt_out_that_was_committed_before_the_call_counts(database):
     await database.write(lambda tx: put_members(tx, zone_id, [wanted], lambda: "never"))
 
     assert (await cache.get(zone_id)).opt_outs.tolist() == [0, KIND_BITS[Kind.NEWS], 0]
+
+
+async def test_every_way_of_saying_and_taking_back_is_in_the_next_snapshot_as_in_a_whole_read(database):
+    cache, zone_id = SnapshotCache(database.read), await _zone(database, members=0)
+    network_id, _ = await database.write(lambda tx: put_network(tx, zone_id, NetworkRecord("N", "Net", None)))
+    shared, own = ContactRecord("mobile", "+32470000001"), ContactRecord("mobile", "+32470000002")
+    people = [
+        MemberRecord("1", "An", "nl", contacts=(shared, own), networks=frozenset({(network_id, "member")})),
+        MemberRecord("2", "Bart", "nl", contacts=(shared,)),
+    ]
+    await database.write(lambda tx: put_members(tx, zone_id, people, lambda: f"p{next(_numbers)}"))
+    async with database.read() as conn:
+        addresses = {row.value: row.id for row in await conn.execute(sa.select(address))}
+    member_id = int((await cache.get(zone_id)).member_id[0])
+    said = (
+        OptOut("news", member_id=member_id),
+        OptOut("*", "voice", member_id=member_id),
+        OptOut("info", member_id=member_id, network_id=network_id),
+        OptOut("news", "sms", address_id=addresses["+32470000001"]),
+        OptOut("*", address_id=addresses["+32470000002"]),
+    )
+
+    for change in (add_opt_outs, end_opt_outs):
+        for one in said:
+            before = await cache.get(zone_id)
+            assert await database.write(lambda tx, c=change, o=one: c(tx, zone_id, [o], "click")) == 1
+
+            whole, renewed = await SnapshotCache(database.read).get(zone_id), await cache.get(zone_id)
+            assert seen(renewed) == seen(whole) != seen(before)
+            assert renewed.networks.territories is before.networks.territories
+    assert not any(best.detours for best in renewed.best.values())
 
 
 async def test_whoever_left_before_the_call_is_not_in_the_snapshot(database):

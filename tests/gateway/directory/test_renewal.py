@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.directory.renewal import renewed
-from gateway.directory.snapshot import Snapshot
+from gateway.directory.snapshot import Leavers, Snapshot
 from gateway.kinds import Kind
 from store.directory import ContactType
 from tests.gateway.directory.town import Net, Person, Town, changes_between
@@ -19,6 +19,7 @@ SPOTS = st.none() | st.tuples(st.integers(33_000_000, 33_000_009), st.integers(5
 CONTACTS = st.lists(
     st.tuples(st.sampled_from(ContactType), st.integers(1, 5)), max_size=3, unique_by=lambda contact: contact
 ).map(tuple)
+WISHES = st.tuples(st.sampled_from(["alert", "news", "info", "spam", "*"]), st.sampled_from(["sms", "voice", "*"]))
 
 
 def people() -> st.SearchStrategy[tuple[Person, ...]]:
@@ -31,6 +32,8 @@ def people() -> st.SearchStrategy[tuple[Person, ...]]:
         postcode=st.sampled_from([0, 7500]),
         opt_outs=st.frozensets(st.sampled_from(Kind), max_size=2),
         contacts=CONTACTS,
+        wishes=st.frozensets(WISHES, max_size=2),
+        left=st.frozensets(st.tuples(st.integers(20, 24), WISHES), max_size=2),
     )
     return st.lists(someone, max_size=7, unique_by=lambda person: person.id).map(tuple)
 
@@ -49,7 +52,8 @@ def towns() -> st.SearchStrategy[Town]:
         lambda some: tuple(replace(one, code=f"N{one.id}") for one in some)
     )
     groups = st.dictionaries(st.sampled_from("ABC"), st.frozensets(IDS, max_size=6), max_size=3)
-    return st.builds(Town, people(), nets, groups, st.sampled_from([1, 2]))
+    silent = st.frozensets(st.tuples(st.integers(1, 5), WISHES), max_size=3)
+    return st.builds(Town, people(), nets, groups, st.sampled_from([1, 2]), silent=silent)
 
 
 def seen(snapshot: Snapshot) -> dict[str, Any]:
@@ -78,7 +82,22 @@ def seen(snapshot: Snapshot) -> dict[str, Any]:
             ]
             for channel, best in snapshot.best.items()
         },
+        "detours": {
+            (channel, kind): list(zip(*(column.tolist() for column in (
+                detour.row, detour.contact_id, detour.address_id, detour.dense >= 0)), strict=True))
+            for channel, best in snapshot.best.items()
+            for kind, detour in best.detours.items()
+        },
+        "leavers": said_of(snapshot.leavers),
     }  # fmt: skip
+
+
+def said_of(leavers: Leavers) -> dict[tuple[int, int], int]:
+    """Opt-outs of one member and network together: they may be told in any number of rows."""
+    said: dict[tuple[int, int], int] = {}
+    for row, network, bits in zip(leavers.row, leavers.network_id, leavers.wishes, strict=True):
+        said[int(row), int(network)] = said.get((int(row), int(network)), 0) | int(bits)
+    return said
 
 
 def links_of(sets: Any) -> dict[int, list[int]]:
@@ -88,11 +107,13 @@ def links_of(sets: Any) -> dict[int, list[int]]:
 def require_sound_addresses(snapshot: Snapshot) -> None:
     """One number for one address, below the bound: what tells two members of one telephone apart from two of two."""
     for best in snapshot.best.values():
-        has = best.dense >= 0
-        pairs = set(zip(best.address_id[has].tolist(), best.dense[has].tolist(), strict=True))
+        pairs: set[tuple[int, int]] = set()
+        for address_id, dense in best.columns():
+            has = dense >= 0
+            pairs |= set(zip(address_id[has].tolist(), dense[has].tolist(), strict=True))
+            assert (address_id[~has] == 0).all()
         assert len(pairs) == len({address for address, _ in pairs}) == len({number for _, number in pairs})
-        assert not has.any() or best.dense.max() < best.addresses
-        assert (best.address_id[~has] == 0).all()
+        assert max((number for _, number in pairs), default=-1) < best.addresses
 
 
 @settings(max_examples=400, deadline=None)

@@ -1,5 +1,7 @@
 """Who is concerned and who is reached, against a plain reading of the rules in sets and loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,6 +59,8 @@ def _faults(resolution):
 _place = st.tuples(st.integers(0, 5), st.integers(0, 5)).map(lambda p: _at(*p))
 _box_ = st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(1, 3), st.integers(1, 3)).map(lambda b: _box(*b))
 _kinds = st.frozensets(st.sampled_from(Kind), max_size=2)
+_wish = st.tuples(st.sampled_from([*Kind, "*", "spam"]), st.sampled_from([*Channel, "*", "pigeon"]))
+_left = st.frozensets(st.tuples(st.integers(900, 902), _wish), max_size=3)
 _contact = st.tuples(st.sampled_from(ContactType), st.integers(1, 9)).map(
     lambda c: (c[0], c[1] + 100 * (c[0] is EMAIL))  # a telephone number is no mailbox
 )
@@ -75,6 +79,8 @@ def towns(draw):
             draw(st.sampled_from([0, 7500])),
             draw(_kinds),
             tuple(draw(st.lists(_contact, max_size=4))),
+            draw(st.frozensets(_wish, max_size=1)),
+            draw(_left),
         )
         for id_ in ids
     )
@@ -84,7 +90,9 @@ def towns(draw):
         for n in range(draw(st.integers(0, 3)))
     )
     groups = {"G1": draw(some), "G2": draw(some)}
-    return Town(people, nets, groups, draw(st.sampled_from([1, 2])))
+    addresses = st.integers(1, 9) | st.integers(101, 109)
+    silent = draw(st.frozensets(st.tuples(addresses, _wish), max_size=4))
+    return Town(people, nets, groups, draw(st.sampled_from([1, 2])), silent=silent)
 
 
 @st.composite
@@ -180,36 +188,84 @@ def _concerned(town, request):
     return found | (by_thread if request.targets.whole_zone else set())
 
 
-def _best(person, channel):
-    for kind in USES[channel]:
-        for rank, (type_, address) in enumerate(person.contacts):
-            if type_ is kind:
-                return contact_id(person, rank), address
-    return None
+def _usable(person, channel):
+    """(contact, address), the preferred first."""
+    ranked = [(contact_id(person, rank), *contact) for rank, contact in enumerate(person.contacts)]
+    return [(contact, address) for type_ in USES[channel] for contact, own, address in ranked if own is type_]
+
+
+def _counts(wishes, kind, channel):
+    """Whether any opt-out of some is one from this message: never from an alert."""
+    return KINDS[kind].opt_outs_count and any(said in (kind, "*") and by in (channel, "*") for said, by in wishes)
+
+
+def _without_left(town, kind, channel):
+    """As if nobody were a member of a network whose messages they do not want."""
+    left = {(net, p.id) for p in town.people for net, wish in p.left if _counts([wish], kind, channel)}
+    nets = tuple(replace(n, members=frozenset(m for m in n.members if (n.id, m) not in left)) for n in town.nets)
+    return replace(town, nets=nets)
+
+
+def _way(town, person, kind, channel):
+    """The contact that is used, or why there is none."""
+    usable = _usable(person, channel)
+    willing = [
+        (contact, address)
+        for contact, address in usable
+        if not _counts([wish for said, wish in town.silent if said == address], kind, channel)
+    ]
+    if willing:
+        return willing[0]
+    return Reason.ADDRESS_OPTED_OUT if usable else Reason.NO_CONTACT
 
 
 def _fate(town, request, taken):
     """(channel, member) -> what becomes of it."""
     people = {p.id: p for p in town.people}
     fate, used = {}, set()
+    stays = {channel: _concerned(_without_left(town, request.kind, channel), request) for channel in request.channels}
     for id_ in sorted(_concerned(town, request)):
-        opted_out = KINDS[request.kind].opt_outs_count and request.kind in people[id_].opt_outs
+        own = people[id_].wishes | {(kind, "*") for kind in people[id_].opt_outs}
         for channel in request.channels:
-            best = _best(people[id_], channel)
-            if opted_out:
+            way = _way(town, people[id_], request.kind, channel)
+            if _counts(own, request.kind, channel):
                 fate[channel, id_] = Reason.OPTED_OUT
+            elif id_ not in stays[channel]:
+                fate[channel, id_] = Reason.NETWORK_OPTED_OUT
             elif channel in request.unavailable:
                 fate[channel, id_] = Reason.NO_CHANNEL
-            elif best is None:
-                fate[channel, id_] = Reason.NO_CONTACT
-            elif best[1] in taken.get(channel, ()):
+            elif isinstance(way, Reason):
+                fate[channel, id_] = way
+            elif way[1] in taken.get(channel, ()):
                 fate[channel, id_] = Reason.OTHER_ZONE
-            elif (channel, best[1]) in used:
+            elif (channel, way[1]) in used:
                 fate[channel, id_] = Reason.SAME_ADDRESS
             else:
-                used.add((channel, best[1]))
-                fate[channel, id_] = best
+                used.add((channel, way[1]))
+                fate[channel, id_] = way
     return fate
+
+
+REACHED = (Reason.SAME_ADDRESS, Reason.OTHER_ZONE)
+TOLD_FIRST = (
+    Reason.OPTED_OUT,
+    Reason.NETWORK_OPTED_OUT,
+    Reason.ADDRESS_OPTED_OUT,
+    Reason.NO_CONTACT,
+    Reason.NO_CHANNEL,
+)
+
+
+def _excluded(fate):
+    """Of everyone who gets nothing, the first reason of this order that any of their channels has."""
+    why = {}
+    for (_, member), what in fate.items():
+        why.setdefault(member, []).append(what)
+    return {
+        member: min(some, key=TOLD_FIRST.index)
+        for member, some in why.items()
+        if all(isinstance(one, Reason) and one not in REACHED for one in some)
+    }
 
 
 def _told(audience):
@@ -232,8 +288,11 @@ def test_the_resolver_says_of_everyone_what_a_plain_reading_of_the_rules_says(to
     expected = _fate(town, request, taken)
     assert _told(resolution.audience) == expected
     assert resolution.audience.resolved == len({member for _, member in expected})
-    included = {m for (_, m), f in expected.items() if not isinstance(f, Reason) or f >= Reason.SAME_ADDRESS}
+    included = {m for (_, m), f in expected.items() if not isinstance(f, Reason) or f in REACHED}
     assert resolution.audience.members.tolist() == sorted(included)
+    excluded = resolution.audience.excluded
+    told = {int(m): Reason(why) for m, why in zip(excluded.member_id, excluded.reason, strict=True)}
+    assert told == _excluded(expected)
 
 
 @settings(max_examples=60, deadline=None)
@@ -396,6 +455,76 @@ def test_only_an_opt_out_of_the_very_kind_counts_and_never_against_an_alert(kind
     withheld = kind is unwanted and kind is not Kind.ALERT
     assert _reached(resolution) == ([] if withheld else [1])
     assert resolution.counts.persons.excluded == ({"opted_out": 1} if withheld else {})
+
+
+EVERYONE = Targets(whole_zone=True)
+
+
+def _excluded_of(town, **more):
+    return resolve(town.snapshot(), _ask(EVERYONE, **more)).counts.persons.excluded
+
+
+@pytest.mark.parametrize("wish", [("alert", "*"), ("*", "*"), ("news", "*"), ("alert", "sms")])
+def test_no_opt_out_of_anybody_withholds_an_alert(wish):
+    person = _mobile(1, wishes=frozenset({wish}), left=frozenset({(900, wish)}))
+    town = Town((person,), (Net(900, "N0", frozenset({1})),), silent=frozenset({(1001, wish)}))
+
+    assert _reached(resolve(town.snapshot(), _ask(Targets(networks=("N0",))))) == [1]
+
+
+def test_an_opt_out_on_one_channel_leaves_the_others():
+    person = Person(1, contacts=((MOBILE, 5), (EMAIL, 105)), wishes=frozenset({("news", "sms")}))
+
+    resolution = resolve(Town((person,)).snapshot(), _ask(EVERYONE, kind=Kind.NEWS, channels=(SMS, MAIL)))
+
+    assert (_reached(resolution, SMS), _reached(resolution, MAIL)) == ([], [1])
+    assert resolution.counts.persons.skipped == {"opted_out": 1}
+
+
+def test_a_silent_address_is_so_for_everyone_who_has_it_and_only_for_the_kind_it_named():
+    town = Town((_mobile(1, 77), _mobile(2, 77), _mobile(3)), silent=frozenset({(77, ("news", "*"))}))
+
+    assert _excluded_of(town, kind=Kind.NEWS) == {"address_opted_out": 2}
+    assert _excluded_of(town, kind=Kind.INFO) == {}
+
+
+def test_who_has_another_address_is_reached_there():
+    person = Person(1, contacts=((MOBILE, 5), (MOBILE, 6), (LANDLINE, 7)))
+    town = Town((person,), silent=frozenset({(5, ("news", "*")), (6, ("news", "voice"))}))
+
+    audience = resolve(town.snapshot(), _ask(EVERYONE, kind=Kind.NEWS, channels=(SMS, VOICE))).audience
+
+    assert audience.deliveries[SMS].address_id.tolist() == [6]
+    assert audience.deliveries[VOICE].address_id.tolist() == [7]
+
+
+def test_two_who_fall_back_on_one_address_get_one_message_there():
+    people = [Person(n, contacts=((MOBILE, n), (MOBILE, 9))) for n in (1, 2)]
+    town = Town((*people, _mobile(3, 9)), silent=frozenset({(n, ("*", "*")) for n in (1, 2)}))
+
+    audience = resolve(town.snapshot(), _ask(EVERYONE, kind=Kind.NEWS)).audience
+
+    assert _told(audience) == {
+        (SMS, 1): (contact_id(people[0], 1), 9),
+        (SMS, 2): Reason.SAME_ADDRESS,
+        (SMS, 3): Reason.SAME_ADDRESS,
+    }
+
+
+def test_who_left_a_network_gets_its_news_through_another_one_or_from_the_zone_only():
+    nets = tuple(Net(900 + n, f"N{n}", frozenset({1, 2})) for n in range(2))
+    town = Town((_mobile(1, left=frozenset({(900, ("news", "*"))})), _mobile(2)), nets)
+
+    def reached(targets, **more):
+        return _reached(resolve(town.snapshot(), _ask(targets, **{"kind": Kind.NEWS} | more)))
+
+    assert reached(Targets(networks=("N0",))) == [2]
+    assert reached(Targets(networks=("N0",)), kind=Kind.INFO) == [1, 2]
+    assert reached(Targets(networks=("N0", "N1"))) == [1, 2]
+    assert reached(EVERYONE) == [1, 2]
+    assert reached(EVERYONE, only_networks=frozenset({900})) == [2]
+    left = resolve(town.snapshot(), _ask(Targets(networks=("N0",)), kind=Kind.NEWS))
+    assert left.counts.persons.excluded == {"network_opted_out": 1}
 
 
 def test_a_household_is_reached_once_and_the_other_is_covered():

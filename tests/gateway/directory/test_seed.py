@@ -16,8 +16,9 @@ from gateway.directory.seed_lines import Contact, Right, normalise
 from gateway.directory.senders import read_kind_rules
 from store.accounts import RightRow, find_key
 from store.directory import zones
+from store.opt_outs import OptOut, add_opt_outs
 from store.register import ContactRecord, Tally
-from store.tables import account, contact, member, membership, network, network_code
+from store.tables import account, contact, member, membership, network, network_code, opt_out
 from store.tables import lot as lots
 from tests.cap.certificates import NOW, YEAR, certificate, ec_key
 
@@ -117,6 +118,24 @@ async def test_a_changed_member_is_one_change_and_moves_the_register(database, w
 
     assert report.tallies == {"member": Tally(changed=1, unchanged=1)}
     assert await _revision(database) == before + 1
+
+
+async def test_the_same_file_again_leaves_what_people_said_themselves(database, write):
+    lines = _text(ZONE, _member(contacts=[_mobile("0470123456")], opt_outs=["news"]), _member("2"))
+    await load(write, lines)
+    ((zone_id, member_id, address_id),) = await _rows(
+        database, sa.select(member.c.zone_id, member.c.id, contact.c.address_id).join(contact)
+    )
+    said = [OptOut("info", member_id=member_id), OptOut("news", "sms", address_id=address_id)]
+    await write(lambda tx: add_opt_outs(tx, zone_id, said, "stop"))
+    before = await _revision(database)
+
+    report = await load(write, lines)
+
+    assert report.tallies == {"zone": Tally(unchanged=1), "member": Tally(unchanged=2)}
+    assert await _revision(database) == before
+    in_force = await _rows(database, sa.select(opt_out.c.kind, opt_out.c.source).where(opt_out.c.until_ms.is_(None)))
+    assert set(map(tuple, in_force)) == {("news", "seed"), ("info", "stop"), ("news", "stop")}
 
 
 async def test_a_changed_contact_closes_its_version_and_leaves_the_others(database, write):

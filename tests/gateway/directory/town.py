@@ -9,6 +9,7 @@ from gateway.kinds import Kind
 from store.directory import NOWHERE, ContactType, MemberRows, PlaceRows, RegisterChanges, RegisterRows, ZoneRow
 
 Corner = tuple[int, int]  # (lon_e7, lat_e7)
+Wish = tuple[str, str]  # (kind, channel) not wanted, "*" for all
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,12 @@ class Person:
     refnis: int = 0
     postcode: int = 0
     opt_outs: frozenset[Kind] = frozenset()
+    """On every channel."""
     contacts: tuple[tuple[ContactType, int], ...] = ()
     """(type, address id) in the member's own order."""
+    wishes: frozenset[Wish] = frozenset()
+    left: frozenset[tuple[int, Wish]] = frozenset()
+    """(network id, wish)."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class Town:
     convention: int = 1
     code: str = "5301"
     revision: int = 1
+    silent: frozenset[tuple[int, Wish]] = frozenset()
+    """(address id, wish): whoever's it is."""
 
     def with_convention(self, convention: int) -> "Town":
         return replace(self, convention=convention)
@@ -89,6 +96,7 @@ def _told(town: Town) -> dict[int, object]:
             person,
             {net.id for net in town.nets if person.id in net.members},
             {code for code, some in town.groups.items() if person.id in some},
+            {said for said in town.silent if said[0] in {address for _, address in person.contacts}},
         )
         for person in town.people
     }
@@ -101,7 +109,12 @@ def _zone(town: Town) -> ZoneRow:
 def _members(town: Town, which: frozenset[int]) -> MemberRows:
     people = [person for person in town.people if person.id in which]
     languages = sorted({person.language for person in people})
-    opt_outs = sorted({_text(person) for person in people})
+    wishes = sorted(
+        {wish for some in (_wishes(person) for person in people) for wish in some}
+        | {wish for person in people for _, wish in person.left}
+        | {wish for _, wish in town.silent}
+    )
+    numbers = {wish: number for number, wish in enumerate(wishes)}
     members = [
         (
             person.id,
@@ -109,7 +122,6 @@ def _members(town: Town, which: frozenset[int]) -> MemberRows:
             *(person.position or (NOWHERE, NOWHERE)),
             person.refnis,
             person.postcode,
-            opt_outs.index(_text(person)),
         )
         for person in people
     ]
@@ -121,13 +133,16 @@ def _members(town: Town, which: frozenset[int]) -> MemberRows:
     group_ids = _group_ids(town)
     return MemberRows(
         languages=languages,
-        opt_outs=opt_outs,
         members=_flat(members),
         contacts=_flat(contacts),
         memberships=_flat([(net.id, member) for net in town.nets for member in sorted(net.members & which)]),
         group_members=_flat(
             [(group_ids[code], member) for code, some in town.groups.items() for member in sorted(some & which)]
         ),
+        wishes=wishes,
+        member_opt_outs=_flat([(person.id, numbers[wish]) for person in people for wish in _wishes(person)]),
+        network_opt_outs=_flat([(net, person.id, numbers[wish]) for person in people for net, wish in person.left]),
+        address_opt_outs=_flat([(address, numbers[wish]) for address, wish in town.silent]),
     )
 
 
@@ -143,8 +158,8 @@ def _group_ids(town: Town) -> dict[str, int]:
     return {code: GROUP_IDS + sum(map(ord, code)) for code in sorted(town.groups)}
 
 
-def _text(person: Person) -> str:
-    return " ".join(sorted(kind.value for kind in person.opt_outs))
+def _wishes(person: Person) -> frozenset[Wish]:
+    return person.wishes | {(kind.value, "*") for kind in person.opt_outs}
 
 
 def _territory(net: Net) -> str | None:

@@ -1,5 +1,5 @@
-"""Where handing over ends and begins: a silent answer holds back nobody, the first message of any zone leaves at once, and
-no fault of the store or of a campaign is charged to a person."""
+"""Where handing over ends and begins: a silent answer holds back nobody, the first message of any zone leaves at once,
+and no fault of the store or of a campaign is charged to a person."""
 
 import asyncio
 import contextlib
