@@ -3,10 +3,12 @@
 Every function is one short step, idempotent, run again and again by any node's housekeeping.
 """
 
+from collections.abc import Collection, Mapping
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.addenda import all_told
+from store.addenda import all_told, hold_counters
 from store.launching import join_queue
 from store.records import Settlement
 from store.settling import apply
@@ -115,6 +117,7 @@ _sealable = (
     .where(
         campaign.c.ended_ms.is_not(None),
         campaign.c.sealed_ms.is_(None),
+        campaign.c.id.not_in(sa.bindparam("without", expanding=True)),
         sa.or_(
             ~sa.exists().where(progress.c.campaign_id == campaign.c.id, _undecided > 0),
             campaign.c.ended_ms + campaign.c.horizon_ms <= sa.bindparam("now"),
@@ -125,14 +128,20 @@ _sealable = (
 )
 
 
-async def sealable(conn: AsyncConnection, now_ms: int) -> list[int]:
-    """Campaigns whose last delivery is final, or whose evidence horizon has passed."""
-    return [row.id for row in (await conn.execute(_sealable, {"now": now_ms})).all()]
+async def sealable(conn: AsyncConnection, now_ms: int, without: Collection[int] = ()) -> list[int]:
+    """Campaigns whose last delivery is final, or whose evidence horizon has passed; none of `without`."""
+    return [row.id for row in (await conn.execute(_sealable, {"now": now_ms, "without": list(without)})).all()]
 
 
-async def seal(tx: Transaction, campaign_id: int, report: str, charged_millieuro: int) -> bool:
+async def seal(
+    tx: Transaction, campaign_id: int, report: str, charged_millieuro: int, told: Mapping[str, int] | None = None
+) -> bool:
     """Keep the report and settle the ledger: the reservation goes back, what carriers took is paid. Once only, and
-    not before the campaign has ended."""
+    not before the campaign has ended.
+
+    `told`: the revisions that the report was drawn from (`addenda.hold_counters`, in this transaction). Without them
+    nothing is taken for told: the next look at the addenda compares."""
+    seen = await hold_counters(tx, campaign_id)
     row: AnyRow | None = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update())
     if row is None or row.ended_ms is None or row.sealed_ms is not None:
         return False
@@ -141,7 +150,8 @@ async def seal(tx: Transaction, campaign_id: int, report: str, charged_millieuro
         .where(campaign.c.id == campaign_id)
         .values(sealed_ms=tx.now_ms, report=report, settled_millieuro=charged_millieuro)
     )
-    await all_told(tx, campaign_id)  # what moves from here on becomes an addendum
+    # What moves from here on becomes an addendum.
+    await all_told(tx, campaign_id, dict.fromkeys(seen, 0) if told is None else told)
     for entry, amount in (("release", row.reserved_millieuro), ("settle", -charged_millieuro)):
         if amount:
             await tx.run(
