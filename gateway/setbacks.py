@@ -1,5 +1,5 @@
 """What could not be worked on, and until when it is left alone: one campaign that fails stops no other, and is not
-tried four times a second for ever. In memory only: a process that starts again tries everything at once."""
+tried again and again without a pause. In memory only: a process that starts again tries everything at once."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ _FORGOTTEN_S = 2 * MOST_S
 
 @dataclass(slots=True)
 class Setbacks:
-    """Of one worker; its subjects are ids of campaigns."""
+    """Of one worker; its subjects are ids of one kind, of campaigns or alerts."""
 
     _pauses: dict[int, tuple[float, float]] = field(default_factory=dict)
     """Subject -> (when its pause ends, how long it was)."""
@@ -40,12 +40,15 @@ class Setbacks:
             return await work()
         except StoreUnavailable:
             raise
-        except Exception:
-            now_s = asyncio.get_running_loop().time()
-            _, last_s = self._pauses.get(subject, (0.0, 0.0))
-            pause_s = min(max(FIRST_S, 2 * last_s), MOST_S)
-            self._pauses[subject] = (now_s + pause_s, pause_s)
-            log.exception(
-                "a campaign cannot be worked on", extra={"action": action, "campaign": subject, "again_s": pause_s}
-            )
+        except Exception as exc:
+            self.note(subject, action, exc)
             return None
+
+    def note(self, subject: int, action: str, exc: Exception) -> None:
+        """It has failed just now: let it rest."""
+        now_s = asyncio.get_running_loop().time()
+        _, last_s = self._pauses.get(subject, (0.0, 0.0))
+        pause_s = min(max(FIRST_S, 2 * last_s), MOST_S)
+        self._pauses[subject] = (now_s + pause_s, pause_s)
+        about = {"action": action, "subject": subject, "again_s": pause_s}
+        log.error("failed, and will be tried again", exc_info=exc, extra=about)

@@ -243,13 +243,13 @@ def _fail(job: _Job, exc: BaseException) -> None:
     if not isinstance(exc, Exception):
         job.done.set_exception(StoreUnavailable("the store's writer was stopped"))
         return
-    error = _translated(exc)
+    error = translated(exc)
     if error is not exc:
         error.__cause__ = exc
     job.done.set_exception(error)
 
 
-def _translated(exc: Exception) -> Exception:
+def translated(exc: Exception) -> Exception:
     """The engine's errors in the store's words; what is a bug stays what it is."""
     if isinstance(exc, IntegrityError):
         reason = getattr(exc.orig, "sqlite_errorname", None) or getattr(exc.orig, "sqlstate", None)
@@ -260,7 +260,7 @@ def _translated(exc: Exception) -> Exception:
 
 
 def _raise_translated(exc: Exception) -> NoReturn:
-    error = _translated(exc)
+    error = translated(exc)
     if error is exc:
         raise exc
     raise error from exc

@@ -22,6 +22,16 @@ _SCHEDULED = str(CampaignState.SCHEDULED)
 _ENDING = tuple(str(s) for s in ENDED_BY)
 
 _unsealed = campaign.c.sealed_ms.is_(None)
+# What stands here as text is word for word the predicate of an index: what is over is passed by, however much it is.
+_unended = sa.text("campaign.ended_ms IS NULL")
+# Campaigns with something left to send, from one to the next in the index of the open batches: of those that are over
+# and wait for their receipts there are thousands, and each of them has hundreds of batches.
+_has_open_batches = sa.text(
+    "campaign.id IN (WITH RECURSIVE busy(id) AS ("
+    "SELECT min(campaign_id) FROM batch WHERE state <> 3 UNION ALL "
+    "SELECT (SELECT min(b.campaign_id) FROM batch b WHERE b.state <> 3 AND b.campaign_id > busy.id) FROM busy"
+    " WHERE busy.id IS NOT NULL) SELECT id FROM busy WHERE id IS NOT NULL)"
+)
 _promote = (
     sa.update(batch)
     .where(
@@ -34,15 +44,15 @@ _promote = (
 )
 _start = (
     sa.update(campaign)
-    .where(campaign.c.state == _SCHEDULED, campaign.c.starts_ms <= sa.bindparam("now"), _unsealed)
+    .where(campaign.c.state == _SCHEDULED, campaign.c.starts_ms <= sa.bindparam("now"), _unended)
     .values(state=_RUNNING)
     .returning(campaign.c.id)
 )
-_open_batch = sa.exists().where(batch.c.campaign_id == campaign.c.id, batch.c.state != int(BatchState.DONE))
+_open_batch = sa.exists().where(batch.c.campaign_id == campaign.c.id, sa.text("batch.state <> 3"))
 _unexpanded = sa.exists().where(expansion.c.campaign_id == campaign.c.id, expansion.c.expanded_upto < expansion.c.size)
 _complete = (
     sa.update(campaign)
-    .where(campaign.c.state == _RUNNING, _unsealed, ~_open_batch, ~_unexpanded)
+    .where(campaign.c.state == _RUNNING, _unended, ~_open_batch, ~_unexpanded)
     .values(state=str(CampaignState.COMPLETED), ended_ms=sa.bindparam("now"))
 )
 # A worker that was thought dead said that some were not sent after all (`batches.settle`).
@@ -51,7 +61,7 @@ _resume = (
     .where(
         campaign.c.state == str(CampaignState.COMPLETED),
         _unsealed,
-        _open_batch,
+        _has_open_batches,
         # What was cancelled or updated since stays ended, whatever a worker that was thought dead still knows.
         ~sa.exists().where(campaign_replaces.c.replaced_id == campaign.c.id),
     )
@@ -59,12 +69,12 @@ _resume = (
 )
 _expire = (
     sa.update(campaign)
-    .where(campaign.c.state.in_((_RUNNING, _SCHEDULED)), _unsealed, campaign.c.expires_ms <= sa.bindparam("now"))
+    .where(campaign.c.state.in_((_RUNNING, _SCHEDULED)), _unended, campaign.c.expires_ms <= sa.bindparam("now"))
     .values(state=str(CampaignState.EXPIRED), epoch=campaign.c.epoch + 1)
 )
 _end = (
     sa.update(campaign)
-    .where(campaign.c.state.in_(_ENDING), _unsealed, campaign.c.ended_ms.is_(None), ~_open_batch, ~_unexpanded)
+    .where(campaign.c.state.in_(_ENDING), _unended, ~_open_batch, ~_unexpanded)
     .values(ended_ms=sa.bindparam("now"))
 )
 
@@ -86,6 +96,8 @@ _left_over = (
     .where(
         campaign.c.state.in_(_ENDING),
         _unsealed,
+        _has_open_batches,
+        sa.text("batch.state <> 3"),
         batch.c.state.in_((int(BatchState.READY), int(BatchState.WAITING))),
     )
     .order_by(batch.c.id)
