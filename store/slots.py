@@ -83,6 +83,7 @@ _select_locked = sa.select(slot.c.ceiling, slot.c.next_us).where(_these).order_b
 _select_free = (
     sa.select(slot.c.ceiling, slot.c.next_us).where(_these).order_by(slot.c.ceiling).with_for_update(skip_locked=True)
 )
+_select_known = sa.select(slot.c.ceiling).where(_these)
 _update = sa.update(slot).where(_these).values(next_us=sa.bindparam("next_us_"))
 
 
@@ -119,20 +120,22 @@ async def lock(tx: Transaction, mode: str, names: Collection[str]) -> dict[str, 
     """Ceiling -> next instant, of those that this transaction holds from here on: all of the names, but for those
     that another holds and that may not be waited for (see `take`)."""
     wanted = sorted(set(names))
-    in_order = (
-        not tx.ceilings
-        or (mode, wanted[0]) >= max(tx.ceilings)
-        or tx.ceilings.issuperset((mode, name) for name in wanted)
-    )
-    statement = _select_locked if in_order else _select_free
     values = {"mode_": mode, "names": wanted}
+    statement = _select_locked if _in_order(tx, mode, wanted) else _select_free
     found = {r.ceiling: int(r.next_us) for r in await tx.rows(statement, values)}
-    missing = [name for name in wanted if name not in found]
-    if missing:
+    if len(found) < len(wanted):
+        known = {row.ceiling for row in await tx.rows(_select_known, values)}
+        missing = [name for name in wanted if name not in known]
         await _create(tx, mode, missing)
-        found = {r.ceiling: int(r.next_us) for r in await tx.rows(statement, values)}
+        found |= {r.ceiling: int(r.next_us) for r in await tx.rows(statement, values | {"names": missing})}
     tx.ceilings.update((mode, name) for name in found)
     return found
+
+
+def _in_order(tx: Transaction, mode: str, wanted: Sequence[str]) -> bool:
+    """Whether nothing is wanted that comes before what is held, but for what is held itself."""
+    fresh = [(mode, name) for name in wanted if (mode, name) not in tx.ceilings]
+    return not fresh or not tx.ceilings or fresh[0] > max(tx.ceilings)
 
 
 async def _create(tx: Transaction, mode: str, names: Sequence[str]) -> None:
