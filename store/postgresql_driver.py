@@ -43,7 +43,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
             self.terminate()
 
 
-def options(statement_s: float, settings: dict[str, str] | None = None) -> dict[str, Any]:
+def options(statement_s: float | None, settings: dict[str, str] | None = None) -> dict[str, Any]:
     """The arguments of every connection of an engine."""
     return {
         "timeout": CONNECT_S,

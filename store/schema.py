@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from store import postgresql_driver
 from store.errors import SchemaMismatch, StoreUnavailable
 
 
@@ -64,13 +65,15 @@ async def current(url: str) -> str | None:
     path = file_of(url)
     if path is not None and not path.exists():
         return None
-    async with _connected(url) as conn:
+    async with _connected(url, postgresql_driver.READ_S) as conn:
         return await conn.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
 
 
 @contextlib.asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
-    engine = create_async_engine(url)
+async def _connected(url: str, statement_s: float | None = None) -> AsyncIterator[AsyncConnection]:
+    """Without `statement_s` a statement takes as long as it takes: a migration goes through whole tables."""
+    options = {} if file_of(url) is not None else postgresql_driver.options(statement_s)
+    engine = create_async_engine(url, connect_args=options)
     try:
         async with _connection(engine) as conn:
             yield conn

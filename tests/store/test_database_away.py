@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from store import postgresql_driver
 from store.database import Database, open_database
 from store.errors import StoreUnavailable
-from store.schema import migrate
+from store.schema import migrate, require_newest
 from store.tables import meta
 from tests.peers.postgres import PrivatePostgres, controlled_postgres, new_database
 
@@ -162,6 +162,18 @@ async def test_a_statement_in_a_read_that_gets_no_answer_is_a_store_that_is_away
                         await conn.execute(ONE)
 
         assert await look(database) == 1
+
+
+@pytest.mark.peer
+async def test_whoever_starts_beside_a_database_that_stands_still_is_told_so(
+    server: PrivatePostgres, url: str, impatient: None
+) -> None:
+    with frozen(server):
+        async with asyncio.timeout(10):
+            with pytest.raises(StoreUnavailable):
+                await require_newest(url)
+
+    await require_newest(url)
 
 
 @pytest.mark.peer
