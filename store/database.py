@@ -14,21 +14,22 @@ import shutil
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InvalidRequestError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from store import postgresql_driver
 from store.clock import Clock
-from store.errors import Conflict, StoreLocked, StoreUnavailable
+from store.errors import StoreLocked, StoreUnavailable
 from store.postgresql_driver import NoAnswer
 from store.readable import keep_readable
 from store.schema import make_private
 from store.sqlite_driver import connector
 from store.transaction import Transaction
+from store.verdict import raise_translated, translated, unreachable, worth_repeating
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,13 +49,6 @@ _RETRY_S = 10.0
 """How long a lost PostgreSQL connection is retried: longer than a promotion of its standby (1.3 s measured)."""
 _POOL_S = 10.0
 """A caller waits this long for one of the connections, and not longer: what holds them all has its own troubles."""
-_UNIQUE = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID", "23505")
-_SQLITE_WRONG = ("SQLITE_ERROR", "SQLITE_MISUSE", "SQLITE_RANGE", "SQLITE_TOOBIG", "SQLITE_MISMATCH")
-"""The statement or its values, not the disk."""
-_PG_REPEAT = ("08", "40", "57P", "53300", "25006", "25P03", "25P04", "55P03")
-"""By their first letters: connections lost or refused, restarts, fail-over, deadlocks, time-outs of the server."""
-_PG_AWAY = (*_PG_REPEAT, "28", "3D", "53", "55", "57", "58", "F0", "XX")
-"""The server's own state; all the rest (22: data, 42: statements, ...) is a bug of ours or of one row."""
 _PG_STANDSTILL_MS = "5000"
 """A node that stands still in a transaction holds the rows that every other node needs, ceilings first of all: after
 this long the server takes them back. No transaction of this package waits for anything but the database."""
@@ -101,12 +95,12 @@ class Database:
         try:
             conn = await self._reader.connect()
         except (DBAPIError, PoolExhausted, InvalidRequestError, OSError) as exc:
-            raise _unreachable(exc) from exc
+            raise unreachable(exc) from exc
         try:
             async with contextlib.aclosing(conn):
                 yield conn
         except DBAPIError as exc:
-            _raise_translated(exc)
+            raise_translated(exc)
 
     def free_bytes(self) -> int | None:
         """Free space where the file lies; None where the database looks after its own disk."""
@@ -202,8 +196,8 @@ class Database:
                     self.clock.follow(now_us)
                     return await work(Transaction(conn, now_us, False))
             except (DBAPIError, OSError, PoolExhausted, NoAnswer) as exc:
-                if not _worth_repeating(exc) or loop.time() + pause_s > deadline:
-                    _raise_translated(exc)
+                if not worth_repeating(exc) or loop.time() + pause_s > deadline:
+                    raise_translated(exc)
                 log.warning("database away, repeating", extra={"action": "store-repeat"})
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 1.0)
@@ -247,49 +241,6 @@ def _fail(job: _Job, exc: BaseException) -> None:
     if error is not exc:
         error.__cause__ = exc
     job.done.set_exception(error)
-
-
-def translated(exc: Exception) -> Exception:
-    """The engine's errors in the store's words; what is a bug stays what it is."""
-    if isinstance(exc, IntegrityError):
-        reason = getattr(exc.orig, "sqlite_errorname", None) or getattr(exc.orig, "sqlstate", None)
-        return Conflict(str(exc.orig)) if reason in _UNIQUE else exc
-    if isinstance(exc, DBAPIError):
-        return StoreUnavailable(str(exc.orig)) if _is_away(exc) else exc
-    return StoreUnavailable(str(exc)) if isinstance(exc, OSError | PoolExhausted) else exc
-
-
-def _raise_translated(exc: Exception) -> NoReturn:
-    error = translated(exc)
-    if error is exc:
-        raise exc
-    raise error from exc
-
-
-def _unreachable(exc: Exception) -> StoreUnavailable:
-    """Whatever a server has against us before the first statement is its answer, and no bug of ours."""
-    return StoreUnavailable(str(exc.orig if isinstance(exc, DBAPIError) else exc) or "the database does not answer")
-
-
-def _is_away(exc: DBAPIError) -> bool:
-    if exc.connection_invalidated:
-        return True
-    name = getattr(exc.orig, "sqlite_errorname", None)
-    if name is not None:
-        return not name.startswith(_SQLITE_WRONG)
-    state = getattr(exc.orig, "sqlstate", None)
-    if state is not None:
-        return str(state).startswith(_PG_AWAY)
-    # What the drivers say of themselves: a connection that is closed or broken, or a value that they cannot write.
-    bad_value = exc.orig is not None and isinstance(exc.orig.__cause__, ValueError)
-    return not (bad_value or isinstance(exc, ProgrammingError | DataError))
-
-
-def _worth_repeating(exc: Exception) -> bool:
-    if isinstance(exc, DBAPIError):
-        state = getattr(exc.orig, "sqlstate", None)
-        return exc.connection_invalidated or str(state).startswith(_PG_REPEAT)
-    return not isinstance(exc, PoolExhausted)
 
 
 def _lenient(octets: bytes) -> str:

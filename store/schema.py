@@ -9,11 +9,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from store import postgresql_driver
 from store.errors import SchemaMismatch, StoreUnavailable
+from store.verdict import translated
 
 
 def _config() -> Config:
@@ -77,8 +78,8 @@ async def _connected(url: str, statement_s: float | None = None) -> AsyncIterato
     try:
         async with _connection(engine) as conn:
             yield conn
-    except (DatabaseError, OSError) as exc:
-        if isinstance(exc, DatabaseError) and not _of_the_file(exc):
+    except (DBAPIError, OSError) as exc:
+        if isinstance(exc, DBAPIError) and not _of_the_file(exc) and not isinstance(translated(exc), StoreUnavailable):
             raise
         raise _unusable(exc) from exc
     finally:
@@ -98,7 +99,7 @@ async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         await conn.close()
 
 
-def _of_the_file(exc: DatabaseError) -> bool:
+def _of_the_file(exc: DBAPIError) -> bool:
     """It cannot be opened, written or read, or is no database; else a statement is wrong."""
     if isinstance(exc, OperationalError):
         return True

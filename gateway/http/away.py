@@ -1,7 +1,7 @@
 """Whether a failure means that the store is away for now, and not that a statement of ours is wrong."""
 
-from store.database import translated
 from store.errors import StoreUnavailable
+from store.verdict import translated
 
 
 def store_is_away(exc: Exception) -> bool:
