@@ -28,7 +28,19 @@ def keep_readable(engine: AsyncEngine) -> None:
 
     @sa.event.listens_for(engine.sync_engine, "before_cursor_execute", retval=True)
     def _look(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> tuple[str, Any]:
-        return statement, _shown(parameters)
+        return statement, parameters if _is_plain(parameters) else _shown(parameters)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether there is nothing to look at: nearly always, and it must cost next to nothing."""
+    if type(value) is str:
+        return value.isascii() and "\0" not in value
+    if type(value) is tuple or type(value) is list:
+        for one in value:  # noqa: SIM110 - a generator costs more than what it asks
+            if not (type(one) is int or one is None or _is_plain(one)):
+                return False
+        return True
+    return not isinstance(value, str | tuple | list | dict)
 
 
 def _shown(value: Any) -> Any:
