@@ -32,6 +32,7 @@ from gateway.media import MEDIA, Posting, prepare
 from gateway.publishing import Publisher
 from gateway.reports.addenda import amend_due
 from gateway.reports.sealing import seal_due
+from gateway.setbacks import Setbacks
 from gateway.settings import EmailSettings, Settings, SmsSettings, VoiceSettings
 from gateway.templates.content import read_content
 from store import meta, recovery
@@ -129,7 +130,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             if channel is None or lane.channel is channel:
                 lane.bell.set()
 
-    expander = Expander(database, {c: MEDIA[c].batch_size for c in Channel}, ring)
+    expander = Expander(database, {c: MEDIA[c].batch_size for c in Channel}, ring, room_on_disk=disk)
     preparer = Preparer(database)
     feed_key = read_feed_key(settings.alerts.feed_certificate, settings.alerts.feed_key)
     publisher = Publisher(database, feed_key.sign if feed_key else None)
@@ -140,11 +141,13 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         prepare_bell.set()
         publish_bell.set()
 
+    unsealed, unamended = Setbacks(), Setbacks()
+
     async def seal() -> bool:
-        return bool(await seal_due(database))
+        return bool(await seal_due(database, unsealed))
 
     async def amend() -> bool:
-        await amend_due(database)
+        await amend_due(database, unamended)
         return False
 
     async def expire() -> bool:

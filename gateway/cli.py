@@ -326,18 +326,23 @@ def key(account: Annotated[str, typer.Argument(help="Code of an account, for the
 def new_generation(config: ConfigOption = None) -> None:
     """After restoring a backup, before the first start: late bounces and receipts of the lost timeline hit nobody.
 
+    Each campaign that the copy calls unfinished is held, and shown with the command that lifts its hold: what is
+    queued in the copy may have been sent, or cancelled, since. What is launched from now on goes out.
+
     Refused while a server runs on the store: what it has sent would no longer be known by its receipts.
     """
     settings = _settings(config)
 
-    async def run() -> str:
+    async def run() -> tuple[str, list[status_report.Line]]:
         async with _store(settings) as database:
             if await status_report.server_lives(database, database.clock.now_ms()):
                 _fail("a server runs on this store, or did some seconds ago: stop it first, then try again", 1)
             generation: str = await database.write(meta.renew_generation)
-            return generation
+            return generation, await status_report.hold_lines(database, database.clock.now_ms(), config)
 
-    out.print(f"The store is now of generation {_run(run())}.")
+    generation, standing = _run(run())
+    out.print(f"The store is now of generation {generation}.")
+    _print(standing)
 
 
 # ---- reports and documents -------------------------------------------------------------------------------------

@@ -6,9 +6,10 @@ where a node died in between. What a node publishes no other does again, and no 
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cap.edition import Sign, Unfit, edition
+from gateway.setbacks import Setbacks
 from store import feed
 from store.database import Database
 from store.feed import Edition, Pending
@@ -21,30 +22,36 @@ class Publisher:
     database: Database
     sign: Sign | None
     """None: an alert is published as its sender signed it, or without a signature."""
+    _setbacks: Setbacks = field(default_factory=Setbacks)
 
     async def run(self) -> bool:
         """True when something was published, and there may be more."""
         async with self.database.read() as conn:
-            waiting = await feed.pending(conn)
+            waiting = await feed.pending(conn, without=self._setbacks.resting())
             if not waiting and not await feed.anything_over(conn, self.database.clock.now_ms()):
                 return False
-        editions, unfit = await asyncio.to_thread(self._made, waiting)
+        editions, unfit, failed = await asyncio.to_thread(self._made, waiting)
+        for entry_id, exc in failed.items():
+            self._setbacks.note(entry_id, "publish-failed", exc)
         await self.database.write(lambda tx: feed.publish(tx, editions, unfit))
         for made in waiting:
-            if made.id not in unfit:
+            if made.id not in unfit and made.id not in failed:
                 log.info("published", extra={"action": "published", "alert": made.public_id})
         return bool(waiting)
 
-    def _made(self, waiting: list[Pending]) -> tuple[list[Edition], list[int]]:
-        editions, unfit = [], []
+    def _made(self, waiting: list[Pending]) -> tuple[list[Edition], list[int], dict[int, Exception]]:
+        """What can be published, what never can, and what could not be made now: none of them stops the others."""
+        editions, unfit, failed = [], [], {}
         for pending in waiting:
             try:
                 document = edition(pending.document, pending.sender, pending.identifier, self.sign)
-            except ValueError as exc:  # Unfit, or what XML cannot hold: one of them must not stop the others
+            except ValueError as exc:  # Unfit, or what XML cannot hold
                 why = str(exc) if isinstance(exc, Unfit) else f"it cannot be written: {exc}"
                 about = {"action": "feed-unfit", "alert": pending.public_id, "why": why}
                 log.error("not fit for the feed", extra=about)
                 unfit.append(pending.id)
+            except Exception as exc:
+                failed[pending.id] = exc
             else:
                 editions.append(Edition(pending.id, None if document == pending.document else document))
-        return editions, unfit
+        return editions, unfit, failed

@@ -18,7 +18,7 @@ from store.json_rows import json_rows, pack
 from store.receipts import hear_first, match_new_refs
 from store.records import Batch, Row, Settlement
 from store.settling import apply
-from store.slots import Ceiling, Slots, take
+from store.slots import Ceiling, Slots, lock, take
 from store.states import OPEN, BatchState, CampaignState, DeliveryState, Event
 from store.tables import batch, campaign, campaign_replaces, delivery, doubt, hold, member
 from store.transaction import AnyRow, Transaction
@@ -362,11 +362,13 @@ def _check(found: AnyRow | None, held: Batch, now_ms: int) -> Fence | None:
 async def _first_free(
     tx: Transaction, mode: str, ways: Sequence[Way], horizon_us: int, units: Sequence[int], head_start_us: int
 ) -> tuple[str, Slots]:
-    for way in ways:
-        wanted = _within(units, way.room)
-        if not wanted:
-            continue
-        slots = await take(tx, mode, way.ceilings, horizon_us, wanted, head_start_us)
+    able = [(way, wanted) for way in ways if (wanted := _within(units, way.room))]
+    if not able:
+        return "", Slots(tx.now_us, 0, 0, 0)
+    # All of them at once: the order of the ways is each batch's own, that of their locks must be the same for all.
+    kept = await lock(tx, mode, {ceiling.name for way, _ in able for ceiling in way.ceilings})
+    for way, wanted in able:
+        slots = await take(tx, mode, way.ceilings, horizon_us, wanted, head_start_us, kept)
         if slots.messages:
             return way.carrier, slots
     return "", Slots(tx.now_us, 0, 0, 0)

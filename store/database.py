@@ -17,14 +17,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from store import postgresql_driver
 from store.clock import Clock
-from store.errors import Conflict, StoreLocked, StoreUnavailable
+from store.errors import StoreLocked, StoreUnavailable
+from store.postgresql_driver import NoAnswer
+from store.readable import keep_readable
 from store.schema import make_private
 from store.sqlite_driver import connector
 from store.transaction import Transaction
+from store.verdict import raise_translated, translated, unreachable, worth_repeating
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,8 +47,8 @@ _SHARED_COMMIT = 64
 """Works of one commit at most, so that the first of them does not wait for ever."""
 _RETRY_S = 10.0
 """How long a lost PostgreSQL connection is retried: longer than a promotion of its standby (1.3 s measured)."""
-_UNIQUE = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID", "23505")
-_PG_REPEAT = ("40001", "40P01", "57P01", "57P02", "57P03", "08000", "08003", "08006", "25006", "25P03")
+_POOL_S = 10.0
+"""A caller waits this long for one of the connections, and not longer: what holds them all has its own troubles."""
 _PG_STANDSTILL_MS = "5000"
 """A node that stands still in a transaction holds the rows that every other node needs, ceilings first of all: after
 this long the server takes them back. No transaction of this package waits for anything but the database."""
@@ -84,9 +89,18 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection with a consistent snapshot, for reading only."""
-        async with self._reader.connect() as conn:
-            yield conn
+        """A connection with a consistent snapshot, for reading only.
+
+        Raises StoreUnavailable, at once or out of what is asked inside, as `write` does."""
+        try:
+            conn = await self._reader.connect()
+        except (DBAPIError, PoolExhausted, InvalidRequestError, OSError) as exc:
+            raise unreachable(exc) from exc
+        try:
+            async with contextlib.aclosing(conn):
+                yield conn
+        except DBAPIError as exc:
+            raise_translated(exc)
 
     def free_bytes(self) -> int | None:
         """Free space where the file lies; None where the database looks after its own disk."""
@@ -181,12 +195,9 @@ class Database:
                     # A node whose own clock is wrong must not think that an alert has expired.
                     self.clock.follow(now_us)
                     return await work(Transaction(conn, now_us, False))
-            except (DBAPIError, OSError) as exc:
-                if not _worth_repeating(exc) or loop.time() + pause_s > deadline:
-                    error = _translated(exc)
-                    if error is exc:
-                        raise
-                    raise error from exc
+            except (DBAPIError, OSError, PoolExhausted, NoAnswer) as exc:
+                if not worth_repeating(exc) or loop.time() + pause_s > deadline:
+                    raise_translated(exc)
                 log.warning("database away, repeating", extra={"action": "store-repeat"})
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 1.0)
@@ -226,30 +237,10 @@ def _fail(job: _Job, exc: BaseException) -> None:
     if not isinstance(exc, Exception):
         job.done.set_exception(StoreUnavailable("the store's writer was stopped"))
         return
-    error = _translated(exc)
+    error = translated(exc)
     if error is not exc:
         error.__cause__ = exc
     job.done.set_exception(error)
-
-
-def _translated(exc: Exception) -> Exception:
-    """The engine's errors in the store's words; what is a bug stays what it is."""
-    if isinstance(exc, IntegrityError):
-        reason = getattr(exc.orig, "sqlite_errorname", None) or getattr(exc.orig, "sqlstate", None)
-        return Conflict(str(exc.orig)) if reason in _UNIQUE else exc
-    if isinstance(exc, DBAPIError):
-        wrong = getattr(exc.orig, "sqlite_errorname", None) == "SQLITE_ERROR"  # the statement, not the disk
-        if wrong or isinstance(exc, ProgrammingError | DataError):
-            return exc
-        return StoreUnavailable(str(exc.orig))
-    return StoreUnavailable(str(exc)) if isinstance(exc, OSError) else exc
-
-
-def _worth_repeating(exc: DBAPIError | OSError) -> bool:
-    if isinstance(exc, OSError):
-        return True
-    state = getattr(exc.orig, "sqlstate", None) or getattr(exc.orig, "pgcode", None)
-    return exc.connection_invalidated or state in _PG_REPEAT
 
 
 def _lenient(octets: bytes) -> str:
@@ -258,7 +249,10 @@ def _lenient(octets: bytes) -> str:
 
 def _sqlite_engine(url: sa.URL, *, writer: bool) -> AsyncEngine:
     size = {"pool_size": 1, "max_overflow": 0} if writer else {"pool_size": 8, "max_overflow": 4}
-    engine = create_async_engine(url, connect_args={"async_creator_fn": connector(writes=writer)}, **size)
+    engine = create_async_engine(
+        url, connect_args={"async_creator_fn": connector(writes=writer)}, pool_timeout=_POOL_S, **size
+    )
+    keep_readable(engine)
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
@@ -277,6 +271,32 @@ def _sqlite_engine(url: sa.URL, *, writer: bool) -> AsyncEngine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
 
     return engine
+
+
+def _postgresql_engines(url: sa.URL) -> tuple[AsyncEngine, AsyncEngine]:
+    standstill = {"idle_in_transaction_session_timeout": _PG_STANDSTILL_MS}
+    # Not asked before they are lent: every work begins with a question of its own, and is repeated.
+    writer = create_async_engine(
+        url,
+        pool_size=8,
+        max_overflow=4,
+        pool_timeout=_POOL_S,
+        connect_args=postgresql_driver.options(postgresql_driver.WRITE_S, standstill),
+    )
+    # Its own pool, so that no report can keep a settle waiting.
+    reader = create_async_engine(
+        url,
+        pool_size=4,
+        max_overflow=8,
+        pool_timeout=_POOL_S,
+        isolation_level="REPEATABLE READ",
+        connect_args=postgresql_driver.options(postgresql_driver.READ_S),
+    )
+    postgresql_driver.ask_before_lending(reader)
+    for engine in (writer, reader):
+        postgresql_driver.give_up_what_is_silent(engine)
+        keep_readable(engine)
+    return writer, reader
 
 
 @contextlib.contextmanager
@@ -306,16 +326,7 @@ async def open_database(url: str, *, clock: Clock | None = None) -> AsyncIterato
         async with _serving(Database(writer, reader, clock or Clock(), path)) as database:
             yield database
     else:
-        standstill = {"idle_in_transaction_session_timeout": _PG_STANDSTILL_MS}
-        writer = create_async_engine(
-            parsed,
-            pool_size=8,
-            max_overflow=4,
-            pool_pre_ping=False,
-            connect_args={"server_settings": standstill},
-        )
-        # Its own pool, so that no report can keep a settle waiting.
-        reader = create_async_engine(parsed, pool_size=4, max_overflow=8, isolation_level="REPEATABLE READ")
+        writer, reader = _postgresql_engines(parsed)
         try:
             yield Database(writer, reader, clock or Clock(), None)
         finally:

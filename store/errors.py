@@ -6,7 +6,9 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The engine cannot write now (disk full, connection lost): nothing of the work was kept."""
+    """The engine cannot read or write now: disk full, connection lost or refused, no answer in time.
+
+    Nothing of a work was kept, unless the answer to its commit is what was lost (PostgreSQL): it can be repeated."""
 
 
 class StoreLocked(StoreError):

@@ -5,7 +5,7 @@ wrote them. An alert enters by `publish` and never changes afterwards; it leaves
 clock. Knows no CAP: documents are bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -46,15 +46,15 @@ class Edition(msgspec.Struct, frozen=True):
 _pending = (
     sa.select(feed_entry.c.id, alert.c.public_id, alert.c.sender, alert.c.identifier, alert.c.document)
     .select_from(_entries)
-    .where(feed_entry.c.seq.is_(None))
+    .where(feed_entry.c.seq.is_(None), feed_entry.c.id.not_in(sa.bindparam("without", expanding=True)))
     .order_by(feed_entry.c.id)
     .limit(sa.bindparam("most"))
 )
 
 
-async def pending(conn: AsyncConnection, *, most: int = 20) -> list[Pending]:
-    """In the order in which they were accepted."""
-    rows = (await conn.execute(_pending, {"most": most})).all()
+async def pending(conn: AsyncConnection, *, most: int = 20, without: Collection[int] = ()) -> list[Pending]:
+    """In the order in which they were accepted; none `without`."""
+    rows = (await conn.execute(_pending, {"most": most, "without": list(without)})).all()
     return [Pending(*row[:4], bytes(row.document)) for row in rows]
 
 

@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.tables import hold
+from store.tables import Big, hold
 from store.transaction import Transaction
 
 SCOPES = ("all", "channel", "zone", "campaign")
@@ -29,6 +29,21 @@ async def place(tx: Transaction, scope: str, subject: str, reason: str, by: str)
         ),
         {"scope": scope, "subject": subject, "reason": reason, "by": by, "at": tx.now_ms},
     )
+
+
+_hold_unfinished = sa.text(
+    'INSERT INTO hold (scope, subject, reason, "by", at_ms)'
+    " SELECT 'campaign', CAST(campaign.id AS TEXT), :reason, :by, :at FROM campaign"
+    " WHERE campaign.state IN ('preparing', 'scheduled', 'running') AND campaign.ended_ms IS NULL"
+    " OR campaign.state = 'completed' AND campaign.id IN (SELECT batch.campaign_id FROM batch WHERE batch.state <> 3)"
+    " ON CONFLICT DO NOTHING"
+).bindparams(sa.bindparam("reason", type_=sa.Text), sa.bindparam("by", type_=sa.Text), sa.bindparam("at", type_=Big))
+
+
+async def hold_unfinished(tx: Transaction, reason: str, by: str) -> int:
+    """Every campaign that is not over gets a hold of its own, so that what is launched from here on goes out.
+    Returns how many got one."""
+    return await tx.run(_hold_unfinished, {"reason": reason, "by": by, "at": tx.now_ms})
 
 
 async def lift(tx: Transaction, scope: str, subject: str) -> bool:

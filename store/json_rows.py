@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from store.readable import readable
+
 
 class _Each(FunctionElement[Any]):
     inherit_cache = True
@@ -79,5 +81,15 @@ def json_rows(name: str, **columns: type) -> sa.Subquery:
 
 
 def pack(rows: Iterable[Sequence[Any]]) -> str:
-    """The parameter's value."""
-    return msgspec.json.encode([tuple(row) for row in rows]).decode()
+    """The parameter's value. Texts as `readable` has them."""
+    values = [tuple(row) for row in rows]
+    try:
+        packed = msgspec.json.encode(values)
+    except UnicodeEncodeError:
+        packed = _NUL
+    if _NUL in packed:
+        packed = msgspec.json.encode([tuple(readable(v) if isinstance(v, str) else v for v in row) for row in values])
+    return packed.decode()
+
+
+_NUL = rb"\u0000"

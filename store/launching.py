@@ -2,7 +2,7 @@
 rows and batches of a campaign, in chunks, from its frozen audience."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -246,15 +246,18 @@ _pending = (
         expansion.c.expanded_upto,
     )
     .join(campaign, campaign.c.id == expansion.c.campaign_id)
-    .where(expansion.c.expanded_upto < expansion.c.size)
+    .where(
+        sa.text("expansion.expanded_upto < expansion.size"),  # word for word the predicate of the index
+        campaign.c.id.not_in(sa.bindparam("without", expanding=True)),
+    )
     .order_by(campaign.c.priority, expansion.c.expanded_upto, expansion.c.campaign_id, expansion.c.channel)
     .limit(sa.bindparam("most"))
 )  # fmt: skip
 
 
-async def pending_expansions(tx: Transaction, *, most: int = 16) -> list[Expansion]:
-    """Most urgent first, then the one that is least far."""
-    return [Expansion(*row) for row in await tx.rows(_pending, {"most": most})]
+async def pending_expansions(tx: Transaction, *, most: int = 16, without: Collection[int] = ()) -> list[Expansion]:
+    """Most urgent first, then the one that is least far; none of the campaigns `without`."""
+    return [Expansion(*row) for row in await tx.rows(_pending, {"most": most, "without": list(without)})]
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):

@@ -3,11 +3,13 @@
 Every function is one short step, idempotent, run again and again by any node's housekeeping.
 """
 
+from collections.abc import Collection, Mapping
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import reservations
-from store.addenda import all_told
+from store.addenda import all_told, hold_counters
 from store.bookings import lock
 from store.fairness import give_place_back, join_queue
 from store.records import Settlement
@@ -22,6 +24,16 @@ _SCHEDULED = str(CampaignState.SCHEDULED)
 _ENDING = tuple(str(s) for s in ENDED_BY)
 
 _unsealed = campaign.c.sealed_ms.is_(None)
+# What stands here as text is word for word the predicate of an index: what is over is passed by, however much it is.
+_unended = sa.text("campaign.ended_ms IS NULL")
+# Campaigns with something left to send, from one to the next in the index of the open batches: of those that are over
+# and wait for their receipts there are thousands, and each of them has hundreds of batches.
+_has_open_batches = sa.text(
+    "campaign.id IN (WITH RECURSIVE busy(id) AS ("
+    "SELECT min(campaign_id) FROM batch WHERE state <> 3 UNION ALL "
+    "SELECT (SELECT min(b.campaign_id) FROM batch b WHERE b.state <> 3 AND b.campaign_id > busy.id) FROM busy"
+    " WHERE busy.id IS NOT NULL) SELECT id FROM busy WHERE id IS NOT NULL)"
+)
 _promote = (
     sa.update(batch)
     .where(
@@ -34,15 +46,15 @@ _promote = (
 )
 _start = (
     sa.update(campaign)
-    .where(campaign.c.state == _SCHEDULED, campaign.c.starts_ms <= sa.bindparam("now"), _unsealed)
+    .where(campaign.c.state == _SCHEDULED, campaign.c.starts_ms <= sa.bindparam("now"), _unended)
     .values(state=_RUNNING)
     .returning(campaign.c.id)
 )
-_open_batch = sa.exists().where(batch.c.campaign_id == campaign.c.id, batch.c.state != int(BatchState.DONE))
+_open_batch = sa.exists().where(batch.c.campaign_id == campaign.c.id, sa.text("batch.state <> 3"))
 _unexpanded = sa.exists().where(expansion.c.campaign_id == campaign.c.id, expansion.c.expanded_upto < expansion.c.size)
 _complete = (
     sa.update(campaign)
-    .where(campaign.c.state == _RUNNING, _unsealed, ~_open_batch, ~_unexpanded)
+    .where(campaign.c.state == _RUNNING, _unended, ~_open_batch, ~_unexpanded)
     .values(state=str(CampaignState.COMPLETED), ended_ms=sa.bindparam("now"))
 )
 # A worker that was thought dead said that some were not sent after all (`batches.settle`).
@@ -51,7 +63,7 @@ _resume = (
     .where(
         campaign.c.state == str(CampaignState.COMPLETED),
         _unsealed,
-        _open_batch,
+        _has_open_batches,
         # What was cancelled or updated since stays ended, whatever a worker that was thought dead still knows.
         ~sa.exists().where(campaign_replaces.c.replaced_id == campaign.c.id),
     )
@@ -59,13 +71,13 @@ _resume = (
 )
 _expire = (
     sa.update(campaign)
-    .where(campaign.c.state.in_((_RUNNING, _SCHEDULED)), _unsealed, campaign.c.expires_ms <= sa.bindparam("now"))
+    .where(campaign.c.state.in_((_RUNNING, _SCHEDULED)), _unended, campaign.c.expires_ms <= sa.bindparam("now"))
     .values(state=str(CampaignState.EXPIRED), epoch=campaign.c.epoch + 1)
     .returning(campaign.c.id)
 )
 _end = (
     sa.update(campaign)
-    .where(campaign.c.state.in_(_ENDING), _unsealed, campaign.c.ended_ms.is_(None), ~_open_batch, ~_unexpanded)
+    .where(campaign.c.state.in_(_ENDING), _unended, ~_open_batch, ~_unexpanded)
     .values(ended_ms=sa.bindparam("now"))
     .returning(campaign.c.id)
 )
@@ -94,6 +106,8 @@ _left_over = (
     .where(
         campaign.c.state.in_(_ENDING),
         _unsealed,
+        _has_open_batches,
+        sa.text("batch.state <> 3"),
         batch.c.state.in_((int(BatchState.READY), int(BatchState.WAITING))),
     )
     .order_by(batch.c.id)
@@ -131,6 +145,7 @@ _sealable = (
     .where(
         campaign.c.ended_ms.is_not(None),
         campaign.c.sealed_ms.is_(None),
+        campaign.c.id.not_in(sa.bindparam("without", expanding=True)),
         sa.or_(
             ~sa.exists().where(progress.c.campaign_id == campaign.c.id, _undecided > 0),
             campaign.c.ended_ms + campaign.c.horizon_ms <= sa.bindparam("now"),
@@ -141,14 +156,20 @@ _sealable = (
 )
 
 
-async def sealable(conn: AsyncConnection, now_ms: int) -> list[int]:
-    """Campaigns whose last delivery is final, or whose evidence horizon has passed."""
-    return [row.id for row in (await conn.execute(_sealable, {"now": now_ms})).all()]
+async def sealable(conn: AsyncConnection, now_ms: int, without: Collection[int] = ()) -> list[int]:
+    """Campaigns whose last delivery is final, or whose evidence horizon has passed; none of `without`."""
+    return [row.id for row in (await conn.execute(_sealable, {"now": now_ms, "without": list(without)})).all()]
 
 
-async def seal(tx: Transaction, campaign_id: int, report: str, charged_millieuro: int) -> bool:
+async def seal(
+    tx: Transaction, campaign_id: int, report: str, charged_millieuro: int, told: Mapping[str, int] | None = None
+) -> bool:
     """Keep the report and settle the money: what carriers took is paid, at most what was reserved, and the rest goes
-    back. Once only, and not before the campaign has ended."""
+    back. Once only, and not before the campaign has ended.
+
+    `told`: the revisions that the report was drawn from (`addenda.hold_counters`, in this transaction). Without them
+    nothing is taken for told: the next look at the addenda compares."""
+    seen = await hold_counters(tx, campaign_id)
     row: AnyRow | None = await tx.first(
         sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update(key_share=True)
     )
@@ -160,7 +181,8 @@ async def seal(tx: Transaction, campaign_id: int, report: str, charged_millieuro
         .where(campaign.c.id == campaign_id)
         .values(sealed_ms=tx.now_ms, report=report, settled_millieuro=settled)
     )
-    await all_told(tx, campaign_id)  # what moves from here on becomes an addendum
+    # What moves from here on becomes an addendum.
+    await all_told(tx, campaign_id, dict.fromkeys(seen, 0) if told is None else told)
     await tx.run(sa.insert(audit).values(at_ms=tx.now_ms, action="seal", subject=row.public_id))
     if row.reserved_millieuro:
         await lock(tx, [row.zone_id])

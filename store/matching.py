@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from store.json_rows import json_rows, pack
+from store.readable import readable
 from store.records import Settlement
 from store.settling import apply
 from store.states import Event
@@ -138,7 +139,7 @@ async def _find_by_ref(
         agrees = row.address == report.destination
         # An id may be read in two ways, and an SMSC may give one twice: where the receipt names a destination, it
         # decides. A wrong match would show somebody as reached who is not.
-        if not (agrees or (report.destination is None and row.ref == report.ref)):
+        if not (agrees or (report.destination is None and row.ref == readable(report.ref))):
             continue
         rank = (row.state == OUTSTANDING, row.id)
         if rank > best.get(row.n, (False, -1)):

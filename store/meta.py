@@ -5,11 +5,14 @@ import secrets
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.holds import hold_unfinished
 from store.tables import meta
 from store.transaction import Transaction
 
 GENERATION = "generation"
 BOUNCE_KEY = "bounce_key"
+RESTORED = "restored copy: what it calls queued may have been sent since"
+"""The reason of the holds."""
 
 
 async def kept(tx: Transaction, key: str, new: str) -> str:
@@ -29,8 +32,10 @@ async def generation(tx: Transaction) -> str:
 
 
 async def renew_generation(tx: Transaction) -> str:
-    """After a restore: receipts of the timeline that was lost hit nobody."""
+    """After a restore: receipts of the timeline that was lost hit nobody, and what the copy calls unfinished, which
+    may have been sent, ended or cancelled since, is held until somebody decides."""
     await generation(tx)
+    await hold_unfinished(tx, RESTORED, "tocsin new-generation")
     new = secrets.token_hex(3)
     await tx.run(sa.update(meta).where(meta.c.key == GENERATION).values(value=new))
     return new

@@ -40,6 +40,12 @@ async def record(tx: Transaction, reports: Sequence[Report]) -> Recorded:
     return Recorded(len(reports) - len(unmatched), len(unmatched))
 
 
+async def set_aside(tx: Transaction, report: Report) -> None:
+    """Keep what could not be recorded, in the inbox, with an instant that both engines can hold."""
+    known = 0 <= report.at_ms <= tx.now_ms + by_destination.LATEST_MS
+    await _keep(tx, [report if known else msgspec.structs.replace(report, at_ms=tx.now_ms)])
+
+
 # ---- the inbox -------------------------------------------------------------------------------------------
 
 _kept = receipt_inbox.c

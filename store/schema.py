@@ -9,10 +9,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from store import postgresql_driver
 from store.errors import SchemaMismatch, StoreUnavailable
+from store.verdict import translated
 
 
 def _config() -> Config:
@@ -64,18 +66,20 @@ async def current(url: str) -> str | None:
     path = file_of(url)
     if path is not None and not path.exists():
         return None
-    async with _connected(url) as conn:
+    async with _connected(url, postgresql_driver.READ_S) as conn:
         return await conn.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
 
 
 @contextlib.asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
-    engine = create_async_engine(url)
+async def _connected(url: str, statement_s: float | None = None) -> AsyncIterator[AsyncConnection]:
+    """Without `statement_s` a statement takes as long as it takes: a migration goes through whole tables."""
+    options = {} if file_of(url) is not None else postgresql_driver.options(statement_s)
+    engine = create_async_engine(url, connect_args=options)
     try:
         async with _connection(engine) as conn:
             yield conn
-    except (DatabaseError, OSError) as exc:
-        if isinstance(exc, DatabaseError) and not _of_the_file(exc):
+    except (DBAPIError, OSError) as exc:
+        if isinstance(exc, DBAPIError) and not _of_the_file(exc) and not isinstance(translated(exc), StoreUnavailable):
             raise
         raise _unusable(exc) from exc
     finally:
@@ -95,7 +99,7 @@ async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         await conn.close()
 
 
-def _of_the_file(exc: DatabaseError) -> bool:
+def _of_the_file(exc: DBAPIError) -> bool:
     """It cannot be opened, written or read, or is no database; else a statement is wrong."""
     if isinstance(exc, OperationalError):
         return True

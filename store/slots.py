@@ -1,10 +1,11 @@
 """Instants at which a unit may leave: the arithmetic of ceilings (pure) and the rows that make it hold everywhere.
 
 One row a ceiling and mode, moved in the transaction that moves the cursor: over nodes, restarts and crashes an
-instant is given once. Instants that pass unused are never given again.
+instant is given once. Instants that pass unused are never given again. The rows are locked in the order of their
+names, whatever the order in which carriers are asked: two nodes never wait for each other in a circle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -79,6 +80,10 @@ def believable(now_us: int, next_us: int, ceiling: Ceiling, horizon_us: int) -> 
 _names: sa.BindParameter[Any] = sa.bindparam("names", expanding=True)
 _these = sa.and_(slot.c.mode == sa.bindparam("mode_"), slot.c.ceiling.in_(_names))
 _select_locked = sa.select(slot.c.ceiling, slot.c.next_us).where(_these).order_by(slot.c.ceiling).with_for_update()
+_select_free = (
+    sa.select(slot.c.ceiling, slot.c.next_us).where(_these).order_by(slot.c.ceiling).with_for_update(skip_locked=True)
+)
+_select_known = sa.select(slot.c.ceiling).where(_these)
 _update = sa.update(slot).where(_these).values(next_us=sa.bindparam("next_us_"))
 
 
@@ -89,30 +94,48 @@ async def take(
     horizon_us: int,
     units: Sequence[int],
     head_start_us: int = 0,
+    kept: Mapping[str, int] | None = None,
 ) -> Slots:
     """Take slots under all the ceilings at once, for as many of the messages as fit; `messages` may be 0. The first
-    is `head_start_us` away at least: the time until whoever asks has the answer."""
+    is `head_start_us` away at least: the time until whoever asks has the answer. `kept`: what `lock` has found.
+
+    A ceiling that comes before one which this transaction holds already is not waited for: while another has it, it
+    has no slot to give."""
     names = [c.name for c in ceilings]
-    kept = await _locked(tx, mode, names)
-    slots = plan(tx.now_us + head_start_us, [kept[n] for n in names], ceilings, horizon_us, units)
+    found = await lock(tx, mode, names) if kept is None else kept
+    if any(name not in found for name in names):
+        return Slots(tx.now_us, 0, 0, 0)
+    slots = plan(tx.now_us + head_start_us, [found[n] for n in names], ceilings, horizon_us, units)
     if slots.messages:
         await tx.run(_update, {"mode_": mode, "names": names, "next_us_": slots.end_us})
         return slots
     for ceiling in ceilings:
-        next_us = believable(tx.now_us, kept[ceiling.name], ceiling, horizon_us)
-        if next_us != kept[ceiling.name]:
+        next_us = believable(tx.now_us, found[ceiling.name], ceiling, horizon_us)
+        if next_us != found[ceiling.name]:
             await tx.run(_update, {"mode_": mode, "names": [ceiling.name], "next_us_": next_us})
     return slots
 
 
-async def _locked(tx: Transaction, mode: str, names: Sequence[str]) -> dict[str, int]:
-    values = {"mode_": mode, "names": list(names)}
-    kept = {r.ceiling: int(r.next_us) for r in await tx.rows(_select_locked, values)}
-    missing = [name for name in names if name not in kept]
-    if not missing:
-        return kept
-    await _create(tx, mode, missing)
-    return {r.ceiling: int(r.next_us) for r in await tx.rows(_select_locked, values)}
+async def lock(tx: Transaction, mode: str, names: Collection[str]) -> dict[str, int]:
+    """Ceiling -> next instant, of those that this transaction holds from here on: all of the names, but for those
+    that another holds and that may not be waited for (see `take`)."""
+    wanted = sorted(set(names))
+    values = {"mode_": mode, "names": wanted}
+    statement = _select_locked if _in_order(tx, mode, wanted) else _select_free
+    found = {r.ceiling: int(r.next_us) for r in await tx.rows(statement, values)}
+    if len(found) < len(wanted):
+        known = {row.ceiling for row in await tx.rows(_select_known, values)}
+        missing = [name for name in wanted if name not in known]
+        await _create(tx, mode, missing)
+        found |= {r.ceiling: int(r.next_us) for r in await tx.rows(statement, values | {"names": missing})}
+    tx.ceilings.update((mode, name) for name in found)
+    return found
+
+
+def _in_order(tx: Transaction, mode: str, wanted: Sequence[str]) -> bool:
+    """Whether nothing is wanted that comes before what is held, but for what is held itself."""
+    fresh = [(mode, name) for name in wanted if (mode, name) not in tx.ceilings]
+    return not fresh or not tx.ceilings or fresh[0] > max(tx.ceilings)
 
 
 async def _create(tx: Transaction, mode: str, names: Sequence[str]) -> None:

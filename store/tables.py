@@ -332,6 +332,12 @@ campaign = sa.Table(
         sqlite_where=sa.text("sealed_ms IS NULL"),
         postgresql_where=sa.text("sealed_ms IS NULL"),
     ),
+    sa.Index(
+        "ix_campaign_unended",
+        "state",
+        sqlite_where=sa.text("ended_ms IS NULL"),
+        postgresql_where=sa.text("ended_ms IS NULL"),
+    ),
 )
 
 campaign_replaces = sa.Table(
@@ -370,6 +376,12 @@ expansion = sa.Table(
     _int("expanded_upto", 0),
     sa.Column("waits_from", Big),  # entries from here on were in hand when they were cancelled
     sa.Column("tag", sa.Float, nullable=False),  # the fair tag at which it starts
+    sa.Index(
+        "ix_expansion_unfinished",
+        "campaign_id",
+        sqlite_where=sa.text("expanded_upto < size"),
+        postgresql_where=sa.text("expanded_upto < size"),
+    ),
 )
 
 # ---- the outbox ------------------------------------------------------------------------------------------
@@ -464,6 +476,12 @@ batch = sa.Table(
         "priority",
         sqlite_where=sa.text("state = 1"),
         postgresql_where=sa.text("state = 1"),
+    ),
+    sa.Index(
+        "ix_batch_open",
+        "campaign_id",
+        sqlite_where=sa.text("state <> 3"),
+        postgresql_where=sa.text("state <> 3"),
     ),
 )
 

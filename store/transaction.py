@@ -1,7 +1,7 @@
 """A transaction as the works of this package see it: a connection, the instant it began, and three short verbs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -16,6 +16,8 @@ class Transaction:
     now_us: int
     """UTC, by the clock that all nodes share."""
     sqlite: bool
+    ceilings: set[tuple[str, str]] = field(default_factory=set)
+    """(mode, ceiling): whose slots this transaction holds (`store.slots`)."""
 
     @property
     def now_ms(self) -> int:

@@ -9,6 +9,7 @@ from gateway.campaigns.alerts import AlertDesk
 from gateway.errors import Refusal
 from store import accounts, alerts
 from store.database import Database
+from store.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +26,9 @@ class Parked:
             waiting = await alerts.parked(conn)
         moved = False
         for filed in waiting:
-            # Rights as they are now: an account that was closed meanwhile launches nothing.
-            caller = await self._caller(filed.account_id)
             try:
+                # Rights as they are now: an account that was closed meanwhile launches nothing.
+                caller = await self._caller(filed.account_id)
                 if caller is None:
                     raise Refusal(403, "account-closed", "The account that sent it is closed.")
                 moved |= await self.desk.retry_parked(filed, caller, self.park_ms)
@@ -36,6 +37,8 @@ class Parked:
                 text = f"{refusal.code}: {refusal.title}"
                 await self.database.write(lambda tx, f=filed, t=text: alerts.set_state(tx, f.id, "failed", t))  # type: ignore[misc]
                 log.error("parked alert refused", extra={"action": "parked-refused", "alert": filed.public_id})
+            except StoreUnavailable:
+                raise
             except Exception:
                 # One that cannot be handled now must not keep the others waiting; it is tried again.
                 log.exception("parked alert failed", extra={"action": "parked-failed", "alert": filed.public_id})

@@ -7,10 +7,12 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 from channels.contract import Channel
 from gateway.directory.audience import Audience, decode
+from gateway.setbacks import Setbacks
 from store import campaigns, launching
 from store.database import Database
 from store.errors import StoreUnavailable
@@ -37,16 +39,22 @@ class Expander:
     ring: Callable[[Channel], None]
     """Tell the channel's lanes that there is work."""
     bell: asyncio.Event = field(default_factory=asyncio.Event)
+    room_on_disk: Callable[[], bool] = lambda: True
+    """Without room no rows are made: what is left belongs to receipts and to the answers of carriers."""
+    _setbacks: Setbacks = field(default_factory=Setbacks)
     _audiences: OrderedDict[int, Audience] = field(default_factory=OrderedDict)
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
+            worked = False
             try:
                 worked = await self.step()
             except StoreUnavailable:
-                log.warning("store cannot write", extra={"action": "expand-failed"})
-                worked = False
+                log.warning("store away", extra={"action": "expand-failed"})
+            except Exception:
+                log.exception("expansion failed", extra={"action": "expand-failed"})
+                await asyncio.sleep(1.0)
             if not worked:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
@@ -54,29 +62,66 @@ class Expander:
                 self.bell.clear()
 
     async def step(self) -> bool:
-        """One transaction of rows for the most urgent unfinished expansions; False when there is none.
+        """One transaction of rows for the most urgent unfinished expansions; False when there is none, or no room.
 
         A storm of small alerts is a hundred expansions a second: they share a transaction, and wait for no other."""
-        pending = await self.database.write(lambda tx: launching.pending_expansions(tx, most=_TOGETHER))
+        if not self.room_on_disk():
+            return False
+        resting = self._setbacks.resting()
+        pending = await self.database.write(
+            lambda tx: launching.pending_expansions(tx, most=_TOGETHER, without=resting)
+        )
+        chunks = await self._chunks(pending)
+        if chunks:
+            await self._make(chunks)
+        for channel in {Channel(expansion.channel) for expansion, _ in chunks}:
+            self.ring(channel)
+        return bool(chunks)
+
+    async def _chunks(self, pending: Sequence[Expansion]) -> list[_Chunk]:
         chunks: list[_Chunk] = []
         rows = 0
-        read: dict[int, Audience] = {}  # the channels of a campaign follow one another
+        failed: set[int] = set()
+        read: dict[int, Audience] = {}
         for expansion in pending:
-            if expansion.campaign_id not in read:
-                read = {expansion.campaign_id: await self._audience(expansion)}
-            audience = read[expansion.campaign_id]
-            entries = _entries(audience, Channel(expansion.channel), expansion, CHUNK - rows)
+            if expansion.campaign_id in failed:
+                continue
+            entries = await self._setbacks.attempt(
+                expansion.campaign_id, "expand-failed", partial(self._next, expansion, CHUNK - rows, read)
+            )
+            if entries is None:
+                failed.add(expansion.campaign_id)
+                continue
             chunks.append((expansion, entries))
             rows += len(entries)
             if rows >= CHUNK:
                 break
-        if chunks:
-            # The first rows of a campaign are somebody waiting for an alert; the rest can wait for the fence.
-            urgent = any(expansion.expanded_upto == 0 for expansion, _ in chunks)
-            await self.database.write(lambda tx: self._expand(tx, chunks), urgent=urgent)
-        for channel in {Channel(expansion.channel) for expansion, _ in chunks}:
-            self.ring(channel)
-        return bool(chunks)
+        return chunks
+
+    async def _next(self, expansion: Expansion, most: int, read: dict[int, Audience]) -> Sequence[Entry]:
+        if expansion.campaign_id not in read:
+            read.clear()  # the channels of a campaign follow one another
+            read[expansion.campaign_id] = await self._audience(expansion)
+        entries = _entries(read[expansion.campaign_id], Channel(expansion.channel), expansion, most)
+        if not entries:
+            raise ValueError(f"the audience of campaign {expansion.campaign_id} is shorter than its expansion")
+        return entries
+
+    async def _make(self, chunks: Sequence[_Chunk]) -> None:
+        # The first rows of a campaign are somebody waiting for an alert; the rest can wait for the fence.
+        urgent = any(expansion.expanded_upto == 0 for expansion, _ in chunks)
+
+        async def make(of: Sequence[_Chunk]) -> None:
+            await self.database.write(lambda tx: self._expand(tx, of), urgent=urgent)
+
+        try:
+            await make(chunks)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            # One of them spoils the transaction of all: each by itself.
+            for chunk in chunks:
+                await self._setbacks.attempt(chunk[0].campaign_id, "expand-failed", partial(make, [chunk]))
 
     async def _expand(self, tx: Transaction, chunks: Sequence[_Chunk]) -> None:
         for expansion, entries in chunks:

@@ -23,14 +23,52 @@ class ReceiptDesk:
     waiting: int = 0
 
     async def __call__(self, arrived: Sequence[Receipt]) -> None:
-        reports = [self._report(receipt) for receipt in arrived]
+        """Raises nothing but ReceiptsRefused."""
         try:
-            recorded = await self.database.write(lambda tx: receipts.record(tx, reports))
+            await self._record(arrived)
         except StoreUnavailable as exc:
-            log.warning("receipts refused", extra={"action": "receipts-refused", "count": len(reports)})
+            log.warning("receipts refused", extra={"action": "receipts-refused", "count": len(arrived)})
             raise ReceiptsRefused(str(exc)) from exc
+
+    async def _record(self, arrived: Sequence[Receipt]) -> None:
+        try:
+            await self._write(arrived)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            # One of them spoils the transaction of all. Repeated, it would do so for ever.
+            log.warning("receipts one by one", extra={"action": "receipts-one-by-one", "count": len(arrived)})
+            for receipt in arrived:
+                await self._record_one(receipt)
+
+    async def _record_one(self, receipt: Receipt) -> None:
+        try:
+            await self._write([receipt])
+            return
+        except StoreUnavailable:
+            raise
+        except Exception:
+            about = {"carrier": receipt.carrier, "ref": receipt.ref, "raw": receipt.raw[:200]}
+            log.exception("receipt set aside", extra={"action": "receipt-set-aside", **about})
+        try:
+            report = self._bare(receipt)
+            await self.database.write(lambda tx: receipts.set_aside(tx, report))
+            self.waiting += 1
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("receipt only logged", extra={"action": "receipt-only-logged", **about})
+
+    async def _write(self, arrived: Sequence[Receipt]) -> None:
+        reports = [self._report(receipt) for receipt in arrived]
+        recorded = await self.database.write(lambda tx: receipts.record(tx, reports))
         self.matched += recorded.matched
         self.waiting += recorded.waiting
+
+    def _bare(self, r: Receipt) -> receipts.Report:
+        return receipts.Report(
+            r.carrier, r.ref, str(r.state), r.at_ms, destination=r.destination, code=r.code, text=r.text, raw=r.raw
+        )
 
     def _report(self, r: Receipt) -> receipts.Report:
         ours = attempt_of(r.ref if r.echoed else r.answers, self.generation)

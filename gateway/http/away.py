@@ -1,15 +1,10 @@
 """Whether a failure means that the store is away for now, and not that a statement of ours is wrong."""
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-
 from store.errors import StoreUnavailable
+from store.verdict import translated
 
 
 def store_is_away(exc: Exception) -> bool:
-    """For reads, which the store does not translate: connections refused or lost, timeouts, a locked or full file."""
-    if isinstance(exc, StoreUnavailable | OSError):  # TimeoutError is an OSError
-        return True
-    if isinstance(exc, OperationalError | InterfaceError):
-        # SQLite calls a wrong statement operational too: that one is a bug.
-        return getattr(exc.orig, "sqlite_errorname", None) != "SQLITE_ERROR"
-    return isinstance(exc, DBAPIError) and exc.connection_invalidated
+    """The store says so itself, of reads as of writes. Whoever waits for it no longer than it can bear hears a
+    TimeoutError, which is an OSError."""
+    return isinstance(exc, StoreUnavailable) or isinstance(translated(exc), StoreUnavailable)

@@ -5,12 +5,14 @@ Each is kept with its date and every figure before and after. None of them is si
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
 from gateway.reports.instants import rfc3339
 from gateway.reports.reading import addenda_of, draw_up, parsed
 from gateway.reports.report import Addendum, Change, Report
+from gateway.setbacks import Setbacks
 from store import addenda, campaigns
 from store.database import Database
 from store.transaction import Transaction
@@ -21,11 +23,18 @@ Figures = dict[tuple[str, str, str], int]
 """(section, channel, name) -> value: the figures of a report that a receipt may move."""
 
 
-async def amend_due(database: Database) -> int:
-    """Add to the sealed reports what they do not tell; returns how many addenda were made."""
+async def amend_due(database: Database, setbacks: Setbacks | None = None) -> int:
+    """Add to the sealed reports what they do not tell; returns how many addenda were made.
+
+    Each by itself: `setbacks` remembers those that could not be amended."""
+    known = Setbacks() if setbacks is None else setbacks
     async with database.read() as conn:
-        due = await addenda.due(conn, database.clock.now_ms())
-    return sum([await _amend(database, campaign_id) for campaign_id in due])
+        due = await addenda.due(conn, database.clock.now_ms(), without=known.resting())
+    made = [
+        await known.attempt(campaign_id, "addendum-failed", partial(_amend, database, campaign_id))
+        for campaign_id in due
+    ]
+    return sum(bool(one) for one in made)
 
 
 async def _amend(database: Database, campaign_id: int) -> bool:
@@ -39,11 +48,11 @@ async def _amend(database: Database, campaign_id: int) -> bool:
     settled = min(drawn.money.charged_millieuro, campaign.reserved_millieuro)
 
     async def keep(tx: Transaction) -> Addendum | None:
-        counts = await campaigns.counts(tx.conn, campaign_id)
-        if sum(count.revision for count in counts) != drawn.revision:
+        told = await addenda.hold_counters(tx, campaign_id)
+        if sum(told.values()) != drawn.revision:
             return None  # another receipt came in between: the next round knows it
         if not changes:
-            await addenda.all_told(tx, campaign_id)
+            await addenda.all_told(tx, campaign_id, told)
             return None
         new = Addendum(
             number=len(before) + 1,
@@ -54,7 +63,7 @@ async def _amend(database: Database, campaign_id: int) -> bool:
             settled_millieuro=settled,
             sums_close=drawn.sums_close,
         )
-        await addenda.add(tx, campaign_id, new.number, msgspec.json.encode(new).decode(), settled)
+        await addenda.add(tx, campaign_id, new.number, msgspec.json.encode(new).decode(), settled, told=told)
         return new
 
     made = await database.write(keep, urgent=False)

@@ -1,44 +1,49 @@
 """Seal what can be sealed: the last report of a campaign, kept for ever, and its reservation settled."""
 
 import logging
+from functools import partial
 
 import msgspec
 
 from gateway.reports.instants import rfc3339
 from gateway.reports.reading import draw_up, written
 from gateway.reports.report import Report
-from store import campaigns, lifecycle
-from store.campaigns import Campaign
+from gateway.setbacks import Setbacks
+from store import addenda, lifecycle
 from store.database import Database
 from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
 
-async def seal_due(database: Database) -> int:
-    """Seal the campaigns whose last delivery is final, or whose evidence horizon has passed; returns how many."""
+async def seal_due(database: Database, setbacks: Setbacks | None = None) -> int:
+    """Seal the campaigns whose last delivery is final, or whose evidence horizon has passed; returns how many.
+
+    Each by itself: `setbacks` remembers those that could not be sealed."""
+    known = Setbacks() if setbacks is None else setbacks
     async with database.read() as conn:
-        due = await lifecycle.sealable(conn, database.clock.now_ms())
-        found = [await campaigns.by_id(conn, campaign_id) for campaign_id in due]
-    sealed = [campaign for campaign in found if campaign is not None and await _seal(database, campaign)]
-    return len(sealed)
+        due = await lifecycle.sealable(conn, database.clock.now_ms(), without=known.resting())
+    sealed = [
+        await known.attempt(campaign_id, "seal-failed", partial(_seal, database, campaign_id)) for campaign_id in due
+    ]
+    return sum(bool(done) for done in sealed)
 
 
-async def _seal(database: Database, campaign: Campaign) -> bool:
-    drawn = await draw_up(database, campaign.id)
+async def _seal(database: Database, campaign_id: int) -> bool:
+    drawn = await draw_up(database, campaign_id)
     charged = drawn.money.charged_millieuro
 
     async def keep(tx: Transaction) -> Report | None:
-        counts = await campaigns.counts(tx.conn, campaign.id)
-        if sum(count.revision for count in counts) != drawn.revision:
+        told = await addenda.hold_counters(tx, campaign_id)
+        if sum(told.values()) != drawn.revision:
             return None  # a receipt came in between: the next round draws a report that knows it
         report = _last(drawn, tx.now_ms)
-        return report if await lifecycle.seal(tx, campaign.id, written(report), charged) else None
+        return report if await lifecycle.seal(tx, campaign_id, written(report), charged, told=told) else None
 
     report = await database.write(keep, urgent=False)
     if report is None:
         return False
-    fields = {"action": "seal", "campaign": campaign.public_id, "sums_close": report.sums_close}
+    fields = {"action": "seal", "campaign": report.campaign.id, "sums_close": report.sums_close}
     if report.sums_close:
         log.info("report sealed", extra=fields)
     else:

@@ -19,6 +19,7 @@ from gateway.cli import app
 from gateway.loading import EVERY_S, LoadProgress
 from store.database import open_database
 from store.tables import node
+from tests.store.makers import a_campaign
 
 
 def run(*arguments: object) -> Result:
@@ -235,6 +236,27 @@ def test_a_new_generation_is_refused_while_a_server_runs(loaded: Path, tmp_path:
     assert first.stdout.startswith("The store is now of generation ")
     assert second.exit_code == 1
     assert "stop it first" in second.stderr
+
+
+def test_a_new_generation_holds_what_the_copy_calls_unfinished_and_shows_how_each_hold_is_lifted(
+    config: Path, tmp_path: Path
+) -> None:
+    assert run("migrate", "-c", config).exit_code == 0
+
+    async def unfinished() -> str:
+        async with open_database(f"sqlite+aiosqlite:///{tmp_path}/tocsin.db") as database:
+            return (await a_campaign(database, 2)).public_id
+
+    campaign = asyncio.run(unfinished())
+    result = run("new-generation", "-c", config)
+    lifted = run("resume", "campaign", campaign, "-c", config)
+
+    assert result.stdout.startswith("The store is now of generation ")
+    assert f"HOLD on campaign {campaign}" in result.stdout
+    assert "restored copy" in result.stdout
+    assert f"tocsin resume campaign {campaign}" in result.stdout
+    assert lifted.exit_code == 0
+    assert "HOLD" not in lifted.stdout
 
 
 def test_a_campaign_that_there_is_not_has_no_report(loaded: Path) -> None:

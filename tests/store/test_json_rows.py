@@ -51,3 +51,13 @@ async def test_two_lists_in_one_statement_do_not_mix(database):
         return await tx.rows(statement, {"left": pack([(1, "l1"), (2, "l2")]), "right": pack([(2, "r2"), (3, "r3")])})
 
     assert [tuple(row) for row in await database.write(work)] == [("l2", "r2")]
+
+
+async def test_a_nul_and_half_a_character_are_shown_in_their_place_and_spoil_no_other_row(database):
+    rows = json_rows("rows", id=int, text=str)
+    values = [(1, "a\0b"), (2, "sound \\u0000 Zoë 🚨"), (3, "half \ud83d"), (4, None)]
+
+    async with database.read() as conn:
+        found = (await conn.execute(sa.select(rows).order_by(rows.c.id), {"rows": pack(values)})).all()
+
+    assert [row.text for row in found] == ["a\u2400b", "sound \\u0000 Zoë 🚨", "half \ufffd", None]

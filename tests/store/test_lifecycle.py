@@ -1,12 +1,13 @@
 """A campaign's beginning and its ends: scheduled, started, complete, expired, stopped, closed, sealed."""
 
 import asyncio
+import re
 
 import pytest
 import sqlalchemy as sa
 
-from store import campaigns, holds, ledger, recovery, settling
-from store.lifecycle import close_ended, seal, sealable, stop
+from store import addenda, campaigns, holds, launching, ledger, receipts, recovery, settling
+from store.lifecycle import close_ended, seal, sealable, stop, tick
 from store.records import Settlement
 from store.states import BatchState, Event
 from store.tables import audit, batch, campaign
@@ -307,3 +308,132 @@ async def test_who_was_not_sent_to_after_all_is_closed_when_the_campaign_has_end
 
     assert await make.words_of(database, made) == ["cancelled", "unknown"]
     await assert_sound(database, made)
+
+
+# ---- what a seal has seen --------------------------------------------------------------------------------
+
+
+async def in_doubt(database):
+    """A campaign that has ended with one message whose receipt may still come; its reference is r1."""
+    made = await make.a_campaign(database, 1, crash_policy="report")
+    held = await make.must_claim(database)
+    await make.advance(database, held)
+    await make.give_back(database, held, [Settlement(made.ids["sms"][0], Event.IN_DOUBT, "c1", ("r1",))])
+    await make.tick(database)
+    return made
+
+
+def delivered(made):
+    address = made.town.people[0].addresses["sms"]
+    return lambda tx: receipts.record(tx, [receipts.Report("c1", "r1", "delivered", 0, destination=address)])
+
+
+async def untold(database):
+    async with database.read() as conn:
+        return await addenda.due(conn, database.clock.now_ms())
+
+
+async def test_a_receipt_that_comes_between_the_look_and_the_seal_is_told_in_an_addendum(database):
+    made = await in_doubt(database)
+
+    async def look_and_seal(tx):
+        counts = await campaigns.counts(tx.conn, made.id)
+        if tx.sqlite:
+            await delivered(made)(tx)
+        else:  # another node's
+            await database.write(delivered(made))
+        return counts[0].unknown, await seal(tx, made.id, '{"unknown": 1}', 0)
+
+    assert await database.write(look_and_seal) == (1, True)
+
+    assert await make.words_of(database, made) == ["delivered"]
+    assert await untold(database) == [made.id]
+
+
+async def test_counters_that_are_held_stand_still_until_the_seal_and_what_comes_then_is_an_addendum(database):
+    made = await in_doubt(database)
+
+    async def look_and_seal(tx):
+        told = await addenda.hold_counters(tx, made.id)
+        late = asyncio.create_task(database.write(delivered(made)))
+        await asyncio.wait({late}, timeout=0.2)
+        assert not late.done()
+        again = await campaigns.counts(tx.conn, made.id)
+        assert {c.channel: c.revision for c in again} == told
+        await seal(tx, made.id, '{"unknown": 1}', 0, told=told)
+        return late
+
+    late = await database.write(look_and_seal)
+    assert await untold(database) in ([], [made.id])
+    await late
+
+    assert await untold(database) == [made.id]
+
+
+async def test_a_seal_that_has_seen_all_needs_no_addendum(database):
+    made = await in_doubt(database)
+
+    async def look_and_seal(tx):
+        return await seal(tx, made.id, "{}", 0, told=await addenda.hold_counters(tx, made.id))
+
+    assert await database.write(look_and_seal)
+
+    assert await untold(database) == []
+
+
+async def test_an_addendum_tells_what_it_was_drawn_from_and_nothing_that_came_later(database):
+    made = await in_doubt(database)
+    await database.write(lambda tx: seal(tx, made.id, "{}", 0))
+
+    async def look_and_add(tx):
+        told = await addenda.hold_counters(tx, made.id)
+        if tx.sqlite:
+            await delivered(made)(tx)
+        await addenda.add(tx, made.id, 1, "{}", 0, told=told)
+
+    await database.write(look_and_add)
+    if not database.sqlite:
+        await database.write(delivered(made))
+
+    assert await untold(database) == [made.id]
+
+
+# ---- what does not grow ----------------------------------------------------------------------------------
+
+
+async def plans(database, work):
+    """The plans of all that the work asks, on an engine that is told not to read whole tables."""
+    asked = []
+
+    def note(_conn, _cursor, statement, parameters, _context, _many):
+        asked.append((statement, parameters))
+
+    engine = database._writer.sync_engine
+    sa.event.listen(engine, "before_cursor_execute", note)
+    await database.write(work)
+    sa.event.remove(engine, "before_cursor_execute", note)
+    explain = "EXPLAIN QUERY PLAN " if database.sqlite else "EXPLAIN "
+
+    async def explained(tx):
+        if not tx.sqlite:
+            await tx.run(sa.text("SET LOCAL enable_seqscan = off"))
+        found = {}
+        for statement, parameters in asked:
+            if statement.lstrip().startswith(("SELECT", "UPDATE")) and "clock_timestamp()" not in statement:
+                rows = await tx.conn.exec_driver_sql(explain + statement, parameters)
+                found[statement] = "\n".join(str(tuple(row)) for row in rows.all())
+        return found
+
+    return await database.write(explained)
+
+
+@pytest.mark.parametrize("work", [tick, close_ended, launching.pending_expansions], ids=lambda work: work.__name__)
+async def test_what_is_looked_through_several_times_a_second_passes_by_what_is_over(database, work):
+    found = await plans(database, work)
+
+    assert found
+    whole = re.compile(r"SCAN (batch|campaign|expansion|delivery|progress)\b(?!.* USING .*INDEX)|Seq Scan on")
+    for statement, plan in found.items():
+        told = "\n".join(line for line in plan.splitlines() if "campaign_replaces" not in line)
+        assert not whole.search(told), f"{statement}\n{plan}"
+        assert "ix_batch_campaign_id" not in plan, f"the batches that are done as well: {statement}\n{plan}"

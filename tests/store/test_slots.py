@@ -9,12 +9,15 @@ from itertools import pairwise
 from math import ceil
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from store.batches import Way
 from store.clock import Clock
 from store.database import open_database
 from store.slots import Ceiling, Slots, believable, plan, take
+from tests.store import makers as make
 
 S = 1_000_000
 HORIZON_US = 250_000
@@ -318,3 +321,75 @@ async def test_after_the_clock_was_stepped_back_a_ceiling_waits_a_window_and_goe
 
     assert at_once.messages == 0
     assert later.messages == 5
+
+
+# ---- the order of locks ----------------------------------------------------------------------------------
+
+
+async def test_ceilings_that_are_asked_in_crossed_orders_are_never_waited_for_in_a_circle(database):
+    """The second of two carriers is asked when the first has nothing free; of two nodes each begins with another."""
+    first, second = (Ceiling(name, count=10, window_s=1, guard_s=0) for name in ("A", "B"))
+    for ceiling in (first, second):
+        await database.write(lambda tx, c=ceiling: take(tx, "live", [c], HORIZON_US, [1]))
+    has_one, gone_on = asyncio.Barrier(2), []
+
+    async def node(order):
+        async def work(tx):
+            if gone_on or tx.sqlite:  # one writer there: nobody to meet
+                return "again"
+            await take(tx, "live", [order[0]], 0, [1])
+            await has_one.wait()
+            gone_on.append(order)
+            await take(tx, "live", [order[1]], 0, [1])
+            return "at once"
+
+        return await database.write(work)
+
+    async with asyncio.timeout(5):
+        answers = await asyncio.gather(node([first, second]), node([second, first]))
+
+    assert answers == (["again"] * 2 if database.sqlite else ["at once"] * 2), "no deadlock, no repetition"
+
+
+async def test_a_ceiling_out_of_order_that_another_holds_gives_nothing_and_one_that_is_free_gives(database):
+    first, second = (Ceiling(name, count=10, window_s=1, guard_s=0) for name in ("A", "B"))
+
+    async def crossed(tx):
+        b = await take(tx, "live", [second], HORIZON_US, [1])
+        a = await take(tx, "live", [first], HORIZON_US, [1])
+        again = await take(tx, "live", [first, second], HORIZON_US, [1])
+        return b.messages, a.messages, again.messages
+
+    assert await database.write(crossed) == (1, 1, 1)
+    if database.sqlite:
+        return
+
+    async def holding(tx):
+        await take(tx, "live", [first], HORIZON_US, [1])
+        return await database.write(crossed)
+
+    async with asyncio.timeout(5):
+        assert await database.write(holding) == (1, 0, 0)
+
+
+async def test_two_nodes_that_try_two_carriers_in_different_order_do_not_deadlock(database):
+    await make.a_campaign(database, 60, batch_size=30)
+    ways = [Way(name, (Ceiling(f"sms:{name}", 20, 1.0, 0.0),), 100) for name in ("A", "B")]
+
+    async def node(name, order):
+        held = await make.must_claim(database, node=name)
+        for n in range(30):
+            await make.advance(database, held, 1, skip=n, ways=order)
+
+    before = await deadlocks(database)
+    await asyncio.gather(node("a", ways), node("b", ways[::-1]))
+
+    assert await deadlocks(database) == before
+
+
+async def deadlocks(database):
+    if database.sqlite:
+        return 0
+    async with database.read() as conn:
+        counted = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        return (await conn.execute(sa.text(counted))).scalar_one()

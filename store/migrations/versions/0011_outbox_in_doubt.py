@@ -22,6 +22,14 @@ _DOUBTED: dict[str, Any] = {
 }
 
 
+_UNFINISHED = (
+    ("ix_batch_open", "batch", "campaign_id", "state <> 3"),
+    ("ix_campaign_unended", "campaign", "state", "ended_ms IS NULL"),
+    ("ix_expansion_unfinished", "expansion", "campaign_id", "expanded_upto < size"),
+)
+"""What is looked through several times a second: only what is not over, however much is."""
+
+
 def upgrade() -> None:
     op.create_table(
         "doubt",
@@ -54,9 +62,13 @@ def upgrade() -> None:
     op.drop_index("ix_batch_ready", table_name="batch")
     op.create_index("ix_batch_ready", "batch", ["channel", "mode", "priority", "turn", "tag"], **_READY)
     op.create_index("ix_receipt_inbox_destination", "receipt_inbox", ["destination"], **_OPEN)
+    for name, table, column, where in _UNFINISHED:
+        op.create_index(name, table, [column], sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
 
 def downgrade() -> None:
+    for name, table, _, _ in _UNFINISHED:
+        op.drop_index(name, table_name=table)
     op.drop_index("ix_receipt_inbox_destination", table_name="receipt_inbox")
     op.drop_index("ix_batch_ready", table_name="batch")
     op.create_index("ix_batch_ready", "batch", ["channel", "mode", "priority", "tag"], **_READY)

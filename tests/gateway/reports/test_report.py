@@ -11,9 +11,12 @@ from gateway.reports.addenda import amend_due
 from gateway.reports.reading import draw_up, parsed, report_of, written
 from gateway.reports.report import Addendum, Report
 from gateway.reports.sealing import seal_due
+from gateway.setbacks import Setbacks
 from store import lifecycle
 from store.database import Database
+from store.errors import StoreUnavailable
 from store.states import Event
+from store.tables import audience as audience_table
 from store.tables import campaign, delivery, entry, progress
 from tests.gateway.house import House, an_alert
 from tests.store.bookkeeping import booked
@@ -375,6 +378,81 @@ async def test_a_receipt_between_the_drawing_and_the_seal_puts_the_seal_off(hous
     assert await seal_due(database) == 0
     assert await seal_due(database) == 1
     assert outcomes(await report_of(database, number)) == {"reached": {"sms": 2}, "not_reached": {"sms: no code": 1}}
+
+
+async def several_ended(house: House, database: Database, n: int) -> list[int]:
+    people = await house.people("A", 1)
+    audience = house.audience({SMS: people})
+    numbers = []
+    for name in range(n):
+        [number] = await house.launch(1, house.campaign("A", 1, audience, f"c{name}"))
+        await house.expand(number, audience)
+        await house.settle(number, (0, Event.IN_DOUBT))
+        await house.settle(number, (0, Event.RECEIPT_FAILED))
+        numbers.append(number)
+    await database.write(lambda tx: tx.run(sa.update(campaign).values(state="completed", ended_ms=tx.now_ms)))
+    return numbers
+
+
+async def break_audience(database: Database, *numbers: int) -> None:
+    broken = sa.update(audience_table).where(audience_table.c.campaign_id.in_(numbers)).values(blob=b"broken")
+    await database.write(lambda tx: tx.run(broken))
+
+
+async def is_sealed(database: Database, number: int) -> bool:
+    async with database.read() as conn:
+        return (await conn.execute(sa.select(campaign.c.sealed_ms).where(campaign.c.id == number))).scalar() is not None
+
+
+async def test_campaigns_that_cannot_be_sealed_stop_no_other_and_rest_before_they_are_tried_again(
+    house: House, database: Database, caplog: pytest.LogCaptureFixture
+):
+    *broken, sound = await several_ended(house, database, 12)  # more than one look takes
+    await break_audience(database, *broken)
+    setbacks = Setbacks()
+
+    for _ in range(2):
+        await seal_due(database, setbacks)
+
+    assert await is_sealed(database, sound)
+    told = [r.subject for r in caplog.records if getattr(r, "action", "") == "seal-failed"]  # type: ignore[attr-defined]
+    assert sorted(told) == broken, "each once: it rests"
+
+
+async def test_reports_that_cannot_be_amended_stop_no_other(
+    house: House, database: Database, caplog: pytest.LogCaptureFixture
+):
+    *broken, sound = await several_ended(house, database, 12)
+    setbacks = Setbacks()
+    while await seal_due(database, setbacks):
+        pass
+    for number in (*broken, sound):
+        await house.settle(number, (0, Event.RECEIPT_DELIVERED))
+    await break_audience(database, *broken)
+
+    made = [await amend_due(database, setbacks) for _ in range(2)]
+
+    assert sum(made) == 1
+    assert len((await report_of(database, sound)).addenda) == 1
+    told = [r.subject for r in caplog.records if getattr(r, "action", "") == "addendum-failed"]  # type: ignore[attr-defined]
+    assert sorted(told) == broken
+
+
+async def test_a_store_that_is_away_is_no_fault_of_the_campaign_that_was_to_be_sealed(house: House, database: Database):
+    [number] = await several_ended(house, database, 1)
+    setbacks, write = Setbacks(), database.write
+
+    async def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("away")
+
+    database.write = away  # type: ignore[method-assign,assignment]
+    with pytest.raises(StoreUnavailable):
+        await seal_due(database, setbacks)
+    database.write = write  # type: ignore[method-assign]
+
+    assert setbacks.resting() == []
+    assert await seal_due(database, setbacks) == 1
+    assert await is_sealed(database, number)
 
 
 async def test_a_report_survives_being_written_and_read(house: House, database: Database):
