@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from store import awaiting
 from store.errors import CreditExhausted, StaleThread
 from store.json_rows import json_rows, pack
 from store.ledger import balance_millieuro
@@ -147,7 +148,9 @@ async def _file_campaign(tx: Transaction, new: NewCampaign, alert_id: int | None
     if new.texts:
         texts = [{"campaign_id": campaign_id} | msgspec.structs.asdict(text) for text in new.texts]
         await tx.conn.execute(_add_text, texts)
-    if new.state != CampaignState.PREPARING:
+    if new.state == CampaignState.PREPARING:
+        await awaiting.note(tx, campaign_id)
+    else:
         await file_audience(tx, campaign_id, new.audience, new.sizes)
     if new.reserved_millieuro:
         if new.must_cover:
