@@ -52,8 +52,7 @@ _may_have_it = sa.or_(
 )
 _hand = delivery.alias("hand")
 _is_in_hand = sa.and_(
-    # Word for word the predicate of the index: a campaign has thousands of batches and a few that are leased.
-    sa.text("batch.state = 1"),
+    sa.text("batch.state = 1"),  # word for word the predicate of the index
     _hand.c.id.between(batch.c.first, batch.c.cursor),
     _hand.c.round < batch.c.round,
     _hand.c.state.in_(_OPEN),
@@ -92,7 +91,7 @@ def _page_of(campaign_id: int, after: int, most: int) -> dict[str, int]:
     return {"campaign": campaign_id, "after": max(after, first - 1), "end": end, "most": most}
 
 
-class Readers(msgspec.Struct, frozen=True, array_like=True):
+class HolderColumns(msgspec.Struct, frozen=True, array_like=True):
     """Holders of one channel and language, as text made by the engine: a million of them cost the event loop nothing
     to speak of."""
 
@@ -116,10 +115,10 @@ def _columns() -> sa.Select[Any]:
 _as_columns = _columns()
 
 
-async def columns(conn: AsyncConnection, campaign_id: int, *, after: int, most: int = PAGE) -> list[Readers]:
+async def columns(conn: AsyncConnection, campaign_id: int, *, after: int, most: int = PAGE) -> list[HolderColumns]:
     """The page of `holders`, by channel and language; empty behind the last one."""
     rows = (await conn.execute(_as_columns, _page_of(campaign_id, after, most))).all()
-    return [Readers(*row) for row in rows]
+    return [HolderColumns(*row) for row in rows]
 
 
 _preparing = sa.select(campaign.c.id).where(campaign.c.state == str(CampaignState.PREPARING)).order_by(campaign.c.id)

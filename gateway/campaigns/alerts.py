@@ -83,7 +83,7 @@ class AlertDesk:
         if received.refusal is not None:
             raise received.refusal
         decision = await self._decided(caller, received)
-        outcome = await self.zones.plan(caller, received.alert, decision)
+        outcome = await self.zones.plan(caller, received.alert, decision, dry=True)
         known = await self._said_before(received)
         zones = outcome.previews + [ZonePreview(zone=z.code, refusal=r, problems=p) for z, r, p in outcome.refusals]
         return Preview(
