@@ -54,7 +54,8 @@ _BATCHES = f"""
 """
 
 
-def a_document(identifier: str, msg_type: str = "Alert", headline: str = "Vals alarm") -> bytes:
+def a_document(identifier: str, msg_type: str = "Alert", *, of: str = IDENTIFIER) -> bytes:
+    """One that is no Alert names `of`."""
     now = datetime.now(UTC).replace(microsecond=0)
     sent, later = ((now + timedelta(minutes=m)).isoformat().replace("+00:00", "-00:00") for m in (-1, 60))
     changes = [
@@ -64,7 +65,7 @@ def a_document(identifier: str, msg_type: str = "Alert", headline: str = "Vals a
         ("2026-05-12T06:00:00+02:00", later),
     ]
     if msg_type != "Alert":
-        named = f"  <references>{SENDER},{IDENTIFIER},{sent}</references>\n  <info>"
+        named = f"  <references>{SENDER},{of},{sent}</references>\n  <info>"
         changes += [("<msgType>Alert", f"<msgType>{msg_type}"), ("  <info>", named)]
     return changed(*changes)
 
