@@ -5,7 +5,8 @@ are the same by the address at which they are reached: it may stand in the regis
 """
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ PAGE = 10_000
 """Holders of one page of columns."""
 _MOST_ROWS = 2_000
 """Deliveries of the batches that one transaction lets go, at most: some 20 ms."""
+_MOST_BATCHES = 100
 
 _OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
 _HAVE = tuple(int(s) for s in MAY_HAVE_IT)
@@ -202,7 +204,7 @@ _decided = (
         sa.or_(_still_open.where(contact.c.address_id.not_in(sa.select(_held.c.address))), ~_still_open),
     )
     .order_by(batch.c.id)
-    .limit(_MOST_ROWS)
+    .limit(_MOST_BATCHES)
     # Another node must not release again what a lane here has leased meanwhile.
     .with_for_update(skip_locked=True, of=batch)
 )
@@ -231,7 +233,14 @@ _to_come = sa.union_all(
         expansion.c.campaign_id == sa.bindparam("campaign"), expansion.c.expanded_upto < expansion.c.size
     ),
 )
-_become = sa.update(batch).where(batch.c.id == sa.bindparam("batch"))
+_replaced = sa.select(campaign_replaces.c.replaced_id).where(
+    campaign_replaces.c.campaign_id == sa.bindparam("campaign")
+)
+_become = (
+    sa.update(batch)
+    .where(batch.c.id == sa.bindparam("batch"))
+    .values({name: sa.bindparam(f"{name}_") for name in ("first", "last", "cursor", "state", "waits")})
+)
 _add_batch = sa.insert(batch)
 
 
@@ -251,17 +260,24 @@ async def _release(tx: Transaction, campaign_id: int, channel: str) -> int:
     if not decided:
         return 0
     cancels = await tx.rows(_cancels, {"picked": pack((b.first, b.last) for b in decided)})
-    awaited = pack(await awaiting.noted(tx, campaign_id))
+    awaited = pack(await _awaited_of(tx, campaign_id))
     reached = {row.address_id for row in await tx.rows(_reached, {"channel_": channel, "awaited": awaited})}
     spared = {c.id for c in cancels if c.address_id not in in_hand and c.address_id not in reached}
     await apply(tx, [Settlement(delivery_id, Event.NOT_NEEDED) for delivery_id in sorted(spared)])
-    told = [c for c in cancels if c.id not in spared]
-    released = 0
-    for each in decided:
-        released += await _let_go(tx, each, [c for c in told if each.first <= c.id <= each.last], in_hand)
+    waits = {c.id: c.address_id in in_hand for c in cancels if c.id not in spared}
+    released = await _let_go(tx, decided, waits)
     if not await tx.first(_to_come, {"campaign": campaign_id}):
         await awaiting.forget(tx, campaign_id)
     return released
+
+
+async def _awaited_of(tx: Transaction, campaign_id: int) -> list[tuple[int, int]]:
+    """What was noted at the fence; of a Cancel of before that was noted, all that it replaces."""
+    noted = await awaiting.noted(tx, campaign_id)
+    if noted:
+        return noted
+    replaced = [row.replaced_id for row in await tx.rows(_replaced, {"campaign": campaign_id})]
+    return [(each << 24, ((each + 1) << 24) - 1) for each in replaced]
 
 
 def _first_of(batches: Sequence[AnyRow]) -> list[AnyRow]:
@@ -276,19 +292,32 @@ def _first_of(batches: Sequence[AnyRow]) -> list[AnyRow]:
     return found
 
 
-async def _let_go(tx: Transaction, whole: AnyRow, rows: Sequence[AnyRow], in_hand: Collection[int]) -> int:
-    """Split a batch into runs of those who still wait and those who wait no more; returns how many are ready."""
-    runs = [(waits, next(run).id) for waits, run in itertools.groupby(rows, key=lambda row: row.address_id in in_hand)]
-    if not runs:
-        runs = [(False, whole.first)]
-    starts = [whole.first, *(first for _, first in runs[1:])]
+async def _let_go(tx: Transaction, batches: Sequence[AnyRow], waits: Mapping[int, bool]) -> int:
+    """Split batches into runs of those who still wait and those who wait no more; returns how many runs are ready.
+    `waits`: by delivery, ascending."""
+    ids = list(waits)
+    changed, added = [], []
+    for whole in batches:
+        mine = ids[bisect_left(ids, whole.first) : bisect_right(ids, whole.last)]
+        common = {n: getattr(whole, n) for n in ("campaign_id", "channel", "mode", "priority", "tag", "round", "lease")}
+        head, *tail = [_as_batch(run) for run in _runs(whole, mine, waits)]
+        changed.append({"batch": whole.id} | {f"{name}_": value for name, value in head.items()})
+        added += [common | each for each in tail]
+    await tx.conn.execute(_become, changed)
+    if added:
+        await tx.conn.execute(_add_batch, added)
+    return sum(not each["waits_"] for each in changed) + sum(not each["waits"] for each in added)
+
+
+def _runs(whole: AnyRow, ids: Sequence[int], waits: Mapping[int, bool]) -> list[tuple[int, int, bool]]:
+    """(first, last, waits) over the whole range of a batch; one that wants for nobody waits for nothing."""
+    runs = [(next(run), of) for of, run in itertools.groupby(ids, key=waits.__getitem__)] or [(whole.first, False)]
+    starts = [whole.first, *(first for first, _ in runs[1:])]
     ends = [*(first - 1 for first in starts[1:]), whole.last]
-    common = {n: getattr(whole, n) for n in ("campaign_id", "channel", "mode", "priority", "tag", "round", "lease")}
-    for number, ((waits, _), first, last) in enumerate(zip(runs, starts, ends, strict=True)):
-        state = BatchState.WAITING if waits else BatchState.READY
-        values = {"first": first, "last": last, "cursor": first - 1, "state": int(state), "waits": int(waits)}
-        if number == 0:
-            await tx.run(_become.values(**values), {"batch": whole.id})
-        else:
-            await tx.run(_add_batch, common | values)
-    return sum(not waits for waits, _ in runs)
+    return [(first, last, of) for first, last, (_, of) in zip(starts, ends, runs, strict=True)]
+
+
+def _as_batch(run: tuple[int, int, bool]) -> dict[str, int]:
+    first, last, waits = run
+    state = BatchState.WAITING if waits else BatchState.READY
+    return {"first": first, "last": last, "cursor": first - 1, "state": int(state), "waits": int(waits)}

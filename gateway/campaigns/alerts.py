@@ -52,13 +52,16 @@ class AlertDesk:
     most_parked: int = 50
     """Alerts of one account that may wait for others at once."""
     _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+    _cancels: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+    """Turns of their own: what ends a wrong alert takes a moment, and waits for nobody whose audience takes seconds."""
 
     # ---- posting -------------------------------------------------------------------------------------------
 
     async def submit(self, caller: Caller, document: bytes) -> AlertAnswer:
         """Raises Refusal; nothing is kept then."""
         received = await self._receive(caller, document)
-        async with self._turns:
+        cancels = received.alert.msg_type is MsgType.CANCEL
+        async with self._cancels if cancels else self._turns:
             return await self._settled(caller, received)
 
     async def _settled(self, caller: Caller, received: Received) -> AlertAnswer:

@@ -422,6 +422,19 @@ async def test_what_came_of_the_old_text_while_the_audience_was_gathered_counts(
     await assert_sound(database, cancel)
 
 
+async def test_a_cancel_of_before_anything_was_noted_spares_nobody_who_has_it(database):
+    """A store that was migrated while a Cancel waited."""
+    old, new, [held] = await in_hand(database, 2)
+    await database.write(lambda tx: awaiting.forget(tx, new.id))
+    await make.give_back(
+        database, held, [*make.accepted(old.ids["sms"][:1]), *make.happened(old.ids["sms"][1:], Event.REFUSED)]
+    )
+
+    assert await release(database) == 1
+
+    assert await make.words_of(database, new) == ["queued", "not_needed"]
+
+
 async def test_a_batch_that_is_split_at_its_cursor_is_in_hand_as_far_as_it_was_handed_over(database):
     old = await make.a_campaign(database, 6)
     held = await make.must_claim(database)

@@ -1,6 +1,7 @@
 """A Cancel: its fence falls before anybody of its audience is looked at, and whom it goes to is gathered afterwards."""
 
 import asyncio
+import contextlib
 import gc
 import time
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 
 from channels.contract import Channel
 from gateway.access.caller import Caller
+from gateway.campaigns.alerts import _AT_ONCE
 from gateway.campaigns.answers import Gathering
 from gateway.campaigns.cancels import Preparer
 from gateway.directory.audience import Audience, decode
@@ -90,6 +92,20 @@ async def test_the_original_has_ended_and_nobody_of_the_audience_was_read_when_a
     assert answer.state == "cancelled"
     assert answer.zones[0].gathering == Gathering(may_have_it=SENT, open=SIZE - SENT)
     assert [s for s in read if "FROM delivery" in s or "audience.blob" in s or "JOIN delivery" in s] == []
+
+
+async def test_a_cancel_waits_for_no_alert_that_is_being_planned(
+    house: House, author: Caller, database: Database
+) -> None:
+    await alerted(house, author)
+    desk = a_desk(database)
+
+    async with contextlib.AsyncExitStack() as others, asyncio.timeout(20):
+        for _ in range(_AT_ONCE):
+            await others.enter_async_context(desk._turns)
+        answer = await desk.submit(author, a_document("over", "Cancel"))
+
+    assert answer.state == "cancelled"
 
 
 async def test_a_dry_run_of_a_cancel_shows_whom_it_would_reach_at_this_moment(
