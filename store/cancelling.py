@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import awaiting
+from store.awaiting import HAND, IS_IN_HAND
 from store.json_rows import json_rows, pack
 from store.launching import file_audience
 from store.records import Settlement
@@ -52,15 +53,8 @@ _may_have_it = sa.or_(
     # An earlier attempt of it never got an answer.
     delivery.c.doubted == 1,
 )
-_hand = delivery.alias("hand")
-_is_in_hand = sa.and_(
-    sa.text("batch.state = 1"),  # word for word the predicate of the index
-    _hand.c.id.between(batch.c.first, batch.c.cursor),
-    _hand.c.round < batch.c.round,
-    _hand.c.state.in_(_OPEN),
-)
 # From the leased batches to their rows, once a statement: asked of each row it would be a walk through all batches.
-_in_hand_of = sa.select(_hand.c.id).where(batch.c.campaign_id == sa.bindparam("campaign"), _is_in_hand)
+_in_hand_of = sa.select(HAND.c.id).where(batch.c.campaign_id == sa.bindparam("campaign"), IS_IN_HAND)
 _holders = (
     sa.select(
         delivery.c.id,
@@ -167,22 +161,11 @@ async def file_prepared(
 
 _waits = sa.text("batch.waits = 1")  # word for word the predicate of the index: of all batches there ever were, a few
 _waiting = (
-    sa.select(batch.c.campaign_id, batch.c.channel)
+    sa.select(batch.c.campaign_id, batch.c.channel, campaign.c.purpose)
+    .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(_waits, batch.c.state == int(BatchState.WAITING))
     .distinct()
     .order_by(batch.c.campaign_id, batch.c.channel)
-)
-_in_hand = (
-    sa.select(contact.c.address_id)
-    .select_from(campaign_replaces)
-    .join(batch, batch.c.campaign_id == campaign_replaces.c.replaced_id)
-    .join(_hand, _is_in_hand)
-    .join(contact, contact.c.id == _hand.c.contact_id)
-    .where(
-        campaign_replaces.c.campaign_id == sa.bindparam("campaign"),
-        batch.c.channel == sa.bindparam("channel_"),
-    )
-    .distinct()
 )
 _held = json_rows("held", address=int)
 _still_open = (
@@ -246,29 +229,37 @@ _add_batch = sa.insert(batch)
 
 async def release_waiting(tx: Transaction) -> int:
     """Let go each whose originals are settled, whatever the others wait for; whoever turned out not to have it needs
-    no Cancel. Returns how many batches became ready."""
+    no Cancel, and an Update all the same. Returns how many batches became ready."""
     released = 0
     for wait in await tx.rows(_waiting):
-        released += await _release(tx, wait.campaign_id, wait.channel)
+        released += await _release(tx, wait.campaign_id, wait.channel, spares=wait.purpose != "update")
     return released
 
 
-async def _release(tx: Transaction, campaign_id: int, channel: str) -> int:
+async def _release(tx: Transaction, campaign_id: int, channel: str, *, spares: bool) -> int:
     values = {"campaign": campaign_id, "channel_": channel}
-    in_hand = {row.address_id for row in await tx.rows(_in_hand, values)}
+    in_hand = await awaiting.in_hand(tx, campaign_id, channel)
     decided = _first_of(await tx.rows(_decided, values | {"held": pack((a,) for a in in_hand)}))
     if not decided:
         return 0
     cancels = await tx.rows(_cancels, {"picked": pack((b.first, b.last) for b in decided)})
-    awaited = pack(await _awaited_of(tx, campaign_id))
-    reached = {row.address_id for row in await tx.rows(_reached, {"channel_": channel, "awaited": awaited})}
-    spared = {c.id for c in cancels if c.address_id not in in_hand and c.address_id not in reached}
-    await apply(tx, [Settlement(delivery_id, Event.NOT_NEEDED) for delivery_id in sorted(spared)])
+    spared = (
+        await _spare(tx, campaign_id, channel, [c for c in cancels if c.address_id not in in_hand]) if spares else ()
+    )
     waits = {c.id: c.address_id in in_hand for c in cancels if c.id not in spared}
     released = await _let_go(tx, decided, waits)
     if not await tx.first(_to_come, {"campaign": campaign_id}):
         await awaiting.forget(tx, campaign_id)
     return released
+
+
+async def _spare(tx: Transaction, campaign_id: int, channel: str, decided: Sequence[AnyRow]) -> set[int]:
+    """Those at whose address nothing can have arrived need no Cancel."""
+    awaited = pack(await _awaited_of(tx, campaign_id))
+    reached = {row.address_id for row in await tx.rows(_reached, {"channel_": channel, "awaited": awaited})}
+    spared = {c.id for c in decided if c.address_id not in reached}
+    await apply(tx, [Settlement(delivery_id, Event.NOT_NEEDED) for delivery_id in sorted(spared)])
+    return spared
 
 
 async def _awaited_of(tx: Transaction, campaign_id: int) -> list[tuple[int, int]]:
