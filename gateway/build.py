@@ -167,6 +167,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         (
             *store_chores(database, boot_id, socket.gethostname(), ring),
             Chore("prepare", 1.0, preparer.run, prepare_bell),
+            Chore("prepare-small", 1.0, preparer.run_small, prepare_bell),
             Chore("publish", 1.0, publisher.run, publish_bell),
             Chore("parked", 1.0, parked.run),
             Chore("seal", 1.0, seal, rests=_SEALING_RESTS),

@@ -13,11 +13,14 @@ from store.campaigns import Campaign
 from store.database import Database
 from store.holds import Hold
 from store.overview import ChannelView, NodeView, nodes, overview
+from store.states import CampaignState
 
 LATE_MS = 8_000
 """A server gives a sign of life every 5 s (`gateway/dispatch/housekeeping.py`): one is overdue."""
 SILENT_MS = 15_000
 """A server that has given none for this long is not there."""
+GATHERED_MS = 60_000
+"""Whom a Cancel goes to is known by then, also of a million people (some 10 s)."""
 _MOST_CAMPAIGNS = 5
 
 
@@ -53,7 +56,7 @@ async def status_lines(database: Database, now_ms: int, min_free_mib: int, confi
     lines += await hold_lines(database, now_ms, config)
     lines += [_channel(c, standing, disk.well, _any_alive(view.nodes, now_ms)) for c in view.channels]
     lines.append(Line(True, f"campaigns: {view.campaigns_running} running, {view.campaigns_unsealed} not sealed yet"))
-    lines += [Line(True, f"  {_campaign(c, waiting[c.id], now_ms)}") for c in unsealed]
+    lines += [Line(not _is_stuck(c, now_ms), f"  {_campaign(c, waiting[c.id], now_ms)}") for c in unsealed]
     if view.campaigns_unsealed > len(unsealed):
         lines.append(Line(True, f"  and {view.campaigns_unsealed - len(unsealed)} more"))
     if view.open_receipts:
@@ -137,8 +140,17 @@ def _why(c: ChannelView, standing: Sequence[Hold], room: bool, alive: bool) -> s
     return f"its zones or campaigns are held, or {carriers}" if standing else carriers
 
 
+def _is_stuck(c: Campaign, now_ms: int) -> bool:
+    return c.state == CampaignState.PREPARING and now_ms - c.created_ms > GATHERED_MS
+
+
 def _campaign(c: Campaign, waiting: int, now_ms: int) -> str:
-    if c.starts_ms > now_ms:
+    if _is_stuck(c, now_ms):
+        age = _age(now_ms - c.created_ms)
+        when = f"ITS AUDIENCE IS NOT DRAWN UP since {age}: nobody is told; the server's log says why (prepare-failed)"
+    elif c.state == CampaignState.PREPARING:
+        when = "its audience is being gathered"
+    elif c.starts_ms > now_ms:
         when = f"starts in {_age(c.starts_ms - now_ms)}"
     elif c.ended_ms is not None:
         when = f"ended {_age(now_ms - c.ended_ms)} ago, waits for its receipts"

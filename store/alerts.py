@@ -55,10 +55,19 @@ class ZoneAnswer(msgspec.Struct, frozen=True):
     campaign: str | None
     """Public id."""
     refusal: str
+    campaign_id: int | None
+    campaign_state: str | None
 
 
 _zones = (
-    sa.select(alert_zone.c.zone_id, zone.c.code, campaign.c.public_id, alert_zone.c.refusal)
+    sa.select(
+        alert_zone.c.zone_id,
+        zone.c.code,
+        campaign.c.public_id,
+        alert_zone.c.refusal,
+        alert_zone.c.campaign_id,
+        campaign.c.state,
+    )
     .join(zone, zone.c.id == alert_zone.c.zone_id)
     .join(campaign, campaign.c.id == alert_zone.c.campaign_id, isouter=True)
     .where(alert_zone.c.alert_id == sa.bindparam("alert"))

@@ -20,7 +20,7 @@ from store.records import Batch, Row, Settlement
 from store.settling import apply
 from store.slots import Ceiling, Slots, lock, take
 from store.states import OPEN, BatchState, CampaignState, DeliveryState, Event
-from store.tables import batch, campaign, campaign_replaces, delivery, doubt, hold, member
+from store.tables import batch, campaign, delivery, doubt, hold, member
 from store.transaction import AnyRow, Transaction
 
 _OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
@@ -55,7 +55,6 @@ _nexts = (
     sa.select(
         batch,
         *(campaign.c[n] for n in ("epoch", "starts_ms", "expires_ms", "crash_policy", "weight")),
-        sa.exists().where(campaign_replaces.c.campaign_id == batch.c.campaign_id).label("follows"),
     )
     .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(
@@ -114,27 +113,8 @@ _rows = (
     .where(delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(_OPEN))
     .order_by(delivery.c.id)
 )
-_later = json_rows("later", id=int, due_ms=int)
-_pass_over = (
-    sa.update(delivery).where(delivery.c.id == _later.c.id).values(round=sa.bindparam("round_"), due_ms=_later.c.due_ms)
-)
-FOLLOWING_MS = 200
-"""Until somebody is looked at again whose earlier message of the thread had not been answered for."""
-_old = batch.alias("old")
-_originals = (
-    sa.select(delivery.c.address)
-    .distinct()
-    .select_from(campaign_replaces)
-    .join(_old, _old.c.campaign_id == campaign_replaces.c.replaced_id)
-    .join(delivery, delivery.c.id.between(_old.c.first, _old.c.cursor))
-    .where(
-        campaign_replaces.c.campaign_id == sa.bindparam("campaign"),
-        sa.text("old.state = 1"),  # word for word the predicate of the index
-        _old.c.channel == sa.bindparam("channel_"),
-        delivery.c.round < _old.c.round,
-        delivery.c.state.in_(_OPEN),
-    )
-)
+_later = json_rows("later", id=int)
+_pass_over = sa.update(delivery).where(delivery.c.id == _later.c.id).values(round=sa.bindparam("round_"))
 # Its own last attempt is the one in doubt: one that was refused since is not sent again.
 _is_resent = (
     sa.exists()
@@ -185,7 +165,7 @@ async def claim(
     await tx.run(_lease, {"batch": found.id, "node_": node} | until)
     if found.crash_policy == "resend":
         await _resend_unknown(tx, found.first, found.last, resending)
-    rows = await _due_rows(tx, found)
+    rows = await _due_rows(tx, found.first, found.last, found.round + 1)
     await tx.run(_vtime, {"channel": channel, "mode": mode, "priority": found.priority, "tag": found.tag})
     others = await tx.first(_others_begin, lane | {"priority_": found.priority}) if found.turn == 0 else None
     return Batch(
@@ -198,19 +178,14 @@ async def claim(
     )  # fmt: skip
 
 
-async def _due_rows(tx: Transaction, found: AnyRow) -> tuple[Row, ...]:
-    """What was put off and is not due yet, and whoever has an earlier message of the thread in hand, has nothing to do
-    in this round: the cursor passes over it, and it is not in hand."""
-    rows = await tx.rows(_rows, {"first": found.first, "last": found.last})
-    waiting: frozenset[str] = frozenset()
-    if found.follows and rows:
-        originals = await tx.rows(_originals, {"campaign": found.campaign_id, "channel_": found.channel})
-        waiting = frozenset(row.address for row in originals)
-    later = {row.id: row.due_ms for row in rows if row.due_ms > tx.now_ms}
-    later |= {row.id: tx.now_ms + FOLLOWING_MS for row in rows if row.address in waiting and row.id not in later}
+async def _due_rows(tx: Transaction, first: int, last: int, round_: int) -> tuple[Row, ...]:
+    """What was put off and is not due yet has nothing to do in this round: the cursor passes over it, and it is not
+    in hand."""
+    rows = await tx.rows(_rows, {"first": first, "last": last})
+    later = [(row.id,) for row in rows if row.due_ms > tx.now_ms]
     if later:
-        await tx.run(_pass_over, {"later": pack(later.items()), "round_": found.round + 1})
-    return tuple(Row(*columns) for *columns, _ in rows if columns[0] not in later)
+        await tx.run(_pass_over, {"later": pack(later), "round_": round_})
+    return tuple(Row(*columns) for *columns, due_ms in rows if due_ms <= tx.now_ms)
 
 
 async def _resend_unknown(tx: Transaction, first: int, last: int, resending: Resending) -> None:

@@ -154,6 +154,19 @@ async def counts(conn: AsyncConnection, campaign_id: int) -> list[Counts]:
     return [Counts(*row) for row in rows.all()]
 
 
+_replaced_counts = (
+    sa.select(*(progress.c[name] for name in Counts.__struct_fields__))
+    .join(campaign_replaces, campaign_replaces.c.replaced_id == progress.c.campaign_id)
+    .where(campaign_replaces.c.campaign_id == sa.bindparam("campaign"))
+)
+
+
+async def replaced_counts(conn: AsyncConnection, campaign_id: int) -> list[Counts]:
+    """Of all that a campaign replaces, one a campaign and channel."""
+    rows = await conn.execute(_replaced_counts, {"campaign": campaign_id})
+    return [Counts(*row) for row in rows.all()]
+
+
 class Text(msgspec.Struct, frozen=True):
     channel: str
     language: str

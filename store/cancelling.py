@@ -1,8 +1,11 @@
-"""A Cancel goes to everyone who MAY have what it cancels: the rows tell who, and when the last of them is known.
+"""A Cancel goes to everyone who MAY have what it cancels: the rows tell who, and when it is known of each of them.
 
-The campaigns it ends had their epoch moved already, so the set only shrinks while their last answers come in.
+The campaigns it ends had their epoch moved already, so the set only shrinks while their last answers come in. People
+are the same by the address at which they are reached: it may stand in the register twice, and in several versions.
 """
 
+import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,14 +13,21 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import bookings, reservations
+from store import awaiting, bookings, reservations
+from store.awaiting import HAND, IS_IN_HAND
 from store.json_rows import json_rows, pack
 from store.launching import file_audience
 from store.records import Settlement
 from store.settling import apply
 from store.states import MAY_HAVE_IT, BatchState, CampaignState, DeliveryState, Event
-from store.tables import address, batch, campaign, campaign_replaces, contact, delivery
+from store.tables import batch, campaign, campaign_replaces, contact, delivery, expansion
 from store.transaction import AnyRow, Transaction
+
+PAGE = 10_000
+"""Holders of one page of columns."""
+_MOST_ROWS = 2_000
+"""Deliveries of the batches that one transaction lets go, at most: some 20 ms."""
+_MOST_BATCHES = 100
 
 _OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
 _HAVE = tuple(int(s) for s in MAY_HAVE_IT)
@@ -43,33 +53,23 @@ _may_have_it = sa.or_(
     # An earlier attempt of it never got an answer.
     delivery.c.doubted == 1,
 )
+# From the leased batches to their rows, once a statement: asked of each row it would be a walk through all batches.
+_in_hand_of = sa.select(HAND.c.id).where(batch.c.campaign_id == sa.bindparam("campaign"), IS_IN_HAND)
 _holders = (
     sa.select(
         delivery.c.id,
         delivery.c.channel,
         delivery.c.member_id,
         delivery.c.contact_id,
-        address.c.id.label("address_id"),
+        contact.c.address_id,
         delivery.c.language,
-        delivery.c.state.in_(_OPEN).label("in_hand"),
+        sa.case((delivery.c.id.in_(_in_hand_of), 1), else_=0).label("in_hand"),
     )
     .join(contact, contact.c.id == delivery.c.contact_id)
-    .join(address, address.c.id == contact.c.address_id)
     .where(
         delivery.c.id > sa.bindparam("after"),
         delivery.c.id < sa.bindparam("end"),
-        sa.or_(
-            _may_have_it,
-            sa.and_(
-                delivery.c.state.in_(_OPEN),
-                sa.exists().where(
-                    batch.c.campaign_id == sa.bindparam("campaign"),
-                    batch.c.state == int(BatchState.LEASED),
-                    delivery.c.id.between(batch.c.first, batch.c.cursor),
-                    delivery.c.round < batch.c.round,
-                ),
-            ),
-        ),
+        sa.or_(_may_have_it, delivery.c.id.in_(_in_hand_of)),
     )
     .order_by(delivery.c.id)
     .limit(sa.bindparam("most"))
@@ -78,14 +78,43 @@ _holders = (
 
 async def holders(conn: AsyncConnection, campaign_id: int, *, after: int, most: int = 5000) -> list[Holder]:
     """A page of those who may have a message of this campaign, by ascending delivery id; `after` 0 begins."""
-    values = {
-        "campaign": campaign_id,
-        "after": max(after, (campaign_id << 24) - 1),
-        "end": (campaign_id + 1) << 24,
-        "most": most,
-    }
-    rows = (await conn.execute(_holders, values)).all()
+    rows = (await conn.execute(_holders, _page_of(campaign_id, after, most))).all()
     return [Holder(*(*row[:6], bool(row[6]))) for row in rows]
+
+
+def _page_of(campaign_id: int, after: int, most: int) -> dict[str, int]:
+    first, end = campaign_id << 24, (campaign_id + 1) << 24
+    return {"campaign": campaign_id, "after": max(after, first - 1), "end": end, "most": most}
+
+
+class HolderColumns(msgspec.Struct, frozen=True, array_like=True):
+    """Holders of one channel and language, as text made by the engine: a million of them cost the event loop nothing
+    to speak of."""
+
+    channel: str
+    language: str
+    last: int
+    """The highest delivery id."""
+    numbers: str
+    """Three a holder, comma-separated, the holders in any order: member, contact, (address << 1) | in hand."""
+
+
+def _columns() -> sa.Select[Any]:
+    found = _holders.subquery("found")
+    words = (found.c.member_id, found.c.contact_id, found.c.address_id * 2 + found.c.in_hand)
+    member_id, contact_id, address = (sa.cast(word, sa.Text) for word in words)
+    numbers = sa.func.aggregate_strings(member_id + "," + contact_id + "," + address, ",")
+    groups = (found.c.channel, found.c.language)
+    return sa.select(*groups, sa.func.max(found.c.id), numbers).group_by(*groups)
+
+
+_as_columns = _columns()
+
+
+async def columns(conn: AsyncConnection, campaign_id: int, *, after: int, most: int = PAGE) -> list[HolderColumns]:
+    """The page of `holders`, by channel and language; empty behind the last one."""
+    rows = (await conn.execute(_as_columns, _page_of(campaign_id, after, most))).all()
+    return [HolderColumns(*row) for row in rows]
 
 
 _preparing = sa.select(campaign.c.id).where(campaign.c.state == str(CampaignState.PREPARING)).order_by(campaign.c.id)
@@ -94,72 +123,6 @@ _preparing = sa.select(campaign.c.id).where(campaign.c.state == str(CampaignStat
 async def preparing(conn: AsyncConnection) -> list[int]:
     """Campaigns whose audience has still to be gathered: after a crash, too."""
     return [row.id for row in (await conn.execute(_preparing)).all()]
-
-
-def _waiting_statement() -> sa.Select[Any]:
-    old = batch.alias("old")
-    in_hand = (
-        sa.exists()
-        .where(
-            campaign_replaces.c.campaign_id == batch.c.campaign_id,
-            old.c.campaign_id == campaign_replaces.c.replaced_id,
-            old.c.state == int(BatchState.LEASED),
-        )
-        .correlate(batch)
-    )
-    return (
-        sa.select(batch.c.id, batch.c.campaign_id, batch.c.first, batch.c.last)
-        .where(batch.c.state == int(BatchState.WAITING), batch.c.waits == 1, ~in_hand)
-        .order_by(batch.c.id)
-        .limit(20)
-        # Another node must not release again what a lane here has leased meanwhile.
-        .with_for_update(skip_locked=True, of=batch)
-    )
-
-
-_waiting = _waiting_statement()
-_cancels = sa.select(delivery.c.id, delivery.c.channel, delivery.c.contact_id).where(
-    delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(_OPEN)
-)
-_replaced = sa.select(campaign_replaces.c.replaced_id).where(
-    campaign_replaces.c.campaign_id == sa.bindparam("campaign")
-)
-_asked = json_rows("asked", contact=int, channel=str)
-_reached = (
-    sa.select(delivery.c.contact_id, delivery.c.channel)
-    .join(_asked, sa.and_(delivery.c.contact_id == _asked.c.contact, delivery.c.channel == _asked.c.channel))
-    .where(
-        delivery.c.id > sa.bindparam("after"),
-        delivery.c.id < sa.bindparam("end"),
-        _may_have_it,
-    )
-)
-
-
-async def release_waiting(tx: Transaction) -> int:
-    """Let go the batches whose originals are all settled; whoever turned out not to have it needs no Cancel."""
-    rows = await tx.rows(_waiting)
-    for row in rows:
-        cancels = await tx.rows(_cancels, {"first": row.first, "last": row.last})
-        reached = await _who_has_it(tx, row.campaign_id, cancels)
-        spared = [c for c in cancels if (c.contact_id, c.channel) not in reached]
-        await apply(tx, [Settlement(c.id, Event.NOT_NEEDED) for c in spared])
-        await tx.run(
-            sa.update(batch)
-            .where(batch.c.id == row.id, batch.c.state == int(BatchState.WAITING), batch.c.waits == 1)
-            .values(state=int(BatchState.READY), waits=0, due_ms=None)
-        )
-    return len(rows)
-
-
-async def _who_has_it(tx: Transaction, campaign_id: int, cancels: Sequence[AnyRow]) -> set[tuple[int, str]]:
-    asked = pack({(c.contact_id, c.channel) for c in cancels})
-    reached: set[tuple[int, str]] = set()
-    for replaced in await tx.rows(_replaced, {"campaign": campaign_id}):
-        first = replaced.replaced_id << 24
-        values = {"asked": asked, "after": first - 1, "end": first + (1 << 24)}
-        reached |= {(r.contact_id, r.channel) for r in await tx.rows(_reached, values)}
-    return reached
 
 
 async def file_prepared(
@@ -185,4 +148,163 @@ async def file_prepared(
     if reserved_millieuro:
         await bookings.lock(tx, [row.zone_id])
         await reservations.reserve(tx, row.zone_id, campaign_id, reserved_millieuro)
+    if not waits_from:
+        await awaiting.forget(tx, campaign_id)
     return True
+
+
+# ---- the second wave: whose original was in hand when the fence fell ---------------------------------------------
+
+_waits = sa.text("batch.waits = 1")  # word for word the predicate of the index: of all batches there ever were, a few
+_waiting = (
+    sa.select(batch.c.campaign_id, batch.c.channel, campaign.c.purpose)
+    .join(campaign, campaign.c.id == batch.c.campaign_id)
+    .where(_waits, batch.c.state == int(BatchState.WAITING))
+    .distinct()
+    .order_by(batch.c.campaign_id, batch.c.channel)
+)
+_held = json_rows("held", address=int)
+_still_open = (
+    sa.exists()
+    .where(
+        delivery.c.id.between(batch.c.first, batch.c.last),
+        delivery.c.state.in_(_OPEN),
+        contact.c.id == delivery.c.contact_id,
+    )
+    .correlate(batch)
+)
+_decided = (
+    sa.select(batch)
+    .where(
+        _waits,
+        batch.c.state == int(BatchState.WAITING),
+        batch.c.campaign_id == sa.bindparam("campaign"),
+        batch.c.channel == sa.bindparam("channel_"),
+        sa.or_(_still_open.where(contact.c.address_id.not_in(sa.select(_held.c.address))), ~_still_open),
+    )
+    .order_by(batch.c.id)
+    .limit(_MOST_BATCHES)
+    # Another node must not release again what a lane here has leased meanwhile.
+    .with_for_update(skip_locked=True, of=batch)
+)
+_picked = json_rows("picked", first=int, last=int)
+_cancels = (
+    sa.select(delivery.c.id, contact.c.address_id)
+    .select_from(_picked)
+    .join(delivery, delivery.c.id.between(_picked.c.first, _picked.c.last))
+    .join(contact, contact.c.id == delivery.c.contact_id)
+    .where(delivery.c.state.in_(_OPEN))
+    .order_by(delivery.c.id)
+)
+_awaited = json_rows("awaited", first=int, last=int)
+_reached = (
+    sa.select(contact.c.address_id)
+    .select_from(_awaited)
+    .join(delivery, delivery.c.id.between(_awaited.c.first, _awaited.c.last))
+    .join(contact, contact.c.id == delivery.c.contact_id)
+    .where(delivery.c.channel == sa.bindparam("channel_"), _may_have_it)
+    .distinct()
+)
+
+_to_come = sa.union_all(
+    sa.select(batch.c.id).where(_waits, batch.c.campaign_id == sa.bindparam("campaign")),
+    sa.select(expansion.c.campaign_id).where(
+        expansion.c.campaign_id == sa.bindparam("campaign"), expansion.c.expanded_upto < expansion.c.size
+    ),
+)
+_replaced = sa.select(campaign_replaces.c.replaced_id).where(
+    campaign_replaces.c.campaign_id == sa.bindparam("campaign")
+)
+_become = (
+    sa.update(batch)
+    .where(batch.c.id == sa.bindparam("batch"))
+    .values({name: sa.bindparam(f"{name}_") for name in ("first", "last", "cursor", "state", "waits")})
+)
+_add_batch = sa.insert(batch)
+
+
+async def release_waiting(tx: Transaction) -> int:
+    """Let go each whose originals are settled, whatever the others wait for; whoever turned out not to have it needs
+    no Cancel, and an Update all the same. Returns how many batches became ready."""
+    released = 0
+    for wait in await tx.rows(_waiting):
+        released += await _release(tx, wait.campaign_id, wait.channel, spares=wait.purpose != "update")
+    return released
+
+
+async def _release(tx: Transaction, campaign_id: int, channel: str, *, spares: bool) -> int:
+    values = {"campaign": campaign_id, "channel_": channel}
+    in_hand = await awaiting.in_hand(tx, campaign_id, channel)
+    decided = _first_of(await tx.rows(_decided, values | {"held": pack((a,) for a in in_hand)}))
+    if not decided:
+        return 0
+    cancels = await tx.rows(_cancels, {"picked": pack((b.first, b.last) for b in decided)})
+    spared = (
+        await _spare(tx, campaign_id, channel, [c for c in cancels if c.address_id not in in_hand]) if spares else ()
+    )
+    waits = {c.id: c.address_id in in_hand for c in cancels if c.id not in spared}
+    released = await _let_go(tx, decided, waits)
+    if not await tx.first(_to_come, {"campaign": campaign_id}):
+        await awaiting.forget(tx, campaign_id)
+    return released
+
+
+async def _spare(tx: Transaction, campaign_id: int, channel: str, decided: Sequence[AnyRow]) -> set[int]:
+    """Those at whose address nothing can have arrived need no Cancel."""
+    awaited = pack(await _awaited_of(tx, campaign_id))
+    reached = {row.address_id for row in await tx.rows(_reached, {"channel_": channel, "awaited": awaited})}
+    spared = {c.id for c in decided if c.address_id not in reached}
+    await apply(tx, [Settlement(delivery_id, Event.NOT_NEEDED) for delivery_id in sorted(spared)])
+    return spared
+
+
+async def _awaited_of(tx: Transaction, campaign_id: int) -> list[tuple[int, int]]:
+    """What was noted at the fence; of a Cancel of before that was noted, all that it replaces."""
+    noted = await awaiting.noted(tx, campaign_id)
+    if noted:
+        return noted
+    replaced = [row.replaced_id for row in await tx.rows(_replaced, {"campaign": campaign_id})]
+    return [(each << 24, ((each + 1) << 24) - 1) for each in replaced]
+
+
+def _first_of(batches: Sequence[AnyRow]) -> list[AnyRow]:
+    """As many as one transaction may hold up the others for, and at least one."""
+    found: list[AnyRow] = []
+    rows = 0
+    for each in batches:
+        rows += each.last - each.first + 1
+        if found and rows > _MOST_ROWS:
+            break
+        found.append(each)
+    return found
+
+
+async def _let_go(tx: Transaction, batches: Sequence[AnyRow], waits: Mapping[int, bool]) -> int:
+    """Split batches into runs of those who still wait and those who wait no more; returns how many runs are ready.
+    `waits`: by delivery, ascending."""
+    ids = list(waits)
+    changed, added = [], []
+    for whole in batches:
+        mine = ids[bisect_left(ids, whole.first) : bisect_right(ids, whole.last)]
+        common = {n: getattr(whole, n) for n in ("campaign_id", "channel", "mode", "priority", "tag", "round", "lease")}
+        head, *tail = [_as_batch(run) for run in _runs(whole, mine, waits)]
+        changed.append({"batch": whole.id} | {f"{name}_": value for name, value in head.items()})
+        added += [common | each for each in tail]
+    await tx.conn.execute(_become, changed)
+    if added:
+        await tx.conn.execute(_add_batch, added)
+    return sum(not each["waits_"] for each in changed) + sum(not each["waits"] for each in added)
+
+
+def _runs(whole: AnyRow, ids: Sequence[int], waits: Mapping[int, bool]) -> list[tuple[int, int, bool]]:
+    """(first, last, waits) over the whole range of a batch; one that wants for nobody waits for nothing."""
+    runs = [(next(run), of) for of, run in itertools.groupby(ids, key=waits.__getitem__)] or [(whole.first, False)]
+    starts = [whole.first, *(first for first, _ in runs[1:])]
+    ends = [*(first - 1 for first in starts[1:]), whole.last]
+    return [(first, last, of) for first, last, (_, of) in zip(starts, ends, runs, strict=True)]
+
+
+def _as_batch(run: tuple[int, int, bool]) -> dict[str, int]:
+    first, last, waits = run
+    state = BatchState.WAITING if waits else BatchState.READY
+    return {"first": first, "last": last, "cursor": first - 1, "state": int(state), "waits": int(waits)}

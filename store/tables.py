@@ -408,7 +408,7 @@ delivery = sa.Table(
     sa.Column("text", sa.Text),
     sa.Column("sent_ms", Big),
     sa.Column("changed_ms", Big),
-    sa.Column("due_ms", Big),  # of what a carrier put off, or what waits for what it replaces: not before
+    sa.Column("due_ms", Big),  # of what a carrier put off: not before
 )
 
 doubt = sa.Table(
@@ -445,7 +445,7 @@ batch = sa.Table(
     _int("cursor"),
     sa.Column("state", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("due_ms", Big),  # waiting: when it comes back; leased: when the lease ends
-    # 1: waits until the campaigns that its own replaces have nothing in hand (store/cancelling.py)
+    # 1: each of its rows waits until nothing of what its campaign replaces is in hand to the same address
     sa.Column("waits", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("node", sa.Text),
     _int("lease", 0),  # fencing token: one more with every claim
@@ -482,6 +482,13 @@ batch = sa.Table(
         "campaign_id",
         sqlite_where=sa.text("state <> 3"),
         postgresql_where=sa.text("state <> 3"),
+    ),
+    sa.Index(
+        "ix_batch_waits",
+        "campaign_id",
+        "channel",
+        sqlite_where=sa.text("waits = 1"),
+        postgresql_where=sa.text("waits = 1"),
     ),
 )
 

@@ -52,13 +52,16 @@ class AlertDesk:
     most_parked: int = 50
     """Alerts of one account that may wait for others at once."""
     _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+    _cancels: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+    """Turns of their own: what ends a wrong alert takes a moment, and waits for nobody whose audience takes seconds."""
 
     # ---- posting -------------------------------------------------------------------------------------------
 
     async def submit(self, caller: Caller, document: bytes) -> AlertAnswer:
         """Raises Refusal; nothing is kept then."""
         received = await self._receive(caller, document)
-        async with self._turns:
+        cancels = received.alert.msg_type is MsgType.CANCEL
+        async with self._cancels if cancels else self._turns:
             return await self._settled(caller, received)
 
     async def _settled(self, caller: Caller, received: Received) -> AlertAnswer:
@@ -83,7 +86,7 @@ class AlertDesk:
         if received.refusal is not None:
             raise received.refusal
         decision = await self._decided(caller, received)
-        _, outcome = await self._planned(caller, received.alert, decision)
+        _, outcome = await self._planned(caller, received.alert, decision, dry=True)
         known = await self._said_before(received)
         zones = outcome.previews + [ZonePreview(zone=z.code, refusal=r, problems=p) for z, r, p in outcome.refusals]
         return Preview(
@@ -225,12 +228,14 @@ class AlertDesk:
             members = await filed_alerts.thread(conn, *ids) if ids else []
             return Thread(tuple(named), tuple(members), await threads.seen(conn, ids))
 
-    async def _planned(self, caller: Caller, alert: Alert, decision: Decision) -> tuple[Said | None, Outcome]:
+    async def _planned(
+        self, caller: Caller, alert: Alert, decision: Decision, *, dry: bool = False
+    ) -> tuple[Said | None, Outcome]:
         """None is said, and nothing planned, of what is only filed."""
         if decision.act not in _SAID:
             return None, Outcome()
         said = of_alert(alert, decision)
-        return said, await self.zones.plan(caller, said)
+        return said, await self.zones.plan(caller, said, dry=dry)
 
     # ---- parked --------------------------------------------------------------------------------------------
 

@@ -6,12 +6,15 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.access.caller import Action, Caller
-from gateway.campaigns.answers import AlertAnswer, SignatureFound, ZoneResult
+from gateway.campaigns.answers import AlertAnswer, Gathering, SignatureFound, ZoneResult
 from gateway.campaigns.zones import Outcome
 from gateway.errors import Reason
 from store import alerts as filed_alerts
+from store import campaigns
 from store.alerts import Alert as Filed
+from store.alerts import ZoneAnswer
 from store.findings import Finding, finding_of
+from store.states import CampaignState
 
 _MOST_WARNINGS = 200
 UNKNOWN = Finding(version="1.2", signature="")
@@ -53,9 +56,25 @@ async def answer(conn: AsyncConnection, filed: Filed, caller: Caller) -> AlertAn
         received_ms=filed.received_ms,
         note=filed.note,
         expires_ms=filed.expires_ms,
-        zones=tuple(ZoneResult(z.zone, z.campaign, z.refusal) for z in touched),
+        zones=tuple([await _zone(conn, z) for z in touched]),
         version=found.version,
         signature=signature(found),
         envelope=found.envelope_name,
         warnings=warnings(found),
+    )
+
+
+async def _zone(conn: AsyncConnection, touched: ZoneAnswer) -> ZoneResult:
+    result = ZoneResult(touched.zone, touched.campaign, touched.refusal)
+    if touched.campaign_id is None or touched.campaign_state != CampaignState.PREPARING:
+        return result
+    return msgspec.structs.replace(result, gathering=await gathering(conn, touched.campaign_id))
+
+
+async def gathering(conn: AsyncConnection, campaign_id: int) -> Gathering:
+    """Of a campaign in state `preparing`: from counters, whatever their size."""
+    counts = await campaigns.replaced_counts(conn, campaign_id)
+    return Gathering(
+        may_have_it=sum(count.unknown + count.accepted + count.delivered for count in counts),
+        open=sum(count.open for count in counts),
     )

@@ -98,11 +98,22 @@ class Preview(msgspec.Struct, frozen=True, omit_defaults=True):
     signature: SignatureFound | None = None
 
 
+class Gathering(msgspec.Struct, frozen=True):
+    """What a Cancel ends has ended, and whom it goes to is being gathered. By the counters of that, at this moment:"""
+
+    may_have_it: int
+    """Messages that a carrier took or that are in doubt. Of several to one address one Cancel is sent."""
+    open: int
+    """Messages that were not sent, or are in hand and not answered yet: whoever turns out to have one is told, too."""
+
+
 class ZoneResult(msgspec.Struct, frozen=True, omit_defaults=True):
     zone: str
     campaign: str | None = None
     """Public id."""
     refusal: str = ""
+    gathering: Gathering | None = None
+    """Of a Cancel whose audience is not known yet."""
 
 
 class AlertAnswer(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -4,33 +4,35 @@ It goes to everyone who MAY have the message, to the same contact, later opt-out
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import msgspec
-import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.contract import Channel, Mode
 from gateway.access.caller import Caller
 from gateway.campaigns.answers import ChannelPreview, TextPreview, ZonePreview
+from gateway.campaigns.owed import Gathering, Owed, draw_up
 from gateway.campaigns.planning import price_of
 from gateway.campaigns.said import Said, called
 from gateway.campaigns.texts import style_of, texts_of
-from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, Skipped
-from gateway.directory.policy import ZonePolicy, read_policy
-from gateway.directory.reasons import Reason as Why
+from gateway.directory.audience import Audience
+from gateway.directory.policy import read_policy
 from gateway.directory.resolve import ResolutionCounts
 from gateway.kinds import KINDS, Kind
 from gateway.media import prepare, shown
-from gateway.templates.content import Texts, write_content
-from gateway.templates.language import choose
+from gateway.templates.content import Texts, read_content, write_content
 from store import campaigns, cancelling
-from store.campaigns import Campaign
-from store.cancelling import Holder
+from store.campaigns import Campaign, Text
 from store.database import Database
 from store.directory import ZoneRow, zone_by_id
+from store.errors import StoreUnavailable
 from store.records import NewCampaign, NewText
+from store.states import CampaignState
+
+log = logging.getLogger(__name__)
 
 
 async def plan(
@@ -41,8 +43,9 @@ async def plan(
     originals: Sequence[Campaign],
     weight: int,
     now_ms: int,
-) -> tuple[NewCampaign, ZonePreview]:
-    """Raises ZoneRefused when there is nothing to say. The audience is gathered by `Preparer`."""
+) -> NewCampaign:
+    """Raises ZoneRefused when there is nothing to say. Nobody of the audience is looked at: the fence waits for this,
+    and `Preparer` gathers them once it has fallen."""
     kind = said.kind or Kind(originals[-1].kind)
     rules = KINDS[kind]
     policy = read_policy(zone.policy)
@@ -52,7 +55,7 @@ async def plan(
     texts = texts_of(said.wording, channels, style_of(zone, policy, kind), cancelled=cancelled)
     words = _new_texts(texts, now_ms, originals[-1].mode)
     expires_ms = max(said.expires_ms, now_ms + rules.default_life_s * 1000)
-    new = NewCampaign(
+    return NewCampaign(
         public_id="",
         zone_id=zone.id,
         account_id=caller.account_id,
@@ -75,7 +78,6 @@ async def plan(
         sizes=(),
         replaces=tuple(c.id for c in originals),
     )
-    return new, await _preview(conn, new, zone, originals, texts, policy)
 
 
 def _new_texts(texts: Texts, at_ms: int, mode: str) -> tuple[NewText, ...]:
@@ -88,37 +90,20 @@ def _new_texts(texts: Texts, at_ms: int, mode: str) -> tuple[NewText, ...]:
     return tuple(words)
 
 
-async def _preview(
-    conn: AsyncConnection,
-    new: NewCampaign,
-    zone: ZoneRow,
-    originals: Sequence[Campaign],
-    texts: Texts,
-    policy: ZonePolicy,
-) -> ZonePreview:
+async def preview(conn: AsyncConnection, new: NewCampaign, zone: ZoneRow) -> ZonePreview:
     """Who may have it at this moment: until the Cancel is posted the number can still grow."""
-    chosen = await _gather(conn, [c.id for c in originals])
-    prices = {(t.channel, t.language): t for t in new.texts}
-    tally: dict[tuple[str, str], int] = {}
-    for holder in chosen:
-        key = (holder.channel, _language(holder, texts.by_channel[Channel(holder.channel)], policy))
-        tally[key] = tally.get(key, 0) + 1
-    previews = []
-    for (channel, language), n in tally.items():
-        content = texts.by_channel[Channel(channel)][language]
-        look = shown(content, prepare(Channel(channel), language, content))
-        text = prices[channel, language]
-        previews.append(
-            TextPreview(channel, language, look.text, n, text.units, text.price_millieuro, look.subject, look.encoding)
-        )
-    members = len({h.member_id for h in chosen})
+    owed = await _gather(conn, new.replaces)
+    drawn = await asyncio.to_thread(draw_up, owed, _languages(new.texts), read_policy(zone.policy))
+    previews = [_text_preview(text, drawn.tally.get((text.channel, text.language), 0)) for text in new.texts]
+    previews = [p for p in previews if p.deliveries]
+    members = drawn.audience.resolved
     return ZonePreview(
         zone=zone.code,
         kind=new.kind,
         mode=new.mode,
         resolved=members,
         included=members,
-        channels=tuple(_channel_preview(c, previews) for c in texts.by_channel),
+        channels=tuple(_channel_preview(c, previews) for c in _languages(new.texts)),
         texts=tuple(previews),
         price_millieuro=sum(p.price_millieuro * p.deliveries for p in previews),
         starts_ms=new.starts_ms,
@@ -126,7 +111,29 @@ async def _preview(
     )
 
 
-def _channel_preview(channel: Channel, previews: Sequence[TextPreview]) -> ChannelPreview:
+def _languages(texts: Sequence[NewText | Text]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        found.setdefault(text.channel, []).append(text.language)
+    return found
+
+
+def _text_preview(text: NewText, deliveries: int) -> TextPreview:
+    content = read_content(text.content)
+    look = shown(content, prepare(Channel(text.channel), text.language, content))
+    return TextPreview(
+        channel=text.channel,
+        language=text.language,
+        text=look.text,
+        deliveries=deliveries,
+        units=text.units,
+        price_millieuro=text.price_millieuro,
+        subject=look.subject,
+        encoding=look.encoding,
+    )
+
+
+def _channel_preview(channel: str, previews: Sequence[TextPreview]) -> ChannelPreview:
     mine = [p for p in previews if p.channel == channel]
     return ChannelPreview(
         channel=channel,
@@ -139,118 +146,132 @@ def _channel_preview(channel: Channel, previews: Sequence[TextPreview]) -> Chann
     )
 
 
-def _language(holder: Holder, available: Mapping[str, object], policy: ZonePolicy) -> str:
-    return choose(holder.language, list(available), default=policy.default_language, fallback=policy.language_fallback)
-
-
-async def _gather(conn: AsyncConnection, campaign_ids: Sequence[int]) -> list[Holder]:
-    """One holder a channel and address over the whole thread; in hand only if no other message of the thread is
-    known to have reached that address. Those who may be told at once come first."""
-    found: dict[tuple[str, int], Holder] = {}
+async def _gather(conn: AsyncConnection, campaign_ids: Sequence[int]) -> Owed:
+    """One a channel and address over the whole thread; in hand only if no other message of the thread is known to
+    have reached that address. The event loop only fetches: what is in proportion to the people is done in threads."""
+    gathering = Gathering()
     for campaign_id in campaign_ids:
         after = 0
-        while page := await cancelling.holders(conn, campaign_id, after=after):
-            for holder in page:
-                key = (holder.channel, holder.address_id)
-                if key not in found or found[key].in_hand:
-                    found[key] = holder
-            after = page[-1].delivery_id
-    return sorted(found.values(), key=lambda h: (h.in_hand, h.member_id, h.contact_id))
+        while page := await cancelling.columns(conn, campaign_id, after=after):
+            await asyncio.to_thread(gathering.take, page)
+            after = max(part.last for part in page)
+        await asyncio.to_thread(gathering.merge)
+    return await asyncio.to_thread(gathering.owed)
 
 
 # ---- the audience, once the fence has fallen ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+SMALL = 20_000
+"""Deliveries of what is cancelled: up to so many it takes a moment to gather who has them."""
+_RESTS_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""After each failure of one campaign; the last one again and again."""
+
+
+@dataclass(slots=True)
+class _Rest:
+    failures: int
+    until_s: float
+
+
+@dataclass(slots=True)
 class Preparer:
-    """Gives campaigns in state `preparing` their audience; runs again after a crash and finds them again."""
+    """Gives campaigns in state `preparing` their audience; runs again after a crash and finds them again.
+
+    One that cannot be drawn up is logged, rests and is tried again; the others do not wait for it. Small ones have a
+    hand of their own (`run_small`), so that none waits while a million people are gathered.
+    """
 
     database: Database
+    _at_work: set[int] = field(default_factory=set)
+    _resting: dict[int, _Rest] = field(default_factory=dict)
 
     async def run(self) -> bool:
         """True when there was something to prepare."""
+        return await self._work(most=None)
+
+    async def run_small(self) -> bool:
+        return await self._work(most=SMALL)
+
+    async def _work(self, most: int | None) -> bool:
         async with self.database.read() as conn:
             waiting = await cancelling.preparing(conn)
+        self._resting = {known: rest for known, rest in self._resting.items() if known in waiting}
+        worked = False
         for campaign_id in waiting:
+            if self._is_free(campaign_id) and (most is None or await self._size(campaign_id) <= most):
+                worked |= await self._try(campaign_id)
+        return worked
+
+    def _is_free(self, campaign_id: int) -> bool:
+        rest = self._resting.get(campaign_id)
+        return campaign_id not in self._at_work and (rest is None or rest.until_s <= _now_s())
+
+    async def _size(self, campaign_id: int) -> int:
+        async with self.database.read() as conn:
+            return sum(count.total for count in await campaigns.replaced_counts(conn, campaign_id))
+
+    async def _try(self, campaign_id: int) -> bool:
+        self._at_work.add(campaign_id)
+        try:
             await self._prepare(campaign_id)
-        return bool(waiting)
+        except StoreUnavailable:
+            raise  # no fault of the campaign's
+        except Exception:
+            rest_s = self._rest(campaign_id)
+            fields = {"action": "prepare-failed", "campaign": campaign_id, "rests_s": rest_s}
+            log.exception("an audience cannot be drawn up: nobody of this campaign is told yet", extra=fields)
+            return False
+        finally:
+            self._at_work.discard(campaign_id)
+        self._resting.pop(campaign_id, None)
+        return True
+
+    def _rest(self, campaign_id: int) -> float:
+        before = self._resting.get(campaign_id)
+        failures = before.failures + 1 if before else 1
+        rest_s = _RESTS_S[min(failures, len(_RESTS_S)) - 1]
+        self._resting[campaign_id] = _Rest(failures, _now_s() + rest_s)
+        return rest_s
 
     async def _prepare(self, campaign_id: int) -> None:
         async with self.database.read() as conn:
             campaign = await campaigns.by_id(conn, campaign_id)
-            assert campaign is not None
+            if campaign is None or campaign.state != CampaignState.PREPARING:
+                return  # stopped meanwhile, or prepared by another hand or node
             zone = await zone_by_id(conn, campaign.zone_id)
             assert zone is not None
             texts = await campaigns.texts(conn, campaign_id)
-            chosen = await _gather(conn, await campaigns.replaced_by(conn, campaign_id))
-        by_channel: dict[str, dict[str, int]] = {}
-        for text in texts:
-            by_channel.setdefault(text.channel, {})[text.language] = text.price_millieuro
-        policy = read_policy(zone.policy)
-        told = [(h, _language(h, by_channel[h.channel], policy)) for h in chosen]
-        audience = _audience(told)
-        price = sum(by_channel[h.channel][language] for h, language in told)
-        counts = ResolutionCounts(
-            persons=audience.counts(),
-            matched_by={"thread": audience.resolved} if audience.resolved else {},
-            languages={},
-            beyond_rights=0,
-            unplaced=0,
-            thread_gone=0,
-        )
-        blob = await asyncio.to_thread(audience.encode)
+            owed = await _gather(conn, await campaigns.replaced_by(conn, campaign_id))
+        drawn = await asyncio.to_thread(draw_up, owed, _languages(texts), read_policy(zone.policy))
+        del owed
+        counts, blob = await asyncio.to_thread(_written, drawn.audience)
+        prices = {(text.channel, text.language): text.price_millieuro for text in texts}
         await self.database.write(
             lambda tx: cancelling.file_prepared(
                 tx,
                 campaign_id,
                 blob,
-                tuple((str(c), len(audience.deliveries[c])) for c in audience.channels),
-                waits_from=_waits_from(audience, told),
-                counts=msgspec.json.encode(counts).decode(),
-                reserved_millieuro=price,
+                tuple((str(c), len(found)) for c, found in drawn.audience.deliveries.items()),
+                waits_from=drawn.waits_from,
+                counts=counts,
+                reserved_millieuro=sum(prices[group] * n for group, n in drawn.tally.items()),
             )
         )
 
 
-def _audience(told: Sequence[tuple[Holder, str]]) -> Audience:
-    languages = tuple(dict.fromkeys(language for _, language in told)) or ("nl",)
-    channels = tuple(c for c in Channel if any(h.channel == c for h, _ in told))
-    members = np.unique(np.array([h.member_id for h, _ in told], np.int64))
-    deliveries: dict[Channel, Deliveries] = {}
-    skipped: list[tuple[np.ndarray[tuple[int], np.dtype[np.int64]], int]] = []
-    for number, channel in enumerate(Channel):
-        if channel not in channels:
-            continue
-        mine = [(h, language) for h, language in told if h.channel == channel]
-        deliveries[channel] = Deliveries(
-            np.array([h.contact_id for h, _ in mine], np.int64),
-            np.array([h.member_id for h, _ in mine], np.int64),
-            np.array([h.address_id for h, _ in mine], np.int64),
-            np.array([languages.index(language) for _, language in mine], np.uint8),
-        )
-        skipped.append((np.setdiff1d(members, deliveries[channel].member_id), number))
-    rows = np.concatenate([m for m, _ in skipped]) if skipped else np.empty(0, np.int64)
-    numbers = np.concatenate([np.full(len(m), n, np.uint8) for m, n in skipped]) if skipped else np.empty(0, np.uint8)
-    empty, small = np.empty(0, np.int64), np.empty(0, np.uint8)
-    return Audience(
-        resolved=len(members),
-        languages=languages,
-        channels=channels,
-        deliveries=deliveries,
-        excluded=Excluded(empty, small),
-        covered=Covered(empty, small, empty, empty, small),
-        skipped=Skipped(rows, numbers, np.full(len(rows), int(Why.NOT_TOLD), np.uint8)),
+def _written(audience: Audience) -> tuple[str, bytes]:
+    """As it is filed: counted, and frozen."""
+    counts = ResolutionCounts(
+        persons=audience.counts(),
+        matched_by={"thread": audience.resolved} if audience.resolved else {},
+        languages={},
+        beyond_rights=0,
+        unplaced=0,
+        thread_gone=0,
     )
+    return msgspec.json.encode(counts).decode(), audience.encode()
 
 
-def _waits_from(audience: Audience, told: Sequence[tuple[Holder, str]]) -> dict[str, int]:
-    """The first sequence number, per channel, of those whose original is still in hand."""
-    starts: dict[str, int] = {}
-    seq = 0
-    for channel in audience.channels:
-        settled = sum(1 for h, _ in told if h.channel == channel and not h.in_hand)
-        size = len(audience.deliveries[channel])
-        if settled < size:
-            starts[str(channel)] = seq + settled
-        seq += size
-    return starts
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

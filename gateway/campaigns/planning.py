@@ -13,7 +13,7 @@ from gateway.access.caller import Action, Caller
 from gateway.accounting.tariff import price
 from gateway.campaigns.answers import ChannelPreview, Counted, TextPreview, ZonePreview
 from gateway.campaigns.said import Said
-from gateway.directory.audience import Audience
+from gateway.directory.audience import CHANNELS, Audience
 from gateway.directory.cache import SnapshotCache
 from gateway.directory.policy import ZonePolicy, read_policy
 from gateway.directory.problem import Problem
@@ -78,6 +78,15 @@ class Words:
     units: int
     price_millieuro: int
     preview: TextPreview
+
+
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """An audience counted by channel."""
+
+    texts: Mapping[tuple[Channel, str], int]
+    covered: Mapping[Channel, int]
+    skipped: Mapping[Channel, int]
 
 
 @dataclass(slots=True)
@@ -161,10 +170,10 @@ class Planner:
         self, wish: Wish, zone: ZoneRow, texts: Texts, resolution: Resolution, problems: tuple[Reason, ...]
     ) -> ZonePlan:
         audience = resolution.audience
+        tally = await asyncio.to_thread(_tally, audience)
         words = {
             (channel, language): _words(channel, language, texts, count, wish.at_ms)
-            for channel in audience.channels
-            for language, count in _by_language(audience, channel).items()
+            for (channel, language), count in tally.texts.items()
         }
         total = sum(w.price_millieuro * w.preview.deliveries for w in words.values())
         rules = KINDS[wish.kind]
@@ -197,7 +206,7 @@ class Planner:
             sizes=tuple((str(c), len(audience.deliveries[c])) for c in audience.channels),
             request_key=wish.request_key,
         )
-        preview = self._preview(wish, zone, resolution, words, total, problems)
+        preview = self._preview(wish, zone, resolution, tally, words, total, problems)
         return ZonePlan(zone, campaign, msgspec.structs.replace(preview, notes=texts.notes), audience)
 
     def _preview(
@@ -205,12 +214,12 @@ class Planner:
         wish: Wish,
         zone: ZoneRow,
         resolution: Resolution,
+        tally: _Tally,
         words: Mapping[tuple[Channel, str], Words],
         total: int,
         problems: tuple[Reason, ...],
     ) -> ZonePreview:
         persons = resolution.counts.persons
-        audience = resolution.audience
         return ZonePreview(
             zone=zone.code,
             kind=wish.kind,
@@ -222,7 +231,7 @@ class Planner:
             skipped=_counted(persons.skipped),
             matched_by=resolution.counts.matched_by,
             readers=resolution.counts.readers,
-            channels=tuple(self._channel(c, audience, words) for c in audience.channels),
+            channels=tuple(self._channel(c, tally, words) for c in resolution.audience.channels),
             texts=tuple(w.preview for w in words.values()),
             price_millieuro=total,
             starts_ms=wish.said.starts_ms,
@@ -230,19 +239,15 @@ class Planner:
             problems=problems + tuple(Reason("RESOLVE", text, level="information") for text in resolution.ignored),
         )
 
-    def _channel(
-        self, channel: Channel, audience: Audience, words: Mapping[tuple[Channel, str], Words]
-    ) -> ChannelPreview:
+    def _channel(self, channel: Channel, tally: _Tally, words: Mapping[tuple[Channel, str], Words]) -> ChannelPreview:
         mine = [w for (c, _), w in words.items() if c is channel]
         units = sum(w.units * w.preview.deliveries for w in mine)
         rate = self.rates_per_s.get(channel)
-        # Channels are numbered in the order of the enumeration in the audience's columns.
-        number = list(Channel).index(channel)
         return ChannelPreview(
             channel=channel,
-            deliveries=len(audience.deliveries[channel]),
-            covered=int((audience.covered.channel == number).sum()),
-            skipped=int((audience.skipped.channel == number).sum()),
+            deliveries=sum(n for (c, _), n in tally.texts.items() if c is channel),
+            covered=tally.covered[channel],
+            skipped=tally.skipped[channel],
             units=units,
             price_millieuro=sum(w.price_millieuro * w.preview.deliveries for w in mine),
             eta_s=round(units / rate, 1) if rate else None,
@@ -264,9 +269,24 @@ def _networks(
     return reach
 
 
-def _by_language(audience: Audience, channel: Channel) -> dict[str, int]:
-    tally = np.bincount(audience.deliveries[channel].language, minlength=len(audience.languages))
-    return {language: int(n) for language, n in zip(audience.languages, tally, strict=True) if n}
+def _tally(audience: Audience) -> _Tally:
+    """In proportion to the audience: off the event loop, please."""
+    texts = {
+        (channel, language): int(n)
+        for channel in audience.channels
+        for language, n in zip(audience.languages, _of_each_language(audience, channel), strict=True)
+        if n
+    }
+    return _Tally(texts, _by_channel(audience.covered.channel), _by_channel(audience.skipped.channel))
+
+
+def _of_each_language(audience: Audience, channel: Channel) -> npt.NDArray[np.int64]:
+    return np.bincount(audience.deliveries[channel].language, minlength=len(audience.languages))
+
+
+def _by_channel(numbers: npt.NDArray[np.uint8]) -> dict[Channel, int]:
+    counted = np.bincount(numbers, minlength=len(CHANNELS))
+    return {channel: int(n) for channel, n in zip(CHANNELS, counted, strict=True)}
 
 
 def _words(channel: Channel, language: str, texts: Texts, deliveries: int, at_ms: int) -> Words:

@@ -17,6 +17,7 @@ from gateway.campaigns.planning import NobodyHere, Planner, Taken, Wish, ZonePla
 from gateway.campaigns.said import Said
 from gateway.campaigns.texts import style_of, texts_of
 from gateway.directory.audience import decode
+from gateway.directory.columns import Int64
 from gateway.directory.policy import read_policy
 from gateway.directory.survey import survey
 from gateway.errors import Reason
@@ -61,10 +62,15 @@ class ZonePlanning:
     database: Database
     planner: Planner
 
-    async def plan(self, caller: Caller, said: Said, action: Action = Action.SUBMIT) -> Outcome:
+    async def plan(self, caller: Caller, said: Said, action: Action = Action.SUBMIT, *, dry: bool = False) -> Outcome:
         """`action`: what its author must be allowed to do in a zone.
 
-        Raises nothing of a zone's: its refusal stands in the outcome and the other zones go on."""
+        Raises nothing of a zone's: its refusal stands in the outcome and the other zones go on.
+
+        A Cancel takes the same time whatever the audience of what it ends; only a dry run gathers whom it would reach.
+        An Update is planned before anything ends, as a zone that refuses it goes on with what it has: its time is that
+        of reading the audiences of its thread and of resolving its own, in threads.
+        """
         outcome = Outcome()
         async with self.database.read() as conn:
             zones = await directory.zones(conn, None if said.zones is None else sorted(said.zones))
@@ -74,7 +80,7 @@ class ZonePlanning:
             # What is cancelled stops also where nobody can be told so.
             ours = {zone.id for zone in mine}
             outcome.stops = [c.id for c in earlier if c.zone_id in ours and c.purpose != "cancel"]
-            await self._plan_cancels(caller, said, mine, earlier, outcome)
+            await self._plan_cancels(caller, said, mine, earlier, outcome, dry)
         else:
             await self._plan_launch(caller, action, said, mine, earlier, outcome)
         return outcome
@@ -110,7 +116,7 @@ class ZonePlanning:
             else:
                 outcome.plans.append(plan)
                 outcome.previews.append(preview)
-                _take(taken, plan)
+                await asyncio.to_thread(_take, taken, plan)
 
     async def _plan_zone(
         self,
@@ -144,13 +150,13 @@ class ZonePlanning:
 
     async def _told(self, earlier: Sequence[Campaign]) -> npt.NDArray[np.int64] | None:
         """Everyone included in the thread so far: an Update reaches them and whoever joined since."""
-        found = []
+        found: list[Int64] = []
         for c in earlier:
             async with self.database.read() as conn:
                 blob = await campaigns.audience_blob(conn, c.id)
             if blob is not None:
-                found.append((await asyncio.to_thread(decode, blob)).members)
-        return np.unique(np.concatenate(found)) if found else None
+                found.append(await asyncio.to_thread(_members, blob))
+        return await asyncio.to_thread(_union, found) if found else None
 
     async def _affordable(self, plan: ZonePlan) -> ZonePreview:
         """Raises ZoneRefused. Asked before the next zone is planned: who lives in both must not be left to a campaign
@@ -173,6 +179,7 @@ class ZonePlanning:
         zones: Sequence[ZoneRow],
         earlier: Sequence[Campaign],
         outcome: Outcome,
+        dry: bool,
     ) -> None:
         for zone in zones:
             originals = [c for c in earlier if c.zone_id == zone.id and c.purpose != "cancel"]
@@ -180,7 +187,7 @@ class ZonePlanning:
                 continue
             try:
                 async with self.database.read() as conn:
-                    new, preview = await cancels.plan(
+                    new = await cancels.plan(
                         conn,
                         caller,
                         said,
@@ -193,7 +200,9 @@ class ZonePlanning:
                 outcome.refusals.append((zone, refused.reason, refused.problems))
             else:
                 outcome.cancels.append(msgspec.structs.replace(new, public_id=new_public_id()))
-                outcome.previews.append(preview)
+                if dry:
+                    async with self.database.read() as conn:
+                        outcome.previews.append(await cancels.preview(conn, new, zone))
 
 
 def launch_of(caller: Caller, said: Said, outcome: Outcome) -> Launch:
@@ -206,6 +215,14 @@ def launch_of(caller: Caller, said: Said, outcome: Outcome) -> Launch:
         ends=outcome.ends(said.cancels),
         threads=said.threads,
     )
+
+
+def _members(blob: bytes) -> Int64:
+    return decode(blob).members
+
+
+def _union(members: Sequence[Int64]) -> Int64:
+    return np.unique(np.concatenate(members))
 
 
 def _take(taken: Taken, plan: ZonePlan) -> None:

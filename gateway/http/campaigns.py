@@ -9,6 +9,7 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.access.caller import Action, Caller
+from gateway.campaigns.answering import gathering
 from gateway.campaigns.answers import MessageRequest
 from gateway.errors import Refusal
 from gateway.http import views
@@ -98,7 +99,9 @@ async def read(request: web.Request, door: Door, caller: Caller) -> web.StreamRe
     async with door.services.database.read() as conn:
         counts = await campaigns.counts(conn, campaign.id)
         texts = await campaigns.texts(conn, campaign.id)
-    return answer(views.campaign_page(campaign, counts, texts))
+        preparing = campaign.state == CampaignState.PREPARING
+        gathered = await gathering(conn, campaign.id) if preparing else None
+    return answer(views.campaign_page(campaign, counts, texts, gathered))
 
 
 async def deliveries(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:

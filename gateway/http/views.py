@@ -4,9 +4,11 @@ from typing import Any
 
 import msgspec
 
+from gateway.campaigns.answers import Gathering
 from gateway.logs import shortened
 from store.campaigns import Campaign, Delivery, Text
 from store.records import Counts
+from store.states import CampaignState
 
 _SHOWN = (
     "kind", "mode", "state", "purpose", "title", "created_ms", "starts_ms", "expires_ms", "ended_ms", "sealed_ms",
@@ -31,13 +33,16 @@ def campaign_line(campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def campaign_page(campaign: Campaign, counts: list[Counts], texts: list[Text]) -> dict[str, Any]:
+def campaign_page(
+    campaign: Campaign, counts: list[Counts], texts: list[Text], gathering: Gathering | None
+) -> dict[str, Any]:
     own = href(campaign)
     return campaign_line(campaign) | {
         "targets": msgspec.json.decode(campaign.targets),
         "persons": msgspec.json.decode(campaign.counts),
         "texts": [msgspec.structs.asdict(t) | {"content": msgspec.json.decode(t.content)} for t in texts],
         "progress": progress(campaign, counts),
+        **({"gathering": msgspec.structs.asdict(gathering)} if gathering else {}),
         "links": {
             "progress": f"{own}/progress",
             "deliveries": f"{own}/deliveries",
@@ -55,6 +60,8 @@ def progress(campaign: Campaign, counts: list[Counts]) -> dict[str, Any]:
         "state": campaign.state,
         "mode": campaign.mode,
         "sealed": campaign.sealed_ms is not None,
+        # A Cancel that has ended what it cancels and still looks for its people: none of the counters says anything.
+        "gathering": campaign.state == CampaignState.PREPARING,
         "revision": revision(counts),
         "deliveries": sum(count.total for count in counts),
         "open": sum(count.open for count in counts),

@@ -46,7 +46,7 @@ def draw(facts: Facts) -> Report:
     return Report(
         made=rfc3339(facts.read_ms),
         revision=sum(count.revision for count in facts.counts),
-        campaign=_header(campaign),
+        campaign=_header(campaign, facts.audience_known),
         alert=_alert(facts),
         persons=persons,
         contacts=Contacts(frozen.candidates, frozen.deliveries, frozen.covered, frozen.skipped),
@@ -64,7 +64,7 @@ def draw(facts: Facts) -> Report:
     )
 
 
-def _header(campaign: Campaign) -> Header:
+def _header(campaign: Campaign, audience_known: bool) -> Header:
     return Header(
         id=campaign.public_id,
         zone=campaign.zone_code,
@@ -79,6 +79,7 @@ def _header(campaign: Campaign) -> Header:
         expires=rfc3339(campaign.expires_ms),
         ended=rfc3339_or_none(campaign.ended_ms),
         sealed=rfc3339_or_none(campaign.sealed_ms),
+        audience_known=audience_known,
     )
 
 

@@ -46,6 +46,10 @@ class Facts:
     counts: tuple[Counts, ...]
     read_ms: int
 
+    @property
+    def audience_known(self) -> bool:
+        return self.audience is not _NOBODY
+
 
 async def gather(database: Database, campaign_id: int) -> Facts:
     """Raises LookupError when there is no such campaign."""

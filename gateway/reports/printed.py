@@ -49,7 +49,7 @@ def _head(report: Report) -> RenderableType:
     rows = [
         ("campaign", f"{campaign.id}  ({campaign.purpose}, {campaign.kind}, {campaign.mode})"),
         ("zone", f"{campaign.zone}, decided by {campaign.account}"),
-        ("state", f"{campaign.state}, {'sealed ' + campaign.sealed if campaign.sealed else 'live'}"),
+        ("state", f"{campaign.state}, {'sealed ' + campaign.sealed if campaign.sealed else 'live'}{_unknown(report)}"),
         ("created", campaign.created),
         ("this account", f"{report.made}, revision {report.revision}"),
     ]
@@ -59,6 +59,10 @@ def _head(report: Report) -> RenderableType:
         table.add_row(Text(name, style="dim"), Text(text))
     title = escape(campaign.title) + ("  SIMULATION: nothing was sent" if simulated else "")
     return Panel(table, title=title, title_align="left", border_style="yellow" if simulated else "blue")
+
+
+def _unknown(report: Report) -> str:
+    return "" if report.campaign.audience_known else "; its audience is not known: nobody is counted"
 
 
 def _persons(report: Report) -> RenderableType:

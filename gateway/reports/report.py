@@ -31,6 +31,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     ended: str | None
     """Nothing was left to send."""
     sealed: str | None
+    audience_known: bool = True
+    """False: whom it goes to is still being gathered, or was not when it was stopped; nobody is counted yet."""
 
 
 class AlertHeader(msgspec.Struct, frozen=True):

@@ -117,6 +117,20 @@ async def test_what_runs_and_what_is_new_is_shown_first_with_what_is_left_to_sen
     assert [" ".join(words).partition(" to send")[0][-1] for words in lines] == ["3", "3", "0"]
 
 
+@pytest.mark.parametrize(
+    ("age_s", "well", "words"),
+    [(5, True, "its audience is being gathered"), (90, False, "ITS AUDIENCE IS NOT DRAWN UP")],
+)
+async def test_a_cancel_that_nobody_is_told_of_is_marked_once_gathering_takes_too_long(
+    house: House, age_s: int, well: bool, words: str
+) -> None:
+    await a_campaign(house, "over", state="preparing", purpose="cancel")
+
+    [line] = [line for line in await told(house, house.database.clock.now_ms() + age_s * 1000) if "over" in line.text]
+
+    assert (line.well, words in line.text) == (well, True), line.text
+
+
 async def test_of_many_campaigns_a_few_are_shown_and_the_rest_is_counted(house: House) -> None:
     for number in range(7):
         await a_campaign(house, f"c{number}")

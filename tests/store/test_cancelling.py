@@ -1,10 +1,12 @@
 """A Cancel goes to everyone who may have the message, to the same contact, once it is known who that is."""
 
 import pytest
+import sqlalchemy as sa
 
-from store import campaigns, cancelling, launching, lifecycle, recovery, settling
+from store import awaiting, campaigns, cancelling, launching, lifecycle, recovery, settling
 from store.launching import Entry, expand
-from store.states import Event
+from store.states import BatchState, Event
+from store.tables import contact, meta
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
 
@@ -22,11 +24,12 @@ async def end(database, made, state="cancelled"):
     await database.write(lambda tx: launching.end_campaigns(tx, [(made.id, state)]))
 
 
-async def a_cancel(database, old, entries, waits_from):
+async def a_cancel(database, old, entries, waits_from, *, replaces=(), ends=(), batch_size=500):
     """A Cancel of `old` to these holders, as the desk files it."""
     new = await make.a_campaign(
-        database, old.town, state="preparing", purpose="cancel", replaces=(old.id,), reserved_millieuro=0
-    )
+        database, old.town, state="preparing", purpose="cancel", replaces=(old.id, *replaces), ends=ends,
+        reserved_millieuro=0,
+    )  # fmt: skip
     lines = tuple(Entry(n, h.member_id, h.contact_id, h.language) for n, h in enumerate(entries))
     assert await database.write(
         lambda tx: cancelling.file_prepared(
@@ -34,7 +37,7 @@ async def a_cancel(database, old, entries, waits_from):
             reserved_millieuro=55 * len(lines),
         )
     )  # fmt: skip
-    await database.write(lambda tx: expand(tx, new.id, "sms", lines, batch_size=500))
+    await database.write(lambda tx: expand(tx, new.id, "sms", lines, batch_size=batch_size))
     return make.Made(
         new.id, new.public_id, old.town, {"sms": tuple(new.id << 24 | e.seq for e in lines)}, {"sms": lines}
     )
@@ -42,6 +45,17 @@ async def a_cancel(database, old, entries, waits_from):
 
 async def release(database):
     return await database.write(cancelling.release_waiting)
+
+
+async def shared(database, contact_id, with_contact_id):
+    """Both people are reached at the address of the second."""
+
+    async def work(tx):
+        other = await tx.first(sa.select(contact).where(contact.c.id == with_contact_id))
+        same = {"address_id": other.address_id, "value": other.value}
+        await tx.run(sa.update(contact).where(contact.c.id == contact_id).values(**same))
+
+    await database.write(work)
 
 
 async def assert_sound(database, *all_made):
@@ -247,3 +261,265 @@ async def test_a_waiting_cancel_that_is_itself_stopped_is_closed(database):
     assert await make.words_of(database, new) == ["cancelled"] * 2
     await assert_sound(database, new)
     assert held.rows
+
+
+# ---- each waits for itself only --------------------------------------------------------------------------
+
+
+async def in_hand(database, people, *, batch_size=500):
+    """An alert all of which is in workers' hands, and a Cancel of it to everybody."""
+    old = await make.a_campaign(database, people, batch_size=batch_size)
+    held = [await make.must_claim(database) for _ in range(-(-people // batch_size))]
+    for each in held:
+        await make.advance(database, each)
+    await end(database, old)
+    new = await a_cancel(database, old, await holders(database, old), waits_from=0, batch_size=batch_size)
+    return old, new, held
+
+
+def runs(batches, made):
+    """(state, waits, first, last) with places instead of ids."""
+    base = made.id << 24
+    return [(BatchState(b.state).name, b.waits, b.first - base, b.last - base) for b in batches]
+
+
+async def test_who_is_known_to_have_the_old_text_is_told_though_another_answer_is_missing(database):
+    old, new, (first, second) = await in_hand(database, 20, batch_size=10)
+    await make.give_back(database, first, make.accepted(make.ids_of(first)))
+    await make.settle(database, second, make.accepted(make.ids_of(second)[:9]))
+
+    assert await release(database) == 2
+
+    assert runs(await make.batches_of(database, new), new) == [
+        ("READY", 0, 0, 9), ("READY", 0, 10, 18), ("WAITING", 1, 19, 19),
+    ]  # fmt: skip
+    told = [*make.ids_of(await make.sent(database)), *make.ids_of(await make.sent(database))]
+    assert told == list(new.ids["sms"][:19])
+    assert await release(database) == 0
+    assert await make.claim(database) is None
+    await assert_sound(database, old, new)
+
+
+async def test_who_turns_out_not_to_have_it_is_spared_though_another_answer_is_missing(database):
+    old, new, [held] = await in_hand(database, 4)
+    a, b, c, _ = old.ids["sms"]
+    await make.settle(database, held, [*make.happened([a, c], Event.NOT_SENT), *make.happened([b], Event.REFUSED)])
+
+    assert await release(database) == 0, "nobody is to be told yet"
+
+    assert await make.words_of(database, new) == ["not_needed"] * 3 + ["queued"]
+    await make.give_back(database, held, make.accepted(old.ids["sms"][3:]))
+    assert await release(database) == 1
+    assert make.ids_of(await make.must_claim(database)) == [new.ids["sms"][3]]
+    await assert_sound(database, old, new)
+
+
+async def test_answers_that_come_in_any_order_let_each_go_once(database):
+    old, new, [held] = await in_hand(database, 9)
+    told = []
+    for places in ((4,), (0, 8), (2, 3), (7,), (5, 1), (6,)):
+        answered = [old.ids["sms"][place] for place in places]
+        await make.settle(database, held, make.accepted(answered))
+        await release(database)
+        while (cancel := await make.claim(database)) is not None:
+            told += make.ids_of(cancel)
+            await make.advance(database, cancel)
+            await make.give_back(database, cancel, make.accepted(make.ids_of(cancel)))
+        assert sorted(told) == sorted(
+            new.ids["sms"][place] for place, word in enumerate(await make.words_of(database, old)) if word == "accepted"
+        )
+        await assert_sound(database, old, new)
+
+    assert len(told) == len(set(told)) == 9
+    await make.give_back(database, held)
+    await make.tick(database)
+    async with database.read() as conn:
+        assert (await campaigns.by_id(conn, new.id)).state == "completed"
+
+
+@pytest.mark.parametrize("reached_first", [True, False])
+async def test_a_cancel_reaches_a_shared_address_whose_other_contact_has_the_message(database, reached_first):
+    town = await make.a_town(database, 2)
+    p, q = town.people
+    await shared(database, q.contacts["sms"], p.contacts["sms"])
+    alert = await make.a_campaign(database, make.Town(town.zone_id, town.account_id, (p,)))
+    of_alert = await make.must_claim(database)
+    await make.advance(database, of_alert)
+    update = await make.a_campaign(
+        database, make.Town(town.zone_id, town.account_id, (q,)), purpose="update", replaces=(alert.id,),
+        ends=((alert.id, "superseded"),),
+    )  # fmt: skip
+    of_update = await make.must_claim(database)
+    await make.advance(database, of_update)
+    chosen = await holders(database, alert)
+    cancel = await a_cancel(
+        database, alert, chosen, waits_from=0, replaces=(update.id,), ends=((update.id, "cancelled"),)
+    )
+    got, not_got = (of_alert, of_update) if reached_first else (of_update, of_alert)
+
+    await make.give_back(database, not_got, make.happened(make.ids_of(not_got), Event.NOT_SENT))
+    assert await release(database) == 0, "the other message is in hand to the same address"
+    assert await make.words_of(database, cancel) == ["queued"]
+    await make.give_back(database, got, make.accepted(make.ids_of(got)))
+    while await database.write(lifecycle.close_ended):
+        pass
+
+    assert await release(database) == 1
+    assert await make.words_of(database, cancel) == ["queued"]
+    assert make.ids_of(await make.must_claim(database)) == list(cancel.ids["sms"])
+
+
+async def test_versions_of_a_contact_with_one_address_are_the_same_person(database):
+    """The register was loaded again between the alert and its Cancel: another version, the same number."""
+    old = await make.a_campaign(database, 1)
+    held = await make.must_claim(database)
+    await make.advance(database, held)
+    await end(database, old)
+    [holder] = await holders(database, old)
+
+    async def new_version(tx):
+        row = await tx.first(sa.select(contact).where(contact.c.id == holder.contact_id))
+        again = {"member_id": row.member_id, "address_id": row.address_id, "type": row.type, "value": row.value}
+        return (
+            await tx.conn.execute(sa.insert(contact).values(again | {"from_ms": 1}).returning(contact.c.id))
+        ).scalar_one()
+
+    version = cancelling.Holder(
+        holder.delivery_id, "sms", holder.member_id, await database.write(new_version), holder.address_id, "nl", True
+    )
+    cancel = await a_cancel(database, old, [version], waits_from=0)
+    assert await release(database) == 0
+    await make.give_back(database, held, make.accepted(make.ids_of(held)))
+
+    assert await release(database) == 1
+    assert await make.words_of(database, cancel) == ["queued"]
+
+
+async def test_what_came_of_the_old_text_while_the_audience_was_gathered_counts(database):
+    """The answer comes between the reading of who is in hand and the filing of the audience."""
+    old = await make.a_campaign(database, 2)
+    held = await make.must_claim(database)
+    await make.advance(database, held)
+    cancel = await make.a_campaign(
+        database, old.town, purpose="cancel", state="preparing", replaces=(old.id,), ends=((old.id, "cancelled"),),
+        reserved_millieuro=0, expand=False,
+    )  # fmt: skip
+    found = await holders(database, old)
+    await make.give_back(
+        database, held, [*make.accepted(old.ids["sms"][:1]), *make.happened(old.ids["sms"][1:], Event.REFUSED)]
+    )
+    lines = tuple(Entry(n, h.member_id, h.contact_id, h.language) for n, h in enumerate(found))
+    await database.write(
+        lambda tx: cancelling.file_prepared(
+            tx, cancel.id, b"x", [("sms", 2)], waits_from={"sms": 0}, counts="{}", reserved_millieuro=110
+        )
+    )
+    await database.write(lambda tx: expand(tx, cancel.id, "sms", lines, batch_size=500))
+
+    assert await release(database) == 1
+
+    assert await make.words_of(database, cancel) == ["queued", "not_needed"]
+    await assert_sound(database, cancel)
+
+
+async def test_a_cancel_of_before_anything_was_noted_spares_nobody_who_has_it(database):
+    """A store that was migrated while a Cancel waited."""
+    old, new, [held] = await in_hand(database, 2)
+    await database.write(lambda tx: awaiting.forget(tx, new.id))
+    await make.give_back(
+        database, held, [*make.accepted(old.ids["sms"][:1]), *make.happened(old.ids["sms"][1:], Event.REFUSED)]
+    )
+
+    assert await release(database) == 1
+
+    assert await make.words_of(database, new) == ["queued", "not_needed"]
+
+
+async def test_a_batch_that_is_split_at_its_cursor_is_in_hand_as_far_as_it_was_handed_over(database):
+    old = await make.a_campaign(database, 6)
+    held = await make.must_claim(database)
+    await make.advance(database, held, 3)
+
+    found = await holders(database, old)
+
+    assert [h.delivery_id for h in found if h.in_hand] == list(old.ids["sms"][:3])
+
+
+async def test_what_a_cancel_awaits_is_forgotten_when_nobody_waits_any_more(database):
+    old, new, [held] = await in_hand(database, 2)
+
+    async def noted(tx):
+        return await awaiting.noted(tx, new.id)
+
+    assert await database.write(noted) == [(old.ids["sms"][0], old.ids["sms"][1])]
+    await make.settle(database, held, make.accepted(old.ids["sms"][:1]))
+    await release(database)
+    assert await database.write(noted), "one still waits"
+    await make.give_back(database, held, make.accepted(old.ids["sms"][1:]))
+    await release(database)
+
+    assert await database.write(noted) == []
+    async with database.read() as conn:
+        assert (await conn.execute(sa.select(meta.c.key).where(meta.c.key.like("awaited%")))).all() == []
+
+
+async def test_a_cancel_for_whom_nobody_waits_awaits_nothing(database):
+    old = await make.a_campaign(database, 2)
+    await make.advance(database, await make.must_claim(database))
+    await end(database, old)
+    new = await make.a_campaign(database, old.town, state="preparing", replaces=(old.id,), reserved_millieuro=0)
+
+    async def prepared(tx):
+        await cancelling.file_prepared(tx, new.id, b"x", [], waits_from={}, counts="{}", reserved_millieuro=0)
+        return await awaiting.noted(tx, new.id)
+
+    assert await database.write(prepared) == []
+
+
+async def test_the_second_wave_is_found_without_a_walk_through_batches_deliveries_or_contacts(database):
+    if not database.sqlite:
+        pytest.skip("PostgreSQL chooses by what the tables hold")
+    old, _, [held] = await in_hand(database, 6)
+    await make.settle(database, held, make.accepted(old.ids["sms"][:3]))
+    seen = []
+
+    def note(_conn, _cursor, statement, parameters, *_more):
+        seen.append((statement, parameters))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        assert await release(database) == 1
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+    steps = []
+    async with database.read() as conn:
+        for statement, parameters in seen:
+            if statement.startswith("SELECT"):
+                plan = await conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                steps += [row[3] for row in plan.all()]
+    walks = [s for s in steps if s.startswith("SCAN") and "VIRTUAL TABLE" not in s and "ix_batch_waits" not in s]
+    assert steps
+    assert walks == []
+
+
+async def test_columns_are_the_holders(database):
+    made = await make.a_campaign(database, 5, channels=("sms", "email"))
+    await make.sent(database)
+    held = await make.must_claim(database, "email")
+    await make.advance(database, held, 3)
+    async with database.read() as conn:
+        expected = await cancelling.holders(conn, made.id, after=0)
+        found, after = set(), 0
+        while page := await cancelling.columns(conn, made.id, after=after, most=3):
+            for part in page:
+                numbers = iter(map(int, part.numbers.split(",")))
+                found |= {
+                    (part.channel, part.language, *three) for three in zip(numbers, numbers, numbers, strict=True)
+                }
+            after = max(part.last for part in page)
+
+    assert found == {
+        (h.channel, h.language, h.member_id, h.contact_id, h.address_id << 1 | h.in_hand) for h in expected
+    }
+    assert len(found) == len(expected) == 8

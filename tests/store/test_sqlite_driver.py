@@ -2,8 +2,10 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -87,3 +89,27 @@ async def test_whoever_waits_for_the_writers_lock_does_not_hold_up_the_loop(tmp_
         await waiting
     other.close()
     await engine.dispose()
+
+
+@pytest.mark.parametrize("value", ["x", b"x"], ids=["text", "octets"])
+@pytest.mark.parametrize(("length", "in_loop"), [(LONG, True), (LONG + 1, False)])
+async def test_a_long_value_is_written_in_the_thread(
+    tmp_path: Path, value: str | bytes, length: int, in_loop: bool
+) -> None:
+    """A frozen audience of a million people is a value of some megabytes."""
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{tmp_path}/long.db", connect_args={"async_creator_fn": connector(writes=True)}
+    )
+    where: list[int] = []
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def connected(connection: Any, _record: object) -> None:
+        plain = connection.driver_connection._conn
+        plain.create_function("seen", 1, lambda _: where.append(threading.get_ident()) or 1)
+
+    kind = sa.Text if isinstance(value, str) else sa.LargeBinary
+    async with engine.connect() as conn:
+        await conn.execute(sa.text("SELECT seen(:x)").bindparams(sa.bindparam("x", type_=kind)), {"x": value * length})
+    await engine.dispose()
+
+    assert [thread == threading.get_ident() for thread in where] == [in_loop]

@@ -16,6 +16,7 @@ _OPEN: dict[str, Any] = {
     "postgresql_where": sa.text("matched_ms IS NULL"),
 }
 _READY: dict[str, Any] = {"sqlite_where": sa.text("state = 0"), "postgresql_where": sa.text("state = 0")}
+_WAITS: dict[str, Any] = {"sqlite_where": sa.text("waits = 1"), "postgresql_where": sa.text("waits = 1")}
 _DOUBTED: dict[str, Any] = {
     "sqlite_where": sa.text("(state = 2 OR doubted = 1)"),
     "postgresql_where": sa.text("(state = 2 OR doubted = 1)"),
@@ -64,9 +65,11 @@ def upgrade() -> None:
     op.create_index("ix_receipt_inbox_destination", "receipt_inbox", ["destination"], **_OPEN)
     for name, table, column, where in _UNFINISHED:
         op.create_index(name, table, [column], sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+    op.create_index("ix_batch_waits", "batch", ["campaign_id", "channel"], **_WAITS)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_batch_waits", table_name="batch")
     for name, table, _, _ in _UNFINISHED:
         op.drop_index(name, table_name=table)
     op.drop_index("ix_receipt_inbox_destination", table_name="receipt_inbox")

@@ -83,6 +83,19 @@ async def test_a_campaign_tells_its_state_money_texts_progress_and_links(door: D
         assert (await door.ask("HEAD", said["links"][name], "a")).status == 200
 
 
+async def test_a_cancel_that_looks_for_its_people_says_so_and_what_the_counters_know(door: Doorway):
+    number = await a_campaign(door, "A", "c1")
+    await door.house.settle(number, (0, Event.ACCEPTED), (1, Event.IN_DOUBT))
+    cancel = door.house.campaign("A", 1, door.house.audience({}), "over", state="preparing", replaces=(number,))
+    await door.house.launch(1, cancel)
+
+    said, original = [(await door.get(f"/api/v1/campaigns/{name}", "a")).json for name in ("over", "c1")]
+
+    assert (said["state"], said["progress"]["gathering"]) == ("preparing", True)
+    assert said["gathering"] == {"may_have_it": 2, "open": 1}
+    assert (original["progress"]["gathering"], "gathering" in original) == (False, False)
+
+
 async def test_nothing_tells_the_numbers_of_the_store(door: Doorway):
     number = await a_campaign(door, "A", "c1")
 

@@ -56,6 +56,16 @@ async def test_the_report_of_a_simulation_cannot_be_taken_for_a_live_one(house: 
     assert "SIMULATION: nothing was sent" in await the_text(house, number)
 
 
+async def test_a_report_that_counts_nobody_yet_says_why(house: House):
+    nobody = house.audience({})
+    [gathered, other] = await house.launch(
+        1, house.campaign("A", 1, nobody, "over", state="preparing"), house.campaign("A", 1, nobody, "c1")
+    )
+
+    assert "preparing, live; its audience is not known: nobody is counted" in await the_text(house, gathered)
+    assert "not known" not in await the_text(house, other)
+
+
 async def test_an_addendum_is_printed_with_its_date_its_figures_and_that_nobody_signed_it(house: House):
     people = await house.people("A", 1)
     [number] = await house.launch(1, house.campaign("A", 1, house.audience({Channel.SMS: people}), "c1"))

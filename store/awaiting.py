@@ -1,0 +1,75 @@
+"""What a Cancel or an Update waits for: the deliveries of what it replaces that are in workers' hands, by address.
+
+Of a Cancel those that were in hand when its fence fell are noted, as ranges of ids in the transaction of the fence.
+Nothing is claimed of an ended campaign, so whoever gets the old text after all stands in one of them, and is found
+without a walk through a million rows.
+"""
+
+import msgspec
+import sqlalchemy as sa
+
+from store.json_rows import pack
+from store.states import OPEN
+from store.tables import batch, campaign_replaces, contact, delivery, meta
+from store.transaction import Transaction
+
+HAND = delivery.alias("hand")
+IS_IN_HAND = sa.and_(
+    sa.text("batch.state = 1"),  # word for word the predicate of the index
+    HAND.c.id.between(batch.c.first, batch.c.cursor),
+    HAND.c.round < batch.c.round,
+    HAND.c.state.in_([int(state) for state in OPEN]),
+)
+"""Of `batch` and `HAND`: handed over in this round, and not answered yet."""
+_in_hand = (
+    sa.select(contact.c.address_id)
+    .select_from(campaign_replaces)
+    .join(batch, batch.c.campaign_id == campaign_replaces.c.replaced_id)
+    .join(HAND, IS_IN_HAND)
+    .join(contact, contact.c.id == HAND.c.contact_id)
+    .where(campaign_replaces.c.campaign_id == sa.bindparam("campaign"), batch.c.channel == sa.bindparam("channel_"))
+    .distinct()
+)
+_handed_over = (
+    sa.select(batch.c.first, batch.c.cursor)
+    # The sum leads the engine past the index of a campaign's batches, which are thousands, to that of the leased ones.
+    .join(campaign_replaces, campaign_replaces.c.replaced_id == batch.c.campaign_id + 0)
+    .where(
+        sa.text("batch.state = 1"),  # word for word the predicate of the index
+        batch.c.cursor >= batch.c.first,
+        campaign_replaces.c.campaign_id == sa.bindparam("campaign"),
+    )
+    .order_by(batch.c.first)
+)
+_note = sa.insert(meta)
+_noted = sa.select(meta.c.value).where(meta.c.key == sa.bindparam("key_"))
+_forget = sa.delete(meta).where(meta.c.key == sa.bindparam("key_"))
+
+
+def _key(campaign_id: int) -> str:
+    return f"awaited:{campaign_id}"
+
+
+async def in_hand(tx: Transaction, campaign_id: int, channel: str) -> set[int]:
+    """The addresses to which something of what the campaign replaces is in hand at this moment."""
+    rows = await tx.rows(_in_hand, {"campaign": campaign_id, "channel_": channel})
+    return {row.address_id for row in rows}
+
+
+async def note(tx: Transaction, campaign_id: int) -> None:
+    """After what the campaign replaces has ended, in the same transaction."""
+    rows = await tx.rows(_handed_over, {"campaign": campaign_id})
+    if rows:
+        ranges = pack((row.first, row.cursor) for row in rows)
+        await tx.run(_note, {"key": _key(campaign_id), "value": ranges})
+
+
+async def noted(tx: Transaction, campaign_id: int) -> list[tuple[int, int]]:
+    """The first and the last delivery of each range."""
+    row = await tx.first(_noted, {"key_": _key(campaign_id)})
+    return msgspec.json.decode(row.value, type=list[tuple[int, int]]) if row else []
+
+
+async def forget(tx: Transaction, campaign_id: int) -> None:
+    """Once nobody waits any more."""
+    await tx.run(_forget, {"key_": _key(campaign_id)})

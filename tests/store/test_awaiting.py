@@ -1,0 +1,143 @@
+"""An Update does not overtake its own thread: nobody is handed the new text while the old one is in hand to them."""
+
+import pytest
+import sqlalchemy as sa
+
+from store import cancelling, lifecycle, recovery
+from store.states import BatchState, Event
+from store.tables import contact
+from tests.store import makers as make
+from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
+
+PEOPLE = 6
+
+
+async def an_update(database, old, **options):
+    """Of `old`, to the same people, as it is launched and expanded."""
+    return await make.a_campaign(
+        database, old.town, purpose="update", replaces=(old.id,), ends=((old.id, "superseded"),), **options
+    )
+
+
+async def an_alert_in_hand(database, handed_over, **options):
+    old = await make.a_campaign(database, PEOPLE, **options)
+    held = await make.must_claim(database)
+    await make.advance(database, held, handed_over)
+    return old, held
+
+
+async def told(database):
+    """Whatever may be claimed now is sent."""
+    found = []
+    while (held := await make.claim(database)) is not None:
+        await make.advance(database, held)
+        await make.give_back(database, held, make.accepted(make.ids_of(held)))
+        found += make.ids_of(held)
+    return found
+
+
+async def release(database):
+    return await database.write(cancelling.release_waiting)
+
+
+async def assert_sound(database, *all_made):
+    async with database.read() as conn:
+        for made in all_made:
+            await assert_sums_close(conn, made.id)
+            await assert_no_one_is_forgotten(conn, made.id)
+
+
+async def test_who_has_the_old_text_in_hand_gets_the_new_one_when_its_answer_has_come(database):
+    old, held = await an_alert_in_hand(database, 3)
+    new = await an_update(database, old)
+
+    assert await told(database) == list(new.ids["sms"][3:]), "nobody else waits"
+
+    await make.settle(database, held, make.accepted(old.ids["sms"][:1]))
+    assert await release(database) == 1
+    assert await told(database) == [new.ids["sms"][0]]
+    await make.give_back(
+        database, held, [*make.happened(old.ids["sms"][1:2], Event.REFUSED), *make.accepted(old.ids["sms"][2:3])]
+    )
+    assert await release(database) == 1
+    assert await told(database) == list(new.ids["sms"][1:3]), "who did not get the old text gets the new one"
+    await make.tick(database)
+    await assert_sound(database, old, new)
+
+
+async def test_when_the_worker_of_the_old_text_died_its_wait_has_ended(database):
+    old, _ = await an_alert_in_hand(database, 2)
+    new = await an_update(database, old)
+    assert await told(database) == list(new.ids["sms"][2:])
+    await database.write(recovery.end_all_leases)
+    assert await release(database) == 0
+    await database.write(recovery.recover)
+    while await database.write(lifecycle.close_ended):
+        pass
+
+    assert await release(database) == 1
+
+    assert await told(database) == list(new.ids["sms"][:2])
+    assert await make.words_of(database, old) == ["unknown"] * 2 + ["cancelled"] * 4
+    await assert_sound(database, old, new)
+
+
+async def test_a_shared_address_waits_whoever_of_the_two_is_told(database):
+    old, held = await an_alert_in_hand(database, 1)
+    first, second = old.town.people[:2]
+
+    async def share(tx):
+        other = await tx.first(sa.select(contact).where(contact.c.id == first.contacts["sms"]))
+        mine = sa.update(contact).where(contact.c.id == second.contacts["sms"])
+        await tx.run(mine.values(address_id=other.address_id, value=other.value))
+
+    await database.write(share)
+    new = await an_update(database, old, people=2)
+
+    assert await told(database) == []
+    await make.give_back(database, held, make.accepted(old.ids["sms"][:1]))
+    await release(database)
+    assert await told(database) == list(new.ids["sms"])
+
+
+async def test_batches_of_an_update_do_not_mix_who_waits_with_who_may_go(database):
+    old = await make.a_campaign(database, PEOPLE, batch_size=2)
+    held = [await make.must_claim(database) for _ in range(2)]
+    await make.advance(database, held[1])
+
+    new = await an_update(database, old, batch_size=4)
+
+    base = new.id << 24
+    assert [(b.first - base, b.last - base, b.state, b.waits) for b in await make.batches_of(database, new)] == [
+        (0, 1, BatchState.READY, 0), (2, 3, BatchState.WAITING, 1), (4, 5, BatchState.READY, 0),
+    ]  # fmt: skip
+    await assert_sound(database, new)
+
+
+@pytest.mark.parametrize("purpose", ["alert", "message"])
+async def test_what_replaces_nothing_waits_for_nobody(database, purpose):
+    await an_alert_in_hand(database, 3)
+
+    new = await make.a_campaign(database, 2, purpose=purpose)
+
+    assert [b.waits for b in await make.batches_of(database, new)] == [0]
+
+
+async def test_an_update_that_is_cancelled_while_some_of_it_waits_tells_them_of_the_old_text_only(database):
+    old, held = await an_alert_in_hand(database, 2)
+    update = await an_update(database, old)
+    cancel = await make.a_campaign(
+        database, old.town, purpose="cancel", state="preparing", replaces=(old.id, update.id),
+        ends=((update.id, "cancelled"),), reserved_millieuro=0,
+    )  # fmt: skip
+    while await database.write(lifecycle.close_ended):
+        pass
+
+    async with database.read() as conn:
+        found = [h for made in (old, update) for h in await cancelling.holders(conn, made.id, after=0)]
+
+    assert [h.delivery_id for h in found] == list(old.ids["sms"][:2])
+    assert all(h.in_hand for h in found)
+    assert await make.words_of(database, update) == ["cancelled"] * PEOPLE
+    assert held.rows
+    assert cancel.id
