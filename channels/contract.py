@@ -205,8 +205,8 @@ class Carrier(Protocol):
         Exactly one outcome a message, in any order, each within the carrier's own answer timeout. Several
         groups may be in flight at once; none waits for another. Raises nothing but CancelledError: what goes
         wrong is an outcome. A message whose first unit has not been written when its `expires_ms` passes, its
-        `permission` ends, the session is lost or the iterator is closed, is `NotSent`; one of which any unit was written and not
-        answered is `InDoubt`.
+        `permission` ends, the session is lost or the iterator is closed, is `NotSent`; one of which any unit was
+        written and not answered is `InDoubt`.
         """
         ...
 
