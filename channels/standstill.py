@@ -79,6 +79,10 @@ class Deadline:
         self._at = self._armed = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def is_set(self) -> bool:
+        return self._at < math.inf
+
     def set(self, delay_s: float) -> None:
         """So many seconds of running time from now, whatever it was before."""
         self._at = self._clock.time() + delay_s
