@@ -86,8 +86,10 @@ async def until(condition: Callable[[], object], patience_s: float = PATIENCE_S)
             await asyncio.sleep(0.005)
 
 
-async def outcomes(carrier: Carrier, group: Sequence[Outgoing]) -> list[tuple[int, Outcome]]:
-    async with asyncio.timeout(PATIENCE_S):
+async def outcomes(
+    carrier: Carrier, group: Sequence[Outgoing], patience_s: float = PATIENCE_S
+) -> list[tuple[int, Outcome]]:
+    async with asyncio.timeout(patience_s):
         return [pair async for pair in carrier.send(group)]
 
 
