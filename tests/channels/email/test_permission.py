@@ -245,6 +245,28 @@ async def test_a_relay_that_answers_before_the_dot_has_taken_nothing(reply: byte
 
 
 @on_both_loops
+async def test_a_relay_that_answers_before_the_dot_and_hangs_up_is_heard() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 relay.invalid\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"DATA"):
+                writer.write(b"354 go on\r\n")
+                await reader.readline()
+                writer.write(b"552 5.3.4 too big\r\n")
+                break
+            writer.write(b"250 ok\r\n")
+        writer.close()  # with a text unread: the connection is reset
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1024)
+    carrier = relay(server.sockets[0].getsockname()[1], answer_timeout_s=30)
+    async with running(carrier):
+        [(_, outcome)] = await outcomes(carrier, one(MEGABYTES, Permission(now() + 60)))
+    server.close()
+
+    assert outcome == Refused("552 5.3.4", "too big")
+
+
+@on_both_loops
 async def test_a_relay_that_stops_in_the_middle_of_a_text_has_not_got_it() -> None:
     async with slow() as server:
         server.may_ask.set()
