@@ -228,8 +228,8 @@ class Pump:
             return
         self._pumping = True
         try:
-            self._write(asyncio.get_running_loop().time())
-            for session in self._sessions:
+            self._write(self._clock.time() + self._clock.lost_s)  # a standstill is noticed before anything is written
+            for session in tuple(self._sessions):  # one that was waiting for its last answer ends here
                 session.flush()
         finally:
             self._pumping = False

@@ -311,33 +311,29 @@ class Session(asyncio.Protocol, Generic[Unit]):
     def _is_overdue(self, now: float) -> bool:
         oldest = next(iter(self._flight.values()), None)
         return (
-            (oldest is not None and self._age_s(oldest, now) > self._answer_timeout_s)
+            (oldest is not None and _age_s(oldest, now) > self._answer_timeout_s)
             or (self._enquired > 0 and now - self._enquired > self._answer_timeout_s)
             or (self._goodbye is not None and now >= self._goodbye_ends)
         )
-
-    def _age_s(self, entry: tuple[Unit, float, float], now: float) -> float:
-        """How long it has been waiting for its answer while we ran."""
-        _, written, lost_s = entry
-        return now - (written - lost_s)
 
     def _judge(self) -> None:
         if self.closed.done():
             return
         now = self._clock.time()
         for sequence, entry in list(self._flight.items()):
-            if self._age_s(entry, now) <= self._answer_timeout_s:
+            if _age_s(entry, now) <= self._answer_timeout_s:
                 break  # the oldest stand first
             del self._flight[sequence]
             self._silent += 1
             self._remember(sequence, entry[0])
             self._owner.unanswered(entry[0])
-        if self._silent >= self._timeouts_to_recycle:
+        if self._goodbye is not None:
+            if now >= self._goodbye_ends:
+                self._part()
+        elif self._silent >= self._timeouts_to_recycle:
             self.abort(f"{self._silent} messages in a row without an answer")
         elif self._enquired and now - self._enquired > self._answer_timeout_s:
             self.abort("no answer to enquire_link")
-        elif self._goodbye is not None and now >= self._goodbye_ends:
-            self._part()
         self._owner.progressed()
 
     def _remember(self, sequence: int, unit: Unit) -> None:
@@ -378,3 +374,9 @@ class Session(asyncio.Protocol, Generic[Unit]):
             self._sequence = self._sequence % LAST_SEQUENCE + 1
             if self._sequence not in self._flight and self._sequence not in self._timed_out:
                 return self._sequence
+
+
+def _age_s(entry: tuple[object, float, float], now: float) -> float:
+    """How long it has been waiting for its answer while we ran."""
+    _, written, lost_s = entry
+    return now - (written - lost_s)
