@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from channels.contract import NotSent, Outcome, Outgoing, Refused, Throttled
-from channels.permissions import ENDED, Ends, has_ended
+from channels.permissions import ENDED, Ends
 from channels.sms.concatenation import References
 from channels.sms.smpp import statuses
 from channels.sms.smpp.ids import normal_id
@@ -56,7 +56,7 @@ class Batch:
 class Ticket:
     """A message in the queue or in flight, and where its outcome goes."""
 
-    __slots__ = ("batch", "index", "outgoing", "patience", "queued", "session", "transit", "turn")
+    __slots__ = ("batch", "index", "lost_s", "outgoing", "queued", "session", "transit", "turn")
 
     def __init__(self, transit: Transit, batch: Batch, index: int, outgoing: Outgoing) -> None:
         self.transit, self.batch, self.index, self.outgoing = transit, batch, index, outgoing
@@ -66,8 +66,8 @@ class Ticket:
         """Units counted as waiting."""
         self.turn = 0
         """Its valid entry in the queue; older ones are stale."""
-        self.patience = 0.0
-        """By the running clock: until when it waits for room in a window."""
+        self.lost_s = 0.0
+        """What the running clock had lost when it was queued."""
 
 
 Unit = tuple[Ticket, int]
@@ -159,7 +159,8 @@ class Pump:
             ticket = Ticket(made, batch, index, outgoing)
             tickets.append(ticket)
             self._push(ticket, made.slot)
-            self._ends.watch(outgoing.permission)
+            if outgoing.permission is not None:
+                self._ends.watch(outgoing.permission)
         self.progressed()
         return tickets
 
@@ -247,7 +248,8 @@ class Pump:
             if ticket.turn != turn or not transit.may_write:
                 heapq.heappop(queue)
                 continue
-            if has_ended(ticket.outgoing.permission, now):
+            permission = ticket.outgoing.permission
+            if permission is not None and now >= permission.not_after:
                 heapq.heappop(queue)
                 self._cut(ticket)
                 continue
@@ -261,7 +263,7 @@ class Pump:
                 if not self.ready_sessions:
                     self._give_back(NotSent(self._why_down()))
                     return
-                if self._clock.time() <= ticket.patience:
+                if now - slot - (self._clock.lost_s - ticket.lost_s) <= self._settings.answer_timeout_s:
                     return
                 heapq.heappop(queue)
                 self._settle(ticket, transit.lost("no room in the window in time"))
@@ -292,7 +294,7 @@ class Pump:
         self._turns += 1
         ticket.turn = self._turns
         heapq.heappush(self._queue, (slot, self._turns, ticket))
-        ticket.patience = slot - self._clock.lost_s + self._settings.answer_timeout_s
+        ticket.lost_s = self._clock.lost_s
         units = len(ticket.transit.todo)
         self._waiting += units - ticket.queued
         ticket.queued = units
