@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 import msgspec
 
 from channels.contract import (
+    Accepted,
     CarrierState,
     CarrierStatus,
     Channel,
@@ -23,11 +24,13 @@ from channels.contract import (
     NotSent,
     Outcome,
     Outgoing,
+    Permission,
     Receipt,
     ReceiptSink,
     Throttled,
 )
 from channels.fate import Fate, LaterReceipt, SimulatedPeer, Temper
+from channels.permissions import ENDED, has_ended
 from channels.postbag import Postbag
 
 _SHORTEST_SLEEP_S = 0.001  # uvloop counts whole milliseconds and would spin on less
@@ -89,6 +92,8 @@ class _Flight:
         """Of those of which a unit was written."""
         self.blocked: list[int] = []
         """Due, and waiting for the window."""
+        self.permissions: set[Permission] = {message.permission for message in group if message.permission is not None}
+        """Those of the group that have not ended."""
         self.events = [(message.due[0], index, 0) for index, message in enumerate(group)]
         heapq.heapify(self.events)
 
@@ -102,7 +107,15 @@ class _Flight:
         heapq.heappush(self.events, (at_s, index, part))
 
     def next_at(self) -> float:
-        return self.events[0][0] if self.events else math.inf
+        """When something is due, or a permission ends."""
+        at = self.events[0][0] if self.events else math.inf
+        return min(at, *(permission.not_after for permission in self.permissions)) if self.permissions else at
+
+    def drop_ended(self, now_s: float) -> bool:
+        """Whether a permission has ended since this was last asked."""
+        ended = {permission for permission in self.permissions if has_ended(permission, now_s)}
+        self.permissions -= ended
+        return bool(ended)
 
 
 class SimulatedCarrier:
@@ -116,7 +129,7 @@ class SimulatedCarrier:
         self.settings = settings
         self._now_ms = now_ms
         self._peer = SimulatedPeer(settings)
-        self._up = False
+        self._up = self._running = False
         self._session = 0
         self._detail = "not started"
         self._since_ms = now_ms()
@@ -181,11 +194,13 @@ class SimulatedCarrier:
         try:
             if self.settings.dump is not None:
                 self._dump_fd = await asyncio.to_thread(_open, self.settings.dump)
+            self._running = True
             self._connect()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._postbag.deliver(receipts, lambda: self._up))
                 tasks.create_task(self._live_outages())
         finally:
+            self._running = False
             self._disconnect("closed")
             if self._dump_fd is not None:
                 os.close(self._dump_fd)
@@ -227,10 +242,12 @@ class SimulatedCarrier:
         for index in flight.blocked:
             flight.push(now_s, index, 0)
         flight.blocked.clear()
-        settled: list[tuple[int, Outcome]] = []
+        settled = self._withdrawn(flight, now_s) if flight.drop_ended(now_s) else []
         written: list[bytes] = []
         while (event := flight.pop_due(now_s)) is not None:
             index, part = event
+            if index not in flight.unanswered:
+                continue
             outcome = self._advance(flight, index, part, now_s, written)
             if outcome is not None:
                 settled.append((index, outcome))
@@ -238,11 +255,23 @@ class SimulatedCarrier:
             os.write(self._dump_fd, b"".join(written))
         return settled
 
+    def _withdrawn(self, flight: _Flight, now_s: float) -> list[tuple[int, Outcome]]:
+        """What has not begun when its permission ends is answered at once, due or not."""
+        settled: list[tuple[int, Outcome]] = []
+        for index in sorted(flight.unanswered - flight.fates.keys()):
+            if has_ended(flight.group[index].permission, now_s):
+                self._settle(flight, index)
+                settled.append((index, ENDED))
+        return settled
+
     def _advance(self, flight: _Flight, index: int, part: int, now_s: float, written: list[bytes]) -> Outcome | None:
         """Take one message one event further; its outcome when that settles it."""
         message = flight.group[index]
         if part == _ANSWER:
             return self._answered(flight, index, now_s)
+        if part > 0 and has_ended(message.permission, now_s):
+            self._cut(flight, index, part, now_s)
+            return None
         if part == 0:
             if 0 < self._in_flight > self.settings.window - len(message.due):
                 flight.blocked.append(index)
@@ -265,10 +294,23 @@ class SimulatedCarrier:
             self._plan(message, now_s + fate.answer_s, fate.receipts)
         return None
 
+    def _cut(self, flight: _Flight, index: int, parts: int, now_s: float) -> None:
+        """Its first parts have left, and no more will: the answer to these is all that comes."""
+        message, fate = flight.group[index], flight.fates[index]
+        outcome, receipts = fate.outcome, tuple(each for each in fate.receipts if each.part < parts)
+        if isinstance(outcome, Accepted | InDoubt):
+            refs = self._peer.refs(message)[:parts] if isinstance(outcome, Accepted) else ()
+            outcome = InDoubt("the permission to send it ended after a part of it", refs, "cut")
+        flight.fates[index] = msgspec.structs.replace(fate, outcome=outcome, receipts=receipts)
+        flight.push(now_s + fate.answer_s, index, _ANSWER)
+        self._plan(message, now_s + fate.answer_s, receipts)
+
     def _meet(self, message: Outgoing, now_s: float) -> Fate | Outcome:
         """The fate of a message whose first unit may leave now, or why it does not leave."""
         if message.expires_ms is not None and message.expires_ms <= self._now_ms():
-            return NotSent("it expired before it could leave")
+            return NotSent("it expired before it could leave", withdrawn=True)
+        if has_ended(message.permission, now_s):
+            return ENDED
         if now_s < self._paused_until:
             return Throttled(self._paused_until - now_s, "simulated")
         fate = self._peer.fate(message)
@@ -295,7 +337,7 @@ class SimulatedCarrier:
         written = index in flight.fates
         self._settle(flight, index)
         reason = self._detail or "the session was lost"
-        return InDoubt(reason) if written else NotSent(reason)
+        return InDoubt(reason) if written else NotSent(reason, withdrawn=not self._running)
 
     def _settle(self, flight: _Flight, index: int, busy_s: float = 0.0) -> None:
         flight.unanswered.discard(index)

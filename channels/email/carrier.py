@@ -26,10 +26,12 @@ from channels.contract import (
 from channels.email.envelope import Envelope, Offers, envelope
 from channels.email.health import Health
 from channels.email.pace import SHORTEST_WAIT_S, AnswerTime, Patience, SecondWindow
-from channels.email.pending import Job, Pending
+from channels.email.pending import STOPPED, Job, Pending
 from channels.email.pool import Pool
 from channels.email.settings import SmtpSettings
 from channels.email.verdict import Fault, Verdict
+from channels.permissions import ENDED, has_ended
+from channels.standstill import RunningClock
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,8 @@ class SmtpCarrier:
         self._settings = settings
         self._now_ms = now_ms
         self._health = Health(name, now_ms)
-        self._pool = Pool(settings, self._health, self._pump)
+        self._clock = RunningClock()
+        self._pool = Pool(settings, self._health, self._pump, self._clock)
         self._pending: Pending | None = None
         self._in_hand = 0
         self._window = SecondWindow(settings.rate_per_s)
@@ -93,7 +96,7 @@ class SmtpCarrier:
         try:
             for job in jobs:
                 if pending is None:
-                    job.answer(NotSent("the carrier is not running"))
+                    job.answer(NotSent("the carrier is not running", withdrawn=True))
                 else:
                     pending.add(job)
             for _ in jobs:
@@ -105,10 +108,11 @@ class SmtpCarrier:
 
     async def run(self, receipts: ReceiptSink) -> None:
         """Hold the connections. Bounces come in by another door (`bounce_intake`): `receipts` hears nothing."""
-        self._pending = pending = Pending(self._settings.queue_timeout_s, self._pump)
+        self._pending = pending = Pending(self._settings.queue_timeout_s, self._pump, self._clock)
         self._health.disconnected("connecting")
         try:
-            await self._pool.hold()
+            with self._clock.beating():
+                await self._pool.hold()
         finally:
             self._pending = None
             pending.close()
@@ -131,7 +135,7 @@ class SmtpCarrier:
         if pending is None:
             return
         if not self._health.is_up:
-            pending.answer_all(self._health.refusal())
+            pending.answer_all(STOPPED if self._pool.is_leaving else self._health.refusal())
             return
         while self._pool.idle and pending:
             now_s = asyncio.get_running_loop().time()
@@ -155,7 +159,10 @@ class SmtpCarrier:
     def _start(self, job: Job, now_s: float) -> None:
         expires_ms = job.outgoing.expires_ms
         if expires_ms is not None and self._now_ms() >= expires_ms:
-            job.answer(NotSent("it expired before it could be written"))
+            job.answer(NotSent("it expired before it could be written", withdrawn=True))
+            return
+        if has_ended(job.outgoing.permission, now_s):
+            job.answer(ENDED)
             return
         made = _made(job.outgoing, self._pool.idle[0].offers)
         if isinstance(made, Refused):
@@ -164,7 +171,7 @@ class SmtpCarrier:
         session = self._pool.idle.popleft()
         self._window.started(now_s)
         job.started_s = now_s
-        session.start(made, partial(self._settled, job))
+        session.start(made, partial(self._settled, job), job.outgoing.permission)
 
     def _settled(self, job: Job, answer: Verdict) -> None:
         answer = self._judged(answer)
@@ -187,7 +194,8 @@ class SmtpCarrier:
     def _judged(self, answer: Verdict) -> Verdict:
         """A relay that keeps putting us off is busy, whatever it says of each recipient."""
         outcome, detail = answer.outcome, answer.detail
-        put_off = isinstance(outcome, Deferred) or (isinstance(outcome, NotSent) and answer.fault is Fault.LOST)
+        lost = isinstance(outcome, NotSent) and answer.fault is Fault.LOST and not outcome.withdrawn
+        put_off = isinstance(outcome, Deferred) or lost
         if answer.fault is not Fault.BUSY and not (put_off and self._patience.deferred()):
             return answer
         code = outcome.code if isinstance(outcome, Deferred | Throttled) else ""

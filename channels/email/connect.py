@@ -14,6 +14,7 @@ import msgspec
 from channels.email.envelope import Offers
 from channels.email.settings import SmtpSettings, Tls
 from channels.email.smtp import Owner, SmtpSession
+from channels.standstill import RunningClock
 
 
 class Unreachable(msgspec.Struct, frozen=True):
@@ -27,8 +28,9 @@ class Unreachable(msgspec.Struct, frozen=True):
 class Connector:
     """Opens sessions to one relay; the authorities to believe are read once."""
 
-    def __init__(self, settings: SmtpSettings) -> None:
+    def __init__(self, settings: SmtpSettings, clock: RunningClock | None = None) -> None:
         self._settings = settings
+        self._clock = clock or RunningClock()
         self._context: ssl.SSLContext | None = None
 
     async def open(self, owner: Owner) -> SmtpSession | Unreachable:
@@ -36,12 +38,12 @@ class Connector:
         client: aiosmtplib.SMTP | None = None
         session: SmtpSession | None = None
         try:
-            async with asyncio.timeout(self._settings.connect_timeout_s):
+            async with self._clock.timeout(self._settings.connect_timeout_s):
                 client = _client(self._settings, await self._tls())
                 refused = await _dialogue(client, self._settings)
-            session = _taken_over(client, self._settings, owner) if refused is None else None
+            session = _taken_over(client, self._settings, owner, self._clock) if refused is None else None
             return refused or cast(SmtpSession, session)
-        except TimeoutError:  # aiosmtplib's own are of this kind too
+        except TimeoutError:
             return Unreachable("no connection within the time allowed")
         except aiosmtplib.SMTPResponseException as refusal:
             return Unreachable(f"the relay refused the session ({refusal.code})")
@@ -74,7 +76,7 @@ def _client(settings: SmtpSettings, context: ssl.SSLContext | None) -> aiosmtpli
         hostname=settings.host,
         port=settings.port,
         local_hostname=settings.ehlo_name or socket.gethostname(),
-        timeout=settings.connect_timeout_s,
+        timeout=None,  # ours is over the whole of it, and knows when we stood still
         use_tls=encrypted and settings.implicit_tls,
         start_tls=False if settings.implicit_tls else start_tls,
         tls_context=context,
@@ -103,7 +105,7 @@ async def _dialogue(client: aiosmtplib.SMTP, settings: SmtpSettings) -> Unreacha
     return None
 
 
-def _taken_over(client: aiosmtplib.SMTP, settings: SmtpSettings, owner: Owner) -> SmtpSession:
+def _taken_over(client: aiosmtplib.SMTP, settings: SmtpSettings, owner: Owner, clock: RunningClock) -> SmtpSession:
     transport = cast(asyncio.Transport, client.transport)
     if transport is None or transport.is_closing():
         raise ConnectionResetError
@@ -113,6 +115,7 @@ def _taken_over(client: aiosmtplib.SMTP, settings: SmtpSettings, owner: Owner) -
         owner,
         command_timeout_s=settings.command_timeout_s,
         answer_timeout_s=settings.answer_timeout_s,
+        clock=clock,
     )
     transport.set_protocol(session)
     return session

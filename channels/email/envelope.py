@@ -38,9 +38,10 @@ class Envelope(msgspec.Struct, frozen=True):
 def envelope(outgoing: Outgoing, offers: Offers) -> Envelope | Refused:
     """The transaction that brings `outgoing` to this relay, or why it cannot take it."""
     mail, address, reference = outgoing.content, outgoing.address, outgoing.reference
+    message = outgoing.message or reference  # a second copy is the same mail in all that its reader has
     if not isinstance(mail, PreparedMail):
         return Refused("local", "the content is not an e-mail")
-    if _UNSAFE.search(address) is not None or _REFERENCE.fullmatch(reference) is None:
+    if _UNSAFE.search(address) is not None or not all(map(_REFERENCE.fullmatch, (reference, message))):
         return Refused("local", "the address or the reference cannot stand in a command")
     ascii_only = address.isascii()
     if not ascii_only and not offers.smtputf8:  # RFC 6531 3.5: X.6.7
@@ -49,8 +50,8 @@ def envelope(outgoing: Outgoing, offers: Offers) -> Envelope | Refused:
     body = mail.fill(
         address=address,
         name=outgoing.name,
-        reference=reference,
-        message_id=f"{reference}@{sender.message_id_domain}",
+        reference=message,
+        message_id=f"{message}@{sender.message_id_domain}",
         eight_bit=offers.eight_bit,
     )
     path = return_path(reference, sender.bounce_domain, sender.bounce_key)

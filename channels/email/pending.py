@@ -1,10 +1,15 @@
 """Mails handed over and not yet on a connection: each leaves when due, or is answered in time."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 
 from channels.contract import NotSent, Outcome, Outgoing
+from channels.permissions import ENDED, Ends, has_ended
+from channels.standstill import Deadline, RunningClock
+
+STOPPED = NotSent("the carrier was stopped", withdrawn=True)
 
 Answer = Callable[[int, Outcome], None]
 
@@ -18,7 +23,7 @@ class Job:
         self.outgoing = outgoing
         self.timer: asyncio.TimerHandle | None = None
         self.late_s = 0.0
-        """Event-loop time from which it has waited long enough for a connection."""
+        """By the running clock: from when it has waited long enough for a connection."""
         self.started_s = 0.0
         self.answered = False
         self._index = index
@@ -33,13 +38,15 @@ class Job:
 class Pending:
     """The queue before the connections, in the order in which mails came due. Belongs to one event loop."""
 
-    def __init__(self, patience_s: float, bell: Callable[[], None]) -> None:
+    def __init__(self, patience_s: float, bell: Callable[[], None], clock: RunningClock | None = None) -> None:
         self._patience_s = patience_s
+        self._clock = clock or RunningClock()
+        self._deadline = Deadline(self._clock, self._sweep)
+        self._ends = Ends(self._look_at_permissions)
         self._bell = bell
         self._due: deque[Job] = deque()
         self._scheduled: set[Job] = set()
         self._loop = asyncio.get_running_loop()
-        self._sweeper: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._due)
@@ -47,17 +54,18 @@ class Pending:
     def add(self, job: Job) -> None:
         """Rings the bell once the mail is due: at once, if it is."""
         due_s = job.outgoing.due[0]
+        self._ends.watch(job.outgoing.permission)
         if self._loop.time() < due_s:
             # A loop's timer may fire a shade early; `add` then looks at the clock again.
             job.timer = self._loop.call_at(due_s, self.add, job)
             self._scheduled.add(job)
             return
         self._scheduled.discard(job)
-        job.late_s = self._loop.time() + self._patience_s
+        job.late_s = self._clock.time() + self._patience_s
         self._due.append(job)
         self._bell()
-        if self._due and self._sweeper is None:
-            self._sweeper = self._loop.call_at(self._due[0].late_s, self._sweep)
+        if self._due and not self._deadline.is_set:
+            self._deadline.set(self._due[0].late_s - self._clock.time())
 
     def pop(self) -> Job | None:
         """The next mail to start, if one is due."""
@@ -78,27 +86,39 @@ class Pending:
         if job in self._scheduled:
             self._unschedule(job)
         if not job.started_s:
-            job.answer(NotSent("withdrawn before it was written"))
+            job.answer(NotSent("withdrawn before it was written", withdrawn=True))
 
     def close(self) -> None:
         """Answer everything, due or not; nothing may be added any more."""
         for job in list(self._scheduled):
             self._unschedule(job)
-            job.answer(NotSent("the carrier was stopped"))
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
-        self.answer_all(NotSent("the carrier was stopped"))
+            job.answer(STOPPED)
+        self._deadline.close()
+        self._ends.close()
+        self.answer_all(STOPPED)
 
     def _unschedule(self, job: Job) -> None:
         self._scheduled.discard(job)
         if job.timer is not None:
             job.timer.cancel()
 
+    def _look_at_permissions(self, now: float) -> float:
+        """Answer what may not leave any more; when the next permission ends."""
+        ends = math.inf
+        for job in (*self._due, *self._scheduled):
+            permission = job.outgoing.permission
+            if job.answered or permission is None:
+                continue
+            if has_ended(permission, now):
+                self._unschedule(job)
+                job.answer(ENDED)
+            else:
+                ends = min(ends, permission.not_after)
+        return ends
+
     def _sweep(self) -> None:
-        self._sweeper = None
-        now_s = self._loop.time()
+        now_s = self._clock.time()
         while self._due and (self._due[0].answered or self._due[0].late_s <= now_s):
             self._due.popleft().answer(NotSent(f"no free connection within {self._patience_s:g} s"))
         if self._due:
-            self._sweeper = self._loop.call_at(self._due[0].late_s, self._sweep)
+            self._deadline.set(self._due[0].late_s - now_s)

@@ -13,6 +13,7 @@ from channels.email.connect import Connector, Unreachable
 from channels.email.health import Health
 from channels.email.settings import SmtpSettings
 from channels.email.smtp import SmtpSession
+from channels.standstill import RunningClock
 
 FIRST_BACKOFF_S = 0.25
 STEADY_S = 10.0
@@ -22,19 +23,23 @@ STEADY_S = 10.0
 class Pool:
     """`idle` are the free connections, the one longest free first; `bell` rings when one comes or goes."""
 
-    def __init__(self, settings: SmtpSettings, health: Health, bell: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: SmtpSettings, health: Health, bell: Callable[[], None], clock: RunningClock | None = None
+    ) -> None:
         self.idle: deque[SmtpSession] = deque()
         self.live: set[SmtpSession] = set()
         self._settings = settings
         self._health = health
         self._bell = bell
-        self._connector = Connector(settings)
-        self._is_leaving = False
+        self._clock = clock or RunningClock()
+        self._connector = Connector(settings, self._clock)
+        self.is_leaving = False
+        """Whether it is being stopped."""
         self._alone = asyncio.Lock()
 
     async def hold(self) -> None:
         """Until cancelled; then let each mail in flight be answered, QUIT, and hang up on who takes too long."""
-        self._is_leaving = False
+        self.is_leaving = False
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.connections):
                 group.create_task(self._hold_one())
@@ -44,10 +49,10 @@ class Pool:
         if self.idle or not self.live:
             return not self.live
         last_s = max(session.idle_since for session in self.live)
-        return asyncio.get_running_loop().time() - last_s > self._settings.queue_timeout_s
+        return self._clock.time() - last_s > self._settings.queue_timeout_s
 
     def session_idle(self, session: SmtpSession) -> None:
-        if self._is_leaving or self._is_spent(session):
+        if self.is_leaving or self._is_spent(session):
             session.quit()
             return
         self.idle.append(session)
@@ -57,7 +62,7 @@ class Pool:
         self.live.discard(session)
         if session in self.idle:
             self.idle.remove(session)
-        if not self.live and not self._is_spent(session):  # one that is spent is replaced at once
+        if not self.live and not (session.is_cut or self._is_spent(session)):  # these are replaced at once
             self._health.disconnected("no connection to the relay")
         self._bell()
 
@@ -121,17 +126,17 @@ class Pool:
             async with asyncio.timeout(keep_alive_s):
                 await session.closed.wait()
         except TimeoutError:
-            idle_s = asyncio.get_running_loop().time() - session.idle_since
+            idle_s = self._clock.time() - session.idle_since
             if session in self.idle and idle_s >= keep_alive_s / 2:
                 self.idle.remove(session)
                 session.noop()
 
     async def _take_leave(self, session: SmtpSession) -> None:
-        self._is_leaving = True
+        self.is_leaving = True
         self._health.disconnected("stopping")
         self._bell()
         try:
-            async with asyncio.timeout(self._settings.drain_timeout_s):
+            async with self._clock.timeout(self._settings.drain_timeout_s):
                 if session in self.idle:
                     self.idle.remove(session)
                     session.quit()

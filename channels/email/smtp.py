@@ -1,21 +1,28 @@
 """One connection to a relay once it stands: a message at a time, its commands grouped where the relay pipelines.
 
-MAIL, RCPT and DATA leave in one write (RFC 2920) and the body in a second one. Grouping the next message's
-commands behind the body would be faster still, but Haraka refuses it. Knows no addresses and no campaign.
+MAIL, RCPT and DATA leave in one write (RFC 2920) and the body in a second one, or in several if it is long. Grouping
+the next message's commands behind the body would be faster still, but Haraka refuses it. Knows no addresses and no
+campaign.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol, cast
 
-from channels.contract import InDoubt, NotSent
+from channels import wire
+from channels.contract import Deferred, InDoubt, NotSent, Permission, Refused
 from channels.email import verdict
 from channels.email.envelope import Envelope, Offers
 from channels.email.reply import NotSmtp, Reply, ReplyReader
 from channels.email.verdict import Fault, Verdict
+from channels.permissions import ENDED, Ends, has_ended
+from channels.standstill import Deadline, RunningClock
 
 QUIT_TIMEOUT_S = 2.0
+PIECE_OCTETS = 16_384
+"""Of a body, written at once: more than most mails have. The next follows when the system has taken this one."""
 
 
 class Step(Enum):
@@ -53,7 +60,9 @@ class SmtpSession(asyncio.Protocol):
         *,
         command_timeout_s: float,
         answer_timeout_s: float,
+        clock: RunningClock | None = None,
     ) -> None:
+        """`clock`: by which the relay is judged, and `idle_since` is told."""
         self.offers = offers
         self.taken = 0
         """Transactions begun on this connection."""
@@ -67,18 +76,34 @@ class SmtpSession(asyncio.Protocol):
         self._step = Step.IDLE
         self._envelope: Envelope | None = None
         self._done: Callable[[Verdict], None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self.idle_since = self._loop.time()
-        """Event-loop time since which nothing has been asked."""
+        self._permission: Permission | None = None
+        self._ends = Ends(self._look_at_permission)
+        self._written = 0
+        """Octets of the body handed to the transport."""
+        self._is_full = False
+        """Whether the transport holds octets that the system has not taken."""
+        self._clock = clock or RunningClock()
+        self._deadline = Deadline(self._clock, self._silent, transport)
+        self._patience_s = 0.0
+        self.is_cut = False
+        """Whether we hung up on a message that was not to go on: no fault of the relay's."""
+        self.idle_since = self._clock.time()
+        """Since when nothing has been asked."""
+        # A transport under TLS calls itself full at its limit, one without above it: both are full with one octet.
+        transport.set_write_buffer_limits(high=int(transport.get_extra_info("sslcontext") is not None), low=0)
 
-    def start(self, envelope: Envelope, done: Callable[[Verdict], None]) -> None:
-        """Begin a transaction; `done` is called exactly once. Only for an idle session."""
+    def start(self, envelope: Envelope, done: Callable[[Verdict], None], permission: Permission | None = None) -> None:
+        """Begin a transaction; `done` is called exactly once. Only for an idle session. Of the body nothing is written
+        once the permission has ended."""
         self.taken += 1
         self._done = done
         if self._transport.is_closing():  # closed by the peer, and the loop has not told us yet
             self._settle(Verdict(NotSent("the relay closed the connection"), Fault.LOST))
             return
         self._envelope = envelope
+        self._written = 0
+        self._permission = permission
+        self._ends.watch(permission)
         self._expect(Step.MAIL, self._command_timeout_s)
         grouped = envelope.mail + envelope.rcpt + b"DATA\r\n"
         self._transport.write(grouped if self.offers.pipelining else envelope.mail)
@@ -97,9 +122,14 @@ class SmtpSession(asyncio.Protocol):
 
     def abort(self) -> None:
         """Hang up at once; a message under way is settled as lost."""
-        self._break_off("the carrier was stopped")
+        self._break_off("the carrier was stopped", withdrawn=True)
 
     def data_received(self, data: bytes) -> None:
+        self._heed(data)
+        if self._step is Step.IDLE:
+            self._rest()
+
+    def _heed(self, data: bytes) -> None:
         try:
             for reply in self._reader.feed(data):
                 if self._step is Step.IDLE:
@@ -108,14 +138,22 @@ class SmtpSession(asyncio.Protocol):
                     self._answered(reply)
         except NotSmtp:
             self._break_off("the relay answered something that is not SMTP")
-            return
-        if self._step is Step.IDLE:
-            self._rest()
 
     def eof_received(self) -> bool:
         return False  # closes the transport, which calls connection_lost
 
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        if self._step is Step.DOT and self._envelope is not None:
+            self._write_on()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self._step is not Step.CLOSED:
+            # A failed write ends a connection at once, though a reply that came before may wait to be read.
+            self._heed(wire.left_behind(self._transport))
         self._give_up("the connection was lost")
         self._end()
 
@@ -123,8 +161,8 @@ class SmtpSession(asyncio.Protocol):
         if not self._reader.is_between_replies:
             self._break_off("the relay said more than it was asked")
             return
-        self._stop_timer()
-        self.idle_since = self._loop.time()
+        self._deadline.clear()
+        self.idle_since = self._clock.time()
         self._owner.session_idle(self)
 
     def _unasked(self, reply: Reply) -> None:
@@ -185,8 +223,8 @@ class SmtpSession(asyncio.Protocol):
             return
         refused = verdict.on_data(reply)
         if refused is None:
-            self._expect(Step.DOT, self._answer_timeout_s)
-            self._transport.write(self._sent().body)
+            self._step = Step.DOT
+            self._write_on()
             return
         self._settle(refused)
         self._close() if refused.fault is Fault.LOST else self._reset()
@@ -199,8 +237,50 @@ class SmtpSession(asyncio.Protocol):
         else:
             self._reset()  # the transaction is still open: the next MAIL would be "nested"
 
+    def _write_on(self) -> None:
+        """The body, piece by piece as the system takes them: the last one, with the dot, when all others have left
+        our hands, so that the message can be broken off as long as the system is slow to take it."""
+        body = self._sent().body
+        while self._written < len(body) and not self._is_full:
+            if has_ended(self._permission, self._loop.time()):
+                self._withdraw()
+                return
+            piece = body[self._written : self._written + PIECE_OCTETS]
+            self._written += len(piece)
+            self._transport.write(piece)
+        self._expect(Step.DOT, self._answer_timeout_s)
+
+    def _is_short_of_dot(self) -> bool:
+        """Whether the end of the body is still with us: then the relay cannot have the message."""
+        return self._envelope is not None and (self._written < len(self._envelope.body) or self._is_full)
+
+    def _look_at_permission(self, now: float) -> float:
+        if self._done is None or self._permission is None:
+            return math.inf
+        if not has_ended(self._permission, now):
+            return self._permission.not_after
+        # What the kernel holds ends with the dot; unless it has left, it can still be thrown away.
+        if self._step is not Step.DOT or self._is_short_of_dot() or wire.unsent(self._transport):
+            self._withdraw()
+        return math.inf
+
+    def _withdraw(self) -> None:
+        """Hang up on a message that may not go on. After DATA nothing else ends it: any line would be its text."""
+        self.is_cut = True
+        self._settle(Verdict(ENDED))
+        wire.cut_off(self._transport)
+        self._end()
+
     def _after_dot(self, reply: Reply) -> None:
         answer = verdict.on_dot(reply)
+        if self._is_short_of_dot():
+            if not isinstance(answer.outcome, Refused | Deferred):
+                reason = "the relay answered before the message was written"
+                answer = Verdict(NotSent(reason), Fault.LOST, reason)
+            self._settle(answer)
+            self._transport.abort()
+            self._end()
+            return
         self._step = Step.IDLE
         self._settle(answer)
         if answer.fault is Fault.LOST:
@@ -224,19 +304,14 @@ class SmtpSession(asyncio.Protocol):
 
     def _expect(self, step: Step, timeout_s: float) -> None:
         self._step = step
-        self._stop_timer()
-        self._timer = self._loop.call_later(timeout_s, self._silent, timeout_s)
+        self._patience_s = timeout_s
+        self._deadline.set(timeout_s)
 
-    def _silent(self, timeout_s: float) -> None:
-        self._break_off(f"no answer to {self._step.name} within {timeout_s:g} s")
+    def _silent(self) -> None:
+        self._break_off(f"no answer to {self._step.name} within {self._patience_s:g} s")
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _break_off(self, reason: str) -> None:
-        self._give_up(reason)
+    def _break_off(self, reason: str, *, withdrawn: bool = False) -> None:
+        self._give_up(reason, withdrawn=withdrawn)
         self._transport.abort()
         self._end()
 
@@ -246,18 +321,19 @@ class SmtpSession(asyncio.Protocol):
 
     def _end(self) -> None:
         """Over as soon as it is decided: a peer slow to take leave must not hold up the next connection."""
-        self._stop_timer()
+        self._deadline.close()
+        self._ends.close()
         self._step = Step.CLOSED
         if not self.closed.is_set():
             self.closed.set()
             self._owner.session_closed(self)
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, reason: str, *, withdrawn: bool = False) -> None:
         """Only once the body has left can the relay have the message."""
-        if self._step is Step.DOT:
+        if self._step is Step.DOT and not self._is_short_of_dot():
             self._settle(Verdict(InDoubt(f"{reason} after the final dot"), Fault.LOST, reason))
         else:
-            self._settle(Verdict(NotSent(reason), Fault.LOST, reason))
+            self._settle(Verdict(NotSent(reason, withdrawn), Fault.LOST, reason))
 
     def _settle(self, answer: Verdict) -> None:
         done, self._done, self._envelope = self._done, None, None

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
+import msgspec
 import pytest
 
 from channels.contract import (
@@ -19,6 +20,7 @@ from channels.contract import (
     NotSent,
     Outcome,
     Outgoing,
+    Permission,
     Receipt,
     ReceiptsRefused,
 )
@@ -84,13 +86,19 @@ async def until(condition: Callable[[], object], patience_s: float = PATIENCE_S)
             await asyncio.sleep(0.005)
 
 
-async def outcomes(carrier: Carrier, group: Sequence[Outgoing]) -> list[tuple[int, Outcome]]:
-    async with asyncio.timeout(PATIENCE_S):
+async def outcomes(
+    carrier: Carrier, group: Sequence[Outgoing], patience_s: float = PATIENCE_S
+) -> list[tuple[int, Outcome]]:
+    async with asyncio.timeout(patience_s):
         return [pair async for pair in carrier.send(group)]
 
 
 def now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def under(permission: Permission, messages: Sequence[Outgoing]) -> list[Outgoing]:
+    return [msgspec.structs.replace(message, permission=permission) for message in messages]
 
 
 class CarrierContract:
@@ -144,7 +152,7 @@ class CarrierContract:
             answered = await outcomes(bench.carrier, [bench.message(number, due=[now()]) for number in range(3)])
 
             assert sorted(index for index, _ in answered) == [0, 1, 2]
-            assert all(isinstance(outcome, NotSent) for _, outcome in answered)
+            assert all(isinstance(outcome, NotSent) and outcome.withdrawn for _, outcome in answered)
             assert bench.arrivals() == []
 
     async def test_nothing_leaves_before_it_is_due(self):
@@ -180,8 +188,75 @@ class CarrierContract:
             answered = dict(await outcomes(bench.carrier, group))
 
             assert isinstance(answered[0], NotSent)
+            assert answered[0].withdrawn, "its end is its own, and nothing against the carrier"
             assert isinstance(answered[1], Accepted)
             assert [address for address, _ in bench.arrivals()] == [group[1].address]
+
+    async def test_a_message_whose_permission_has_ended_is_withdrawn(self):
+        async with self.bench() as bench, running(bench.carrier):
+            ended = under(Permission(now() - 0.001), [bench.message(1, due=[now()])])
+            lasting = under(Permission(now() + 60), [bench.message(2, due=[now()])])
+
+            answered = dict(await outcomes(bench.carrier, ended + lasting))
+
+            assert isinstance(answered[0], NotSent)
+            assert answered[0].withdrawn
+            assert isinstance(answered[1], Accepted)
+            assert [address for address, _ in bench.arrivals()] == [lasting[0].address]
+
+    async def test_what_is_not_due_when_its_permission_ends_is_withdrawn_then_and_not_when_it_is_due(self):
+        async with self.bench() as bench, running(bench.carrier):
+            before = bench.carrier.room
+            group = under(Permission(now() + 0.2), [bench.message(number, due=[now() + 60]) for number in range(5)])
+
+            answered = await outcomes(bench.carrier, group)
+
+            assert sorted(index for index, _ in answered) == [0, 1, 2, 3, 4]
+            assert all(isinstance(outcome, NotSent) and outcome.withdrawn for _, outcome in answered)
+            assert bench.arrivals() == []
+            await until(lambda: bench.carrier.room == before)
+
+    async def test_a_permission_that_is_renewed_in_time_has_not_ended(self):
+        async with self.bench() as bench, running(bench.carrier):
+            permission = Permission(now() + 0.2)
+            group = under(permission, [bench.message(1, due=[now() + 0.4]), bench.message(2, due=[now() + 60])])
+            asyncio.get_running_loop().call_later(0.1, permission.renew, now() + 0.8)
+
+            answered = dict(await outcomes(bench.carrier, group))
+
+            assert isinstance(answered[0], Accepted)
+            assert isinstance(answered[1], NotSent)
+            assert answered[1].withdrawn
+
+    async def test_what_waits_for_room_is_withdrawn_when_its_permission_ends(self):
+        async with self.bench(silent=True) as bench, running(bench.carrier):
+            ends = now() + 0.2
+            group = under(Permission(ends), [bench.message(number, due=[now()]) for number in range(200)])
+
+            answered = dict(await outcomes(bench.carrier, group))
+
+            arrived = bench.arrivals()
+            held_back = [outcome for outcome in answered.values() if isinstance(outcome, NotSent)]
+            assert 0 < len(arrived) < 200
+            assert len(answered) == 200
+            assert len(held_back) == 200 - len(arrived)
+            assert all(outcome.withdrawn for outcome in held_back)
+            assert max(at for _, at in arrived) < ends + 0.1
+
+    async def test_of_a_long_message_nothing_more_leaves_once_its_permission_has_ended(self):
+        async with self.bench() as bench, running(bench.carrier):
+            if bench.longest_units < 3:
+                pytest.skip("a message on this channel is one unit")
+            start = now() + 0.05
+            message = bench.message(1, due=[start, start + 0.3, start + 0.6])
+
+            [(_, outcome)] = await outcomes(bench.carrier, under(Permission(start + 0.15), [message]))
+
+            assert isinstance(outcome, InDoubt)
+            assert outcome.code == "cut"
+            assert len(outcome.refs) == (1 if bench.reports else 0)
+            await asyncio.sleep(max(0.0, start + 0.7 - now()))
+            assert len(bench.arrivals()) == 1
 
     async def test_a_closed_iterator_lets_nothing_more_leave(self):
         async with self.bench() as bench, running(bench.carrier):
@@ -216,6 +291,7 @@ class CarrierContract:
 
         assert isinstance(answered[0], InDoubt)
         assert isinstance(answered[1], NotSent)
+        assert answered[1].withdrawn, "that we stop says nothing against the carrier"
 
     async def test_run_leaves_nothing_behind_when_it_is_cancelled(self):
         async with self.bench() as bench:

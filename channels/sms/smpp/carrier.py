@@ -15,6 +15,7 @@ from channels.contract import (
     CarrierStatus,
     Channel,
     Mode,
+    NotSent,
     Outcome,
     Outgoing,
     ReceiptSink,
@@ -28,6 +29,7 @@ from channels.sms.smpp.pump import Batch, Pump, SmppSession, Unit
 from channels.sms.smpp.receipts import Reading
 from channels.sms.smpp.session import BindRefused, Session
 from channels.sms.smpp.settings import SmppSettings, ssl_context
+from channels.standstill import RunningClock
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,8 @@ class SmppCarrier:
         self._random = generator or random.Random()
         self._ssl = ssl_context(settings)
         references = References(name, start=self._random.randrange(256))
-        self._pump = Pump(settings, references, wall_ms, self._note)
+        self._clock = RunningClock()
+        self._pump = Pump(settings, references, wall_ms, self._note, self._clock, self._late)
         self._clerk = Clerk(
             name,
             _reading(settings),
@@ -62,6 +65,7 @@ class SmppCarrier:
             wall_ms=wall_ms,
         )
         self._moved = asyncio.Event()
+        self._running = False
         self._state = CarrierState.DOWN
         self._since_ms = wall_ms()
         self._trouble = "not connected yet"
@@ -96,6 +100,10 @@ class SmppCarrier:
         )
 
     async def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
+        if not self._running:
+            for index in range(len(group)):
+                yield index, NotSent("the carrier is not running", withdrawn=True)
+            return
         batch = Batch()
         tickets = self._pump.take_up(group, batch)
         try:
@@ -106,14 +114,20 @@ class SmppCarrier:
 
     async def run(self, receipts: ReceiptSink) -> None:
         clerk = asyncio.create_task(self._clerk.work(receipts), name=f"{self._name} receipts")
+        self._running = True
         try:
-            async with asyncio.TaskGroup() as binds:
-                for number in range(self._settings.binds):
-                    for role in _ROLES[self._settings.bind_as]:
-                        binds.create_task(self._keep(role, f"{role.name.lower()} {number + 1}"))
+            with self._clock.beating():
+                await self._hold()
         finally:
+            self._running = False
             clerk.cancel()
             await asyncio.gather(clerk, return_exceptions=True)
+
+    async def _hold(self) -> None:
+        async with asyncio.TaskGroup() as binds:
+            for number in range(self._settings.binds):
+                for role in _ROLES[self._settings.bind_as]:
+                    binds.create_task(self._keep(role, f"{role.name.lower()} {number + 1}"))
 
     # One bind.
 
@@ -160,7 +174,7 @@ class SmppCarrier:
         """A bound session. Raises OSError, TimeoutError, BindRefused."""
         settings = self._settings
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(settings.connect_timeout_s):
+        async with self._clock.timeout(settings.connect_timeout_s):
             _, session = await loop.create_connection(
                 lambda: self._session(role),
                 settings.host,
@@ -169,7 +183,7 @@ class SmppCarrier:
                 server_hostname=(settings.tls_server_name or settings.host) if self._ssl else None,
             )
         try:
-            async with asyncio.timeout(settings.connect_timeout_s):
+            async with self._clock.timeout(settings.connect_timeout_s):
                 await session.bind(
                     system_id=settings.system_id,
                     password=settings.password,
@@ -188,13 +202,16 @@ class SmppCarrier:
             answer_timeout_s=self._settings.answer_timeout_s,
             enquire_link_s=self._settings.enquire_link_s,
             timeouts_to_recycle=self._settings.timeouts_to_recycle,
+            drain_timeout_s=self._settings.drain_timeout_s,
+            clock=self._clock,
+            late=self._pump.late,
         )
 
     async def _leave(self, session: SmppSession) -> None:
         """Wait for the answers still due, then for receipts to be committed, then unbind; all of it bounded."""
         self._pump.stop()
         try:
-            async with asyncio.timeout(self._settings.drain_timeout_s):
+            async with self._clock.timeout(self._settings.drain_timeout_s):
                 while self._pump.busy(session) and not session.closed.done():
                     self._moved.clear()
                     await self._moved.wait()
@@ -202,7 +219,7 @@ class SmppCarrier:
         except TimeoutError:
             self._trouble = "stopped with answers outstanding"
         try:
-            async with asyncio.timeout(1.0):
+            async with self._clock.timeout(1.0):
                 await session.unbind()
         except TimeoutError:
             session.abort("no answer to unbind")
@@ -217,6 +234,9 @@ class SmppCarrier:
 
     def lost(self, session: SmppSession, units: Sequence[Unit], reason: str) -> None:
         self._pump.lost(session, units, reason)
+
+    def _late(self, outgoing: Outgoing, ref: str) -> None:
+        self._clerk.late_answer(ref, answers=outgoing.reference, destination=outgoing.address)
 
     def arrived(self, session: SmppSession, pdu: DeliverSm | DataSm) -> None:
         self._clerk.arrived(session, pdu)

@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-from channels.contract import Receipt, ReceiptSink, ReceiptsRefused
+from channels.contract import Receipt, ReceiptSink, ReceiptsRefused, ReceiptState
 from channels.sms.smpp.pdu import DataSm, DeliverSm, Status
 from channels.sms.smpp.pump import SmppSession
 from channels.sms.smpp.receipts import Reading, read_receipt
@@ -17,7 +17,10 @@ logger = logging.getLogger(__name__)
 
 _BATCH = 500  # receipts a commit
 
-Arrival = tuple[SmppSession, DeliverSm | DataSm, Receipt]
+_AGAIN_S = 1.0  # between two tries with what no peer will repeat
+
+Arrival = tuple[tuple[SmppSession, DeliverSm | DataSm] | None, Receipt]
+"""A receipt and what it came in, or None for news that no peer will repeat."""
 
 
 class Clerk:
@@ -34,6 +37,7 @@ class Clerk:
         self._bell = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._put_aside = 0
 
     def arrived(self, session: SmppSession, pdu: DeliverSm | DataSm) -> None:
         """Put a receipt on the desk. A message from a handset is acknowledged and let go: nobody here reads it."""
@@ -43,9 +47,24 @@ class Clerk:
         elif len(self._desk) >= self._limit:
             session.acknowledge(pdu, Status.TEMPORARY_RECEIVER_ERROR)
         else:
-            self._desk.append((session, pdu, receipt))
-            self._idle.clear()
-            self._bell.set()
+            self._put((session, pdu), receipt)
+
+    def late_answer(self, ref: str, *, answers: str, destination: str) -> None:
+        """An SMSC took a part under this id after the message had been told as in doubt. It says so once only: such
+        news is kept until it is committed, unless there are more of it than receipts may wait."""
+        if self._put_aside + len(self._desk) >= 2 * self._limit:
+            logger.error("a late answer was dropped", extra={"action": "smpp.late_dropped", "carrier": self._carrier})
+            return
+        receipt = Receipt(
+            carrier=self._carrier,
+            ref=ref,
+            state=ReceiptState.PENDING,
+            at_ms=self._wall_ms(),
+            destination=destination,
+            answers=answers,
+            text="answered late",
+        )
+        self._put(None, receipt)
 
     async def work(self, sink: ReceiptSink) -> None:
         """Commit and acknowledge until cancelled."""
@@ -54,13 +73,31 @@ class Clerk:
             self._bell.clear()
             while self._desk:
                 arrivals = [self._desk.popleft() for _ in range(min(_BATCH, len(self._desk)))]
-                status = await self._commit(sink, [receipt for _, _, receipt in arrivals])
+                status = await self._commit(sink, [receipt for _, receipt in arrivals])
                 _acknowledge(arrivals, status)
-            self._idle.set()
+                if status is not Status.OK:
+                    self._put_off([receipt for origin, receipt in arrivals if origin is None])
+            if not self._put_aside:
+                self._idle.set()
 
     async def settled(self) -> None:
         """Return once every receipt that came has been acknowledged."""
         await self._idle.wait()
+
+    def _put(self, origin: tuple[SmppSession, DeliverSm | DataSm] | None, receipt: Receipt) -> None:
+        self._desk.append((origin, receipt))
+        self._idle.clear()
+        self._bell.set()
+
+    def _put_off(self, receipts: list[Receipt]) -> None:
+        if receipts:
+            self._put_aside += len(receipts)
+            asyncio.get_running_loop().call_later(_AGAIN_S, self._put_back, receipts)
+
+    def _put_back(self, receipts: list[Receipt]) -> None:
+        self._put_aside -= len(receipts)
+        for receipt in receipts:
+            self._put(None, receipt)
 
     async def _commit(self, sink: ReceiptSink, receipts: list[Receipt]) -> Status:
         try:
@@ -79,7 +116,7 @@ class Clerk:
 
     def _log(self, count: int, why: str) -> None:
         logger.warning(
-            "%d receipts not committed (%s): the peer is asked to repeat them",
+            "%d receipts not committed (%s): they come again",
             count,
             why,
             extra={"action": "smpp.receipts_refused", "carrier": self._carrier},
@@ -87,7 +124,8 @@ class Clerk:
 
 
 def _acknowledge(arrivals: list[Arrival], status: Status) -> None:
-    for session, pdu, _ in arrivals:
+    origins = [origin for origin, _ in arrivals if origin is not None]
+    for session, pdu in origins:
         session.acknowledge(pdu, status)
-    for session in dict.fromkeys(session for session, _, _ in arrivals):
+    for session in dict.fromkeys(session for session, _ in origins):
         session.flush()

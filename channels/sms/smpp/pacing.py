@@ -32,6 +32,15 @@ class Pacer:
         self._at = max(self.instant(slot), now - _SLACK_S)
         self._slot = max(self._slot, slot)
 
+    def gap(self, earliest: float) -> float:
+        """When a segment without a slot of its own may leave: no earlier than told, and never closer to the one before
+        it than the contract's pace."""
+        return max(earliest, self._at + self._spacing_s)
+
+    def filled(self, now: float) -> None:
+        """A segment without a slot left now: those with slots leave so much later, as after a stall."""
+        self._at = max(self._at + self._spacing_s, now - _SLACK_S)
+
 
 class Rest:
     """How long an account rests when its SMSC asks for a slower pace: doubling while it keeps asking."""

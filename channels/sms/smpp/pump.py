@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from channels.contract import NotSent, Outcome, Outgoing, Refused, Throttled
+from channels.permissions import ENDED, Ends
 from channels.sms.concatenation import References
 from channels.sms.smpp import statuses
 from channels.sms.smpp.ids import normal_id
@@ -19,6 +20,9 @@ from channels.sms.smpp.statuses import Verdict
 from channels.sms.smpp.submit import Template
 from channels.sms.smpp.transit import Transit
 from channels.sms.text import SmsText
+from channels.standstill import RunningClock
+
+_STOPPING = NotSent("stopping", withdrawn=True)
 
 WAKE_S = 0.003
 """Least time between two wakes, within the slack of `pacing`: a wake costs more than the segments it writes."""
@@ -52,16 +56,18 @@ class Batch:
 class Ticket:
     """A message in the queue or in flight, and where its outcome goes."""
 
-    __slots__ = ("batch", "index", "queued", "session", "transit", "turn")
+    __slots__ = ("batch", "index", "lost_s", "outgoing", "queued", "session", "transit", "turn")
 
-    def __init__(self, transit: Transit, batch: Batch, index: int) -> None:
-        self.transit, self.batch, self.index = transit, batch, index
+    def __init__(self, transit: Transit, batch: Batch, index: int, outgoing: Outgoing) -> None:
+        self.transit, self.batch, self.index, self.outgoing = transit, batch, index, outgoing
         self.session: SmppSession | None = None
         """The bind of its first part, and so of all."""
         self.queued = 0
         """Units counted as waiting."""
         self.turn = 0
         """Its valid entry in the queue; older ones are stale."""
+        self.lost_s = 0.0
+        """What the running clock had lost when it was queued."""
 
 
 Unit = tuple[Ticket, int]
@@ -73,13 +79,23 @@ class Pump:
     """Implements the message half of `session.Owner`. Everything here is prompt: no call waits."""
 
     def __init__(
-        self, settings: SmppSettings, references: References, wall_ms: Callable[[], int], changed: Callable[[], None]
+        self,
+        settings: SmppSettings,
+        references: References,
+        wall_ms: Callable[[], int],
+        changed: Callable[[], None],
+        clock: RunningClock,
+        late: Callable[[Outgoing, str], None],
     ) -> None:
-        """`changed` is called when sessions or the rest may have changed the account's state."""
+        """`changed` is called when sessions or the rest may have changed the account's state, `late` when a part of a
+        message was taken under this id after the message's outcome had been told."""
         self._settings = settings
         self._references = references
         self._wall_ms = wall_ms
         self._changed = changed
+        self._clock = clock
+        self._late_answer = late
+        self._ends = Ends(self._look_at_permissions)
         self._verdicts = statuses.verdicts(
             settings.permanent_statuses, settings.temporary_statuses, settings.throttle_statuses
         )
@@ -140,9 +156,11 @@ class Pump:
             if isinstance(made, Refused):
                 batch.put(index, made)
                 continue
-            ticket = Ticket(made, batch, index)
+            ticket = Ticket(made, batch, index, outgoing)
             tickets.append(ticket)
             self._push(ticket, made.slot)
+            if outgoing.permission is not None:
+                self._ends.watch(outgoing.permission)
         self.progressed()
         return tickets
 
@@ -150,12 +168,12 @@ class Pump:
         """Nobody wants these outcomes any more: write no further part of any."""
         for ticket in tickets:
             if ticket.transit.outcome is None:
-                self._settle(ticket, ticket.transit.lost("withdrawn"))
+                self._settle(ticket, ticket.transit.lost("withdrawn", withdrawn=True))
 
     def stop(self) -> None:
         """Take up nothing more and give back what has not begun; what has begun goes on."""
         self._stopped = True
-        self._give_back(NotSent("stopping"))
+        self._give_back(_STOPPING)
 
     def busy(self, session: SmppSession) -> bool:
         """Whether the session has answers to wait for or parts to write."""
@@ -169,12 +187,16 @@ class Pump:
         verdict = self._verdicts.get(status, Verdict.TEMPORARY)
         if verdict is Verdict.TAKEN:
             ref = normal_id(message_id, self._settings.id_base_response)
+            told = ticket.transit.outcome is not None
             self._settle(ticket, ticket.transit.taken(part, ref))
+            if told and ref:
+                self._late_answer(ticket.outgoing, ref)
         else:
             pause_s = self._throttled(status, written) if verdict is Verdict.THROTTLE else 0.0
             self._settle(ticket, ticket.transit.sent_back(part, verdict, status, pause_s))
         if ticket.transit.offer_again():
             self._push(ticket, asyncio.get_running_loop().time() + self._settings.throttle_first_s)
+            self._ends.watch(ticket.outgoing.permission)
         if verdict is Verdict.NOT_BOUND and ticket.session is not None:
             # Soon, not now: other answers of the same read may say of their messages that they were not taken.
             asyncio.get_running_loop().call_soon(ticket.session.abort, "the peer says that we are not bound")
@@ -182,6 +204,11 @@ class Pump:
     def unanswered(self, unit: Unit) -> None:
         ticket, _ = unit
         self._settle(ticket, ticket.transit.lost(f"no answer within {self._settings.answer_timeout_s:g} s"))
+
+    def late(self, unit: Unit, message_id: str) -> None:
+        """A unit was taken after all that had been handed back as unanswered."""
+        if ref := normal_id(message_id, self._settings.id_base_response):
+            self._late_answer(unit[0].outgoing, ref)
 
     def lost(self, session: SmppSession, units: Sequence[Unit], reason: str) -> None:
         for ticket, _ in units:
@@ -193,7 +220,7 @@ class Pump:
             self._sessions.remove(session)
         self.trouble = reason
         if not self.ready_sessions:
-            self._give_back(NotSent(reason))
+            self._give_back(_STOPPING if self._stopped else NotSent(reason))
         self._changed()
 
     def progressed(self) -> None:
@@ -202,8 +229,8 @@ class Pump:
             return
         self._pumping = True
         try:
-            self._write(asyncio.get_running_loop().time())
-            for session in self._sessions:
+            self._write(self._clock.time() + self._clock.lost_s)  # a standstill is noticed before anything is written
+            for session in tuple(self._sessions):  # one that was waiting for its last answer ends here
                 session.flush()
         finally:
             self._pumping = False
@@ -221,26 +248,39 @@ class Pump:
             if ticket.turn != turn or not transit.may_write:
                 heapq.heappop(queue)
                 continue
-            at = max(self._pacer.instant(slot), self._rest.until)
+            permission = ticket.outgoing.permission
+            if permission is not None and now >= permission.not_after:
+                heapq.heappop(queue)
+                self._cut(ticket)
+                continue
+            instant = self._pacer.gap(slot) if transit.overtime else self._pacer.instant(slot)
+            at = max(instant, self._rest.until)
             if at > now:
                 self._wake_at(at)
                 return
             session = ticket.session or self._freest()
             if session is None:
-                if now - slot <= self._settings.answer_timeout_s:
+                if not self.ready_sessions:
+                    self._give_back(NotSent(self._why_down()))
                     return
+                if now - slot - (self._clock.lost_s - ticket.lost_s) <= self._settings.answer_timeout_s:
+                    return
+                heapq.heappop(queue)
                 self._settle(ticket, transit.lost("no room in the window in time"))
                 continue
             entry = heapq.heappop(queue)
             if session.free <= 0:
                 self._held.append(entry)
             elif not transit.written and self._expired(transit):
-                self._settle(ticket, transit.lost("expired before it could leave"))
+                self._settle(ticket, transit.lost("expired before it could leave", withdrawn=True))
             else:
-                self._pacer.left(slot, now)
-                self._submit(ticket, session)
+                if transit.overtime:
+                    self._pacer.filled(now)
+                else:
+                    self._pacer.left(slot, now)
+                self._submit(ticket, session, now)
 
-    def _submit(self, ticket: Ticket, session: SmppSession) -> None:
+    def _submit(self, ticket: Ticket, session: SmppSession, now: float) -> None:
         transit = ticket.transit
         part = transit.take_part()
         ticket.session = session
@@ -248,12 +288,13 @@ class Pump:
         self._waiting -= ticket.queued
         ticket.queued = 0
         if transit.todo:
-            self._push(ticket, transit.slot)
+            self._push(ticket, max(now, transit.slot) if transit.overtime else transit.slot)
 
     def _push(self, ticket: Ticket, slot: float) -> None:
         self._turns += 1
         ticket.turn = self._turns
         heapq.heappush(self._queue, (slot, self._turns, ticket))
+        ticket.lost_s = self._clock.lost_s
         units = len(ticket.transit.todo)
         self._waiting += units - ticket.queued
         ticket.queued = units
@@ -263,6 +304,25 @@ class Pump:
             self._waiting -= ticket.queued
             ticket.queued = 0
             ticket.batch.put(ticket.index, outcome)
+
+    def _cut(self, ticket: Ticket) -> None:
+        """Nothing more of it leaves."""
+        self._settle(ticket, ticket.transit.cut(ENDED))
+        self._waiting -= ticket.queued
+        ticket.queued = 0
+
+    def _look_at_permissions(self, now: float) -> float:
+        """Cut what waits and may not leave any more; when the next permission ends."""
+        ends = float("inf")
+        for _, turn, ticket in (*self._queue, *self._held):
+            permission = ticket.outgoing.permission
+            if permission is None or ticket.turn != turn or not ticket.queued:
+                continue
+            if now >= permission.not_after:
+                self._cut(ticket)
+            else:
+                ends = min(ends, permission.not_after)
+        return ends
 
     def _give_back(self, outcome: Outcome) -> None:
         """This outcome for all that has not begun."""
@@ -280,11 +340,15 @@ class Pump:
 
     def _refuses_all(self) -> Outcome | None:
         if self._stopped:
-            return NotSent("stopping")
+            return _STOPPING
         if not self.ready_sessions:
-            return NotSent(self.trouble)
+            return NotSent(self._why_down())
         pause_s = self._rest.until - asyncio.get_running_loop().time()
         return Throttled(pause_s) if pause_s > 0 else None
+
+    def _why_down(self) -> str:
+        leaving = any(session.leaving for session in self._sessions)
+        return "the SMSC is taking its leave" if leaving else self.trouble
 
     def _transit(
         self, outgoing: Outgoing, templates: dict[tuple[int, int | None], Template | Refused]

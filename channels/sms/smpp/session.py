@@ -5,9 +5,10 @@ Knows no message, no rate and no receipt.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, Protocol, TypeVar, cast
 
+from channels import wire
 from channels.sms.smpp.codec import HEADER, Decoder, encode
 from channels.sms.smpp.pdu import (
     LAST_SEQUENCE,
@@ -28,8 +29,12 @@ from channels.sms.smpp.pdu import (
     UnbindResponse,
     Unread,
 )
+from channels.standstill import RunningClock, after_reading
 
 Unit = TypeVar("Unit")
+
+LATE_ANSWERS = 4096
+"""Timed-out units of which a session remembers who they were: the oldest are forgotten first."""
 
 
 class Owner(Protocol[Unit]):
@@ -39,10 +44,10 @@ class Owner(Protocol[Unit]):
         """A unit written at that event-loop time was answered."""
 
     def unanswered(self, unit: Unit) -> None:
-        """No answer came in time; a late one will be ignored."""
+        """No answer came in time; a late one is nothing but news (`Session`'s `late`)."""
 
     def lost(self, session: "Session[Unit]", units: Sequence[Unit], reason: str) -> None:
-        """The connection ended with these in flight, or none. Called once."""
+        """The connection ended with these in flight, or none, after all that the peer said was read. Called once."""
 
     def arrived(self, session: "Session[Unit]", pdu: DeliverSm | DataSm) -> None:
         """To be acknowledged by `session.acknowledge`, once it is safe."""
@@ -72,7 +77,12 @@ class Session(asyncio.Protocol, Generic[Unit]):
         enquire_link_s: float,
         timeouts_to_recycle: int = 3,
         first_sequence: int = 1,
+        drain_timeout_s: float = 5.0,
+        clock: RunningClock | None = None,
+        late: Callable[[Unit, str], None] | None = None,
     ) -> None:
+        """`drain_timeout_s`: how long a peer that unbinds may still answer. `clock`: by which the peer is judged.
+        `late` hears of a unit that was taken under this id after it had been handed back as unanswered."""
         self._owner = owner
         self._role = role
         self._window = window
@@ -81,7 +91,17 @@ class Session(asyncio.Protocol, Generic[Unit]):
         self._sequence = first_sequence - 1
         self._loop = asyncio.get_running_loop()
         self._decoder = Decoder()
-        self._flight: dict[int, tuple[Unit, float]] = {}
+        self._drain_timeout_s = drain_timeout_s
+        self._clock = clock or RunningClock()
+        self._late = late
+        self._flight: dict[int, tuple[Unit, float, float]] = {}
+        """By sequence number: the unit, the loop's time at which it was written, and what the clock had lost then."""
+        self._timed_out: dict[int, Unit] = {}
+        self._owed = 0
+        """What arrived and is not acknowledged."""
+        self._goodbye: Unbind | None = None
+        """The peer's, while it is being heard out."""
+        self._goodbye_ends = 0.0
         self._out: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._bound = self._paused = self._leaving = False
@@ -99,6 +119,11 @@ class Session(asyncio.Protocol, Generic[Unit]):
         return self._bound and not self._leaving and self._role is not Command.BIND_RECEIVER
 
     @property
+    def leaving(self) -> bool:
+        """Whether it is being unbound, by us or by the peer."""
+        return self._leaving
+
+    @property
     def free(self) -> int:
         """Units that may be written now."""
         return self._window - len(self._flight) if self.ready and not self._paused else 0
@@ -110,12 +135,13 @@ class Session(asyncio.Protocol, Generic[Unit]):
     def submit(self, unit: Unit, body: bytes) -> None:
         """Take up one submit_sm (`free` must be above 0); it leaves with the next `flush`."""
         sequence = self._next_sequence()
-        self._flight[sequence] = (unit, self._loop.time())
+        self._flight[sequence] = (unit, self._loop.time(), self._clock.lost_s)
         self._out += (HEADER.pack(16 + len(body), Command.SUBMIT_SM, 0, sequence), body)
 
     def acknowledge(self, pdu: DeliverSm | DataSm, status: int) -> None:
         """Answer what `arrived`; leaves with the next `flush`. Nothing happens if the connection is over."""
         command = Command.DELIVER_SM if isinstance(pdu, DeliverSm) else Command.DATA_SM
+        self._owed -= 1
         self._out.append(HEADER.pack(17, command | RESPONSE, status, pdu.sequence) + b"\0")
 
     def flush(self) -> None:
@@ -123,6 +149,8 @@ class Session(asyncio.Protocol, Generic[Unit]):
         if self._out and self._transport is not None and not self.closed.done():
             self._transport.write(b"".join(self._out))
         self._out.clear()
+        if self._goodbye is not None and not self._flight and self._owed <= 0:
+            self._part()
 
     async def bind(self, *, system_id: str, password: str, system_type: str) -> None:
         """Bind and return. Raises BindRefused, or ConnectionError if the connection ends first."""
@@ -141,6 +169,8 @@ class Session(asyncio.Protocol, Generic[Unit]):
     async def unbind(self) -> None:
         """Take the leave of the protocol: unbind, and wait for the end of the connection."""
         self._leaving = True
+        if self._goodbye is not None:
+            self._part()
         if not self.closed.done():
             self._send(Unbind(sequence=self._next_sequence()))
             await asyncio.shield(self.closed)
@@ -155,10 +185,18 @@ class Session(asyncio.Protocol, Generic[Unit]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._heard = self._loop.time()
+        self._heard = self._clock.time()
         self._tick()
 
     def data_received(self, data: bytes) -> None:
+        fault = self._take(data)
+        self.flush()
+        if fault is not None:
+            self.abort(f"protocol error: {fault}")
+        self._owner.progressed()
+
+    def _take(self, data: bytes) -> ProtocolError | None:
+        """Heed all whole units; what is no SMPP any more comes back."""
         fault: ProtocolError | None = None
         try:
             pdus: Iterable[Pdu] = self._decoder.feed(data)
@@ -170,11 +208,8 @@ class Session(asyncio.Protocol, Generic[Unit]):
             else:
                 self._on_other(pdu)
         if pdus:
-            self._heard, self._enquired = self._loop.time(), 0.0
-        self.flush()
-        if fault is not None:
-            self.abort(f"protocol error: {fault}")
-        self._owner.progressed()
+            self._heard, self._enquired = self._clock.time(), 0.0
+        return fault
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -184,31 +219,43 @@ class Session(asyncio.Protocol, Generic[Unit]):
         self._owner.progressed()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self._transport is not None:
+            # A failed write ends a connection at once, though answers that came before may wait to be read.
+            self._take(wire.left_behind(self._transport))
         self._end(f"connection lost: {exc}" if exc else "the peer closed the connection")
         self._owner.progressed()
 
     # What the peer says.
 
     def _on_answer(self, sequence: int, status: int, message_id: str) -> bool:
-        """False for an answer to nothing: late after its time-out, or nonsense."""
+        """False for an answer to nothing."""
         entry = self._flight.pop(sequence, None)
         if entry is None:
-            return False
+            return self._on_late_answer(sequence, status, message_id)
         self._silent = 0
         self._owner.answered(entry[0], status, message_id, entry[1])
+        return True
+
+    def _on_late_answer(self, sequence: int, status: int, message_id: str) -> bool:
+        unit = self._timed_out.pop(sequence, None)
+        if unit is None:
+            return False
+        self._silent = 0
+        if not status and self._late is not None:
+            self._late(unit, message_id)
         return True
 
     def _on_other(self, pdu: Pdu) -> None:
         match pdu:
             case DeliverSm() | DataSm():
+                self._owed += 1
                 self._owner.arrived(self, pdu)
             case EnquireLink():
                 self._out.append(encode(EnquireLinkResponse(sequence=pdu.sequence)))
             case BindResponse():
                 self._on_bind_answer(pdu)
             case Unbind():
-                self._out.append(encode(UnbindResponse(sequence=pdu.sequence)))
-                self._close("the peer unbound")
+                self._on_unbind(pdu)
             case UnbindResponse():
                 self._close("unbound")
             case GenericNack():
@@ -218,6 +265,21 @@ class Session(asyncio.Protocol, Generic[Unit]):
                 self._out.append(encode(GenericNack(status=status, sequence=pdu.sequence)))
             case _:
                 pass  # an answer to something never asked says nothing about a message
+
+    def _on_unbind(self, pdu: Unbind) -> None:
+        """A peer that takes its leave is heard out: nothing more is submitted, and what it owes is waited for."""
+        self._goodbye = pdu
+        wait_s = 0.0 if self._leaving else self._drain_timeout_s
+        self._goodbye_ends = self._clock.time() + wait_s
+        self._leaving = True
+        self._loop.call_later(wait_s, after_reading, self._judge, self._transport)
+
+    def _part(self) -> None:
+        """Answer the peer's unbind, and close."""
+        if self._goodbye is not None:
+            self._out.append(encode(UnbindResponse(sequence=self._goodbye.sequence)))
+            self._goodbye = None
+            self._close("the peer unbound")
 
     def _on_bind_answer(self, pdu: BindResponse | GenericNack) -> None:
         if not self._bind_answer.done():
@@ -234,19 +296,10 @@ class Session(asyncio.Protocol, Generic[Unit]):
     # The clock and the end.
 
     def _tick(self) -> None:
-        """Look for what is overdue; the oldest in flight stand first."""
-        now = self._loop.time()
-        overdue = now - self._answer_timeout_s
-        for sequence, (unit, written) in list(self._flight.items()):
-            if written > overdue:
-                break
-            del self._flight[sequence]
-            self._silent += 1
-            self._owner.unanswered(unit)
-        if self._silent >= self._timeouts_to_recycle:
-            self.abort(f"{self._silent} messages in a row without an answer")
-        elif self._enquired and now - self._enquired > self._answer_timeout_s:
-            self.abort("no answer to enquire_link")
+        """Look for what is overdue. Nobody is judged before what waits in the socket has been read."""
+        now = self._clock.time()
+        if self._is_overdue(now):
+            after_reading(self._judge, self._transport)
         elif self._bound and not self._enquired and now - self._heard > self._enquire_link_s:
             self._enquired = now
             self._send(EnquireLink(sequence=self._next_sequence()))
@@ -254,6 +307,39 @@ class Session(asyncio.Protocol, Generic[Unit]):
             every_s = min(1.0, self._answer_timeout_s / 10, self._enquire_link_s / 10)
             self._ticker = self._loop.call_later(max(every_s, 0.01), self._tick)
         self._owner.progressed()
+
+    def _is_overdue(self, now: float) -> bool:
+        oldest = next(iter(self._flight.values()), None)
+        return (
+            (oldest is not None and _age_s(oldest, now) > self._answer_timeout_s)
+            or (self._enquired > 0 and now - self._enquired > self._answer_timeout_s)
+            or (self._goodbye is not None and now >= self._goodbye_ends)
+        )
+
+    def _judge(self) -> None:
+        if self.closed.done():
+            return
+        now = self._clock.time()
+        for sequence, entry in list(self._flight.items()):
+            if _age_s(entry, now) <= self._answer_timeout_s:
+                break  # the oldest stand first
+            del self._flight[sequence]
+            self._silent += 1
+            self._remember(sequence, entry[0])
+            self._owner.unanswered(entry[0])
+        if self._goodbye is not None:
+            if now >= self._goodbye_ends:
+                self._part()
+        elif self._silent >= self._timeouts_to_recycle:
+            self.abort(f"{self._silent} messages in a row without an answer")
+        elif self._enquired and now - self._enquired > self._answer_timeout_s:
+            self.abort("no answer to enquire_link")
+        self._owner.progressed()
+
+    def _remember(self, sequence: int, unit: Unit) -> None:
+        self._timed_out[sequence] = unit
+        if len(self._timed_out) > LATE_ANSWERS:
+            del self._timed_out[next(iter(self._timed_out))]
 
     def _close(self, reason: str) -> None:
         """End the connection once what is written has left."""
@@ -274,8 +360,9 @@ class Session(asyncio.Protocol, Generic[Unit]):
             self._bind_answer.set_exception(ConnectionError(reason))
             self._bind_answer.exception()  # nobody need be waiting for it
         self.closed.set_result(reason)
-        units = [unit for unit, _ in self._flight.values()]
+        units = [unit for unit, _, _ in self._flight.values()]
         self._flight.clear()
+        self._timed_out.clear()
         self._owner.lost(self, units, reason)
 
     def _send(self, pdu: Pdu) -> None:
@@ -285,5 +372,11 @@ class Session(asyncio.Protocol, Generic[Unit]):
     def _next_sequence(self) -> int:
         while True:
             self._sequence = self._sequence % LAST_SEQUENCE + 1
-            if self._sequence not in self._flight:
+            if self._sequence not in self._flight and self._sequence not in self._timed_out:
                 return self._sequence
+
+
+def _age_s(entry: tuple[object, float, float], now: float) -> float:
+    """How long it has been waiting for its answer while we ran."""
+    _, written, lost_s = entry
+    return now - (written - lost_s)

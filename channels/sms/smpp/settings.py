@@ -76,7 +76,7 @@ class SmppSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     connect_timeout_s: Seconds = 10.0
     """Longest wait for a connection, and then for the answer to the bind."""
     drain_timeout_s: Seconds = 5.0
-    """On stopping, longest wait for the answers still due."""
+    """On stopping, and when the SMSC unbinds, longest wait for the answers still due."""
     reconnect_first_s: Seconds = 1.0
     """First pause before a bind is made again; it doubles, with jitter."""
     reconnect_longest_s: Seconds = 30.0

@@ -3,6 +3,8 @@
 Sans I/O. Exactly one outcome a message. Knows no sequence number and no socket.
 """
 
+from typing import cast
+
 from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Refused, Throttled
 from channels.sms.smpp import statuses
 from channels.sms.smpp.statuses import Verdict
@@ -11,12 +13,15 @@ from channels.sms.smpp.submit import Template
 _RETRIES = 3
 """Times that parts of a half-taken message are offered again: half an SMS is shown to nobody."""
 
+_Trouble = tuple[Verdict, int, float]
+
 
 class Transit:
     """The parts of one message: to write, in flight, taken, sent back."""
 
     __slots__ = (
         "_back",
+        "_cut",
         "_refs",
         "_retries",
         "_trouble",
@@ -24,6 +29,7 @@ class Transit:
         "expires_ms",
         "in_flight",
         "outcome",
+        "overtime",
         "reference",
         "slots",
         "template",
@@ -52,9 +58,13 @@ class Transit:
         self.written = False
         """Whether any part ever was written."""
         self.outcome: Outcome | None = None
+        self.overtime = False
+        """Whether what is to do has used up its slots: it was offered once already."""
+        self._cut: NotSent | None = None
+        """Set once parts are held back for good: the outcome if no part of it was taken."""
         self._refs: list[str | None] = [None] * template.total
         self._back: list[int] = []
-        self._trouble: tuple[Verdict, int, float] | None = None
+        self._trouble: _Trouble | None = None
         self._retries = 0
 
     @property
@@ -78,7 +88,7 @@ class Transit:
         """A part was accepted under this id, in its normal form. Gives the outcome if this settles the message."""
         self.in_flight -= 1
         self._refs[part] = ref
-        if self.in_flight == 0 and not self.todo and self._trouble is None:
+        if self.in_flight == 0 and not self.todo and self._trouble is None and self._cut is None:
             return self.settle(Accepted(self._ids()))
         return self._weigh()
 
@@ -90,11 +100,20 @@ class Transit:
             self._trouble = (verdict, status, pause_s)
         return self._weigh()
 
-    def lost(self, reason: str) -> Outcome | None:
+    def lost(self, reason: str, *, withdrawn: bool = False) -> Outcome | None:
         """No answer will come for what is in flight, or no session is left for the rest."""
         if self.written:
-            return self.settle(InDoubt(reason, self._ids()))
-        return self.settle(NotSent(reason))
+            return self.settle(InDoubt(reason, self._ids(), "in_doubt" if self._cut is None else "cut"))
+        return self.settle(NotSent(reason, withdrawn))
+
+    def cut(self, ended: NotSent) -> Outcome | None:
+        """Nothing more of it may be written: `ended` if nothing ever was. What is in flight still has its answers."""
+        if not self.written:
+            return self.settle(ended)
+        if self.todo or self._back:
+            self._cut = ended
+            self.todo.clear()
+        return self._weigh()
 
     def settle(self, outcome: Outcome) -> Outcome | None:
         """The outcome, the first time; None if the message had one."""
@@ -110,17 +129,25 @@ class Transit:
             return False
         self._trouble = None
         self.todo = sorted(self._back + self.todo)
+        self.overtime = True
         self._back = []
         return True
 
     def _weigh(self) -> Outcome | None:
-        if self._trouble is None or self.in_flight:
+        if self.in_flight or (self._trouble is None and self._cut is None):
             return None
-        verdict, status, pause_s = self._trouble
-        code, name, refs = statuses.code(status), statuses.name(status), self._ids()
+        refs, untouched = self._ids(), all(ref is None for ref in self._refs)
+        if self._cut is not None and (self._trouble is None or self._trouble[0] is not Verdict.PERMANENT):
+            held_back = InDoubt("taken in part only: the rest was held back", refs, "cut")
+            return self.settle(self._cut if untouched else held_back)
+        return self._weigh_trouble(refs, untouched=untouched)
+
+    def _weigh_trouble(self, refs: tuple[str, ...], *, untouched: bool) -> Outcome | None:
+        verdict, status, pause_s = cast(_Trouble, self._trouble)
+        code, name = statuses.code(status), statuses.name(status)
         if verdict is Verdict.PERMANENT:
             return self.settle(Refused(code, name, refs))
-        if all(ref is None for ref in self._refs):
+        if untouched:
             return self.settle(_known_not_taken(verdict, code, name, pause_s))
         self._retries += 1
         if self._retries <= _RETRIES and verdict is not Verdict.NOT_BOUND:

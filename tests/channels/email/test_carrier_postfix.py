@@ -43,6 +43,7 @@ async def test_mails_go_through_a_relay_and_a_refused_one_comes_back_as_a_bounce
                 command_timeout_s=10,
                 answer_timeout_s=10,
                 drain_timeout_s=2,
+                queue_timeout_s=30,
             )
             group = [*mails(200), *mails(1, address="jérôme{}@example.be"), *mails(1, address="nobody{}@example.be")]
             async with running(carrier):

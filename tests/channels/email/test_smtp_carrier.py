@@ -40,6 +40,35 @@ async def test_each_person_gets_a_mail_of_his_own() -> None:
         assert mail.text.startswith(f"Beste Persoon {number},\n\nEr is ingebroken.\n\n.punt\n")
 
 
+async def test_the_second_copy_of_a_mail_is_the_same_mail_by_another_attempt() -> None:
+    """A mailbox knows it by its Message-ID; the return path and the ENVID still say which attempt it was."""
+    first, again = (
+        msgspec.structs.replace(mails(1)[0], reference=f"c1.0.{attempt}", message="c1.0") for attempt in (1, 2)
+    )
+    async with SmtpSink() as sink:
+        carrier = relay(sink.port)
+        async with running(carrier):
+            await outcomes(carrier, [first])
+            await outcomes(carrier, [again])
+
+    copies = sink.messages
+    assert copies[0].raw == copies[1].raw
+    assert b"Message-ID: <c1.0@example.be>" in copies[0].raw
+    assert [copy.token for copy in copies] == ["c1.0.1", "c1.0.2"]
+    assert ["ENVID=" + copy.token in copy.options for copy in copies] == [True, True]
+
+
+async def test_a_message_name_that_cannot_stand_in_a_header_is_refused() -> None:
+    odd = msgspec.structs.replace(mails(1)[0], message="c1>\r\nBcc: x")
+    async with SmtpSink() as sink:
+        carrier = relay(sink.port)
+        async with running(carrier):
+            [(_, outcome)] = await outcomes(carrier, [odd])
+
+    assert isinstance(outcome, Refused)
+    assert sink.messages == []
+
+
 async def test_what_the_relay_offers_is_used_and_what_it_does_not_is_left_out() -> None:
     async with SmtpSink() as sink, SmtpSink(Options(extensions=())) as plain:
         for each in (sink, plain):

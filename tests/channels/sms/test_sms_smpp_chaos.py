@@ -2,10 +2,13 @@
 
 import asyncio
 import random
+import time
 
+import msgspec
 import pytest
 
-from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Refused, Throttled
+from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Permission, Refused, Throttled
+from channels.sms.smpp.pdu import Unbind
 from channels.sms.text import prepare
 from loadtest.sinks.smsc import SmscOptions, SmscSink
 
@@ -17,18 +20,25 @@ LONG = prepare("Voiture suspecte, appelez le 112. " * 10)
 async def test_what_the_carrier_says_is_what_the_smsc_saw(open_account, outgoing, seed: int) -> None:
     chance = random.Random(seed)
     outcomes: dict[str, Outcome] = {}
+    ends_ns: dict[str, float] = {}
 
     async def send_groups(account, worker: int) -> None:
         for turn in range(12):
+            permission = Permission(asyncio.get_running_loop().time() + chance.choice([0.005, 0.02, 60]))
             numbers = [f"+3247{worker:02}{turn:02}{n:03}" for n in range(chance.randrange(1, 30))]
             group = [
-                outgoing(
-                    chance.choice([SHORT, LONG]),
-                    number=number,
-                    due=asyncio.get_running_loop().time() + chance.random() / 50,
+                msgspec.structs.replace(
+                    outgoing(
+                        chance.choice([SHORT, LONG]),
+                        number=number,
+                        due=asyncio.get_running_loop().time() + chance.random() / 50,
+                    ),
+                    permission=permission,
                 )
                 for number in numbers
             ]
+            left_s = permission.not_after - asyncio.get_running_loop().time()
+            ends_ns.update(dict.fromkeys(numbers, time.time_ns() + left_s * 1e9))
             async with asyncio.timeout(10):
                 async for index, outcome in account.carrier.send(group):
                     assert numbers[index] not in outcomes
@@ -51,6 +61,8 @@ async def test_what_the_carrier_says_is_what_the_smsc_saw(open_account, outgoing
             )
             if chance.random() < 0.4:
                 smsc.drop(half=chance.random() < 0.5)
+            elif chance.random() < 0.2:
+                smsc.send(Unbind(sequence=9))
 
     async with (
         SmscSink() as smsc,
@@ -77,12 +89,17 @@ async def test_what_the_carrier_says_is_what_the_smsc_saw(open_account, outgoing
             case Accepted(refs=refs):
                 assert shown.get(digits) == 1
                 assert set(refs) <= ids
-            case NotSent():
+            case NotSent(withdrawn=False):
                 assert digits not in touched
-            case Throttled() | Deferred():
+            case NotSent() | Throttled() | Deferred():  # a withdrawn one may have had each part sent back
                 assert digits not in taken
+            case InDoubt(code="cut", refs=refs):
+                assert set(refs) <= ids
+                assert digits not in shown
             case Refused() | InDoubt():
                 pass
+    for part in smsc.parts:
+        assert part.at_ns < ends_ns[f"+{part.destination}"] + 1e9, "nothing leaves after the end of its permission"
     kinds = {type(outcome) for outcome in outcomes.values()}
     assert Accepted in kinds
     assert len(kinds) > 1, "there was no trouble at all"

@@ -1,7 +1,7 @@
 """Slots and rests: never early, never faster than the contract after a stall, and rests that double."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from channels.sms.smpp.pacing import Pacer, Rest
@@ -31,6 +31,7 @@ def test_no_segment_leaves_before_its_slot(gaps: list[float], stalls: dict[int, 
     assert all(at >= slot for at, slot in zip(written, slots, strict=True))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 1_400), st.floats(0, 1.5), max_size=4))
 def test_no_second_sees_more_than_a_hundredth_above_the_contract(stalls: dict[int, float]) -> None:
     rate = 500
@@ -64,6 +65,26 @@ def test_slots_of_the_past_that_are_all_due_leave_at_once() -> None:
     pacer = Pacer(500)
 
     assert leave(pacer, [0.0] * 100, {}) == [0.0] * 100
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 3), max_size=300), st.dictionaries(st.integers(0, 900), st.floats(0, 1.0), max_size=3))
+def test_segments_without_slots_keep_to_the_contract_together_with_those_that_have_them(
+    extras: list[float], stalls: dict[int, float]
+) -> None:
+    rate, pacer, now = 200, Pacer(200), 0.0
+    slots = sorted([(index / rate, True) for index in range(600)] + [(extra, False) for extra in extras])
+    written = []
+    for index, (slot, paid) in enumerate(slots):
+        now += stalls.get(index, 0.0)
+        while (at := pacer.instant(slot) if paid else pacer.gap(slot)) > now:
+            now += 0.001
+        pacer.left(slot, now) if paid else pacer.filled(now)
+        written.append(now)
+        assert at >= slot
+
+    busiest = max(sum(start <= other < start + 1 for other in written) for start in written[::10])
+    assert busiest <= rate * 1.01 + 2
 
 
 def test_a_rest_doubles_while_the_peer_keeps_asking_and_is_bounded() -> None:

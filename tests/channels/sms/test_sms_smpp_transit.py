@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Refused, Throttled
+from channels.permissions import ENDED
 from channels.sms.smpp.settings import SmppSettings
 from channels.sms.smpp.statuses import Verdict
 from channels.sms.smpp.submit import Template
@@ -79,7 +80,71 @@ def test_a_permanent_refusal_outweighs_a_temporary_one() -> None:
     assert outcome == Refused("0x0000000B", "ESME_RINVDSTADR", ("a",))
 
 
-answers = st.sampled_from([*Verdict, "lost"])
+def test_what_has_not_begun_is_withdrawn_by_a_cut() -> None:
+    transit = a_transit(3)
+
+    assert transit.cut(ENDED) == ENDED
+    assert not transit.may_write
+
+
+def test_a_cut_waits_for_the_answers_of_what_is_in_flight_and_names_the_parts_taken() -> None:
+    transit = a_transit(3)
+    transit.take_part()
+    transit.take_part()
+
+    assert transit.cut(ENDED) is None
+    assert not transit.may_write
+    assert transit.taken(1, "b") is None
+    outcome = transit.taken(0, "a")
+
+    assert isinstance(outcome, InDoubt)
+    assert (outcome.code, outcome.refs) == ("cut", ("a", "b"))
+
+
+def test_a_cut_message_of_which_every_part_was_sent_back_is_withdrawn() -> None:
+    transit = a_transit(3)
+    transit.take_part()
+    transit.cut(ENDED)
+
+    assert transit.sent_back(0, Verdict.TEMPORARY, 0x14) == ENDED
+
+
+def test_a_cut_message_whose_last_answer_never_comes_is_in_doubt_and_cut() -> None:
+    transit = a_transit(3)
+    transit.take_part()
+    transit.cut(ENDED)
+
+    outcome = transit.lost("no answer")
+
+    assert outcome == InDoubt("no answer", (), "cut")
+
+
+def test_a_message_that_is_all_written_cannot_be_cut_any_more() -> None:
+    transit = a_transit(2)
+    transit.take_part()
+    transit.take_part()
+    transit.cut(ENDED)
+    transit.taken(0, "a")
+
+    assert transit.taken(1, "b") == Accepted(("a", "b"))
+
+
+def test_parts_kept_for_another_offer_stay_back_after_a_cut() -> None:
+    transit = a_transit(2)
+    transit.take_part()
+    transit.take_part()
+    transit.taken(0, "a")
+    transit.sent_back(1, Verdict.TEMPORARY, 0x14)
+    assert transit.offer_again()
+    assert transit.overtime
+
+    outcome = transit.cut(ENDED)
+
+    assert isinstance(outcome, InDoubt)
+    assert (outcome.code, outcome.refs) == ("cut", ("a",))
+
+
+answers = st.sampled_from([*Verdict, "lost", "cut"])
 
 
 @given(st.integers(1, 5), st.data())
@@ -94,8 +159,12 @@ def test_whatever_is_answered_there_is_one_outcome_and_it_is_true(parts: int, da
         if transit.may_write and (not flight or data.draw(st.booleans())):
             flight.append(transit.take_part())
             continue
+        answer = data.draw(answers)
+        if answer == "cut":
+            outcomes.append(transit.cut(ENDED))
+            continue
         part = flight.pop(data.draw(st.integers(0, len(flight) - 1)))
-        match data.draw(answers):
+        match answer:
             case "lost":
                 transit.in_flight -= 1
                 outcomes.append(transit.lost("cut"))
@@ -116,3 +185,5 @@ def test_whatever_is_answered_there_is_one_outcome_and_it_is_true(parts: int, da
             assert not taken
         case Refused(refs=refs) | InDoubt(refs=refs):
             assert set(refs) <= set(taken.values())
+    if isinstance(outcome, InDoubt) and outcome.code == "cut":
+        assert len(taken) < parts, "it is cut only if something of it stayed back"
