@@ -80,7 +80,7 @@ _others_begin = sa.select(sa.func.count()).select_from(
         batch.c.turn == 0,
         _claimable,
     )
-    .limit(1_000)
+    .limit(sa.bindparam("most_", type_=sa.Integer))
     .subquery()
 )
 _lease = (
@@ -167,7 +167,9 @@ async def claim(
         await _resend_unknown(tx, found.first, found.last, resending)
     rows = await _due_rows(tx, found.first, found.last, found.round + 1)
     await tx.run(_vtime, {"channel": channel, "mode": mode, "priority": found.priority, "tag": found.tag})
-    others = await tx.first(_others_begin, lane | {"priority_": found.priority}) if found.turn == 0 else None
+    others = (
+        await tx.first(_others_begin, lane | {"priority_": found.priority, "most_": 1_000}) if found.turn == 0 else None
+    )
     return Batch(
         id=found.id, lease=found.lease + 1, node=node, round=found.round + 1,
         campaign_id=found.campaign_id, channel=channel, mode=mode, priority=found.priority,
@@ -236,6 +238,8 @@ class Grant(msgspec.Struct, frozen=True):
     now_us: int
     urgent_waits: bool
     """A batch of a more urgent kind has something to send in this lane: give way. Nothing was granted."""
+    others_begin: bool = False
+    """Of a first batch: other campaigns of its priority wait to begin. Unless it begins itself nothing was granted."""
 
 
 _fence = (
@@ -286,13 +290,14 @@ async def advance(
     horizon_ms: int,
     lease_ms: int,
     head_start_us: int = 0,
+    beginning_ms: int = 0,
 ) -> Grant | Fence:
     """THE FENCE: check epoch, lease, hold and expiry; take slots; move the cursor no further than those slots.
 
     `again` are the units of messages at or below the cursor that are known not sent and look for another carrier;
     they are granted first. `ahead` are the rows beyond the cursor, in order; a careful batch is granted one of them.
     `slots.messages` may be 0: no slot is free before the horizon on any of the ways. No slot is sooner than
-    `head_start_us` from now.
+    `head_start_us` from now. The first message of a campaign may have one that is `beginning_ms` behind the horizon.
     """
     found = await tx.first(_fence, {"batch": held.id})
     fence = _check(found, held, tx.now_ms)
@@ -304,12 +309,25 @@ async def advance(
     if held.is_careful:
         ahead = ahead[: 0 if again else 1]
     units = [*again, *(row.units for row in ahead)]
+    others_begin = held.is_first and await _others_wait(tx, held)
+    if others_begin and not beginning_ms:
+        return Grant("", Slots(tx.now_us, 0, 0, 0), tx.now_us, False, True)
     carrier, slots = await _first_free(tx, held.mode, ways, horizon_ms * 1000, units, head_start_us)
+    if not slots.messages and beginning_ms:
+        farther_us = (horizon_ms + beginning_ms) * 1000
+        carrier, slots = await _first_free(tx, held.mode, ways, farther_us, units[:1], head_start_us)
     moved = slots.messages - len(again)
     cursor = _at(held, ahead[moved - 1].id) if moved > 0 else found.cursor
     if slots.messages:
         await tx.run(_move, {"batch": held.id, "cursor_": cursor, "until_ms": tx.now_ms + lease_ms})
-    return Grant(carrier, slots, tx.now_us, False)
+    return Grant(carrier, slots, tx.now_us, False, others_begin)
+
+
+async def _others_wait(tx: Transaction, held: Batch) -> bool:
+    row = await tx.first(
+        _others_begin, {"channel_": held.channel, "mode_": held.mode, "priority_": held.priority, "most_": 1}
+    )
+    return bool(row and row[0])
 
 
 async def _urgent_waits(tx: Transaction, held: Batch) -> bool:

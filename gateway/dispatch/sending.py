@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 HORIZON_MS = 250
 """How far ahead slots are taken: what may still leave after a stop, and how long an urgent kind waits."""
 BEGINNING_MS = 1_000
-"""How much farther for the first messages of a campaign: behind the first ones of all others that begin with it."""
+"""How much farther for the first message of a campaign: behind the first ones of all others that begin with it."""
 LEAD_S = 0.1
 """The next window is asked for this long, or longer, before the last slot of the present one."""
 TICK_S = 0.005
@@ -180,12 +180,7 @@ class Sending:
         return not (self._ahead or self._again or self._in_flight)
 
     async def _next_window(self, tasks: asyncio.TaskGroup, loop: asyncio.AbstractEventLoop) -> None:
-        moving = [m for m in self._again if m.moves <= MOST_MOVES]
-        for m in self._again:
-            if m.moves > MOST_MOVES:
-                self._unwanted = True
-                self.results.append(self._not_sent(m.row))
-        self._again = deque(moving)
+        self._give_up_unwanted()
         if not (self._again or self._ahead):
             return
         shunned, again, ahead = self._alike()
@@ -202,13 +197,14 @@ class Sending:
             self.fence = answer
             return
         self.gave_way = answer.urgent_waits
-        if self.gave_way:
+        self._gave_turn = answer.others_begin and not self._begins
+        if self.gave_way or self._gave_turn:
             return
         if not answer.slots.messages:
             await self._wait(0.05)
             return
-        self._gave_turn = self._begins and self.batch.others_begin > 0
         self._begins = False
+        self._gave_turn = answer.others_begin
         last_s = self._launch(tasks, answer, len(again))
         # Where answers take long they are asked for sooner, or slots would pass while they are on their way.
         ask_s = last_s - max(LEAD_S, 2 * self.ways.timebase.head_start_us / 1e6)
@@ -216,6 +212,14 @@ class Sending:
             await self._wait(min(left, FLUSH_S))
             if self._again and loop.time() < ask_s:
                 break
+
+    def _give_up_unwanted(self) -> None:
+        """What every carrier has given back waits for its batch's next round."""
+        for m in self._again:
+            if m.moves > MOST_MOVES:
+                self._unwanted = True
+                self.results.append(self._not_sent(m.row))
+        self._again = deque(m for m in self._again if m.moves <= MOST_MOVES)
 
     def _first_ones(self, ahead: list[Row]) -> list[Row]:
         """Of a campaign that begins: so many that those that begin with it have theirs within a second; one at
@@ -248,9 +252,10 @@ class Sending:
                 again=again,
                 ahead=ahead,
                 ways=sorted(self.ways.open(asyncio.get_running_loop().time()), key=lambda way: way.carrier == shunned),
-                horizon_ms=HORIZON_MS + BEGINNING_MS * self._begins,
+                horizon_ms=HORIZON_MS,
                 lease_ms=self.rules.lease_ms,
                 head_start_us=timebase.head_start_us,
+                beginning_ms=BEGINNING_MS if self._begins else 0,
             )
 
         asked_s = asyncio.get_running_loop().time()
