@@ -503,7 +503,7 @@ async def give_back(
     if await tx.first(_lock_ours, {"batch": held.id, "lease_": held.lease}) is None:
         return None
     left = await _what_is_left(tx, held, resending)
-    state, due_ms = _comes_back(left, tx.now_ms, retry_ms, resending, rest_ms)
+    state, due_ms = _comes_back(left, retry_ms, resending, rest_ms)
     # Where nothing was told of anybody a bad row may still be among them.
     told = len(left) < len(held.rows)
     values = {"state_": int(state), "due": due_ms, "was_first": int(held.is_first)}
@@ -519,7 +519,7 @@ async def _what_is_left(tx: Transaction, held: Batch, resending: Resending) -> l
 
 
 def _comes_back(
-    left: Sequence[AnyRow], now_ms: int, retry_ms: int, resending: Resending, rest_ms: int | None
+    left: Sequence[AnyRow], retry_ms: int, resending: Resending, rest_ms: int | None
 ) -> tuple[BatchState, int | None]:
     """When the first of them is due. Each has a wait of its own."""
     if not left:
@@ -527,8 +527,7 @@ def _comes_back(
     dues = [_due_ms(row, retry_ms, resending) for row in left]
     if any(due is None for due in dues):
         return (BatchState.READY, None) if rest_ms is None else (BatchState.WAITING, rest_ms)
-    due_ms = min(due for due in dues if due is not None)
-    return (BatchState.WAITING, due_ms) if due_ms > now_ms else (BatchState.READY, None)
+    return BatchState.WAITING, min(due for due in dues if due is not None)
 
 
 def _due_ms(row: AnyRow, retry_ms: int, resending: Resending) -> int | None:
@@ -578,7 +577,7 @@ async def split(
             parts.append(await _keep(tx, held, row, first, last, is_first=not parts))
             continue
         free = [r for i, r in left.items() if first <= i <= last]
-        state, due_ms = _comes_back(free, tx.now_ms, retry_ms, resending, rest_ms)
+        state, due_ms = _comes_back(free, retry_ms, resending, rest_ms)
         await tx.run(
             _add, part_of(row, first, last, tag=_tag_at(held, first)) | {"state": int(state), "due_ms": due_ms}
         )

@@ -89,7 +89,8 @@ async def test_what_was_put_off_stands_in_a_batch_of_its_own_between_those_that_
 
     parts = await let_go(database, held, {ids[0], ids[1], ids[4]}, [*put_off, *make.accepted([ids[3], ids[5]])])
 
-    assert await lie(database, made) == [(0, 1, "LEASED"), (2, 3, "READY"), (4, 5, "LEASED")]
+    assert await lie(database, made) == [(0, 1, "LEASED"), (2, 3, "WAITING"), (4, 5, "LEASED")]
+    await make.tick(database)
     assert [make.ids_of(part) for part in parts] == [[*ids[:2]], [*ids[4:]]]
     again = await make.must_claim(database)
     assert make.ids_of(again) == [ids[2]]
