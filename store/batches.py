@@ -239,7 +239,7 @@ class Grant(msgspec.Struct, frozen=True):
     urgent_waits: bool
     """A batch of a more urgent kind has something to send in this lane: give way. Nothing was granted."""
     others_begin: bool = False
-    """Of a first batch: other campaigns of its priority wait to begin. Unless it begins itself nothing was granted."""
+    """Of a first batch: other campaigns of its priority wait to begin. To one that yields nothing was granted."""
 
 
 _fence = (
@@ -291,13 +291,15 @@ async def advance(
     lease_ms: int,
     head_start_us: int = 0,
     beginning_ms: int = 0,
+    yields: bool = False,
 ) -> Grant | Fence:
     """THE FENCE: check epoch, lease, hold and expiry; take slots; move the cursor no further than those slots.
 
     `again` are the units of messages at or below the cursor that are known not sent and look for another carrier;
     they are granted first. `ahead` are the rows beyond the cursor, in order; a careful batch is granted one of them.
     `slots.messages` may be 0: no slot is free before the horizon on any of the ways. No slot is sooner than
-    `head_start_us` from now. The first message of a campaign may have one that is `beginning_ms` behind the horizon.
+    `head_start_us` from now. The first message of a campaign may have one that is `beginning_ms` behind the horizon;
+    one that `yields` gets none while others wait to begin.
     """
     found = await tx.first(_fence, {"batch": held.id})
     fence = _check(found, held, tx.now_ms)
@@ -310,7 +312,7 @@ async def advance(
         ahead = ahead[: 0 if again else 1]
     units = [*again, *(row.units for row in ahead)]
     others_begin = held.is_first and await _others_wait(tx, held)
-    if others_begin and not beginning_ms:
+    if others_begin and yields:
         return Grant("", Slots(tx.now_us, 0, 0, 0), tx.now_us, False, True)
     carrier, slots = await _first_free(tx, held.mode, ways, horizon_ms * 1000, units, head_start_us)
     if not slots.messages and beginning_ms:

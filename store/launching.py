@@ -395,7 +395,7 @@ async def _make_batches(
         before = part[0].seq - done.first_seq
         values = {
             "campaign_id": owner.id, "channel": done.channel, "mode": owner.mode, "priority": owner.priority,
-            "tag": done.tag + before / owner.weight, "turn": int(before > 0),
+            "tag": done.tag + before / owner.weight, "turn": int(before > 0 or owner.priority > 0),
             "first": base | part[0].seq, "last": base | part[-1].seq,
             "cursor": (base | part[0].seq) - 1, "waits": int(waits),
             "state": int(BatchState.WAITING if waits or later else BatchState.READY),

@@ -437,7 +437,7 @@ batch = sa.Table(
     _text("channel"),
     _text("mode"),
     _int("priority"),
-    # 0: the first deliveries of its campaign on this channel, and nobody of them has been told yet
+    # 0: the first deliveries of an urgent campaign on this channel, and nobody of them has been told yet
     sa.Column("turn", sa.SmallInteger, nullable=False, server_default=sa.text("1")),
     sa.Column("tag", sa.Float, nullable=False),  # the fair tag at which it starts
     _int("first"),

@@ -256,6 +256,7 @@ class Sending:
                 lease_ms=self.rules.lease_ms,
                 head_start_us=timebase.head_start_us,
                 beginning_ms=BEGINNING_MS if self._begins else 0,
+                yields=not self._begins,
             )
 
         asked_s = asyncio.get_running_loop().time()

@@ -10,13 +10,17 @@ from store.states import (
     CHARGING_EVENTS,
     ENDED_BY,
     FINAL,
+    LATER,
     MAY_HAVE_IT,
+    NEVER_IN_DOUBT,
+    OF_AN_ATTEMPT,
     OPEN,
     TRANSITIONS,
     CampaignState,
     DeliveryState,
     Event,
     after,
+    after_all,
 )
 
 Q, R, U, A, D, F, X, C, N = DeliveryState
@@ -36,6 +40,7 @@ EXPECTED = {
     Event.RESEND: (Q, R, R, A, D, F, X, C, N),
     Event.GIVEN_UP: (Q, U, U, A, D, F, X, C, N),
     Event.QUARANTINED: (F, F, U, A, D, F, X, C, N),
+    Event.ATTEMPT_LOST: (Q, R, U, A, D, F, X, C, N),
     Event.RECEIPT_DELIVERED: (D, D, D, D, D, D, D, D, D),
     Event.RECEIPT_FAILED: (F, F, F, F, D, F, X, F, F),
     Event.RECEIPT_EXPIRED: (X, X, X, X, D, F, X, X, X),
@@ -128,3 +133,42 @@ def test_only_a_running_campaign_may_send():
 
 def test_whoever_may_have_it_includes_whoever_is_in_doubt():
     assert frozenset({U, A, D}) == MAY_HAVE_IT
+
+
+# ---- in view of other attempts ---------------------------------------------------------------------------
+
+
+def follows(state, event, *, is_latest=True, was_taken=False, other_doubts=False):
+    return after_all(state, event, is_latest=is_latest, was_taken=was_taken, other_doubts=other_doubts)
+
+
+@pytest.mark.parametrize(("state", "event"), list(itertools.product(DeliveryState, Event)))
+def test_nobody_of_whom_another_attempt_is_in_doubt_is_called_never_reached(state, event):
+    new = follows(state, event, other_doubts=True)
+
+    assert new is state or new not in NEVER_IN_DOUBT
+    plain = after(state, event)
+    assert new is (U if plain is not state and plain in NEVER_IN_DOUBT else follows(state, event))
+
+
+@pytest.mark.parametrize(
+    ("state", "event"), list(itertools.product(sorted(OPEN), sorted(OF_AN_ATTEMPT | {Event.RECEIPT_FAILED})))
+)
+def test_what_is_told_of_an_earlier_attempt_does_not_close_one_that_is_to_leave(state, event):
+    assert follows(state, event, is_latest=False) is state
+
+
+@pytest.mark.parametrize("state", [F, X])
+def test_a_later_attempt_that_was_taken_outranks_a_failure_that_nobody_had_taken(state):
+    assert follows(state, Event.ACCEPTED) is A
+    assert follows(state, Event.ACCEPTED, was_taken=True) is state
+    assert follows(state, Event.ACCEPTED, is_latest=False) is state
+    assert set(LATER) == {(F, Event.ACCEPTED), (X, Event.ACCEPTED)}
+
+
+@pytest.mark.parametrize(("state", "event"), list(itertools.product(DeliveryState, Event)))
+def test_what_is_delivered_stays_so_whatever_is_told_of_other_attempts(state, event):
+    for is_latest, was_taken, other_doubts in itertools.product((True, False), repeat=3):
+        options = {"is_latest": is_latest, "was_taken": was_taken, "other_doubts": other_doubts}
+        assert follows(D, event, **options) is D
+        assert follows(state, Event.RECEIPT_DELIVERED, **options) is D
