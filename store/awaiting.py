@@ -22,7 +22,7 @@ IS_IN_HAND = sa.and_(
 )
 """Of `batch` and `HAND`: handed over in this round, and not answered yet."""
 _in_hand = (
-    sa.select(contact.c.address_id)
+    sa.select(contact.c.address_id, HAND.c.member_id)
     .select_from(campaign_replaces)
     .join(batch, batch.c.campaign_id == campaign_replaces.c.replaced_id)
     .join(HAND, IS_IN_HAND)
@@ -50,10 +50,10 @@ def _key(campaign_id: int) -> str:
     return f"awaited:{campaign_id}"
 
 
-async def in_hand(tx: Transaction, campaign_id: int, channel: str) -> set[int]:
-    """The addresses to which something of what the campaign replaces is in hand at this moment."""
+async def in_hand(tx: Transaction, campaign_id: int, channel: str) -> set[tuple[int, int]]:
+    """(address, member) to whom something of what the campaign replaces is in hand at this moment."""
     rows = await tx.rows(_in_hand, {"campaign": campaign_id, "channel_": channel})
-    return {row.address_id for row in rows}
+    return {(row.address_id, row.member_id) for row in rows}
 
 
 async def note(tx: Transaction, campaign_id: int) -> None:

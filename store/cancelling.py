@@ -234,7 +234,7 @@ async def release_waiting(tx: Transaction) -> int:
 
 async def _release(tx: Transaction, campaign_id: int, channel: str, *, spares: bool) -> int:
     values = {"campaign": campaign_id, "channel_": channel}
-    in_hand = await awaiting.in_hand(tx, campaign_id, channel)
+    in_hand = {address_id for address_id, _ in await awaiting.in_hand(tx, campaign_id, channel)}
     decided = _first_of(await tx.rows(_decided, values | {"held": pack((a,) for a in in_hand)}))
     if not decided:
         return 0

@@ -315,14 +315,10 @@ _expanded = sa.select(
     campaign.c.id, campaign.c.state, campaign.c.mode, campaign.c.priority, campaign.c.weight, campaign.c.starts_ms,
     campaign.c.purpose,
 ).where(campaign.c.id == sa.bindparam("campaign"))  # fmt: skip
-_held = json_rows("held", address=int)
-_to_held = (
-    sa.select(delivery.c.id)
+_addressed = (
+    sa.select(delivery.c.id, contact.c.address_id, delivery.c.member_id)
     .join(contact, contact.c.id == delivery.c.contact_id)
-    .where(
-        delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")),
-        contact.c.address_id.in_(sa.select(_held.c.address)),
-    )
+    .where(delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")))
 )
 
 
@@ -373,15 +369,15 @@ _add_batch = sa.insert(batch)
 
 async def _waiting_of(tx: Transaction, owner: AnyRow, done: AnyRow, fresh: Sequence[Entry]) -> Collection[int]:
     """The sequence numbers of those who wait: of a Cancel from `waits_from` on; of an Update whoever's old message is
-    in hand, so that it does not leave after the new one."""
+    in hand to the same address, so that it does not leave after the new one."""
     if done.waits_from is not None:
         return range(done.waits_from, done.first_seq + done.size)
     in_hand = await awaiting.in_hand(tx, owner.id, done.channel) if owner.purpose == "update" else ()
     if not in_hand:
         return ()
     base = owner.id << 24
-    values = {"first": base | fresh[0].seq, "last": base | fresh[-1].seq, "held": pack((a,) for a in in_hand)}
-    return {row.id - base for row in await tx.rows(_to_held, values)}
+    rows = await tx.rows(_addressed, {"first": base | fresh[0].seq, "last": base | fresh[-1].seq})
+    return {row.id - base for row in rows if (row.address_id, row.member_id) in in_hand}
 
 
 async def _make_batches(
