@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.states import BatchState, CampaignState
 from store.tables import batch, campaign, expansion, lane_clock
@@ -82,6 +83,34 @@ async def start_of(tx: Transaction, campaign_id: int, channel: str, size: int) -
         await _move(tx, lane | {"from_": now, "by_": size / owner.weight})
         return now
     return max(now, await _end_of_others(tx, lane))
+
+
+_ready_to_begin = (
+    sa.select(batch.c.channel, sa.func.count().label("campaigns"))
+    .where(batch.c.mode == sa.bindparam("mode_"), batch.c.turn == 0, sa.text("batch.state = 0"))
+    .group_by(batch.c.channel)
+)
+_not_expanded = (
+    sa.select(expansion.c.channel, sa.func.count().label("campaigns"))
+    .join(campaign, campaign.c.id == expansion.c.campaign_id)
+    .where(
+        sa.text("expansion.expanded_upto < expansion.size"),  # word for word the predicate of the index
+        expansion.c.expanded_upto == 0,
+        campaign.c.mode == sa.bindparam("mode_"),
+        campaign.c.priority == 0,
+        campaign.c.state == str(CampaignState.RUNNING),
+    )
+    .group_by(expansion.c.channel)
+)
+
+
+async def to_begin(conn: AsyncConnection, mode: str) -> dict[str, int]:
+    """Channel -> urgent campaigns of which nobody has been told yet."""
+    waiting: dict[str, int] = {}
+    for statement in (_ready_to_begin, _not_expanded):
+        for row in (await conn.execute(statement, {"mode_": mode})).all():
+            waiting[row.channel] = waiting.get(row.channel, 0) + int(row.campaigns)
+    return waiting
 
 
 async def join_queue(tx: Transaction, campaign_id: int) -> None:

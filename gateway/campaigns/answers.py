@@ -43,6 +43,9 @@ class ChannelPreview(msgspec.Struct, frozen=True):
     price_millieuro: int
     eta_s: float | None
     """At the configured carriers' rates with nothing else to send; None where no carrier is configured."""
+    first_s: float | None = None
+    """Of an alert: until its first message may leave, behind the first ones of the alerts that wait to begin; other
+    alerts that are being sent already delay it by 2 s at most. None for other kinds, which wait for their turn."""
 
 
 class ZonePreview(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -21,7 +21,7 @@ from gateway.errors import Reason, Refusal
 from gateway.kinds import KINDS
 from gateway.templates.content import TextsRefused
 from gateway.templates.wording import Wording, Words, write
-from store import campaigns, directory, ledger, lifecycle
+from store import campaigns, directory, fairness, ledger, lifecycle
 from store.database import Database
 from store.directory import ZoneRow
 from store.errors import Conflict, CreditExhausted
@@ -40,7 +40,9 @@ class MessageDesk:
         plan = await self._plan(caller, request)
         async with self.database.read() as conn:
             balance = await ledger.balance_millieuro(conn, plan.zone.id, self.database.clock.now_ms())
-        return msgspec.structs.replace(plan.preview, balance_millieuro=balance)
+            waiting = await fairness.to_begin(conn, plan.preview.mode)
+        preview = msgspec.structs.replace(plan.preview, balance_millieuro=balance)
+        return self.planner.behind(preview, waiting)
 
     async def launch(self, caller: Caller, request: MessageRequest) -> MessageAnswer:
         """The same `key` again answers with the first campaign. Raises Refusal; nothing is kept then."""

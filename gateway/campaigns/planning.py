@@ -25,6 +25,7 @@ from gateway.kinds import KINDS, Kind
 from gateway.media import MEDIA, prepare, shown
 from gateway.templates.content import TextContent, Texts, write_content
 from store.directory import ZoneRow
+from store.launching import MOST_DELIVERIES
 from store.records import NewCampaign, NewText
 
 Taken = dict[Channel, npt.NDArray[np.int64]]
@@ -166,10 +167,29 @@ class Planner:
             raise refused(resolution.refusal.text, problems)
         return await self._priced(wish, zone, texts, resolution, problems)
 
+    def behind(self, preview: ZonePreview, waiting: Mapping[str, int]) -> ZonePreview:
+        """The preview of an alert, with when its first message leaves: `waiting` is how many campaigns of each channel
+        are still to begin."""
+        if KINDS[Kind(preview.kind)].priority:
+            return preview
+        channels = (
+            msgspec.structs.replace(c, first_s=round((waiting.get(c.channel, 0) + 1) / rate, 1))
+            if (rate := self.rates_per_s.get(Channel(c.channel)))
+            else c
+            for c in preview.channels
+        )
+        return msgspec.structs.replace(preview, channels=tuple(channels))
+
     async def _priced(
         self, wish: Wish, zone: ZoneRow, texts: Texts, resolution: Resolution, problems: tuple[Reason, ...]
     ) -> ZonePlan:
         audience = resolution.audience
+        deliveries = sum(len(audience.deliveries[channel]) for channel in audience.channels)
+        if deliveries > MOST_DELIVERIES:
+            text = (
+                f"{deliveries} messages are more than one campaign can have ({MOST_DELIVERIES}): send to fewer at once."
+            )
+            raise ZoneRefused(text, (Reason("T-TOO-MANY", text, value=zone.code),))
         tally = await asyncio.to_thread(_tally, audience)
         words = {
             (channel, language): _words(channel, language, texts, count, wish.at_ms)

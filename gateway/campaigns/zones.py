@@ -1,6 +1,7 @@
 """Zone by zone: what comes of what is said in each of them, who refuses and why. Writes nothing."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ from gateway.directory.survey import survey
 from gateway.errors import Reason
 from gateway.templates.content import Texts
 from gateway.templates.story import Style
-from store import campaigns, directory, ledger, reservations
+from store import campaigns, directory, fairness, ledger, reservations
 from store.campaigns import Campaign
 from store.database import Database
 from store.directory import ZoneRow
@@ -103,6 +104,8 @@ class ZonePlanning:
         )
         taken: Taken = {}
         written: Written = {}
+        async with self.database.read() as conn:
+            waiting = Counter(await fairness.to_begin(conn, said.mode))
         for zone in zones:
             mine = [c for c in earlier if c.zone_id == zone.id and c.purpose != "cancel"]
             try:
@@ -115,7 +118,8 @@ class ZonePlanning:
                 outcome.refusals.append((zone, refused.reason, refused.problems))
             else:
                 outcome.plans.append(plan)
-                outcome.previews.append(preview)
+                outcome.previews.append(self.planner.behind(preview, waiting))
+                waiting.update(c.channel for c in preview.channels if c.deliveries)
                 await asyncio.to_thread(_take, taken, plan)
 
     async def _plan_zone(
