@@ -54,6 +54,7 @@ async def of(conn: AsyncConnection, campaign_id: int) -> list[Addendum]:
     return [Addendum(*row) for row in rows.all()]
 
 
+_campaign = sa.select(campaign.c.id).where(campaign.c.id == sa.bindparam("campaign")).with_for_update(key_share=True)
 _counters = (
     sa.select(progress.c.channel, progress.c.revision)
     .where(progress.c.campaign_id == sa.bindparam("campaign"))
@@ -69,7 +70,9 @@ _tell = (
 
 async def hold_counters(tx: Transaction, campaign_id: int) -> dict[str, int]:
     """Channel -> revision of its counters, which stand still from here to the end of the transaction: a receipt of
-    another node comes before, and is seen, or after, and becomes an addendum."""
+    another node comes before, and is seen, or after, and becomes an addendum. The campaign's row is locked before them,
+    as a fence does."""
+    await tx.first(_campaign, {"campaign": campaign_id})
     return {row.channel: row.revision for row in await tx.rows(_counters, {"campaign": campaign_id})}
 
 

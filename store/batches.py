@@ -501,8 +501,9 @@ async def give_back(
     off or is in doubt, or until `retry_ms` where it is known not sent for another reason; what was not reached is
     ready at once (the lane gave way) or waits until `rest_ms` (no way out was open). None when the lease was lost
     meanwhile."""
+    ours = await tx.first(_lock_ours, {"batch": held.id, "lease_": held.lease})
     await settle(tx, held, settlements)
-    if await tx.first(_lock_ours, {"batch": held.id, "lease_": held.lease}) is None:
+    if ours is None:
         return None
     left = await _what_is_left(tx, held, resending)
     state, due_ms = _comes_back(left, retry_ms, resending, rest_ms)
@@ -564,8 +565,9 @@ async def split(
     """Settle, and keep of the batch only what waits for its answer: what may still be sent stands in batches of its
     own, each ready or due as if it had been given back. Returns what is still held, in the order of its rows, or None
     when the lease was lost. Nothing may be in flight beyond the cursor."""
+    ours = await tx.first(_lock_ours, {"batch": held.id, "lease_": held.lease})
     await settle(tx, held, settlements)
-    if await tx.first(_lock_ours, {"batch": held.id, "lease_": held.lease}) is None:
+    if ours is None:
         return None
     left = {row.id: row for row in await _what_is_left(tx, held, resending) if row.id not in in_flight}
     runs = _runs(held, in_flight, left)
@@ -586,6 +588,21 @@ async def split(
     return tuple(parts)
 
 
+_these_batches = (
+    sa.select(batch.c.id)
+    .where(batch.c.id.in_(sa.bindparam("batches", expanding=True)))
+    .order_by(batch.c.id)
+    .with_for_update()
+)
+
+
+async def lock_batches(tx: Transaction, parts: Sequence[Batch]) -> None:
+    """PostgreSQL: nobody else moves these batches before the transaction ends. Batches are locked before their
+    deliveries, and those before the counters, everywhere: two transactions never wait for each other in a circle."""
+    if parts and not tx.sqlite:
+        await tx.rows(_these_batches, {"batches": [part.id for part in parts]})
+
+
 async def let_go(
     tx: Transaction,
     claimed: Batch,
@@ -599,6 +616,7 @@ async def let_go(
 ) -> tuple[Batch, ...]:
     """Settle, and keep of the parts of a claimed batch only what waits for its answer (`split`); a part of which
     nothing does is given back. Returns the parts that are still held."""
+    await lock_batches(tx, parts)
     await settle(tx, claimed, settlements)
     kept: list[Batch] = []
     for part in parts:

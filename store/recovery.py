@@ -106,12 +106,12 @@ async def recover(tx: Transaction, *, most: int = 20) -> list[Recovered]:
 async def abandon(tx: Transaction, held: Batch, results: Sequence[Settlement], rest_ms: int) -> Recovered | None:
     """A batch threw in its worker's hands: like `recover`, but at once, with what is known of it, and the batch
     rests a moment. None when the lease was lost meanwhile."""
-    await settle(tx, held, results)
     row = await tx.first(
         sa.select(batch)
         .where(batch.c.id == held.id, batch.c.lease == held.lease, batch.c.state == int(BatchState.LEASED))
         .with_for_update()
     )
+    await settle(tx, held, results)
     return await _recover_one(tx, row, due_ms=tx.now_ms + rest_ms) if row else None
 
 

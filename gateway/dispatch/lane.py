@@ -349,6 +349,7 @@ class Lane:
         parts = sending.parts if sending and sending.parts else (batch,)
 
         async def work(tx: Transaction) -> list[recovery.Recovered]:
+            await batches.lock_batches(tx, parts)
             await batches.settle(tx, batch, results)
             given_up = [await recovery.abandon(tx, part, (), STALLED_REST_MS) for part in parts]
             return [one for one in given_up if one is not None]

@@ -245,8 +245,8 @@ class Sending:
 
         async def work(tx: Transaction) -> Grant | Fence:
             timebase.learn(tx.now_us, time.monotonic())
-            await batches.settle(tx, self.batch, results)
-            return await batches.advance(
+            # The fence first: it locks the batch, and batches are locked before their deliveries.
+            answer = await batches.advance(
                 tx,
                 self.batch,
                 again=again,
@@ -258,6 +258,8 @@ class Sending:
                 beginning_ms=BEGINNING_MS if self._begins else 0,
                 yields=not self._begins,
             )
+            await batches.settle(tx, self.batch, results)
+            return answer
 
         asked_s = asyncio.get_running_loop().time()
         try:

@@ -57,6 +57,10 @@ def points() -> dict[str, Point]:
         # Carriers have answered, and the store does not know it yet.
         "before-a-settle": Point(batches, "settle", after=False, counts=with_results),
         "settle-not-committed": Point(batches, "settle", after=True, counts=with_results),
+        # What waits for its answer and what is free stand in batches of their own; not committed.
+        "in-a-split": Point(batches, "split", after=True),
+        # Receipts in the house have told of some in doubt, and the others are about to be sent again; not committed.
+        "inbox-heard": Point(batches, "hear_first", after=True),
         "receipts-not-committed": Point(receipts, "record", after=True),
         "receipts-not-acknowledged": Point(ReceiptDesk, "__call__", after=True),
         "in-recovery": Point(recovery, "_recover_one", after=True),

@@ -143,6 +143,26 @@ async def test_a_crash_during_the_recovery_from_a_crash_changes_nothing(tmp_path
         await town.judge(server)
 
 
+@pytest.mark.timeout(150)
+async def test_a_crash_where_handing_over_ends_loses_and_doubles_nobody(tmp_path: Path) -> None:
+    """A turn is over before the batch is: it is split, and its gateway dies in that."""
+    async with site(tmp_path, people=120, pace=Pace(sms_per_s=20, answer_s=0.02, receipt_s=0.15)) as here:
+        town = Town(here)
+        await town.judge(await town.all([Case("in-a-split", 1, URGENT, EITHER), Case("in-a-split", 1, CALM, EITHER)]))
+
+
+@pytest.mark.timeout(150)
+async def test_a_crash_before_what_is_in_doubt_is_sent_again_changes_nothing(tmp_path: Path) -> None:
+    async with site(tmp_path, people=250, pace=PACE) as here:
+        town = Town(here)
+        server = await town.crash(Case("before-a-settle", 2, URGENT, EITHER))
+        await server.kill()
+        town.kills.append(await account.in_hand(here.store_url))
+        for _ in range(2):
+            await town.died(await here.start("--point", "inbox-heard", wait=False))
+        await town.judge(await here.start())
+
+
 @pytest.mark.timeout(120)
 async def test_a_report_is_sealed_once_and_its_money_settled_once(tmp_path: Path) -> None:
     async with site(tmp_path, people=40, pace=PACE) as here:
