@@ -125,8 +125,9 @@ async def lock(tx: Transaction, mode: str, names: Collection[str]) -> dict[str, 
     found = {r.ceiling: int(r.next_us) for r in await tx.rows(statement, values)}
     if len(found) < len(wanted):
         known = {row.ceiling for row in await tx.rows(_select_known, values)}
-        missing = [name for name in wanted if name not in known]
-        await _create(tx, mode, missing)
+        await _create(tx, mode, [name for name in wanted if name not in known])
+        # All that were not found: one of them may have been made and committed since by another node.
+        missing = [name for name in wanted if name not in found]
         found |= {r.ceiling: int(r.next_us) for r in await tx.rows(statement, values | {"names": missing})}
     tx.ceilings.update((mode, name) for name in found)
     return found

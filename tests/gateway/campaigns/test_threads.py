@@ -69,8 +69,8 @@ class Together(ZonePlanning):
         object.__setattr__(self, "_both", asyncio.Barrier(2))
         object.__setattr__(self, "_left", [1, 1])
 
-    async def plan(self, caller: Caller, said: Said, action: Action = Action.SUBMIT) -> Outcome:
-        outcome = await super().plan(caller, said, action)
+    async def plan(self, caller: Caller, said: Said, action: Action = Action.SUBMIT, *, dry: bool = False) -> Outcome:
+        outcome = await super().plan(caller, said, action, dry=dry)
         if self._left:
             self._left.pop()
             await self._both.wait()
