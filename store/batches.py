@@ -569,12 +569,15 @@ async def split(
     await settle(tx, held, settlements)
     if ours is None:
         return None
+    row = await tx.first(sa.select(batch).where(batch.c.id == held.id))
+    assert row is not None
+    if (row.first, row.last) != (held.first, held.last):
+        # PostgreSQL: it has been split, and the answer to the commit was lost.
+        return await _parts_of(tx, held)
     left = {row.id: row for row in await _what_is_left(tx, held, resending) if row.id not in in_flight}
     runs = _runs(held, in_flight, left)
     if not any(kept for kept, *_ in runs):
         return (held,)
-    row = await tx.first(sa.select(batch).where(batch.c.id == held.id))
-    assert row is not None
     parts: list[Batch] = []
     for kept, first, last in runs:
         if kept:
@@ -626,6 +629,32 @@ async def let_go(
         else:
             await give_back(tx, part, (), retry_ms=retry_ms, resending=resending, rest_ms=rest_ms)
     return tuple(kept)
+
+
+_still_held = (
+    sa.select(batch.c.id, batch.c.first, batch.c.last)
+    .where(
+        batch.c.campaign_id == sa.bindparam("campaign"),
+        _LEASED,
+        batch.c.node == sa.bindparam("node_"),
+        batch.c.lease == sa.bindparam("lease_"),
+        batch.c.first.between(sa.bindparam("first_"), sa.bindparam("last_")),
+    )
+    .order_by(batch.c.first)
+)
+
+
+async def _parts_of(tx: Transaction, held: Batch) -> tuple[Batch, ...]:
+    """What this worker still holds of a batch that it has split."""
+    values = {"campaign": held.campaign_id, "node_": held.node, "lease_": held.lease}
+    rows = await tx.rows(_still_held, values | {"first_": held.first, "last_": held.last})
+    return tuple(
+        msgspec.structs.replace(
+            held, id=r.id, first=r.first, last=r.last,
+            rows=tuple(row for row in held.rows if r.first <= row.id <= r.last),
+        )
+        for r in rows
+    )  # fmt: skip
 
 
 def _runs(held: Batch, in_flight: Collection[int], left: Collection[int]) -> list[tuple[bool, int, int]]:

@@ -203,6 +203,23 @@ async def test_one_row_that_kills_whoever_hands_it_over_costs_itself_only(databa
     await assert_sound(database, made)
 
 
+async def test_a_split_whose_commit_was_not_answered_is_made_once(database):
+    """PostgreSQL repeats the work: the worker knows the batch as it was."""
+    made, held = await handed_over(database, 6, of=12)
+    ids = made.ids["sms"]
+    flying = {ids[0], ids[4]}
+    first = await let_go(database, held, flying, make.accepted([*ids[1:4], ids[5]]))
+    lying = await lie(database, made)
+
+    again = await let_go(database, held, flying, make.accepted([*ids[1:4], ids[5]]))
+
+    assert await lie(database, made) == lying
+    assert [(p.claim, make.ids_of(p)) for p in again] == [(p.claim, make.ids_of(p)) for p in first]
+    assert make.ids_of(await make.must_claim(database)) == list(ids[6:])
+    assert await make.claim(database) is None
+    await assert_sound(database, made)
+
+
 # ---- the arithmetic --------------------------------------------------------------------------------------
 
 
