@@ -94,10 +94,14 @@ _lease = (
         cursor=batch.c.first - 1,
         due_ms=sa.bindparam("until_ms"),
         claimed_ms=sa.bindparam("now_ms_"),
-        turn=1,
     )
 )
 _not_taken = sa.or_(delivery.c.doubted == 1, delivery.c.due_ms.is_not(None))
+_lost = (
+    sa.exists()
+    .where(doubt.c.delivery_id == delivery.c.id, doubt.c.state == DOUBT_OPEN, doubt.c.carrier.is_(None))
+    .correlate(delivery)
+)
 _rows = (
     sa.select(
         delivery.c.id,
@@ -107,6 +111,8 @@ _rows = (
         delivery.c.units,
         delivery.c.attempts,
         sa.case((_not_taken, sa.func.coalesce(delivery.c.carrier, "")), else_="").label("last_way"),
+        (delivery.c.doubted == 1).label("is_doubted"),
+        sa.and_(delivery.c.doubted == 1, delivery.c.attempts >= sa.bindparam("last_attempt"), _lost).label("is_alone"),
         sa.func.coalesce(delivery.c.due_ms, 0).label("due_ms"),
     )
     .join(member, member.c.id == delivery.c.member_id, isouter=True)
@@ -114,6 +120,8 @@ _rows = (
     .order_by(delivery.c.id)
 )
 _later = json_rows("later", id=int)
+_asked = json_rows("asked", id=int)
+_still_open = sa.select(delivery.c.id).join(_asked, delivery.c.id == _asked.c.id).where(delivery.c.state.in_(_OPEN))
 _pass_over = sa.update(delivery).where(delivery.c.id == _later.c.id).values(round=sa.bindparam("round_"))
 # Its own last attempt is the one in doubt: one that was refused since is not sent again.
 _is_resent = (
@@ -165,8 +173,10 @@ async def claim(
     await tx.run(_lease, {"batch": found.id, "node_": node} | until)
     if found.crash_policy == "resend":
         await _resend_unknown(tx, found.first, found.last, resending)
-    rows = await _due_rows(tx, found.first, found.last, found.round + 1)
-    await tx.run(_vtime, {"channel": channel, "mode": mode, "priority": found.priority, "tag": found.tag})
+    rows = await _due_rows(tx, found.first, found.last, found.round + 1, resending.most_attempts)
+    if found.turn:
+        # The first of a campaign go before their tag: they say nothing of how far the others are.
+        await tx.run(_vtime, {"channel": channel, "mode": mode, "priority": found.priority, "tag": found.tag})
     others = (
         await tx.first(_others_begin, lane | {"priority_": found.priority, "most_": 1_000}) if found.turn == 0 else None
     )
@@ -180,14 +190,35 @@ async def claim(
     )  # fmt: skip
 
 
-async def _due_rows(tx: Transaction, first: int, last: int, round_: int) -> tuple[Row, ...]:
-    """What was put off and is not due yet has nothing to do in this round: the cursor passes over it, and it is not
-    in hand."""
-    rows = await tx.rows(_rows, {"first": first, "last": last})
-    later = [(row.id,) for row in rows if row.due_ms > tx.now_ms]
+async def _due_rows(tx: Transaction, first: int, last: int, round_: int, most_attempts: int) -> tuple[Row, ...]:
+    """What was put off and is not due yet, and what may have been answered by a receipt that cannot be told yet, has
+    nothing to do in this round: the cursor passes over it, and it is not in hand."""
+    values = {"first": first, "last": last, "last_attempt": most_attempts - 1}
+    rows = await tx.rows(_rows, values)
+    doubted = [row.address for row in rows if row.is_doubted]
+    undecided: frozenset[str] = frozenset()
+    if doubted:
+        undecided = await hear_first(tx, doubted)
+        rows = await tx.rows(_rows, values)
+    later = {r.id for r in rows if r.due_ms > tx.now_ms or (r.is_doubted and r.address in undecided)}
     if later:
-        await tx.run(_pass_over, {"later": pack(later), "round_": round_})
-    return tuple(Row(*columns) for *columns, due_ms in rows if due_ms <= tx.now_ms)
+        await tx.run(_pass_over, {"later": pack((i,) for i in later), "round_": round_})
+    return tuple(_row(row) for row in rows if row.id not in later)
+
+
+def _row(found: AnyRow) -> Row:
+    i, address, name, language, units, attempts, last_way, is_doubted, is_alone, _ = found
+    return Row(i, address, name, language, units, attempts, last_way, bool(is_doubted), bool(is_alone))
+
+
+async def decided(tx: Transaction, rows: Sequence[Row]) -> set[int]:
+    """Those that were to be sent again, and of which it is known meanwhile what became of them."""
+    doubted = [row for row in rows if row.is_doubted]
+    if not doubted:
+        return set()
+    await hear_first(tx, [row.address for row in doubted])
+    still = await tx.rows(_still_open, {"asked": pack((row.id,) for row in doubted)})
+    return {row.id for row in doubted} - {row.id for row in still}
 
 
 async def _resend_unknown(tx: Transaction, first: int, last: int, resending: Resending) -> None:
@@ -262,7 +293,7 @@ _fence = (
 _move = (
     sa.update(batch)
     .where(batch.c.id == sa.bindparam("batch"))
-    .values(cursor=sa.bindparam("cursor_"), due_ms=sa.bindparam("until_ms"), stalls=0)
+    .values(cursor=sa.bindparam("cursor_"), due_ms=sa.bindparam("until_ms"), stalls=0, turn=1)
 )
 _urgent = sa.select(
     sa.or_(
@@ -308,8 +339,7 @@ async def advance(
     assert found is not None
     if held.priority > 0 and await _urgent_waits(tx, held):
         return Grant("", Slots(tx.now_us, 0, 0, 0), tx.now_us, True)
-    if held.is_careful:
-        ahead = ahead[: 0 if again else 1]
+    ahead = _at_once(ahead, held.is_careful, bool(again))
     units = [*again, *(row.units for row in ahead)]
     others_begin = held.is_first and await _others_wait(tx, held)
     if others_begin and yields:
@@ -323,6 +353,14 @@ async def advance(
     if slots.messages:
         await tx.run(_move, {"batch": held.id, "cursor_": cursor, "until_ms": tx.now_ms + lease_ms})
     return Grant(carrier, slots, tx.now_us, False, others_begin)
+
+
+def _at_once(ahead: Sequence[Row], one_by_one: bool, beside_others: bool) -> Sequence[Row]:
+    """What may be in hand together: a row that is to be alone, or those before the first of that kind."""
+    alone = 0 if one_by_one else next((n for n, row in enumerate(ahead) if row.is_alone), len(ahead))
+    if alone:
+        return ahead[:alone]
+    return ahead[: 0 if beside_others else 1]
 
 
 async def _others_wait(tx: Transaction, held: Batch) -> bool:
@@ -430,7 +468,7 @@ _renew = (
 async def renew(tx: Transaction, held: Sequence[Batch], lease_ms: int) -> set[tuple[int, int]]:
     """Heartbeat. The claims that are still ours."""
     ours = set()
-    for b in held:
+    for b in sorted(held, key=lambda b: b.id):
         if await tx.run(_renew, {"batch": b.id, "lease_": b.lease, "until_ms": tx.now_ms + lease_ms}):
             ours.add(b.claim)
     return ours
@@ -473,7 +511,6 @@ _remaining = sa.select(delivery.c.id, delivery.c.state, delivery.c.changed_ms, d
 ).order_by(delivery.c.id)  # fmt: skip
 _ours = sa.and_(batch.c.id == sa.bindparam("batch"), batch.c.lease == sa.bindparam("lease_"), _LEASED)
 _lock_ours = sa.select(batch.c.id).where(_ours).with_for_update()
-_was_first: sa.BindParameter[int] = sa.bindparam("was_first", type_=sa.Integer)
 _give_back = (
     sa.update(batch)
     .where(_ours)
@@ -483,7 +520,6 @@ _give_back = (
         node=None,
         stalls=0,
         losses=sa.bindparam("losses_"),
-        turn=sa.case((sa.and_(_was_first == 1, batch.c.cursor < batch.c.first), 0), else_=1),
     )
 )
 
@@ -509,9 +545,8 @@ async def give_back(
     state, due_ms = _comes_back(left, retry_ms, resending, rest_ms)
     # Where nothing was told of anybody a bad row may still be among them.
     told = len(left) < len(held.rows)
-    values = {"state_": int(state), "due": due_ms, "was_first": int(held.is_first)}
-    losses = {"losses_": 0 if told else held.losses}
-    await tx.run(_give_back, {"batch": held.id, "lease_": held.lease} | values | losses)
+    values = {"state_": int(state), "due": due_ms, "losses_": 0 if told else held.losses}
+    await tx.run(_give_back, {"batch": held.id, "lease_": held.lease} | values)
     return state
 
 

@@ -13,11 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.states import BatchState, CampaignState
-from store.tables import batch, campaign, expansion, lane_clock
+from store.tables import batch, campaign, expansion, hold, lane_clock
 from store.transaction import AnyRow, Transaction
 
 _READY = batch.c.state == int(BatchState.READY)
 _channel = sa.bindparam("channel_", type_=sa.Text())
+_subject = sa.bindparam("subject_", type_=sa.Text())
 _owner = sa.select(*(campaign.c[n] for n in ("id", "mode", "priority", "zone_id", "purpose", "weight"))).where(
     campaign.c.id == sa.bindparam("campaign")
 )
@@ -33,6 +34,15 @@ _others = sa.and_(
     campaign.c.state == str(CampaignState.RUNNING),
     campaign.c.sealed_ms.is_(None),
     campaign.c.id != sa.bindparam("campaign"),
+    # What is held has no place in the queue; it gets one when the hold is lifted.
+    ~sa.exists().where(
+        sa.or_(
+            hold.c.scope == "all",
+            sa.and_(hold.c.scope == "channel", hold.c.subject == _channel),
+            sa.and_(hold.c.scope == "zone", hold.c.subject == sa.cast(campaign.c.zone_id, sa.Text)),
+            sa.and_(hold.c.scope == "campaign", hold.c.subject == sa.cast(campaign.c.id, sa.Text)),
+        )
+    ),
 )
 _weight = sa.cast(campaign.c.weight, sa.Float)
 _reached = expansion.c.tag + expansion.c.expanded_upto / _weight
@@ -80,8 +90,9 @@ async def start_of(tx: Transaction, campaign_id: int, channel: str, size: int) -
     lane = _lane(owner, channel)
     now = await _virtual_time(tx, lane)
     if owner.purpose == "cancel":
-        await _move(tx, lane | {"from_": now, "by_": size / owner.weight})
-        return now
+        start = min(now, await _begin_of_others(tx, lane))
+        await _move(tx, lane | {"from_": start, "by_": size / owner.weight})
+        return start
     return max(now, await _end_of_others(tx, lane))
 
 
@@ -159,6 +170,47 @@ async def _what_is_left(tx: Transaction, made: AnyRow, weight: int) -> tuple[flo
 async def _virtual_time(tx: Transaction, lane: Mapping[str, Any]) -> float:
     row = await tx.first(_clock, {n: lane[n] for n in ("channel_", "mode_", "priority_")})
     return float(row[0]) if row else 0.0
+
+
+async def rejoin(tx: Transaction, scope: str, subject: str) -> None:
+    """A hold has been lifted: what it held begins where the lane and its zone are now, not where they were."""
+    for held in await tx.rows(_held_by, {"scope_": scope, "subject_": subject}):
+        owner = await tx.first(_owner, {"campaign": held.campaign_id})
+        assert owner is not None
+        lane = _lane(owner, held.channel)
+        made = await tx.first(_expansions.where(expansion.c.channel == _channel), lane)
+        assert made is not None
+        begins, rows = await _what_is_left(tx, made, owner.weight)
+        by = max(await _virtual_time(tx, lane), await _end_of_others(tx, lane)) - begins
+        if rows and by > 0:
+            for table in (expansion, batch):
+                mine = sa.and_(table.c.campaign_id == held.campaign_id, table.c.channel == held.channel)
+                await tx.run(sa.update(table).where(mine).values(tag=table.c.tag + by))
+
+
+_held_by = (
+    sa.select(expansion.c.campaign_id, expansion.c.channel)
+    .join(campaign, campaign.c.id == expansion.c.campaign_id)
+    .where(
+        campaign.c.state == str(CampaignState.RUNNING),
+        campaign.c.ended_ms.is_(None),
+        sa.or_(
+            sa.bindparam("scope_", type_=sa.Text()) == "all",
+            sa.and_(sa.bindparam("scope_", type_=sa.Text()) == "channel", expansion.c.channel == _subject),
+            sa.and_(
+                sa.bindparam("scope_", type_=sa.Text()) == "zone", sa.cast(campaign.c.zone_id, sa.Text) == _subject
+            ),
+            sa.and_(sa.bindparam("scope_", type_=sa.Text()) == "campaign", sa.cast(campaign.c.id, sa.Text) == _subject),
+        ),
+    )
+    .order_by(campaign.c.priority, campaign.c.id, expansion.c.channel)
+)
+
+
+async def _begin_of_others(tx: Transaction, lane: Mapping[str, Any]) -> float:
+    everywhere = {**lane, "from_": _ANYWHERE}
+    found = [await tx.first(_ready_of_others, everywhere), await tx.first(_pending_of_others, everywhere)]
+    return min((float(row[0]) for row in found if row and row[0] is not None), default=float("inf"))
 
 
 async def _end_of_others(tx: Transaction, lane: Mapping[str, Any]) -> float:

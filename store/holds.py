@@ -6,6 +6,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.fairness import rejoin
 from store.tables import Big, hold
 from store.transaction import Transaction
 
@@ -47,7 +48,10 @@ async def hold_unfinished(tx: Transaction, reason: str, by: str) -> int:
 
 
 async def lift(tx: Transaction, scope: str, subject: str) -> bool:
-    return bool(await tx.run(sa.delete(hold).where(hold.c.scope == scope, hold.c.subject == subject)))
+    lifted = bool(await tx.run(sa.delete(hold).where(hold.c.scope == scope, hold.c.subject == subject)))
+    if lifted:
+        await rejoin(tx, scope, subject)
+    return lifted
 
 
 async def standing(conn: AsyncConnection) -> Sequence[Hold]:

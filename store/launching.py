@@ -384,6 +384,7 @@ async def _make_batches(
     tx: Transaction, owner: AnyRow, done: AnyRow, fresh: Sequence[Entry], batch_size: int, waiting: Collection[int]
 ) -> None:
     base = owner.id << 24
+    turn = int(done.expanded_upto > 0 or owner.priority > 0)
     for part in _parts(fresh, batch_size, waiting):
         waits = part[0].seq in waiting
         # Not by the clock: one that was stepped back would have a running campaign wait for its own past.
@@ -391,13 +392,14 @@ async def _make_batches(
         before = part[0].seq - done.first_seq
         values = {
             "campaign_id": owner.id, "channel": done.channel, "mode": owner.mode, "priority": owner.priority,
-            "tag": done.tag + before / owner.weight, "turn": int(before > 0 or owner.priority > 0),
+            "tag": done.tag + before / owner.weight, "turn": 1 if waits else turn,
             "first": base | part[0].seq, "last": base | part[-1].seq,
             "cursor": (base | part[0].seq) - 1, "waits": int(waits),
             "state": int(BatchState.WAITING if waits or later else BatchState.READY),
             "due_ms": owner.starts_ms if later else None,
         }  # fmt: skip
         await tx.run(_add_batch, values)
+        turn = turn if waits else 1
 
 
 def _parts(fresh: Sequence[Entry], batch_size: int, waiting: Collection[int]) -> Iterator[Sequence[Entry]]:

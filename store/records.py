@@ -20,6 +20,10 @@ class Row(msgspec.Struct, frozen=True):
     last_way: str = ""
     """The carrier that put off an earlier attempt or left it in doubt: another one should have this one, where there
     is one."""
+    is_doubted: bool = False
+    """It is sent again, and somebody may have it: what comes in meanwhile is heard before it leaves."""
+    is_alone: bool = False
+    """Its worker died with it in hand each time, and this is its last attempt: it is handed over with no other."""
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -10,10 +10,11 @@ import msgspec
 import sqlalchemy as sa
 
 from store.batches import part_of, settle
+from store.doubts import OPEN as DOUBT_OPEN
 from store.records import CAREFUL_AFTER, Batch, Settlement
 from store.settling import apply
 from store.states import BatchState, CampaignState, DeliveryState, Event
-from store.tables import audit, batch, campaign, delivery, node
+from store.tables import audit, batch, campaign, delivery, doubt, node, receipt_inbox
 from store.transaction import AnyRow, Transaction
 
 _OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
@@ -93,6 +94,13 @@ async def forget_the_future(tx: Transaction) -> int:
         await tx.run(sa.update(delivery).where(in_doubt).values(changed_ms=tx.now_ms))
         put_off = sa.and_(delivery.c.state == int(DeliveryState.RETRY), delivery.c.due_ms > tx.now_ms)
         await tx.run(sa.update(delivery).where(put_off).values(due_ms=delivery.c.due_ms - step_ms))
+        # By the step, all of them: their order decides whose a receipt is.
+        open_doubts = sa.update(doubt).where(doubt.c.state == DOUBT_OPEN)
+        await tx.run(open_doubts.values(handed_ms=doubt.c.handed_ms - step_ms))
+        waiting_receipts = sa.update(receipt_inbox).where(receipt_inbox.c.matched_ms.is_(None))
+        await tx.run(waiting_receipts.values(received_ms=receipt_inbox.c.received_ms - step_ms))
+        claimed = sa.and_(sa.text("batch.state IN (1, 2)"), batch.c.claimed_ms.is_not(None))
+        await tx.run(sa.update(batch).where(claimed).values(claimed_ms=batch.c.claimed_ms - step_ms))
         await tx.run(sa.update(node).where(node.c.seen_ms > tx.now_ms).values(seen_ms=tx.now_ms))
     return step_ms
 
@@ -105,21 +113,25 @@ async def recover(tx: Transaction, *, most: int = 20) -> list[Recovered]:
 
 async def abandon(tx: Transaction, held: Batch, results: Sequence[Settlement], rest_ms: int) -> Recovered | None:
     """A batch threw in its worker's hands: like `recover`, but at once, with what is known of it, and the batch
-    rests a moment. None when the lease was lost meanwhile."""
+    rests a moment. Where nothing of it is in hand it is a stall, however far its cursor had come: what was granted is
+    known not to have left. None when the lease was lost meanwhile."""
     row = await tx.first(
         sa.select(batch)
         .where(batch.c.id == held.id, batch.c.lease == held.lease, batch.c.state == int(BatchState.LEASED))
         .with_for_update()
     )
     await settle(tx, held, results)
-    return await _recover_one(tx, row, due_ms=tx.now_ms + rest_ms) if row else None
+    return await _recover_one(tx, row, due_ms=tx.now_ms + rest_ms, stalls=held.stalls) if row else None
 
 
-async def _recover_one(tx: Transaction, row: AnyRow, *, due_ms: int | None = None) -> Recovered:
+async def _recover_one(
+    tx: Transaction, row: AnyRow, *, due_ms: int | None = None, stalls: int | None = None
+) -> Recovered:
+    """`stalls`: of a batch that was given up in order, how many there were before."""
     in_hand = await _call_lost(tx, row)
     state = BatchState.READY if due_ms is None else BatchState.WAITING
     back = {"batch": row.id, "state_": int(state), "due": due_ms}
-    if row.cursor >= row.first:
+    if row.cursor >= row.first and (in_hand or stalls is None):
         losses = 0 if await _was_told(tx, row) else row.losses + 1
         if row.losses >= CAREFUL_AFTER:
             # The row that kills is the one behind the cursor. The others are still handed over one by one: there may be
@@ -127,7 +139,7 @@ async def _recover_one(tx: Transaction, row: AnyRow, *, due_ms: int | None = Non
             await _cut_at_cursor(tx, row, due_ms)
         await tx.run(_back, back | {"stalls_": 0, "losses_": losses})
         return Recovered(row.id, in_hand)
-    stalls = row.stalls + 1
+    stalls = (row.stalls if stalls is None else stalls) + 1
     if stalls >= QUARANTINE_AFTER and row.first == row.last:
         return await _quarantine(tx, row)
     if stalls >= HALVE_AFTER and row.first < row.last:
@@ -141,7 +153,7 @@ async def _call_lost(tx: Transaction, row: AnyRow) -> int:
     """Whoever was in hand is in doubt; returns how many they are."""
     in_hand = await tx.rows(_in_hand, {"first": row.first, "cursor": row.cursor, "round_": row.round})
     lost = [Settlement(r.id, Event.LOST) for r in in_hand]
-    await apply(tx, lost, round_=row.round, handed_ms=row.claimed_ms or 0)
+    await apply(tx, lost, round_=row.round, handed_ms=min(row.claimed_ms or 0, tx.now_ms))
     return len(in_hand)
 
 

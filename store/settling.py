@@ -146,6 +146,7 @@ class _Life:
             is_latest=self._is_latest(s, is_new),
             was_taken=bool(self.charged) or of is None,
             other_doubts=bool(self.open),
+            later_doubt=of is not None and any(r > of for r in self.open),
         )
         if s.event in CHARGING_EVENTS and not self.charged:
             self.charged = 1

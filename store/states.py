@@ -149,14 +149,23 @@ def after(state: DeliveryState, event: Event) -> DeliveryState:
 
 
 def after_all(
-    state: DeliveryState, event: Event, *, is_latest: bool, was_taken: bool, other_doubts: bool
+    state: DeliveryState,
+    event: Event,
+    *,
+    is_latest: bool,
+    was_taken: bool,
+    other_doubts: bool,
+    later_doubt: bool = False,
 ) -> DeliveryState:
     """The state that follows in view of the delivery's other attempts.
 
     `is_latest`: the event speaks of the attempt that is under way or of a later one than any that has been told of.
-    `was_taken`: a carrier took an earlier attempt. `other_doubts`: of another attempt it is not known what became.
+    `was_taken`: a carrier took an earlier attempt. `other_doubts`: of another attempt it is not known what became;
+    `later_doubt`: of a later one.
     """
     if not is_latest and (state, event) in _OF_THE_LATEST:
+        return state
+    if later_doubt and state is DeliveryState.UNKNOWN and event in (Event.NOT_SENT, Event.DEFERRED):
         return state
     new = after(state, event)
     if is_latest and not was_taken:

@@ -128,8 +128,13 @@ class Sending:
         self._ahead.extend(self.batch.rows)
         self._begins = self.batch.is_first
         self._began_s = asyncio.get_running_loop().time()
+        failure: Exception | None = None
         async with asyncio.TaskGroup() as tasks:
-            await self._hand_over(tasks)
+            try:
+                await self._hand_over(tasks)
+            except Exception as exc:
+                # What carriers have is heard to its end, and what is left is free; then it is told.
+                failure = exc
             while self._in_flight:
                 if self._ahead or self._again or asyncio.get_running_loop().time() >= self._due_s:
                     await self._let_go()
@@ -137,6 +142,8 @@ class Sending:
                 await self._wait(FLUSH_S)
                 await self._flush()
         self.results += [self._not_sent(m.row) for m in self._again]
+        if failure is not None:
+            raise failure
 
     def permit(self, asked_s: float) -> None:
         """The fence said at this event-loop time, or later, that the campaign runs and the lease is ours."""
@@ -165,12 +172,18 @@ class Sending:
                 continue
             no_way_since = None
             early_s = 0.0 if self._begins else self.ways.granted_for_s(ways, loop.time()) - LEAD_S
-            if early_s > 0 or (self.batch.is_careful and self._in_flight):
+            if early_s > 0 or (self._in_flight and self._is_alone()):
                 # Asked now, the fence would grant the few slots between those of other batches and the horizon.
                 await self._wait(min(max(early_s, 0.01), FLUSH_S))
                 await self._flush()
                 continue
             await self._next_window(tasks, loop)
+
+    def _is_alone(self) -> bool:
+        """What is in flight, or what is next, is to be alone: it may kill whoever hands it over."""
+        if self.batch.is_careful or any(row.is_alone for row in self._in_flight.values()):
+            return True
+        return bool(self._ahead) and self._ahead[0].is_alone
 
     def _finished(self, now_s: float) -> bool:
         if self.fence or self.gave_way or self._gave_turn or self.stopping.is_set():
@@ -243,14 +256,15 @@ class Sending:
         results, self.results = self.results, []
         timebase = self.ways.timebase
 
-        async def work(tx: Transaction) -> Grant | Fence:
+        async def work(tx: Transaction) -> tuple[Grant | Fence, set[int]]:
             timebase.learn(tx.now_us, time.monotonic())
-            # The fence first: it locks the batch, and batches are locked before their deliveries.
+            gone = await batches.decided(tx, ahead)
+            # The fence before the results: it locks the batch, and batches are locked before their deliveries.
             answer = await batches.advance(
                 tx,
                 self.batch,
                 again=again,
-                ahead=ahead,
+                ahead=[row for row in ahead if row.id not in gone],
                 ways=sorted(self.ways.open(asyncio.get_running_loop().time()), key=lambda way: way.carrier == shunned),
                 horizon_ms=HORIZON_MS,
                 lease_ms=self.rules.lease_ms,
@@ -259,12 +273,12 @@ class Sending:
                 yields=not self._begins,
             )
             await batches.settle(tx, self.batch, results)
-            return answer
+            return answer, gone
 
         asked_s = asyncio.get_running_loop().time()
         try:
             async with self.ways.one_at_a_time:
-                answer = await self.database.write(work)
+                answer, gone = await self.database.write(work)
         except StoreUnavailable:
             self.results = results + self.results
             log.warning("store cannot write", extra={"action": "advance-failed", "batch": self.batch.id})
@@ -273,6 +287,8 @@ class Sending:
             self.results = results + self.results  # for whoever gives the batch up
             raise
         self._last_flush_s = asyncio.get_running_loop().time()
+        if gone:
+            self._ahead = deque(row for row in self._ahead if row.id not in gone)
         if isinstance(answer, Grant):
             timebase.answered(answer.now_us, time.monotonic())
         if isinstance(answer, Grant):
@@ -287,13 +303,20 @@ class Sending:
         """Start the window's task; returns the instant of its last slot."""
         base_s = self.ways.timebase.loop_time(grant.slots.start_us)
         spacing_s = grant.slots.spacing_us / 1e6
+        granted = [
+            self._again.popleft() if n < moving else _Moving(self._ahead.popleft(), 0)
+            for n in range(grant.slots.messages)
+        ]
         due: deque[tuple[Outgoing, _Moving]] = deque()
         at = 0
-        for n in range(grant.slots.messages):
-            m = self._again.popleft() if n < moving else _Moving(self._ahead.popleft(), 0)
-            instants = tuple(base_s + (at + k) * spacing_s for k in range(m.row.units))
-            at += m.row.units
-            due.append((self._outgoing(m.row, instants), m))
+        try:
+            for m in granted:
+                instants = tuple(base_s + (at + k) * spacing_s for k in range(m.row.units))
+                at += m.row.units
+                due.append((self._outgoing(m.row, instants), m))
+        except Exception:
+            self._again.extend(granted)  # nothing of them has left
+            raise
         self._in_flight |= {m.row.id: m.row for _, m in due}
         tasks.create_task(self._release(tasks, self.ways.gate(grant.carrier), due))
         self.ways.granted_until_s[grant.carrier] = end_s = base_s + at * spacing_s

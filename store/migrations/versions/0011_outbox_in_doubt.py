@@ -43,16 +43,18 @@ def upgrade() -> None:
         sa.Column("state", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("delivery_id", "round", name=op.f("pk_doubt")),
     )
-    # Who is in doubt now is so by the last attempt. Of a doubt that another attempt followed only that it was is known:
-    # it gets the round before, and no carrier.
+    # Who is in doubt now, or is about to be sent to again, is so by the last attempt. Of a doubt that another attempt
+    # followed only that it was is known: it gets the round before. When it left was not kept: a minute before it was
+    # called in doubt at most, which is longer than any carrier's answer is waited for but a relay's.
     op.execute(
         "INSERT INTO doubt (delivery_id, round, attempt, carrier, address, handed_ms)"
-        " SELECT id, round, attempts, carrier, address, COALESCE(sent_ms, changed_ms, 0) FROM delivery WHERE state = 2"
+        " SELECT id, round, attempts, carrier, address, COALESCE(sent_ms, changed_ms, 60000) - 60000"
+        " FROM delivery WHERE state = 2 OR (state = 1 AND doubted = 1)"
     )
     op.execute(
         "INSERT INTO doubt (delivery_id, round, attempt, carrier, address, handed_ms)"
-        " SELECT id, round - 1, attempts - 1, NULL, address, COALESCE(sent_ms, changed_ms, 0)"
-        " FROM delivery WHERE doubted = 1"
+        " SELECT id, round - 1, attempts - 1, NULL, address, COALESCE(sent_ms, changed_ms, 60000) - 60000"
+        " FROM delivery WHERE doubted = 1 AND state <> 1"
     )
     op.execute("UPDATE delivery SET doubted = 1 WHERE state = 2 AND doubted = 0")
     op.create_index("ix_doubt_address", "doubt", ["address"], **_READY)
