@@ -3,8 +3,9 @@
 import pytest
 import sqlalchemy as sa
 
-from store import batches, launching, lifecycle
+from store import batches, holds, launching, lifecycle, recovery
 from store.errors import AudienceTooLarge
+from store.states import BatchState
 from store.tables import campaign
 from tests.store import makers as make
 
@@ -170,3 +171,72 @@ async def test_more_deliveries_than_a_campaign_can_number_are_refused_and_nothin
 
     made = await make.a_campaign(database, town, expand=False, sizes=(("sms", 1 << 24),), reserved_millieuro=0)
     assert made.id
+
+
+# ---- turns and holds -------------------------------------------------------------------------------------
+
+
+async def turns(database, names):
+    return "".join(await order(database, names, most=200))
+
+
+async def test_the_first_of_a_zone_s_second_campaign_do_not_move_the_clock(database):
+    a = await make.a_town(database, 300)
+    big = await make.a_campaign(database, a, batch_size=10)
+    small = await make.a_campaign(database, a, people=20, batch_size=10)
+    await make.sent(database)
+    await make.sent(database)  # the first of each
+    other = await make.a_campaign(database, 60, batch_size=10)
+    got = await turns(database, {big.id: "A", small.id: "a", other.id: "b"})
+    assert got[:12].count("b") >= 5, got
+
+
+async def test_a_cancel_waits_for_nobody_of_its_zone_whatever_that_has_begun(database):
+    a = await make.a_town(database, 300)
+    big = await make.a_campaign(database, a, batch_size=10)
+    small = await make.a_campaign(database, a, people=40, batch_size=10)
+    await make.sent(database)
+    await make.sent(database)
+    cancel = await make.a_campaign(
+        database, a, people=40, batch_size=10, purpose="cancel", replaces=(small.id,), ends=((small.id, "cancelled"),)
+    )
+    assert (await turns(database, {big.id: "A", cancel.id: "c"}))[:4] == "cccc"
+
+
+async def test_what_was_held_does_not_go_before_everyone(database):
+    held = await make.a_campaign(database, 100, batch_size=10)
+    await make.sent(database)
+    await database.write(lambda tx: holds.place(tx, "campaign", str(held.id), "x", "y"))
+    other = await make.a_campaign(database, 200, batch_size=10)
+    for _ in range(10):
+        await make.sent(database)
+    await database.write(lambda tx: holds.lift(tx, "campaign", str(held.id)))
+    got = await turns(database, {held.id: "a", other.id: "b"})
+    assert "b" in got[:4], got
+
+
+async def test_nobody_waits_behind_what_is_held(database):
+    a = await make.a_town(database, 100)
+    held = await make.a_campaign(database, a, batch_size=10)
+    await make.sent(database)
+    await database.write(lambda tx: holds.place(tx, "campaign", str(held.id), "x", "y"))
+    right = await make.a_campaign(database, a, people=40, batch_size=10)
+    other = await make.a_campaign(database, 100, batch_size=10)
+    got = await turns(database, {right.id: "a", other.id: "b"})
+    assert got[:8].count("a") >= 3, got
+
+
+async def test_the_turn_survives_a_worker_that_dies_before_its_first_message(database):
+    await make.a_campaign(database, 5)
+    await make.must_claim(database)
+    await database.write(recovery.end_all_leases)
+    await database.write(recovery.recover)
+    assert (await make.must_claim(database)).is_first
+
+
+async def test_an_update_has_its_turn_although_its_first_person_waits(database):
+    town = await make.a_town(database, 5)
+    old = await make.a_campaign(database, town)
+    await make.advance(database, await make.must_claim(database), 1)
+    new = await make.a_campaign(database, town, purpose="update", replaces=(old.id,), ends=((old.id, "superseded"),))
+    assert (0, BatchState.READY) in [(b.turn, b.state) for b in await make.batches_of(database, new)]

@@ -9,7 +9,7 @@ from store.batches import Resending
 from store.receipts import Report
 from store.records import Settlement
 from store.states import BatchState, Event
-from store.tables import carrier_ref, doubt, receipt_inbox
+from store.tables import carrier_ref, doubt, node, receipt_inbox
 from tests.store import makers as make
 from tests.store.invariants import assert_sums_close
 
@@ -397,3 +397,102 @@ async def test_a_batch_with_nothing_but_doubt_comes_back_for_urgent_kinds_only(d
 
     assert (await make.batches_of(database, urgent))[0].state == BatchState.WAITING
     assert (await make.batches_of(database, other))[0].state == BatchState.DONE
+
+
+# ---- between the copies ----------------------------------------------------------------------------------
+
+
+def one_doubt(made, carrier="c1", **more):
+    return Settlement(made.ids["sms"][0], Event.IN_DOUBT, carrier, **more)
+
+
+def number(made):
+    return made.town.people[0].addresses["sms"]
+
+
+async def turn(database, *settlements, channel="sms"):
+    held = await make.must_claim(database, channel, resending=SMS)
+    await make.advance(database, held)
+    await make.give_back(database, held, settlements, resending=SMS)
+
+
+async def passes(database, seconds):
+    later(database, seconds)
+    await make.tick(database)
+
+
+async def die(database):
+    await database.write(recovery.end_all_leases)
+    await database.write(recovery.recover)
+
+
+async def again(database):
+    held = await make.claim(database, resending=SMS)
+    return make.ids_of(held) if held else []
+
+
+@pytest.mark.parametrize("event", [Event.NOT_SENT, Event.DEFERRED])
+async def test_a_second_copy_that_did_not_leave_hears_the_inbox_again(database, event):
+    made = await make.a_campaign(database, 1)
+    await turn(database, one_doubt(made))
+    await passes(database, 5.5)
+    await turn(database, Settlement(made.ids["sms"][0], event, "c1", wait_ms=1000))
+    await passes(database, 1)
+    await receive(database, Report("c1", "r", "delivered", 0, destination=number(made)))
+    await passes(database, 5)
+    assert await again(database) == []
+
+
+@pytest.mark.parametrize("late", [Event.NOT_SENT, Event.DEFERRED])
+async def test_a_late_word_on_the_first_copy_does_not_send_a_fourth(database, late):
+    made = await make.a_campaign(database, 1)
+    old = await make.must_claim(database, resending=SMS)
+    await make.advance(database, old)
+    await die(database)
+    for _ in range(2):
+        await passes(database, 5.5)
+        await turn(database, one_doubt(made))
+    await make.settle(database, old, [Settlement(made.ids["sms"][0], late, "c1")])
+    await make.tick(database)
+    assert await again(database) == []
+
+
+# ---- a clock that was stepped back -----------------------------------------------------------------------
+
+
+async def back(database):
+    """The clock steps back ten minutes while the server is down."""
+
+    async def seen(tx):
+        await tx.run(sa.insert(node).values(boot_id="x", name="n", started_ms=1, seen_ms=tx.now_ms))
+
+    await database.write(seen)
+    database.clock._offset_ns -= 600 * 10**9
+    await database.write(recovery.forget_the_future)
+    await die(database)
+
+
+@pytest.mark.parametrize("died", [True, False])
+async def test_a_receipt_of_after_the_step_finds_a_doubt_of_before(database, died):
+    made = await make.a_campaign(database, 1)
+    held = await make.must_claim(database, resending=SMS)
+    await make.advance(database, held)
+    if not died:
+        await make.give_back(database, held, [one_doubt(made)], resending=SMS)
+    await back(database)
+    await passes(database, 1)
+    await receive(database, Report("c1", "r", "delivered", 0, destination=number(made)))
+    await passes(database, 5.5)
+    assert await again(database) == []
+
+
+async def test_a_receipt_of_before_the_step_is_not_that_of_a_message_of_after(database):
+    town = await make.a_town(database, 1)
+    await receive(database, Report("c1", "old", "delivered", 0, destination=town.people[0].addresses["sms"]))
+    await back(database)
+    await passes(database, 10)
+    made = await make.a_campaign(database, town)
+    await turn(database, one_doubt(made))
+    await passes(database, 5.5)
+    await again(database)
+    assert await make.words_of(database, made) != ["delivered"]

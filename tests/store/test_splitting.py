@@ -15,6 +15,7 @@ from store.tables import batch
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
 
+WAITS = Resending(wait_ms=5_000, most_attempts=3)
 PATIENT = Resending(wait_ms=60_000, most_attempts=3)
 
 
@@ -218,6 +219,33 @@ async def test_a_split_whose_commit_was_not_answered_is_made_once(database):
     assert make.ids_of(await make.must_claim(database)) == list(ids[6:])
     assert await make.claim(database) is None
     await assert_sound(database, made)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+@pytest.mark.parametrize("at", [0, 4])
+async def test_a_row_that_kills_costs_itself_only_though_what_is_in_doubt_waits(database, at):
+    made = await make.a_campaign(database, 9)
+    ids = list(made.ids["sms"])
+    for _ in range(40):
+        held = await make.claim(database, resending=WAITS)
+        if held is None:
+            database.clock._offset_ns += 5_500_000_000
+            await make.tick(database)
+            continue
+        done, facts = 0, []
+        while done < len(held.rows):
+            grant = await make.advance(database, held, 3, skip=done)  # windows of three
+            await make.settle(database, held, facts)
+            window = make.ids_of(held)[done : done + grant.slots.messages]
+            if ids[at] in window:
+                await database.write(recovery.end_all_leases)
+                await database.write(recovery.recover)
+                break
+            done, facts = done + len(window), make.accepted(window)
+        else:
+            await make.give_back(database, held, facts, resending=WAITS)
+    words = await make.words_of(database, made)
+    assert words.count("accepted") == 8, words
 
 
 # ---- the arithmetic --------------------------------------------------------------------------------------

@@ -7,16 +7,19 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+import sqlalchemy as sa
 import sqlalchemy.exc
 
 from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Outgoing
 from gateway.dispatch.lane import Lane
-from store import lifecycle, recovery
+from store import lifecycle, receipts, recovery
 from store.database import Database
 from store.errors import StoreUnavailable
-from store.states import DeliveryState
+from store.receipts import Report
+from store.states import DeliveryState, Event
+from store.tables import delivery
 from tests.gateway.dispatch.lanes import Carrier, a_lane, running, until, until_async
-from tests.store.makers import a_campaign, batches_of, rows_of, tick, words_of
+from tests.store.makers import a_campaign, batches_of, happened, rows_of, sent, tick, words_of
 
 SILENT_S = 6.0
 """In life 30 s (SMPP) or 300 s (SMTP)."""
@@ -279,3 +282,36 @@ async def test_nothing_stays_leased_when_the_lane_has_stopped_in_mid_split(datab
 
 async def _split(database: Database, made) -> bool:  # type: ignore[no-untyped-def]
     return len(await batches_of(database, made)) > 1
+
+
+async def test_a_row_without_words_puts_nobody_in_doubt(database: Database) -> None:
+    made = await a_campaign(database, 8)
+    bad = made.ids["sms"][6]
+    await database.write(lambda tx: tx.run(sa.update(delivery).where(delivery.c.id == bad).values(language="xx")))
+
+    async def slow(message: Outgoing) -> Outcome:
+        await asyncio.sleep(1.0)
+        return Accepted((f"id-{message.reference}",))
+
+    one = Carrier(answer=slow)
+    lane = a_lane(database, one, rate_per_s=8)
+    async with running(lane):
+        for _ in range(50):
+            await asyncio.sleep(0.1)
+            await tick(database)
+            lane.bell.set()
+    assert len(one.addresses) == len(set(one.addresses))
+
+
+async def test_a_receipt_that_comes_between_the_claim_and_the_slot_is_heard(database: Database) -> None:
+    made = await a_campaign(database, 30)
+    last = made.town.people[29].addresses["sms"]
+    await sent(database, answer=lambda ids: happened(ids, Event.IN_DOUBT, "one"))
+    await tick(database)
+    one = Carrier()
+    async with running(a_lane(database, one, rate_per_s=10, resend_wait_ms=0)):
+        await asyncio.sleep(0.5)
+        report = Report("one", "r", "delivered", 0, destination=last)
+        await database.write(lambda tx: receipts.record(tx, [report]))
+        await asyncio.sleep(3.5)
+    assert last not in one.addresses
