@@ -529,14 +529,14 @@ async def give_back(
     held: Batch,
     settlements: Sequence[Settlement],
     *,
-    retry_ms: int,
+    retry_ms: int | None,
     resending: Resending,
     rest_ms: int | None = None,
 ) -> BatchState | None:
     """Settle and end the lease: done when nothing is left to send; waiting until the first is due of what was put
-    off or is in doubt, or until `retry_ms` where it is known not sent for another reason; what was not reached is
-    ready at once (the lane gave way) or waits until `rest_ms` (no way out was open). None when the lease was lost
-    meanwhile."""
+    off or is in doubt, or until `retry_ms` (None: at once) where it is known not sent for another reason; what was
+    not reached is ready at once (the lane gave way) or waits until `rest_ms` (no way out was open). None when the
+    lease was lost meanwhile."""
     ours = await tx.first(_lock_ours, {"batch": held.id, "lease_": held.lease})
     await settle(tx, held, settlements)
     if ours is None:
@@ -557,7 +557,7 @@ async def _what_is_left(tx: Transaction, held: Batch, resending: Resending) -> l
 
 
 def _comes_back(
-    left: Sequence[AnyRow], retry_ms: int, resending: Resending, rest_ms: int | None
+    left: Sequence[AnyRow], retry_ms: int | None, resending: Resending, rest_ms: int | None
 ) -> tuple[BatchState, int | None]:
     """When the first of them is due. Each has a wait of its own."""
     if not left:
@@ -568,7 +568,7 @@ def _comes_back(
     return BatchState.WAITING, min(due for due in dues if due is not None)
 
 
-def _due_ms(row: AnyRow, retry_ms: int, resending: Resending) -> int | None:
+def _due_ms(row: AnyRow, retry_ms: int | None, resending: Resending) -> int | None:
     """None: at once."""
     if row.state == DeliveryState.UNKNOWN:
         return int(row.changed_ms) + resending.wait_ms
@@ -593,7 +593,7 @@ async def split(
     settlements: Sequence[Settlement],
     in_flight: Collection[int],
     *,
-    retry_ms: int,
+    retry_ms: int | None,
     resending: Resending,
     rest_ms: int | None = None,
 ) -> tuple[Batch, ...] | None:
@@ -648,7 +648,7 @@ async def let_go(
     settlements: Sequence[Settlement],
     in_flight: Collection[int],
     *,
-    retry_ms: int,
+    retry_ms: int | None,
     resending: Resending,
     rest_ms: int | None = None,
 ) -> tuple[Batch, ...]:

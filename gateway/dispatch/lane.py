@@ -305,7 +305,7 @@ class Lane:
                 sending.parts,
                 results,
                 (),
-                retry_ms=tx.now_ms + sending.not_sent_rest_ms,
+                retry_ms=sending.not_sent_until_ms(tx.now_ms),
                 resending=self._resending,
                 rest_ms=tx.now_ms + NOT_SENT_REST_MS if rest else None,
             )

@@ -108,10 +108,9 @@ class Sending:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _last_flush_s: float = 0.0
 
-    @property
-    def not_sent_rest_ms(self) -> int:
-        """How long what is known not sent rests: it is free at once where only this turn was over."""
-        return self.rules.rest_ms if self.no_way or self._unwanted else 0
+    def not_sent_until_ms(self, now_ms: int) -> int | None:
+        """How long what is known not sent rests; None: it is free at once, as only this turn was over."""
+        return now_ms + self.rules.rest_ms if self.no_way or self._unwanted else None
 
     @property
     def waits(self) -> bool:
@@ -433,7 +432,7 @@ class Sending:
                 self.parts,
                 results,
                 in_flight,
-                retry_ms=tx.now_ms + self.not_sent_rest_ms,
+                retry_ms=self.not_sent_until_ms(tx.now_ms),
                 resending=self.rules.resending,
                 rest_ms=tx.now_ms + self.rules.rest_ms if self.no_way else None,
             )

@@ -251,7 +251,8 @@ async def test_a_row_that_kills_whoever_hands_it_over_costs_itself_only(
     monkeypatch.setattr(Sending, "_outgoing", breaking)
     carrier = Carrier()
     async with house_kept(database), running(a_lane(database, carrier)):
-        await until_async(lambda: _words(database, made, {"accepted": 39, "unknown": 1}), 30)
+        await until_async(lambda: _words(database, made, {"accepted": 39, "failed": 1}), 30)
+    assert {row.code for row in await rows_of(database, made) if row.id == poison} == {"quarantined"}
     assert len(carrier.addresses) == len(set(carrier.addresses)) == 39
 
 
