@@ -161,7 +161,11 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         settings.alerts.zone_weight,
     )
     alerts = AlertDesk(database, ZonePlanning(database, planner), disk, wake, settings.alerts.max_parked_per_account)
-    receipts = ReceiptDesk(database, identity.generation)
+    receipts = ReceiptDesk(
+        database,
+        identity.generation,
+        simulated=frozenset(c.name for cs in simulated.values() for c, _ in cs),
+    )
     parked = Parked(database, alerts, int(settings.alerts.park_s * 1000))
     housekeeping = Housekeeping(
         (

@@ -30,22 +30,25 @@ class Doubt(msgspec.Struct, frozen=True):
     """The number that its reference bears."""
     carrier: str | None
     """None: its worker died with it in hand."""
+    parts: int | None = None
+    """That a carrier may have at most: less than the message has when the rest was held back for good. None: all."""
 
 
 _wanted = json_rows("wanted", id=int)
 _open = sa.select(doubt.c.delivery_id, doubt.c.round, doubt.c.attempt).join(
     _wanted, doubt.c.delivery_id == _wanted.c.id
 ).where(doubt.c.state == OPEN)  # fmt: skip
-_fresh = json_rows("fresh", id=int, round=int, attempt=int, carrier=str)
+_fresh = json_rows("fresh", id=int, round=int, attempt=int, carrier=str, parts=int)
 _insert = {
     sqlite: insert(doubt)
     .from_select(
-        ["delivery_id", "round", "attempt", "carrier", "address", "handed_ms"],
+        ["delivery_id", "round", "attempt", "carrier", "parts", "address", "handed_ms"],
         sa.select(
             _fresh.c.id,
             _fresh.c.round,
             _fresh.c.attempt,
             _fresh.c.carrier,
+            _fresh.c.parts,
             delivery.c.address,
             sa.bindparam("handed_ms_", type_=sa.BigInteger),
         )
@@ -56,11 +59,11 @@ _insert = {
     .on_conflict_do_nothing()
     for sqlite, insert in ((True, insert_sqlite), (False, insert_postgresql))
 }
-_named = json_rows("named", id=int, round=int, carrier=str)
+_named = json_rows("named", id=int, round=int, carrier=str, parts=int)
 _name = (
     sa.update(doubt)
     .where(doubt.c.delivery_id == _named.c.id, doubt.c.round == _named.c.round, doubt.c.carrier.is_(None))
-    .values(carrier=_named.c.carrier)
+    .values(carrier=_named.c.carrier, parts=_named.c.parts)
 )
 _ended = json_rows("ended", id=int, round=int, state=int)
 _end = (
@@ -81,13 +84,13 @@ async def open_of(tx: Transaction, delivery_ids: Iterable[int]) -> dict[int, dic
 async def keep(tx: Transaction, fresh: Sequence[Doubt], ended: Mapping[tuple[int, int], int], handed_ms: int) -> None:
     """File new doubts, none of which left before `handed_ms`, and end those that (delivery, round) names."""
     if fresh:
-        rows = [(d.delivery_id, d.round, d.attempt, d.carrier) for d in fresh]
+        rows = [(d.delivery_id, d.round, d.attempt, d.carrier, d.parts) for d in fresh]
         await tx.run(_insert[tx.sqlite], {"fresh": pack(rows), "handed_ms_": handed_ms})
     if ended:
         await tx.run(_end, {"ended": pack((i, r, state) for (i, r), state in sorted(ended.items()))})
 
 
-async def name_carriers(tx: Transaction, carriers: Mapping[tuple[int, int], str]) -> None:
-    """A worker that was thought dead says which carrier had it: (delivery, round) -> carrier."""
-    if carriers:
-        await tx.run(_name, {"named": pack((i, r, name) for (i, r), name in sorted(carriers.items()))})
+async def name_carriers(tx: Transaction, named: Sequence[Doubt]) -> None:
+    """A worker that was thought dead says which carrier had it, and how much of it."""
+    if named:
+        await tx.run(_name, {"named": pack(sorted((d.delivery_id, d.round, d.carrier, d.parts) for d in named))})

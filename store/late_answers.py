@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import sqlalchemy as sa
 
 from store.doubts import OPEN
@@ -11,7 +12,20 @@ from store.records import Settlement
 from store.settling import apply, file_part
 from store.states import Event
 from store.tables import carrier_ref, delivery, doubt
-from store.transaction import AnyRow, Transaction
+from store.transaction import Transaction
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A part of an attempt in doubt that a carrier has, as is known now."""
+
+    carrier: str
+    ref: str
+    delivery_id: int
+    round: int
+    parts: int
+    """Of that attempt."""
+    text: str = ""
+
 
 _answered = json_rows("answered", n=int, id=int, attempt=int)
 _doubted = (
@@ -20,9 +34,13 @@ _doubted = (
     .join(delivery, delivery.c.id == doubt.c.delivery_id)
     .where(doubt.c.state == OPEN)
 )
-_parts = sa.select(sa.func.count()).select_from(carrier_ref).where(
-    carrier_ref.c.delivery_id == sa.bindparam("delivery"), carrier_ref.c.attempt == sa.bindparam("round_")
-)  # fmt: skip
+_tried = json_rows("tried", id=int, round=int)
+_on_file = (
+    # An id may be on file twice: once with the number of its part, and once without.
+    sa.select(carrier_ref.c.delivery_id, carrier_ref.c.attempt, sa.func.count(carrier_ref.c.ref.distinct()).label("n"))
+    .join(_tried, sa.and_(carrier_ref.c.delivery_id == _tried.c.id, carrier_ref.c.attempt == _tried.c.round))
+    .group_by(carrier_ref.c.delivery_id, carrier_ref.c.attempt)
+)
 
 
 async def record(tx: Transaction, reports: Sequence[Report]) -> list[Report]:
@@ -30,19 +48,29 @@ async def record(tx: Transaction, reports: Sequence[Report]) -> list[Report]:
     attempt is not in doubt (yet): the id may still name it to its receipt."""
     rows = await tx.rows(_doubted, {"answered": pack((n, r.answers, r.attempt) for n, r in enumerate(reports))})
     found = {row.n: row for row in rows}
-    for n, row in found.items():
-        await file_part(tx, reports[n].carrier, reports[n].ref, row.delivery_id, row.round, row.units)
-    taken = {(row.delivery_id, row.round): n for n, row in found.items() if await _is_whole(tx, row)}
-    await apply(
+    await take(
         tx,
         [
-            Settlement(i, Event.ACCEPTED, reports[n].carrier, text=reports[n].text, round=r)
-            for (i, r), n in taken.items()
+            Taken(reports[n].carrier, reports[n].ref, row.delivery_id, row.round, row.units, reports[n].text)
+            for n, row in found.items()
         ],
     )
     return [report for n, report in enumerate(reports) if n not in found]
 
 
-async def _is_whole(tx: Transaction, row: AnyRow) -> bool:
-    filed = await tx.first(_parts, {"delivery": row.delivery_id, "round_": row.round})
-    return filed is not None and int(filed[0]) >= row.units
+async def take(tx: Transaction, taken: Sequence[Taken]) -> None:
+    """File the ids; an attempt of which as many are on file as it has parts is accepted."""
+    if not taken:
+        return
+    for part in taken:
+        await file_part(tx, part.carrier, part.ref, part.delivery_id, part.round, part.parts)
+    last = {(part.delivery_id, part.round): part for part in taken}
+    on_file = {(row.delivery_id, row.attempt): row.n for row in await tx.rows(_on_file, {"tried": pack(last)})}
+    await apply(
+        tx,
+        [
+            Settlement(part.delivery_id, Event.ACCEPTED, part.carrier, text=part.text, round=part.round)
+            for attempt, part in last.items()
+            if on_file[attempt] >= part.parts
+        ],
+    )

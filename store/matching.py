@@ -39,6 +39,8 @@ class Report(msgspec.Struct, frozen=True):
     code: str = ""
     text: str = ""
     raw: str = ""
+    mode: str = "live"
+    """Of the carrier: what a simulated one says is never about a live message."""
 
     @property
     def alternatives(self) -> Sequence[str]:

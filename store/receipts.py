@@ -7,7 +7,7 @@ an older message to the same address.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from store import by_destination, late_answers
 from store.json_rows import json_rows, pack
 from store.matching import Report, apply_matching
-from store.tables import receipt_inbox
+from store.tables import doubt, receipt_inbox
 from store.transaction import AnyRow, Transaction
 
 __all__ = ["Recorded", "Report", "hear_first", "match_inbox", "match_new_refs", "record"]
@@ -49,15 +49,16 @@ async def set_aside(tx: Transaction, report: Report) -> None:
 # ---- the inbox -------------------------------------------------------------------------------------------
 
 _kept = receipt_inbox.c
-_seen = json_rows("seen", n=int, carrier=str, ref=str, state=str, destination=str)
+_seen = json_rows("seen", n=int, carrier=str, ref=str, state=str, destination=str, answers=int, attempt=int)
 _same = sa.select(_seen.c.n).join(
     receipt_inbox,
     sa.and_(_kept.carrier == _seen.c.carrier, _kept.ref == _seen.c.ref, _kept.state == _seen.c.state,
-            _kept.destination.is_not_distinct_from(_seen.c.destination)),
+            _kept.destination.is_not_distinct_from(_seen.c.destination),
+            _kept.answers.is_not_distinct_from(_seen.c.answers), _kept.attempt == _seen.c.attempt),
 ).where(_kept.matched_ms.is_(None))  # fmt: skip
 _waiting = json_rows(
     "waiting", carrier=str, ref=str, state=str, at_ms=int, received_ms=int, destination=str, alternatives=str,
-    code=str, text=str, raw=str,
+    code=str, text=str, raw=str, mode=str, answers=int, attempt=int,
 )  # fmt: skip
 _insert = sa.insert(receipt_inbox).from_select([c.name for c in _waiting.c], sa.select(_waiting))
 _open = (
@@ -80,21 +81,26 @@ _close = sa.update(receipt_inbox).where(_kept.id == _matched.c.id).values(matche
 
 async def _keep(tx: Transaction, reports: Sequence[Report]) -> None:
     """In two statements, however many: a quick SMSC's receipts overtake the record of their sending by the hundred."""
-    once = list({(r.carrier, r.ref, r.state, r.destination): r for r in reversed(reports)}.values())
+    once = list({_identity(r): r for r in reversed(reports)}.values())
     if not once:
         return
-    seen = pack((n, r.carrier, r.ref, r.state, r.destination) for n, r in enumerate(once))
+    seen = pack((n, *_identity(r)) for n, r in enumerate(once))
     known = {row.n for row in await tx.rows(_same, {"seen": seen})}
     fresh = [
         (
             r.carrier, r.ref, r.state, r.at_ms, tx.now_ms, r.destination, json.dumps(list(r.alternatives)), r.code,
-            r.text[:200], r.raw[:1000],
+            r.text[:200], r.raw[:1000], r.mode, r.answers, r.attempt,
         )
         for n, r in enumerate(once)
         if n not in known
     ]  # fmt: skip
     if fresh:
         await tx.run(_insert, {"waiting": pack(reversed(fresh))})
+
+
+def _identity(r: Report) -> tuple[str, str, str, str | None, int | None, int]:
+    """What makes two of the inbox one."""
+    return r.carrier, r.ref, r.state, r.destination, r.answers, r.attempt
 
 
 async def match_new_refs(tx: Transaction, refs: Sequence[tuple[str, str]]) -> int:
@@ -113,9 +119,8 @@ async def match_inbox(
     rows = await tx.rows(_open, {"since": after[0], "after": after[1], "most": most})
     left = await _match(tx, rows)
     ripe = [row for row in left if row.received_ms <= tx.now_ms - settled_ms and row.state != "pending"]
-    found = (await by_destination.match(tx, ripe)).matched
-    await _close_rows(tx, found)
-    matched = len(rows) - len(left) + len(found)
+    doubted = await by_destination.in_doubt(tx, [row.destination for row in ripe if row.destination])
+    matched = len(rows) - len(left) + (await _hear(tx, doubted))[0]
     return matched, ((rows[-1].received_ms, rows[-1].id) if len(rows) == most else None)
 
 
@@ -126,35 +131,69 @@ _to_these = (
     .where(_kept.matched_ms.is_(None))
     .order_by(_kept.received_ms, _kept.id)
 )
+_late = (
+    sa.select(receipt_inbox)
+    .join(doubt, sa.and_(_kept.answers == doubt.c.delivery_id, _kept.attempt == doubt.c.attempt))
+    .join(_addresses, _addresses.c.value == doubt.c.address)
+    # Word for word the predicates of the indexes.
+    .where(sa.text("doubt.state = 0"), sa.text("matched_ms IS NULL AND answers IS NOT NULL"))
+    .order_by(_kept.received_ms, _kept.id)
+)
 
 
-async def hear_first(tx: Transaction, addresses: Sequence[str]) -> frozenset[str]:
+async def hear_first(
+    tx: Transaction, addresses: Sequence[str], channel: str | None = None, mode: str | None = None
+) -> frozenset[str]:
     """Before what is in doubt to these addresses is sent again: settle what the inbox answers, be it only that the
     carrier has it on its way. Returns the addresses of which it holds something that cannot be told yet, because
-    another message to them is in hand."""
-    rows = await tx.rows(_to_these, {"addresses": pack((a,) for a in sorted(set(addresses)))})
-    if not rows:
+    another SMS to them is in hand: one in that mode; and none for another channel."""
+    _, found = await _hear(tx, addresses)
+    if channel not in (None, "sms"):
         return frozenset()
-    found = await by_destination.match(tx, rows)
+    return frozenset(address for address, of in found.undecided if mode in (None, of))
+
+
+async def _hear(tx: Transaction, addresses: Collection[str]) -> tuple[int, by_destination.Found]:
+    """Settle what waits in the inbox for these addresses; returns how many receipts that were."""
+    if not addresses:
+        return 0, by_destination.Found((), frozenset())
+    asked = {"addresses": pack((a,) for a in sorted(set(addresses)))}
+    rows = {row.id: row for row in [*await tx.rows(_late, asked), *await tx.rows(_to_these, asked)]}
+    left = await _match(tx, list(rows.values()))
+    found = await by_destination.match(tx, left)
     await _close_rows(tx, found.matched)
-    return found.undecided
+    return len(rows) - len(left) + len(found.matched), found
 
 
 async def _match(tx: Transaction, rows: Sequence[AnyRow]) -> list[AnyRow]:
-    """By reference; returns the rows that match nothing."""
+    """By the attempt that it answers, or by reference; returns the rows that match nothing."""
     if not rows:
         return []
-    reports = [
-        Report(
-            r.carrier, r.ref, r.state, r.at_ms, destination=r.destination,
-            readings=_as_kept(r.alternatives), code=r.code, text=r.text,
-        )
-        for r in rows
-    ]  # fmt: skip
+    left = await _match_late(tx, rows)
+    reports = [_as_report(row) for row in left]
     unmatched = {id(report) for report in await apply_matching(tx, reports)}
-    pairs = list(zip(rows, reports, strict=True))
+    pairs = list(zip(left, reports, strict=True))
     await _close_rows(tx, [row for row, report in pairs if id(report) not in unmatched])
     return [row for row, report in pairs if id(report) in unmatched]
+
+
+async def _match_late(tx: Transaction, rows: Sequence[AnyRow]) -> list[AnyRow]:
+    """An answer that was quicker than the record of the doubt about it tells as much as one that came after."""
+    late = [(row, _as_report(row)) for row in rows if row.answers is not None]
+    if not late:
+        return list(rows)
+    unmatched = {id(report) for report in await late_answers.record(tx, [report for _, report in late])}
+    heard = [row for row, report in late if id(report) not in unmatched]
+    await _close_rows(tx, heard)
+    closed = {row.id for row in heard}
+    return [row for row in rows if row.id not in closed]
+
+
+def _as_report(row: AnyRow) -> Report:
+    return Report(
+        row.carrier, row.ref, row.state, row.at_ms, answers=row.answers, attempt=row.attempt,
+        destination=row.destination, readings=_as_kept(row.alternatives), code=row.code, text=row.text, mode=row.mode,
+    )  # fmt: skip
 
 
 def _as_kept(alternatives: str) -> Callable[[str], Sequence[str]]:

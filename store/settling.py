@@ -20,6 +20,8 @@ _SENDING = frozenset({Event.ACCEPTED, Event.IN_DOUBT})
 _ATTEMPTS = frozenset({Event.ACCEPTED, Event.REFUSED, Event.DEFERRED, Event.EXHAUSTED, Event.IN_DOUBT, Event.LOST})
 """What costs an attempt. `NOT_SENT` does not: the next carrier takes it (design section 4)."""
 _BEGINS_DOUBT = frozenset({Event.IN_DOUBT, Event.LOST})
+_CUT = "cut"
+"""The code of a message of which the parts that no carrier has are held back for good."""
 _TOLD = frozenset({DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.EXPIRED})
 _ENDS_DOUBT = {
     Event.ACCEPTED: doubts.TAKEN,
@@ -129,7 +131,7 @@ class _Life:
         """Round -> number of the attempts in doubt."""
         self.fresh: list[Doubt] = []
         self.ended: dict[int, int] = {}
-        self.named: dict[int, str] = {}
+        self.named: dict[int, Doubt] = {}
 
     def happen(self, s: Settlement, round_: int | None, now_ms: int, tally: Tally) -> None:
         campaign = self.id >> 24
@@ -180,11 +182,12 @@ class _Life:
         named = next((r for r, attempt in self.open.items() if attempt == s.attempt), None) if s.attempt else of
         about = self.round if named is None else named
         if s.event in _BEGINS_DOUBT:
+            parts = len(s.refs) if s.code == _CUT else None
             if is_new and self.state not in _TOLD:
                 self.open[about] = self.attempts
-                self.fresh.append(Doubt(self.id, about, self.attempts, s.carrier or None))
+                self.fresh.append(Doubt(self.id, about, self.attempts, s.carrier or None, parts))
             elif s.carrier and about in self.open:
-                self.named[about] = s.carrier
+                self.named[about] = Doubt(self.id, about, self.open[about], s.carrier, parts)
         elif s.event in _ENDS_DOUBT and about in self.open and (named is not None or not s.attempt):
             del self.open[about]
             self.ended[about] = _ENDS_DOUBT[s.event]
@@ -240,7 +243,7 @@ async def _keep_doubts(tx: Transaction, lives: Iterable[_Life], handed_ms: int) 
     fresh = [d for life in lives for d in life.fresh]
     ended = {(life.id, r): state for life in lives for r, state in life.ended.items()}
     await doubts.keep(tx, fresh, ended, handed_ms)
-    await doubts.name_carriers(tx, {(life.id, r): name for life in lives for r, name in life.named.items()})
+    await doubts.name_carriers(tx, [d for life in lives for d in life.named.values()])
 
 
 async def _keep_refs(tx: Transaction, settlements: Iterable[Settlement], lives: dict[int, _Life], round_: int) -> None:

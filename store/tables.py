@@ -421,6 +421,7 @@ doubt = sa.Table(
     _text("address"),
     _int("handed_ms"),  # it left no earlier than this
     sa.Column("state", sa.SmallInteger, nullable=False, server_default=sa.text("0")),  # store/doubts.py
+    sa.Column("parts", sa.SmallInteger),  # that a carrier may have at most; null: as many as its delivery has units
     sa.Index(
         "ix_doubt_address",
         "address",
@@ -525,6 +526,9 @@ receipt_inbox = sa.Table(
     _text("text", ""),
     _text("raw", ""),
     sa.Column("matched_ms", Big),
+    _text("mode", "live"),  # of the carrier that brought it
+    sa.Column("answers", Big),  # of a late answer: the delivery whose attempt it speaks of, and that one's number
+    _int("attempt", 0),
     sa.Index(
         "ix_receipt_inbox_open",
         "carrier",
@@ -544,6 +548,12 @@ receipt_inbox = sa.Table(
         "destination",
         sqlite_where=sa.text("matched_ms IS NULL"),
         postgresql_where=sa.text("matched_ms IS NULL"),
+    ),
+    sa.Index(
+        "ix_receipt_inbox_answers",
+        "answers",
+        sqlite_where=sa.text("matched_ms IS NULL AND answers IS NOT NULL"),
+        postgresql_where=sa.text("matched_ms IS NULL AND answers IS NOT NULL"),
     ),
 )
 

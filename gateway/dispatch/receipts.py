@@ -21,6 +21,8 @@ class ReceiptDesk:
     generation: str
     matched: int = 0
     waiting: int = 0
+    simulated: frozenset[str] = frozenset()
+    """Names of the carriers of simulated campaigns: what they say is about no live message."""
 
     async def __call__(self, arrived: Sequence[Receipt]) -> None:
         """Raises nothing but ReceiptsRefused."""
@@ -67,8 +69,12 @@ class ReceiptDesk:
 
     def _bare(self, r: Receipt) -> receipts.Report:
         return receipts.Report(
-            r.carrier, r.ref, str(r.state), r.at_ms, destination=r.destination, code=r.code, text=r.text, raw=r.raw
-        )
+            r.carrier, r.ref, str(r.state), r.at_ms, destination=r.destination, code=r.code, text=r.text, raw=r.raw,
+            mode=self._mode(r),
+        )  # fmt: skip
+
+    def _mode(self, r: Receipt) -> str:
+        return "simulation" if r.carrier in self.simulated else "live"
 
     def _report(self, r: Receipt) -> receipts.Report:
         ours = attempt_of(r.ref if r.echoed else r.answers, self.generation)
@@ -86,4 +92,5 @@ class ReceiptDesk:
             code=r.code,
             text=r.text,
             raw=r.raw,
+            mode=self._mode(r),
         )

@@ -9,7 +9,7 @@ from store.batches import Resending
 from store.receipts import Report
 from store.records import Settlement
 from store.states import BatchState, Event
-from store.tables import carrier_ref, doubt, node, receipt_inbox
+from store.tables import carrier_ref, delivery, doubt, node, receipt_inbox
 from tests.store import makers as make
 from tests.store.invariants import assert_sums_close
 
@@ -171,6 +171,244 @@ async def test_the_inbox_keeps_what_it_has_told(database):
     assert filed == ["4711"]
 
 
+# ---- which one is meant ----------------------------------------------------------------------------------
+
+
+def number(made):
+    return made.town.people[0].addresses["sms"]
+
+
+def told(made, ref, state="delivered", carrier="c1", **more):
+    return Report(carrier, ref, state, 0, destination=number(made), **more)
+
+
+async def twice_in_doubt(database, *, carriers=("c1", "c1"), units=1, between=()):
+    made = await make.a_campaign(database, 1, units=units)
+    for n, carrier in enumerate(carriers):
+        await given_back(database, made, Settlement(made.ids["sms"][0], Event.IN_DOUBT, carrier))
+        later(database, 1)
+        if n == 0:
+            await receive(database, *(told(made, ref) for ref in between))
+            later(database, 5)
+            await make.tick(database)
+    return made
+
+
+@pytest.mark.parametrize("second", ["delivered", "failed", "pending"])
+async def test_after_a_fail_over_each_carrier_s_receipt_tells_of_its_own_copy(database, second):
+    made = await twice_in_doubt(database, carriers=("c1", "c2"))
+
+    await receive(database, told(made, "x"), told(made, "y", second, "c2"))
+
+    assert await claimed_again(database) == []
+    await assert_words(database, made, "delivered")
+
+
+async def test_two_messages_to_one_number_by_two_carriers_have_each_their_receipt(database):
+    town = await make.a_town(database, 1)
+    made = []
+    for carrier in ("c1", "c2"):
+        made.append(await make.a_campaign(database, town))
+        await given_back(database, made[-1], Settlement(made[-1].ids["sms"][0], Event.IN_DOUBT, carrier))
+    await receive(database, told(made[0], "x"), told(made[1], "y", "failed", "c2"))
+
+    assert [*await claimed_again(database), *await claimed_again(database, 0)] == []
+
+    await assert_words(database, made[0], "delivered")
+    await assert_words(database, made[1], "failed")
+
+
+@pytest.mark.parametrize(("first", "second"), [("delivered", "delivered"), ("delivered", "failed")])
+async def test_what_one_receipt_cannot_mean_is_left_for_the_next(database, first, second):
+    """The first came before the second message left."""
+    town = await make.a_town(database, 1)
+    made = []
+    for ref, state in (("x", first), ("y", second)):
+        made.append(await in_doubt(database, town, crash_policy="report"))
+        later(database, 1)
+        await receive(database, told(made[-1], ref, state))
+        later(database, 1)
+    later(database, 61)
+
+    await database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0)))
+
+    await assert_words(database, made[0], first)
+    await assert_words(database, made[1], second)
+
+
+async def test_what_a_page_of_the_inbox_means_depends_on_what_stands_on_the_next(database):
+    """Two ids for one part: one of them is a stray."""
+    made = await in_doubt(database, crash_policy="report")
+    await receive(database, told(made, "x"), told(made, "y"))
+    later(database, 61)
+
+    await database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0), most=1))
+
+    await assert_words(database, made, "unknown")
+
+
+async def test_a_stray_of_one_carrier_does_not_hide_what_another_s_receipt_means(database):
+    made = await twice_in_doubt(database, carriers=("c1", "c2"))
+    await receive(database, told(made, "x", "failed"), told(made, "stray", "failed"), told(made, "y", carrier="c2"))
+
+    assert await claimed_again(database) == []
+
+    await assert_words(database, made, "delivered")
+
+
+async def test_of_copies_of_one_message_any_receipt_tells(database):
+    made = await twice_in_doubt(database)
+    await receive(database, told(made, "x"))
+
+    assert await claimed_again(database) == []
+
+    await assert_words(database, made, "delivered")
+
+
+@pytest.mark.parametrize("states", [("pending", "pending"), ("delivered", "pending")])
+async def test_a_long_sms_each_part_of_which_is_with_the_carrier_is_accepted(database, states):
+    made = await in_doubt(database, units=2)
+    await receive(database, *(told(made, f"p{n}", state) for n, state in enumerate(states)))
+
+    assert await claimed_again(database) == []
+
+    await assert_words(database, made, "accepted")
+    await receive(database, *(told(made, f"p{n}") for n in range(2)))
+    await assert_words(database, made, "delivered")
+
+
+async def test_the_missing_part_of_a_long_sms_makes_it_whole(database):
+    made = await in_doubt(database, units=2, refs=("k",))
+    await receive(database, told(made, "k"), told(made, "p", "pending"))
+
+    assert await claimed_again(database) == []
+
+    await assert_words(database, made, "accepted")
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_half_of_each_of_two_copies_is_no_whole(database, early):
+    made = await twice_in_doubt(database, units=2, between=("x",) if early else ())
+    await receive(database, *(told(made, ref) for ref in ("x", "y")[early:]))
+
+    await claimed_again(database)
+
+    assert await make.words_of(database, made) != ["delivered"]
+
+
+async def test_two_copies_of_a_long_sms_whose_parts_cannot_be_told_apart_have_arrived_when_all_parts_have(database):
+    made = await twice_in_doubt(database, units=2)
+    await receive(database, *(told(made, ref, "delivered" if ref in "ab" else "pending") for ref in "abcd"))
+
+    assert await claimed_again(database) == []
+    await assert_words(database, made, "accepted")
+    await receive(database, told(made, "c"))
+    await assert_words(database, made, "accepted")
+    await receive(database, told(made, "d"))
+
+    await assert_words(database, made, "delivered")
+
+
+async def test_a_part_that_was_held_back_for_good_is_nobody_s(database):
+    made = await make.a_campaign(database, 1, units=2)
+    await given_back(database, made, Settlement(made.ids["sms"][0], Event.IN_DOUBT, "c1", ("k",), "cut"))
+    await receive(database, told(made, "k"), told(made, "stray"))
+
+    await claimed_again(database)
+
+    assert await make.words_of(database, made) != ["delivered"]
+
+
+async def test_a_worker_that_was_thought_dead_tells_what_it_held_back(database):
+    made = await make.a_campaign(database, 1, units=2)
+    old = await make.must_claim(database, resending=SMS)
+    await make.advance(database, old)
+    await die(database)
+    await make.settle(database, old, [Settlement(made.ids["sms"][0], Event.IN_DOUBT, "c1", ("k",), "cut")])
+    await receive(database, told(made, "k"), told(made, "stray"))
+
+    await claimed_again(database)
+
+    assert await make.words_of(database, made) != ["delivered"]
+
+
+async def test_a_receipt_whose_id_is_on_file_is_no_other_message_s(database):
+    town = await make.a_town(database, 1)
+    first = await in_doubt(database, town, crash_policy="report")
+    (i,) = first.ids["sms"]
+    await receive(database, told(first, "a", "pending"))
+    await receive(database, told(first, "a", "pending", answers=i, attempt=1))
+    second = await in_doubt(database, town)
+
+    assert await claimed_again(database) == list(second.ids["sms"])
+    await assert_words(database, first, "accepted")
+
+
+async def die(database):
+    await database.write(recovery.end_all_leases)
+    await database.write(recovery.recover)
+
+
+async def a_call_and_an_sms(database, event):
+    """To one mobile; the call is in hand."""
+    made = await make.a_campaign(database, 1, channels=("sms", "voice"))
+    call = delivery.c.id == made.ids["voice"][0]
+    await database.write(lambda tx: tx.run(sa.update(delivery).where(call).values(address=number(made))))
+    await make.advance(database, await make.must_claim(database, "voice", resending=SMS))
+    await given_back(database, made, Settlement(made.ids["sms"][0], event, "c1"))
+    return made
+
+
+async def test_an_sms_receipt_tells_nothing_of_a_lost_call(database):
+    made = await a_call_and_an_sms(database, Event.ACCEPTED)
+    await die(database)
+    later(database, 1)
+    await receive(database, told(made, "stray"))
+
+    later(database, 5.5)
+    await make.claim(database, "voice", resending=SMS)
+
+    assert (await make.words_of(database, made))[1] != "delivered"
+
+
+@pytest.mark.parametrize("rings", [True, False])
+async def test_a_call_does_not_hide_whose_an_sms_receipt_is(database, rings):
+    made = await a_call_and_an_sms(database, Event.IN_DOUBT)
+    if not rings:
+        await die(database)
+    later(database, 1)
+    await receive(database, told(made, "r"))
+
+    await claimed_again(database)
+
+    assert (await make.words_of(database, made))[0] == "delivered"
+
+
+@pytest.mark.parametrize(("mode", "word"), [("simulation", "retry"), ("live", "delivered")])
+async def test_no_receipt_of_a_simulation_answers_for_a_live_message(database, mode, word):
+    made = await make.a_campaign(database, 1)
+    await make.advance(database, await make.must_claim(database, resending=SMS))
+    await die(database)
+    later(database, 1)
+    await receive(database, told(made, "s", carrier="one", mode=mode))
+
+    await claimed_again(database)
+
+    await assert_words(database, made, word)
+
+
+async def test_a_simulated_message_in_hand_does_not_hide_whose_a_live_receipt_is(database):
+    town = await make.a_town(database, 1)
+    made = await in_doubt(database, town)
+    await make.a_campaign(database, town, mode="simulation")
+    await make.advance(database, await make.must_claim(database, mode="simulation"))
+    await receive(database, told(made, "x"))
+
+    assert await claimed_again(database) == []
+
+    await assert_words(database, made, "delivered")
+
+
 # ---- late answers ----------------------------------------------------------------------------------------
 
 
@@ -206,6 +444,31 @@ async def test_the_receipt_that_came_before_the_late_answer_is_found_by_it(datab
     await receive(database, Report("c1", "4711", "pending", 0, answers=i, attempt=1))
 
     await assert_words(database, made, "delivered")
+
+
+@pytest.mark.parametrize("units", [1, 2])
+@pytest.mark.parametrize("names_the_number", [True, False])
+async def test_a_late_answer_that_overtakes_the_record_of_its_doubt_counts_the_same(database, units, names_the_number):
+    made = await make.a_campaign(database, 1, units=units)
+    (i,) = made.ids["sms"]
+    held = await make.must_claim(database, resending=SMS)
+    await make.advance(database, held)
+    destination = number(made) if names_the_number else None
+    for n in range(units):
+        await receive(database, Report("c1", f"p{n}", "pending", 0, destination=destination, answers=i, attempt=1))
+
+    await make.give_back(database, held, [Settlement(i, Event.IN_DOUBT, "c1")], resending=SMS)
+
+    assert await claimed_again(database) == []
+    await assert_words(database, made, "accepted")
+
+
+async def test_a_late_answer_is_no_other_attempt_s(database):
+    """It names its own, which is not in doubt."""
+    made = await in_doubt(database)
+    await receive(database, told(made, "x", "pending", answers=made.ids["sms"][0], attempt=7))
+
+    assert await claimed_again(database) == list(made.ids["sms"])
 
 
 async def test_a_late_answer_to_nobody_waits_in_the_inbox(database):
@@ -406,10 +669,6 @@ def one_doubt(made, carrier="c1", **more):
     return Settlement(made.ids["sms"][0], Event.IN_DOUBT, carrier, **more)
 
 
-def number(made):
-    return made.town.people[0].addresses["sms"]
-
-
 async def turn(database, *settlements, channel="sms"):
     held = await make.must_claim(database, channel, resending=SMS)
     await make.advance(database, held)
@@ -419,11 +678,6 @@ async def turn(database, *settlements, channel="sms"):
 async def passes(database, seconds):
     later(database, seconds)
     await make.tick(database)
-
-
-async def die(database):
-    await database.write(recovery.end_all_leases)
-    await database.write(recovery.recover)
 
 
 async def again(database):

@@ -15,6 +15,10 @@ _OPEN: dict[str, Any] = {
     "sqlite_where": sa.text("matched_ms IS NULL"),
     "postgresql_where": sa.text("matched_ms IS NULL"),
 }
+_ANSWERS: dict[str, Any] = {
+    "sqlite_where": sa.text("matched_ms IS NULL AND answers IS NOT NULL"),
+    "postgresql_where": sa.text("matched_ms IS NULL AND answers IS NOT NULL"),
+}
 _READY: dict[str, Any] = {"sqlite_where": sa.text("state = 0"), "postgresql_where": sa.text("state = 0")}
 _WAITS: dict[str, Any] = {"sqlite_where": sa.text("waits = 1"), "postgresql_where": sa.text("waits = 1")}
 _DOUBTED: dict[str, Any] = {
@@ -41,6 +45,7 @@ def upgrade() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("handed_ms", _BIG, nullable=False),
         sa.Column("state", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("parts", sa.SmallInteger(), nullable=True),
         sa.PrimaryKeyConstraint("delivery_id", "round", name=op.f("pk_doubt")),
     )
     # Who is in doubt now, or is about to be sent to again, is so by the last attempt. Of a doubt that another attempt
@@ -65,6 +70,10 @@ def upgrade() -> None:
     op.drop_index("ix_batch_ready", table_name="batch")
     op.create_index("ix_batch_ready", "batch", ["channel", "mode", "priority", "turn", "tag"], **_READY)
     op.create_index("ix_receipt_inbox_destination", "receipt_inbox", ["destination"], **_OPEN)
+    op.add_column("receipt_inbox", sa.Column("mode", sa.Text(), server_default=sa.text("'live'"), nullable=False))
+    op.add_column("receipt_inbox", sa.Column("answers", _BIG, nullable=True))
+    op.add_column("receipt_inbox", sa.Column("attempt", _BIG, server_default=sa.text("0"), nullable=False))
+    op.create_index("ix_receipt_inbox_answers", "receipt_inbox", ["answers"], **_ANSWERS)
     for name, table, column, where in _UNFINISHED:
         op.create_index(name, table, [column], sqlite_where=sa.text(where), postgresql_where=sa.text(where))
     op.create_index("ix_batch_waits", "batch", ["campaign_id", "channel"], **_WAITS)
@@ -74,6 +83,9 @@ def downgrade() -> None:
     op.drop_index("ix_batch_waits", table_name="batch")
     for name, table, _, _ in _UNFINISHED:
         op.drop_index(name, table_name=table)
+    op.drop_index("ix_receipt_inbox_answers", table_name="receipt_inbox")
+    for column in ("attempt", "answers", "mode"):
+        op.drop_column("receipt_inbox", column)
     op.drop_index("ix_receipt_inbox_destination", table_name="receipt_inbox")
     op.drop_index("ix_batch_ready", table_name="batch")
     op.create_index("ix_batch_ready", "batch", ["channel", "mode", "priority", "tag"], **_READY)

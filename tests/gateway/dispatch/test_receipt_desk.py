@@ -52,6 +52,14 @@ async def test_a_text_that_no_engine_can_keep_is_kept_readable_and_refuses_no_ot
     assert (desk.matched, desk.waiting) == (2, 1)
 
 
+async def test_what_a_simulated_carrier_says_is_kept_as_that(database: Database) -> None:
+    desk = ReceiptDesk(database, "gen", simulated=frozenset({"c2"}))
+
+    await desk([delivered("r1"), Receipt("c2", "r2", ReceiptState.DELIVERED, 0)])
+
+    assert {row.ref: row.mode for row in await inbox(database)} == {"r1": "live", "r2": "simulation"}
+
+
 async def test_a_reference_with_a_nul_is_found_again_by_its_receipt(database: Database) -> None:
     made = await make.a_campaign(database, 1)
     held = await make.must_claim(database)
