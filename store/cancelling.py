@@ -46,9 +46,7 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
     """Handed to a carrier and not answered yet."""
 
 
-_a_reference = (
-    sa.select(carrier_ref.c.id).where(carrier_ref.c.delivery_id == delivery.c.id).limit(1).scalar_subquery()
-)
+_a_reference = sa.select(carrier_ref.c.id).where(carrier_ref.c.delivery_id == delivery.c.id).limit(1).scalar_subquery()
 _may_have_it = sa.or_(
     delivery.c.state.in_(_HAVE),
     # Failed or expired after a carrier had taken it: a part of it, or the whole, may have arrived after all.
