@@ -5,6 +5,8 @@ Nothing is claimed of an ended campaign, so whoever gets the old text after all 
 without a walk through a million rows.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 import sqlalchemy as sa
 
@@ -43,11 +45,15 @@ _handed_over = (
 )
 _note = sa.insert(meta)
 _noted = sa.select(meta.c.value).where(meta.c.key == sa.bindparam("key_"))
-_forget = sa.delete(meta).where(meta.c.key == sa.bindparam("key_"))
+_forget = sa.delete(meta).where(meta.c.key.in_(sa.bindparam("keys", expanding=True)))
 
 
 def _key(campaign_id: int) -> str:
     return f"awaited:{campaign_id}"
+
+
+def _spares_key(campaign_id: int) -> str:
+    return f"awaited:{campaign_id}:spares"
 
 
 async def in_hand(tx: Transaction, campaign_id: int, channel: str) -> set[tuple[int, int]]:
@@ -70,6 +76,17 @@ async def noted(tx: Transaction, campaign_id: int) -> list[tuple[int, int]]:
     return msgspec.json.decode(row.value, type=list[tuple[int, int]]) if row else []
 
 
-async def forget(tx: Transaction, campaign_id: int) -> None:
+async def note_spares(tx: Transaction, campaign_id: int, spares_from: Mapping[str, int]) -> None:
+    """By channel, from which sequence number on those who wait had nothing yet when the audience was drawn up."""
+    await tx.run(_note, {"key": _spares_key(campaign_id), "value": msgspec.json.encode(spares_from).decode()})
+
+
+async def spares_of(tx: Transaction, campaign_id: int) -> dict[str, int] | None:
+    """None: it was not noted."""
+    row = await tx.first(_noted, {"key_": _spares_key(campaign_id)})
+    return msgspec.json.decode(row.value, type=dict[str, int]) if row else None
+
+
+async def forget(tx: Transaction, campaign_id: int, *others: int) -> None:
     """Once nobody waits any more."""
-    await tx.run(_forget, {"key_": _key(campaign_id)})
+    await tx.run(_forget, {"keys": [key(each) for each in (campaign_id, *others) for key in (_key, _spares_key)]})

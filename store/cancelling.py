@@ -16,11 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import awaiting, bookings, reservations
 from store.awaiting import HAND, IS_IN_HAND
 from store.json_rows import json_rows, pack
-from store.launching import file_audience
+from store.launching import MOST_DELIVERIES, file_audience
 from store.records import Settlement
 from store.settling import apply
 from store.states import MAY_HAVE_IT, BatchState, CampaignState, DeliveryState, Event
-from store.tables import batch, campaign, campaign_replaces, contact, delivery, expansion
+from store.tables import batch, campaign, campaign_replaces, carrier_ref, contact, delivery, expansion
 from store.transaction import AnyRow, Transaction
 
 PAGE = 10_000
@@ -46,12 +46,16 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
     """Handed to a carrier and not answered yet."""
 
 
+_a_reference = sa.select(carrier_ref.c.id).where(carrier_ref.c.delivery_id == delivery.c.id).limit(1).scalar_subquery()
 _may_have_it = sa.or_(
     delivery.c.state.in_(_HAVE),
     # Failed or expired after a carrier had taken it: a part of it, or the whole, may have arrived after all.
     delivery.c.charged == 1,
     # An earlier attempt of it never got an answer.
     delivery.c.doubted == 1,
+    # Of a long message that broke off a carrier had taken the first parts. Asked last, and of those who were tried
+    # only; one at a time, as PostgreSQL would else read the references of the whole history.
+    sa.and_(delivery.c.attempts > 0, _a_reference.is_not(None)),
 )
 # From the leased batches to their rows, once a statement: asked of each row it would be a walk through all batches.
 _in_hand_of = sa.select(HAND.c.id).where(batch.c.campaign_id == sa.bindparam("campaign"), IS_IN_HAND)
@@ -134,8 +138,12 @@ async def file_prepared(
     waits_from: Mapping[str, int],
     counts: str,
     reserved_millieuro: int,
+    spares_from: Mapping[str, int] | None = None,
 ) -> bool:
-    """Give a preparing campaign its audience and let it run; False when it no longer waits for one."""
+    """Give a preparing campaign its audience and let it run; False when it no longer waits for one.
+
+    `spares_from`: per channel, from which sequence number on whoever waits had nothing yet when this was drawn up, and
+    may turn out to need no Cancel; None: nobody has looked."""
     row = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update())
     if row is None or row.state != CampaignState.PREPARING:
         return False
@@ -150,6 +158,8 @@ async def file_prepared(
         await reservations.reserve(tx, row.zone_id, campaign_id, reserved_millieuro)
     if not waits_from:
         await awaiting.forget(tx, campaign_id)
+    elif spares_from is not None:
+        await awaiting.note_spares(tx, campaign_id, spares_from)
     return True
 
 
@@ -197,12 +207,17 @@ _cancels = (
     .order_by(delivery.c.id)
 )
 _awaited = json_rows("awaited", first=int, last=int)
+_asked = json_rows("asked", address=int)
 _reached = (
     sa.select(contact.c.address_id)
     .select_from(_awaited)
     .join(delivery, delivery.c.id.between(_awaited.c.first, _awaited.c.last))
     .join(contact, contact.c.id == delivery.c.contact_id)
-    .where(delivery.c.channel == sa.bindparam("channel_"), _may_have_it)
+    .where(
+        delivery.c.channel == sa.bindparam("channel_"),
+        contact.c.address_id.in_(sa.select(_asked.c.address)),
+        _may_have_it,
+    )
     .distinct()
 )
 
@@ -250,17 +265,28 @@ async def _release(tx: Transaction, campaign_id: int, channel: str, *, spares: b
 
 
 async def _spare(tx: Transaction, campaign_id: int, channel: str, decided: Sequence[AnyRow]) -> set[int]:
-    """Those at whose address nothing can have arrived need no Cancel."""
-    awaited = pack(await _awaited_of(tx, campaign_id))
-    reached = {row.address_id for row in await tx.rows(_reached, {"channel_": channel, "awaited": awaited})}
-    spared = {c.id for c in decided if c.address_id not in reached}
+    """Those at whose address nothing can have arrived need no Cancel: nothing of all that is replaced.
+
+    Whoever has it either had it when the audience was drawn up, which was noted then, or it was in hand when the fence
+    fell: looked for are the few who were in hand, however many people were told."""
+    spares_from = await awaiting.spares_of(tx, campaign_id)
+    first = None if spares_from is None else spares_from.get(channel, 0)
+    asked = [c for c in decided if first is None or c.id & (MOST_DELIVERIES - 1) >= first]
+    if not asked:
+        return set()
+    awaited = await _awaited_of(tx, campaign_id, all_of_it=first is None)
+    addresses = {(c.address_id,) for c in asked}
+    values = {"channel_": channel, "awaited": pack(awaited), "asked": pack(addresses)}
+    reached = {row.address_id for row in await tx.rows(_reached, values)}
+    spared = {c.id for c in asked if c.address_id not in reached}
     await apply(tx, [Settlement(delivery_id, Event.NOT_NEEDED) for delivery_id in sorted(spared)])
     return spared
 
 
-async def _awaited_of(tx: Transaction, campaign_id: int) -> list[tuple[int, int]]:
-    """What was noted at the fence; of a Cancel of before that was noted, all that it replaces."""
-    noted = await awaiting.noted(tx, campaign_id)
+async def _awaited_of(tx: Transaction, campaign_id: int, *, all_of_it: bool) -> list[tuple[int, int]]:
+    """What was noted at the fence; where it is not known who had it before (a store that was migrated while a Cancel
+    waited), all that it replaces."""
+    noted = None if all_of_it else await awaiting.noted(tx, campaign_id)
     if noted:
         return noted
     replaced = [row.replaced_id for row in await tx.rows(_replaced, {"campaign": campaign_id})]

@@ -188,13 +188,16 @@ class Database:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _RETRY_S
         pause_s = 0.05
+        tried_us: int | None = None
         while True:
             try:
                 async with self._writer.begin() as conn:
                     now_us = int((await conn.execute(_PG_NOW)).scalar_one())
                     # A node whose own clock is wrong must not think that an alert has expired.
                     self.clock.follow(now_us)
-                    return await work(Transaction(conn, now_us, False))
+                    again = Transaction(conn, now_us, False, tried_us=tried_us)
+                    tried_us = now_us if tried_us is None else tried_us
+                    return await work(again)
             except (DBAPIError, OSError, PoolExhausted, NoAnswer) as exc:
                 if not worth_repeating(exc) or loop.time() + pause_s > deadline:
                     raise_translated(exc)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import reservations
+from store import awaiting, reservations
 from store.addenda import all_told, hold_counters
 from store.bookings import lock
 from store.fairness import give_place_back, join_queue
@@ -58,6 +58,7 @@ _complete = (
     .values(state=str(CampaignState.COMPLETED), ended_ms=sa.bindparam("now"))
 )
 # A worker that was thought dead said that some were not sent after all (`batches.settle`).
+_is_replaced = sa.exists().where(campaign_replaces.c.replaced_id == campaign.c.id)
 _resume = (
     sa.update(campaign)
     .where(
@@ -65,7 +66,7 @@ _resume = (
         _unsealed,
         _has_open_batches,
         # What was cancelled or updated since stays ended, whatever a worker that was thought dead still knows.
-        ~sa.exists().where(campaign_replaces.c.replaced_id == campaign.c.id),
+        ~_is_replaced,
     )
     .values(state=_RUNNING, ended_ms=None)
 )
@@ -94,7 +95,10 @@ async def tick(tx: Transaction) -> int:
     expired = [row.id for row in await tx.rows(_expire, {"now": tx.now_ms})]
     for campaign_id in expired:
         await give_place_back(tx, campaign_id)
-    over = expired + [row.id for row in await tx.rows(_end, {"now": tx.now_ms})]
+    ended = [row.id for row in await tx.rows(_end, {"now": tx.now_ms})]
+    if ended:
+        await awaiting.forget(tx, *ended)
+    over = expired + ended
     if over:
         await reservations.free(tx, over)
     return moved + len(over)
@@ -104,7 +108,11 @@ _left_over = (
     sa.select(batch.c.id, batch.c.campaign_id, batch.c.first, batch.c.last, campaign.c.state)
     .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(
-        campaign.c.state.in_(_ENDING),
+        # What was complete and has been replaced since never runs again, whatever turned out not to have been sent.
+        sa.or_(
+            campaign.c.state.in_(_ENDING),
+            sa.and_(campaign.c.state == str(CampaignState.COMPLETED), _is_replaced),
+        ),
         _unsealed,
         _has_open_batches,
         sa.text("batch.state <> 3"),
@@ -124,7 +132,7 @@ async def close_ended(tx: Transaction, *, most: int = 4) -> int:
     rows = await tx.rows(_left_over, {"most": most})
     closed: set[int] = set()
     for row in rows:
-        event = ENDED_BY[CampaignState(row.state)]
+        event = ENDED_BY.get(CampaignState(row.state), Event.CANCEL)
         left = await tx.rows(_open_rows, {"first": row.first, "last": row.last})
         # Whoever may have it after all is in doubt, not cancelled: a Cancel must find them.
         await apply(tx, [Settlement(r.id, Event.GIVEN_UP if r.doubted else event) for r in left])
@@ -191,9 +199,13 @@ async def seal(
     return True
 
 
+_LATELY = 100_000
+"""Lines of the audit, many more than are written while a work is repeated: it is not looked through from its start."""
+
+
 async def stop(tx: Transaction, campaign_id: int, account_id: int | None) -> bool:
     """End a campaign now: nothing beyond the cursors leaves, and what can no longer be charged is free. False when it
-    had ended already."""
+    had ended already, unless this very stop ended it and the answer to its commit was lost."""
     stopped = await tx.run(
         sa.update(campaign)
         .where(
@@ -208,4 +220,13 @@ async def stop(tx: Transaction, campaign_id: int, account_id: int | None) -> boo
             sa.insert(audit).values(at_ms=tx.now_ms, account_id=account_id, action="stop", subject=str(campaign_id))
         )
         await reservations.free(tx, [campaign_id])
-    return bool(stopped)
+        return True
+    return tx.tried_us is not None and await _stopped_since(tx, campaign_id, account_id, tx.tried_us // 1000)
+
+
+async def _stopped_since(tx: Transaction, campaign_id: int, account_id: int | None, since_ms: int) -> bool:
+    """Whether this account has stopped it from that instant on."""
+    lately = audit.c.id > sa.select(sa.func.max(audit.c.id) - _LATELY).scalar_subquery()
+    told = (lately, audit.c.action == "stop", audit.c.subject == str(campaign_id), audit.c.at_ms >= since_ms)
+    by = audit.c.account_id.is_not_distinct_from(account_id)
+    return await tx.first(sa.select(audit.c.id).where(*told, by).order_by(audit.c.id.desc()).limit(1)) is not None

@@ -18,6 +18,9 @@ class Transaction:
     sqlite: bool
     ceilings: set[tuple[str, str]] = field(default_factory=set)
     """(mode, ceiling): whose slots this transaction holds (`store.slots`)."""
+    tried_us: int | None = None
+    """When the first try of this work began, if this is another one. That one may have been committed all the same: a
+    connection that breaks may take the answer with it."""
 
     @property
     def now_ms(self) -> int:

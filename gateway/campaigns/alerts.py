@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cap import Alert, MsgType
 from cap.thread import Step, repeat
@@ -23,6 +24,7 @@ from gateway.templates.compose import MAPPING
 from store import alerts as filed_alerts
 from store import campaigns, threads
 from store.alerts import Alert as Filed
+from store.campaigns import Campaign
 from store.database import Database
 from store.errors import Conflict, CreditExhausted, StaleThread
 from store.findings import Finding, envelope_of, file_finding, finding_of
@@ -110,24 +112,26 @@ class AlertDesk:
         try:
             thread = await self._thread(received.alert)
             decision = decide(received.alert, caller, thread, self._now_ms())
-            await self._require_reach(caller, received.alert, thread, decision)
+            await self._require_reach(caller, decision)
         except Refusal as refusal:
             reasons = (*located(refusal.reasons, received.opened), *received.warnings)
             raise Refusal(refusal.status, refusal.code, refusal.title, reasons, refusal.detail) from refusal
         return decision
 
-    async def _require_reach(self, caller: Caller, alert: Alert, thread: Thread, decision: Decision) -> None:
-        """Who acts for another sender must be able to end all that is to end: a Cancel that leaves one zone sending
-        would be shown as done."""
-        if not decision.follows or all(filed.sender == alert.sender for filed in thread.members):
+    async def _require_reach(self, caller: Caller, decision: Decision) -> None:
+        """Whoever ends a thread must be able to reach all who have something of it, its own sender too: a Cancel that
+        leaves one zone sending, or its people without a word, would be shown as done. An account may have lost a zone
+        since, and one sender's name may be used by several accounts."""
+        if not decision.follows:
             return
         async with self.database.read() as conn:
-            thread_ids = [t.id for t in decision.threads]
-            running = [c for c in await campaigns.of_thread(conn, *thread_ids) if c.state in _GOING_ON]
-        beyond = sorted({c.zone_code for c in running if not caller.may_in(Action.SUBMIT, c.zone_id)})
+            earlier = await campaigns.of_thread(conn, *(t.id for t in decision.threads))
+            theirs = [c for c in earlier if not caller.may_in(Action.SUBMIT, c.zone_id)]
+            beyond = {c.zone_code for c in theirs if await _has_deliveries(conn, c)}
         if beyond:
-            text = f"It is being sent in zones where this account may not: {', '.join(beyond)}."
-            reason = Reason("C-AUTH", text, path="/alert/references", remedy="Let its own sender change it.")
+            text = f"It was sent in zones where this account may not: {', '.join(sorted(beyond))}."
+            remedy = "Let an account change it that may act in all of them."
+            reason = Reason("C-AUTH", text, path="/alert/references", remedy=remedy)
             raise Refusal(403, "not-your-alert", text, (reason,))
 
     async def _known(self, caller: Caller, received: Received) -> AlertAnswer | None:
@@ -251,7 +255,7 @@ class AlertDesk:
             await self.database.write(lambda tx: filed_alerts.set_state(tx, filed.id, "failed", note))
             log.error("parked alert given up", extra={"action": "parked-given-up", "alert": filed.public_id})
             return True
-        await self._require_reach(caller, alert, thread, decision)
+        await self._require_reach(caller, decision)
         said, outcome = await self._planned(caller, alert, decision)
         self._require_somebody(decision, outcome)
         async with self.database.read() as conn:
@@ -330,6 +334,11 @@ _STATES = {
     Act.EXPIRED: "expired",
     Act.PARK: "parked",
 }
+
+
+async def _has_deliveries(conn: AsyncConnection, campaign: Campaign) -> bool:
+    """Whether it is sent to anybody, or was; of one that is still to get its audience nobody knows."""
+    return campaign.state in _GOING_ON or any(c.total for c in await campaigns.counts(conn, campaign.id))
 
 
 def _new_alert(alert: Alert, caller: Caller, decision: Decision, document: bytes, digest: str) -> NewAlert:

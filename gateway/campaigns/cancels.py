@@ -147,8 +147,8 @@ def _channel_preview(channel: str, previews: Sequence[TextPreview]) -> ChannelPr
 
 
 async def _gather(conn: AsyncConnection, campaign_ids: Sequence[int]) -> Owed:
-    """One a channel and address over the whole thread; in hand only if no other message of the thread is known to
-    have reached that address. The event loop only fetches: what is in proportion to the people is done in threads."""
+    """One a channel and address over the whole thread; in hand if any message of the thread is, to that address. The
+    event loop only fetches: what is in proportion to the people is done in threads."""
     gathering = Gathering()
     for campaign_id in campaign_ids:
         after = 0
@@ -256,6 +256,7 @@ class Preparer:
                 waits_from=drawn.waits_from,
                 counts=counts,
                 reserved_millieuro=sum(prices[group] * n for group, n in drawn.tally.items()),
+                spares_from=drawn.spares_from,
             )
         )
 

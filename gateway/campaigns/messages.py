@@ -62,10 +62,12 @@ class MessageDesk:
         try:
             await self.database.write(lambda tx: launch(tx, decision))
         except Conflict:
-            known = await self._known(caller, request)
-            if known is None:
-                raise
-            return known
+            # The answer to a commit may have been lost, and the launch repeated: what stands there is ours then.
+            if not await self._is_filed(plan.campaign.public_id):
+                known = await self._known(caller, request)
+                if known is None:
+                    raise
+                return known
         except CreditExhausted as exc:
             text = f"The prepaid balance of {exc.balance_millieuro} millieuro does not cover {exc.needed_millieuro}."
             raise Refusal(402, "credit-exhausted", text) from exc
@@ -90,6 +92,10 @@ class MessageDesk:
         async with self.database.read() as conn:
             public_id = await campaigns.by_request_key(conn, caller.account_id, request.key)
         return MessageAnswer(public_id, False) if public_id else None
+
+    async def _is_filed(self, public_id: str) -> bool:
+        async with self.database.read() as conn:
+            return await campaigns.by_public_id(conn, public_id) is not None
 
     async def _plan(self, caller: Caller, request: MessageRequest) -> ZonePlan:
         async with self.database.read() as conn:

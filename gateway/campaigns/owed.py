@@ -20,7 +20,8 @@ from store.cancelling import HolderColumns
 Group = tuple[str, str]
 """Channel, and the language in which the message was read."""
 _Table = npt.NDArray[np.int64]
-"""Four lines: the group's number, member, contact, (address << 1) | in hand."""
+"""Five lines: the group's number, member, contact, (address << 1) | in hand, whether something is known to have
+reached the address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Person:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Owed:
-    """Aligned columns: channel by channel, in each those first who may be told at once, and then by member."""
+    """Aligned columns: channel by channel, in each those first who may be told at once, then those who are known to
+    have something of the thread, and then by member."""
 
     groups: tuple[Group, ...]
     group: Int64
@@ -44,7 +46,9 @@ class Owed:
     contact_id: Int64
     address_id: Int64
     in_hand: npt.NDArray[np.bool_]
-    """A worker has the original, and no other message of the thread is known to have reached the address."""
+    """A worker has some message of the thread for this address: told at once they could hear of the end first."""
+    known: npt.NDArray[np.bool_]
+    """Some message of the thread may have reached the address already, whatever becomes of those in hand."""
 
     def __len__(self) -> int:
         return len(self.group)
@@ -64,30 +68,33 @@ class Gathering:
 
     def __init__(self) -> None:
         self._groups: dict[Group, int] = {}
-        self._found = np.empty((4, 0), np.int64)
+        self._found = np.empty((5, 0), np.int64)
         self._pages: list[_Table] = []
 
     def take(self, page: Iterable[HolderColumns]) -> None:
         for part in page:
             number = self._groups.setdefault((part.channel, part.language), len(self._groups))
             columns = np.fromstring(part.numbers, np.int64, sep=",").reshape(-1, 3).T
-            self._pages.append(np.vstack((np.full(columns.shape[1], number), columns)))
+            self._pages.append(np.vstack((np.full(columns.shape[1], number), columns, 1 - (columns[2] & 1))))
 
     def merge(self) -> None:
-        """After each campaign, so that a long thread takes no more memory than two of its campaigns. Who is known to
-        have it from one of them does not wait for another; of several contacts the first one counts."""
+        """After each campaign, so that a long thread takes no more memory than two of its campaigns. Whoever has one
+        of its messages in hand waits, also where they are known to have another; of several contacts the first one
+        counts, and one that is known to have something before one that may yet get it."""
         every = np.hstack((self._found, *self._pages))
         self._pages.clear()
-        group, _, _, address = every
-        key = (((address >> 1) * len(CHANNELS) + self._channels()[group]) << 1) + (address & 1)
-        order = np.argsort(key, kind="stable")
-        first = np.diff(key[order] >> 1, prepend=-1) != 0
+        group, _, _, address, known = every
+        who = (address >> 1) * len(CHANNELS) + self._channels()[group]
+        order = np.lexsort((1 - known, who))
+        first = np.flatnonzero(np.diff(who[order], prepend=-1))
         self._found = every[:, order[first]]
+        if len(first):
+            self._found[3] |= np.bitwise_or.reduceat(address[order] & 1, first)
 
     def owed(self) -> Owed:
-        group, member_id, contact_id, address = self._found
+        group, member_id, contact_id, address, known = self._found
         in_hand = address & 1
-        order = np.lexsort((contact_id, member_id, in_hand, self._channels()[group]))
+        order = np.lexsort((contact_id, member_id, 1 - known, in_hand, self._channels()[group]))
         return Owed(
             tuple(self._groups),
             group[order],
@@ -95,6 +102,7 @@ class Gathering:
             contact_id[order],
             address[order] >> 1,
             in_hand[order] == 1,
+            known[order] == 1,
         )
 
     def _channels(self) -> Int64:
@@ -111,7 +119,9 @@ class Drawn:
     tally: Mapping[Group, int]
     """Deliveries by channel and language of the text."""
     waits_from: Mapping[str, int]
-    """The first sequence number, per channel, of those whose original is still in hand."""
+    """The first sequence number, per channel, of those to whom some message of the thread is still in hand."""
+    spares_from: Mapping[str, int]
+    """The first one, per channel, of those among them who have nothing if what is in hand does not reach them."""
 
 
 def draw_up(owed: Owed, texts: Mapping[str, Sequence[str]], policy: ZonePolicy) -> Drawn:
@@ -120,6 +130,7 @@ def draw_up(owed: Owed, texts: Mapping[str, Sequence[str]], policy: ZonePolicy) 
     deliveries: dict[Channel, Deliveries] = {}
     tally: dict[Group, int] = {}
     waits_from: dict[str, int] = {}
+    spares_from: dict[str, int] = {}
     seq = 0
     for channel in CHANNELS:
         mine = np.flatnonzero(_of_channel(owed, channel)[owed.group])
@@ -132,8 +143,9 @@ def draw_up(owed: Owed, texts: Mapping[str, Sequence[str]], policy: ZonePolicy) 
         waiting = int(owed.in_hand[mine].sum())
         if waiting:
             waits_from[str(channel)] = seq + len(mine) - waiting
+            spares_from[str(channel)] = seq + len(mine) - int((~owed.known[mine]).sum())
         seq += len(mine)
-    return Drawn(_audience(languages, deliveries), tally, waits_from)
+    return Drawn(_audience(languages, deliveries), tally, waits_from, spares_from)
 
 
 def _of_channel(owed: Owed, channel: Channel) -> npt.NDArray[np.bool_]:

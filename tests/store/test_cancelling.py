@@ -5,6 +5,7 @@ import sqlalchemy as sa
 
 from store import awaiting, campaigns, cancelling, launching, lifecycle, recovery, settling
 from store.launching import Entry, expand
+from store.records import Settlement
 from store.states import BatchState, Event
 from store.tables import contact, meta
 from tests.store import makers as make
@@ -523,3 +524,23 @@ async def test_columns_are_the_holders(database):
         (h.channel, h.language, h.member_id, h.contact_id, h.address_id << 1 | h.in_hand) for h in expected
     }
     assert len(found) == len(expected) == 8
+
+
+# ---- a part of it ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", [Event.REFUSED, Event.EXHAUSTED, Event.DEFERRED])
+async def test_who_has_the_first_part_of_a_long_message_may_have_it(database, event):
+    made = await make.a_campaign(database, 2, units=2)
+    held = await make.must_claim(database)
+    await make.advance(database, held)
+    broken_off, refused = made.ids["sms"]
+    await make.give_back(
+        database, held,
+        [Settlement(broken_off, event, "c1", ("part-1",), "ESME_X", "no"), Settlement(refused, Event.REFUSED, "c1")],
+    )  # fmt: skip
+    await end(database, made)
+    while await database.write(lifecycle.close_ended):
+        pass
+
+    assert [h.delivery_id for h in await holders(database, made)] == [broken_off]

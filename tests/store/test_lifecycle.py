@@ -6,13 +6,14 @@ import re
 import pytest
 import sqlalchemy as sa
 
-from store import addenda, campaigns, holds, launching, ledger, receipts, recovery, settling
+from store import addenda, awaiting, campaigns, cancelling, holds, launching, ledger, receipts, recovery, settling
 from store.lifecycle import close_ended, seal, sealable, stop, tick
 from store.records import Settlement
 from store.states import BatchState, Event
-from store.tables import audit, batch, campaign
+from store.tables import audit, batch, campaign, meta
 from tests.store import makers as make
 from tests.store.bookkeeping import assert_books_close, booked
+from tests.store.broken_line import lost_answer
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
 
 
@@ -308,6 +309,107 @@ async def test_who_was_not_sent_to_after_all_is_closed_when_the_campaign_has_end
 
     assert await make.words_of(database, made) == ["cancelled", "unknown"]
     await assert_sound(database, made)
+
+
+@pytest.mark.parametrize(("purpose", "state"), [("update", "superseded"), ("cancel", "cancelled")])
+async def test_who_was_not_sent_to_after_all_is_closed_when_what_was_complete_has_been_replaced(
+    database, purpose, state
+):
+    made = await make.a_campaign(database, 3, crash_policy="report")
+    frozen = await make.must_claim(database)
+    await make.advance(database, frozen, lease_ms=-1)
+    await make.settle(database, frozen, make.accepted(made.ids["sms"][:1]))
+    await database.write(recovery.recover)
+    await make.give_back(database, await make.must_claim(database))
+    await make.tick(database)
+    assert (await found(database, made)).state == "completed"
+    await make.a_campaign(
+        database, made.town, purpose=purpose, replaces=(made.id,), ends=((made.id, state),), channels=("email",)
+    )
+
+    await make.settle(database, frozen, make.happened(made.ids["sms"][1:2], Event.NOT_SENT))
+    await make.tick(database)
+    assert await database.write(close_ended) == 1
+
+    assert (await found(database, made)).state == "completed", "it sends nothing more"
+    assert await make.words_of(database, made) == ["accepted", "cancelled", "unknown"]
+    await assert_sound(database, made)
+
+
+async def ended_by_stop(database, made):
+    await database.write(lambda tx: stop(tx, made.id, None))
+
+
+async def ended_by_cancel(database, made):
+    await database.write(lambda tx: launching.end_campaigns(tx, [(made.id, "cancelled")]))
+
+
+@pytest.mark.parametrize("end", [ended_by_stop, ended_by_cancel])
+async def test_what_a_cancel_awaits_is_forgotten_when_it_ends_before_it_has_an_audience(database, end):
+    old = await make.a_campaign(database, 2)
+    await make.advance(database, await make.must_claim(database))
+    new = await make.a_campaign(
+        database, old.town, purpose="cancel", state="preparing", replaces=(old.id,), ends=((old.id, "cancelled"),),
+        reserved_millieuro=0,
+    )  # fmt: skip
+    assert await database.write(lambda tx: awaiting.noted(tx, new.id)) != []
+
+    await end(database, new)
+    await make.tick(database)
+
+    async with database.read() as conn:
+        assert (await conn.execute(sa.select(meta.c.key).where(meta.c.key.like("awaited%")))).all() == []
+
+
+async def test_what_a_cancel_awaits_is_forgotten_when_it_is_stopped_while_some_of_it_waits(database):
+    old = await make.a_campaign(database, 2)
+    await make.advance(database, await make.must_claim(database))
+    new = await make.a_campaign(
+        database, old.town, purpose="cancel", state="preparing", replaces=(old.id,), ends=((old.id, "cancelled"),),
+        reserved_millieuro=0,
+    )  # fmt: skip
+    lines = new.entries["sms"]
+    await database.write(
+        lambda tx: cancelling.file_prepared(
+            tx, new.id, b"x", [("sms", 2)], waits_from={"sms": 0}, counts="{}", reserved_millieuro=0,
+            spares_from={"sms": 1},
+        )
+    )  # fmt: skip
+    await database.write(lambda tx: launching.expand(tx, new.id, "sms", lines, batch_size=500))
+
+    await ended_by_stop(database, new)
+    while await database.write(close_ended):
+        pass
+    await make.tick(database)
+
+    async with database.read() as conn:
+        assert (await conn.execute(sa.select(meta.c.key).where(meta.c.key.like("awaited%")))).all() == []
+    await assert_sound(database, new)
+
+
+# ---- a stop whose answer is lost -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", [pytest.param("postgresql", marks=pytest.mark.peer)])
+async def test_a_stop_whose_commits_answer_was_lost_is_told_as_done_and_done_once(database, engine):
+    made = await make.a_campaign(database, 2)
+
+    async with lost_answer(database):
+        assert await database.write(lambda tx: stop(tx, made.id, made.town.account_id)) is True
+    assert await database.write(lambda tx: stop(tx, made.id, made.town.account_id)) is False, "it had ended already"
+
+    async with database.read() as conn:
+        stops = (await conn.execute(sa.select(audit.c.subject).where(audit.c.action == "stop"))).all()
+    assert [row.subject for row in stops] == [str(made.id)]
+
+
+@pytest.mark.parametrize("engine", [pytest.param("postgresql", marks=pytest.mark.peer)])
+async def test_a_repeated_stop_of_what_somebody_else_had_ended_is_not_told_as_done(database, engine):
+    made = await make.a_campaign(database, 2)
+    await database.write(lambda tx: stop(tx, made.id, made.town.account_id))
+
+    async with lost_answer(database):
+        assert await database.write(lambda tx: stop(tx, made.id, None)) is False
 
 
 # ---- what a seal has seen --------------------------------------------------------------------------------

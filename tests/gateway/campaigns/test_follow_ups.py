@@ -28,6 +28,7 @@ from store.launching import launch
 from store.tables import alert, delivery, zone
 from tests.gateway.house import House
 from tests.store import makers as make
+from tests.store.broken_line import lost_answer
 
 EVERYONE = Targets(whole_zone=True)
 HOUR_MS = 3_600_000
@@ -235,3 +236,25 @@ async def test_of_two_follow_ups_at_once_one_is_launched_also_when_the_message_i
     assert sorted(type(result).__name__ for result in results) == ["StaleThread", "list"]
     async with desk.database.read() as conn:
         assert len(await campaigns.of_thread(conn, first.thread_id)) == 2
+
+
+@pytest.mark.parametrize("engine", [pytest.param("postgresql", marks=pytest.mark.peer)])
+@pytest.mark.parametrize("key", ["", "mine"])
+async def test_a_message_whose_commits_answer_was_lost_is_answered_as_launched_and_launched_once(
+    desk: Desk, engine: str, key: str
+) -> None:
+    request = MessageRequest(
+        zone="5301", kind=Kind.ALERT, title="Inbraken", targets=EVERYONE, key=key,
+        texts=(MessageText("nl", sms="Sluit ramen en deuren."),), channels=(Channel.SMS,), terms_confirmed=True,
+    )  # fmt: skip
+    woken: list[bool] = []
+    messages = MessageDesk(desk.database, desk.planner(), lambda: True, lambda: woken.append(True))
+
+    async with lost_answer(desk.database):
+        answer = await messages.launch(desk.caller, request)
+
+    assert answer.created
+    assert woken
+    assert (await desk.campaign(answer.campaign)).state == "running"
+    async with desk.database.read() as conn:
+        assert len(await campaigns.recent(conn, None, before_id=None, most=9)) == 1

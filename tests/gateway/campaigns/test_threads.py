@@ -11,13 +11,14 @@ from gateway.access.keys import as_caller
 from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.answers import AlertAnswer
 from gateway.campaigns.cancels import Preparer
+from gateway.campaigns.parked import Parked
 from gateway.campaigns.said import Said
 from gateway.campaigns.zones import Outcome, ZonePlanning
 from gateway.errors import Refusal
 from store import accounts, alerts, campaigns
 from store.database import Database
 from store.tables import account
-from tests.gateway.campaigns.test_follow_ups import Desk
+from tests.gateway.campaigns.test_follow_ups import HOUR_MS, Desk
 from tests.store import makers as make
 
 SENDER = "dispatch@zone-a.example"
@@ -213,3 +214,54 @@ async def test_a_cancel_of_two_alerts_of_which_one_was_cancelled_meanwhile_still
     assert await centre.states("fire", "flood") == ["cancelled"] * 2
     assert isinstance(results[0], AlertAnswer)
     assert isinstance(results[1], AlertAnswer) or results[1].code == "thread-ended"
+
+
+# ---- whose account no longer has one of the zones ----------------------------------------------------------------
+
+
+async def lesser(centre: Centre) -> Caller:
+    """Another account of the same sender, that acts in 5302 only."""
+    account_id = await centre.house.account("lesser", ("submit", "5302"), ("read", "5302"), type_="cic")
+    senders = sa.update(account).where(account.c.id == account_id).values(senders=f'["{SENDER}"]')
+    await centre.database.write(lambda tx: tx.run(senders))
+    async with centre.database.read() as conn:
+        row = await accounts.find_account(conn, account_id)
+    assert row is not None
+    return as_caller(row)
+
+
+@pytest.mark.parametrize("msg_type", ["Cancel", "Update"])
+@pytest.mark.parametrize("completed", [False, True])
+async def test_who_has_no_right_in_a_zone_that_was_told_does_not_end_its_thread(
+    centre: Centre, msg_type: str, completed: bool
+) -> None:
+    """A zone that goes on sending, or whose people hear nothing of the end, is not shown as cancelled."""
+    first = document("first", "Water", sent=-9)
+    answers = await centre.post(first)
+    if completed:
+        await make.sent(centre.database)
+        await make.tick(centre.database)
+    before = [(await centre.campaign(z.campaign)).state for z in answers[0].zones if z.campaign]
+    assert before == ["completed" if completed else "running"]
+    caller = await lesser(centre)
+    later = document("later", "Water stijgt", msg_type=msg_type, about=(first,), sent=-5)
+
+    with pytest.raises(Refusal) as refused:
+        await centre.desk.submit(caller, later)
+
+    assert (refused.value.status, refused.value.code) == (403, "not-your-alert")
+    assert "5301" in refused.value.title
+    assert await centre.states("first") == ["active"]
+    assert [(await centre.campaign(z.campaign)).state for z in answers[0].zones if z.campaign] == before
+    assert (await centre.desk.submit(centre.caller, later)).created, "who acts in all of them may"
+
+
+async def test_what_waited_is_refused_too_when_its_account_has_no_right_in_a_zone_that_was_told(centre: Centre) -> None:
+    first = document("first", "Water", sent=-9)
+    caller = await lesser(centre)
+    await centre.desk.submit(caller, document("later", "", msg_type="Cancel", about=(first,), sent=-5))
+    await centre.post(first)
+
+    assert await Parked(centre.database, centre.desk, HOUR_MS).run()
+
+    assert await centre.states("first", "later") == ["active", "failed"]
