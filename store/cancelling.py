@@ -7,6 +7,7 @@ are the same by the address at which they are reached: it may stand in the regis
 import itertools
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import awaiting, bookings, reservations
+from store.apart import together_or_apart
 from store.awaiting import HAND, IS_IN_HAND
 from store.json_rows import json_rows, pack
 from store.launching import MOST_DELIVERIES, file_audience
@@ -238,11 +240,22 @@ _become = (
 _add_batch = sa.insert(batch)
 
 
-async def release_waiting(tx: Transaction) -> int:
+async def release_waiting(tx: Transaction, *, left_alone: set[int] | None = None) -> int:
     """Let go each whose originals are settled, whatever the others wait for; whoever turned out not to have it needs
-    no Cancel, and an Update all the same. Returns how many batches became ready."""
-    released = 0
+    no Cancel, and an Update all the same. Returns how many batches became ready.
+
+    A campaign that cannot be worked on stops no other: it joins `left_alone`, and who stands there is passed by."""
+    alone = set() if left_alone is None else left_alone
+    by_campaign: dict[int, list[AnyRow]] = {}
     for wait in await tx.rows(_waiting):
+        if wait.campaign_id not in alone:
+            by_campaign.setdefault(wait.campaign_id, []).append(wait)
+    return sum(await together_or_apart(tx, by_campaign, partial(_release_all, tx), "release-failed", alone))
+
+
+async def _release_all(tx: Transaction, waits: Sequence[AnyRow]) -> int:
+    released = 0
+    for wait in waits:
         released += await _release(tx, wait.campaign_id, wait.channel, spares=wait.purpose != "update")
     return released
 

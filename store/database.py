@@ -200,7 +200,7 @@ class Database:
                     return await work(again)
             except (DBAPIError, OSError, PoolExhausted, NoAnswer) as exc:
                 if not worth_repeating(exc) or loop.time() + pause_s > deadline:
-                    raise_translated(exc)
+                    raise_translated(exc, writing=True)
                 log.warning("database away, repeating", extra={"action": "store-repeat"})
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 1.0)
@@ -240,7 +240,7 @@ def _fail(job: _Job, exc: BaseException) -> None:
     if not isinstance(exc, Exception):
         job.done.set_exception(StoreUnavailable("the store's writer was stopped"))
         return
-    error = translated(exc)
+    error = translated(exc, writing=True)
     if error is not exc:
         error.__cause__ = exc
     job.done.set_exception(error)

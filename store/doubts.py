@@ -38,7 +38,7 @@ _wanted = json_rows("wanted", id=int)
 _open = sa.select(doubt.c.delivery_id, doubt.c.round, doubt.c.attempt).join(
     _wanted, doubt.c.delivery_id == _wanted.c.id
 ).where(doubt.c.state == OPEN)  # fmt: skip
-_fresh = json_rows("fresh", id=int, round=int, attempt=int, carrier=str, parts=int)
+_fresh = json_rows("fresh", id=int, round=int, attempt=int, carrier=str, parts=int, handed_ms=int)
 _insert = {
     sqlite: insert(doubt)
     .from_select(
@@ -50,7 +50,7 @@ _insert = {
             _fresh.c.carrier,
             _fresh.c.parts,
             delivery.c.address,
-            sa.bindparam("handed_ms_", type_=sa.BigInteger),
+            _fresh.c.handed_ms,
         )
         .join(delivery, delivery.c.id == _fresh.c.id)
         # WHERE TRUE: without it SQLite reads ON as the beginning of a join.
@@ -81,11 +81,18 @@ async def open_of(tx: Transaction, delivery_ids: Iterable[int]) -> dict[int, dic
     return found
 
 
-async def keep(tx: Transaction, fresh: Sequence[Doubt], ended: Mapping[tuple[int, int], int], handed_ms: int) -> None:
-    """File new doubts, none of which left before `handed_ms`, and end those that (delivery, round) names."""
+async def keep(
+    tx: Transaction,
+    fresh: Sequence[Doubt],
+    ended: Mapping[tuple[int, int], int],
+    handed_ms: int | Mapping[int, int],
+) -> None:
+    """File new doubts, none of which left before `handed_ms` (of all, or of each delivery), and end those that
+    (delivery, round) names."""
     if fresh:
-        rows = [(d.delivery_id, d.round, d.attempt, d.carrier, d.parts) for d in fresh]
-        await tx.run(_insert[tx.sqlite], {"fresh": pack(rows), "handed_ms_": handed_ms})
+        handed = dict.fromkeys((d.delivery_id for d in fresh), handed_ms) if isinstance(handed_ms, int) else handed_ms
+        rows = [(d.delivery_id, d.round, d.attempt, d.carrier, d.parts, handed[d.delivery_id]) for d in fresh]
+        await tx.run(_insert[tx.sqlite], {"fresh": pack(rows)})
     if ended:
         await tx.run(_end, {"ended": pack((i, r, state) for (i, r), state in sorted(ended.items()))})
 

@@ -3,13 +3,16 @@
 Every function is one short step, idempotent, run again and again by any node's housekeeping.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import awaiting, reservations
 from store.addenda import all_told, hold_counters
+from store.apart import together_or_apart
 from store.bookings import lock
 from store.fairness import give_place_back, join_queue
 from store.records import Settlement
@@ -44,12 +47,10 @@ _promote = (
     )
     .values(state=int(BatchState.READY), due_ms=None)
 )
-_start = (
-    sa.update(campaign)
-    .where(campaign.c.state == _SCHEDULED, campaign.c.starts_ms <= sa.bindparam("now"), _unended)
-    .values(state=_RUNNING)
-    .returning(campaign.c.id)
-)
+_these = campaign.c.id.in_(sa.bindparam("ids", expanding=True))
+_starts = sa.and_(campaign.c.state == _SCHEDULED, campaign.c.starts_ms <= sa.bindparam("now"), _unended)
+_due_to_start = sa.select(campaign.c.id).where(_starts).order_by(campaign.c.id)
+_start = sa.update(campaign).where(_starts, _these).values(state=_RUNNING).returning(campaign.c.id)
 _open_batch = sa.exists().where(batch.c.campaign_id == campaign.c.id, sa.text("batch.state <> 3"))
 _unexpanded = sa.exists().where(expansion.c.campaign_id == campaign.c.id, expansion.c.expanded_upto < expansion.c.size)
 _complete = (
@@ -70,38 +71,58 @@ _resume = (
     )
     .values(state=_RUNNING, ended_ms=None)
 )
+_expires = sa.and_(campaign.c.state.in_((_RUNNING, _SCHEDULED)), _unended, campaign.c.expires_ms <= sa.bindparam("now"))
+_due_to_expire = sa.select(campaign.c.id).where(_expires).order_by(campaign.c.id)
 _expire = (
     sa.update(campaign)
-    .where(campaign.c.state.in_((_RUNNING, _SCHEDULED)), _unended, campaign.c.expires_ms <= sa.bindparam("now"))
+    .where(_expires, _these)
     .values(state=str(CampaignState.EXPIRED), epoch=campaign.c.epoch + 1)
     .returning(campaign.c.id)
 )
-_end = (
-    sa.update(campaign)
-    .where(campaign.c.state.in_(_ENDING), _unended, ~_open_batch, ~_unexpanded)
-    .values(ended_ms=sa.bindparam("now"))
-    .returning(campaign.c.id)
-)
+_ends = sa.and_(campaign.c.state.in_(_ENDING), _unended, ~_open_batch, ~_unexpanded)
+_due_to_end = sa.select(campaign.c.id).where(_ends).order_by(campaign.c.id)
+_end = sa.update(campaign).where(_ends, _these).values(ended_ms=sa.bindparam("now")).returning(campaign.c.id)
 
 
-async def tick(tx: Transaction) -> int:
-    """Promote what is due, start, complete, expire and end campaigns; returns how many rows moved."""
+async def tick(tx: Transaction, *, left_alone: set[int] | None = None) -> int:
+    """Promote what is due, start, complete, expire and end campaigns; returns how many rows moved.
+
+    A campaign that cannot be worked on stops no other: it joins `left_alone`, and who stands there is passed by."""
+    alone = set() if left_alone is None else left_alone
     moved = await tx.run(_promote, {"now": tx.now_ms})
-    for started in await tx.rows(_start, {"now": tx.now_ms}):
-        await join_queue(tx, started.id)
-        moved += 1
+    starting = await _due(tx, alone, _due_to_start)
+    moved += sum(await together_or_apart(tx, starting, partial(_begin, tx), "start-failed", alone))
     for statement in (_complete, _resume):
         moved += await tx.run(statement, {"now": tx.now_ms})
-    expired = [row.id for row in await tx.rows(_expire, {"now": tx.now_ms})]
+    ending = await _due(tx, alone, _due_to_expire, _due_to_end)
+    return moved + sum(await together_or_apart(tx, ending, partial(_finish, tx), "end-failed", alone))
+
+
+async def _due(tx: Transaction, alone: Collection[int], *statements: sa.Select[Any]) -> dict[int, list[int]]:
+    found = [row.id for statement in statements for row in await tx.rows(statement, {"now": tx.now_ms})]
+    return {campaign_id: [campaign_id] for campaign_id in found if campaign_id not in alone}
+
+
+async def _begin(tx: Transaction, campaign_ids: Sequence[int]) -> int:
+    started = await tx.rows(_start, {"now": tx.now_ms, "ids": campaign_ids})
+    for row in started:
+        await join_queue(tx, row.id)
+    return len(started)
+
+
+async def _finish(tx: Transaction, campaign_ids: Sequence[int]) -> int:
+    """Expire those whose time is over, and end those of which nothing is left to mark."""
+    values = {"now": tx.now_ms, "ids": campaign_ids}
+    expired = [row.id for row in await tx.rows(_expire, values)]
     for campaign_id in expired:
         await give_place_back(tx, campaign_id)
-    ended = [row.id for row in await tx.rows(_end, {"now": tx.now_ms})]
+    ended = [row.id for row in await tx.rows(_end, values)]
     if ended:
         await awaiting.forget(tx, *ended)
     over = expired + ended
     if over:
         await reservations.free(tx, over)
-    return moved + len(over)
+    return len(over)
 
 
 _left_over = (
@@ -117,6 +138,7 @@ _left_over = (
         _has_open_batches,
         sa.text("batch.state <> 3"),
         batch.c.state.in_((int(BatchState.READY), int(BatchState.WAITING))),
+        campaign.c.id.not_in(sa.bindparam("without", expanding=True)),
     )
     .order_by(batch.c.id)
     .limit(sa.bindparam("most"))
@@ -125,26 +147,45 @@ _left_over = (
 _open_rows = sa.select(delivery.c.id, delivery.c.state, delivery.c.doubted).where(
     delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(_OPEN)
 )
+_closed = (
+    sa.update(batch)
+    .where(batch.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .values(state=int(BatchState.DONE), due_ms=None, waits=0)
+)
 
 
-async def close_ended(tx: Transaction, *, most: int = 4) -> int:
-    """Mark the open rows of a few batches of campaigns that have ended; returns how many batches."""
-    rows = await tx.rows(_left_over, {"most": most})
-    closed: set[int] = set()
-    for row in rows:
+async def close_ended(tx: Transaction, *, most: int = 4, left_alone: set[int] | None = None) -> int:
+    """Mark the open rows of a few batches of campaigns that have ended; returns how many batches.
+
+    A campaign that cannot be worked on stops no other: it joins `left_alone`, and who stands there is passed by."""
+    alone = set() if left_alone is None else left_alone
+    while rows := await tx.rows(_left_over, {"most": most, "without": list(alone)}):
+        by_campaign: dict[int, list[AnyRow]] = {}
+        for row in rows:
+            by_campaign.setdefault(row.campaign_id, []).append(row)
+        closed = sum(await together_or_apart(tx, by_campaign, partial(_close, tx), "close-failed", alone))
+        if closed:
+            return closed
+    return 0
+
+
+async def _close(tx: Transaction, batches: Sequence[AnyRow]) -> int:
+    settlements: list[Settlement] = []
+    freed: set[int] = set()
+    for row in batches:
         event = ENDED_BY.get(CampaignState(row.state), Event.CANCEL)
         left = await tx.rows(_open_rows, {"first": row.first, "last": row.last})
         # Whoever may have it after all is in doubt, not cancelled: a Cancel must find them.
-        await apply(tx, [Settlement(r.id, Event.GIVEN_UP if r.doubted else event) for r in left])
-        await tx.run(
-            sa.update(batch).where(batch.c.id == row.id).values(state=int(BatchState.DONE), due_ms=None, waits=0)
-        )
+        settlements += [Settlement(r.id, Event.GIVEN_UP if r.doubted else event) for r in left]
         # Money was kept for those that waited for another attempt; what was queued is free since the end.
         if any(r.state == DeliveryState.RETRY for r in left):
-            closed.add(row.campaign_id)
-    if closed:
-        await reservations.free(tx, closed)
-    return len(rows)
+            freed.add(row.campaign_id)
+    # All at once: deliveries, then counters, as everybody takes them (`settling.apply`).
+    await apply(tx, settlements)
+    await tx.run(_closed, {"ids": [row.id for row in batches]})
+    if freed:
+        await reservations.free(tx, freed)
+    return len(batches)
 
 
 _undecided = progress.c.queued + progress.c.retry + progress.c.unknown + progress.c.accepted

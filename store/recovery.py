@@ -5,10 +5,12 @@ its batch and quarantined; one that does so while it is handed over, by a round 
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 import sqlalchemy as sa
 
+from store.apart import together_or_apart
 from store.batches import part_of, settle
 from store.doubts import OPEN as DOUBT_OPEN
 from store.records import CAREFUL_AFTER, Batch, Settlement
@@ -31,6 +33,7 @@ _ended = (
         sa.text("batch.state IN (1, 2)"),  # word for word the predicate of the index: done batches are many
         batch.c.state == int(BatchState.LEASED),
         batch.c.due_ms <= sa.bindparam("now"),
+        batch.c.id.not_in(sa.bindparam("without", expanding=True)),
     )
     .order_by(batch.c.due_ms, batch.c.id)
     .limit(sa.bindparam("most"))
@@ -105,10 +108,17 @@ async def forget_the_future(tx: Transaction) -> int:
     return step_ms
 
 
-async def recover(tx: Transaction, *, most: int = 20) -> list[Recovered]:
-    """Take back batches whose lease has ended. Rows in hand become `unknown`; the kind's policy decides the rest."""
-    ended = await tx.rows(_ended, {"now": tx.now_ms, "most": most})
-    return [await _recover_one(tx, row) for row in ended]
+async def recover(tx: Transaction, *, most: int = 20, left_alone: set[int] | None = None) -> list[Recovered]:
+    """Take back batches whose lease has ended. Rows in hand become `unknown`; the kind's policy decides the rest.
+
+    A batch that cannot be worked on stops no other: it joins `left_alone`, and what stands there is passed by."""
+    alone = set() if left_alone is None else left_alone
+    while ended := await tx.rows(_ended, {"now": tx.now_ms, "most": most, "without": list(alone)}):
+        each = {row.id: [row] for row in ended}
+        recovered = await together_or_apart(tx, each, partial(_take_back, tx), "recover-failed", alone)
+        if recovered:
+            return [one for some in recovered for one in some]
+    return []
 
 
 async def abandon(tx: Transaction, held: Batch, results: Sequence[Settlement], rest_ms: int) -> Recovered | None:
@@ -121,14 +131,29 @@ async def abandon(tx: Transaction, held: Batch, results: Sequence[Settlement], r
         .with_for_update()
     )
     await settle(tx, held, results)
-    return await _recover_one(tx, row, due_ms=tx.now_ms + rest_ms, stalls=held.stalls) if row else None
+    if row is None:
+        return None
+    [recovered] = await _take_back(tx, [row], due_ms=tx.now_ms + rest_ms, stalls=held.stalls)
+    return recovered
 
 
-async def _recover_one(
-    tx: Transaction, row: AnyRow, *, due_ms: int | None = None, stalls: int | None = None
-) -> Recovered:
+async def _take_back(
+    tx: Transaction, rows: Sequence[AnyRow], *, due_ms: int | None = None, stalls: int | None = None
+) -> list[Recovered]:
     """`stalls`: of a batch that was given up in order, how many there were before."""
-    in_hand = await _call_lost(tx, row)
+    lost = {row.id: await _call_lost(tx, row) for row in rows}
+    broken = {row.id for row in rows if _breaks_its_worker(row, bool(lost[row.id]), stalls)}
+    told = [s for row in rows for s in (*lost[row.id], *(await _called_broken(tx, row) if row.id in broken else ()))]
+    handed_ms = {s.delivery_id: min(row.claimed_ms or 0, tx.now_ms) for row in rows for s in lost[row.id]}
+    # All at once: deliveries, then counters, as everybody takes them (`settling.apply`).
+    await apply(tx, told, handed_ms=handed_ms)
+    return [
+        await _take_out(tx, row) if row.id in broken else await _put_back(tx, row, len(lost[row.id]), due_ms, stalls)
+        for row in rows
+    ]
+
+
+async def _put_back(tx: Transaction, row: AnyRow, in_hand: int, due_ms: int | None, stalls: int | None) -> Recovered:
     state = BatchState.READY if due_ms is None else BatchState.WAITING
     back = {"batch": row.id, "state_": int(state), "due": due_ms}
     if row.cursor >= row.first and (in_hand or stalls is None):
@@ -140,8 +165,6 @@ async def _recover_one(
         await tx.run(_back, back | {"stalls_": 0, "losses_": losses})
         return Recovered(row.id, in_hand)
     stalls = (row.stalls if stalls is None else stalls) + 1
-    if stalls >= QUARANTINE_AFTER and row.first == row.last:
-        return await _quarantine(tx, row)
     if stalls >= HALVE_AFTER and row.first < row.last:
         await _halve(tx, row)
         return Recovered(row.id, in_hand, halved=True)
@@ -149,12 +172,24 @@ async def _recover_one(
     return Recovered(row.id, in_hand)
 
 
-async def _call_lost(tx: Transaction, row: AnyRow) -> int:
-    """Whoever was in hand is in doubt; returns how many they are."""
+async def _call_lost(tx: Transaction, row: AnyRow) -> list[Settlement]:
+    """Whoever was in hand is in doubt."""
     in_hand = await tx.rows(_in_hand, {"first": row.first, "cursor": row.cursor, "round_": row.round})
-    lost = [Settlement(r.id, Event.LOST) for r in in_hand]
-    await apply(tx, lost, round_=row.round, handed_ms=min(row.claimed_ms or 0, tx.now_ms))
-    return len(in_hand)
+    return [Settlement(r.id, Event.LOST, round=row.round) for r in in_hand]
+
+
+def _breaks_its_worker(row: AnyRow, has_in_hand: bool, stalls: int | None) -> bool:
+    """A row that stands alone and is not handed over, again and again."""
+    stalled = row.cursor < row.first if stalls is None else not has_in_hand
+    before = row.stalls if stalls is None else stalls
+    return bool(stalled and row.first == row.last and before + 1 >= QUARANTINE_AFTER)
+
+
+async def _called_broken(tx: Transaction, row: AnyRow) -> list[Settlement]:
+    """The row that breaks its worker, if it is still to be sent."""
+    found = await tx.rows(sa.select(delivery.c.id).where(delivery.c.id == row.first, delivery.c.state.in_(_OPEN)))
+    text = "taken out of circulation: it stopped its worker again and again"
+    return [Settlement(r.id, Event.QUARANTINED, code="quarantined", text=text, round=row.round) for r in found]
 
 
 async def _was_told(tx: Transaction, row: AnyRow) -> bool:
@@ -183,14 +218,7 @@ async def _halve(tx: Transaction, row: AnyRow) -> None:
     await tx.run(sa.insert(batch).values(first=middle + 1, last=row.last, cursor=middle, **common))
 
 
-async def _quarantine(tx: Transaction, row: AnyRow) -> Recovered:
-    found = await tx.rows(sa.select(delivery.c.id).where(delivery.c.id == row.first, delivery.c.state.in_(_OPEN)))
-    text = "taken out of circulation: it stopped its worker again and again"
-    await apply(
-        tx,
-        [Settlement(r.id, Event.QUARANTINED, code="quarantined", text=text) for r in found],
-        round_=row.round,
-    )
+async def _take_out(tx: Transaction, row: AnyRow) -> Recovered:
     await tx.run(sa.update(batch).where(batch.c.id == row.id).values(state=int(BatchState.DONE), node=None))
     await tx.run(sa.insert(audit).values(at_ms=tx.now_ms, action="delivery-quarantined", subject=str(row.first)))
     return Recovered(row.id, 0, quarantined=row.first)

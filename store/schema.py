@@ -79,7 +79,8 @@ async def _connected(url: str, statement_s: float | None = None) -> AsyncIterato
         async with _connection(engine) as conn:
             yield conn
     except (DBAPIError, OSError) as exc:
-        if isinstance(exc, DBAPIError) and not _of_the_file(exc) and not isinstance(translated(exc), StoreUnavailable):
+        away = isinstance(translated(exc, writing=True), StoreUnavailable)
+        if isinstance(exc, DBAPIError) and not _of_the_file(exc) and not away:
             raise
         raise _unusable(exc) from exc
     finally:

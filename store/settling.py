@@ -1,7 +1,7 @@
 """Apply what happened to deliveries: states by the one table, counters, money and references in one transaction."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -205,13 +205,14 @@ async def apply(
     settlements: Sequence[Settlement],
     *,
     round_: int | None = None,
-    handed_ms: int | None = None,
+    handed_ms: int | Mapping[int, int] | None = None,
 ) -> list[Change]:
     """Let the events pass over their deliveries, in the order given; unknown ids are ignored.
 
-    `round_` marks the rows as settled in that round of their batch; references need one. Nothing of that round left
-    before `handed_ms`. Counters, money, doubts and `carrier_ref` change in the same transaction. Idempotent: a second
-    application changes no state, costs no attempt and charges nothing twice.
+    `round_` marks the rows as settled in that round of their batch, and a settlement may name its own; references need
+    `round_`. Nothing of that round left before `handed_ms`, of all or of each delivery. Counters, money, doubts and
+    `carrier_ref` change in the same transaction. Idempotent: a second application changes no state, costs no attempt
+    and charges nothing twice.
     """
     if not settlements:
         return []
@@ -239,7 +240,7 @@ async def apply(
     return changes
 
 
-async def _keep_doubts(tx: Transaction, lives: Iterable[_Life], handed_ms: int) -> None:
+async def _keep_doubts(tx: Transaction, lives: Iterable[_Life], handed_ms: int | Mapping[int, int]) -> None:
     fresh = [d for life in lives for d in life.fresh]
     ended = {(life.id, r): state for life in lives for r, state in life.ended.items()}
     await doubts.keep(tx, fresh, ended, handed_ms)

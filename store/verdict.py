@@ -14,20 +14,24 @@ _PG_REPEAT = ("08", "40", "57P", "53300", "25006", "25P03", "25P04", "55P03")
 """By their first letters: connections lost or refused, restarts, fail-over, deadlocks, time-outs of the server."""
 _PG_AWAY = (*_PG_REPEAT, "28", "3D", "53", "55", "57", "58", "F0", "XX")
 """The server's own state; all the rest (22: data, 42: statements, ...) is a bug of ours or of one row."""
+_BROKEN = ("SQLITE_CORRUPT", "XX001", "XX002")
+"""A page or an index that cannot be read. Whoever reads it hears it as what it is: it is there again at the next try,
+and about what stands there, not about the others. A write that meets it is no fault of the row's it was about."""
 
 
-def translated(exc: Exception) -> Exception:
+def translated(exc: Exception, *, writing: bool = False) -> Exception:
     """The engine's errors in the store's words; what is a bug stays what it is."""
     if isinstance(exc, IntegrityError):
         reason = getattr(exc.orig, "sqlite_errorname", None) or getattr(exc.orig, "sqlstate", None)
         return Conflict(str(exc.orig)) if reason in _UNIQUE else exc
     if isinstance(exc, DBAPIError):
-        return StoreUnavailable(str(exc.orig)) if _is_away(exc) else exc
+        away = writing if _is_broken(exc) else _is_away(exc)
+        return StoreUnavailable(str(exc.orig)) if away else exc
     return StoreUnavailable(str(exc)) if isinstance(exc, OSError | PoolExhausted) else exc
 
 
-def raise_translated(exc: Exception) -> NoReturn:
-    error = translated(exc)
+def raise_translated(exc: Exception, *, writing: bool = False) -> NoReturn:
+    error = translated(exc, writing=writing)
     if error is exc:
         raise exc
     raise error from exc
@@ -36,6 +40,11 @@ def raise_translated(exc: Exception) -> NoReturn:
 def unreachable(exc: Exception) -> StoreUnavailable:
     """Whatever a server has against us before the first statement is its answer, and no bug of ours."""
     return StoreUnavailable(str(exc.orig if isinstance(exc, DBAPIError) else exc) or "the database does not answer")
+
+
+def _is_broken(exc: DBAPIError) -> bool:
+    reason = getattr(exc.orig, "sqlite_errorname", None) or getattr(exc.orig, "sqlstate", None)
+    return str(reason).startswith(_BROKEN)
 
 
 def _is_away(exc: DBAPIError) -> bool:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,6 +24,7 @@ from gateway.directory.policy import read_policy
 from gateway.directory.resolve import ResolutionCounts
 from gateway.kinds import KINDS, Kind
 from gateway.media import prepare, shown
+from gateway.setbacks import Round, Setbacks
 from gateway.templates.content import Texts, read_content, write_content
 from store import campaigns, cancelling
 from store.campaigns import Campaign, Text
@@ -185,6 +187,8 @@ class Preparer:
     database: Database
     _at_work: set[int] = field(default_factory=set)
     _resting: dict[int, _Rest] = field(default_factory=dict)
+    _setbacks: Setbacks = field(default_factory=Setbacks)
+    """Of those about whom the store had no answer."""
 
     async def run(self) -> bool:
         """True when there was something to prepare."""
@@ -197,10 +201,14 @@ class Preparer:
         async with self.database.read() as conn:
             waiting = await cancelling.preparing(conn)
         self._resting = {known: rest for known, rest in self._resting.items() if known in waiting}
+        resting = self._setbacks.resting()
+        round_ = Round(self._setbacks)
         worked = False
         for campaign_id in waiting:
-            if self._is_free(campaign_id) and (most is None or await self._size(campaign_id) <= most):
-                worked |= await self._try(campaign_id)
+            if campaign_id not in resting and self._is_free(campaign_id):
+                work = partial(self._try, campaign_id, most)
+                worked |= await round_.attempt(campaign_id, "prepare-failed", work) or False
+        round_.end()
         return worked
 
     def _is_free(self, campaign_id: int) -> bool:
@@ -211,12 +219,14 @@ class Preparer:
         async with self.database.read() as conn:
             return sum(count.total for count in await campaigns.replaced_counts(conn, campaign_id))
 
-    async def _try(self, campaign_id: int) -> bool:
+    async def _try(self, campaign_id: int, most: int | None) -> bool:
+        if most is not None and await self._size(campaign_id) > most:
+            return False
         self._at_work.add(campaign_id)
         try:
             await self._prepare(campaign_id)
         except StoreUnavailable:
-            raise  # no fault of the campaign's
+            raise  # perhaps no fault of the campaign's: the round tells
         except Exception:
             rest_s = self._rest(campaign_id)
             fields = {"action": "prepare-failed", "campaign": campaign_id, "rests_s": rest_s}

@@ -5,14 +5,14 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
 from channels.contract import Channel
 from gateway.directory.audience import Audience, decode
-from gateway.setbacks import Setbacks
+from gateway.setbacks import Round, Setbacks
 from store import campaigns, launching
 from store.database import Database
 from store.errors import StoreUnavailable
@@ -67,10 +67,7 @@ class Expander:
         A storm of small alerts is a hundred expansions a second: they share a transaction, and wait for no other."""
         if not self.room_on_disk():
             return False
-        resting = self._setbacks.resting()
-        pending = await self.database.write(
-            lambda tx: launching.pending_expansions(tx, most=_TOGETHER, without=resting)
-        )
+        pending = await self._setbacks.due(self._pending)
         chunks = await self._chunks(pending)
         if chunks:
             await self._make(chunks)
@@ -78,15 +75,19 @@ class Expander:
             self.ring(channel)
         return bool(chunks)
 
+    async def _pending(self, without: Collection[int]) -> Sequence[Expansion]:
+        return await self.database.write(lambda tx: launching.pending_expansions(tx, most=_TOGETHER, without=without))
+
     async def _chunks(self, pending: Sequence[Expansion]) -> list[_Chunk]:
         chunks: list[_Chunk] = []
         rows = 0
         failed: set[int] = set()
+        round_ = Round(self._setbacks)
         read: dict[int, Audience] = {}
         for expansion in pending:
             if expansion.campaign_id in failed:
                 continue
-            entries = await self._setbacks.attempt(
+            entries = await round_.attempt(
                 expansion.campaign_id, "expand-failed", partial(self._next, expansion, CHUNK - rows, read)
             )
             if entries is None:
@@ -96,6 +97,7 @@ class Expander:
             rows += len(entries)
             if rows >= CHUNK:
                 break
+        round_.end()
         return chunks
 
     async def _next(self, expansion: Expansion, most: int, read: dict[int, Audience]) -> Sequence[Entry]:
@@ -114,14 +116,14 @@ class Expander:
         async def make(of: Sequence[_Chunk]) -> None:
             await self.database.write(lambda tx: self._expand(tx, of), urgent=urgent)
 
-        try:
-            await make(chunks)
-        except StoreUnavailable:
-            raise
-        except Exception:
-            # One of them spoils the transaction of all: each by itself.
-            for chunk in chunks:
-                await self._setbacks.attempt(chunk[0].campaign_id, "expand-failed", partial(make, [chunk]))
+        if len(chunks) > 1:
+            # One of them spoils the transaction of all, also where the store has no answer: then each by itself.
+            with contextlib.suppress(Exception):
+                return await make(chunks)
+        round_ = Round(self._setbacks)
+        for chunk in chunks:
+            await round_.attempt(chunk[0].campaign_id, "expand-failed", partial(make, [chunk]))
+        round_.end()
 
     async def _expand(self, tx: Transaction, chunks: Sequence[_Chunk]) -> None:
         for expansion, entries in chunks:

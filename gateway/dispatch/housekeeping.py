@@ -6,9 +6,11 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
 
+from gateway.setbacks import Setbacks
 from store import cancelling, lifecycle, receipts, recovery
 from store.database import Database
 from store.errors import StoreUnavailable
@@ -16,6 +18,8 @@ from store.tables import node
 from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 INBOX_LIFE_MS = 72 * 3600 * 1000
 """A receipt that has matched nothing for this long stays in the inbox as an orphan and is no longer tried."""
@@ -72,11 +76,26 @@ async def _pause(chore: Chore) -> None:
     chore.bell.clear()
 
 
+class _Work(Protocol[T_co]):
+    async def __call__(self, tx: Transaction, *, left_alone: set[int]) -> T_co: ...
+
+
+async def _the_others_go_on(database: Database, work: _Work[T], setbacks: Setbacks, *, urgent: bool = True) -> T:
+    """Those that the work could not do, as the log has said, rest before they are tried again."""
+    resting = set(setbacks.resting())
+    left_alone = set(resting)
+    result = await database.write(lambda tx: work(tx, left_alone=left_alone), urgent=urgent)
+    for subject in left_alone - resting:
+        setbacks.rest(subject)
+    return result
+
+
 def store_chores(database: Database, boot_id: str, node_name: str, ring_all: Callable[[], None]) -> tuple[Chore, ...]:
     """The chores that only move rows."""
+    broken_batches, broken_clocks, broken_waits, broken_ends = Setbacks(), Setbacks(), Setbacks(), Setbacks()
 
     async def leases() -> bool:
-        taken_back = await database.write(recovery.recover)
+        taken_back = await _the_others_go_on(database, recovery.recover, broken_batches)
         for r in taken_back:
             level = logging.ERROR if r.quarantined is not None else logging.WARNING
             log.log(level, "lease ended", extra={"action": "lease-ended", "batch": r.batch_id, "unknown": r.unknown})
@@ -85,17 +104,17 @@ def store_chores(database: Database, boot_id: str, node_name: str, ring_all: Cal
         return len(taken_back) == 20
 
     async def clock() -> bool:
-        if await database.write(lifecycle.tick):
+        if await _the_others_go_on(database, lifecycle.tick, broken_clocks):
             ring_all()
         return False
 
     async def waiting() -> bool:
-        if await database.write(cancelling.release_waiting):
+        if await _the_others_go_on(database, cancelling.release_waiting, broken_waits):
             ring_all()
         return False
 
     async def ended() -> bool:
-        return bool(await database.write(lifecycle.close_ended, urgent=False))
+        return bool(await _the_others_go_on(database, lifecycle.close_ended, broken_ends, urgent=False))
 
     async def inbox() -> bool:
         after: tuple[int, int] | None = (database.clock.now_ms() - INBOX_LIFE_MS, 0)

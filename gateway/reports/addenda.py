@@ -29,12 +29,9 @@ async def amend_due(database: Database, setbacks: Setbacks | None = None) -> int
     Each by itself: `setbacks` remembers those that could not be amended."""
     known = Setbacks() if setbacks is None else setbacks
     async with database.read() as conn:
-        due = await addenda.due(conn, database.clock.now_ms(), without=known.resting())
-    made = [
-        await known.attempt(campaign_id, "addendum-failed", partial(_amend, database, campaign_id))
-        for campaign_id in due
-    ]
-    return sum(bool(one) for one in made)
+        now_ms = database.clock.now_ms()
+        due = await known.due(lambda without: addenda.due(conn, now_ms, without=without))
+    return sum(await known.each(due, "addendum-failed", partial(_amend, database)))
 
 
 async def _amend(database: Database, campaign_id: int) -> bool:

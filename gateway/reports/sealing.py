@@ -22,11 +22,9 @@ async def seal_due(database: Database, setbacks: Setbacks | None = None) -> int:
     Each by itself: `setbacks` remembers those that could not be sealed."""
     known = Setbacks() if setbacks is None else setbacks
     async with database.read() as conn:
-        due = await lifecycle.sealable(conn, database.clock.now_ms(), without=known.resting())
-    sealed = [
-        await known.attempt(campaign_id, "seal-failed", partial(_seal, database, campaign_id)) for campaign_id in due
-    ]
-    return sum(bool(done) for done in sealed)
+        now_ms = database.clock.now_ms()
+        due = await known.due(lambda without: lifecycle.sealable(conn, now_ms, without=without))
+    return sum(await known.each(due, "seal-failed", partial(_seal, database)))
 
 
 async def _seal(database: Database, campaign_id: int) -> bool:

@@ -3,9 +3,10 @@
 import pytest
 import sqlalchemy as sa
 
-from store import cancelling, lifecycle, recovery
+from gateway.campaigns.cancels import Preparer
+from store import awaiting, cancelling, lifecycle, recovery
 from store.states import BatchState, Event
-from store.tables import contact
+from store.tables import contact, meta
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
 
@@ -144,3 +145,46 @@ async def test_an_update_that_is_cancelled_while_some_of_it_waits_tells_them_of_
     assert await make.words_of(database, update) == ["cancelled"] * PEOPLE
     assert held.rows
     assert cancel.id
+
+
+@pytest.mark.parametrize("what", ["a note that cannot be read", "a statement that fails"])
+async def test_a_cancel_that_cannot_be_let_go_keeps_no_other_waiting(database, monkeypatch, caplog, what):
+    broken, sound = [await a_cancel_whose_original_has_settled(database) for _ in range(2)]
+    if what == "a note that cannot be read":
+        spoiled = sa.update(meta).where(meta.c.key == f"awaited:{broken.id}").values(value="[")
+        await database.write(lambda tx: tx.run(spoiled))
+    else:
+        in_hand = awaiting.in_hand
+
+        async def asked(tx, campaign_id, channel):
+            if campaign_id == broken.id:
+                await tx.run(sa.text("SELECT * FROM no_such_table"))
+            return await in_hand(tx, campaign_id, channel)
+
+        monkeypatch.setattr(awaiting, "in_hand", asked)
+    left_alone = set()
+
+    assert await database.write(lambda tx: cancelling.release_waiting(tx, left_alone=left_alone)) == 1
+
+    assert await told(database) == list(sound.ids["sms"])
+    assert left_alone == {broken.id}
+    assert [r.subject for r in caplog.records if getattr(r, "action", "") == "release-failed"] == [broken.id]
+    await assert_sound(database, broken, sound)
+
+
+async def a_cancel_whose_original_has_settled(database):
+    old, held = await an_alert_in_hand(database, PEOPLE)
+    cancel = await make.a_campaign(
+        database,
+        old.town,
+        purpose="cancel",
+        state="preparing",
+        replaces=(old.id,),
+        ends=((old.id, "cancelled"),),
+        reserved_millieuro=0,
+        expand=False,
+    )
+    await Preparer(database).run()
+    await make.expand_all(database, cancel)
+    await make.give_back(database, held, make.accepted(old.ids["sms"]))
+    return cancel

@@ -4,6 +4,7 @@ What is a bug stays what it is."""
 import asyncio
 import contextlib
 import itertools
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from store.database import Database, open_database
 from store.errors import StoreUnavailable
 from store.schema import migrate, require_newest
 from store.tables import meta
+from store.verdict import translated
 from tests.peers.postgres import PrivatePostgres, controlled_postgres, new_database
 
 only_postgresql = pytest.mark.parametrize("engine", [pytest.param("postgresql", marks=pytest.mark.peer)], indirect=True)
@@ -222,7 +224,7 @@ async def test_what_a_reader_raises_of_its_own_comes_back_as_it_is(database: Dat
                 raise mine
 
 
-_AWAY = ("53300", "53100", "53200", "57014", "57P01", "57P03", "58030", "25006", "55P03", "40001", "08006", "XX001")
+_AWAY = ("53300", "53100", "53200", "57014", "57P01", "57P03", "58030", "25006", "55P03", "40001", "08006")
 _BUGS = ("22021", "22003", "22P05", "42601", "54000", "P0001", "0A000")
 
 
@@ -243,6 +245,27 @@ async def test_what_the_server_says_of_itself_is_away_and_what_it_says_of_us_is_
     with pytest.raises(expected, match="so it is"):
         async with database.read() as conn:
             await conn.execute(raising(state))
+
+
+@only_postgresql
+@pytest.mark.parametrize("state", ["XX001", "XX002"])
+async def test_a_broken_page_is_told_as_such_to_who_reads_it_and_charged_to_nobody_who_writes(
+    database: Database, state: str
+) -> None:
+    with pytest.raises(sa.exc.DBAPIError, match="so it is"):
+        async with database.read() as conn:
+            await conn.execute(raising(state))
+    with pytest.raises(StoreUnavailable):
+        await database.write(lambda tx: tx.run(raising(state)))
+
+
+def test_a_broken_page_of_a_file_is_told_as_such_to_who_reads_it_and_charged_to_nobody_who_writes() -> None:
+    broken = sqlite3.DatabaseError("database disk image is malformed")
+    broken.sqlite_errorname = "SQLITE_CORRUPT_INDEX"
+    told = sa.exc.DatabaseError("SELECT", {}, broken)
+
+    assert translated(told) is told
+    assert isinstance(translated(told, writing=True), StoreUnavailable)
 
 
 @only_postgresql

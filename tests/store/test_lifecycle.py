@@ -6,7 +6,20 @@ import re
 import pytest
 import sqlalchemy as sa
 
-from store import addenda, awaiting, campaigns, cancelling, holds, launching, ledger, receipts, recovery, settling
+from store import (
+    addenda,
+    awaiting,
+    campaigns,
+    cancelling,
+    holds,
+    launching,
+    ledger,
+    lifecycle,
+    receipts,
+    recovery,
+    reservations,
+    settling,
+)
 from store.lifecycle import close_ended, seal, sealable, stop, tick
 from store.records import Settlement
 from store.states import BatchState, Event
@@ -527,6 +540,77 @@ async def plans(database, work):
         return found
 
     return await database.write(explained)
+
+
+# ---- one that cannot be worked on --------------------------------------------------------------------------
+
+
+def broken_for(made, ask):
+    """`ask`, which fails about this campaign."""
+
+    async def asked(tx, *given):
+        if made.id in given:
+            raise ValueError("cannot be worked on")
+        return await ask(tx, *given)
+
+    return asked
+
+
+async def test_a_campaign_that_cannot_be_expired_keeps_no_other_from_starting_or_ending(database, monkeypatch, caplog):
+    broken = await make.a_campaign(database, 1, lasts_ms=-1)
+    ending = await make.a_campaign(database, 1, lasts_ms=-1)
+    starting = await make.a_campaign(database, 1, state="scheduled", starts_in_ms=0)
+    monkeypatch.setattr(reservations, "release", broken_for(broken, reservations.release))
+    left_alone = set()
+
+    await database.write(lambda tx: tick(tx, left_alone=left_alone))
+
+    states = [(await found(database, each)).state for each in (broken, ending, starting)]
+    assert states == ["running", "expired", "running"]
+    assert left_alone == {broken.id}
+    assert [r.subject for r in caplog.records if getattr(r, "action", "") == "end-failed"] == [broken.id]
+
+
+async def test_a_campaign_that_cannot_be_started_keeps_no_other_from_starting(database, monkeypatch):
+    broken, sound = [await make.a_campaign(database, 1, state="scheduled", starts_in_ms=0) for _ in range(2)]
+    monkeypatch.setattr(lifecycle, "join_queue", broken_for(broken, lifecycle.join_queue))
+
+    await make.tick(database)
+
+    assert [(await found(database, each)).state for each in (broken, sound)] == ["scheduled", "running"]
+
+
+async def test_who_is_left_alone_is_passed_by(database):
+    one, other = [await make.a_campaign(database, 1, lasts_ms=-1) for _ in range(2)]
+
+    await database.write(lambda tx: tick(tx, left_alone={one.id}))
+    assert [(await found(database, each)).state for each in (one, other)] == ["running", "expired"]
+    await make.tick(database)
+    await database.write(lambda tx: close_ended(tx, left_alone={one.id}))
+
+    assert await make.words_of(database, one) == ["queued"]
+    assert await make.words_of(database, other) == ["expired"]
+
+
+async def test_a_campaign_whose_rows_cannot_be_closed_keeps_no_other_open(database, monkeypatch, caplog):
+    broken, sound = await make.a_campaign(database, 12, batch_size=1), await make.a_campaign(database, 2, batch_size=1)
+    for each in (broken, sound):
+        await database.write(lambda tx, each=each: stop(tx, each.id, None))
+    apply = lifecycle.apply
+
+    async def applied(tx, settlements, **options):
+        if any(s.delivery_id >> 24 == broken.id for s in settlements):
+            raise ValueError("cannot be worked on")
+        return await apply(tx, settlements, **options)
+
+    monkeypatch.setattr(lifecycle, "apply", applied)
+
+    assert await database.write(close_ended) == 2
+
+    assert set(await make.words_of(database, sound)) == {"cancelled"}
+    assert set(await make.words_of(database, broken)) == {"queued"}
+    assert [r.subject for r in caplog.records if getattr(r, "action", "") == "close-failed"] == [broken.id]
+    await assert_sound(database, sound)
 
 
 @pytest.mark.parametrize("work", [tick, close_ended, launching.pending_expansions], ids=lambda work: work.__name__)

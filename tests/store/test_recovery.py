@@ -11,13 +11,14 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from store import batches, campaigns, lifecycle, recovery
+from store import batches, campaigns, lifecycle, recovery, settling
 from store.batches import Resending
 from store.database import open_database
+from store.errors import StoreUnavailable
 from store.records import Settlement
 from store.recovery import HALVE_AFTER, QUARANTINE_AFTER, Recovered
 from store.states import BatchState, Event
-from store.tables import audit, batch, delivery, node
+from store.tables import audit, batch, delivery, doubt, node
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
 
@@ -373,3 +374,135 @@ async def test_a_frozen_node_that_wakes_after_its_lease_can_neither_send_nor_clo
         assert await make.give_back(database, stale) is None
         assert await make.give_back(database, held) is not None
         await assert_sound(database, made)
+
+
+# ---- several at once ---------------------------------------------------------------------------------------
+
+
+async def several_crashed(database, batches_, **options):
+    made = await make.a_campaign(database, 2 * batches_, batch_size=2, **options)
+    held = [await make.must_claim(database) for _ in range(batches_)]
+    for each in held:
+        await make.advance(database, each)
+    await database.write(recovery.end_all_leases)
+    return made, held
+
+
+async def test_a_batch_that_cannot_be_taken_back_stops_no_other(database, monkeypatch, caplog):
+    made, held = await several_crashed(database, 25)
+    broken, sound = {each.id for each in held[:22]}, held[22:]  # more than one look takes
+    call_lost = recovery._call_lost
+
+    async def call(tx, row):
+        if row.id in broken:
+            await tx.run(sa.update(batch).where(batch.c.id == row.id).values(losses=99))
+            raise ValueError("cannot be worked on")
+        return await call_lost(tx, row)
+
+    monkeypatch.setattr(recovery, "_call_lost", call)
+    left_alone = set()
+
+    recovered = await database.write(lambda tx: recovery.recover(tx, left_alone=left_alone))
+
+    assert {r.batch_id for r in recovered} == {each.id for each in sound}
+    assert left_alone == broken
+    assert {r.subject for r in caplog.records if getattr(r, "action", "") == "recover-failed"} == broken
+    rows = await make.batches_of(database, made)
+    assert all(row.state == BatchState.LEASED and row.losses == 0 for row in rows if row.id in broken)
+    assert (await make.words_of(database, made)).count("unknown") == 6
+    await assert_sound(database, made)
+
+
+async def test_a_statement_that_fails_about_one_batch_stops_no_other(database, monkeypatch):
+    _, (broken, sound) = await several_crashed(database, 2)
+    call_lost = recovery._call_lost
+
+    async def call(tx, row):
+        if row.id == broken.id:
+            await tx.run(sa.text("SELECT * FROM no_such_table"))
+        return await call_lost(tx, row)
+
+    monkeypatch.setattr(recovery, "_call_lost", call)
+
+    assert [r.batch_id for r in await recover(database)] == [sound.id]
+
+
+async def test_a_store_that_goes_away_is_no_fault_of_a_batch_and_nothing_is_kept(database, monkeypatch):
+    made, (_, second) = await several_crashed(database, 2)
+    put_back = recovery._put_back
+
+    async def put(tx, row, *rest):
+        if row.id == second.id:
+            raise StoreUnavailable("away")
+        return await put_back(tx, row, *rest)
+
+    monkeypatch.setattr(recovery, "_put_back", put)
+    left_alone = set()
+    with pytest.raises(StoreUnavailable):
+        await database.write(lambda tx: recovery.recover(tx, left_alone=left_alone))
+
+    assert not left_alone
+    assert set(await make.words_of(database, made)) == {"queued"}
+
+
+async def test_each_batch_keeps_its_own_round_and_the_hour_at_which_it_was_handed_over(database):
+    made = await make.a_campaign(database, 4, batch_size=2)
+    once = await make.must_claim(database)
+    await make.give_back(database, once)
+    held = [await make.must_claim(database) for _ in range(2)]
+    for n, each in enumerate(held):
+        await make.advance(database, each)
+        claimed = sa.update(batch).where(batch.c.id == each.id).values(claimed_ms=1000 + n)
+        await database.write(lambda tx, claimed=claimed: tx.run(claimed))
+    await database.write(recovery.end_all_leases)
+
+    await recover(database)
+
+    assert {each.round for each in held} == {1, 2}
+    async with database.read() as conn:
+        found = (await conn.execute(sa.select(doubt.c.delivery_id, doubt.c.round, doubt.c.handed_ms))).all()
+    expected = [(i, each.round, 1000 + n) for n, each in enumerate(held) for i in make.ids_of(each)]
+    assert sorted(map(tuple, found)) == sorted(expected)
+    await assert_sound(database, made)
+
+
+async def until_somebody_waits_for_a_lock(database):
+    waiting = sa.text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+    while True:
+        async with database.read() as conn:
+            if (await conn.execute(waiting)).first():
+                return
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("engine", [pytest.param("postgresql", marks=pytest.mark.peer)])
+@pytest.mark.parametrize("work", [recovery.recover, lifecycle.close_ended], ids=lambda work: work.__name__)
+async def test_whoever_takes_several_batches_and_a_late_answer_do_not_wait_for_each_other_in_a_circle(database, work):
+    made, (_, second) = await several_crashed(database, 2)
+    if work is lifecycle.close_ended:
+        await recover(database)
+        await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+        await database.write(lambda tx: tx.run(sa.update(delivery).values(state=0, doubted=0)))
+    ids = make.ids_of(second)
+    holds_its_rows, go_on = asyncio.Event(), asyncio.Event()
+    begun = []
+
+    async def answer(tx):
+        begun.append("answer")
+        await tx.rows(sa.select(delivery.c.id).where(delivery.c.id.in_(ids)).order_by(delivery.c.id).with_for_update())
+        holds_its_rows.set()
+        await go_on.wait()
+        await settling.apply(tx, make.accepted(ids), round_=second.round)
+
+    async def several(tx):
+        begun.append("several")
+        await work(tx)
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        tasks.create_task(database.write(answer))
+        await holds_its_rows.wait()
+        tasks.create_task(database.write(several))
+        await until_somebody_waits_for_a_lock(database)
+        go_on.set()
+
+    assert begun == ["answer", "several"], "nobody had to begin again"

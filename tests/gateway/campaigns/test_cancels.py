@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -299,6 +300,37 @@ async def test_a_store_that_is_away_is_no_fault_of_the_campaign(
 
     assert await preparer.run(), "at once: nothing rests"
     assert await state_of(database, cancel) == "running"
+
+
+@pytest.mark.parametrize("hand", [Preparer.run, Preparer.run_small])
+async def test_a_cancel_about_which_the_store_has_no_answer_keeps_no_other_waiting(
+    house: House,
+    author: Caller,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    hand: Callable[[Preparer], Awaitable[bool]],
+) -> None:
+    await alerted(house, author)
+    silent = await cancelled(database, author)
+    [sound] = await house.launch(
+        author.account_id,
+        house.campaign("A", author.account_id, house.audience({}), "sound", state="preparing", purpose="cancel"),
+    )
+
+    def silent_about_it(ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def asked(conn: object, number: int) -> Any:
+            if number == silent:
+                raise StoreUnavailable("no answer in time")
+            return await ask(conn, number)
+
+        return asked
+
+    for ask in (campaigns.replaced_by, campaigns.replaced_counts):
+        monkeypatch.setattr(campaigns, ask.__name__, silent_about_it(ask))
+
+    assert await hand(Preparer(database))
+
+    assert (await state_of(database, sound), await state_of(database, silent)) == ("running", "preparing")
 
 
 async def test_a_small_cancel_is_prepared_while_a_large_one_is_at_work(

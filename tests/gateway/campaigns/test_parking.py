@@ -8,10 +8,13 @@ import sqlalchemy as sa
 from gateway.access.caller import Caller
 from gateway.access.keys import as_caller
 from gateway.campaigns.alerts import AlertDesk
+from gateway.campaigns.parked import Parked
 from gateway.campaigns.zones import ZonePlanning
 from gateway.errors import Refusal
 from store import accounts, alerts
+from store.alerts import Alert
 from store.database import Database
+from store.errors import StoreUnavailable
 from store.tables import account
 from tests.cap.documents import changed
 from tests.gateway.house import House
@@ -81,6 +84,43 @@ async def test_the_same_bytes_again_are_answered_and_a_place_that_is_free_again_
     await database.write(lambda tx: alerts.set_state(tx, given_up.id, "failed"))
 
     assert (await desk.submit(one, documents[2])).state == "parked"
+
+
+async def test_one_about_which_the_store_has_no_answer_keeps_no_other_waiting(
+    desk: AlertDesk, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    one = await caller(House(database), "one")
+    silent, _ = [(await desk.submit(one, an_orphan(number))).id for number in (1, 2)]
+    answered = desk.retry_parked
+
+    async def asked(filed: Alert, caller: Caller, park_ms: int) -> bool:
+        if filed.public_id == silent:
+            raise StoreUnavailable("no answer in time")
+        return await answered(filed, caller, park_ms)
+
+    monkeypatch.setattr(AlertDesk, "retry_parked", lambda _, *given: asked(*given))
+
+    assert await Parked(database, desk, park_ms=-1).run(), "the other one's time is over"
+
+    async with database.read() as conn:
+        assert [filed.public_id for filed in await alerts.parked(conn)] == [silent]
+
+
+async def test_a_store_that_is_away_is_told_and_nothing_rests(
+    desk: AlertDesk, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    await desk.submit(await caller(House(database), "one"), an_orphan(1))
+    parked = Parked(database, desk, park_ms=-1)
+
+    async def away(*_: object) -> bool:
+        raise StoreUnavailable("away")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(AlertDesk, "retry_parked", away)
+        with pytest.raises(StoreUnavailable):
+            await parked.run()
+
+    assert await parked.run()
 
 
 async def test_what_waits_is_found_without_a_walk_through_all_documents(database: Database):

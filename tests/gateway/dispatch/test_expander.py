@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -12,8 +13,9 @@ import sqlalchemy as sa
 from channels.contract import Channel
 from gateway import setbacks
 from gateway.dispatch.expander import Expander
-from store import campaigns
+from store import campaigns, launching
 from store.database import Database, open_database
+from store.errors import StoreUnavailable
 from store.schema import migrate
 from store.tables import audience, contact
 from tests.gateway.dispatch.lanes import until
@@ -124,6 +126,26 @@ async def test_many_broken_campaigns_of_the_highest_priority_do_not_stand_before
 
     async with running(an_expander(database)):
         await until_made(database, sound, 6)
+
+
+@pytest.mark.parametrize("where", [(campaigns, "audience_blob"), (launching, "expand")], ids=["read", "written"])
+async def test_a_campaign_about_which_the_store_has_no_answer_stops_no_other(
+    house: House, database: Database, monkeypatch: pytest.MonkeyPatch, where: tuple[Any, str]
+) -> None:
+    people = await house.people("A", 3)
+    silent, sound = await launched(house, "silent", people), await launched(house, "sound", people)
+    answered = getattr(*where)
+
+    async def asked(conn: object, number: int, *rest: Any, **more: Any) -> Any:
+        if number == silent:
+            raise StoreUnavailable("no answer in time")
+        return await answered(conn, number, *rest, **more)
+
+    monkeypatch.setattr(*where, asked)
+
+    assert await an_expander(database).step()
+
+    assert (await rows(database, silent), await rows(database, sound)) == (0, 6)
 
 
 async def test_a_campaign_that_is_mended_is_expanded(

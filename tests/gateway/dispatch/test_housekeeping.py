@@ -7,8 +7,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.dispatch.housekeeping import Chore, Housekeeping
+from gateway import setbacks
+from gateway.dispatch.housekeeping import Chore, Housekeeping, store_chores
+from store import campaigns, reservations
+from store.database import Database
+from store.transaction import Transaction
 from tests.gateway.dispatch.lanes import until
+from tests.store import makers as make
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -68,3 +73,28 @@ async def test_a_chore_that_fails_stops_no_other() -> None:
 
     async with kept(Chore("broken", 0.01, broken), Chore("sound", 3600.0, sound)):
         await until(lambda: broken.calls >= 1 and sound.calls >= 10)
+
+
+async def test_a_campaign_that_cannot_be_ended_rests_between_two_tries_and_the_others_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = await make.a_campaign(database, 1, lasts_ms=-1)
+    release = reservations.release
+
+    async def released(tx: Transaction, zone_id: int, campaign_id: int, kept_millieuro: int = 0) -> None:
+        if campaign_id == broken.id:
+            raise ValueError("cannot be worked on")
+        await release(tx, zone_id, campaign_id, kept_millieuro)
+
+    monkeypatch.setattr(reservations, "release", released)
+    monkeypatch.setattr(setbacks, "FIRST_S", 3600.0)
+    monkeypatch.setattr(setbacks, "MOST_S", 3600.0)
+    [clock] = [c for c in store_chores(database, "boot", "node", lambda: None) if c.name == "clock"]
+    await clock.run()
+    other = await make.a_campaign(database, 1, lasts_ms=-1)
+    await clock.run()
+
+    async with database.read() as conn:
+        found = [await campaigns.by_id(conn, made.id) for made in (broken, other)]
+    assert [each.state for each in found if each] == ["running", "expired"]
+    assert len([r for r in caplog.records if getattr(r, "action", "") == "end-failed"]) == 1

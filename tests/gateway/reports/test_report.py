@@ -1,5 +1,6 @@
 """The account of a campaign: every person in one outcome with a reason, every sum counted twice, every cent."""
 
+import contextlib
 import itertools
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from channels.contract import Channel
+from gateway.reports import sealing
 from gateway.reports.addenda import amend_due
 from gateway.reports.reading import draw_up, parsed, report_of, written
 from gateway.reports.report import Addendum, Report
@@ -453,6 +455,27 @@ async def test_a_store_that_is_away_is_no_fault_of_the_campaign_that_was_to_be_s
     assert setbacks.resting() == []
     assert await seal_due(database, setbacks) == 1
     assert await is_sealed(database, number)
+
+
+async def test_a_campaign_about_which_the_store_has_no_answer_stops_no_other(
+    house: House, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    *silent, sound = await several_ended(house, database, 12)  # more than one look takes
+    answered = sealing.draw_up
+
+    async def draw_up(asked: Database, number: int) -> Report:
+        if number in silent:
+            raise StoreUnavailable("no answer in time")
+        return await answered(asked, number)
+
+    monkeypatch.setattr(sealing, "draw_up", draw_up)
+    setbacks = Setbacks()
+
+    with contextlib.suppress(StoreUnavailable):
+        await seal_due(database, setbacks)
+    await seal_due(database, setbacks)
+
+    assert await is_sealed(database, sound)
 
 
 async def test_a_report_survives_being_written_and_read(house: House, database: Database):
