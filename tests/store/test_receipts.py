@@ -3,6 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
+from store import recovery
 from store.receipts import Recorded, Report, match_inbox, record
 from store.records import Settlement
 from store.settling import apply
@@ -213,6 +214,63 @@ async def test_what_a_dead_worker_had_in_hand_is_found_whatever_the_carrier(data
     await look_again(database)
 
     await assert_words(database, made, "delivered")
+
+
+async def test_a_late_answer_that_overtook_the_record_of_its_doubt_is_heard_before_the_next_copy(database):
+    made = await make.a_campaign(database, 1, units=2)
+    (i,) = made.ids["sms"]
+    held = await make.must_claim(database)
+    await make.advance(database, held)
+    for ref in "ab":
+        assert await receive(database, Report("c1", ref, "pending", 1, answers=i, attempt=1)) == Recorded(0, 1)
+    await make.give_back(database, held, [Settlement(i, Event.IN_DOUBT, "c1")])
+    await make.tick(database)
+
+    again = await make.claim(database)
+
+    assert again is None or again.rows == ()
+    await assert_words(database, made, "accepted")
+
+
+async def test_a_late_answer_that_overtook_the_record_of_its_doubt_is_found_in_the_inbox(database):
+    made = await make.a_campaign(database, 1, crash_policy="report")
+    (i,) = made.ids["sms"]
+    held = await make.must_claim(database)
+    await make.advance(database, held)
+    await receive(database, Report("c1", "a", "pending", 1, answers=i, attempt=1), Report("c1", "a", "delivered", 1))
+    await make.give_back(database, held, [Settlement(i, Event.IN_DOUBT, "c1")])
+
+    await look_again(database, settled_ms=60_000)
+
+    await assert_words(database, made, "delivered")
+
+
+async def test_what_a_worker_held_back_for_good_is_nobody_s(database):
+    """It was thought dead, and tells so when its lease is lost."""
+    town = await make.a_town(database, 1)
+    made = await make.a_campaign(database, town, units=2, crash_policy="report")
+    held = await make.must_claim(database)
+    await make.advance(database, held)
+    await database.write(recovery.end_all_leases)
+    await database.write(recovery.recover)
+    await make.settle(database, held, [Settlement(made.ids["sms"][0], Event.IN_DOUBT, "c1", ("k",), "cut")])
+
+    for ref in ("k", "stray"):
+        await receive(database, Report("c1", ref, "delivered", 1, destination=town.people[0].addresses["sms"]))
+    await look_again(database)
+
+    await assert_words(database, made, "unknown")
+
+
+async def test_a_simulated_carrier_s_receipt_is_about_no_live_message(database):
+    town = await make.a_town(database, 1)
+    made = await in_doubt(database, town, carrier="", event=Event.LOST)
+    report = Report("c1", "x", "delivered", 1, destination=town.people[0].addresses["sms"], mode="simulation")
+
+    await receive(database, report)
+
+    assert await look_again(database) == (0, None)
+    await assert_words(database, made, "unknown")
 
 
 async def test_when_two_in_doubt_fit_nobody_is_guessed(database):
