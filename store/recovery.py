@@ -44,6 +44,12 @@ _in_hand = sa.select(delivery.c.id).where(
     delivery.c.state.in_(_OPEN),
     delivery.c.round < sa.bindparam("round_"),
 )
+_touched = (
+    sa.select(delivery.c.id)
+    .where(delivery.c.id.between(sa.bindparam("first"), sa.bindparam("cursor")))
+    .order_by(delivery.c.id)
+    .with_for_update()
+)
 _told = (
     sa.select(delivery.c.id)
     .where(
@@ -130,6 +136,9 @@ async def abandon(tx: Transaction, held: Batch, results: Sequence[Settlement], r
         .where(batch.c.id == held.id, batch.c.lease == held.lease, batch.c.state == int(BatchState.LEASED))
         .with_for_update()
     )
+    if row is not None and not tx.sqlite:
+        # Two times deliveries and counters in one transaction: all of the deliveries first (`settling.apply`).
+        await tx.rows(_touched, {"first": row.first, "cursor": row.cursor})
     await settle(tx, held, results)
     if row is None:
         return None
