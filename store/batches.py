@@ -172,8 +172,8 @@ async def claim(
     until = {"until_ms": tx.now_ms + lease_ms, "now_ms_": tx.now_ms}
     await tx.run(_lease, {"batch": found.id, "node_": node} | until)
     if found.crash_policy == "resend":
-        await _resend_unknown(tx, found.first, found.last, resending)
-    rows = await _due_rows(tx, found.first, found.last, found.round + 1, resending.most_attempts)
+        await _resend_unknown(tx, found, resending)
+    rows = await _due_rows(tx, found, resending.most_attempts)
     if found.turn:
         # The first of a campaign go before their tag: they say nothing of how far the others are.
         await tx.run(_vtime, {"channel": channel, "mode": mode, "priority": found.priority, "tag": found.tag})
@@ -190,19 +190,19 @@ async def claim(
     )  # fmt: skip
 
 
-async def _due_rows(tx: Transaction, first: int, last: int, round_: int, most_attempts: int) -> tuple[Row, ...]:
+async def _due_rows(tx: Transaction, found: AnyRow, most_attempts: int) -> tuple[Row, ...]:
     """What was put off and is not due yet, and what may have been answered by a receipt that cannot be told yet, has
     nothing to do in this round: the cursor passes over it, and it is not in hand."""
-    values = {"first": first, "last": last, "last_attempt": most_attempts - 1}
+    values = {"first": found.first, "last": found.last, "last_attempt": most_attempts - 1}
     rows = await tx.rows(_rows, values)
     doubted = [row.address for row in rows if row.is_doubted]
     undecided: frozenset[str] = frozenset()
     if doubted:
-        undecided = await hear_first(tx, doubted)
+        undecided = await hear_first(tx, doubted, found.channel, found.mode)
         rows = await tx.rows(_rows, values)
     later = {r.id for r in rows if r.due_ms > tx.now_ms or (r.is_doubted and r.address in undecided)}
     if later:
-        await tx.run(_pass_over, {"later": pack((i,) for i in later), "round_": round_})
+        await tx.run(_pass_over, {"later": pack((i,) for i in later), "round_": found.round + 1})
     return tuple(_row(row) for row in rows if row.id not in later)
 
 
@@ -221,18 +221,18 @@ async def decided(tx: Transaction, rows: Sequence[Row]) -> set[int]:
     return {row.id for row in doubted} - {row.id for row in still}
 
 
-async def _resend_unknown(tx: Transaction, first: int, last: int, resending: Resending) -> None:
+async def _resend_unknown(tx: Transaction, found: AnyRow, resending: Resending) -> None:
     """Those in doubt long enough, of whom the inbox knows nothing."""
     values = {
-        "first": first,
-        "last": last,
+        "first": found.first,
+        "last": found.last,
         "before_ms": tx.now_ms - resending.wait_ms,
         "most": resending.most_attempts,
     }
     unknown = await tx.rows(_unknown, values)
     if not unknown:
         return
-    undecided = await hear_first(tx, [r.address for r in unknown])
+    undecided = await hear_first(tx, [r.address for r in unknown], found.channel, found.mode)
     still = {r.id for r in await tx.rows(_unknown, values)}
     resent = [r.id for r in unknown if r.id in still and r.address not in undecided]
     await apply(tx, [Settlement(i, Event.RESEND) for i in resent])
