@@ -112,7 +112,11 @@ _rows = (
         delivery.c.attempts,
         sa.case((_not_taken, sa.func.coalesce(delivery.c.carrier, "")), else_="").label("last_way"),
         (delivery.c.doubted == 1).label("is_doubted"),
-        sa.and_(delivery.c.doubted == 1, delivery.c.attempts >= sa.bindparam("last_attempt"), _lost).label("is_alone"),
+        # CASE: for nearly all rows the doubts are not looked at.
+        sa.case(
+            (sa.and_(delivery.c.doubted == 1, delivery.c.attempts >= sa.bindparam("last_attempt")), _lost),
+            else_=sa.false(),
+        ).label("is_alone"),
         sa.func.coalesce(delivery.c.due_ms, 0).label("due_ms"),
     )
     .join(member, member.c.id == delivery.c.member_id, isouter=True)
@@ -357,6 +361,8 @@ async def advance(
 
 def _at_once(ahead: Sequence[Row], one_by_one: bool, beside_others: bool) -> Sequence[Row]:
     """What may be in hand together: a row that is to be alone, or those before the first of that kind."""
+    if not one_by_one and not (ahead and ahead[0].is_alone) and not any(row.is_alone for row in ahead):
+        return ahead
     alone = 0 if one_by_one else next((n for n, row in enumerate(ahead) if row.is_alone), len(ahead))
     if alone:
         return ahead[:alone]

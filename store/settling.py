@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from store import doubts
 from store.doubts import Doubt
 from store.json_rows import json_rows, pack
 from store.records import Change, Settlement
-from store.states import CHARGING_EVENTS, NEGATIVE_RECEIPTS, OPEN, DeliveryState, Event, after_all
+from store.states import CHARGING_EVENTS, NEGATIVE_RECEIPTS, OPEN, DeliveryState, Event, after, after_all
 from store.tables import carrier_ref, delivery, progress
 from store.transaction import AnyRow, Transaction
 
@@ -110,6 +111,9 @@ class Tally:
             await tx.run(_count, values)
 
 
+_NO_DOUBT: Mapping[int, int] = MappingProxyType({})
+
+
 class _Life:
     """One delivery while the events of a transaction pass over it."""
 
@@ -127,11 +131,12 @@ class _Life:
         ) = row  # fmt: skip
         self.old = self.state = DeliveryState(state)
         self.before = row[: len(_KEPT)]
-        self.open: dict[int, int] = {}
+        # Nearly all deliveries are never in doubt: for them nothing is made.
+        self.open: Mapping[int, int] = _NO_DOUBT
         """Round -> number of the attempts in doubt."""
-        self.fresh: list[Doubt] = []
-        self.ended: dict[int, int] = {}
-        self.named: dict[int, Doubt] = {}
+        self.fresh: tuple[Doubt, ...] = ()
+        self.ended: Mapping[int, int] = _NO_DOUBT
+        self.named: tuple[Doubt, ...] = ()
 
     def happen(self, s: Settlement, round_: int | None, now_ms: int, tally: Tally) -> None:
         campaign = self.id >> 24
@@ -141,15 +146,9 @@ class _Life:
         is_new = of is None or of > self.round
         if s.event in _ATTEMPTS and is_new:
             self.attempts += 1
-        self._doubt(s, of, is_new)
-        new = after_all(
-            self.state,
-            s.event,
-            is_latest=self._is_latest(s, is_new),
-            was_taken=bool(self.charged) or of is None,
-            other_doubts=bool(self.open),
-            later_doubt=of is not None and any(r > of for r in self.open),
-        )
+        if self.open or s.event in _BEGINS_DOUBT:
+            self._doubt(s, of, is_new)
+        new = self._after(s, of, is_new)
         if s.event in CHARGING_EVENTS and not self.charged:
             self.charged = 1
             tally.charge(campaign, self.channel, self.price)
@@ -168,6 +167,19 @@ class _Life:
         if of is not None:
             self.round = max(self.round, of)
 
+    def _after(self, s: Settlement, of: int | None, is_new: bool) -> DeliveryState:
+        plain = is_new and not self.open and self.state not in _TOLD and s.event not in NEGATIVE_RECEIPTS
+        if plain or s.event is Event.RECEIPT_DELIVERED:
+            return after(self.state, s.event)
+        return after_all(
+            self.state,
+            s.event,
+            is_latest=self._is_latest(s, is_new),
+            was_taken=bool(self.charged) or of is None,
+            other_doubts=bool(self.open),
+            later_doubt=of is not None and any(r > of for r in self.open),
+        )
+
     def _is_latest(self, s: Settlement, is_new: bool) -> bool:
         """Whether it speaks of the latest attempt. A receipt that names its attempt speaks of an earlier one whenever
         another is to leave, or, named by our own number, was told of since."""
@@ -184,13 +196,13 @@ class _Life:
         if s.event in _BEGINS_DOUBT:
             parts = len(s.refs) if s.code == _CUT else None
             if is_new and self.state not in _TOLD:
-                self.open[about] = self.attempts
-                self.fresh.append(Doubt(self.id, about, self.attempts, s.carrier or None, parts))
+                self.open = {**self.open, about: self.attempts}
+                self.fresh += (Doubt(self.id, about, self.attempts, s.carrier or None, parts),)
             elif s.carrier and about in self.open:
-                self.named[about] = Doubt(self.id, about, self.open[about], s.carrier, parts)
+                self.named += (Doubt(self.id, about, self.open[about], s.carrier, parts),)
         elif s.event in _ENDS_DOUBT and about in self.open and (named is not None or not s.attempt):
-            del self.open[about]
-            self.ended[about] = _ENDS_DOUBT[s.event]
+            self.open = {r: attempt for r, attempt in self.open.items() if r != about}
+            self.ended = {**self.ended, about: _ENDS_DOUBT[s.event]}
 
     def kept(self) -> tuple[Any, ...]:
         """In the order of `_KEPT`."""
@@ -241,10 +253,13 @@ async def apply(
 
 
 async def _keep_doubts(tx: Transaction, lives: Iterable[_Life], handed_ms: int | Mapping[int, int]) -> None:
-    fresh = [d for life in lives for d in life.fresh]
-    ended = {(life.id, r): state for life in lives for r, state in life.ended.items()}
+    moved = [life for life in lives if life.fresh or life.ended or life.named]
+    if not moved:
+        return
+    fresh = [d for life in moved for d in life.fresh]
+    ended = {(life.id, r): state for life in moved for r, state in life.ended.items()}
     await doubts.keep(tx, fresh, ended, handed_ms)
-    await doubts.name_carriers(tx, [d for life in lives for d in life.named.values()])
+    await doubts.name_carriers(tx, [d for life in moved for d in life.named])
 
 
 async def _keep_refs(tx: Transaction, settlements: Iterable[Settlement], lives: dict[int, _Life], round_: int) -> None:

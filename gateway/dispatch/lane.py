@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from channels.contract import Channel, Content, Mode
-from gateway.dispatch.sending import Rules, Sending
+from gateway.dispatch.sending import STOPS_WITHIN_S, Rules, Sending
 from gateway.dispatch.ways import Ways
 from store import batches, recovery
 from store.batches import Resending
@@ -194,7 +194,9 @@ class Lane:
                 if held and now_s - renewed_s >= self.rules.lease_ms / 4000:
                     renewed_s = now_s
                     await self._renew(held)
-                await self._permit([sending for sending in held if sending.waits])
+                # What is being handed over has its permission from the fence; what only waits asks before it ends.
+                soon_s = now_s + STOPS_WITHIN_S - PERMISSION_EVERY_S
+                await self._permit([s for s in held if s.waits and s.permission.not_after < soon_s])
             except StoreUnavailable:
                 continue
             except Exception:

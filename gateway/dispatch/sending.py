@@ -99,6 +99,8 @@ class Sending:
     _in_flight: dict[int, Row] = field(default_factory=dict)
     _begins: bool = False
     """Its first window is still to be asked for, ahead of those whose campaigns have begun."""
+    _second_copies: bool = False
+    """Some of its rows are sent again although somebody may have them."""
     _gave_turn: bool = False
     _unwanted: bool = False
     """Some message was given back by every carrier."""
@@ -126,6 +128,7 @@ class Sending:
         self.parts = (self.batch,)
         self._ahead.extend(self.batch.rows)
         self._begins = self.batch.is_first
+        self._second_copies = any(row.is_doubted for row in self.batch.rows)
         self._began_s = asyncio.get_running_loop().time()
         failure: Exception | None = None
         async with asyncio.TaskGroup() as tasks:
@@ -180,7 +183,11 @@ class Sending:
 
     def _is_alone(self) -> bool:
         """What is in flight, or what is next, is to be alone: it may kill whoever hands it over."""
-        if self.batch.is_careful or any(row.is_alone for row in self._in_flight.values()):
+        if self.batch.is_careful:
+            return True
+        if not self._second_copies:
+            return False
+        if any(row.is_alone for row in self._in_flight.values()):
             return True
         return bool(self._ahead) and self._ahead[0].is_alone
 
@@ -198,9 +205,6 @@ class Sending:
         shunned, again, ahead = self._alike()
         if self._begins:
             ahead = self._first_ones(ahead)
-        # Before the cursor moves: whoever has no words is not in hand, and costs nobody else a doubt.
-        for row in (*(m.row for m in again), *ahead):
-            self.contents[row.language]
         answer = await self._advance(shunned, [m.row.units for m in again], ahead)
         if answer is None:
             await asyncio.sleep(0.5)
@@ -257,13 +261,13 @@ class Sending:
 
         async def work(tx: Transaction) -> tuple[Grant | Fence, set[int]]:
             timebase.learn(tx.now_us, time.monotonic())
-            gone = await batches.decided(tx, ahead)
+            gone = await batches.decided(tx, ahead) if self._second_copies else set()
             # The fence before the results: it locks the batch, and batches are locked before their deliveries.
             answer = await batches.advance(
                 tx,
                 self.batch,
                 again=again,
-                ahead=[row for row in ahead if row.id not in gone],
+                ahead=[row for row in ahead if row.id not in gone] if gone else ahead,
                 ways=sorted(self.ways.open(asyncio.get_running_loop().time()), key=lambda way: way.carrier == shunned),
                 horizon_ms=HORIZON_MS,
                 lease_ms=self.rules.lease_ms,

@@ -239,6 +239,9 @@ async def test_gathering_tens_of_thousands_holds_the_event_loop_for_a_blink(
     await a_crowd_alerted(house, "A", author, many, sent=many, in_hand=0)
     desk = a_desk(database)
     await desk.validate(author, a_document("look", "Cancel"))  # what is read and compiled once
+    # What other tests have left in this process is not gone through by a collection in the middle of a callback.
+    gc.collect()
+    gc.freeze()
     watch.longest_s = 0.0
 
     await desk.validate(author, a_document("look", "Cancel"))
@@ -249,6 +252,7 @@ async def test_gathering_tens_of_thousands_holds_the_event_loop_for_a_blink(
     to_be_sent_s = watch.longest_s
 
     assert len((await audience_of(database, cancel)).deliveries[Channel.SMS]) == many
+    gc.unfreeze()
     assert max(to_be_shown_s, to_be_sent_s) < 0.02
 
 
