@@ -515,6 +515,15 @@ _remaining = sa.select(delivery.c.id, delivery.c.state, delivery.c.changed_ms, d
         ),
     ),
 ).order_by(delivery.c.id)  # fmt: skip
+_any_queued = (
+    sa.select(delivery.c.id)
+    .where(
+        delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")),
+        delivery.c.state == int(DeliveryState.QUEUED),
+        delivery.c.due_ms.is_(None),
+    )
+    .limit(1)
+)
 _ours = sa.and_(batch.c.id == sa.bindparam("batch"), batch.c.lease == sa.bindparam("lease_"), _LEASED)
 _lock_ours = sa.select(batch.c.id).where(_ours).with_for_update()
 _give_back = (
@@ -547,6 +556,12 @@ async def give_back(
     await settle(tx, held, settlements)
     if ours is None:
         return None
+    if not held.losses and await tx.first(_any_queued, {"first": held.first, "last": held.last}):
+        # A lane that gives way has nearly all of its rows left: they need not be read to know that.
+        state, due_ms = (BatchState.READY, None) if rest_ms is None else (BatchState.WAITING, rest_ms)
+        values = {"state_": int(state), "due": due_ms, "losses_": 0}
+        await tx.run(_give_back, {"batch": held.id, "lease_": held.lease} | values)
+        return state
     left = await _what_is_left(tx, held, resending)
     state, due_ms = _comes_back(left, retry_ms, resending, rest_ms)
     # Where nothing was told of anybody a bad row may still be among them.
