@@ -24,9 +24,3 @@ def attempt_of(text: str, generation: str) -> tuple[int, int] | None:
     if match is None or match[1] != generation:
         return None
     return int(match[2], 16), int(match[3])
-
-
-def delivery_of(text: str, generation: str) -> int | None:
-    """The delivery's id; None when it is not a reference of this generation of the store."""
-    found = attempt_of(text, generation)
-    return found[0] if found else None
