@@ -63,7 +63,7 @@ def points() -> dict[str, Point]:
         "inbox-heard": Point(batches, "hear_first", after=True),
         "receipts-not-committed": Point(receipts, "record", after=True),
         "receipts-not-acknowledged": Point(ReceiptDesk, "__call__", after=True),
-        "in-recovery": Point(recovery, "_recover_one", after=True),
+        "in-recovery": Point(recovery, "_take_back", after=True),
         "seal-not-committed": Point(lifecycle, "seal", after=True),
         "sealed": Point(sealing, "_seal", after=True),
     }
