@@ -4,7 +4,7 @@ A carrier knows addresses and contents. It knows no campaign, no member and no d
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Protocol
 
 import msgspec
@@ -76,7 +76,9 @@ class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """Final: this address or this message will not be taken by this peer."""
+    """This carrier's last word: it, or its peer, will not take this message or this address. Another carrier may; only
+    the last one's word is final for the person. What a peer has against US is never this: it is `NotSent`, and the
+    carrier rests."""
 
     code: str
     text: str
@@ -117,6 +119,16 @@ class InDoubt(msgspec.Struct, frozen=True, tag="in_doubt"):
 
 
 Outcome = Accepted | Refused | Deferred | NotSent | Throttled | InDoubt
+
+
+class Fit(IntEnum):
+    """How well a carrier can take a message, by its own limits and by what its peer has said that it offers."""
+
+    NOT = 0
+    """Not at all: its alphabet, its countries, its size or an extension that its peer lacks stand against it."""
+    LEGIBLE = 1
+    """In other letters than were meant, which a person still reads as the same words."""
+    WHOLE = 2
 
 
 class ReceiptState(StrEnum):
@@ -198,6 +210,11 @@ class Carrier(Protocol):
         ...
 
     def status(self) -> CarrierStatus: ...
+
+    def fit(self, address: str, content: Content) -> Fit:
+        """How well it could take this message, were it free: asked before a message is given to it, and by previews.
+        Prompt, without I/O; what is not known yet (an extension of a peer that never answered) counts as there."""
+        ...
 
     def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
         """Hand over a group, all due at about the same time; yield (index in group, outcome) as the peer answers.

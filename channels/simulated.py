@@ -19,6 +19,8 @@ from channels.contract import (
     CarrierState,
     CarrierStatus,
     Channel,
+    Content,
+    Fit,
     InDoubt,
     Mode,
     NotSent,
@@ -176,6 +178,9 @@ class SimulatedCarrier:
             window=self.settings.window,
             since_ms=self._since_ms,
         )
+
+    def fit(self, address: str, content: Content) -> Fit:
+        return Fit.WHOLE
 
     async def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
         flight = _Flight(group, self._session)

@@ -14,7 +14,9 @@ from channels.contract import (
     Accepted,
     CarrierStatus,
     Channel,
+    Content,
     Deferred,
+    Fit,
     Mode,
     NotSent,
     Outcome,
@@ -86,6 +88,9 @@ class SmtpCarrier:
             window=self._capacity(),
             since_ms=self._health.since_ms,
         )
+
+    def fit(self, address: str, content: Content) -> Fit:
+        return Fit.WHOLE
 
     async def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
         """As the contract says. What has left when the iterator is closed is carried to its end, unseen."""

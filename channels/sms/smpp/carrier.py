@@ -14,6 +14,8 @@ from channels.contract import (
     CarrierState,
     CarrierStatus,
     Channel,
+    Content,
+    Fit,
     Mode,
     NotSent,
     Outcome,
@@ -98,6 +100,9 @@ class SmppCarrier:
             window=self._settings.binds * self._settings.window,
             since_ms=self._since_ms,
         )
+
+    def fit(self, address: str, content: Content) -> Fit:
+        return Fit.WHOLE
 
     async def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
         if not self._running:

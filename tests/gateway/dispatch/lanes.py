@@ -11,6 +11,8 @@ from channels.contract import (
     CarrierState,
     CarrierStatus,
     Channel,
+    Content,
+    Fit,
     Mode,
     Outcome,
     Outgoing,
@@ -50,6 +52,9 @@ class Carrier:
     @property
     def addresses(self) -> list[str]:
         return [message.address for _, message in self.handed]
+
+    def fit(self, address: str, content: Content) -> Fit:
+        return Fit.WHOLE
 
     def status(self) -> CarrierStatus:
         state = CarrierState.UP if self.up else CarrierState.DOWN
