@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from channels.catalogue import CarrierSettings, make_carrier
-from channels.contract import Carrier, Channel, Content, Mode
+from channels.contract import Carrier, CarrierState, Channel, Content, Mode
 from channels.email.bounce_intake import BounceIntake, BounceSettings
 from channels.email.letter import Sender
 from channels.simulated import SimulatedSettings
@@ -18,7 +18,7 @@ from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.cancels import Preparer
 from gateway.campaigns.messages import MessageDesk
 from gateway.campaigns.parked import Parked
-from gateway.campaigns.planning import Planner
+from gateway.campaigns.planning import Planner, Rates
 from gateway.campaigns.zones import ZonePlanning
 from gateway.directory.cache import SnapshotCache
 from gateway.dispatch.contents import Contents, Make
@@ -157,7 +157,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     planner = Planner(
         snapshots,
         frozenset(channel for channel, carriers in live.items() if carriers),
-        {c: sum(_rate(s) for s in _section(settings, c).carriers.values()) for c in Channel},
+        _open_rates(settings, {Mode.LIVE: live, Mode.SIMULATION: simulated}),
         settings.alerts.zone_weight,
     )
     alerts = AlertDesk(database, ZonePlanning(database, planner), disk, wake, settings.alerts.max_parked_per_account)
@@ -241,6 +241,23 @@ def _simulated_carriers(settings: Settings, now_ms: Callable[[], int]) -> _Carri
 
 _USUAL = {Channel.SMS: 500.0, Channel.EMAIL: 2500.0, Channel.VOICE: 10.0}
 """Units a second of the service (BE-Alert FAQ): what a simulation behaves like."""
+
+
+def _open_rates(settings: Settings, by_mode: Mapping[Mode, _Carriers]) -> Rates:
+    """Asked for each preview: a carrier that is down or rests counts for nothing at that moment."""
+    most = {Channel.VOICE: settings.voice.starts_per_minute / 60}
+
+    def rates(mode: Mode) -> dict[Channel, float]:
+        found: dict[Channel, float] = {}
+        for channel, carriers in by_mode[mode].items():
+            # Its own ceiling stands last (`_ceilings`).
+            up = [ceilings[-1] for carrier, ceilings in carriers if carrier.status().state is CarrierState.UP]
+            if up:
+                rate = sum(ceiling.count / ceiling.window_s for ceiling in up)
+                found[channel] = min(rate, most.get(channel, rate))
+        return found
+
+    return rates
 
 
 def _rate(settings: CarrierSettings) -> float:

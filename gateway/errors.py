@@ -1,6 +1,6 @@
 """Refusals: what the gateway will not do, for a reason that the caller is told. Translated once, at the door."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -19,12 +19,22 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Refusal(Exception):
-    """`status` is HTTP's, `code` a stable word for programs, `title` one sentence for people."""
+    """`status` is HTTP's, `code` a stable word for programs, `title` one sentence for people; `members` are figures and
+    values that stand beside them in the answer (RFC 9457 3.2)."""
 
-    def __init__(self, status: int, code: str, title: str, reasons: Sequence[Reason] = (), detail: str = "") -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        title: str,
+        reasons: Sequence[Reason] = (),
+        detail: str = "",
+        members: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(title)
         self.status = status
         self.code = code
         self.title = title
         self.reasons = tuple(reasons)
         self.detail = detail
+        self.members = dict(members or {})

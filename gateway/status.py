@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.accounting.tariff import PRICE_LIST, Tariff
 from store import campaigns, directory, holds
 from store.campaigns import Campaign
 from store.database import Database
@@ -21,6 +22,8 @@ SILENT_MS = 15_000
 """A server that has given none for this long is not there."""
 GATHERED_MS = 60_000
 """Whom a Cancel goes to is known by then, also of a million people (some 10 s)."""
+PRICES_END_MS = 60 * 86_400_000
+"""How long before the price list runs out its end is told: a contract takes its weeks."""
 _MOST_CAMPAIGNS = 5
 
 
@@ -54,6 +57,7 @@ async def status_lines(database: Database, now_ms: int, min_free_mib: int, confi
     disk = _disk(database, min_free_mib)
     lines = [*_nodes(view.nodes, now_ms), disk]
     lines += await hold_lines(database, now_ms, config)
+    lines += _prices(now_ms)
     lines += [_channel(c, standing, disk.well, _any_alive(view.nodes, now_ms)) for c in view.channels]
     lines.append(Line(True, f"campaigns: {view.campaigns_running} running, {view.campaigns_unsealed} not sealed yet"))
     lines += [Line(not _is_stuck(c, now_ms), f"  {_campaign(c, waiting[c.id], now_ms)}") for c in unsealed]
@@ -113,6 +117,20 @@ def _disk(database: Database, min_free_mib: int) -> Line:
     if free < min_free_mib * 2**20:
         return Line(False, f"{text}; THE DISK IS FULL: below {min_free_mib} MiB nothing is launched or claimed")
     return Line(True, text)
+
+
+def _prices(now_ms: int, tariff: Tariff = PRICE_LIST) -> list[Line]:
+    """Nothing as long as the price list holds for a while."""
+    until = tariff.at(now_ms).until
+    left_ms = until.timestamp() * 1000 - now_ms
+    if left_ms > PRICES_END_MS:
+        return []
+    day = until.date().isoformat()
+    if tariff.lapsed(now_ms):
+        return [
+            Line(False, f"prices: THE PRICE LIST HAS RUN OUT on {day}; its prices are charged until there is another")
+        ]
+    return [Line(False, f"prices: the price list runs out on {day}, in {_age(int(left_ms))}; agree on the next one")]
 
 
 def _channel(c: ChannelView, standing: Sequence[Hold], room: bool, alive: bool) -> Line:

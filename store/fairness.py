@@ -9,11 +9,12 @@ the zone has waiting begins after it.
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.states import BatchState, CampaignState
-from store.tables import batch, campaign, expansion, hold, lane_clock
+from store.tables import batch, campaign, campaign_text, expansion, hold, lane_clock, progress
 from store.transaction import AnyRow, Transaction
 
 _READY = batch.c.state == int(BatchState.READY)
@@ -115,13 +116,49 @@ _not_expanded = (
 )
 
 
-async def to_begin(conn: AsyncConnection, mode: str) -> dict[str, int]:
-    """Channel -> urgent campaigns of which nobody has been told yet."""
-    waiting: dict[str, int] = {}
+class Queue(msgspec.Struct, frozen=True):
+    """What would go before, or beside, a campaign that is launched now, by channel."""
+
+    beginning: Mapping[str, int]
+    """Urgent campaigns of which nobody has been told yet."""
+    units: Mapping[str, int]
+    """Segments, mails, call starts that wait and are at least as urgent."""
+
+
+_longest = (
+    sa.select(campaign_text.c.campaign_id, campaign_text.c.channel, sa.func.max(campaign_text.c.units).label("units"))
+    .group_by(campaign_text.c.campaign_id, campaign_text.c.channel)
+    .subquery()
+)
+_units_waiting = (
+    sa.select(
+        progress.c.channel,
+        sa.func.sum((progress.c.queued + progress.c.retry) * sa.func.coalesce(_longest.c.units, 1)).label("units"),
+    )
+    .join(campaign, campaign.c.id == progress.c.campaign_id)
+    .join(
+        _longest,
+        sa.and_(_longest.c.campaign_id == progress.c.campaign_id, _longest.c.channel == progress.c.channel),
+        isouter=True,
+    )
+    .where(
+        campaign.c.sealed_ms.is_(None),
+        campaign.c.state == str(CampaignState.RUNNING),
+        campaign.c.mode == sa.bindparam("mode_"),
+        campaign.c.priority <= sa.bindparam("priority_"),
+    )
+    .group_by(progress.c.channel)
+)
+
+
+async def queue(conn: AsyncConnection, mode: str, priority: int) -> Queue:
+    """As the counters tell it; no delivery is read. What is held counts: it may be resumed at any moment."""
+    beginning: dict[str, int] = {}
     for statement in (_ready_to_begin, _not_expanded):
         for row in (await conn.execute(statement, {"mode_": mode})).all():
-            waiting[row.channel] = waiting.get(row.channel, 0) + int(row.campaigns)
-    return waiting
+            beginning[row.channel] = beginning.get(row.channel, 0) + int(row.campaigns)
+    waiting = await conn.execute(_units_waiting, {"mode_": mode, "priority_": priority})
+    return Queue(beginning, {row.channel: int(row.units) for row in waiting.all()})
 
 
 async def join_queue(tx: Transaction, campaign_id: int) -> None:

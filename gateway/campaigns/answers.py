@@ -42,14 +42,16 @@ class ChannelPreview(msgspec.Struct, frozen=True):
     units: int
     price_millieuro: int
     eta_s: float | None
-    """At the configured carriers' rates with nothing else to send; None where no carrier is configured."""
+    """Until the last one has left, at most: at the contracts' rates of the carriers that are open at this moment, under
+    the ceiling of call starts, behind all that waits in this channel and is at least as urgent. None where no carrier
+    is open."""
     first_s: float | None = None
     """Of an alert: until its first message may leave, behind the first ones of the alerts that wait to begin; other
     alerts that are being sent already delay it by 2 s at most. None for other kinds, which wait for their turn."""
 
 
-class ZonePreview(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one zone's campaign would be, or why there would be none."""
+class ZonePreview(msgspec.Struct, frozen=True):
+    """What one zone's campaign would be, or why there would be none. Every figure is there, also when it is 0."""
 
     zone: str
     refusal: str = ""
@@ -67,6 +69,8 @@ class ZonePreview(msgspec.Struct, frozen=True, omit_defaults=True):
     texts: tuple[TextPreview, ...] = ()
     price_millieuro: int = 0
     balance_millieuro: int | None = None
+    shortfall_millieuro: int = 0
+    """By so much the balance is too small: it would be refused."""
     starts_ms: int = 0
     expires_ms: int = 0
     notes: tuple[str, ...] = ()
@@ -86,7 +90,7 @@ class SignatureFound(msgspec.Struct, frozen=True, omit_defaults=True):
     """Its SHA-256, hexadecimal."""
 
 
-class Preview(msgspec.Struct, frozen=True, omit_defaults=True):
+class Preview(msgspec.Struct, frozen=True):
     """A dry run: one resolver with the launch, so what it says is what would happen."""
 
     action: str

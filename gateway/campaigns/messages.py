@@ -36,13 +36,21 @@ class MessageDesk:
     wake: Callable[[], None]
 
     async def preview(self, caller: Caller, request: MessageRequest) -> ZonePreview:
-        """What `launch` would do. Raises Refusal."""
+        """What `launch` would do. Raises Refusal, as it would."""
         plan = await self._plan(caller, request)
+        preview = await self._shown(plan)
+        assert preview.balance_millieuro is not None
+        if preview.shortfall_millieuro:
+            raise _uncovered(preview.balance_millieuro, preview.price_millieuro, preview)
+        return preview
+
+    async def _shown(self, plan: ZonePlan) -> ZonePreview:
         async with self.database.read() as conn:
             balance = await ledger.balance_millieuro(conn, plan.zone.id, self.database.clock.now_ms())
-            waiting = await fairness.to_begin(conn, plan.preview.mode)
-        preview = msgspec.structs.replace(plan.preview, balance_millieuro=balance)
-        return self.planner.behind(preview, waiting)
+            queue = await fairness.queue(conn, plan.campaign.mode, plan.campaign.priority)
+        missing = plan.campaign.reserved_millieuro - balance if plan.campaign.must_cover else 0
+        preview = msgspec.structs.replace(plan.preview, balance_millieuro=balance, shortfall_millieuro=max(missing, 0))
+        return self.planner.behind(preview, queue)
 
     async def launch(self, caller: Caller, request: MessageRequest) -> MessageAnswer:
         """The same `key` again answers with the first campaign. Raises Refusal; nothing is kept then."""
@@ -58,6 +66,7 @@ class MessageDesk:
         if not self.room_on_disk():
             raise Refusal(503, "disk-full", "Too little disk space is left to accept anything.")
         plan = await self._plan(caller, request)
+        shown = await self._shown(plan)
         decision = Launch(account_id=caller.account_id, alert=None, campaigns=(plan.campaign,))
         try:
             await self.database.write(lambda tx: launch(tx, decision))
@@ -69,10 +78,9 @@ class MessageDesk:
                     raise
                 return known
         except CreditExhausted as exc:
-            text = f"The prepaid balance of {exc.balance_millieuro} millieuro does not cover {exc.needed_millieuro}."
-            raise Refusal(402, "credit-exhausted", text) from exc
+            raise _uncovered(exc.balance_millieuro, exc.needed_millieuro, shown) from exc
         self.wake()
-        return MessageAnswer(plan.campaign.public_id, True, plan.preview)
+        return MessageAnswer(plan.campaign.public_id, True, shown)
 
     async def stop(self, caller: Caller, public_id: str) -> bool:
         """End a campaign now: nothing beyond the cursors leaves. False when it had ended. Raises Refusal."""
@@ -150,6 +158,17 @@ class MessageDesk:
             at_ms=now_ms,
             request_key=request.key or None,
         )
+
+
+def _uncovered(balance: int, needed: int, preview: ZonePreview) -> Refusal:
+    """The preview goes along: whoever is refused sees of what the price is made."""
+    text = f"The prepaid balance of {balance} millieuro does not cover {needed}."
+    reason = Reason("CREDIT", text, remedy="Buy a lot, or send to fewer or by a cheaper channel.")
+    figures = {"balance_millieuro": balance, "needed_millieuro": needed, "shortfall_millieuro": needed - balance}
+    shown = msgspec.structs.replace(
+        preview, refusal=text, balance_millieuro=balance, shortfall_millieuro=needed - balance
+    )
+    return Refusal(402, "credit-exhausted", text, (reason,), members=figures | {"preview": shown})
 
 
 def _words(text: MessageText) -> Words:

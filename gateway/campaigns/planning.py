@@ -1,7 +1,7 @@
 """One zone's campaign before it is launched: who, in which words, at what price. Preview and launch share it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -25,10 +25,15 @@ from gateway.kinds import KINDS, Kind
 from gateway.media import MEDIA, prepare, shown
 from gateway.templates.content import TextContent, Texts, write_content
 from store.directory import ZoneRow
+from store.fairness import Queue
 from store.launching import MOST_DELIVERIES
 from store.records import NewCampaign, NewText
 
 Taken = dict[Channel, npt.NDArray[np.int64]]
+
+
+Rates = Callable[[Mode], Mapping[Channel, float]]
+"""Units a second that the open carriers of a mode may send together, by channel; a channel without any is left out."""
 
 
 class ZoneRefused(Exception):
@@ -95,8 +100,8 @@ class Planner:
     snapshots: SnapshotCache
     configured: frozenset[Channel]
     """Channels with a live carrier."""
-    rates_per_s: Mapping[Channel, float]
-    """Units a second that the live carriers' contracts allow together."""
+    rates: Rates
+    """Of the carriers that are open at the moment of asking."""
     weight: int
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -167,18 +172,13 @@ class Planner:
             raise refused(resolution.refusal.text, problems)
         return await self._priced(wish, zone, texts, resolution, problems)
 
-    def behind(self, preview: ZonePreview, waiting: Mapping[str, int]) -> ZonePreview:
-        """The preview of an alert, with when its first message leaves: `waiting` is how many campaigns of each channel
-        are still to begin."""
-        if KINDS[Kind(preview.kind)].priority:
-            return preview
-        channels = (
-            msgspec.structs.replace(c, first_s=round((waiting.get(c.channel, 0) + 1) / rate, 1))
-            if (rate := self.rates_per_s.get(Channel(c.channel)))
-            else c
-            for c in preview.channels
-        )
-        return msgspec.structs.replace(preview, channels=tuple(channels))
+    def behind(self, preview: ZonePreview, queue: Queue) -> ZonePreview:
+        """The preview with when its messages leave, behind what waits already."""
+        rates = self.rates(Mode(preview.mode))
+        urgent = not KINDS[Kind(preview.kind)].priority
+        channels = tuple(_timed(c, rates.get(Channel(c.channel)), queue, urgent) for c in preview.channels)
+        closed = tuple(_closed(c.channel) for c in channels if c.deliveries and c.eta_s is None)
+        return msgspec.structs.replace(preview, channels=channels, problems=preview.problems + closed)
 
     async def _priced(
         self, wish: Wish, zone: ZoneRow, texts: Texts, resolution: Resolution, problems: tuple[Reason, ...]
@@ -262,7 +262,6 @@ class Planner:
     def _channel(self, channel: Channel, tally: _Tally, words: Mapping[tuple[Channel, str], Words]) -> ChannelPreview:
         mine = [w for (c, _), w in words.items() if c is channel]
         units = sum(w.units * w.preview.deliveries for w in mine)
-        rate = self.rates_per_s.get(channel)
         return ChannelPreview(
             channel=channel,
             deliveries=sum(n for (c, _), n in tally.texts.items() if c is channel),
@@ -270,8 +269,21 @@ class Planner:
             skipped=tally.skipped[channel],
             units=units,
             price_millieuro=sum(w.price_millieuro * w.preview.deliveries for w in mine),
-            eta_s=round(units / rate, 1) if rate else None,
+            eta_s=None,
         )
+
+
+def _timed(channel: ChannelPreview, rate_per_s: float | None, queue: Queue, urgent: bool) -> ChannelPreview:
+    if not rate_per_s:
+        return channel
+    units = queue.units.get(channel.channel, 0) + channel.units
+    first_s = round((queue.beginning.get(channel.channel, 0) + 1) / rate_per_s, 1) if urgent else None
+    return msgspec.structs.replace(channel, eta_s=round(units / rate_per_s, 1), first_s=first_s)
+
+
+def _closed(channel: str) -> Reason:
+    text = f"No carrier of {channel} is open at this moment: these messages wait for one until they expire."
+    return Reason("CARRIER-CLOSED", text, level="warning", value=channel)
 
 
 def _networks(

@@ -22,12 +22,14 @@ from gateway.directory.columns import Int64
 from gateway.directory.policy import read_policy
 from gateway.directory.survey import survey
 from gateway.errors import Reason
+from gateway.kinds import KINDS
 from gateway.templates.content import Texts
 from gateway.templates.story import Style
 from store import campaigns, directory, fairness, ledger, reservations
 from store.campaigns import Campaign
 from store.database import Database
 from store.directory import ZoneRow
+from store.fairness import Queue
 from store.launching import Launch, Refusal
 from store.records import NewCampaign
 from store.states import CampaignState
@@ -83,7 +85,7 @@ class ZonePlanning:
             outcome.stops = [c.id for c in earlier if c.zone_id in ours and c.purpose != "cancel"]
             await self._plan_cancels(caller, said, mine, earlier, outcome, dry)
         else:
-            await self._plan_launch(caller, action, said, mine, earlier, outcome)
+            await self._plan_launch(caller, action, said, mine, earlier, outcome, dry)
         return outcome
 
     async def _plan_launch(
@@ -94,6 +96,7 @@ class ZonePlanning:
         zones: Sequence[ZoneRow],
         earlier: Sequence[Campaign],
         outcome: Outcome,
+        dry: bool,
     ) -> None:
         wish = Wish(
             caller=caller,
@@ -104,8 +107,7 @@ class ZonePlanning:
         )
         taken: Taken = {}
         written: Written = {}
-        async with self.database.read() as conn:
-            waiting = Counter(await fairness.to_begin(conn, said.mode))
+        waiting = await self._queue(wish) if dry else _NOTHING
         for zone in zones:
             mine = [c for c in earlier if c.zone_id == zone.id and c.purpose != "cancel"]
             try:
@@ -118,9 +120,13 @@ class ZonePlanning:
                 outcome.refusals.append((zone, refused.reason, refused.problems))
             else:
                 outcome.plans.append(plan)
-                outcome.previews.append(self.planner.behind(preview, waiting))
-                waiting.update(c.channel for c in preview.channels if c.deliveries)
+                outcome.previews.append(self.planner.behind(preview, waiting) if dry else preview)
+                waiting = _with(waiting, preview)
                 await asyncio.to_thread(_take, taken, plan)
+
+    async def _queue(self, wish: Wish) -> Queue:
+        async with self.database.read() as conn:
+            return await fairness.queue(conn, wish.said.mode, KINDS[wish.kind].priority)
 
     async def _plan_zone(
         self,
@@ -219,6 +225,17 @@ def launch_of(caller: Caller, said: Said, outcome: Outcome) -> Launch:
         ends=outcome.ends(said.cancels),
         threads=said.threads,
     )
+
+
+_NOTHING = Queue({}, {})
+
+
+def _with(queue: Queue, preview: ZonePreview) -> Queue:
+    """The zones of one alert are launched together: each is behind those planned before it."""
+    beginning, units = Counter(queue.beginning), Counter(queue.units)
+    beginning.update(c.channel for c in preview.channels if c.deliveries)
+    units.update({c.channel: c.units for c in preview.channels})
+    return Queue(beginning, units)
 
 
 def _members(blob: bytes) -> Int64:

@@ -309,7 +309,7 @@ def _language_table(snapshot: Snapshot, request: ResolveRequest) -> UInt8:
     chosen = [
         next(
             available[tag]
-            for tag in (own or request.default_language, *request.language_fallback, *available)
+            for tag in (own, request.default_language, *request.language_fallback, *available)
             if tag in available
         )
         for own in map(_primary, snapshot.languages)

@@ -1,7 +1,7 @@
 """Everything that goes wrong -> one form of answer, application/problem+json (RFC 9457), in one middleware."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -11,6 +11,7 @@ from gateway.access.keys import Stranger, TooManyFailures
 from gateway.errors import Reason, Refusal
 from gateway.http.away import store_is_away
 from gateway.http.languages import tongue_of
+from gateway.http.wording import spoken
 from store.errors import Conflict
 
 log = logging.getLogger(__name__)
@@ -24,9 +25,15 @@ _CLOSING = frozenset({408, 413, 429})
 
 
 def problem(
-    status: int, code: str, title: str, reasons: Sequence[Reason] = (), detail: str = "", request_id: str = ""
+    status: int,
+    code: str,
+    title: str,
+    reasons: Sequence[Reason] = (),
+    detail: str = "",
+    request_id: str = "",
+    members: Mapping[str, object] | None = None,
 ) -> web.Response:
-    body = {
+    body = spoken(members or {}) | {
         "type": f"urn:tocsin:problem:{code}",
         "title": title,
         "status": status,
@@ -78,7 +85,7 @@ def _refused(request: web.Request, refusal: Refusal, request_id: str) -> web.Res
     tongue = tongue_of(request)
     title, reasons = tongue.title(refusal.code, refusal.title), tongue.reasons(refusal.reasons)
     detail = tongue.english(refusal.detail)
-    response = problem(refusal.status, refusal.code, title, reasons, detail, request_id=request_id)
+    response = problem(refusal.status, refusal.code, title, reasons, detail, request_id, refusal.members)
     tongue.label(response, also="Accept")
     if isinstance(refusal, Stranger):
         response.headers["WWW-Authenticate"] = refusal.challenge

@@ -14,11 +14,11 @@ def primary(language: str) -> str:
 def choose(wanted: str, available: Collection[str], *, default: str, fallback: Sequence[str]) -> str:
     """The language, of those available, in which somebody is told.
 
-    In this order: the one wanted (an empty one is the zone's `default`), the zone's `fallback` languages, the
-    first one available. Somebody is always told: a warning in a foreign language is better than none.
+    In this order: the one wanted, the zone's own (`default`), the zone's `fallback` languages, the first one
+    available. Somebody is always told: a warning in a foreign language is better than none.
     Raises ValueError when nothing is available.
     """
-    for candidate in (wanted or default, *fallback):
+    for candidate in (wanted, default, *fallback):
         if primary(candidate) in available:
             return primary(candidate)
     for language in available:

@@ -1,5 +1,6 @@
 """`tocsin status`: what somebody who was just woken needs, with the exact command that mends it."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,20 @@ async def test_a_channel_that_stands_still_says_why(house: House) -> None:
 
     await house.database.write(lambda tx: tx.run(sa.update(batch).values(state=int(BatchState.LEASED), due_ms=1 << 60)))
     assert [line.well for line in await told(house, now_ms) if line.text.startswith("sms live")] == [True]
+
+
+@pytest.mark.parametrize(
+    ("at", "told_of"),
+    [
+        ("2026-11-26", ""),
+        ("2028-06-01", "the price list runs out on 2028-07-21"),
+        ("2028-07-21", "THE PRICE LIST HAS RUN OUT on 2028-07-21"),
+    ],
+)
+async def test_a_price_list_that_runs_out_is_told_before_it_does(house: House, at: str, told_of: str) -> None:
+    now_ms = int(datetime.fromisoformat(f"{at}T12:00:00+02:00").timestamp() * 1000)
+
+    lines = [line for line in await told(house, now_ms) if line.text.startswith("prices")]
+
+    assert len(lines) == bool(told_of)
+    assert all(told_of in line.text and not line.well for line in lines)

@@ -71,7 +71,7 @@ def a_document(identifier: str, msg_type: str = "Alert", *, of: str = IDENTIFIER
 
 
 def a_desk(database: Database) -> AlertDesk:
-    planner = Planner(SnapshotCache(database.read), frozenset(Channel), {}, 1)
+    planner = Planner(SnapshotCache(database.read), frozenset(Channel), lambda mode: {}, 1)
     return AlertDesk(database, ZonePlanning(database, planner), lambda: True, lambda: None)
 
 

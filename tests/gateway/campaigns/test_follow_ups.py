@@ -56,7 +56,7 @@ class Desk:
     def planner(self) -> Planner:
         """With the register as it is now."""
         rates = dict.fromkeys(Channel, 100.0)
-        return Planner(SnapshotCache(self.database.read), frozenset(Channel), rates, 1)
+        return Planner(SnapshotCache(self.database.read), frozenset(Channel), lambda mode: rates, 1)
 
     async def compose(self) -> campaigns.Campaign:
         """A message by SMS to everyone of 5301, launched and with its rows made."""
