@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.accounting.tariff import PRICE_LIST, Tariff
+from gateway.accounting.tariff import PRICE_LIST, NoPrice, Tariff
 from store import campaigns, directory, holds
 from store.campaigns import Campaign
 from store.database import Database
@@ -121,7 +121,10 @@ def _disk(database: Database, min_free_mib: int) -> Line:
 
 def _prices(now_ms: int, tariff: Tariff = PRICE_LIST) -> list[Line]:
     """Nothing as long as the price list holds for a while."""
-    until = tariff.at(now_ms).until
+    try:
+        until = tariff.at(now_ms).until
+    except NoPrice as exc:
+        return [Line(False, f"prices: {exc}; is this machine's clock right?")]
     left_ms = until.timestamp() * 1000 - now_ms
     if left_ms > PRICES_END_MS:
         return []

@@ -594,7 +594,8 @@ def test_a_channel_that_may_not_be_used_is_counted_for_everyone():
     [
         ("fr", ("nl", "fr"), "fr"),
         ("fr", ("nl", "fr-BE"), "fr-BE"),
-        ("de", ("en", "fr", "nl"), "nl"),
+        ("de", ("en", "fr", "nl"), "fr"),
+        ("de", ("en", "nl"), "nl"),
         ("de", ("en", "fr"), "fr"),
         ("xx", ("it", "pt"), "it"),
         ("", ("nl", "fr"), "fr"),
