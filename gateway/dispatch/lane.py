@@ -309,7 +309,7 @@ class Lane:
                 (),
                 retry_ms=sending.not_sent_until_ms(tx.now_ms),
                 resending=self._resending,
-                rest_ms=tx.now_ms + NOT_SENT_REST_MS if rest else None,
+                rest_ms=tx.now_ms + sending.rest_ms if rest else None,
             )
 
         await self._insist(batch, work)

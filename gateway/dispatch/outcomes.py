@@ -6,6 +6,9 @@ from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Ref
 from store.records import Settlement
 from store.states import Event
 
+UNFIT = ("unfit", "No carrier can take this message: its letters, its country or its size stand against each of them.")
+"""Code and text of what no carrier is given."""
+
 
 def settlement(
     delivery_id: int, outcome: Outcome, carrier: str, *, attempts: int, most_attempts: int, delays_ms: Sequence[int]

@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
 
-from channels.contract import Content, Outcome, Outgoing, Permission
+from channels.contract import Accepted, Content, Fit, Outcome, Outgoing, Permission, Refused
 from channels.guard import guarded
-from gateway.dispatch.outcomes import is_trouble, settlement
+from gateway.dispatch.choosing import Choosing, Moving, Window
+from gateway.dispatch.outcomes import UNFIT, is_trouble, settlement
 from gateway.dispatch.references import message_reference, reference
+from gateway.dispatch.refusals import Run, Subject, Word
 from gateway.dispatch.ways import Gate, Load, Ways
 from store import batches
 from store.batches import Fence, Grant, Resending
@@ -39,6 +41,8 @@ FLUSH_S = 0.1
 """Results wait at most this long to be settled."""
 NO_WAY_S = 1.0
 """A batch is given back when no carrier has been open for this long."""
+LONGEST_REST_S = 5.0
+"""A batch whose carriers all refuse us is looked at again by then: another one may have come back."""
 SLICE_S = 4.0
 """Handing over ends after this long, finished or not: another zone's turn comes by the tags."""
 MOST_MOVES = 8
@@ -64,12 +68,15 @@ class Rules:
     """Of messages that every carrier has given back, and of those for which none was open."""
 
 
-@dataclass(slots=True)
-class _Moving:
-    """A message known not sent that looks for another carrier."""
+@dataclass(frozen=True, slots=True)
+class _LastWord:
+    """A refusal by the last way that there was: it counts once it is known to be about the person."""
 
-    row: Row
-    moves: int
+    m: Moving
+    gate: Gate
+    refusal: Refused
+    run: Run
+    since_s: float
 
 
 @dataclass(slots=True)
@@ -95,8 +102,10 @@ class Sending:
     """What is still held: the batch, or what of it waits for its answers."""
     permission: Permission = field(default_factory=lambda: Permission(0.0))
     _ahead: deque[Row] = field(default_factory=deque)
-    _again: deque[_Moving] = field(default_factory=deque)
+    _again: deque[Moving] = field(default_factory=deque)
     _in_flight: dict[int, Row] = field(default_factory=dict)
+    """Handed over, and without an answer that counts."""
+    _last_words: dict[int, _LastWord] = field(default_factory=dict)
     _begins: bool = False
     """Its first window is still to be asked for, ahead of those whose campaigns have begun."""
     _second_copies: bool = False
@@ -109,10 +118,21 @@ class Sending:
     """When the first of what was put off or is in doubt may go: it must not wait for another's answer."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _last_flush_s: float = 0.0
+    _rest_s: float = 0.0
+    """How long the carriers that refuse us rest, where all do."""
+    _choosing: Choosing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._choosing = Choosing(self.batch.campaign_id, self.contents, self.ways.gates)
+
+    @property
+    def rest_ms(self) -> int:
+        """How long what has no way out rests."""
+        return max(self.rules.rest_ms, int(min(self._rest_s, LONGEST_REST_S) * 1000))
 
     def not_sent_until_ms(self, now_ms: int) -> int | None:
         """How long what is known not sent rests; None: it is free at once, as only this turn was over."""
-        return now_ms + self.rules.rest_ms if self.no_way or self._unwanted else None
+        return now_ms + self.rest_ms if self.no_way or self._unwanted else None
 
     @property
     def waits(self) -> bool:
@@ -126,7 +146,7 @@ class Sending:
         What is not settled then is in `results`, for `give_back`; after an exception, too, for `abandon`.
         """
         self.parts = (self.batch,)
-        self._ahead.extend(self.batch.rows)
+        self._ahead.extend(row for row in self.batch.rows if self._has_a_way(row))
         self._begins = self.batch.is_first
         self._second_copies = any(row.is_doubted for row in self.batch.rows)
         self._began_s = asyncio.get_running_loop().time()
@@ -142,6 +162,7 @@ class Sending:
                     await self._let_go()
                 self.may_rest()
                 await self._wait(FLUSH_S)
+                self._weigh_last_words()
                 await self._flush()
         self.results += [self._not_sent(m.row) for m in self._again]
         if failure is not None:
@@ -153,33 +174,62 @@ class Sending:
 
     # ---- the fence -----------------------------------------------------------------------------------
 
+    def _has_a_way(self, row: Row) -> bool:
+        """Where no carrier can take it, however long it waits, that is said at once."""
+        if any(fit is not Fit.NOT for fit in self._choosing.fits(row)):
+            return True
+        self.results.append(Settlement(row.id, Event.REFUSED, "", (), *UNFIT))
+        return False
+
     async def _hand_over(self, tasks: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         no_way_since: float | None = None
         while not self._finished(loop.time()):
+            self._weigh_last_words()
+            self._give_up_unwanted()
             if not (self._ahead or self._again):
                 # Only answers are awaited; one of them may still be a message that needs another carrier.
                 self.may_rest()
                 await self._wait(FLUSH_S)
                 await self._flush()
                 continue
-            ways = self.ways.open(loop.time())
-            if not ways:
+            window = self._choosing.window(self._again, self._ahead, loop.time(), self.ways.most_messages)
+            if window is None:
                 no_way_since = no_way_since or loop.time()
-                if loop.time() - no_way_since >= NO_WAY_S:
+                if self._is_refused(loop.time()) or loop.time() - no_way_since >= NO_WAY_S:
                     self.no_way = True
                     return
                 await self._wait(0.05)
                 await self._flush()
                 continue
             no_way_since = None
-            early_s = 0.0 if self._begins else self.ways.granted_for_s(ways, loop.time()) - LEAD_S
-            if early_s > 0 or (self._in_flight and self._is_alone()):
+            early_s = self._granted_for_s(window, loop.time()) - LEAD_S
+            if window.waits or early_s > 0 or (self._in_flight and self._is_alone()):
                 # Asked now, the fence would grant the few slots between those of other batches and the horizon.
-                await self._wait(min(max(early_s, 0.01), FLUSH_S))
+                await self._wait(0.05 if window.waits else min(max(early_s, 0.01), FLUSH_S))
                 await self._flush()
                 continue
-            await self._next_window(tasks, loop)
+            await self._next_window(tasks, loop, window)
+
+    def _granted_for_s(self, window: Window, now_s: float) -> float:
+        """How long the ways of the window have nothing to give but slots behind those granted already."""
+        if self._begins or window.waits:
+            return 0.0
+        return self.ways.granted_for_s(window.names, now_s)
+
+    def _is_refused(self, now_s: float) -> bool:
+        """Nothing has a way because carriers have something against us: they rest for some time."""
+        rows = [*(m.row for m in self._again), *self._ahead]
+        bars = self._choosing.bars(rows)
+        if not bars:
+            return False
+        self._rest_s = min(bar.barred_until_s for bar in bars) - now_s
+        if not all(bar.is_told for bar in bars):
+            fields = {"action": "nobody-takes", "campaign": self.batch.campaign_id, "channel": self.batch.channel}
+            log.error("no carrier takes these messages: they wait until they expire", extra=fields | {"alarm": True})
+        for bar in bars:
+            bar.is_told = True
+        return True
 
     def _is_alone(self) -> bool:
         """What is in flight, or what is next, is to be alone: it may kill whoever hands it over."""
@@ -198,14 +248,12 @@ class Sending:
             return True
         return not (self._ahead or self._again or self._in_flight)
 
-    async def _next_window(self, tasks: asyncio.TaskGroup, loop: asyncio.AbstractEventLoop) -> None:
-        self._give_up_unwanted()
-        if not (self._again or self._ahead):
-            return
-        shunned, again, ahead = self._alike()
+    async def _next_window(self, tasks: asyncio.TaskGroup, loop: asyncio.AbstractEventLoop, window: Window) -> None:
+        again, ahead = window.again, window.ahead
         if self._begins:
             ahead = self._first_ones(ahead)
-        answer = await self._advance(shunned, [m.row.units for m in again], ahead)
+        self._pass_over(window)
+        answer = await self._advance(window, [m.row.units for m in again], ahead)
         if answer is None:
             await asyncio.sleep(0.5)
             return
@@ -221,7 +269,7 @@ class Sending:
             return
         self._begins = False
         self._gave_turn = answer.others_begin
-        last_s = self._launch(tasks, answer, len(again))
+        last_s = self._launch(tasks, answer, window)
         # Where answers take long they are asked for sooner, or slots would pass while they are on their way.
         ask_s = last_s - max(LEAD_S, 2 * self.ways.timebase.head_start_us / 1e6)
         while not self._finished(loop.time()) and (left := ask_s - loop.time()) > 0:
@@ -244,17 +292,13 @@ class Sending:
         upto = list(takewhile(lambda total: total <= units, accumulate(row.units for row in ahead)))
         return ahead[: max(len(upto), 1)]
 
-    def _alike(self) -> tuple[str, list[_Moving], list[Row]]:
-        """What may share the next window: messages that the same carrier, if any, put off or left in doubt. It comes
-        last among the ways: a silent one that is first in the order must not be given them again and again."""
-        moving, ahead = list(self._again), list(self._ahead)[: self.ways.most_messages]
-        shunned = moving[0].row.last_way if moving else ahead[0].last_way
-        again = list(takewhile(lambda m: m.row.last_way == shunned, moving))
-        if len(again) < len(moving):
-            return shunned, again, []
-        return shunned, again, list(takewhile(lambda row: row.last_way == shunned, ahead))
+    def _pass_over(self, window: Window) -> None:
+        """Those ahead for whom no way is open have their next turn with their batch's next round."""
+        for _ in range(window.passed):
+            self.results.append(self._not_sent(self._ahead.popleft()))
+            self._unwanted = True
 
-    async def _advance(self, shunned: str, again: list[int], ahead: list[Row]) -> Grant | Fence | None:
+    async def _advance(self, window: Window, again: list[int], ahead: list[Row]) -> Grant | Fence | None:
         """None when the store cannot write now: nothing was granted, the results are kept for later."""
         results, self.results = self.results, []
         timebase = self.ways.timebase
@@ -268,7 +312,7 @@ class Sending:
                 self.batch,
                 again=again,
                 ahead=[row for row in ahead if row.id not in gone] if gone else ahead,
-                ways=sorted(self.ways.open(asyncio.get_running_loop().time()), key=lambda way: way.carrier == shunned),
+                ways=self.ways.of(window.names, window.subject, window.shunned, asyncio.get_running_loop().time()),
                 horizon_ms=HORIZON_MS,
                 lease_ms=self.rules.lease_ms,
                 head_start_us=timebase.head_start_us,
@@ -302,15 +346,16 @@ class Sending:
 
     # ---- at the slots --------------------------------------------------------------------------------
 
-    def _launch(self, tasks: asyncio.TaskGroup, grant: Grant, moving: int) -> float:
+    def _launch(self, tasks: asyncio.TaskGroup, grant: Grant, window: Window) -> float:
         """Start the window's task; returns the instant of its last slot."""
         base_s = self.ways.timebase.loop_time(grant.slots.start_us)
         spacing_s = grant.slots.spacing_us / 1e6
-        granted = [
-            self._again.popleft() if n < moving else _Moving(self._ahead.popleft(), 0)
-            for n in range(grant.slots.messages)
-        ]
-        due: deque[tuple[Outgoing, _Moving]] = deque()
+        granted = window.again[: grant.slots.messages]
+        if granted:
+            ids = {m.row.id for m in granted}
+            self._again = deque(m for m in self._again if m.row.id not in ids)
+        granted += [Moving(self._ahead.popleft()) for _ in range(grant.slots.messages - len(granted))]
+        due: deque[tuple[Outgoing, Moving]] = deque()
         at = 0
         try:
             for m in granted:
@@ -321,7 +366,9 @@ class Sending:
             self._again.extend(granted)  # nothing of them has left
             raise
         self._in_flight |= {m.row.id: m.row for _, m in due}
-        tasks.create_task(self._release(tasks, self.ways.gate(grant.carrier), due))
+        gate = self.ways.gate(grant.carrier)
+        gate.tried(window.subject, at)
+        tasks.create_task(self._release(tasks, gate, due))
         self.ways.granted_until_s[grant.carrier] = end_s = base_s + at * spacing_s
         return end_s
 
@@ -337,7 +384,7 @@ class Sending:
             message=message_reference(self.rules.generation, row.id),
         )
 
-    async def _release(self, tasks: asyncio.TaskGroup, gate: Gate, due: deque[tuple[Outgoing, _Moving]]) -> None:
+    async def _release(self, tasks: asyncio.TaskGroup, gate: Gate, due: deque[tuple[Outgoing, Moving]]) -> None:
         """Hand messages over at their slots. A slot that was missed by more than the guard is dropped."""
         loop = asyncio.get_running_loop()
         while due:
@@ -349,7 +396,7 @@ class Sending:
             if now >= self.permission.not_after:
                 # It has been stopped, or somebody else may think us dead soon: what has not been written is not ours
                 # to write.
-                self._drop(due, len(due))
+                self._drop(gate, due, len(due))
                 return
             ready = self._ready(due, now, gate)
             if ready:
@@ -360,13 +407,13 @@ class Sending:
             elif due:
                 await asyncio.sleep(TICK_S)
 
-    def _ready(self, due: deque[tuple[Outgoing, _Moving]], now: float, gate: Gate) -> list[tuple[Outgoing, _Moving]]:
-        ready: list[tuple[Outgoing, _Moving]] = []
+    def _ready(self, due: deque[tuple[Outgoing, Moving]], now: float, gate: Gate) -> list[tuple[Outgoing, Moving]]:
+        ready: list[tuple[Outgoing, Moving]] = []
         room = gate.room
         while due and due[0][0].due[0] <= now:
             first = due[0][0].due
             if now - first[0] > gate.guard_s:
-                self._drop(due, 1)
+                self._drop(gate, due, 1)
             elif len(first) <= room or (not ready and room > 0 and gate.idle):
                 room -= len(first)
                 ready.append(due.popleft())
@@ -374,27 +421,37 @@ class Sending:
                 break
         return ready
 
-    def _drop(self, due: deque[tuple[Outgoing, _Moving]], n: int) -> None:
+    def _drop(self, gate: Gate, due: deque[tuple[Outgoing, Moving]], n: int) -> None:
         for _ in range(n):
             _, m = due.popleft()
+            gate.untried(self._choosing.subject(m.row), m.row.units)
             del self._in_flight[m.row.id]
             self._move(m, costs=0)
         self._news.set()
 
-    async def _deliver(self, gate: Gate, load: Load, ready: list[tuple[Outgoing, _Moving]]) -> None:
+    async def _deliver(self, gate: Gate, load: Load, ready: list[tuple[Outgoing, Moving]]) -> None:
         async for index, outcome in guarded(gate.carrier, [o for o, _ in ready]):
             load.answered(len(ready[index][0].due))
             self._answered(gate, ready[index][1], outcome)
 
-    def _answered(self, gate: Gate, m: _Moving, outcome: Outcome) -> None:
-        del self._in_flight[m.row.id]
+    def _answered(self, gate: Gate, m: Moving, outcome: Outcome) -> None:
         now_s = asyncio.get_running_loop().time()
         is_over = self.stopping.is_set() or self.database.clock.now_ms() >= self.batch.expires_ms
         gate.learn(outcome, is_trouble(outcome, is_over=is_over), now_s)
+        subject = self._choosing.subject(m.row)
+        self._news.set()
+        if isinstance(outcome, Refused) and not outcome.refs:
+            self._refused(gate, subject, m, outcome, now_s)
+            return
+        del self._in_flight[m.row.id]
+        if isinstance(outcome, Accepted):
+            gate.accepted(subject)
+        else:
+            gate.untried(subject, m.row.units)
         result = settlement(
             m.row.id,
             outcome,
-            gate.carrier.name,
+            gate.name,
             attempts=m.row.attempts,
             most_attempts=self.rules.most_attempts,
             delays_ms=self.rules.retry_delays_ms,
@@ -404,7 +461,36 @@ class Sending:
         else:
             self.results.append(result)
             self._due_s = min(self._due_s, now_s + self._comes_back_s(result))
-        self._news.set()
+
+    def _refused(self, gate: Gate, subject: Subject, m: Moving, refusal: Refused, now_s: float) -> None:
+        """It costs no attempt as long as there is another way, or until it is known to be about the person."""
+        run = gate.refused(subject, m.row.id, refusal, now_s)
+        if run.is_barred:
+            del self._in_flight[m.row.id]
+            self._move(m, costs=1)
+            return
+        m.words[gate.name] = refusal
+        if self._choosing.has_other_way(m, now_s):
+            del self._in_flight[m.row.id]
+            self._move(m, costs=0)
+        else:
+            self._last_words[m.row.id] = _LastWord(m, gate, refusal, run, now_s)
+
+    def _weigh_last_words(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        for word in list(self._last_words.values()):
+            m, refusal = word.m, word.refusal
+            meant = word.run.word(word.since_s, now_s)
+            if meant is Word.OPEN:
+                continue
+            del self._last_words[m.row.id]
+            del self._in_flight[m.row.id]
+            if meant is Word.OURS:
+                del m.words[word.gate.name]
+                self._move(m, costs=1)
+            else:
+                name = word.gate.name
+                self.results.append(Settlement(m.row.id, Event.REFUSED, name, (), refusal.code, refusal.text))
 
     def _comes_back_s(self, result: Settlement) -> float:
         if result.event is Event.DEFERRED:
@@ -413,8 +499,9 @@ class Sending:
             return self.rules.resending.wait_ms / 1000
         return math.inf
 
-    def _move(self, m: _Moving, *, costs: int) -> None:
-        self._again.append(_Moving(m.row, m.moves + costs))
+    def _move(self, m: Moving, *, costs: int) -> None:
+        m.moves += costs
+        self._again.append(m)
 
     def _not_sent(self, row: Row) -> Settlement:
         return Settlement(row.id, Event.NOT_SENT)
@@ -438,7 +525,7 @@ class Sending:
                 in_flight,
                 retry_ms=self.not_sent_until_ms(tx.now_ms),
                 resending=self.rules.resending,
-                rest_ms=tx.now_ms + self.rules.rest_ms if self.no_way else None,
+                rest_ms=tx.now_ms + self.rest_ms if self.no_way else None,
             )
 
         try:

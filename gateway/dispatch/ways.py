@@ -1,15 +1,20 @@
 """The ways out of one lane: its carriers in the configured order, each behind a gate that knows whether it is open."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from statistics import median_high
 
 from channels.contract import Accepted, Carrier, CarrierState, Outcome, Refused
 from gateway.dispatch.breaker import Breaker
+from gateway.dispatch.refusals import Refusals, Run, Subject
 from store.batches import Way
 from store.slots import Ceiling
+
+log = logging.getLogger(__name__)
 
 _TRIAL_UNITS = 3
 _MOST_HEAD_START_US = 1_000_000
@@ -17,13 +22,24 @@ _AHEAD = 4
 """Units granted for each unit of room: a grant leaves over 250 ms while the window empties and fills again."""
 
 
+class Door(Enum):
+    """How a gate stands to one subject."""
+
+    OPEN = "open"
+    BUSY = "busy"
+    """It takes more in a moment: its window is full."""
+    CLOSED = "closed"
+    """Down or at rest, or it refuses us: nobody knows when it takes something."""
+
+
 @dataclass(slots=True)
 class Gate:
-    """A carrier with its ceilings and its breaker."""
+    """A carrier with its ceilings, its breaker, and what it refuses."""
 
     carrier: Carrier
     ceilings: tuple[Ceiling, ...]
     breaker: Breaker = field(default_factory=Breaker)
+    refusals: Refusals = field(default_factory=Refusals)
     _handed: int = 0
     """Units handed over whose outcome is not known."""
 
@@ -40,15 +56,66 @@ class Gate:
         """Nothing is under way: a message longer than the window may go alone."""
         return self._handed == 0
 
-    def way(self, now_s: float) -> Way | None:
+    @property
+    def name(self) -> str:
+        return self.carrier.name
+
+    def way(self, now_s: float, subject: Subject | None = None) -> Way | None:
+        """None while it takes nothing (of that subject)."""
         room = self.carrier.room
         if room <= 0 or not self.breaker.closed(now_s):
             return None
         # On trial it is given no more before it has answered: a silent one would have a few in every window.
         units = min(_TRIAL_UNITS, room) - self._handed if self.breaker.on_trial else room * _AHEAD
+        run = self.bar(subject)
+        if run is not None:
+            units = 0 if now_s < run.barred_until_s else min(units, run.trial)
         if units <= 0:
             return None
         return Way(self.carrier.name, self.ceilings, units)
+
+    def bar(self, subject: Subject | None) -> Run | None:
+        """What it has against that subject."""
+        run = self.refusals.runs.get(subject) if subject is not None and self.refusals.runs else None
+        return run if run is not None and run.is_barred else None
+
+    def door(self, now_s: float, subject: Subject) -> Door:
+        if self.way(now_s, subject) is not None:
+            return Door.OPEN
+        is_well = self.carrier.status().state is CarrierState.UP and self.breaker.closed(now_s)
+        if not is_well or self.breaker.on_trial or self.bar(subject) is not None:
+            return Door.CLOSED
+        return Door.BUSY
+
+    def tried(self, subject: Subject | None, units: int) -> None:
+        """So many of that subject are on their way, where it is on trial."""
+        run = self.bar(subject)
+        if run is not None:
+            run.trial = max(run.trial - units, 0)
+
+    def untried(self, subject: Subject, units: int) -> None:
+        """Of these nothing was learnt."""
+        run = self.bar(subject)
+        if run is not None:
+            run.trial += units
+
+    def refused(self, subject: Subject, person: int, refusal: Refused, now_s: float) -> Run:
+        """The run of refusals that this one belongs to. What turns out to be against us is told to the operator."""
+        run, barred = self.refusals.refused(subject, person, refusal.code, refusal.text, now_s)
+        if barred:
+            about = {"carrier": self.name, "campaign": subject[0], "language": subject[1]}
+            why = {"code": run.code, "why": run.text[:200], "rests_s": run.pause_s}
+            log.warning(
+                "a carrier refuses everybody: it has something against us",
+                extra={"action": "carrier-refuses-us", **about, **why},
+            )
+        return run
+
+    def accepted(self, subject: Subject) -> None:
+        run = self.refusals.accepted(subject)
+        if run is not None and run.pause_s:
+            fields = {"action": "carrier-takes-again", "carrier": self.name, "campaign": subject[0]}
+            log.warning("a carrier that refused everybody takes messages again", extra=fields)
 
     @property
     def rate_per_s(self) -> float:
@@ -127,11 +194,17 @@ class Ways:
     """Batches of a lane ask the fence one after the other: two must not be granted the same room."""
 
     def open(self, now_s: float) -> list[Way]:
+        """Those that would take something of a subject that they have nothing against."""
         return [way for gate in self.gates if (way := gate.way(now_s)) is not None]
 
-    def granted_for_s(self, ways: Sequence[Way], now_s: float) -> float:
-        """How long every one of these ways has nothing to give but slots behind those granted already."""
-        return min((self.granted_until_s.get(way.carrier, 0.0) - now_s for way in ways), default=0.0)
+    def of(self, names: Sequence[str], subject: Subject | None, shunned: str, now_s: float) -> list[Way]:
+        """Those of these carriers that are open now, the shunned one last."""
+        ways = [way for g in self.gates if g.name in names and (way := g.way(now_s, subject)) is not None]
+        return sorted(ways, key=lambda way: way.carrier == shunned)
+
+    def granted_for_s(self, names: Sequence[str], now_s: float) -> float:
+        """How long every one of these carriers has nothing to give but slots behind those granted already."""
+        return min((self.granted_until_s.get(name, 0.0) - now_s for name in names), default=0.0)
 
     @property
     def rate_per_s(self) -> float:

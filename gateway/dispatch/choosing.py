@@ -1,0 +1,173 @@
+"""Which way each message may take now: the carriers that can take it, that have not refused it, and that are open."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from channels.contract import Content, Fit, Refused
+from gateway.dispatch.refusals import Run, Subject
+from gateway.dispatch.ways import Door, Gate
+from store.records import Row
+
+Fits = tuple[Fit, ...]
+"""How well each gate, in their order, can take a message."""
+
+
+@dataclass(slots=True)
+class Moving:
+    """A message known not sent that looks for another carrier."""
+
+    row: Row
+    moves: int = 0
+    words: dict[str, Refused] = field(default_factory=dict)
+    """Carriers that have refused it, each with its last word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is asked of the fence together: messages for which the same ways are open."""
+
+    again: list[Moving]
+    ahead: list[Row]
+    names: tuple[str, ...] = ()
+    """Carriers, in their order."""
+    shunned: str = ""
+    """The carrier that put these off, or left them in doubt, comes last among the ways: a silent one that is first in
+    the order must not be given them again and again."""
+    subject: Subject | None = None
+    """Where some carrier refuses some subject: the one of all of these."""
+    passed: int = 0
+    """Rows ahead of `ahead` for which no way is open: they must not hold up those behind them."""
+    waits: bool = False
+    """There is a way for the first of them as soon as its window has room."""
+
+
+@dataclass(slots=True)
+class Choosing:
+    """Of one batch."""
+
+    campaign_id: int
+    contents: Mapping[str, Content]
+    gates: Sequence[Gate]
+    _fits: dict[int, Fits] = field(default_factory=dict)
+
+    def subject(self, row: Row) -> Subject:
+        return (self.campaign_id, row.language)
+
+    def fits(self, row: Row) -> Fits:
+        found = self._fits.get(row.id)
+        if found is None:
+            content = self.contents[row.language]
+            found = self._fits[row.id] = tuple(gate.carrier.fit(row.address, content) for gate in self.gates)
+        return found
+
+    def has_other_way(self, m: Moving, now_s: float) -> bool:
+        """Whether a carrier that has not refused it is there for it, be it after a moment."""
+        return _Look(self, now_s).at(m.row, m.words)[0] is not Door.CLOSED
+
+    def bars(self, rows: Iterable[Row]) -> list[Run]:
+        """What carriers have against us that concerns these."""
+        languages = {row.language for row in rows}
+        found = (gate.bar((self.campaign_id, language)) for language in languages for gate in self.gates)
+        return [bar for bar in found if bar is not None]
+
+    def window(self, again: Sequence[Moving], ahead: Iterable[Row], now_s: float, most: int) -> Window | None:
+        """The next one; None while for nothing of it a way is open."""
+        look = _Look(self, now_s)
+        rows = list(islice(ahead, most))
+        first: tuple[object, ...] | None = None
+        chosen, others, waits = [], False, False
+        for m in again:
+            door, names = look.at(m.row, m.words)
+            if door is Door.CLOSED or look.spares(m.row, names, again, rows):
+                continue
+            if door is Door.BUSY:
+                waits = True
+                continue
+            key = look.key(m.row, names)
+            first = first or key
+            if key == first:
+                chosen.append(m)
+            else:
+                others = True
+        passed = 0
+        taken: list[Row] = []
+        for row in () if others else rows:
+            door, names = look.at(row, {})
+            if door is Door.CLOSED or look.spares(row, names, again, rows):
+                if taken:
+                    break
+                passed += 1
+                continue
+            if door is Door.BUSY:
+                waits = True
+                break
+            key = look.key(row, names)
+            first = first or key
+            if key != first:
+                break
+            taken.append(row)
+        if first is None:
+            return Window([], [], waits=True) if waits else None
+        head = chosen[0].row if chosen else taken[0]
+        _, names = look.at(head, chosen[0].words if chosen else {})
+        subject = self.subject(head) if look.refusing else None
+        return Window(chosen, taken, names, head.last_way, subject, passed if taken else 0)
+
+
+class _Look:
+    """The gates at one instant."""
+
+    def __init__(self, choosing: Choosing, now_s: float) -> None:
+        self._choosing = choosing
+        self._now_s = now_s
+        self._doors: dict[str, list[Door]] = {}
+        self._seen: dict[tuple[object, ...], tuple[Door, tuple[str, ...]]] = {}
+        self._fresh: dict[str, bool] = {}
+        self.refusing = any(gate.refusals.runs for gate in choosing.gates)
+
+    def at(self, row: Row, words: Mapping[str, Refused]) -> tuple[Door, tuple[str, ...]]:
+        """How the ways stand for it, and the names of the open ones."""
+        fits = self._choosing.fits(row)
+        key = (row.language, fits, *words)
+        seen = self._seen.get(key)
+        if seen is None:
+            seen = self._seen[key] = self._stand(row.language, fits, words)
+        return seen
+
+    def key(self, row: Row, names: tuple[str, ...]) -> tuple[object, ...]:
+        """Messages with the same one may share a window."""
+        return (names, row.last_way, row.language if self.refusing else "")
+
+    def spares(self, row: Row, names: tuple[str, ...], again: Sequence[Moving], rows: Sequence[Row]) -> bool:
+        """Whether a trial is better made with somebody else: this one was refused before."""
+        if not self.refusing or not names or not self._was_refused(row, names):
+            return False
+        fresh = self._fresh.get(row.language)
+        if fresh is None:
+            everybody = (*(m.row for m in again), *rows)
+            fresh = any(r.language == row.language and not self._was_refused(r, names) for r in everybody)
+            self._fresh[row.language] = fresh
+        return fresh
+
+    def _was_refused(self, row: Row, names: tuple[str, ...]) -> bool:
+        """By each of the open ways, while they refused everybody."""
+        subject = self._choosing.subject(row)
+        bars = [gate.bar(subject) for gate in self._choosing.gates if gate.name in names]
+        return all(bar is not None and row.id in bar.people for bar in bars)
+
+    def _stand(self, language: str, fits: Fits, words: Mapping[str, Refused]) -> tuple[Door, tuple[str, ...]]:
+        doors = self._doors.get(language)
+        if doors is None:
+            subject = (self._choosing.campaign_id, language)
+            doors = self._doors[language] = [gate.door(self._now_s, subject) for gate in self._choosing.gates]
+        for wanted in (Fit.WHOLE, Fit.LEGIBLE):
+            able = [
+                (gate.name, door)
+                for gate, door, fit in zip(self._choosing.gates, doors, fits, strict=True)
+                if fit is wanted and door is not Door.CLOSED and gate.name not in words
+            ]
+            if able:
+                names = tuple(name for name, door in able if door is Door.OPEN)
+                return (Door.OPEN if names else Door.BUSY), names
+        return Door.CLOSED, ()
