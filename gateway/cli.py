@@ -1,11 +1,9 @@
 """The `tocsin` command. Each subcommand is a few lines over a use case."""
 
-import asyncio
 import contextlib
 import functools
 import os
 import secrets
-import signal
 from collections.abc import AsyncIterator, Coroutine
 from importlib import metadata
 from pathlib import Path
@@ -17,15 +15,14 @@ from rich.console import Console
 from rich.markup import escape
 
 import cap.__main__
-from gateway import loading, process
+from gateway import loading, process, service
 from gateway import status as status_report
 from gateway.directory.seed import ALONE, BESIDE_A_SERVER, LoadReport, SeedRefused, check
 from gateway.directory.seed import load as load_seed
 from gateway.directory.seed_lines import Reader
 from gateway.feed_key import read_feed_key
 from gateway.logs import configure
-from gateway.run import DoorClosed
-from gateway.run import serve as serve_gateway
+from gateway.run import CannotStart, PartFailed
 from gateway.settings import Settings, SettingsRefused, read_settings
 from store import campaigns, holds, meta
 from store import schema as store_schema
@@ -68,20 +65,10 @@ def _fail(text: str, code: int = 2) -> NoReturn:
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
     try:
         return uvloop.run(work)
-    except (StoreError, DoorClosed) as exc:
+    except (StoreError, CannotStart, PartFailed) as exc:
         _fail(str(exc))
     except PermissionError as exc:
         _fail(f"{exc.filename}: {exc.strerror}: this is for the user that the server runs as")
-    except BaseExceptionGroup as group:
-        known = group.subgroup((StoreError, DoorClosed))
-        if known is None or group.subgroup(lambda e: not isinstance(e, StoreError | DoorClosed)) is not None:
-            raise
-        _fail(str(_first(known)))
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 @contextlib.asynccontextmanager
@@ -112,7 +99,7 @@ def main(
 
 @app.command()
 def serve(config: ConfigOption = None) -> None:
-    """Run the gateway until SIGTERM or Ctrl-C.
+    """Run the gateway until SIGTERM, SIGHUP or Ctrl-C.
 
     On SQLite the tables are made or migrated first; on PostgreSQL 'tocsin migrate' does it. The log is JSON lines on
     standard output.
@@ -120,15 +107,8 @@ def serve(config: ConfigOption = None) -> None:
     settings = _settings(config)
     configure(settings.logs.level)
     process.prepare()
-
-    async def run() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await serve_gateway(settings, stop, lambda _: process.settle())
-
-    _run(run())
+    with service.LastResort() as last_resort:
+        _run(service.run(settings, last_resort))
 
 
 @app.command("check-config")

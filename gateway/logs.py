@@ -5,11 +5,12 @@ Whatever is logged passes `scrubbed`, tracebacks too: a carrier's error text may
 
 import logging
 import re
-import sys
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import Any
 
 import msgspec
+
+from gateway.log_writer import LogWriter
 
 _OWN = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 """What every record has; anything else on it came as `extra`."""
@@ -75,12 +76,24 @@ def _clean(value: Any) -> Any:
     return scrubbed(str(value))
 
 
-def configure(level: str = "INFO", stream: IO[str] | None = None) -> None:
-    """Send every logger's lines there (stdout by default), in place of whatever was set up before."""
-    handler = logging.StreamHandler(stream or sys.stdout)
+def configure(level: str = "INFO", fd: int = 1) -> LogWriter:
+    """Send every logger's lines to that file descriptor (standard output), in place of whatever was set up before.
+
+    The lines are written by a thread of their own: whoever logs never waits for whoever reads."""
+    handler = LogWriter(fd)
     handler.setFormatter(JsonLines())
+    logging.raiseExceptions = False  # its tracebacks go to a stream that may stand still, too
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    for before in root.handlers[:]:
+        root.removeHandler(before)
+        before.close()
+    root.addHandler(handler)
     root.setLevel(level)
     for name, least in _CHATTY.items():
         logging.getLogger(name).setLevel(max(least, root.level))
+    return handler
+
+
+def lines_dropped() -> int:
+    """Log lines of this process that nobody will read."""
+    return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, LogWriter))

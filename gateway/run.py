@@ -3,23 +3,34 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
-from gateway.build import Gateway, build, identify
+from gateway.build import Gateway, Identity, build, identify
 from gateway.feed_key import FeedKey
 from gateway.http.serving import make_runner
 from gateway.settings import Settings
 from store.database import Database, exclusive, open_database
 from store.schema import current, migrate, require_newest
+from store.soundness import require_sound
 
 log = logging.getLogger(__name__)
 
 
-class DoorClosed(Exception):
-    """The address of the door cannot be had; the text says which and why."""
+_FOR_CARRIERS = 0.25
+"""Of the time there is to stop: what carriers and the door have for their leave-taking, once the lanes are done."""
+
+
+class CannotStart(Exception):
+    """A part cannot start: one sentence that names it, its key in the settings, and what mends it."""
+
+
+class PartFailed(Exception):
+    """A part ended that runs as long as the server does; the log has its traceback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class Running:
 async def open_store(settings: Settings) -> AsyncIterator[Database]:
     """The store of one server: alone on its file and migrated (SQLite), or at the right revision (PostgreSQL).
 
-    Raises StoreLocked, SchemaMismatch, StoreUnavailable.
+    Raises StoreLocked, StoreDamaged, SchemaMismatch, StoreUnavailable.
     """
     url = settings.store.url
     await current(url)  # a file that is no store is said so, before a writer stands on it
@@ -41,37 +52,83 @@ async def open_store(settings: Settings) -> AsyncIterator[Database]:
         database = await stack.enter_async_context(open_database(url))
         if database.path is not None:
             stack.enter_context(exclusive(database.path))
+            await require_sound(database.path)
             await migrate(url)
         else:
             await require_newest(url)
         yield database
 
 
-async def serve(settings: Settings, stop: asyncio.Event, started: Callable[[Running], None] = lambda _: None) -> None:
-    """Until `stop` is set, then in order. An unexpected failure of any part leaves here after the others have ended:
-    a supervisor starts the process again, and the store knows what was in hand."""
+async def serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    started: Callable[[Running], None] = lambda _: None,
+    ending: Callable[[], None] = lambda: None,
+) -> None:
+    """Until `stop` is set, then in order; `ending` is called when the end begins. Where a part fails the others are
+    ended too and PartFailed is raised: a supervisor starts the process again, and the store knows what was in hand.
+
+    Raises CannotStart, StoreLocked, SchemaMismatch, StoreUnavailable before anything runs.
+    """
     async with open_store(settings) as database:
-        gateway = build(settings, database, await identify(database, settings))
-        async with asyncio.TaskGroup() as tasks:
-            carriers = [tasks.create_task(c.run(gateway.receipts), name=f"carrier-{c.name}") for c in gateway.carriers]
-            inner = [
-                tasks.create_task(gateway.expander.run(), name="expander"),
-                tasks.create_task(gateway.housekeeping.run(), name="housekeeping"),
-            ]
-            if gateway.bounces is not None:
-                carriers.append(tasks.create_task(gateway.bounces.run(), name="bounces"))
-            lanes = [tasks.create_task(lane.run(), name=f"lane-{lane.channel}-{lane.mode}") for lane in gateway.lanes]
-            runner = make_runner(gateway)
+        gateway = _built(settings, database, await identify(database, settings))
+        # The ports before the parts: one that is taken must not stop carriers that are just connecting.
+        async with _ports(gateway) as (runner, url):
             try:
-                url = await _open_door(runner, settings)
-                log.info("started", extra={"action": "start", "url": url, "boot": gateway.boot_id})
-                warn_of_certificate(gateway.feed_key, database.clock.now_ms())
-                started(Running(gateway, url))
-                await stop.wait()
-            finally:
-                log.info("stopping", extra={"action": "stop"})
-                await _stop(gateway, runner, lanes, inner, carriers)
+                async with asyncio.TaskGroup() as tasks:
+                    await _run_parts(gateway, tasks, runner, url, stop, started, ending)
+            except* PartFailed as group:
+                raise _first(group) from None
     log.info("stopped", extra={"action": "stopped"})
+
+
+async def _run_parts(
+    gateway: Gateway,
+    tasks: asyncio.TaskGroup,
+    runner: web.AppRunner,
+    url: str,
+    stop: asyncio.Event,
+    started: Callable[[Running], None],
+    ending: Callable[[], None],
+) -> None:
+    def begin(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return tasks.create_task(_part(name, work), name=name)
+
+    carriers = [begin(f"carrier-{c.name}", c.run(gateway.receipts)) for c in gateway.carriers]
+    inner = [begin("expander", gateway.expander.run()), begin("housekeeping", gateway.housekeeping.run())]
+    if gateway.bounces is not None:
+        carriers.append(begin("bounces", gateway.bounces.run()))
+    lanes = [begin(f"lane-{lane.channel}-{lane.mode}", lane.run()) for lane in gateway.lanes]
+    try:
+        log.info("started", extra={"action": "start", "url": url, "boot": gateway.boot_id})
+        warn_of_certificate(gateway.feed_key, gateway.database.clock.now_ms())
+        started(Running(gateway, url))
+        await stop.wait()
+    finally:
+        ending()
+        log.info("stopping", extra={"action": "stop"})
+        await _stop(gateway, runner, lanes, inner, carriers)
+
+
+async def _part(name: str, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception as exc:
+        log.exception("a part failed", extra={"action": "part-failed", "part": name})
+        raise PartFailed(f"{name} failed and the server stopped: {type(exc).__name__}: {exc}") from exc
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+def _built(settings: Settings, database: Database, identity: Identity) -> Gateway:
+    try:
+        return build(settings, database, identity)
+    except (OSError, ValueError) as exc:
+        # Files of keys and certificates were there when the settings were read, and may be none all the same.
+        raise CannotStart(f"the settings cannot be used: {exc}; 'tocsin check-config' tells more") from exc
 
 
 def warn_of_certificate(feed_key: FeedKey | None, now_ms: int) -> None:
@@ -80,16 +137,34 @@ def warn_of_certificate(feed_key: FeedKey | None, now_ms: int) -> None:
         log.warning("certificate of the feed", extra={"action": "feed-certificate", "why": text})
 
 
-async def _open_door(runner: web.AppRunner, settings: Settings) -> str:
-    await runner.setup()
-    site = web.TCPSite(runner, settings.server.host, settings.server.port)
+@contextlib.asynccontextmanager
+async def _ports(gateway: Gateway) -> AsyncIterator[tuple[web.AppRunner, str]]:
+    """The door's and the bounces', held until the end; the door's address without a final slash. Raises CannotStart."""
+    settings, runner = gateway.settings, make_runner(gateway)
     try:
-        await site.start()
+        if gateway.bounces is not None:
+            listener = settings.email.bounces
+            with _taken("the server for bounces", "email.bounces", listener.host, listener.port):
+                await gateway.bounces.open()
+        await runner.setup()
+        with _taken("the server", "server", settings.server.host, settings.server.port):
+            await web.TCPSite(runner, settings.server.host, settings.server.port).start()
+        host, port = runner.addresses[0][:2]
+        yield runner, f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    finally:
+        if gateway.bounces is not None:
+            gateway.bounces.close()
+        await runner.cleanup()
+
+
+@contextlib.contextmanager
+def _taken(what: str, table: str, host: str, port: int) -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
-        where = f"{settings.server.host}:{settings.server.port}"
-        raise DoorClosed(f"the server cannot listen on {where}: {exc.strerror or exc}") from exc
-    host, port = runner.addresses[0][:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or str(exc)
+        remedy = f"end what listens there, or change {table}.host or {table}.port in the settings"
+        raise CannotStart(f"{what} cannot listen on {host}:{port}: {why.lower()}; {remedy}") from exc
 
 
 async def _stop(
@@ -101,19 +176,19 @@ async def _stop(
 ) -> None:
     """Intake, then cursors; drain and settle to a deadline; release batches; unbind carriers (receipts come in until
     then); watchers; the store is closed by whoever opened it."""
+    drain_s = gateway.settings.server.stop_timeout_s * (1 - _FOR_CARRIERS)
     for site in list(runner.sites):
         await site.stop()
     for lane in gateway.lanes:
         lane.stop()
     if lanes:
         # What a silent carrier has not answered by then is found as unknown at the next start.
-        _, late = await asyncio.wait(lanes, timeout=gateway.settings.server.stop_timeout_s)
+        _, late = await asyncio.wait(lanes, timeout=drain_s)
         if late:
             log.warning("lanes did not drain", extra={"action": "stop-late", "lanes": len(late)})
         await _cancel(list(late))
     await _cancel(inner)
     await _cancel(carriers)
-    await runner.cleanup()
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -6,6 +6,7 @@ A TOML file; an unknown key is an error that names its path and line. Secrets ar
 
 import os
 import re
+import ssl
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -219,6 +220,10 @@ def _unreadable_files(table: Mapping[str, Any], path: str) -> Iterator[Fault]:
         elif key.endswith("_file") and value:
             try:
                 Path(value).open("rb").close()
+                if key.endswith("ca_file"):
+                    ssl.create_default_context(cafile=value)
+            except ssl.SSLError:
+                yield Fault(here, f"{value} holds no certificate in PEM")
             except OSError as exc:
                 yield Fault(here, f"{value}: {exc.strerror or exc}")
 

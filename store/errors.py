@@ -1,5 +1,7 @@
 """What the store refuses or cannot do, as exceptions for the stem to translate."""
 
+from pathlib import Path
+
 
 class StoreError(Exception):
     """Anything below."""
@@ -13,6 +15,14 @@ class StoreUnavailable(StoreError):
 
 class StoreLocked(StoreError):
     """Another server holds this file."""
+
+
+class StoreDamaged(StoreError):
+    """The file is not whole, or no store: what it says cannot be relied upon."""
+
+    def __init__(self, path: Path, wrong: str) -> None:
+        remedy = "restore a backup, and run 'tocsin new-generation' before the start"
+        super().__init__(f"the store {path} is damaged ({wrong}): {remedy}")
 
 
 class SchemaMismatch(StoreError):

@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from store import postgresql_driver
-from store.errors import SchemaMismatch, StoreUnavailable
+from store.errors import SchemaMismatch, StoreDamaged, StoreError, StoreUnavailable
+from store.soundness import is_damage
 from store.verdict import translated
 
 
@@ -62,7 +63,7 @@ async def migrate(url: str) -> str:
 
 
 async def current(url: str) -> str | None:
-    """The revision of the tables; None when there are none. Makes nothing. Raises StoreUnavailable."""
+    """The revision of the tables; None when there are none. Makes nothing. Raises StoreUnavailable, StoreDamaged."""
     path = file_of(url)
     if path is not None and not path.exists():
         return None
@@ -76,24 +77,24 @@ async def _connected(url: str, statement_s: float | None = None) -> AsyncIterato
     options = {} if file_of(url) is not None else postgresql_driver.options(statement_s)
     engine = create_async_engine(url, connect_args=options)
     try:
-        async with _connection(engine) as conn:
+        async with _connection(engine, url) as conn:
             yield conn
     except (DBAPIError, OSError) as exc:
         away = isinstance(translated(exc, writing=True), StoreUnavailable)
         if isinstance(exc, DBAPIError) and not _of_the_file(exc) and not away:
             raise
-        raise _unusable(exc) from exc
+        raise _unusable(exc, url) from exc
     finally:
         await engine.dispose()
 
 
 @contextlib.asynccontextmanager
-async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def _connection(engine: AsyncEngine, url: str) -> AsyncIterator[AsyncConnection]:
     """Whatever a server has against us (no such database, a wrong password) is its answer, and no bug of ours."""
     try:
         conn = await engine.connect()
     except DBAPIError as exc:
-        raise _unusable(exc) from exc
+        raise _unusable(exc, url) from exc
     try:
         yield conn
     finally:
@@ -104,11 +105,16 @@ def _of_the_file(exc: DBAPIError) -> bool:
     """It cannot be opened, written or read, or is no database; else a statement is wrong."""
     if isinstance(exc, OperationalError):
         return True
-    return getattr(exc.orig, "sqlite_errorname", None) in ("SQLITE_NOTADB", "SQLITE_CORRUPT")
+    return is_damage(exc.orig)
 
 
-def _unusable(exc: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"the store cannot be used: {exc.orig if isinstance(exc, DBAPIError) else exc}")
+def _unusable(exc: Exception, url: str) -> StoreError:
+    cause = exc.orig if isinstance(exc, DBAPIError) else exc
+    path = file_of(url)
+    if path is not None and is_damage(cause):
+        return StoreDamaged(path, str(cause))
+    where = path or sa.make_url(url).render_as_string(hide_password=True)
+    return StoreUnavailable(f"the store {where} (store.url) cannot be used: {cause}")
 
 
 async def require_newest(url: str) -> None:

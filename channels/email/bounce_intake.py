@@ -62,21 +62,33 @@ class BounceIntake:
         self._settings = settings
         self._handler = _Handler(settings, sink, now_ms or _utc_ms)
         self._doors: set[_Door] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Listen. Raises OSError when the address cannot be bound."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._door, self._settings.host, self._settings.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.listening.set()
+
+    def close(self) -> None:
+        """Hang up on everybody; nothing where it does not listen."""
+        self.listening.clear()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for door in list(self._doors):
+            door.hang_up()
 
     async def run(self) -> None:
         """Serve until cancelled; a bounce that was not answered by then is sent again by its relay.
         Raises OSError when the address cannot be bound."""
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(self._door, self._settings.host, self._settings.port)
-        self.port = server.sockets[0].getsockname()[1]
-        self.listening.set()
+        if self._server is None:
+            await self.open()
         try:
-            await server.serve_forever()
+            await asyncio.get_running_loop().create_future()
         finally:
-            self.listening.clear()
-            server.close()
-            for door in list(self._doors):
-                door.hang_up()
+            self.close()
 
     def _door(self) -> asyncio.Protocol:
         if len(self._doors) >= self._settings.max_connections:

@@ -271,7 +271,9 @@ def test_a_file_that_is_no_store_is_a_sentence(config: Path, tmp_path: Path, com
 
     result = run(command, "-c", config)
 
-    assert (result.exit_code, result.stderr) == (2, "tocsin: the store cannot be used: file is not a database\n")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"tocsin: the store {tmp_path}/tocsin.db is damaged (file is not a database): ")
+    assert "restore a backup" in result.stderr
 
 
 @pytest.mark.peer
@@ -285,7 +287,8 @@ def test_what_the_database_server_says_against_us_is_a_sentence(
     result = run(command, "-c", file)
 
     assert result.exit_code == 2
-    assert result.stderr.startswith("tocsin: the store cannot be used: ")
+    assert result.stderr.startswith("tocsin: the store postgresql+asyncpg://")
+    assert "(store.url) cannot be used: " in result.stderr
     assert 'database "nowhere" does not exist' in result.stderr
     assert "Traceback" not in result.stderr
 

@@ -1,10 +1,10 @@
 """A log line tells what happened, and neither secrets nor whose telephone it was."""
 
-import io
 import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,37 +83,47 @@ def test_any_text_can_be_scrubbed_twice_as_well_as_once(text: str):
 
 
 @pytest.fixture
-def configured() -> Iterator[Callable[[str], io.StringIO]]:
-    """Set the process's loggers up as a server does, and back."""
+def configured(tmp_path: Path) -> Iterator[Callable[[str], Callable[[], list[str]]]]:
+    """Set the process's loggers up as a server does, and back; gives what reads the lines."""
     touched = [logging.getLogger(name) for name in ("", "mail.log", "aiosqlite")]
     levels, kept = [logger.level for logger in touched], touched[0].handlers[:]
+    raises, touched[0].handlers[:] = logging.raiseExceptions, []
 
-    def configure_(level: str) -> io.StringIO:
-        stream = io.StringIO()
-        configure(level, stream)
-        return stream
+    with (tmp_path / "log").open("wb") as file:
 
-    yield configure_
-    touched[0].handlers[:] = kept
+        def configure_(level: str) -> Callable[[], list[str]]:
+            writer = configure(level, file.fileno())
+
+            def lines() -> list[str]:
+                writer.flush()
+                return (tmp_path / "log").read_text().splitlines()
+
+            return lines
+
+        yield configure_
+        for handler in touched[0].handlers:
+            handler.flush()
+            handler.close()
+    touched[0].handlers[:], logging.raiseExceptions = kept, raises
     for logger, level in zip(touched, levels, strict=True):
         logger.setLevel(level)
 
 
-def test_the_handler_writes_lines(configured: Callable[[str], io.StringIO]):
-    stream = configured("INFO")
+def test_the_handler_writes_lines(configured: Callable[[str], Callable[[], list[str]]]):
+    lines = configured("INFO")
 
     logging.getLogger("gateway.any").info("hello", extra={"action": "greet"})
 
-    assert json.loads(stream.getvalue())["action"] == "greet"
+    assert [json.loads(line)["action"] for line in lines()] == ["greet"]
 
 
 @pytest.mark.parametrize(("level", "heard"), [("DEBUG", ["warning"]), ("INFO", ["warning"]), ("ERROR", [])])
 def test_of_the_server_for_bounces_only_warnings_are_heard(
-    configured: Callable[[str], io.StringIO], level: str, heard: list[str]
+    configured: Callable[[str], Callable[[], list[str]]], level: str, heard: list[str]
 ):
-    stream = configured(level)
+    lines = configured(level)
 
     logging.getLogger("mail.log").info("peer: EHLO")
     logging.getLogger("mail.log").warning("peer: unhappy")
 
-    assert [json.loads(line)["level"] for line in stream.getvalue().splitlines()] == heard
+    assert [json.loads(line)["level"] for line in lines()] == heard

@@ -1,0 +1,40 @@
+"""The end of the process is bounded, even where nothing ends by itself."""
+
+import threading
+
+from gateway.service import LastResort
+
+
+def test_what_does_not_end_by_itself_is_ended():
+    ended = threading.Event()
+    codes: list[int] = []
+
+    def exit_now(code: int) -> None:
+        codes.append(code)
+        ended.set()
+
+    with LastResort(exit_now) as last_resort:
+        last_resort.within(0.01)
+        assert ended.wait(10)
+
+    assert codes == [1]
+
+
+def test_what_ends_by_itself_is_left_alone():
+    codes: list[int] = []
+    with LastResort(codes.append) as last_resort:
+        last_resort.within(0.2)
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join(5)
+
+    assert codes == []
+
+
+def test_the_first_end_that_was_set_stays():
+    ended = threading.Event()
+    with LastResort(lambda _: ended.set()) as last_resort:
+        last_resort.within(0.01)
+        last_resort.within(3600)
+
+        assert ended.wait(10)
