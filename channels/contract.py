@@ -211,6 +211,11 @@ class Carrier(Protocol):
 
     def status(self) -> CarrierStatus: ...
 
+    @property
+    def chooses_by_address(self) -> bool:
+        """Whether `fit` depends on the address at all: previews ask about each one only then."""
+        ...
+
     def fit(self, address: str, content: Content) -> Fit:
         """How well it could take this message, were it free: asked before a message is given to it, and by previews.
         Prompt, without I/O; what is not known yet (an extension of a peer that never answered) counts as there."""

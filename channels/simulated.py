@@ -179,6 +179,10 @@ class SimulatedCarrier:
             since_ms=self._since_ms,
         )
 
+    @property
+    def chooses_by_address(self) -> bool:
+        return False
+
     def fit(self, address: str, content: Content) -> Fit:
         return Fit.WHOLE
 

@@ -6,7 +6,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from channels.catalogue import CarrierSettings, make_carrier
@@ -14,9 +14,11 @@ from channels.contract import Carrier, CarrierState, Channel, Content, Mode
 from channels.email.bounce_intake import BounceIntake, BounceSettings
 from channels.email.letter import Sender
 from channels.simulated import SimulatedSettings
+from channels.sms.smpp.settings import SmppSettings
 from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.cancels import Preparer
 from gateway.campaigns.messages import MessageDesk
+from gateway.campaigns.outlets import Outlets
 from gateway.campaigns.parked import Parked
 from gateway.campaigns.planning import Planner, Rates
 from gateway.campaigns.zones import ZonePlanning
@@ -38,6 +40,7 @@ from gateway.templates.content import read_content
 from store import meta, recovery
 from store.campaigns import Campaign, Text
 from store.database import Database
+from store.directory import addressees
 from store.ledger import expire_lots
 from store.slots import Ceiling
 
@@ -159,6 +162,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         frozenset(channel for channel, carriers in live.items() if carriers),
         _open_rates(settings, {Mode.LIVE: live, Mode.SIMULATION: simulated}),
         settings.alerts.zone_weight,
+        _outlets(settings, database, live),
     )
     alerts = AlertDesk(database, ZonePlanning(database, planner), disk, wake, settings.alerts.max_parked_per_account)
     receipts = ReceiptDesk(
@@ -258,6 +262,16 @@ def _open_rates(settings: Settings, by_mode: Mapping[Mode, _Carriers]) -> Rates:
         return found
 
     return rates
+
+
+def _outlets(settings: Settings, database: Database, live: _Carriers) -> Outlets:
+    async def addresses(contact_ids: Sequence[int]) -> list[str]:
+        async with database.read() as conn:
+            return [found.address for found in (await addressees(conn, contact_ids)).values()]
+
+    smscs = [s for s in settings.sms.carriers.values() if isinstance(s, SmppSettings)]
+    by_channel = {channel: tuple(carrier for carrier, _ in carriers) for channel, carriers in live.items()}
+    return Outlets(by_channel, frozenset(s.default_alphabet for s in smscs), addresses)
 
 
 def _rate(settings: CarrierSettings) -> float:

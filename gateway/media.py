@@ -96,7 +96,7 @@ def shown(content: TextContent, ready: Content) -> Shown:
 def _sms(language: str, content: TextContent, posting: Posting | None) -> SmsText:
     if not isinstance(content, SmsContent):
         raise TypeError("not the content of an SMS")
-    return sms_text.prepare(content.text, mode=content.mode)
+    return sms_text.prepare(content.text, mode=content.mode, ucs2=content.ucs2)
 
 
 def _mail(language: str, content: TextContent, posting: Posting | None) -> Content:

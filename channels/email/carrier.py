@@ -89,6 +89,10 @@ class SmtpCarrier:
             since_ms=self._health.since_ms,
         )
 
+    @property
+    def chooses_by_address(self) -> bool:
+        return False
+
     def fit(self, address: str, content: Content) -> Fit:
         return Fit.WHOLE
 

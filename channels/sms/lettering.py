@@ -87,6 +87,38 @@ def letter(text: str, mode: LetterMode) -> tuple[str, Changes]:
     return (stripped, changes + more) if in_alphabet(stripped) else (typographic, changes)
 
 
+def legible(text: str, codec: str) -> str | None:
+    """The text in the letters of a codec ("latin-1", "ascii") that the GSM alphabet has, too, as a person reads it:
+    "10 EUR" for "10 €". None where some character has no such spelling."""
+    out = []
+    for character in text:
+        spelt = character if _has(character, codec) else _spelt(character)
+        if not all(_has(each, codec) for each in spelt):
+            return None
+        out.append(spelt)
+    return "".join(out)
+
+
+def _has(character: str, codec: str) -> bool:
+    if character not in SEPTETS:
+        return False
+    try:
+        character.encode(codec)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _spelt(character: str) -> str:
+    """By our own table, the letter under the accent, or anyascii; never a letter of another script."""
+    if character in _OWN:
+        return _OWN[character]
+    if unicodedata.category(character)[0] == "L" and not unicodedata.name(character, "").startswith("LATIN "):
+        return character
+    letter_alone = unicodedata.normalize("NFD", character)[0]
+    return letter_alone if letter_alone.isascii() else anyascii(character) or character
+
+
 def outside(text: str) -> tuple[str, ...]:
     """The characters that the GSM alphabet lacks, each once: what makes a text UCS-2."""
     return tuple(dict.fromkeys(character for character in text if character not in SEPTETS))

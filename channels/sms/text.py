@@ -41,15 +41,17 @@ class SmsText(msgspec.Struct, frozen=True):
     changed: Changes = ()
     """What the mode altered: (character, replacement), each once."""
     forcing: tuple[str, ...] = ()
-    """The characters that make it UCS-2, each once; empty when it is GSM."""
+    """The characters that make it UCS-2, each once; empty when it is GSM, or UCS-2 because that was asked for."""
+    mode: LetterMode = LetterMode.EXACT
+    """What a carrier may still alter that lacks some of its letters."""
 
     @property
     def units(self) -> int:
         return len(self.segments)
 
 
-def prepare(text: str, *, mode: LetterMode | str = LetterMode.GSM) -> SmsText:
-    """Make a text ready. The result, prepared again, is itself.
+def prepare(text: str, *, mode: LetterMode | str = LetterMode.GSM, ucs2: bool = False) -> SmsText:
+    """Make a text ready. The result, prepared again, is itself. `ucs2`: also where the GSM alphabet has all of it.
 
     Raises TextRefused for an empty text, control characters (ESC among them), lone surrogates, noncharacters
     and more than 255 segments; ValueError for an unknown mode.
@@ -59,13 +61,13 @@ def prepare(text: str, *, mode: LetterMode | str = LetterMode.GSM) -> SmsText:
     written, changed = letter(clean(text), mode)
     if not written.strip():
         raise TextRefused("The text is empty.")
-    if alphabet.in_alphabet(written):
+    if alphabet.in_alphabet(written) and not ucs2:
         encoding, segments = "gsm", split_gsm(written)
     else:
         encoding, segments = "ucs2", split_ucs2(written)
     if len(segments) > MAX_SEGMENTS:
         raise TextRefused(f"The text takes {len(segments)} segments; a message holds at most {MAX_SEGMENTS}.")
-    return SmsText(written, encoding, segments, changed, outside(written))
+    return SmsText(written, encoding, segments, changed, outside(written), mode)
 
 
 def split_gsm(text: str) -> tuple[bytes, ...]:

@@ -12,6 +12,7 @@ from channels.contract import Channel, Content, Mode
 from gateway.access.caller import Action, Caller
 from gateway.accounting.tariff import price
 from gateway.campaigns.answers import ChannelPreview, Counted, TextPreview, ZonePreview
+from gateway.campaigns.outlets import Outlets
 from gateway.campaigns.said import Said
 from gateway.directory.audience import CHANNELS, Audience
 from gateway.directory.cache import SnapshotCache
@@ -103,6 +104,7 @@ class Planner:
     rates: Rates
     """Of the carriers that are open at the moment of asking."""
     weight: int
+    outlets: Outlets = field(default_factory=Outlets)
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def channels(self, wish: Wish, zone: ZoneRow, policy: ZonePolicy) -> tuple[tuple[Channel, ...], frozenset[Channel]]:
@@ -191,10 +193,13 @@ class Planner:
             )
             raise ZoneRefused(text, (Reason("T-TOO-MANY", text, value=zone.code),))
         tally = await asyncio.to_thread(_tally, audience)
-        words = {
-            (channel, language): _words(channel, language, texts, count, wish.at_ms)
-            for (channel, language), count in tally.texts.items()
-        }
+        words = {}
+        for (channel, language), count in tally.texts.items():
+            content, told = self.outlets.adapted(channel, language, texts.by_channel[channel][language])
+            words[channel, language] = _words(channel, language, content, count, wish.at_ms)
+            problems += (told,) if told else ()
+        ready = {(c, language): prepare(c, language, w.content) for (c, language), w in words.items()}
+        problems += await self.outlets.left_out(audience, ready)
         total = sum(w.price_millieuro * w.preview.deliveries for w in words.values())
         rules = KINDS[wish.kind]
         live = wish.said.mode is Mode.LIVE
@@ -321,8 +326,7 @@ def _by_channel(numbers: npt.NDArray[np.uint8]) -> dict[Channel, int]:
     return {channel: int(n) for channel, n in zip(CHANNELS, counted, strict=True)}
 
 
-def _words(channel: Channel, language: str, texts: Texts, deliveries: int, at_ms: int) -> Words:
-    content = texts.by_channel[channel][language]
+def _words(channel: Channel, language: str, content: TextContent, deliveries: int, at_ms: int) -> Words:
     ready = prepare(channel, language, content)
     cost = price_of(channel, ready, at_ms)
     look = shown(content, ready)

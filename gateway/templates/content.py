@@ -14,6 +14,8 @@ class SmsContent(msgspec.Struct, frozen=True, tag="sms", omit_defaults=True):
     """What may still be altered when it is encoded."""
     cut: bool = False
     """Not all that there was to say; then the text ends with where the rest is, if that is known."""
+    ucs2: bool = False
+    """Written as UCS-2 though the GSM alphabet has all of it: no carrier can write it otherwise."""
 
 
 class MailContent(msgspec.Struct, frozen=True, tag="email", omit_defaults=True):

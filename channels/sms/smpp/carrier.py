@@ -31,10 +31,13 @@ from channels.sms.smpp.pump import Batch, Pump, SmppSession, Unit
 from channels.sms.smpp.receipts import Reading
 from channels.sms.smpp.session import BindRefused, Session
 from channels.sms.smpp.settings import SmppSettings, ssl_context
+from channels.sms.smpp.writing import write
+from channels.sms.text import SmsText
 from channels.standstill import RunningClock
 
 logger = logging.getLogger(__name__)
 
+_MOST_FITS = 64
 _STEADY_S = 10.0
 """A bind that lived so long had not been refused in disguise: the next pause is a short one again."""
 
@@ -71,6 +74,9 @@ class SmppCarrier:
         self._state = CarrierState.DOWN
         self._since_ms = wall_ms()
         self._trouble = "not connected yet"
+        self._fits: dict[int, tuple[Content, Fit]] = {}
+        """By the identity of a content, which is kept: there are few, each for many people."""
+        self._grievance = ""
 
     @property
     def name(self) -> str:
@@ -101,8 +107,25 @@ class SmppCarrier:
             since_ms=self._since_ms,
         )
 
+    @property
+    def chooses_by_address(self) -> bool:
+        return bool(self._settings.countries)
+
     def fit(self, address: str, content: Content) -> Fit:
-        return Fit.WHOLE
+        countries = self._settings.countries
+        if countries and not address.startswith(countries):
+            return Fit.NOT
+        known = self._fits.get(id(content))
+        if known is None:
+            if len(self._fits) >= _MOST_FITS:
+                self._fits.clear()
+            known = self._fits[id(content)] = (content, self._fit(content))
+        return known[1]
+
+    def _fit(self, content: Content) -> Fit:
+        if not isinstance(content, SmsText):
+            return Fit.NOT
+        return write(content, self._settings.default_alphabet).fit
 
     async def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
         if not self._running:
@@ -260,13 +283,21 @@ class SmppCarrier:
         if state is not self._state:
             self._state, self._since_ms = state, self._wall_ms()
             logger.info("%s", self._detail(), extra=self._extra(f"smpp.{state}"))
+        if self._pump.grievance != self._grievance:
+            self._grievance = self._pump.grievance
+            told = self._grievance or "the SMSC takes messages again"
+            logger.warning(
+                "%s", told, extra=self._extra("carrier-refuses-us" if self._grievance else "carrier-takes-again")
+            )
 
     def _detail(self) -> str:
         ready = self._pump.ready_sessions
         if self._state is CarrierState.DOWN:
             return self._trouble
         if self._state is CarrierState.PAUSED:
-            return "Resting: the SMSC asked for a slower pace."
+            return f"Resting: {self._grievance or 'the SMSC asked for a slower pace'}."
+        if self._grievance:
+            return f"On trial: {self._grievance}."
         if ready < self._settings.binds:
             return f"{ready} of {self._settings.binds} binds up; last trouble: {self._trouble}"
         return f"All {ready} binds up."

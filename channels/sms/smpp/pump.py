@@ -27,6 +27,12 @@ _STOPPING = NotSent("stopping", withdrawn=True)
 WAKE_S = 0.003
 """Least time between two wakes, within the slack of `pacing`: a wake costs more than the segments it writes."""
 
+PUT_OFF_IN_A_ROW = 5
+"""So many recipients put off one after the other are no coincidence: it is the SMSC that is not well."""
+TRIAL = 3
+"""Units with which an SMSC that refused us is tried again."""
+_GRUDGE_FIRST_S, _GRUDGE_LONGEST_S = 1.0, 30.0
+
 LATE_S = 0.1
 """What waits has missed its slot by this: no more is taken up until it has left. Stalls of a busy loop would add up
 otherwise, and every message, the urgent ones too, would leave seconds after its slot."""
@@ -97,8 +103,16 @@ class Pump:
         self._late_answer = late
         self._ends = Ends(self._look_at_permissions)
         self._verdicts = statuses.verdicts(
-            settings.permanent_statuses, settings.temporary_statuses, settings.throttle_statuses
+            settings.permanent_statuses,
+            settings.our_statuses,
+            settings.temporary_statuses,
+            settings.throttle_statuses,
         )
+        self._grudge = Rest(_GRUDGE_FIRST_S, _GRUDGE_LONGEST_S)
+        self._put_off: set[bytes] = set()
+        """Numbers for which the SMSC had no time in a row."""
+        self.grievance = ""
+        """What the SMSC has against us, until it takes a message again."""
         self._rest = Rest(settings.throttle_first_s, settings.throttle_longest_s)
         self._pacer = Pacer(settings.rate_per_s)
         self._sessions: list[SmppSession] = []
@@ -116,7 +130,11 @@ class Pump:
 
     @property
     def resting(self) -> bool:
-        return self._rest.until > asyncio.get_running_loop().time()
+        return self._rests_until > asyncio.get_running_loop().time()
+
+    @property
+    def _rests_until(self) -> float:
+        return max(self._rest.until, self._grudge.until)
 
     @property
     def ready_sessions(self) -> int:
@@ -131,7 +149,8 @@ class Pump:
         """Units that could leave at once: the free windows less what waits already."""
         if self._stopped or self.resting or self._late:
             return 0
-        return max(0, sum(session.free for session in self._sessions) - self._waiting)
+        room = max(0, sum(session.free for session in self._sessions) - self._waiting)
+        return min(room, TRIAL - self.in_flight - self._waiting) if self.grievance else room
 
     @property
     def _late(self) -> bool:
@@ -184,7 +203,7 @@ class Pump:
 
     def answered(self, unit: Unit, status: int, message_id: str, written: float) -> None:
         ticket, part = unit
-        verdict = self._verdicts.get(status, Verdict.TEMPORARY)
+        verdict = self._judged(ticket, self._verdicts.get(status, Verdict.TEMPORARY))
         if verdict is Verdict.TAKEN:
             ref = normal_id(message_id, self._settings.id_base_response)
             told = ticket.transit.outcome is not None
@@ -192,7 +211,11 @@ class Pump:
             if told and ref:
                 self._late_answer(ticket.outgoing, ref)
         else:
-            pause_s = self._throttled(status, written) if verdict is Verdict.THROTTLE else 0.0
+            pause_s = 0.0
+            if verdict is Verdict.THROTTLE:
+                pause_s = self._throttled(status, written)
+            elif verdict is Verdict.OURS:
+                self._refused_us(status, written)
             self._settle(ticket, ticket.transit.sent_back(part, verdict, status, pause_s))
         if ticket.transit.offer_again():
             self._push(ticket, asyncio.get_running_loop().time() + self._settings.throttle_first_s)
@@ -200,6 +223,28 @@ class Pump:
         if verdict is Verdict.NOT_BOUND and ticket.session is not None:
             # Soon, not now: other answers of the same read may say of their messages that they were not taken.
             asyncio.get_running_loop().call_soon(ticket.session.abort, "the peer says that we are not bound")
+
+    def _judged(self, ticket: Ticket, verdict: Verdict) -> Verdict:
+        """An SMSC that puts everybody off is not well, whatever it says of each recipient."""
+        if verdict is Verdict.TAKEN:
+            self._put_off.clear()
+            if self.grievance:
+                self.grievance = ""
+                self._changed()
+        elif verdict is Verdict.TEMPORARY:
+            self._put_off.add(ticket.transit.digits)
+            if self.grievance or len(self._put_off) >= PUT_OFF_IN_A_ROW:
+                return Verdict.OURS
+        return verdict
+
+    def _refused_us(self, status: int, written: float) -> None:
+        """Rest; what waits goes to another carrier at once."""
+        self._grudge.throttled(asyncio.get_running_loop().time(), written)
+        self._put_off.clear()
+        self.grievance = f"the SMSC refuses us, not the recipients: {statuses.code(status)} {statuses.name(status)}"
+        self._give_back(NotSent(self.grievance))
+        self._wake_at(self._grudge.until)
+        self._changed()
 
     def unanswered(self, unit: Unit) -> None:
         ticket, _ = unit
@@ -254,7 +299,7 @@ class Pump:
                 self._cut(ticket)
                 continue
             instant = self._pacer.gap(slot) if transit.overtime else self._pacer.instant(slot)
-            at = max(instant, self._rest.until)
+            at = max(instant, self._rests_until)
             if at > now:
                 self._wake_at(at)
                 return
@@ -343,8 +388,10 @@ class Pump:
             return _STOPPING
         if not self.ready_sessions:
             return NotSent(self._why_down())
-        pause_s = self._rest.until - asyncio.get_running_loop().time()
-        return Throttled(pause_s) if pause_s > 0 else None
+        now = asyncio.get_running_loop().time()
+        if self._grudge.until > now:
+            return NotSent(self.grievance or "the SMSC refused us")
+        return Throttled(self._rest.until - now) if self._rest.until > now else None
 
     def _why_down(self) -> str:
         leaving = any(session.leaving for session in self._sessions)
@@ -396,6 +443,6 @@ class Pump:
     def _wake(self) -> None:
         self._timer = None
         if self.resting:
-            self._wake_at(self._rest.until)
+            self._wake_at(self._rests_until)
         self._changed()
         self.progressed()

@@ -58,6 +58,10 @@ class SmppSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     default_alphabet: Literal["gsm", "latin1", "ascii"] = "gsm"
     """How the SMSC reads data_coding 0."""
+    countries: tuple[Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{0,5}$")], ...] = ()
+    """Beginnings of the numbers that the contract covers ("+32"); none: all. Other numbers go by another carrier."""
+    validity_period: bool = True
+    """Whether the SMSC is told until when a message is worth delivering; false for one that refuses the field."""
     registered_delivery: Octet = 1
     """1 asks for a final receipt, 2 for failures only, 0 for none."""
     id_base_response: IdBase = IdBase.AUTO
@@ -99,7 +103,9 @@ class SmppSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """PEM file of its key, where it is not in the same file."""
 
     permanent_statuses: Statuses = statuses.PERMANENT
-    """Answers that are final for a message."""
+    """Answers that are this SMSC's last word on a message or its recipient."""
+    our_statuses: Statuses = statuses.OURS
+    """Answers by which the SMSC refuses us, whoever the recipient is: the account rests, and people go another way."""
     temporary_statuses: Statuses = statuses.TEMPORARY
     """Answers after which the message may be tried again; any status in no list is one of these."""
     throttle_statuses: Statuses = statuses.THROTTLE

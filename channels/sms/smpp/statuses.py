@@ -1,4 +1,5 @@
-"""What a command status (5.1.3) means for one message: taken, refused for good, later, or slower.
+"""What a command status (5.1.3) means for one message: taken, refused for good, later, slower, or
+refused to us as such.
 
 A table, and each account may have its own: operators disagree about what is permanent. Knows no session.
 """
@@ -52,10 +53,13 @@ NAMES = {
     0xFF: "ESME_RUNKNOWNERR",
 }
 
-PERMANENT = (
-    *(0x01, 0x02, 0x03, 0x06, 0x07, 0x0A, 0x0B, 0x15, 0x33, 0x34, 0x40, 0x42, 0x43, 0x44, 0x48, 0x49),
-    *(0x50, 0x51, 0x53, 0x54, 0x55, 0x61, 0x62, 0x63, 0x65, 0x66, 0xC0, 0xC1, 0xC2, 0xC3, 0xC4),
+PERMANENT = (0x01, 0x0B, 0x34, 0x44, 0x65, 0x66)
+"""About the message or its recipient, if they are believed: many refuse everybody so (`gateway.dispatch.refusals`)."""
+OURS = (
+    *(0x02, 0x03, 0x05, 0x06, 0x07, 0x0A, 0x0D, 0x0E, 0x0F, 0x15, 0x33, 0x40, 0x42, 0x43, 0x48, 0x49),
+    *(0x50, 0x51, 0x53, 0x54, 0x55, 0x61, 0x62, 0x63, 0xC0, 0xC1, 0xC2, 0xC3, 0xC4),
 )
+"""About our account, our sender or our way of asking: no recipient can be at fault."""
 TEMPORARY = (0x08, 0x14, 0x45, 0x64, 0xFE, 0xFF)
 THROTTLE = (0x58,)
 _NOT_BOUND = 0x04
@@ -66,18 +70,23 @@ class Verdict(Enum):
     PERMANENT = "permanent"
     TEMPORARY = "temporary"
     THROTTLE = "throttle"
+    OURS = "ours"
+    """The peer has something against us: it would refuse everybody."""
     NOT_BOUND = "not bound"
     """The peer has forgotten our bind: it took nothing, and the session is worth nothing."""
 
 
-def verdicts(permanent: tuple[int, ...], temporary: tuple[int, ...], throttle: tuple[int, ...]) -> dict[int, Verdict]:
-    """The table of an account; a status in two lists is the milder (throttle, temporary, permanent).
+def verdicts(
+    permanent: tuple[int, ...], ours: tuple[int, ...], temporary: tuple[int, ...], throttle: tuple[int, ...]
+) -> dict[int, Verdict]:
+    """The table of an account; a status in two lists is the milder (throttle, temporary, ours, permanent).
 
     What stands in no list is temporary to those who ask: the message is known not taken, and may be yet.
     """
     return {
         _NOT_BOUND: Verdict.NOT_BOUND,
         **dict.fromkeys(permanent, Verdict.PERMANENT),
+        **dict.fromkeys(ours, Verdict.OURS),
         **dict.fromkeys(temporary, Verdict.TEMPORARY),
         **dict.fromkeys(throttle, Verdict.THROTTLE),
         0: Verdict.TAKEN,

@@ -150,7 +150,7 @@ class Transit:
         if untouched:
             return self.settle(_known_not_taken(verdict, code, name, pause_s))
         self._retries += 1
-        if self._retries <= _RETRIES and verdict is not Verdict.NOT_BOUND:
+        if self._retries <= _RETRIES and verdict not in (Verdict.NOT_BOUND, Verdict.OURS):
             return None
         return self.settle(InDoubt(f"taken in part only: {name}", refs))
 
@@ -164,4 +164,6 @@ def _known_not_taken(verdict: Verdict, code: str, name: str, pause_s: float) -> 
         return Throttled(pause_s, code)
     if verdict is Verdict.NOT_BOUND:
         return NotSent(name)
+    if verdict is Verdict.OURS:
+        return NotSent(f"the SMSC refuses us, not the recipient: {code} {name}")
     return Deferred(code, name)

@@ -73,7 +73,9 @@ async def test_two_long_messages_to_one_number_have_references_of_their_own(open
         assert len(smsc.messages) == 8
 
 
-async def test_the_alphabet_of_the_account_is_written_or_ucs2_if_it_costs_no_more(open_account, outgoing) -> None:
+async def test_the_alphabet_of_the_account_is_written_or_ucs2_if_it_costs_no_more_or_legible_letters(
+    open_account, outgoing
+) -> None:
     async with SmscSink(SmscOptions(receipts="none")) as smsc:
         async with open_account(smsc.port, default_alphabet="latin1") as account:
             await account.send(outgoing("café [1]"), outgoing("10 €"))

@@ -53,6 +53,10 @@ class Carrier:
     def addresses(self) -> list[str]:
         return [message.address for _, message in self.handed]
 
+    @property
+    def chooses_by_address(self) -> bool:
+        return False
+
     def fit(self, address: str, content: Content) -> Fit:
         return Fit.WHOLE
 
