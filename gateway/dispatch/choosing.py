@@ -12,6 +12,10 @@ from store.records import Row
 Fits = tuple[Fit, ...]
 """How well each gate, in their order, can take a message."""
 
+LEFT_TO_OTHERS_S = 1.2
+"""A carrier that refuses us is tried again with people whom it has not refused, if any batch has them: each looks once
+a second."""
+
 
 @dataclass(slots=True)
 class Moving:
@@ -21,6 +25,8 @@ class Moving:
     moves: int = 0
     words: dict[str, Refused] = field(default_factory=dict)
     """Carriers that have refused it, each with its last word."""
+    on_trial: bool = False
+    """It was handed to a carrier that had refused everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,8 @@ class _Look:
         return (names, row.last_way, row.language if self.refusing else "")
 
     def spares(self, row: Row, names: tuple[str, ...], again: Sequence[Moving], rows: Sequence[Row]) -> bool:
-        """Whether a trial is better made with somebody else: this one was refused before."""
+        """Whether a trial is better made with somebody else: this one was refused before. Another batch may have
+        somebody, so it is left to those for a moment."""
         if not self.refusing or not names or not self._was_refused(row, names):
             return False
         fresh = self._fresh.get(row.language)
@@ -148,7 +155,9 @@ class _Look:
             everybody = (*(m.row for m in again), *rows)
             fresh = any(r.language == row.language and not self._was_refused(r, names) for r in everybody)
             self._fresh[row.language] = fresh
-        return fresh
+        subject = self._choosing.subject(row)
+        bars = [bar for gate in self._choosing.gates if gate.name in names and (bar := gate.bar(subject)) is not None]
+        return fresh or self._now_s < min(bar.barred_until_s for bar in bars) + LEFT_TO_OTHERS_S
 
     def _was_refused(self, row: Row, names: tuple[str, ...]) -> bool:
         """By each of the open ways, while they refused everybody."""

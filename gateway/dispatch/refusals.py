@@ -9,7 +9,7 @@ Pure: time is an argument (event-loop seconds). One object a carrier and lane.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -55,7 +55,9 @@ class Run:
     """The subject rests until then, and is on trial afterwards. Minus infinity: it is not barred."""
     pause_s: float = 0.0
     trial: int = 0
-    """Units that may be tried before there is an answer."""
+    """Units that may still be tried."""
+    tried: int = 0
+    """Units of the trial that have no answer yet. It is over when there are none, and none was accepted."""
     code: str = ""
     """Of the refusal that barred it."""
     text: str = ""
@@ -94,6 +96,7 @@ class Run:
         self.pause_s = min(max(2 * self.pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
         self.barred_until_s = now_s + self.pause_s
         self.trial = min(int(FIRST_TRIAL * self.pause_s / FIRST_PAUSE_S), MOST_ON_TRIAL)
+        self.tried = 0
         self.alike.clear()
 
 
@@ -102,13 +105,19 @@ class Refusals:
     """Of one carrier. Empty as long as all is well."""
 
     runs: dict[Subject, Run] = field(default_factory=dict)
+    _known: dict[Subject, dict[int, None]] = field(default_factory=dict)
+    """Deliveries refused before the carrier last accepted one of their subject: refused again, it is about them."""
     _row: dict[str, dict[int, Run]] = field(default_factory=dict)
     """Code -> delivery -> run, of all subjects since the carrier last accepted anything."""
     _row_s: float = -math.inf
 
-    def refused(self, subject: Subject, person: int, code: str, text: str, now_s: float) -> tuple[Run, bool]:
+    def refused(
+        self, subject: Subject, person: int, code: str, text: str, now_s: float, units: int = 1
+    ) -> tuple[Run, bool]:
         """The run that the refusal belongs to, and whether the subject is barred by it, for the first time or
         again."""
+        if person in self._known.get(subject, ()):
+            return Run(now_s, ended=True), False
         run = self.runs.get(subject)
         if run is None:
             self._make_room(now_s)
@@ -116,7 +125,8 @@ class Refusals:
         was_barred = run.is_barred
         run.remember(person, code, now_s)
         if was_barred:
-            if now_s < run.barred_until_s:
+            run.tried = max(run.tried - units, 0)
+            if now_s < run.barred_until_s or run.tried:
                 return run, False
         elif not (run.is_a_row() or self._is_a_row(run, person, code, text, now_s)):
             return run, False
@@ -136,6 +146,7 @@ class Refusals:
                     other.barred_until_s = min(other.barred_until_s, 0.0)
                     other.trial = max(other.trial, FIRST_TRIAL)
         run.ended = True
+        self._know(subject, run.people)
         return run
 
     def barred(self) -> Iterator[Run]:
@@ -160,6 +171,14 @@ class Refusals:
                 other.bar(code, text, now_s)
         del self._row[code]
         return True
+
+    def _know(self, subject: Subject, people: Iterable[int]) -> None:
+        if subject not in self._known and len(self._known) >= _MOST_SUBJECTS:
+            del self._known[next(iter(self._known))]
+        known = self._known.setdefault(subject, {})
+        known |= dict.fromkeys(people)
+        for person in list(known)[: max(len(known) - _MOST_REMEMBERED, 0)]:
+            del known[person]
 
     def _forget(self, now_s: float) -> None:
         """Subjects that nobody has tried for long: their campaigns have ended."""

@@ -367,7 +367,9 @@ class Sending:
             raise
         self._in_flight |= {m.row.id: m.row for _, m in due}
         gate = self.ways.gate(grant.carrier)
-        gate.tried(window.subject, at)
+        is_trial = gate.tried(window.subject, at)
+        for m in granted:
+            m.on_trial = is_trial
         tasks.create_task(self._release(tasks, gate, due))
         self.ways.granted_until_s[grant.carrier] = end_s = base_s + at * spacing_s
         return end_s
@@ -393,9 +395,9 @@ class Sending:
             if wait_s > 0:
                 await asyncio.sleep(max(wait_s, TICK_S))
                 continue
-            if now >= self.permission.not_after:
+            if now >= self.permission.not_after or gate.rests(self._choosing.subject(due[0][1].row), now):
                 # It has been stopped, or somebody else may think us dead soon: what has not been written is not ours
-                # to write.
+                # to write. Or the carrier refuses everybody meanwhile.
                 self._drop(gate, due, len(due))
                 return
             ready = self._ready(due, now, gate)
@@ -424,7 +426,8 @@ class Sending:
     def _drop(self, gate: Gate, due: deque[tuple[Outgoing, Moving]], n: int) -> None:
         for _ in range(n):
             _, m = due.popleft()
-            gate.untried(self._choosing.subject(m.row), m.row.units)
+            if m.on_trial:
+                gate.untried(self._choosing.subject(m.row), m.row.units)
             del self._in_flight[m.row.id]
             self._move(m, costs=0)
         self._news.set()
@@ -446,7 +449,7 @@ class Sending:
         del self._in_flight[m.row.id]
         if isinstance(outcome, Accepted):
             gate.accepted(subject)
-        else:
+        elif m.on_trial:
             gate.untried(subject, m.row.units)
         result = settlement(
             m.row.id,
@@ -464,7 +467,7 @@ class Sending:
 
     def _refused(self, gate: Gate, subject: Subject, m: Moving, refusal: Refused, now_s: float) -> None:
         """It costs no attempt as long as there is another way, or until it is known to be about the person."""
-        run = gate.refused(subject, m.row.id, refusal, now_s)
+        run = gate.refused(subject, m.row.id, refusal, now_s, m.row.units if m.on_trial else 0)
         if run.is_barred:
             del self._in_flight[m.row.id]
             self._move(m, costs=1)

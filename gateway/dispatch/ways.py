@@ -87,21 +87,27 @@ class Gate:
             return Door.CLOSED
         return Door.BUSY
 
-    def tried(self, subject: Subject | None, units: int) -> None:
-        """So many of that subject are on their way, where it is on trial."""
+    def tried(self, subject: Subject | None, units: int) -> bool:
+        """So many of that subject are on their way. Whether they are a trial."""
         run = self.bar(subject)
         if run is not None:
-            run.trial = max(run.trial - units, 0)
+            run.trial, run.tried = max(run.trial - units, 0), run.tried + units
+        return run is not None
 
     def untried(self, subject: Subject, units: int) -> None:
-        """Of these nothing was learnt."""
+        """Of a trial: of these nothing was learnt."""
         run = self.bar(subject)
         if run is not None:
-            run.trial += units
+            run.trial, run.tried = run.trial + units, max(run.tried - units, 0)
 
-    def refused(self, subject: Subject, person: int, refusal: Refused, now_s: float) -> Run:
+    def rests(self, subject: Subject, now_s: float) -> bool:
+        """Whether it would refuse that subject now."""
+        run = self.bar(subject)
+        return run is not None and now_s < run.barred_until_s
+
+    def refused(self, subject: Subject, person: int, refusal: Refused, now_s: float, units: int) -> Run:
         """The run of refusals that this one belongs to. What turns out to be against us is told to the operator."""
-        run, barred = self.refusals.refused(subject, person, refusal.code, refusal.text, now_s)
+        run, barred = self.refusals.refused(subject, person, refusal.code, refusal.text, now_s, units)
         if barred:
             about = {"carrier": self.name, "campaign": subject[0], "language": subject[1]}
             why = {"code": run.code, "why": run.text[:200], "rests_s": run.pause_s}

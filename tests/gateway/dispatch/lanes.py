@@ -42,6 +42,8 @@ class Carrier:
     channel: Channel = Channel.SMS
     mode: Mode = Mode.LIVE
     up: bool = True
+    fits: Callable[[str], Fit] = lambda _: Fit.WHOLE
+    """By address."""
     handed: list[tuple[float, Outgoing]] = field(default_factory=list)
     in_flight: int = 0
 
@@ -58,7 +60,7 @@ class Carrier:
         return False
 
     def fit(self, address: str, content: Content) -> Fit:
-        return Fit.WHOLE
+        return self.fits(address)
 
     def status(self) -> CarrierStatus:
         state = CarrierState.UP if self.up else CarrierState.DOWN
