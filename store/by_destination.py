@@ -13,18 +13,15 @@ import msgspec
 import sqlalchemy as sa
 
 from store.doubts import OPEN
+from store.in_hand import Place, in_hand
 from store.json_rows import json_rows, pack
 from store.late_answers import Taken, take
 from store.matching import Report, apply_matching
-from store.states import DeliveryState
-from store.tables import batch, campaign, carrier_ref, delivery, doubt
+from store.tables import campaign, carrier_ref, delivery, doubt
 from store.transaction import AnyRow, Transaction
 
 LATEST_MS = 72 * 3_600_000
 """How late a receipt may come: SMSCs try a handset for three days at most."""
-
-Place = tuple[str, str]
-"""Number and mode: live and simulation never answer for one another."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -71,20 +68,6 @@ _doubted = (
     .join(delivery, delivery.c.id == doubt.c.delivery_id)
     .where(sa.text("doubt.state = 0"), delivery.c.channel == "sms")
 )
-_in_hand = (
-    sa.select(delivery.c.address, batch.c.mode)
-    .distinct()
-    .select_from(batch)
-    .join(delivery, delivery.c.id.between(batch.c.first, batch.c.cursor))
-    .join(_asked, _asked.c.value == delivery.c.address)
-    .where(
-        sa.text("batch.state = 1"),  # word for word the predicate of the index
-        batch.c.channel == "sms",
-        delivery.c.channel == "sms",
-        delivery.c.round < batch.c.round,
-        delivery.c.state.in_((int(DeliveryState.QUEUED), int(DeliveryState.RETRY))),
-    )
-)
 
 
 async def in_doubt(tx: Transaction, addresses: Iterable[str]) -> frozenset[str]:
@@ -93,19 +76,13 @@ async def in_doubt(tx: Transaction, addresses: Iterable[str]) -> frozenset[str]:
     return frozenset(row.address for row in rows)
 
 
-async def in_hand(tx: Transaction, addresses: Iterable[str]) -> frozenset[Place]:
-    """Where a carrier has an SMS that is not answered yet, of those numbers."""
-    rows = await tx.rows(_in_hand, {"asked": pack((a,) for a in sorted(set(addresses)))})
-    return frozenset((row.address, row.mode) for row in rows)
-
-
 async def match(tx: Transaction, rows: Sequence[AnyRow]) -> Found:
     """Apply the waiting receipts (rows of the inbox) that can only be those of attempts in doubt; the others stay.
 
     The rows are all that wait for their numbers: what one receipt means depends on the others.
     """
     # A late answer names its attempt: it is never another one's.
-    rows = [row for row in rows if row.destination and row.answers is None]
+    rows = [row for row in rows if row.destination and row.ref and row.answers is None]
     if not rows:
         return Found((), frozenset())
     sought = [(n, row.carrier, row.destination, row.mode, row.received_ms) for n, row in enumerate(rows)]

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from store.in_hand import in_hand
 from store.json_rows import json_rows, pack
 from store.readable import readable
 from store.records import Settlement
 from store.settling import apply
 from store.states import Event
-from store.tables import carrier_ref, delivery
+from store.tables import address, carrier_ref, delivery
 from store.transaction import AnyRow, Transaction
 
 OUTSTANDING, DELIVERED, FAILED, EXPIRED = range(4)
@@ -57,11 +58,20 @@ _by_ref = (
         carrier_ref.c.attempt,
         carrier_ref.c.parts,
         carrier_ref.c.state,
+        carrier_ref.c.ref.label("filed"),
         delivery.c.address,
     )
-    .join(carrier_ref, sa.and_(carrier_ref.c.carrier == _sought.c.carrier, carrier_ref.c.ref == _sought.c.ref))
+    .join(
+        carrier_ref,
+        # The expression of the index: some SMSCs answer in small letters and report in capitals.
+        sa.and_(
+            carrier_ref.c.carrier == _sought.c.carrier, sa.func.lower(carrier_ref.c.ref) == sa.func.lower(_sought.c.ref)
+        ),
+    )
     .join(delivery, delivery.c.id == carrier_ref.c.delivery_id)
 )
+_numbers = json_rows("numbers", value=str)
+_ours = sa.select(address.c.value).join(_numbers, _numbers.c.value == address.c.value)
 _echoed = json_rows("echoed", id=int)
 _known = sa.select(delivery.c.id).join(_echoed, delivery.c.id == _echoed.c.id)
 _reported = json_rows("reported", id=int, state=int)
@@ -97,6 +107,11 @@ async def apply_matching(tx: Transaction, reports: Sequence[Report]) -> list[Rep
             continue
         if match.part_id is None:
             whole.append(_settlement(match.delivery_id, final, report, attempt=report.attempt))
+        elif match.shared:
+            # One id for the whole of a long SMS: what is said of it is said of every part, and the worst is believed.
+            for part_id in match.shared:
+                parts[part_id] = max(final, parts.get(part_id, final))
+            of_parts.setdefault(match.delivery_id, []).append(report)
         else:
             parts[match.part_id] = DELIVERED if final == DELIVERED else parts.get(match.part_id, final)
             if match.is_whole and final == DELIVERED:  # whatever became of other attempts
@@ -118,6 +133,8 @@ class _Match(msgspec.Struct, frozen=True):
     """The only part of its attempt."""
     round: int = 0
     """In which that attempt was sent."""
+    shared: tuple[int, ...] = ()
+    """All parts of the attempt, where they bear the same id and none of them was lost."""
 
 
 async def _find(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]:
@@ -132,22 +149,67 @@ async def _find(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]
 async def _find_by_ref(
     tx: Transaction, reports: Sequence[Report], sought: Sequence[tuple[int, str, str]]
 ) -> dict[int, _Match]:
-    found: dict[int, _Match] = {}
     if not sought:
-        return found
-    best: dict[int, tuple[bool, int]] = {}
+        return {}
+    bearing: dict[int, list[AnyRow]] = {}
     for row in await tx.rows(_by_ref, {"sought": pack(sought)}):
-        report = reports[row.n]
-        agrees = row.address == report.destination
-        # An id may be read in two ways, and an SMSC may give one twice: where the receipt names a destination, it
-        # decides. A wrong match would show somebody as reached who is not.
-        if not (agrees or (report.destination is None and row.ref == readable(report.ref))):
-            continue
-        rank = (row.state == OUTSTANDING, row.id)
-        if rank > best.get(row.n, (False, -1)):
-            best[row.n] = rank
-            found[row.n] = _Match(row.delivery_id, row.id, row.parts == 1, row.attempt)
-    return found
+        bearing.setdefault(row.n, []).append(row)
+    strangers = await _nobodys(tx, reports, bearing)
+    found: dict[int, list[AnyRow]] = {}
+    for n, rows in bearing.items():
+        if meant := _meant(reports[n], rows, is_nobodys=reports[n].destination in strangers):
+            found[n] = meant
+    too_late = await _may_be_anothers(tx, reports, found)
+    return {n: _match_of(rows) for n, rows in found.items() if n not in too_late}
+
+
+def _meant(report: Report, rows: Sequence[AnyRow], *, is_nobodys: bool) -> list[AnyRow]:
+    """Those that the report can be about. An id may be read in two ways, and an SMSC may give one twice: where the
+    receipt names a number it decides, for a wrong match would show somebody as reached who is not. A number that is
+    nobody's here was misread, and leaves an id as it is written to whom alone bears it."""
+    agreeing = [row for row in rows if row.address == report.destination]
+    if not agreeing and (report.destination is None or is_nobodys):
+        written = readable(report.ref)
+        equal = [row for row in rows if row.filed == written] or [row for row in rows if row.ref == written]
+        if report.destination is None or len({row.delivery_id for row in equal}) == 1:
+            agreeing = equal
+    exact = [row for row in agreeing if row.filed == row.ref]
+    return exact or agreeing
+
+
+def _match_of(rows: Sequence[AnyRow]) -> _Match:
+    best = max(rows, key=lambda row: (row.state == OUTSTANDING, row.id))
+    attempt = [row for row in rows if (row.delivery_id, row.attempt) == (best.delivery_id, best.attempt)]
+    shared: tuple[int, ...] = ()
+    if best.parts > 1 and len(attempt) >= best.parts and not {row.state for row in attempt} & {FAILED, EXPIRED}:
+        shared = tuple(row.id for row in attempt)
+    return _Match(best.delivery_id, best.id, best.parts == 1, best.attempt, shared)
+
+
+async def _nobodys(tx: Transaction, reports: Sequence[Report], bearing: Mapping[int, Sequence[AnyRow]]) -> set[str]:
+    """Numbers that reports name, that none of the deliveries bearing their id has, and that no register has either.
+    Asked for hardly ever."""
+    doubtful = {
+        number
+        for n, rows in bearing.items()
+        if (number := reports[n].destination) is not None and all(row.address != number for row in rows)
+    }
+    if not doubtful:
+        return set()
+    known = {row.value for row in await tx.rows(_ours, {"numbers": pack((number,) for number in sorted(doubtful))})}
+    return doubtful - known
+
+
+async def _may_be_anothers(
+    tx: Transaction, reports: Sequence[Report], found: Mapping[int, Sequence[AnyRow]]
+) -> set[int]:
+    """Of those whose rows have all been reported on: those to whose number an SMS is in hand. An SMSC that begins to
+    count again gives it the id of an old one, and its receipt may overtake the record."""
+    told = {n: rows for n, rows in found.items() if all(row.state != OUTSTANDING for row in rows)}
+    if not told:
+        return set()
+    busy = {number for number, _ in await in_hand(tx, {row.address for rows in told.values() for row in rows})}
+    return {n for n, rows in told.items() if rows[0].address in busy}
 
 
 async def _find_echoed(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]:

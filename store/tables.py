@@ -506,7 +506,7 @@ carrier_ref = sa.Table(
     sa.Column("state", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
     # 0 outstanding, 1 delivered, 2 failed, 3 expired. Indexed whole: a receipt that comes twice, or says after
     # a failure that it arrived after all, must find its part.
-    sa.Index("ix_carrier_ref_carrier_ref", "carrier", "ref"),
+    sa.Index("ix_carrier_ref_carrier_ref", "carrier", sa.text("lower(ref)")),
     # In the order of the deliveries, so it grows at one end; a settle that is repeated finds its rows here.
     sa.UniqueConstraint("delivery_id", "carrier", "ref", "part"),
 )

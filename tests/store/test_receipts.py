@@ -150,13 +150,136 @@ async def test_the_id_itself_is_believed_before_another_reading_of_it(database):
     await assert_words(database, other, "accepted")
 
 
-async def test_an_id_for_another_destination_is_another_message(database):
+async def test_an_id_with_the_number_of_another_member_is_another_message(database):
     made = await sent(database, "1")
+    somebody = (await make.a_town(database, 1)).people[0].addresses["sms"]
 
-    assert await receive(database, Report("c1", "1", "delivered", 1, destination="+32470000000")) == Recorded(0, 1)
+    assert await receive(database, Report("c1", "1", "delivered", 1, destination=somebody)) == Recorded(0, 1)
 
     await assert_words(database, made, "accepted")
     assert await inbox(database) == [("c1", "1", "delivered", False)]
+
+
+@pytest.mark.parametrize("misread", ["+470000001", "+320470000001", "+32470000000"])
+async def test_an_id_with_a_number_that_is_nobodys_is_believed(database, misread):
+    made = await sent(database, "1")
+
+    assert await receive(database, Report("c1", "1", "delivered", 1, destination=misread)) == Recorded(1, 0)
+
+    await assert_words(database, made, "delivered")
+
+
+async def test_an_id_that_two_messages_bear_with_a_number_that_is_nobodys_waits(database):
+    old, new = await sent(database, "1"), await sent(database, "1")
+
+    await receive(database, Report("c1", "1", "delivered", 1, destination="+470000001"))
+
+    await assert_words(database, old, "accepted")
+    await assert_words(database, new, "accepted")
+    assert await inbox(database) == [("c1", "1", "delivered", False)]
+
+
+async def test_a_reading_of_an_id_is_believed_for_its_number_alone(database):
+    made = await sent(database, "10")
+
+    await receive(database, Report("c1", "A", "delivered", 1, destination="+470000001", readings=lambda _: ["10"]))
+
+    await assert_words(database, made, "accepted")
+
+
+@pytest.mark.parametrize("reported", ["SAR-0F-1EEDF843", "sar-0f-1eedf843", "Sar-0F-1eedf843"])
+async def test_ids_are_equal_without_case(database, reported):
+    made = await sent(database, "SAR-0f-1eedf843")
+    number = made.town.people[0].addresses["sms"]
+
+    await receive(database, Report("c1", reported, "delivered", 1, destination=number))
+
+    await assert_words(database, made, "delivered")
+
+
+async def test_ids_that_differ_by_case_alone_are_told_apart(database):
+    small, capital = await sent(database, "aB1"), await sent(database, "Ab1")
+
+    await receive(database, Report("c1", "Ab1", "delivered", 1))
+
+    await assert_words(database, small, "accepted")
+    await assert_words(database, capital, "delivered")
+
+
+# ---- one id for all parts ----------------------------------------------------------------------------------------
+
+
+async def test_one_id_for_all_parts_and_one_receipt_for_the_whole(database):
+    made = await sent(database, "7", "7", "7")
+
+    await receive(database, Report("c1", "7", "delivered", 1))
+
+    await assert_words(database, made, "delivered")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_one_id_for_all_parts_and_a_receipt_a_part(database, at_once):
+    made = await sent(database, "7", "7", "7")
+    three = [Report("c1", "7", "delivered", n) for n in range(3)]
+
+    for some in [three] if at_once else [[one] for one in three]:
+        await receive(database, *some)
+
+    await assert_words(database, made, "delivered")
+    assert await inbox(database) == []
+
+
+async def test_of_parts_with_one_id_the_worst_is_believed(database):
+    made = await sent(database, "7", "7")
+
+    await receive(database, Report("c1", "7", "delivered", 1), Report("c1", "7", "failed", 2))
+
+    await assert_words(database, made, "failed")
+
+
+async def test_parts_with_one_id_of_which_one_was_lost_are_not_delivered_by_the_others(database):
+    made = await sent(database, "7", "7")
+    await receive(database, Report("c1", "7", "failed", 1))
+
+    await receive(database, Report("c1", "7", "delivered", 2))
+
+    await assert_words(database, made, "failed")
+
+
+# ---- ids that begin again ----------------------------------------------------------------------------------------
+
+
+async def test_a_receipt_that_overtakes_its_record_is_not_swallowed_by_an_old_message_with_its_id(database):
+    """An SMSC that counts from 1 again, and the same person."""
+    town = await make.a_town(database, 1)
+    old = await sent(database, "1", n=town)
+    await receive(database, Report("c1", "1", "delivered", 1, destination=town.people[0].addresses["sms"]))
+    new, held = await in_hand(database, town)
+
+    await receive(database, Report("c1", "1", "delivered", 2, destination=town.people[0].addresses["sms"]))
+    assert await inbox(database) == [("c1", "1", "delivered", False)]
+    await make.settle(database, held, [Settlement(new.ids["sms"][0], Event.ACCEPTED, "c1", ("1",))])
+
+    await assert_words(database, old, "delivered")
+    await assert_words(database, new, "delivered")
+
+
+async def test_a_receipt_that_comes_twice_is_known_while_nothing_is_in_hand(database):
+    made = await sent(database, "1")
+    number = made.town.people[0].addresses["sms"]
+    for _ in range(2):
+        assert await receive(database, Report("c1", "1", "delivered", 1, destination=number)) == Recorded(1, 0)
+
+
+async def test_a_receipt_without_an_id_is_kept_and_is_nobodys(database):
+    made = await sent(database, event=Event.IN_DOUBT)
+    number = made.town.people[0].addresses["sms"]
+
+    await receive(database, Report("c1", "", "delivered", 1, destination=number, raw="what it said"))
+    await look_again(database)
+
+    await assert_words(database, made, "unknown")
+    assert await inbox(database) == [("c1", "", "delivered", False)]
 
 
 async def test_of_two_messages_with_one_id_the_destination_decides(database):

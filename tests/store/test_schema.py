@@ -12,7 +12,19 @@ from store.tables import metadata
 
 
 def _differences(connection: sa.Connection) -> list[object]:
-    return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
+    """Without the indexes on an expression, which SQLAlchemy cannot read back from SQLite: the next test compares all
+    indexes as the engine wrote them down."""
+    plain = {
+        i.name
+        for t in metadata.tables.values()
+        for i in t.indexes
+        if all(isinstance(c, sa.Column) for c in i.expressions)
+    }
+    opts = {
+        "compare_type": True,
+        "include_object": lambda _, name, kind, *__: kind != "index" or name in plain,
+    }
+    return list(compare_metadata(MigrationContext.configure(connection, opts=opts), metadata))
 
 
 def _indexes(connection: sa.Connection) -> dict[str, str]:
@@ -35,6 +47,7 @@ async def _ask(url: str, question, *, make_all: bool = False):
         await engine.dispose()
 
 
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 async def test_the_migrations_make_exactly_the_tables_of_the_program(store_url):
     assert await _ask(store_url, _differences) == []
 

@@ -118,6 +118,12 @@ class ShortMessage(Pdu, frozen=True, kw_only=True):
         """The short message, or the message_payload that stands in for it (5.3.2.32)."""
         return self.short_message or dict(self.tlvs).get(Tag.MESSAGE_PAYLOAD, b"")
 
+    @property
+    def texts(self) -> tuple[bytes, ...]:
+        """Every place where some of the text stands: careless peers put a blank into the one and the text into the
+        other."""
+        return tuple(filter(None, (self.short_message, dict(self.tlvs).get(Tag.MESSAGE_PAYLOAD, b""))))
+
 
 class SubmitSm(ShortMessage, frozen=True, kw_only=True):
     pass
@@ -143,6 +149,10 @@ class DataSm(Pdu, frozen=True, kw_only=True):
     @property
     def user_data(self) -> bytes:
         return dict(self.tlvs).get(Tag.MESSAGE_PAYLOAD, b"")
+
+    @property
+    def texts(self) -> tuple[bytes, ...]:
+        return (self.user_data,) if self.user_data else ()
 
 
 class MessageResponse(Pdu, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ Pure. A doubtful receipt is pending, never delivered. Knows no message of ours: 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, tzinfo
 
 import msgspec
@@ -16,7 +16,9 @@ from channels.sms.smpp.pdu import DataSm, DeliverSm, Tag
 
 # esm_class bits 5-2 (5.2.12)
 _TYPE_MASK, _RECEIPT, _INTERMEDIATE = 0x3C, 0x04, 0x20
-_INTERNATIONAL = 1  # type of number (5.2.5)
+_UDHI = 0x40  # bit 6: the text begins with a header of its own
+_INTERNATIONAL, _NATIONAL = 1, 2  # type of number (5.2.5)
+_LEADING = "\0\ufeff\ufffe \t\r\n"
 
 # message_state (5.2.28); UNKNOWN (7) is no end: a later receipt or the validity decides.
 _STATES = {
@@ -31,25 +33,40 @@ _STATES = {
     8: ReceiptState.FAILED,
     9: ReceiptState.FAILED,
 }
-# The words of appendix B and their longer cousins, by their first letters.
-_WORDS = (
-    ("DELIV", ReceiptState.DELIVERED),
-    ("EXPIR", ReceiptState.EXPIRED),
-    ("DELET", ReceiptState.FAILED),
-    ("UNDEL", ReceiptState.FAILED),
-    ("REJEC", ReceiptState.FAILED),
-    ("SKIP", ReceiptState.FAILED),
-    ("FAIL", ReceiptState.FAILED),
-)
+# Whole words, of their letters and digits alone: those of appendix B and the spellings that vendors publish. A word is
+# never read by its beginning: DELIVERY_FAILED and DeliveredToNetwork begin as DELIVERED does. Any other is pending.
+_WORDS = {
+    "DELIVRD": ReceiptState.DELIVERED,
+    "DELIVERED": ReceiptState.DELIVERED,
+    "EXPIRED": ReceiptState.EXPIRED,
+    "DELIVERYTIMEOUT": ReceiptState.EXPIRED,
+    "DELETED": ReceiptState.FAILED,
+    "UNDELIV": ReceiptState.FAILED,
+    "UNDELIVRD": ReceiptState.FAILED,
+    "UNDELIVERED": ReceiptState.FAILED,
+    "UNDELIVERABLE": ReceiptState.FAILED,
+    "NOTDELIVERED": ReceiptState.FAILED,
+    "DELIVERYFAILED": ReceiptState.FAILED,
+    "DELIVERYFAILURE": ReceiptState.FAILED,
+    "DELIVERYIMPOSSIBLE": ReceiptState.FAILED,
+    "REJECTD": ReceiptState.FAILED,
+    "REJECTED": ReceiptState.FAILED,
+    "SKIPPED": ReceiptState.FAILED,
+    "FAILED": ReceiptState.FAILED,
+}
+_NO_LETTER = re.compile(r"[^A-Z0-9]")
+# A field that is not of appendix B ends the word as one of it does.
+_ANY_FIELD = re.compile(r"[\s,;]+[A-Za-z][\w.-]*\s*[:=]")
 # Only what stands before "text:" is the SMSC's; behind it comes the start of the message, that is, anybody's words.
-_TEXT = re.compile(r"(?:^|\s)text\s*:", re.IGNORECASE)
-_FIELD = re.compile(r"(?:^|\s)(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat|err)\s*:", re.IGNORECASE)
+_TEXT = re.compile(r"(?<![A-Za-z0-9_])text\s*:", re.IGNORECASE)
+_FIELD = re.compile(r"(?<![A-Za-z0-9_])(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat|err)\s*:", re.IGNORECASE)
 # The form of appendix B to the letter, which most send: a fifth of the time that the fields one by one take.
 _STANDARD = re.compile(
     r"id:(\S+) sub:\S* dlvrd:\S* submit date:\S* done date:(\S*) stat:(\S+) err:(\S*)(?: [Tt]ext:|$)"
 )
 # A receipt without its flag must look like one: a person's reply is no receipt.
-_CERTAIN = {"id", "stat", "donedate"}
+_CERTAIN = ({"id", "stat", "donedate"}, {"id", "stat", "sub"}, {"id", "stat", "dlvrd"}, {"id", "stat", "err"})
+_BEGINNING = re.compile(r"\W*id\s*:", re.IGNORECASE)
 _DIGITS = re.compile(r"\+?(?:00)?([1-9][0-9]{6,14})")
 
 _LONGEST_ID = 255
@@ -70,17 +87,17 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 def read_receipt(pdu: DeliverSm | DataSm, *, carrier: str, arrived_ms: int, reading: Reading) -> Receipt | None:
-    """The receipt that a unit holds, or None when it is a message from a handset or names no id. Never raises."""
+    """The receipt that a unit holds, or None when it is a message from a handset. One that is flagged as a receipt and
+    names no id that can be read has an empty `ref`: nobody can tell whose it is, and it is kept. Never raises."""
     kind = pdu.esm_class & _TYPE_MASK
     tlvs = dict(pdu.tlvs)
-    text = _text(pdu)
-    fields = _fields(text)
+    text, fields = _read(pdu)
     flagged = kind in (_RECEIPT, _INTERMEDIATE) or Tag.RECEIPTED_MESSAGE_ID in tlvs
-    if not flagged and (kind != 0 or not fields.keys() >= _CERTAIN):
+    if not flagged and (kind != 0 or not _looks_like_one(text, fields)):
         return None
     raw_id = _c_string(tlvs.get(Tag.RECEIPTED_MESSAGE_ID, b"")) or fields.get("id", "")
-    if not 0 < len(raw_id) <= _LONGEST_ID:
-        return None
+    if len(raw_id) > _LONGEST_ID:
+        raw_id = ""
     ref = normal_id(raw_id, reading.base)
     word = fields.get("stat", "")
     return Receipt(
@@ -89,19 +106,46 @@ def read_receipt(pdu: DeliverSm | DataSm, *, carrier: str, arrived_ms: int, read
         state=_state(word, tlvs.get(Tag.MESSAGE_STATE, b""), final=kind != _INTERMEDIATE),
         at_ms=_at_ms(fields.get("donedate", ""), reading.zone, arrived_ms),
         destination=_destination(pdu, reading),
-        readings=other_readings if reading.base is IdBase.AUTO else None,
+        readings=other_readings if reading.base is IdBase.AUTO and ref else None,
         code=fields.get("err", "") or _network_error(tlvs.get(Tag.NETWORK_ERROR_CODE, b"")),
         text=word,
         raw=text[:1000] or f"{raw_id} {tlvs.get(Tag.MESSAGE_STATE, b'').hex()}",
     )
 
 
-def _text(pdu: DeliverSm | DataSm) -> str:
-    octets = pdu.user_data
-    if pdu.data_coding == 8:
-        return octets.decode("utf-16-be", "replace")
+def _looks_like_one(text: str, fields: dict[str, str]) -> bool:
+    if fields.keys() >= _CERTAIN[0]:
+        return True
+    return _BEGINNING.match(text) is not None and any(fields.keys() >= some for some in _CERTAIN[1:])
+
+
+def _read(pdu: DeliverSm | DataSm) -> tuple[str, dict[str, str]]:
+    """The text and its fields, of the forms in which it may stand the first in which they can be read: behind a user
+    data header, in the payload beside a blank message, or as it is."""
+    first = ("", dict[str, str]())
+    for octets in _places(pdu):
+        text = _decoded(octets, pdu.data_coding).strip(_LEADING)
+        fields = _fields(text)
+        if "id" in fields or "stat" in fields:
+            return text, fields
+        if not first[0]:
+            first = (text, fields)
+    return first
+
+
+def _places(pdu: DeliverSm | DataSm) -> Iterator[bytes]:
+    for octets in pdu.texts:
+        if pdu.esm_class & _UDHI and len(octets) > octets[0]:
+            yield octets[1 + octets[0] :]
+        yield octets
+
+
+def _decoded(octets: bytes, data_coding: int) -> str:
+    if data_coding == 8 and len(octets) % 2 == 0:
+        return octets.decode("utf-16" if octets[:2] in (b"\xfe\xff", b"\xff\xfe") else "utf-16-be", "replace")
     # Kannel and others encode the receipt in the default alphabet, where "_" and "@" lie elsewhere than in ASCII.
-    return octets.decode("latin-1") if octets.isascii() and b"\x11" not in octets else alphabet.decode(octets)
+    plain = octets.lstrip(b"\0")
+    return plain.decode("latin-1") if plain.isascii() and b"\x11" not in plain else alphabet.decode(plain)
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -115,7 +159,10 @@ def _fields(text: str) -> dict[str, str]:
     ends = [*(start.start() for start in starts[1:]), len(text)]
     for start, end in zip(starts, ends, strict=False):
         name = start[1].lower().replace(" ", "").replace("_", "")
-        fields.setdefault(name, text[start.end() : end].strip(" \0\r\n\t"))
+        value = text[start.end() : end]
+        if name == "stat" and (other := _ANY_FIELD.search(value)):
+            value = value[: other.start()]
+        fields.setdefault(name, value.strip(" \0\r\n\t"))
     return fields
 
 
@@ -123,8 +170,7 @@ def _state(word: str, octet: bytes, *, final: bool) -> ReceiptState:
     """The state on which word and TLV agree; where they do not, the one that promises less."""
     told = []
     if word:
-        upper = word.upper()
-        told.append(next((state for start, state in _WORDS if upper.startswith(start)), ReceiptState.PENDING))
+        told.append(_WORDS.get(_NO_LETTER.sub("", word.upper()), ReceiptState.PENDING))
     if octet:
         told.append(_STATES.get(octet[-1], ReceiptState.PENDING))
     if not told or not final or (len(set(told)) > 1 and ReceiptState.PENDING in told):
@@ -149,7 +195,8 @@ def _destination(pdu: DeliverSm | DataSm, reading: Reading) -> str | None:
     number, ton = pdu.source, pdu.source_ton
     if reading.source and number.lstrip("+") == reading.source.lstrip("+"):
         number, ton = pdu.destination, pdu.destination_ton
-    if ton != _INTERNATIONAL and reading.national and number.startswith("0") and not number.startswith("00"):
+    begins_with_zero = number.startswith("0") and not number.startswith("00")
+    if ton != _INTERNATIONAL and reading.national and (begins_with_zero or ton == _NATIONAL):
         return reading.national(number)
     match = _DIGITS.fullmatch(number)
     return "+" + match[1] if match else None

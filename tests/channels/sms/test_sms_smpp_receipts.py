@@ -163,9 +163,72 @@ def test_an_acknowledgement_typed_on_a_handset_is_no_receipt() -> None:
     assert receipt(WHOLE, esm_class=0x10) is None
 
 
-@pytest.mark.parametrize("text", ["stat:DELIVRD err:000", "id: stat:DELIVRD", f"id:{'9' * 256} stat:DELIVRD"])
-def test_a_receipt_without_a_possible_id_is_none(text: str) -> None:
-    assert receipt(tlvs=((Tag.MESSAGE_PAYLOAD, text.encode()),)) is None
+@pytest.mark.parametrize("text", ["stat:DELIVRD err:000", "id: stat:DELIVRD", f"id:{'9' * 256} stat:DELIVRD", "", "ok"])
+def test_a_flagged_receipt_without_a_possible_id_is_kept_for_a_person_to_read(text: str) -> None:
+    got = receipt(tlvs=((Tag.MESSAGE_PAYLOAD, text.encode()),))
+
+    assert (got.ref, got.readings, got.raw) == ("", None, text[:1000] or " ")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "DELIVERY_FAILED", "DELIVERY FAILED", "DeliveryFailed", "DeliveryImpossible", "DELIVERY_TIMEOUT",
+        "DeliveredToNetwork", "DELIVERED_TO_SMSC", "DELIV", "DELIVERYPENDING", "NOT DELIVRD", "UNDELIVRD", "DELIVRD?NO",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "form",
+    [
+        "id:A1 stat:{} err:000",
+        "id:A1 sub:001 dlvrd:000 submit date:2601011200 done date:2601011200 stat:{} err:000 text:x",
+        "id:A1 stat:{}",
+    ],
+)
+def test_a_word_that_only_begins_like_delivered_never_says_so(word: str, form: str) -> None:
+    assert receipt(form.format(word)).state is not ReceiptState.DELIVERED
+
+
+@pytest.mark.parametrize("word", ["DELIVRD", "DELIVERED", "delivrd", "Delivered", "DELIVRD,", '"DELIVRD"'])
+@pytest.mark.parametrize("form", ["id:A1 stat:{} err:000", "id:A1 stat:{} nwc:20801 err:000", "id:A1 err:0 stat:{}"])
+def test_the_words_of_delivered(word: str, form: str) -> None:
+    assert receipt(form.format(word)).state is ReceiptState.DELIVERED
+
+
+PLAIN = "id:A1 sub:001 dlvrd:001 submit date:2601011200 done date:2601011200 stat:DELIVRD err:000 text:x"
+HEADER = bytes.fromhex("050003840101")
+
+
+@pytest.mark.parametrize(
+    ("octets", "esm_class", "coding"),
+    [
+        (HEADER + PLAIN.encode(), 0x44, 0),
+        (PLAIN.encode(), 0x44, 0),  # flagged as having a header, and without one
+        (b"\0" + PLAIN.encode(), 0x04, 0),
+        (b" \r\n" + PLAIN.encode(), 0x04, 0),
+        (PLAIN.encode("utf-16-be"), 0x04, 8),
+        (b"\xfe\xff" + PLAIN.encode("utf-16-be"), 0x04, 8),
+        (b"\xff\xfe" + PLAIN.encode("utf-16-le"), 0x04, 8),
+        (HEADER + PLAIN.encode("utf-16-be"), 0x44, 8),
+    ],
+)
+def test_a_receipt_is_read_behind_whatever_stands_before_its_text(octets: bytes, esm_class: int, coding: int) -> None:
+    for blank in (b"", b" ", b"\0"):
+        got = read_receipt(
+            DeliverSm(
+                short_message=blank, tlvs=((Tag.MESSAGE_PAYLOAD, octets),), esm_class=esm_class, data_coding=coding
+            ),
+            carrier="a", arrived_ms=0, reading=Reading(),
+        )  # fmt: skip
+        assert (got.ref, got.state) == ("A1", ReceiptState.DELIVERED)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["id:A1 sub:001 dlvrd:001 stat:DELIVRD err:000", "id:A1 stat:DELIVRD err:000 text:", " id:A1 dlvrd:1 stat:DELIVRD"],
+)
+def test_a_receipt_without_its_flag_and_without_dates_is_one(text: str) -> None:
+    assert receipt(text, esm_class=0).ref == "A1"
 
 
 @pytest.mark.parametrize(

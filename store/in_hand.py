@@ -1,0 +1,35 @@
+"""To whom an SMS is in hand: a carrier may have taken it, and the record of that is not made yet."""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from store.json_rows import json_rows, pack
+from store.states import DeliveryState
+from store.tables import batch, delivery
+from store.transaction import Transaction
+
+Place = tuple[str, str]
+"""Number and mode: live and simulation never answer for one another."""
+
+_asked = json_rows("asked", value=str)
+_in_hand = (
+    sa.select(delivery.c.address, batch.c.mode)
+    .distinct()
+    .select_from(batch)
+    .join(delivery, delivery.c.id.between(batch.c.first, batch.c.cursor))
+    .join(_asked, _asked.c.value == delivery.c.address)
+    .where(
+        sa.text("batch.state = 1"),  # word for word the predicate of the index
+        batch.c.channel == "sms",
+        delivery.c.channel == "sms",
+        delivery.c.round < batch.c.round,
+        delivery.c.state.in_((int(DeliveryState.QUEUED), int(DeliveryState.RETRY))),
+    )
+)
+
+
+async def in_hand(tx: Transaction, addresses: Iterable[str]) -> frozenset[Place]:
+    """Where a carrier has an SMS that is not answered yet, of those numbers."""
+    rows = await tx.rows(_in_hand, {"asked": pack((a,) for a in sorted(set(addresses)))})
+    return frozenset((row.address, row.mode) for row in rows)
