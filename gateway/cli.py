@@ -332,11 +332,13 @@ def new_generation(config: ConfigOption = None) -> None:
 def report(
     campaign: Annotated[str, typer.Argument(help="Id of a campaign, as 'tocsin status' and the API tell it.")],
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="As a table for a spreadsheet.")] = False,
     config: ConfigOption = None,
 ) -> None:
     """The account of a campaign: every person, every delivery, every cent. Live while it runs, sealed at its end."""
     from gateway.reports.printed import print_report
     from gateway.reports.reading import report_of, written
+    from gateway.reports.tabular import csv_of
 
     settings = _settings(config)
 
@@ -351,6 +353,8 @@ def report(
         _fail(f"there is no campaign {campaign!r}", 1)
     if json:
         out.print_json(written(drawn))
+    elif csv:
+        typer.echo(csv_of(drawn), nl=False)
     else:
         print_report(drawn, out)
 

@@ -139,7 +139,7 @@ def _prices(now_ms: int, tariff: Tariff = PRICE_LIST) -> list[Line]:
 def _channel(c: ChannelView, standing: Sequence[Hold], room: bool, alive: bool) -> Line:
     text = (
         f"{c.channel} {c.mode}: {c.queued} queued, {c.retry} to retry, {c.unknown} in doubt, "
-        f"{c.accepted} accepted; batches {c.ready_batches} ready, {c.leased_batches} leased, "
+        f"{c.accepted} handed over and not confirmed; batches {c.ready_batches} ready, {c.leased_batches} leased, "
         f"{c.waiting_batches} waiting"
     )
     if c.late_leases:

@@ -1,8 +1,9 @@
 """What became of each person, from the states of deliveries: columns in, counts out. Pure, over numpy columns.
 
-The rule (design section 7): delivered on any channel is reached; else anything accepted or unknown is in doubt
-("accepted" is never called delivered); else something still open is pending; else a failure is not reached; else
-expired, cancelled, not needed. Who is covered shares the fate of the delivery that covers them.
+The rule (design section 7): delivered on any channel is reached; else what a carrier took is accepted: handed over, and
+nobody confirms that it arrived (mail has no receipts; those of SMS may be missing), which is never called delivered;
+else what is unknown is in doubt; else something still open is pending; else a failure is not reached; else expired,
+cancelled, not needed. Who is covered shares the fate of the delivery that covers them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +44,8 @@ class Elsewhere:
 
 _RULES: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("reached", (S.DELIVERED,)),
-    ("in_doubt", (S.ACCEPTED, S.UNKNOWN, _NOT_FOUND)),
+    ("accepted", (S.ACCEPTED,)),
+    ("in_doubt", (S.UNKNOWN, _NOT_FOUND)),
     ("pending", (S.QUEUED, S.RETRY, NO_ROW)),
     ("not_reached", (S.FAILED,)),
     ("expired", (S.EXPIRED,)),
@@ -106,6 +108,7 @@ class _Persons:
         self.members = members
         self.bits: NDArray[np.uint16] = np.zeros(len(members), np.uint16)
         self.delivered_by: UInt8 = np.zeros(len(members), np.uint8)
+        self.taken_by: UInt8 = np.zeros(len(members), np.uint8)
         self.failure: Int64 = np.zeros(len(members), np.int64)
         self.failures: list[str] = [""]
 
@@ -113,6 +116,7 @@ class _Persons:
         at = np.searchsorted(self.members, own)
         np.bitwise_or.at(self.bits, at, (1 << states.astype(np.uint16)).astype(np.uint16))
         np.bitwise_or.at(self.delivered_by, at[states == S.DELIVERED], np.uint8(1 << CHANNELS.index(channel)))
+        np.bitwise_or.at(self.taken_by, at[states == S.ACCEPTED], np.uint8(1 << CHANNELS.index(channel)))
         failed = (states == S.FAILED) & (self.failure[at] == 0)
         # The first channel that failed gives the reason; place 0 stays for "none".
         self.failure[at[failed]] = codes[failed] + len(self.failures)
@@ -132,11 +136,13 @@ class _Persons:
     def _reasons(self, outcome: str, these: NDArray[np.bool_], cancelled_by: str) -> dict[str, int]:
         if outcome == "reached":
             return _tally(self.delivered_by[these], [_channel_words(bits) for bits in range(8)])
+        if outcome == "accepted":
+            return _tally(self.taken_by[these], [f"taken: {_channel_words(bits)}" for bits in range(8)])
         if outcome == "not_reached":
             return _tally(self.failure[these], self.failures)
         bits = self.bits[these]
         if outcome == "in_doubt":
-            return _first(bits, ((S.ACCEPTED, "accepted"), (S.UNKNOWN, "unknown"), (_NOT_FOUND, "other_zone")))
+            return _first(bits, ((S.UNKNOWN, "unknown"), (_NOT_FOUND, "other_zone")))
         if outcome == "pending":
             return _first(bits, ((S.RETRY, "retry"), (S.QUEUED, "queued"), (NO_ROW, "queued")))
         return {cancelled_by if outcome == "cancelled" else outcome: len(bits)}

@@ -12,7 +12,15 @@ from gateway.reports.amounts import eur
 from gateway.reports.report import ChannelLine, Counted, Report
 from gateway.reports.words import OUTCOMES
 
-_STYLES = {"reached": "green", "in_doubt": "yellow", "pending": "cyan", "not_reached": "red", "expired": "red"}
+_NAMES = {"accepted": "handed over"}
+_STYLES = {
+    "reached": "green",
+    "accepted": "cyan",
+    "in_doubt": "yellow",
+    "pending": "blue",
+    "not_reached": "red",
+    "expired": "red",
+}
 
 
 def euro(millieuro: int) -> str:
@@ -77,7 +85,7 @@ def _persons(report: Report) -> RenderableType:
         more = len(line.reasons) - 8
         why = ", ".join(reasons) + (f", and {more} reasons more" if more > 0 else "")
         table.add_row(
-            Text(line.outcome.replace("_", " "), style=_STYLES.get(line.outcome, "")),
+            Text(_NAMES.get(line.outcome, line.outcome.replace("_", " ")), style=_STYLES.get(line.outcome, "")),
             str(line.persons),
             _share(line.persons, persons.included),
             Text(why or OUTCOMES.get(line.outcome, "")),

@@ -48,7 +48,8 @@ class AlertHeader(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """reached, in_doubt, pending, not_reached, expired, cancelled or not_needed: each person is in one of them."""
+    """reached, accepted, in_doubt, pending, not_reached, expired, cancelled or not_needed: each person is in one of
+    them."""
 
     outcome: str
     persons: int

@@ -4,7 +4,8 @@ from gateway.directory.reasons import Reason
 
 OUTCOMES = {
     "reached": "Delivered on at least one channel.",
-    "in_doubt": "Handed to a carrier, and nobody has said that it arrived.",
+    "accepted": "Handed over: a carrier took it, and nobody confirms that it arrived.",
+    "in_doubt": "It is not known whether a carrier took it.",
     "pending": "Still to be sent.",
     "not_reached": "No channel delivered it and at least one failed.",
     "expired": "It could not be delivered before it expired.",
@@ -14,7 +15,6 @@ OUTCOMES = {
 """In the order in which a report lists them; `pending` exists only while the campaign runs."""
 
 _SENTENCES = {
-    "accepted": "A carrier took the message and has not reported that it arrived.",
     "unknown": "It is not known whether a carrier took the message.",
     "queued": "The message waits for its turn.",
     "retry": "The message was not taken and will be tried again.",
@@ -34,6 +34,9 @@ def sentence(reason: str) -> str:
     if known:
         return known
     channel, colon, code = reason.partition(": ")
+    if channel == "taken":
+        by = code.replace("+", " and ")
+        return f"A carrier of {by} took it; no receipt says that it arrived."
     if colon:
         return f"Refused or failed on {channel}, with {code}."
     return f"Delivered by {reason.replace('+', ' and ')}."

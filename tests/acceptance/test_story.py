@@ -238,5 +238,5 @@ def outcomes(expected: Expected) -> dict[str, int]:
     final = {who for c in ("sms", "voice") for who, _ in expected.deliveries.get(c, {}).values()}
     final |= {who for c in ("sms", "voice") for who in expected.covered.get(c, ())}
     included = expected.resolved - set(expected.excluded)
-    told = {"reached": len(included & final), "in_doubt": len(included - final)}
+    told = {"reached": len(included & final), "accepted": len(included - final)}
     return {outcome: n for outcome, n in told.items() if n}

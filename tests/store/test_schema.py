@@ -48,6 +48,7 @@ async def _ask(url: str, question, *, make_all: bool = False):
 
 
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
 async def test_the_migrations_make_exactly_the_tables_of_the_program(store_url):
     assert await _ask(store_url, _differences) == []
 

@@ -243,6 +243,16 @@ async def test_the_report_is_live_then_sealed_then_kept_with_what_came_later(doo
     assert {m.counter for m in later.since_sealing} == {"delivered", "failed"}
 
 
+async def test_the_report_is_a_table_for_who_asks_for_one(door: Doorway):
+    await a_campaign(door, "A", "c1", 2)
+
+    answer = await door.get("/api/v1/campaigns/c1/report?format=csv", "a")
+
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.body.decode().splitlines()[0] == "section,channel,name,reason,count,meaning"
+    assert (await door.get("/api/v1/campaigns/c1/report?format=xml", "a")).status == 400
+
+
 # ---- deciding --------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,8 @@
 """The account of a campaign: every person in one outcome with a reason, every sum counted twice, every cent."""
 
 import contextlib
+import csv
+import io
 import itertools
 
 import msgspec
@@ -13,6 +15,7 @@ from gateway.reports.addenda import amend_due
 from gateway.reports.reading import draw_up, parsed, report_of, written
 from gateway.reports.report import Addendum, Report
 from gateway.reports.sealing import seal_due
+from gateway.reports.tabular import csv_of
 from gateway.setbacks import Setbacks
 from store import lifecycle
 from store.database import Database
@@ -62,7 +65,8 @@ async def test_every_person_is_in_one_outcome_with_a_reason_and_all_sums_close(h
     assert report.sums_close
     assert outcomes(report) == {
         "reached": {"sms+email": 1, "sms": 1, "email": 1},
-        "in_doubt": {"accepted": 2, "unknown": 1},
+        "accepted": {"taken: sms": 2},
+        "in_doubt": {"unknown": 1},
         "not_reached": {"sms: 1024": 1},
         "expired": {"expired": 1},
         "cancelled": {"cancelled": 1},
@@ -84,8 +88,44 @@ async def test_accepted_is_never_called_delivered(house: House, database: Databa
     report = await draw_up(database, number)
 
     assert report.persons.of("reached") == 0
-    assert outcomes(report) == {"in_doubt": {"accepted": 3}}
+    assert outcomes(report) == {"accepted": {"taken: sms": 3}}
     assert report.channels[0].delivered_share == 0
+
+
+async def test_who_was_handed_over_and_nobody_confirms_is_a_class_of_its_own(house: House, database: Database):
+    """A mail that was taken, beside an SMS of which nothing is known, is neither in doubt nor delivered."""
+    people = await house.people("A", 3)
+    audience = house.audience({SMS: people, EMAIL: people})
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
+    await house.expand(number, audience)
+    await house.settle(
+        number, *((n, Event.IN_DOUBT) for n in range(3)), (3, Event.ACCEPTED), (4, Event.RECEIPT_DELIVERED)
+    )
+
+    report = await draw_up(database, number)
+
+    assert outcomes(report) == {
+        "reached": {"email": 1},
+        "accepted": {"taken: email": 1},
+        "in_doubt": {"unknown": 1},
+    }
+    [handed_over] = [o for o in report.persons.outcomes if o.outcome == "accepted"]
+    assert handed_over.reasons[0].text == "A carrier of email took it; no receipt says that it arrived."
+
+
+async def test_the_report_as_a_table_has_the_same_figures(house: House, database: Database):
+    people = await house.people("A", 3)
+    audience = house.audience({SMS: people})
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
+    await house.expand(number, audience)
+    await house.settle(number, (0, Event.ACCEPTED), (1, Event.IN_DOUBT), (2, Event.RECEIPT_DELIVERED))
+
+    report = await draw_up(database, number)
+    rows = list(csv.DictReader(io.StringIO(csv_of(report))))
+
+    persons = {row["name"]: int(row["count"]) for row in rows if row["section"] == "persons" and not row["reason"]}
+    assert persons == {"resolved": 3, "included": 3, "reached": 1, "accepted": 1, "in_doubt": 1}
+    assert all(row["count"].lstrip("-").isdigit() for row in rows)
 
 
 async def test_a_report_stands_from_the_first_second_before_any_row_is_made(house: House, database: Database):
@@ -236,7 +276,7 @@ async def test_a_running_campaign_and_one_with_open_evidence_are_not_sealed(hous
 
     await database.write(lambda tx: tx.run(sa.update(campaign).values(horizon_ms=0)))
     assert await seal_due(database) == 1
-    assert outcomes(await report_of(database, number)) == {"in_doubt": {"accepted": 2}}
+    assert outcomes(await report_of(database, number)) == {"accepted": {"taken: sms": 2}}
 
 
 async def test_a_receipt_after_the_seal_changes_no_word_of_it_and_is_told_beside_it(house: House, database: Database):
