@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from typing import Any
 
 from channels.contract import (
     Accepted,
@@ -27,6 +28,7 @@ from channels.contract import (
 )
 from channels.email.envelope import Envelope, Offers, envelope
 from channels.email.health import Health
+from channels.email.letter import PreparedMail
 from channels.email.pace import SHORTEST_WAIT_S, AnswerTime, Patience, SecondWindow
 from channels.email.pending import STOPPED, Job, Pending
 from channels.email.pool import Pool
@@ -36,6 +38,12 @@ from channels.permissions import ENDED, has_ended
 from channels.standstill import RunningClock
 
 log = logging.getLogger(__name__)
+
+_MOST_SIZES = 64
+_ANYBODY: dict[str, Any] = {
+    "address": "n" * 20 + "@example.org", "name": "N" * 20, "reference": "r" * 20, "message_id": "m" * 40,
+    "eight_bit": False,
+}  # fmt: skip
 
 
 def utc_ms() -> int:
@@ -66,6 +74,10 @@ class SmtpCarrier:
         self._in_hand = 0
         self._window = SecondWindow(settings.rate_per_s)
         self._patience = Patience(settings.backoff_max_s)
+        self._grudge = Patience(settings.misconfigured_pause_s)
+        """Of a relay that has something against us: tried again soon, then ever more seldom."""
+        self._sizes: dict[int, tuple[Content, int]] = {}
+        """By the identity of a content, which is kept: there are few, each for many people."""
         self._answer_time = AnswerTime()
         self._pump_timer: asyncio.TimerHandle | None = None
 
@@ -91,10 +103,29 @@ class SmtpCarrier:
 
     @property
     def chooses_by_address(self) -> bool:
-        return False
+        offers = self._pool.offers
+        return offers is not None and not offers.smtputf8
 
     def fit(self, address: str, content: Content) -> Fit:
+        """By what the relay said when it was last connected to."""
+        offers = self._pool.offers
+        if offers is None:
+            return Fit.WHOLE
+        if not address.isascii() and not offers.smtputf8:
+            return Fit.NOT
+        if offers.most_octets and self._octets(content) > offers.most_octets:
+            return Fit.NOT
         return Fit.WHOLE
+
+    def _octets(self, content: Content) -> int:
+        """Of one mail with this content, nearly: names and addresses differ by some letters."""
+        known = self._sizes.get(id(content))
+        if known is None:
+            if len(self._sizes) >= _MOST_SIZES:
+                self._sizes.clear()
+            octets = len(content.fill(**_ANYBODY)) if isinstance(content, PreparedMail) else 0
+            known = self._sizes[id(content)] = (content, octets)
+        return known[1]
 
     async def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
         """As the contract says. What has left when the iterator is closed is carried to its end, unseen."""
@@ -187,12 +218,15 @@ class SmtpCarrier:
         outcome = answer.outcome
         if isinstance(outcome, Accepted):
             self._patience.accepted()
+            self._grudge.accepted()
             self._answer_time.answered(asyncio.get_running_loop().time() - job.started_s)
         elif isinstance(outcome, Refused):
             self._patience.refused()
         job.answer(outcome)
         if answer.fault is Fault.MISCONFIGURED:
-            self._health.rest(outcome, self._settings.misconfigured_pause_s, answer.detail)
+            if self._health.is_up:  # others in flight are told the same: that is one complaint
+                log.warning("%s", answer.detail, extra={"action": "carrier-refuses-us", "carrier": self.name})
+                self._health.rest(outcome, self._grudge.pause_s(), answer.detail)
             self._pump()
         elif isinstance(outcome, Throttled):
             self._health.rest(outcome, outcome.pause_s, answer.detail)

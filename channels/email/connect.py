@@ -128,4 +128,10 @@ def _offers(client: aiosmtplib.SMTP) -> Offers:
         smtputf8=client.supports_extension("SMTPUTF8"),
         dsn=client.supports_extension("DSN"),
         size=client.supports_extension("SIZE"),
+        most_octets=_number(client.esmtp_extensions.get("size", "")),
     )
+
+
+def _number(text: str) -> int:
+    """0 for what is none: a relay may say SIZE and no limit."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0

@@ -25,6 +25,8 @@ class Offers(msgspec.Struct, frozen=True, kw_only=True):
     smtputf8: bool = False
     dsn: bool = False
     size: bool = False
+    most_octets: int = 0
+    """Of a message (RFC 1870); 0: it is not said."""
 
 
 class Envelope(msgspec.Struct, frozen=True):

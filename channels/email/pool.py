@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from channels.contract import NotSent
 from channels.email.connect import Connector, Unreachable
+from channels.email.envelope import Offers
 from channels.email.health import Health
 from channels.email.settings import SmtpSettings
 from channels.email.smtp import SmtpSession
@@ -35,6 +36,8 @@ class Pool:
         self._connector = Connector(settings, self._clock)
         self.is_leaving = False
         """Whether it is being stopped."""
+        self.offers: Offers | None = None
+        """What the relay said that it offers when it was last connected to."""
         self._alone = asyncio.Lock()
 
     async def hold(self) -> None:
@@ -109,6 +112,7 @@ class Pool:
         """Until the session is closed. True when it was of use."""
         loop = asyncio.get_running_loop()
         opened_s = loop.time()
+        self.offers = session.offers
         self.live.add(session)
         self._health.connected()
         try:

@@ -34,7 +34,52 @@ class Verdict(msgspec.Struct, frozen=True):
 
 _OUT_OF_STEP = frozenset({500, 502, 503})  # "bad sequence" and its kin: about the dialogue, not the message
 _NOT_ALLOWED = frozenset({530, 534, 535, 538})  # RFC 4954: authentication missing, too weak or unencrypted
-_NO_RELAY = re.compile(r"relay(ing)? (access )?(is )?(denied|not (permitted|allowed))|not (permitted|allowed) to relay")
+_OURS = frozenset(
+    {
+        # RFC 3463, 3.2 and 3.8, RFC 4954 and RFC 7372: the sender's address or domain, its credentials, its SPF, its
+        # host's name, its DKIM and DMARC; and what Exchange says of a sender.
+        *("5.1.7", "5.1.8", "4.1.7", "4.1.8", "5.7.8", "4.7.8", "5.7.9", "5.7.11", "5.7.23", "4.7.23"),
+        *("5.7.25", "4.7.25", "5.7.26", "4.7.26", "5.7.27", "5.7.57", "5.7.60", "5.2.252", "5.7.54"),
+    }
+)
+_OUR_PHRASES = (
+    # That we may not send through it.
+    r"relay(ing)? (access )?(is )?(denied|prohibited|not (permitted|allowed))",
+    r"not (permitted|allowed|authori[sz]ed) to (relay|send)",
+    r"unable to relay",
+    r"rcpthosts",
+    # Our return path, or the domain of it.
+    r"sender (address |domain )?(is )?(rejected|not allowed|not permitted|refused|denied|invalid|blocked)",
+    r"sender verif",
+    r"not owned by user",
+    r"not authori[sz]ed as sender",
+    r"send(ing)? ?as (denied|this sender)",
+    r"(from|envelope) address (is )?(not |rejected|denied)",
+    r"\b(spf|dkim|dmarc)\b",
+    # Our host.
+    r"(ehlo|helo)\b.*(rejected|invalid|denied|required|fqdn|fully)",
+    r"(rejected|invalid) (ehlo|helo)",
+    r"client host\b.*(rejected|blocked)",
+    r"(your|sending) (ip|host|server|domain)\b.*(block|listed|blacklist|rejected|denied|banned)",
+    r"(blocked|rejected|listed) (using|by|in|at|on) \S+\.[a-z]{2,}",
+    r"(dnsbl|spamhaus|spamcop|barracuda|blacklist|blocklist)",
+    r"your (reverse )?hostname",
+    r"reverse (dns|hostname|lookup)",
+    r"\bptr\b",
+    # Our log-in.
+    r"authenticat(ion|e)\b.*(required|first|needed)",
+    r"(must|need to|please) (first )?(authenticate|log ?in|issue a starttls)",
+    r"starttls\b.*(first|required)",
+    r"(encryption|tls) (is )?required",
+    r"pop before smtp",
+    # What our account may send.
+    r"(sending|daily|hourly) (message |mail |sending )?(quota|limit)",
+    r"(account|user) (has been |is )?suspended for sending",
+)
+_OUR_WORDS = re.compile("|".join(_OUR_PHRASES))
+_ADDRESS = re.compile(r"<[^<>]*>|\S+@\S+")
+"""What relays say to a sender that they refuse, whoever the recipient is. Words that may be about either are left out:
+`gateway.dispatch` tells them by whom they are said to."""
 
 
 def on_mail(reply: Reply) -> Verdict | None:
@@ -58,9 +103,7 @@ def on_rcpt(reply: Reply) -> Verdict | None:
         return None
     if reply.code < 400 or reply.code == 421 or reply.code in _OUT_OF_STEP:
         return _lost("RCPT", reply)
-    if reply.code in _NOT_ALLOWED or _NO_RELAY.search(reply.text.lower()) is not None:
-        return _misconfigured("RCPT", reply)
-    return _of_the_message(reply)
+    return _of_the_message("RCPT", reply)
 
 
 def on_data(reply: Reply) -> Verdict | None:
@@ -69,7 +112,7 @@ def on_data(reply: Reply) -> Verdict | None:
         return None
     if reply.code < 400 or reply.code == 421 or reply.code in _OUT_OF_STEP:
         return _lost("DATA", reply)
-    return _of_the_message(reply)
+    return _of_the_message("DATA", reply)
 
 
 def on_dot(reply: Reply) -> Verdict:
@@ -81,13 +124,21 @@ def on_dot(reply: Reply) -> Verdict:
         return Verdict(doubt, Fault.LOST, doubt.reason)
     if reply.code == 421:  # an answer, so not taken; it costs an attempt, as the message may be what broke it
         return Verdict(Deferred(reply.label, reply.text), Fault.LOST, "the relay closed after a message (421)")
-    return _of_the_message(reply)
+    return _of_the_message("the message", reply)
 
 
-def _of_the_message(reply: Reply) -> Verdict:
+def _of_the_message(step: str, reply: Reply) -> Verdict:
+    """Most relays tell at RCPT, or after the message, what they have against us (Postfix: `smtpd_delay_reject`)."""
+    if reply.code in _NOT_ALLOWED or reply.enhanced in _OURS or _is_ours(reply.text):
+        return _misconfigured(step, reply)
     if reply.code < 500:
         return Verdict(Deferred(reply.label, reply.text))
     return Verdict(Refused(reply.label, reply.text))
+
+
+def _is_ours(text: str) -> bool:
+    """An address that is quoted says nothing: anybody may be called spf@example.org."""
+    return _OUR_WORDS.search(_ADDRESS.sub("", text.lower())) is not None
 
 
 def _lost(step: str, reply: Reply) -> Verdict:
