@@ -190,6 +190,8 @@ class CarrierStatus(msgspec.Struct, frozen=True):
     in_flight: int
     window: int
     since_ms: int
+    grievance: str = ""
+    """What its peer has against us, whoever the recipient is, until it takes something again; empty for nothing."""
 
 
 class Carrier(Protocol):

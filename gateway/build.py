@@ -42,6 +42,7 @@ from store.campaigns import Campaign, Text
 from store.database import Database
 from store.directory import addressees
 from store.ledger import expire_lots
+from store.overview import CarrierView
 from store.slots import Ceiling
 
 log = logging.getLogger(__name__)
@@ -133,6 +134,10 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             if channel is None or lane.channel is channel:
                 lane.bell.set()
 
+    def how_carriers_are() -> list[CarrierView]:
+        now_s = asyncio.get_running_loop().time()
+        return [gate.view(now_s) for lane in lanes if lane.mode is Mode.LIVE for gate in lane.ways.gates]
+
     expander = Expander(database, {c: MEDIA[c].batch_size for c in Channel}, ring, room_on_disk=disk)
     preparer = Preparer(database)
     feed_key = read_feed_key(settings.alerts.feed_certificate, settings.alerts.feed_key)
@@ -173,7 +178,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     parked = Parked(database, alerts, int(settings.alerts.park_s * 1000))
     housekeeping = Housekeeping(
         (
-            *store_chores(database, boot_id, socket.gethostname(), ring),
+            *store_chores(database, boot_id, socket.gethostname(), ring, how_carriers_are),
             Chore("prepare", 1.0, preparer.run, prepare_bell),
             Chore("prepare-small", 1.0, preparer.run_small, prepare_bell),
             Chore("publish", 1.0, publisher.run, publish_bell),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from channels.contract import CarrierState
 from gateway.accounting.tariff import PRICE_LIST, NoPrice, Tariff
 from store import campaigns, directory, holds
 from store.campaigns import Campaign
@@ -55,7 +56,7 @@ async def status_lines(database: Database, now_ms: int, min_free_mib: int, confi
         unsealed = await campaigns.unfinished(conn, most=_MOST_CAMPAIGNS)
         waiting = {c.id: sum(count.open for count in await campaigns.counts(conn, c.id)) for c in unsealed}
     disk = _disk(database, min_free_mib)
-    lines = [*_nodes(view.nodes, now_ms), disk]
+    lines = [*_nodes(view.nodes, now_ms), *_carriers(view.nodes, now_ms), disk]
     lines += await hold_lines(database, now_ms, config)
     lines += _prices(now_ms)
     lines += [_channel(c, standing, disk.well, _any_alive(view.nodes, now_ms)) for c in view.channels]
@@ -98,6 +99,20 @@ def _nodes(seen: Sequence[NodeView], now_ms: int) -> list[Line]:
         last = f", last sign of life {_age(now_ms - seen[0].seen_ms)} ago" if seen else ""
         return [Line(False, f"NO SERVER is running on this store{last}: nothing leaves")]
     return [_node(n, now_ms) for n in alive]
+
+
+def _carriers(seen: Sequence[NodeView], now_ms: int) -> list[Line]:
+    """A line for each that somebody should look at; the others are well and say nothing."""
+    lines = []
+    for node in seen:
+        if now_ms - node.seen_ms >= SILENT_MS:
+            continue
+        for c in node.carriers:
+            if c.refuses_us:
+                lines.append(Line(False, f"{c.channel} carrier {c.name} REFUSES US: {c.refuses_us}"))
+            elif c.state != CarrierState.UP:
+                lines.append(Line(False, f"{c.channel} carrier {c.name} is {c.state}: {c.detail}"))
+    return list(dict.fromkeys(lines))
 
 
 def _node(n: NodeView, now_ms: int) -> Line:

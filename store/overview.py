@@ -1,11 +1,14 @@
 """The outbox at a glance, for whoever is woken at three in the morning: what is queued, held, late or in doubt."""
 
+from collections.abc import Sequence
+
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.states import BatchState, CampaignState
 from store.tables import batch, campaign, hold, node, progress, receipt_inbox
+from store.transaction import Transaction
 
 
 class ChannelView(msgspec.Struct, frozen=True):
@@ -24,11 +27,26 @@ class ChannelView(msgspec.Struct, frozen=True):
     """Leases that ended and were not taken back yet."""
 
 
+class CarrierView(msgspec.Struct, frozen=True):
+    """How a carrier was at its server's last sign of life."""
+
+    name: str
+    channel: str
+    mode: str
+    state: str
+    """up, paused or down."""
+    detail: str
+    """One sentence; no secret, and no address of a person."""
+    refuses_us: str = ""
+    """What it has against us, where it refuses everybody."""
+
+
 class NodeView(msgspec.Struct, frozen=True):
     name: str
     boot_id: str
     started_ms: int
     seen_ms: int
+    carriers: tuple[CarrierView, ...] = ()
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -94,11 +112,26 @@ async def overview(conn: AsyncConnection, now_ms: int) -> Overview:
 async def nodes(conn: AsyncConnection) -> tuple[NodeView, ...]:
     """The servers that have given a sign of life, the latest first."""
     rows = await conn.execute(
-        sa.select(node.c.name, node.c.boot_id, node.c.started_ms, node.c.seen_ms)
+        sa.select(node.c.name, node.c.boot_id, node.c.started_ms, node.c.seen_ms, node.c.carriers)
         .order_by(node.c.seen_ms.desc())
         .limit(8)
     )
-    return tuple(NodeView(*row) for row in rows.all())
+    return tuple(NodeView(*row[:4], _carriers(row.carriers)) for row in rows.all())
+
+
+async def seen(tx: Transaction, boot_id: str, name: str, carriers: Sequence[CarrierView]) -> None:
+    """A server's sign of life."""
+    told = {"seen_ms": tx.now_ms, "carriers": msgspec.json.encode(carriers).decode()}
+    if not await tx.run(sa.update(node).where(node.c.boot_id == boot_id).values(told)):
+        await tx.run(sa.insert(node).values(boot_id=boot_id, name=name, started_ms=tx.now_ms, **told))
+
+
+def _carriers(text: str) -> tuple[CarrierView, ...]:
+    """Nothing of what a newer version wrote otherwise."""
+    try:
+        return msgspec.json.decode(text, type=tuple[CarrierView, ...])
+    except msgspec.MsgspecError:
+        return ()
 
 
 async def _count(conn: AsyncConnection, table: sa.Table, where: sa.ColumnElement[bool]) -> int:

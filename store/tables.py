@@ -617,6 +617,7 @@ node = sa.Table(
     _text("name"),
     _int("started_ms"),
     _int("seen_ms"),
+    _text("carriers", "[]"),  # JSON: what each of its carriers said at the last sign of life (CarrierView)
 )
 
 # ---- money, broadcast, record ----------------------------------------------------------------------------

@@ -76,6 +76,7 @@ class SmtpCarrier:
         self._patience = Patience(settings.backoff_max_s)
         self._grudge = Patience(settings.misconfigured_pause_s)
         """Of a relay that has something against us: tried again soon, then ever more seldom."""
+        self._grievance = ""
         self._sizes: dict[int, tuple[Content, int]] = {}
         """By the identity of a content, which is kept: there are few, each for many people."""
         self._answer_time = AnswerTime()
@@ -99,6 +100,7 @@ class SmtpCarrier:
             in_flight=self._in_hand,
             window=self._capacity(),
             since_ms=self._health.since_ms,
+            grievance=self._grievance,
         )
 
     @property
@@ -219,11 +221,13 @@ class SmtpCarrier:
         if isinstance(outcome, Accepted):
             self._patience.accepted()
             self._grudge.accepted()
+            self._grievance = ""
             self._answer_time.answered(asyncio.get_running_loop().time() - job.started_s)
         elif isinstance(outcome, Refused):
             self._patience.refused()
         job.answer(outcome)
         if answer.fault is Fault.MISCONFIGURED:
+            self._grievance = answer.detail
             if self._health.is_up:  # others in flight are told the same: that is one complaint
                 log.warning("%s", answer.detail, extra={"action": "carrier-refuses-us", "carrier": self.name})
                 self._health.rest(outcome, self._grudge.pause_s(), answer.detail)

@@ -4,17 +4,15 @@ wait for their record, reports that can be sealed."""
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
-
-import sqlalchemy as sa
 
 from gateway.setbacks import Setbacks
 from store import cancelling, lifecycle, receipts, recovery
 from store.database import Database
 from store.errors import StoreUnavailable
-from store.tables import node
+from store.overview import CarrierView, seen
 from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -90,8 +88,14 @@ async def _the_others_go_on(database: Database, work: _Work[T], setbacks: Setbac
     return result
 
 
-def store_chores(database: Database, boot_id: str, node_name: str, ring_all: Callable[[], None]) -> tuple[Chore, ...]:
-    """The chores that only move rows."""
+def store_chores(
+    database: Database,
+    boot_id: str,
+    node_name: str,
+    ring_all: Callable[[], None],
+    carriers: Callable[[], Sequence[CarrierView]] = tuple,
+) -> tuple[Chore, ...]:
+    """The chores that only move rows. `carriers`: how they are now, for the sign of life."""
     broken_batches, broken_clocks, broken_waits, broken_ends = Setbacks(), Setbacks(), Setbacks(), Setbacks()
 
     async def leases() -> bool:
@@ -123,7 +127,7 @@ def store_chores(database: Database, boot_id: str, node_name: str, ring_all: Cal
         return False
 
     async def alive() -> bool:
-        await database.write(lambda tx: _seen(tx, boot_id, node_name), urgent=False)
+        await database.write(lambda tx: seen(tx, boot_id, node_name, carriers()), urgent=False)
         return False
 
     return (
@@ -134,9 +138,3 @@ def store_chores(database: Database, boot_id: str, node_name: str, ring_all: Cal
         Chore("inbox", 5.0, inbox),
         Chore("alive", 5.0, alive),
     )
-
-
-async def _seen(tx: Transaction, boot_id: str, name: str) -> None:
-    seen = sa.update(node).where(node.c.boot_id == boot_id).values(seen_ms=tx.now_ms)
-    if not await tx.run(seen):
-        await tx.run(sa.insert(node).values(boot_id=boot_id, name=name, started_ms=tx.now_ms, seen_ms=tx.now_ms))

@@ -11,7 +11,9 @@ from statistics import median_high
 from channels.contract import Accepted, Carrier, CarrierState, Outcome, Refused
 from gateway.dispatch.breaker import Breaker
 from gateway.dispatch.refusals import Refusals, Run, Subject
+from gateway.logs import scrubbed
 from store.batches import Way
+from store.overview import CarrierView
 from store.slots import Ceiling
 
 log = logging.getLogger(__name__)
@@ -116,6 +118,18 @@ class Gate:
                 extra={"action": "carrier-refuses-us", **about, **why},
             )
         return run
+
+    def complaint(self, now_s: float) -> str:
+        """What it has against us, in the words of its peer; empty for nothing."""
+        run = self.refusals.complaint(now_s)
+        if run is not None:
+            return f"it refuses everybody: {run.code} {run.text[:200]}".rstrip()
+        return self.carrier.status().grievance
+
+    def view(self, now_s: float) -> CarrierView:
+        status = self.carrier.status()
+        detail, complaint = scrubbed(status.detail), scrubbed(self.complaint(now_s))
+        return CarrierView(status.name, status.channel, status.mode, status.state, detail, complaint)
 
     def accepted(self, subject: Subject) -> None:
         run = self.refusals.accepted(subject)

@@ -49,8 +49,11 @@ class Machine:
         return Check("disk", room, "Enough room." if room else "Too little room: nothing is launched or claimed.")
 
     def _lane(self, lane: Lane) -> Check:
-        statuses = [gate.carrier.status() for gate in lane.ways.gates]
-        text = "; ".join(f"{s.name} {s.state}" + (f": {s.detail}" if s.detail else "") for s in statuses)
+        now_s = asyncio.get_running_loop().time()
+        views = [gate.view(now_s) for gate in lane.ways.gates]
+        text = "; ".join(
+            f"{v.name} {v.state}" + (f": {why}" if (why := v.refuses_us or v.detail) else "") for v in views
+        )
         return Check(f"{lane.channel} {lane.mode}", lane.ways.any_up(), text, vital=False)
 
     async def measures(self) -> list[Measure]:
@@ -96,5 +99,7 @@ def _lane(lane: Lane) -> Iterator[Measure]:
         yield Measure("tocsin_carrier_up", "1 when the carrier is up.", "gauge", up, labels)
         closed = float(gate.breaker.closed(now_s))
         yield Measure("tocsin_carrier_usable", "1 when its breaker is closed.", "gauge", closed, labels)
+        refuses = float(bool(gate.complaint(now_s)))
+        yield Measure("tocsin_carrier_refuses_us", "1 while it refuses everybody.", "gauge", refuses, labels)
         yield Measure("tocsin_carrier_in_flight", "Units without an answer yet.", "gauge", status.in_flight, labels)
         yield Measure("tocsin_carrier_window", "Units that may be without an answer.", "gauge", status.window, labels)

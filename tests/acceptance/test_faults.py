@@ -124,6 +124,80 @@ async def test_a_silent_smsc_delays_neither_the_second_carrier_nor_mail_by_a_sec
     assert (await client.report(campaign))["money"]["resent_deliveries"] == len(held)
 
 
+# ---- what a peer has against us ------------------------------------------------------------------------------------
+
+SENDER_REFUSED = ".*=553 5.7.1 Sender address rejected: not owned by user gateway"
+
+
+@pytest.mark.parametrize("status", [0x0A, 0x48, 0x03, 0x0B])
+async def test_an_smsc_that_refuses_everybody_fails_nobody_and_the_operator_is_told(world: World, status: int) -> None:
+    await world.smsc("first", refuse_prefix="32", refuse_status=status)
+    await world.smsc("second")
+    server, client = await world.up()
+    campaign, should = await launched(world, client, "alert")
+
+    await client.until_delivered(campaign)
+
+    assert copies(world, "sms") == dict.fromkeys(should.addresses("sms"), 1)
+    assert not world.sms("first")
+    assert {o["outcome"] for o in (await client.report(campaign))["persons"]["outcomes"]} == {"reached"}
+    assert f"0x{status:08X}" in str(server.logged("carrier-refuses-us"))
+
+
+async def test_with_one_smsc_that_refuses_us_people_wait_and_have_it_once_it_is_mended(world: World) -> None:
+    only = await world.smsc("only", refuse_prefix="32", refuse_status=0x0A)
+    server, client = await world.up()
+    settings = world.settings(world.ways_out())
+    campaign, should = await launched(world, client, "alert")
+    await asyncio.sleep(8)
+
+    counts = await client.until(campaign, lambda c: c["total"] > 0)
+    assert (counts["failed"], counts["expired"]) == (0, 0)
+    _, ready = await client.get("/readyz")
+    assert "refuses us" in str(ready["checks"])
+    code, told = await world.tocsin("status", "--config", str(settings))
+    assert code == 1
+    assert "REFUSES US" in told
+    assert "0x0000000A" in told
+    assert (
+        'tocsin_carrier_refuses_us{carrier="only"'
+        in (await world.client(server, "operator").raw("/metrics"))[1].decode()
+    )
+
+    await only.kill()
+    await world.smsc("only")
+
+    await client.until_delivered(campaign, timeout_s=90)
+    assert copies(world, "sms") == dict.fromkeys(should.addresses("sms"), 1)
+
+
+async def test_a_relay_that_refuses_our_sender_at_rcpt_fails_nobody(world: World) -> None:
+    """What Postfix does by default: everything is told at RCPT."""
+    await world.smtp("first", refuse=SENDER_REFUSED)
+    await world.smtp("second")
+    server, client = await world.up()
+    campaign, should = await launched(world, client, "alert", "email")
+
+    await client.until_sent(campaign)
+
+    await world.settled_mails()
+    assert copies(world, "email") == dict.fromkeys(should.addresses("email"), 1)
+    assert {row["state"] for row in await client.deliveries(campaign)} == {"accepted"}
+    assert server.logged("carrier-refuses-us")
+
+
+async def test_numbers_that_the_first_smsc_does_not_serve_go_by_the_second(world: World) -> None:
+    await world.smsc("first", refuse_prefix="3247", refuse_status=0x0B)
+    await world.smsc("second")
+    _, client = await world.up()
+    campaign, should = await launched(world, client, "alert")
+
+    await client.until_delivered(campaign)
+
+    assert copies(world, "sms") == dict.fromkeys(should.addresses("sms"), 1)
+    assert {got.address[:5] for got in world.sms("second")} >= {"+3247"}
+
+
 # ---- mail ----------------------------------------------------------------------------------------------------------
 
 

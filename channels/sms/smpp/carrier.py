@@ -105,6 +105,7 @@ class SmppCarrier:
             in_flight=self._pump.in_flight,
             window=self._settings.binds * self._settings.window,
             since_ms=self._since_ms,
+            grievance=self._grievance,
         )
 
     @property
