@@ -136,6 +136,7 @@ class Planner:
             area_mode=policy.area_mode,
             also_members=() if also_members is None else also_members,
             allow_whole_zone=policy.allow_whole_zone,
+            touching_counts=policy.touching_counts,
         )
         resolution = await asyncio.to_thread(resolve, snapshot, request, None, wish.ground)
         return resolution.audience.resolved > 0
@@ -160,6 +161,7 @@ class Planner:
             only_networks=_networks(wish, zone, asked, unavailable),
             unavailable=unavailable,
             allow_whole_zone=policy.allow_whole_zone,
+            touching_counts=policy.touching_counts,
         )
         snapshot = await self.snapshots.get(zone.id)
         if snapshot is None:

@@ -35,6 +35,7 @@ _MEAN_RADIUS_M = 6_371_008.8
 # Haversine is within -0.45..+0.56 % of the WGS 84 geodesic worldwide (notes/geo section 3).
 _HAVERSINE_ERROR = 0.0057
 _CIRCLE_CORNERS = 360
+_BORDER_E7 = 450
 _SWAPPED = "Longitude seems to stand before latitude: write latitude first."
 
 
@@ -58,11 +59,31 @@ class Shape:
     circle: Circle | None = None
     repaired: bool = False
     """The ring crossed itself; what it winds round counts as inside, so that nobody is left out."""
+    collapsed: bool = False
+    """The ring encloses nothing, as rounding leaves it: it is the line, or the point, that its points lie on."""
 
     def meets(self, tree: shapely.STRtree) -> Int64:
         """Indexes of the tree's geometries that share at least a point with this shape, ascending."""
         found = [tree.query(part, predicate="intersects") for part in self.parts]
         return np.unique(np.concatenate(found)).astype(np.int64)
+
+    def only_borders(self, territories: Any) -> Mask:
+        """Of territories that it meets: those of which it has no more than a strip along their border, narrower than
+        5 m from north to south and 3 m from east to west (`_BORDER_E7`): a drawing along a border is never exact. A
+        line or a point has nothing else to meet with: it borders on nothing."""
+        if self.collapsed or not len(territories):
+            return np.zeros(len(territories), np.bool_)
+        # Most lie in it as a whole, and need no look at their borders.
+        x, y = shapely.get_coordinates(shapely.point_on_surface(territories)).T
+        borders = ~np.any([shapely.intersects_xy(part, x, y) for part in self.parts], axis=0)
+        doubtful = np.flatnonzero(borders)
+        cores = shapely.buffer(territories[doubtful], -_BORDER_E7, join_style="mitre")
+        reached = np.any([shapely.intersects(part, cores) for part in self.parts], axis=0)
+        narrow = np.flatnonzero(shapely.is_empty(cores))
+        shared = [shapely.area(shapely.intersection(part, territories[doubtful[narrow]])) > 0 for part in self.parts]
+        reached[narrow] = np.any(shared, axis=0)
+        borders[doubtful[reached]] = False
+        return borders
 
 
 def point_e7(lat: float, lon: float) -> tuple[int, int]:
@@ -127,14 +148,32 @@ def _ring(degrees: Float64) -> Shape:
     unwrapped = lon - TURN * np.concatenate(([0.0], np.cumsum(np.rint(steps / TURN))))
     if unwrapped[0] != unwrapped[-1]:
         raise ShapeRefused("The ring goes round a pole.")
-    shape = shapely.polygons(np.column_stack([unwrapped, lat]))
+    corners = np.column_stack([unwrapped, lat])
+    if not _encloses(corners):
+        return Shape(_wrapped(_flat(corners)), collapsed=True)
+    shape = shapely.polygons(corners)
     repaired = not shapely.is_valid(shape)
     if repaired:
         # "structure" is the union by non-zero winding; buffer(0) loses half of a bow-tie (notes/geo section 1).
         shape = shapely.make_valid(shape, method="structure", keep_collapsed=False)
-    if shapely.area(shape) == 0:
-        raise ShapeRefused("The ring encloses nothing: its points lie on a line.")
+        if shapely.area(shape) == 0:
+            return Shape(_wrapped(_flat(corners)), collapsed=True)
     return Shape(_wrapped(shape), repaired=repaired)
+
+
+def _encloses(corners: Float64) -> bool:
+    """Whether the points are not all on one line: exact, as they are integers below 2^53."""
+    from_first = corners[1:] - corners[0]
+    away = from_first[np.any(from_first != 0, axis=1)]
+    if not len(away):
+        return False
+    return bool(np.any(away[:, 0] * away[0, 1] != away[:, 1] * away[0, 0]))
+
+
+def _flat(corners: Float64) -> Any:
+    apart = np.concatenate([[True], np.any(np.diff(corners, axis=0) != 0, axis=1)])
+    points = corners[apart]
+    return shapely.points(points[0]) if len(points) == 1 else shapely.linestrings(points)
 
 
 def _wrapped(shape: Any) -> tuple[Any, ...]:

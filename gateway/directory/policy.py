@@ -36,6 +36,8 @@ class ZonePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """The defaults are those of a police zone with neighbourhood networks."""
 
     area_mode: AreaMode = AreaMode.GROUPS
+    touching_counts: bool = True
+    """Whether an area that only borders on a network's territory reaches its members; told by name either way."""
     allow_whole_zone: bool = True
     """Whether everyone may be targeted at once (a flag, or POLICEZONE with the zone's own code)."""
     alert_channels: tuple[Channel, ...] = _EVERY_CHANNEL

@@ -16,6 +16,8 @@ class Fault(StrEnum):
 
     BAD_SHAPE = "bad_shape"
     REPAIRED_SHAPE = "repaired_shape"
+    FLAT_SHAPE = "flat_shape"
+    ONLY_BORDERS = "only_borders"
     UNKNOWN_SYSTEM = "unknown_system"
     BAD_CODE = "bad_code"
     MERGED_CODE = "merged_code"

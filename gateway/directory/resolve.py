@@ -49,6 +49,8 @@ class ResolveRequest(msgspec.Struct, frozen=True):
     unavailable: frozenset[Channel] = frozenset()
     """Channels that policy, rights or convention do not give."""
     allow_whole_zone: bool = True
+    touching_counts: bool = True
+    """Whether an area that only borders on a network's territory means its members."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -142,6 +144,7 @@ def _select(snapshot: Snapshot, request: ResolveRequest, ground: Survey) -> Sele
         ground,
         area_mode=request.area_mode,
         allow_whole_zone=request.allow_whole_zone,
+        touching_counts=request.touching_counts,
         also_members=request.also_members,
         only_networks=request.only_networks,
     )

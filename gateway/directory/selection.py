@@ -80,11 +80,12 @@ def select(
     *,
     area_mode: AreaMode,
     allow_whole_zone: bool,
+    touching_counts: bool = True,
     also_members: npt.ArrayLike = (),
     only_networks: frozenset[int] | None = None,
 ) -> Selection:
     """The union of the targets and of `also_members` (ids). `only_networks` (ids) are the account's; None: all."""
-    selector = _Selector(snapshot, area_mode, allow_whole_zone, _reach(snapshot, only_networks))
+    selector = _Selector(snapshot, area_mode, allow_whole_zone, touching_counts, _reach(snapshot, only_networks))
     for name, shape in survey.shapes:
         selector.shape(name, shape)
     for target, code in survey.codes:
@@ -122,11 +123,14 @@ class _Selector:
     snapshot: Snapshot
     area_mode: AreaMode
     allow_whole_zone: bool
+    touching_counts: bool
     reach: _Reach
     how: UInt8 = field(init=False)
     outside: Mask = field(init=False)
     names: dict[str, bool] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    bordering: dict[int, None] = field(default_factory=dict)
+    """Places of networks that a shape only borders on."""
     understood: int = 0
     restricted: bool = False
 
@@ -137,7 +141,7 @@ class _Selector:
     def shape(self, name: str, shape: Shape) -> None:
         self._understand(name)
         networks = self.snapshot.networks
-        met = self._allowed(networks.placed[shape.meets(networks.territories)])
+        met = self._allowed(self._met(shape))
         theirs = networks.members.of(met)
         if self.area_mode is AreaMode.GROUPS:
             self._mark(name, theirs, Match.NETWORK, None)
@@ -148,6 +152,27 @@ class _Selector:
         else:
             self._mark(name, self.snapshot.grid.inside(shape), Match.POSITION, self.reach.area)
             self._mark(name, _only(theirs, ~self.snapshot.has_position), Match.UNPLACED, None)
+
+    def _met(self, shape: Shape) -> Int64:
+        """Places of the networks whose territory the shape meets. What only borders on it is told by name, and counts
+        where the zone says so; whom another shape or target means as well is told of for nothing, and harmlessly."""
+        networks = self.snapshot.networks
+        found = shape.meets(networks.territories)
+        borders = shape.only_borders(networks.territories.geometries[found])
+        for place in networks.placed[found[borders]]:
+            if self.reach.networks[place]:
+                self.bordering[int(place)] = None
+        return networks.placed[found if self.touching_counts else found[~borders]]
+
+    def _borders(self) -> None:
+        codes = {place: code for code, place in self.snapshot.networks.by_code.items()}
+        for place in self.bordering:
+            code = codes[place]
+            if self.touching_counts:
+                text = f"It also reaches {code}, which only borders on it."
+            else:
+                text = f"{code} only borders on it and is not reached by it."
+            self._problem(Fault.ONLY_BORDERS, code, text)
 
     def code(self, target: GeocodeTarget, code: Code) -> None:
         if code.system == PLP:
@@ -198,6 +223,7 @@ class _Selector:
         if unplaced:
             text = f"{unplaced} members have no position and no network with a territory."
             self._problem(Fault.WITHOUT_TERRITORY, self.snapshot.code, text)
+        self._borders()
         problems = [*survey.problems, *self.problems]
         if not self.understood and not earlier.size:
             problems = [_as_error(problem) for problem in problems]
@@ -283,7 +309,7 @@ def _only(rows: npt.NDArray[Any], mask: Mask) -> npt.NDArray[Any]:
 
 def _as_error(problem: Problem) -> Problem:
     """Where nothing else was asked for, what is not understood is no longer a side remark."""
-    softer = (Fault.REPAIRED_SHAPE, Fault.MERGED_CODE, Fault.WITHOUT_TERRITORY)
+    softer = (Fault.REPAIRED_SHAPE, Fault.FLAT_SHAPE, Fault.ONLY_BORDERS, Fault.MERGED_CODE, Fault.WITHOUT_TERRITORY)
     if problem.fault in softer:
         return problem
     return Problem(problem.fault, Severity.ERROR, problem.subject, problem.text)

@@ -47,8 +47,11 @@ def _shape(target: PolygonTarget | CircleTarget) -> tuple[Shape | None, list[Pro
         else:
             shape = circle(target.lat, target.lon, target.radius_km)
     except ShapeRefused as exc:
-        # Always an error: the part of the public that it meant cannot be told from the rest.
-        return None, [Problem(Fault.BAD_SHAPE, Severity.ERROR, target.area, str(exc))]
+        # The others are used all the same: most of the public is better than nobody. Alone it is an error.
+        return None, [Problem(Fault.BAD_SHAPE, Severity.WARNING, target.area, f"{exc} It is left out.")]
+    if shape.collapsed:
+        text = "The ring encloses nothing: it is read as the line that its points lie on."
+        return shape, [Problem(Fault.FLAT_SHAPE, Severity.WARNING, target.area, text)]
     if not shape.repaired:
         return shape, []
     text = "The ring crosses itself: all that it winds round counts as inside."
