@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import pairwise
-from math import asin, atan2, cos, degrees, pi, radians, sin
+from math import asin, atan2, cos, degrees, floor, pi, radians, sin
 from typing import Any, Final
 
 from cap.model import DEFAULT_LANGUAGE, Alert, Area, Circle, Info, Ring
@@ -24,6 +24,8 @@ _DECIMALS = 6  # 0.1 m
 _MARGIN = 1.001
 
 Position = list[float]
+_Corner = tuple[float, float]
+"""Longitude and latitude, not rounded."""
 
 
 def to_geojson(alerts: Iterable[Alert], links: Iterable[str] = (), remark: str = "") -> bytes:
@@ -52,9 +54,10 @@ def features_of(alert: Alert, url: str = "") -> Iterator[dict[str, Any]]:
 def geometry_of(area: Area) -> dict[str, Any] | None:
     """A Polygon, or a MultiPolygon for several shapes; None for an area without any.
 
-    Shapes across the antimeridian are not cut: their longitudes run on beyond 180.
+    Shapes across the antimeridian are cut there (RFC 7946 3.1.9), so that no map draws them round the world.
     """
-    rings = [*map(_outer, area.polygons), *map(circle_ring, area.circles)]
+    drawn = (*((ring, 1.0) for ring in map(_turned, area.polygons)), *((_rim(c), c.lat) for c in area.circles))
+    rings = [piece for ring, towards in drawn for piece in _cut(ring, towards)]
     if not rings:
         return None
     if len(rings) == 1:
@@ -63,7 +66,12 @@ def geometry_of(area: Area) -> dict[str, Any] | None:
 
 
 def circle_ring(circle: Circle) -> list[Position]:
-    """A closed ring of `CORNERS` sides around the circle: nobody inside the circle is outside of it."""
+    """A closed ring of `CORNERS` sides around the circle: nobody inside the circle is outside of it. Across the
+    antimeridian its longitudes run on beyond 180."""
+    return [_position(lat, lon) for lon, lat in _rim(circle)]
+
+
+def _rim(circle: Circle) -> list[_Corner]:
     # Sides that touch the circle have their corners further out by this factor.
     angle = circle.radius_km * _MARGIN / _EARTH_KM / cos(pi / CORNERS)
     lat, lon = radians(circle.lat), radians(circle.lon)
@@ -72,14 +80,61 @@ def circle_ring(circle: Circle) -> list[Position]:
         bearing = -2 * pi * corner / CORNERS  # against the clock
         north = asin(max(-1.0, min(1.0, sin(lat) * cos(angle) + cos(lat) * sin(angle) * cos(bearing))))
         east = lon + atan2(sin(bearing) * sin(angle) * cos(lat), cos(angle) - sin(lat) * sin(north))
-        ring.append(_position(degrees(north), degrees(east)))
+        ring.append((degrees(east), degrees(north)))
     return [*ring, ring[0]]
 
 
-def _outer(ring: Ring) -> list[Position]:
-    twice_area = sum(lon * lat2 - lon2 * lat for (lat, lon), (lat2, lon2) in pairwise(ring))
-    points = ring if twice_area >= 0 else ring[::-1]
-    return [_position(lat, lon) for lat, lon in points]
+def _turned(ring: Ring) -> list[_Corner]:
+    """As corners, against the clock."""
+    corners = _unwrapped([(lon, lat) for lat, lon in ring])
+    return corners if _twice_area(corners) >= 0 else corners[::-1]
+
+
+def _unwrapped(corners: list[_Corner]) -> list[_Corner]:
+    """Each longitude by the shorter way from the one before: what crosses the antimeridian runs on beyond 180."""
+    found: list[_Corner] = []
+    for lon, lat in corners:
+        before = found[-1][0] if found else lon
+        found.append((lon - 360 * round((lon - before) / 360), lat))
+    return found
+
+
+def _cut(ring: list[_Corner], towards: float) -> Iterator[list[Position]]:
+    """The pieces between the antimeridian and itself, each with longitudes from -180 to 180. `towards`: on which side
+    of the equator the pole lies that a ring goes round."""
+    corners = _unwrapped(ring)
+    turn = round((corners[-1][0] - corners[0][0]) / 360)
+    if turn:
+        pole = 90.0 if towards >= 0 else -90.0
+        corners += [(corners[-1][0], pole), (corners[0][0], pole), corners[0]]
+        if _twice_area(corners) < 0:
+            corners.reverse()
+    first = floor((min(lon for lon, _ in corners) + 180) / 360)
+    last = floor((max(lon for lon, _ in corners) + 180) / 360)
+    if first == last == 0:
+        yield [_position(lat, lon) for lon, lat in corners]
+        return
+    for window in range(first, last + 1):
+        west = 360 * window - 180
+        piece = _half(_half(corners, west, 1), west + 360, -1)
+        if _twice_area(piece):
+            yield [_position(lat, lon - 360 * window) for lon, lat in piece]
+
+
+def _half(corners: list[_Corner], at: float, side: int) -> list[_Corner]:
+    """What of a closed ring lies east (1) or west (-1) of a meridian, closed again (Sutherland and Hodgman)."""
+    found: list[_Corner] = []
+    for (lon, lat), (lon2, lat2) in pairwise(corners):
+        inside, inside2 = side * (lon - at) >= 0, side * (lon2 - at) >= 0
+        if inside:
+            found.append((lon, lat))
+        if inside != inside2:
+            found.append((at, lat + (lat2 - lat) * (at - lon) / (lon2 - lon)))
+    return [*found, found[0]] if found else []
+
+
+def _twice_area(corners: list[_Corner]) -> float:
+    return sum(lon * lat2 - lon2 * lat for (lon, lat), (lon2, lat2) in pairwise(corners))
 
 
 def _position(lat: float, lon: float) -> Position:

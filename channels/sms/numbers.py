@@ -54,7 +54,6 @@ _KINDS = {
     PhoneNumberType.MOBILE: PhoneKind.MOBILE,
     PhoneNumberType.FIXED_LINE: PhoneKind.LANDLINE,
     PhoneNumberType.FIXED_LINE_OR_MOBILE: PhoneKind.EITHER,
-    PhoneNumberType.PERSONAL_NUMBER: PhoneKind.EITHER,
     PhoneNumberType.VOIP: PhoneKind.VOIP,
 }
 # 45 to 49 is the mobile range of the Belgian plan (BIPT); 2.5 M/s here against 50 k/s in libphonenumber.
@@ -143,4 +142,7 @@ def _read(text: str, region: str) -> Phone | PhoneRefused:
         return Phone(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), _KINDS[kind])
     if kind in (PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST):
         return PhoneRefused(RefusalReason.PREMIUM, "Premium and shared-cost numbers are not called.")
+    if kind == PhoneNumberType.PERSONAL_NUMBER:
+        # The British 070 and its like: forwarded to wherever their owner is, at the price of a premium number.
+        return PhoneRefused(RefusalReason.PREMIUM, "Personal numbers are forwarded at a premium price: not called.")
     return PhoneRefused(RefusalReason.SPECIAL, "Toll-free and other special numbers reach no person.")

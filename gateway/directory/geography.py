@@ -75,7 +75,7 @@ class Shape:
             return np.zeros(len(territories), np.bool_)
         # Most lie in it as a whole, and need no look at their borders.
         x, y = shapely.get_coordinates(shapely.point_on_surface(territories)).T
-        borders = ~np.any([shapely.intersects_xy(part, x, y) for part in self.parts], axis=0)
+        borders: Mask = ~np.any([shapely.intersects_xy(part, x, y) for part in self.parts], axis=0)
         doubtful = np.flatnonzero(borders)
         cores = shapely.buffer(territories[doubtful], -_BORDER_E7, join_style="mitre")
         reached = np.any([shapely.intersects(part, cores) for part in self.parts], axis=0)
@@ -122,7 +122,10 @@ def circle(lat: float, lon: float, radius_km: float) -> Shape:
 
 def territory(rings: Sequence[Sequence[Point]]) -> Any:
     """The union of rings as one GEOS geometry on integers. Raises ShapeRefused."""
-    parts = [part for ring in rings for part in polygon(ring).parts]
+    shapes = [polygon(ring) for ring in rings]
+    if any(shape.collapsed for shape in shapes):
+        raise ShapeRefused("The ring encloses nothing: its points lie on a line.")
+    parts = [part for shape in shapes for part in shape.parts]
     if not parts:
         raise ShapeRefused("A territory needs at least one ring.")
     return parts[0] if len(parts) == 1 else shapely.union_all(parts)

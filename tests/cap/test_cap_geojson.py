@@ -67,6 +67,47 @@ def test_a_circle_without_a_radius_is_a_point_many_times():
     assert {tuple(position) for position in ring} == {(4.0, 50.0)}
 
 
+ACROSS = ((-17.0, 179.0), (-17.0, -179.0), (-18.0, -179.0), (-18.0, 179.0), (-17.0, 179.0))
+
+
+@pytest.mark.parametrize("ring", [ACROSS, ACROSS[::-1], (*ACROSS[2:], *ACROSS[1:3])])
+def test_an_area_across_the_antimeridian_is_cut_there_and_not_drawn_round_the_world(ring):
+    geometry = geometry_of(Area("Fiji", polygons=(ring,)))
+
+    assert geometry["type"] == "MultiPolygon"
+    pieces = shape(geometry)
+    assert sorted(piece.bounds for piece in pieces.geoms) == [(-180, -18, -179, -17), (179, -18, 180, -17)]
+    assert all(piece.exterior.is_ccw for piece in pieces.geoms)
+    assert pieces.area == pytest.approx(2.0)
+
+
+def test_a_circle_across_the_antimeridian_is_cut_there():
+    pieces = shape(geometry_of(Area("a", circles=(Circle(-17.0, 179.9, 50.0),))))
+
+    assert len(pieces.geoms) == 2
+    assert pieces.bounds[0] == -180.0
+    assert pieces.bounds[2] == 180.0
+    assert pieces.area < 1.0
+    assert pieces.contains(Point(-179.9, -17.0))
+
+
+def test_a_circle_round_a_pole_holds_the_pole():
+    polygon = shape(geometry_of(Area("a", circles=(Circle(89.0, 10.0, 500.0),))))
+
+    assert polygon.bounds[0] == -180.0
+    assert polygon.bounds[2:] == (180.0, 90.0)
+    assert all(polygon.contains(Point(lon, 89.9)) for lon in (-179, -90, 0, 90, 179))
+    assert not polygon.contains(Point(-170, 80))
+
+
+@given(st.floats(-85, 85), st.floats(-180, 180), st.floats(0.1, 900))
+def test_every_longitude_stays_on_the_map(lat, lon, radius_km):
+    geometry = geometry_of(Area("a", circles=(Circle(lat, lon, radius_km),)))
+
+    assert shape(geometry).bounds[0] >= -180
+    assert shape(geometry).bounds[2] <= 180
+
+
 @given(AREAS)
 def test_every_area_that_obeys_the_rules_has_a_geometry_or_none(area):
     geometry = geometry_of(area)

@@ -80,6 +80,13 @@ def test_other_numbers_are_read_by_their_plan(raw: str, e164: str, kind: PhoneKi
         ("0900 12345", RefusalReason.PREMIUM),
         ("078 15 15 15", RefusalReason.SPECIAL),
         ("0800 12345", RefusalReason.SPECIAL),
+        ("+44 70 1234 5678", RefusalReason.PREMIUM),
+        ("+44 7012 345678", RefusalReason.PREMIUM),
+        ("0044 7000 123456", RefusalReason.PREMIUM),
+        ("+44 7640 123456", RefusalReason.SPECIAL),
+        ("+44 845 123 4567", RefusalReason.PREMIUM),
+        ("+44 909 012 3456", RefusalReason.PREMIUM),
+        ("+44 800 123 4567", RefusalReason.SPECIAL),
         ("someone@example.org", RefusalReason.EMPTY),
     ],
 )

@@ -86,10 +86,91 @@ def test_what_a_ring_winds_round_twice_stays_inside():
 
 
 @pytest.mark.parametrize(
+    "corners",
+    [
+        ((LON, LAT), (LON + 500, LAT + 500), (LON + 1000, LAT + 1000)),
+        ((LON, LAT), (LON + 1000, LAT + 1000), (LON, LAT), (LON + 1000, LAT + 1000)),
+        ((LON, LAT), (LON, LAT), (LON + 1000, LAT + 1000)),
+        ((LON, LAT), (LON + 1000, LAT + 1000), (LON + 500, LAT + 500), (LON + 250, LAT + 250)),
+    ],
+)
+def test_a_ring_without_area_is_the_line_that_its_points_lie_on(corners):
+    shape = polygon(_ring(corners))
+
+    assert shape.collapsed
+    assert _inside(shape, [(LON + 500, LAT + 500), (LON + 501, LAT + 500), (LON, LAT)]) == {0, 2}
+
+
+def test_a_ring_of_one_point_is_that_point():
+    shape = polygon(_ring(((LON, LAT),) * 4))
+
+    assert shape.collapsed
+    assert _inside(shape, [(LON, LAT), (LON + 1, LAT)]) == {0}
+
+
+def test_a_sliver_that_rounding_makes_a_line_is_one():
+    ring = [(50.8, 4.3), (50.9, 4.4), (50.900000001, 4.400000001), (50.8, 4.3)]
+
+    assert polygon(ring).collapsed
+
+
+def test_a_territory_without_area_is_refused():
+    with pytest.raises(ShapeRefused, match="encloses nothing"):
+        territory([_ring(((LON, LAT), (LON + 500, LAT + 500), (LON + 1000, LAT + 1000)))])
+
+
+BLOCK = 100_000  # some kilometre
+
+
+def _block(column, row, *, by=BLOCK):
+    west, south = LON + column * BLOCK, LAT + row * BLOCK
+    return _ring(((west, south), (west + by, south), (west + by, south + by), (west, south + by)))
+
+
+def _borders(shape, *rings):
+    geometries = np.array([territory([ring]) for ring in rings])
+    return shape.only_borders(geometries).tolist()
+
+
+def test_a_neighbour_that_shares_an_edge_or_a_corner_is_only_bordered_on():
+    assert _borders(polygon(_block(0, 0)), _block(0, 0), _block(1, 0), _block(1, 1), _block(0, -1)) == [
+        False, True, True, True,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("beyond", "borders"), [(1, True), (400, True), (2_000, False), (BLOCK // 2, False)])
+def test_a_drawing_along_a_border_may_miss_it_by_some_metres(beyond, borders):
+    drawn = polygon(_block(0, 0, by=BLOCK + beyond))
+
+    assert _borders(drawn, _block(1, 0)) == [borders]
+
+
+def test_a_narrow_strip_into_a_territory_is_more_than_a_border():
+    """A street of 6 m, drawn as an area."""
+    west, south = LON + BLOCK // 2, LAT + BLOCK // 2
+    street = polygon(_ring(((west, south), (west + BLOCK, south), (west + BLOCK, south + 600), (west, south + 600))))
+
+    assert _borders(street, _block(0, 0), _block(1, 0)) == [False, False]
+
+
+def test_a_territory_narrower_than_a_border_is_met_by_whatever_overlaps_it():
+    alley = _ring(
+        ((LON + BLOCK, LAT), (LON + BLOCK + 300, LAT), (LON + BLOCK + 300, LAT + BLOCK), (LON + BLOCK, LAT + BLOCK))
+    )
+
+    assert _borders(polygon(_block(0, 0, by=BLOCK + 100)), alley) == [False]
+    assert _borders(polygon(_block(0, 0)), alley) == [True]
+
+
+def test_a_line_borders_on_nothing():
+    line = polygon(_ring(((LON, LAT), (LON + BLOCK, LAT), (LON + 2 * BLOCK, LAT))))
+
+    assert _borders(line, _block(0, 0), _block(1, -1)) == [False, False]
+
+
+@pytest.mark.parametrize(
     ("points", "reason"),
     [
-        ([(50.8, 4.3), (50.9, 4.4), (51.0, 4.5), (50.8, 4.3)], "encloses nothing"),
-        ([(50.8, 4.3), (50.8, 4.3), (50.8, 4.3), (50.8, 4.3)], "encloses nothing"),
         ([(50.8, 4.3), (50.9, 4.4), (50.8, 4.4), (50.8, 4.31)], "not closed"),
         ([(50.8, 4.3), (50.9, 4.4), (50.8, 4.3)], "at least four"),
         ([], "at least four"),

@@ -752,13 +752,67 @@ def test_what_is_not_understood_is_a_warning_beside_what_is(targets, fault):
     assert _reached(resolution) == [1]
 
 
-def test_a_ring_on_a_line_refuses_everything_and_names_its_area():
+def test_a_ring_on_a_line_is_read_as_the_line_and_stops_nothing_beside_it():
     line = PolygonTarget("Rue Droite", ring((_at(0, 0), _at(1, 1), _at(2, 2))))
 
     resolution = resolve(Town((_mobile(1),)).snapshot(), _ask(Targets(polygons=(line,), whole_zone=True)))
 
-    assert resolution.refusal is not None
-    assert "Rue Droite" in resolution.refusal.text
+    assert resolution.refusal is None
+    assert _reached(resolution) == [1]
+    assert (Fault.FLAT_SHAPE, Severity.WARNING) in _faults(resolution)
+
+
+def test_a_ring_on_a_line_alone_means_the_networks_that_it_meets():
+    town = Town((_mobile(1), _mobile(2)), (Net(1, "A", frozenset({1}), _box(0, 0, 3, 3)), Net(2, "B", frozenset({2}))))
+    line = PolygonTarget("Rue Droite", ring((_at(1, 1), _at(2, 2), _at(3, 3))))
+
+    resolution = resolve(town.snapshot(), _ask(Targets(polygons=(line,)), area_mode=AreaMode.GROUPS))
+
+    assert _reached(resolution) == [1]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Targets(circles=(CircleTarget("Half the world", 50.8, 4.3, 2_500.0),)),
+        Targets(circles=(CircleTarget("Nowhere", 91.0, 4.3, 1.0),)),
+        Targets(polygons=(PolygonTarget("Swapped", ((4.3, 50.8), (4.4, 50.9), (4.4, 50.8), (4.3, 50.8))),)),
+        Targets(polygons=(PolygonTarget("Open", ((50.8, 4.3), (50.9, 4.4), (50.8, 4.4), (50.8, 4.31))),)),
+    ],
+)
+def test_a_shape_that_cannot_be_read_is_left_out_beside_others_and_an_error_alone(bad):
+    town = Town((_mobile(1, position=_at(1, 1)),))
+    name = (*bad.circles, *bad.polygons)[0].area
+    good = _area("Good", _box(0, 0, 3, 3))
+    beside = resolve(town.snapshot(), _ask(Targets(polygons=(good, *bad.polygons), circles=bad.circles)))
+    alone = resolve(town.snapshot(), _ask(bad))
+
+    assert _reached(beside) == [1]
+    assert [(p.fault, p.severity, p.subject) for p in beside.problems] == [(Fault.BAD_SHAPE, Severity.WARNING, name)]
+    assert alone.refusal is not None
+    assert name in alone.refusal.text
+
+
+def test_a_network_that_an_area_only_borders_on_is_told_by_name_and_reached_where_the_zone_says_so():
+    town = Town(
+        (_mobile(1), _mobile(2), _mobile(3)),
+        (
+            Net(1, "A", frozenset({1}), _box(0, 0, 3, 3)),
+            Net(2, "B", frozenset({2}), _box(3, 0, 3, 3)),
+            Net(3, "C", frozenset({3}), _box(9, 9, 1, 1)),
+        ),
+    )
+    drawn = Targets(polygons=(_area("A's own", _box(0, 0, 3, 3)),))
+
+    reached = resolve(town.snapshot(), _ask(drawn, area_mode=AreaMode.GROUPS))
+    spared = resolve(town.snapshot(), _ask(drawn, area_mode=AreaMode.GROUPS, touching_counts=False))
+
+    assert _reached(reached) == [1, 2]
+    assert [(p.fault, p.subject, p.text) for p in reached.problems] == [
+        (Fault.ONLY_BORDERS, "B", "It also reaches B, which only borders on it."),
+    ]
+    assert _reached(spared) == [1]
+    assert [p.text for p in spared.problems] == ["B only borders on it and is not reached by it."]
 
 
 def test_everyone_excluded_is_not_a_refusal_but_is_said():
