@@ -90,6 +90,7 @@ class AlertDesk:
         decision = await self._decided(caller, received)
         _, outcome = await self._planned(caller, received.alert, decision, dry=True)
         known = await self._said_before(received)
+        decision = _told(decision, outcome)
         zones = outcome.previews + [ZonePreview(zone=z.code, refusal=r, problems=p) for z, r, p in outcome.refusals]
         return Preview(
             action=decision.act,
@@ -169,6 +170,7 @@ class AlertDesk:
         decision = await self._decided(caller, received)
         said, outcome = await self._planned(caller, received.alert, decision)
         self._require_somebody(decision, outcome)
+        decision = _told(decision, outcome)
         new = _new_alert(received.alert, caller, decision, received.opened.document, received.digest)
         finding = with_reasons(received.finding, (*received.warnings, *decision.problems), outcome)
         envelope = None if received.opened.envelope is None else received.body
@@ -216,7 +218,7 @@ class AlertDesk:
             422,
             "nobody-concerned",
             "Nobody is concerned in any zone of this account.",
-            [Reason("G-NONE", f"Nobody was found for {name}.", value=name) for name in names],
+            [*(Reason("G-NONE", f"Nobody was found for {name}.", value=name) for name in names), *outcome.nobody],
         )
 
     # ---- planning ------------------------------------------------------------------------------------------
@@ -258,6 +260,7 @@ class AlertDesk:
         await self._require_reach(caller, decision)
         said, outcome = await self._planned(caller, alert, decision)
         self._require_somebody(decision, outcome)
+        decision = _told(decision, outcome)
         async with self.database.read() as conn:
             found = await finding_of(conn, filed.id) or UNKNOWN
             envelope = await envelope_of(conn, filed.id)
@@ -339,6 +342,20 @@ _STATES = {
 async def _has_deliveries(conn: AsyncConnection, campaign: Campaign) -> bool:
     """Whether it is sent to anybody, or was; of one that is still to get its audience nobody knows."""
     return campaign.state in _GOING_ON or any(c.total for c in await campaigns.counts(conn, campaign.id))
+
+
+PUBLISHED_ONLY = "Published; nobody was told."
+
+
+def _told(decision: Decision, outcome: Outcome) -> Decision:
+    """Where a public alert is published and no zone sends it: its sender must not take the answer for more."""
+    if decision.act is not Act.LAUNCH or outcome.plans or not decision.publish:
+        return decision
+    text = "It stands in the public feed, and no zone has sent it to anybody."
+    why = [problem for _, _, problems in outcome.refusals for problem in problems]
+    told = Reason("NOBODY-TOLD", text, level="warning", remedy="See the reasons of each zone, and send it again.")
+    problems = (*decision.problems, told, *outcome.nobody, *why)
+    return msgspec.structs.replace(decision, note=decision.note or PUBLISHED_ONLY, problems=problems)
 
 
 def _new_alert(alert: Alert, caller: Caller, decision: Decision, document: bytes, digest: str) -> NewAlert:
