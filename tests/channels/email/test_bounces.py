@@ -1,5 +1,7 @@
 """What a bounce says of a message, and what it does not say."""
 
+import base64
+import quopri
 from email.message import EmailMessage
 
 import pytest
@@ -196,3 +198,152 @@ def test_a_report_in_several_charsets_is_read() -> None:
 
     assert isinstance(receipt, Receipt)
     assert receipt.state is ReceiptState.FAILED
+
+
+# ---- spellings of reports ------------------------------------------------------------------------------------------
+
+
+def changed(old: str, new: str) -> str:
+    text = POSTFIX.format(action="failed", status="5.1.1")
+    assert old in text
+    return text.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        changed("Action: failed", "Action: failed (permanent failure)"),
+        changed("Action: failed", "ACTION: FAILED"),
+        changed("Action: failed", "Action:\n\tFailed"),
+        changed("Action: failed", "Action: failure"),
+        changed("Action: failed\n", ""),
+        changed("Status: 5.1.1", "Status: 5.1.1 (Bad destination mailbox address)"),
+        changed("Final-Recipient: rfc822; jan@example.be", "Final-Recipient: jan@example.be"),
+        changed("Original-Recipient: rfc822;", "Original-Recipient: RFC822; "),
+        changed("multipart/report; report-type=delivery-status;", "Multipart/Report; Report-Type=Delivery-Status;"),
+        changed("multipart/report; report-type=delivery-status;", "multipart/mixed;"),
+        changed("Content-Type: message/delivery-status", "Content-Type: Message/Delivery-Status"),
+        changed("Content-Type: message/delivery-status", "Content-Type: message/global-delivery-status"),
+        changed("Content-Type: message/delivery-status", 'Content-Type: text/plain; name="details.txt"'),
+    ],
+)
+def test_a_report_is_read_in_every_spelling(text: str) -> None:
+    receipt = read(text)
+
+    assert isinstance(receipt, Receipt)
+    assert (receipt.state, receipt.code) == (ReceiptState.FAILED, "5.1.1")
+
+
+@pytest.mark.parametrize("coding", ["base64", "quoted-printable"])
+def test_a_report_that_is_encoded_against_the_rules_is_read(coding: str) -> None:
+    head, _, rest = POSTFIX.format(action="failed", status="5.1.1").partition(
+        "Content-Type: message/delivery-status\n\n"
+    )
+    block, boundary, tail = rest.partition("\n--B44")
+    body = (
+        base64.b64encode(block.encode()).decode()
+        if coding == "base64"
+        else quopri.encodestring(block.encode()).decode()
+    )
+    text = (
+        f"{head}Content-Type: message/delivery-status\nContent-Transfer-Encoding: {coding}\n\n{body}\n{boundary}{tail}"
+    )
+
+    receipt = read(text)
+
+    assert isinstance(receipt, Receipt)
+    assert (receipt.state, receipt.code) == (ReceiptState.FAILED, "5.1.1")
+
+
+def test_a_report_within_a_quoted_message_is_not_about_ours() -> None:
+    """Somebody answers, and sends along a bounce that he got himself."""
+    inner = POSTFIX.format(action="failed", status="5.1.1")
+    text = (
+        "From: Jan <jan@example.be>\nSubject: see this\nMIME-Version: 1.0\n"
+        "Content-Type: multipart/mixed; boundary=Q\n\n"
+        f"--Q\nContent-Type: text/plain\n\nlook\n--Q\nContent-Type: message/rfc822\n\n{inner}\n--Q--\n"
+    )
+
+    assert isinstance(read(text), Ignored)
+
+
+# ---- what may be ours ------------------------------------------------------------------------------------------------
+
+OURS = "Post niet afgeleverd: valse berichten over pakjes"
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [f"Afwezig: {OURS}", f"Automatisch antwoord: {OURS}", f"Out of Office: {OURS}", f"Automatische Antwort: {OURS}",
+     f"Réponse automatique : {OURS}", f"Abwesenheitsnotiz: {OURS}", f"Re: {OURS}", OURS],
+)  # fmt: skip
+@pytest.mark.parametrize("author", ["Jan <jan@example.be>", "secretariat@example.be"])
+def test_a_reply_that_quotes_our_subject_fails_nobody(subject: str, author: str) -> None:
+    """Without any of the headers of RFC 3834; and the number is a telephone's."""
+    text = (
+        f"From: {author}\nSubject: {subject}\n\nIk ben er niet. Bel 02 555 12 12, of 0550 51.1.\n\n> 550 5.1.1 {OURS}\n"
+    )
+
+    told = read(text)
+
+    assert isinstance(told, Ignored) or told.state is ReceiptState.PENDING
+
+
+def test_a_mailer_that_quotes_ours_says_nothing_by_the_quotation() -> None:
+    body = "Hartelijk dank.\n\n-----Original Message-----\n550 5.1.1 weg\n"
+    text = f"From: postmaster@example.be\nSubject: {OURS}\n\n{body}"
+
+    told = read(text)
+
+    assert isinstance(told, Receipt)
+    assert told.state is ReceiptState.PENDING
+
+
+def test_what_our_subject_says_does_not_undo_what_a_mailer_says() -> None:
+    body = "jan@example.be\n550 5.1.1 User unknown\n"
+    text = f"From: postmaster@example.be\nSubject: Undeliverable: Warning: smoke\n\n{body}"
+
+    told = read(text)
+
+    assert isinstance(told, Receipt)
+    assert (told.state, told.code) == (ReceiptState.FAILED, "5.1.1")
+
+
+def test_exims_bounce_is_known_by_its_header_and_its_warning_by_its_words() -> None:
+    bounce = (
+        "From: Mail Delivery System <Mailer-Daemon@mx.example>\nX-Failed-Recipients: jan@example.be\n"
+        "Auto-Submitted: auto-replied\nSubject: Mail delivery failed: returning message to sender\n\n"
+        "A message that you sent could not be delivered to one or more of its recipients. This is a permanent error.\n"
+    )
+    warning = (
+        "From: Mail Delivery System <Mailer-Daemon@mx.example>\nSubject: Warning: message 1abc delayed 24 hours\n\n"
+        "No action is required on your part. Delivery attempts will continue for some time.\n"
+    )
+
+    told, put_off = read(bounce), read(warning)
+
+    assert isinstance(told, Receipt)
+    assert told.state is ReceiptState.FAILED
+    assert isinstance(put_off, Receipt)
+    assert put_off.state is ReceiptState.PENDING
+
+
+# ---- mails made to break it --------------------------------------------------------------------------------------
+
+
+NESTED = "".join(f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(3_000))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "From: postmaster@x\nSubject: " + "=?a?q?x" * 60_000 + "\n\nx",
+        "From: postmaster@x\nContent-Type: " + 'text/plain;a="b' * 5_000 + "\n\nx",
+        f"From: postmaster@x\n{NESTED}",
+        POSTFIX.format(action="failed " + "(" * 50_000, status="5.1.1"),
+        POSTFIX.format(action="failed", status="5." * 50_000),
+    ],
+)  # fmt: skip
+@pytest.mark.timeout(5)
+def test_a_mail_made_to_break_the_reader_is_read_in_bounded_time(text: str) -> None:
+    read(text)
