@@ -37,6 +37,7 @@ from gateway.reports.sealing import seal_due
 from gateway.setbacks import Setbacks
 from gateway.settings import EmailSettings, Settings, SmsSettings, VoiceSettings
 from gateway.templates.content import read_content
+from gateway.unsubscribing import LISTS, Unsubscribing, link
 from store import meta, recovery
 from store.campaigns import Campaign, Text
 from store.database import Database
@@ -75,6 +76,7 @@ class Gateway:
     bounces: BounceIntake | None
     alerts: AlertDesk
     messages: MessageDesk
+    unsubscribing: Unsubscribing
     feed_key: FeedKey | None
     disk: "Disk"
 
@@ -202,6 +204,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         bounces=_bounces(settings, identity, receipts, now_ms),
         alerts=alerts,
         messages=MessageDesk(database, planner, disk, wake),
+        unsubscribing=Unsubscribing(database, identity.generation, identity.bounce_key),
         feed_key=feed_key,
         disk=disk,
     )
@@ -340,7 +343,8 @@ def _maker(settings: Settings, identity: Identity) -> Make:
         # RFC 2919: letters, digits and hyphens; a zone's code may be anything.
         label = re.sub(r"[^a-z0-9]+", "-", campaign.zone_code.lower()).strip("-") or "zone"
         list_id = f"{label}.{email.message_id_domain}".lower()
-        posting = Posting(sender=sender, date_ms=campaign.starts_ms, list_id=list_id)
+        unsubscribe = link(settings.server.public_url) if campaign.kind in LISTS else ""
+        posting = Posting(sender=sender, date_ms=campaign.starts_ms, list_id=list_id, unsubscribe=unsubscribe)
         return prepare(Channel(text.channel), text.language, read_content(text.content), posting)
 
     return make

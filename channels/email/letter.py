@@ -14,6 +14,7 @@ from enum import IntEnum
 
 import msgspec
 
+from channels.email import unsubscribe
 from channels.email.address import Mailbox, normalise_mailbox
 from channels.email.escaping import one_line, phrase, plain_text, quoted_name, quoted_text, shown_name, unstructured
 
@@ -61,7 +62,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     list_id: str = ""
     """RFC 2919, for example `plp-dorp.alerts.example.be`."""
     unsubscribe: str = ""
-    """A URL that unsubscribes at one POST (RFC 8058); may hold `{reference}` once."""
+    """A URL that unsubscribes at one POST (RFC 8058); may hold `{token}` once, for the token of each copy."""
     cap_identifier: str = ""
     thread: tuple[str, ...] = ()
     """Message-IDs without angle brackets, oldest first: what this mail follows up."""
@@ -73,10 +74,11 @@ class Slot(IntEnum):
     TO = 0
     MESSAGE_ID = 1
     REFERENCE = 2
-    NAME_PLAIN = 3
-    NAME_HTML = 4
-    NAME_QUOTED = 5
-    NAME_HTML_QUOTED = 6
+    TOKEN = 3
+    NAME_PLAIN = 4
+    NAME_HTML = 5
+    NAME_QUOTED = 6
+    NAME_HTML_QUOTED = 7
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -96,6 +98,8 @@ class PreparedMail(msgspec.Struct, frozen=True):
     sender: Sender
     eight_bit: Form
     quoted: Form
+    has_token: bool = False
+    """Whether its unsubscribe link has a token: making one costs some microseconds."""
 
     @property
     def units(self) -> int:
@@ -110,7 +114,8 @@ class PreparedMail(msgspec.Struct, frozen=True):
         """
         name = shown_name(name)
         form = self.eight_bit if eight_bit else self.quoted
-        values = _values(name, address, reference, message_id, eight_bit)
+        token = unsubscribe.token(reference, self.sender.bounce_key) if self.has_token else ""
+        values = _values(name, address, reference, message_id, token, eight_bit)
         parts = list(form.parts)
         for index, slot in form.slots:
             parts[index] = values[slot]
@@ -123,16 +128,16 @@ class PreparedMail(msgspec.Struct, frozen=True):
         return b"".join(parts)
 
 
-def _values(name: str, address: str, reference: str, message_id: str, eight_bit: bool) -> tuple[bytes, ...]:
+def _values(name: str, address: str, reference: str, message_id: str, token: str, eight_bit: bool) -> tuple[bytes, ...]:
     """One value a slot, in the order of `Slot`; those of the other form are left empty."""
     path = b"<" + address.encode() + b">"
     to = phrase(name) + b"\r\n " + path if name else path
     escaped = html.escape(name)
     if eight_bit:
-        return (to, message_id.encode(), reference.encode(), name.encode(), escaped.encode(), b"", b"")
+        return (to, message_id.encode(), reference.encode(), token.encode(), name.encode(), escaped.encode(), b"", b"")
     coded = quoted_name(name)
     hypertext = coded if escaped == name else quoted_name(escaped)
-    return (to, message_id.encode(), reference.encode(), b"", b"", coded, hypertext)
+    return (to, message_id.encode(), reference.encode(), token.encode(), b"", b"", coded, hypertext)
 
 
 def prepare(letter: Letter, sender: Sender) -> PreparedMail:
@@ -145,6 +150,7 @@ def prepare(letter: Letter, sender: Sender) -> PreparedMail:
         sender=sender,
         eight_bit=_form(letter, sender, seed, "8bit", _folded(text), _folded(hypertext)),
         quoted=_form(letter, sender, seed, "quoted-printable", text, hypertext),
+        has_token=unsubscribe.PLACEHOLDER in letter.unsubscribe,
     )
 
 
@@ -304,8 +310,8 @@ def _own_headers(letter: Letter, sender: Sender, seed: str) -> bytes:
     if letter.list_id:
         lines.append(f"List-ID: <{letter.list_id}>".encode())
     if letter.unsubscribe:
-        url = letter.unsubscribe.replace(REFERENCE, _token(seed, Slot.REFERENCE), 1)
-        lines.append(f"List-Unsubscribe: <{url}>".encode())
+        url = letter.unsubscribe.replace(unsubscribe.PLACEHOLDER, _token(seed, Slot.TOKEN), 1)
+        lines.append(f"List-Unsubscribe:\r\n <{url}>".encode())
         lines.append(b"List-Unsubscribe-Post: List-Unsubscribe=One-Click")
     return b"".join(line + b"\r\n" for line in lines)
 
@@ -314,7 +320,7 @@ def _expected(letter: Letter) -> int:
     """How many placeholders a form must hold: two headers, and what text and HTML each have."""
     names = NAME in plain_text(letter.greeting)
     references = REFERENCE in plain_text(letter.closing)
-    return 2 + (REFERENCE in letter.unsubscribe) + 2 * (names + references)
+    return 2 + (unsubscribe.PLACEHOLDER in letter.unsubscribe) + 2 * (names + references)
 
 
 def _once(message: bytes, marker: bytes, body: bytes) -> bytes:

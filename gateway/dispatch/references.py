@@ -18,6 +18,14 @@ def message_reference(generation: str, delivery_id: int) -> str:
     return f"{generation}.{delivery_id:x}"
 
 
+def delivery_of(text: str, generation: str) -> int | None:
+    """The delivery of a `message_reference`; None when it is not one of this generation of the store."""
+    own, dot, number = text.rpartition(".")
+    if not dot or own != generation or not re.fullmatch("[0-9a-f]{1,16}", number):
+        return None
+    return int(number, 16)
+
+
 def attempt_of(text: str, generation: str) -> tuple[int, int] | None:
     """(delivery, attempt); None when it is not a reference of this generation of the store."""
     match = _FORM.fullmatch(text)

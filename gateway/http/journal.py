@@ -75,7 +75,7 @@ async def dress(request: web.Request, response: web.StreamResponse) -> None:
     headers = response.headers
     headers.pop("Server", None)
     headers["X-Content-Type-Options"] = "nosniff"
-    headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     headers["Referrer-Policy"] = "no-referrer"
     headers["X-Request-Id"] = request.get(REQUEST_ID, "")
     if request.get(FACE) != "outer" or response.status >= 400:

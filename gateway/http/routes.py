@@ -12,7 +12,7 @@ from aiohttp import web
 
 from gateway.access.caller import Action, Caller
 from gateway.errors import Refusal
-from gateway.http import alerts, campaigns, feed, journal, operations
+from gateway.http import alerts, campaigns, feed, journal, operations, unsubscribe
 from gateway.http.door import NOBODY, Door, Handle
 from gateway.http.problems import answer_problems
 
@@ -34,6 +34,7 @@ class Route:
 _ID = r"{id:[A-Za-z0-9_-]{1,64}}"
 _ALERT = f"/cap/v1/alerts/{_ID}"
 _CAMPAIGN = f"/api/v1/campaigns/{_ID}"
+_UNSUBSCRIBE = "/unsubscribe/{token:[a-z0-9.-]{1,120}}"
 _SEES_ALERTS = (Action.SUBMIT, Action.READ)
 
 TABLE = (
@@ -52,6 +53,8 @@ TABLE = (
     Route("GET", "/cap/heartbeat.xml", feed.heartbeat, "public", "outer"),
     Route("GET", "/cap/stream", feed.stream, "public", "outer"),
     Route("GET", f"/cap/alerts/{_ID}.xml", feed.alert, "public", "outer"),
+    Route("GET", _UNSUBSCRIBE, unsubscribe.look, "public", "outer"),
+    Route("POST", _UNSUBSCRIBE, unsubscribe.leave, "public", "outer"),
     Route("GET", "/api/v1/whoami", operations.whoami, "account"),
     Route("GET", "/api/v1/campaigns", campaigns.listing, Action.READ),
     Route("POST", "/api/v1/campaigns", campaigns.launch, Action.LAUNCH),

@@ -10,6 +10,7 @@ from cap.edition import Sign
 from gateway.access.caller import Caller
 from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest, Preview, ZonePreview
 from gateway.settings import AlertSettings, ServerSettings
+from gateway.unsubscribing import Unsubscribing
 from store.database import Database
 
 
@@ -77,5 +78,6 @@ class Services:
     measures: Measures
     server: ServerSettings
     feed: AlertSettings
+    unsubscribe: Unsubscribing
     sign: Sign | None = None
     """With the feed's key, where there is one."""

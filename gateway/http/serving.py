@@ -23,6 +23,7 @@ from gateway.http.routes import application
 from gateway.http.services import AlertDesk, MessageDesk, Services
 from gateway.http.watching import Watching
 from gateway.settings import Settings
+from gateway.unsubscribing import Unsubscribing
 from store.database import Database
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ class House(Protocol):
     @property
     def disk(self) -> Any: ...
     @property
+    def unsubscribing(self) -> Unsubscribing: ...
+    @property
     def feed_key(self) -> FeedKey | None: ...
 
 
@@ -65,6 +68,7 @@ def make_runner(house: House) -> web.AppRunner:
         measures=machine.measures,
         server=house.settings.server,
         feed=house.settings.alerts,
+        unsubscribe=house.unsubscribing,
         sign=house.feed_key.sign if house.feed_key else None,
     )
     return runner_of(make_door(services))

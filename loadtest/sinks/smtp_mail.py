@@ -120,7 +120,10 @@ class Dump:
             "token": mail.token,
             "answered": mail.answered,
         }
-        return record | {"text": mail.text} if self._bodies else record
+        if not self._bodies:
+            return record
+        names = (b"list-unsubscribe", b"list-unsubscribe-post")
+        return record | {"text": mail.text, "leaving": [_decoded(_header(mail.raw, name)) for name in names]}
 
     def _subject(self, mail: Mail) -> str:
         """A campaign has one subject: decoded once."""

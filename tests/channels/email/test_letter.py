@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from channels.email.escaping import MAX_NAME_CHARACTERS, shown_name
 from channels.email.letter import Letter, PreparedMail, Sender, prepare
+from channels.email.unsubscribe import token
 
 SENDER = Sender(
     name="PLP Dörp, zone 1",
@@ -33,7 +34,7 @@ LETTER = Letter(
     greeting="Beste {name},",
     closing="Kenmerk {reference}",
     list_id="plp-dorp.alerts.example.be",
-    unsubscribe="https://gateway.example.be/u/{reference}",
+    unsubscribe="https://gateway.example.be/u/{token}",
     cap_identifier="urn:oid:2.49.0.0.56.0",
     thread=("first@alerts.example.be", "second@alerts.example.be"),
 )
@@ -110,7 +111,9 @@ def test_the_headers_are_those_of_an_automatic_alert(eight_bit: bool) -> None:
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["X-Auto-Response-Suppress"] == "OOF, AutoReply"
     assert message["List-ID"] == "<plp-dorp.alerts.example.be>"
-    assert message["List-Unsubscribe"] == "<https://gateway.example.be/u/g1.c7.42>"
+    assert (
+        message["List-Unsubscribe"].strip() == f"<https://gateway.example.be/u/{token('g1.c7.42', SENDER.bounce_key)}>"
+    )
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert message["X-CAP-Identifier"] == "urn:oid:2.49.0.0.56.0"
     assert message["In-Reply-To"] == "<second@alerts.example.be>"

@@ -24,11 +24,13 @@ from gateway.http.door import Door
 from gateway.http.services import Check, Measure, Services
 from gateway.http.serving import make_door, runner_of
 from gateway.settings import AlertSettings, ServerSettings
+from gateway.unsubscribing import Unsubscribing
 from store import campaigns, lifecycle
 from store.database import Database
 from tests.gateway.house import House, bearer
 
 CAP = {"Content-Type": "application/cap+xml"}
+KEY = b"a key of the tests"
 
 
 @dataclass
@@ -154,7 +156,8 @@ async def doorway(
         return [Measure("tocsin_test", "A test.", "gauge", 3, {"channel": "sms"})]
 
     server = server or ServerSettings(host="127.0.0.1", port=0, max_document_bytes=100_000, body_timeout_s=2.0)
-    services = Services(database, desk, desk, readiness, measures, server, feed or AlertSettings(), sign)
+    unsubscribe = Unsubscribing(database, "gen", KEY)
+    services = Services(database, desk, desk, readiness, measures, server, feed or AlertSettings(), unsubscribe, sign)
     door = replace(make_door(services), **changes)
     runner = runner_of(door, faces)
     await runner.setup()
