@@ -20,6 +20,7 @@ from gateway import status as status_report
 from gateway.directory.seed import ALONE, BESIDE_A_SERVER, LoadReport, SeedRefused, check
 from gateway.directory.seed import load as load_seed
 from gateway.directory.seed_lines import Reader
+from gateway.doubts import doubts, reminders
 from gateway.feed_key import read_feed_key
 from gateway.logs import configure
 from gateway.run import CannotStart, PartFailed
@@ -115,7 +116,8 @@ def serve(config: ConfigOption = None) -> None:
 def check_config(config: ConfigOption = None) -> None:
     """Read the settings and tell everything that is wrong with them, each fault with its line.
 
-    Opens no port and no store. Exit code 2 when there is a fault.
+    What is allowed and seldom meant is told as doubtful: SMSCs and relays refuse everybody for it. Opens no port and no
+    store. Exit code 2 when there is a fault; doubts are none.
     """
     settings = _settings(config)
     for channel in ("sms", "email", "voice"):
@@ -126,6 +128,10 @@ def check_config(config: ConfigOption = None) -> None:
     warning = feed_key.warning(Clock().now_ms()) if feed_key else ""
     if warning:
         out.print(escape(f"feed: {warning}"), highlight=False, soft_wrap=True)
+    for text in doubts(settings):
+        out.print(f"[yellow]doubtful:[/yellow] {escape(text)}", highlight=False, soft_wrap=True)
+    for text in reminders(settings):
+        out.print(f"[dim]remember:[/dim] {escape(text)}", highlight=False, soft_wrap=True)
     read = str(config) if config else "the defaults: no file was given"
     out.print(escape(f"The settings are sound ({read})."), highlight=False, soft_wrap=True)
 

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.build import Gateway, Identity, build, identify
+from gateway.doubts import doubts
 from gateway.feed_key import FeedKey
 from gateway.http.serving import make_runner
 from gateway.settings import Settings
@@ -102,6 +103,8 @@ async def _run_parts(
     try:
         log.info("started", extra={"action": "start", "url": url, "boot": gateway.boot_id})
         warn_of_certificate(gateway.feed_key, gateway.database.clock.now_ms())
+        for text in doubts(gateway.settings):
+            log.warning("a doubtful setting", extra={"action": "setting-doubtful", "why": text})
         started(Running(gateway, url))
         await stop.wait()
     finally:
