@@ -58,7 +58,7 @@ def _sender(s: SmppSettings) -> Iterator[str]:
         yield f"source_address: {sender} is written without its plus sign: the type of number says that."
     elif digits.isdigit():
         if ton == _ALPHANUMERIC:
-            yield f"source_ton: {sender} are digits; type 5 is for letters, 1 for international numbers, 3 for short codes."
+            yield f"source_ton: {sender} are digits: type 5 is for letters, 1 for international numbers, 3 for codes."
         if ton == _INTERNATIONAL and (sender.startswith("0") or len(sender) < 8):
             yield f"source_ton: {sender} is no international number (type 1): a short code is 3, a national number 2."
         if len(sender) > _MOST_DIGITS:

@@ -14,7 +14,8 @@ from channels.contract import (
 )
 from loadtest.sinks.smtp import Options, SmtpSink
 from tests.channels.conformance import outcomes, running, until
-from tests.channels.email.relay import CLOSE, SILENCE, mails, relay, scripted
+from tests.channels.email.relay import mails, relay
+from tests.peers.relay import CLOSE, SILENCE, scripted
 
 both = pytest.mark.parametrize("pipelining", [True, False], ids=["pipelined", "lock-step"])
 

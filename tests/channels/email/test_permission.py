@@ -15,8 +15,9 @@ from channels.email.letter import Form, PreparedMail
 from channels.email.settings import Tls
 from tests.channels.conformance import now, outcomes, running, until
 from tests.channels.email.certificates import write_certificate
-from tests.channels.email.relay import MAIL, SENDER, mails, relay, scripted
+from tests.channels.email.relay import MAIL, SENDER, mails, relay
 from tests.channels.loops import on_both_loops
+from tests.peers.relay import scripted
 
 MEGABYTES = b"Subject: long\r\n\r\n" + (b"y" * 70 + b"\r\n") * 60_000
 """More than a socket's buffers hold at both ends."""

@@ -19,7 +19,8 @@ from channels.email.verp import return_path
 from loadtest.sinks.smtp import EXTENSIONS, Options, SmtpSink
 from tests.channels.conformance import outcomes, running, until
 from tests.channels.email.certificates import write_certificate
-from tests.channels.email.relay import LETTER, MAIL, SENDER, mails, now, relay, scripted, settings
+from tests.channels.email.relay import LETTER, MAIL, SENDER, mails, now, relay, settings
+from tests.peers.relay import scripted
 
 
 async def test_each_person_gets_a_mail_of_his_own() -> None:
