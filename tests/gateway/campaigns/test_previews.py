@@ -1,16 +1,19 @@
 """A preview tells the truth: the money, when the messages leave, in which language people are told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import pytest
 import sqlalchemy as sa
 
 from channels.contract import Channel, Mode
+from channels.sms.smpp.carrier import SmppCarrier
+from channels.sms.smpp.settings import SmppSettings
 from gateway.access.caller import Caller
 from gateway.access.keys import as_caller
 from gateway.campaigns.answers import MessageRequest, MessageText, ZonePreview
 from gateway.campaigns.messages import MessageDesk
+from gateway.campaigns.outlets import Outlets
 from gateway.campaigns.planning import Planner
 from gateway.directory.cache import SnapshotCache
 from gateway.directory.targets import Targets
@@ -20,6 +23,7 @@ from gateway.kinds import Kind
 from gateway.templates.language import choose
 from store import accounts, ledger
 from store.database import Database
+from store.directory import addressees
 from store.tables import member, zone
 from tests.gateway.house import House
 
@@ -31,6 +35,7 @@ class Coordinator:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.house = House(database)
+        self.outlets = Outlets()
         self.open_rates: dict[Mode, Mapping[Channel, float]] = {
             Mode.LIVE: TEN_CALLS_A_SECOND,
             Mode.SIMULATION: {Channel.SMS: 50.0},
@@ -49,7 +54,8 @@ class Coordinator:
 
     @property
     def desk(self) -> MessageDesk:
-        planner = Planner(SnapshotCache(self.database.read), frozenset(Channel), self.open_rates.__getitem__, 1)
+        snapshots = SnapshotCache(self.database.read)
+        planner = Planner(snapshots, frozenset(Channel), self.open_rates.__getitem__, 1, self.outlets)
         return MessageDesk(self.database, planner, lambda: True, lambda: None)
 
     async def policy(self, text: str) -> None:
@@ -197,3 +203,93 @@ def test_the_order_is_own_language_then_the_zones_then_the_others(wanted: str, t
 
 def test_without_the_zones_own_the_fallback_decides() -> None:
     assert choose("it", ["en", "nl"], default="fr", fallback=("nl", "en")) == "nl"
+
+
+# ---- what carriers can take ------------------------------------------------------------------------------------------
+
+EURO = "De prijs is 10 €, en dat blijft zo: bel de wijkagent als iemand aan uw deur meer vraagt dan dat."
+ACCENT = "Élève disparu à Visé, vu près de l'école. Appelez le 101 si vous le voyez, ne l'approchez pas."
+
+
+def outlets(database: Database, *smscs: SmppSettings) -> Outlets:
+    async def addresses_of(contact_ids: Sequence[int]) -> list[str]:
+        async with database.read() as conn:
+            return [found.address for found in (await addressees(conn, contact_ids)).values()]
+
+    carriers = {Channel.SMS: [SmppCarrier(f"smsc-{n}", s) for n, s in enumerate(smscs)]}
+    return Outlets(carriers, frozenset(s.default_alphabet for s in smscs), addresses_of)
+
+
+def smsc(**more: object) -> SmppSettings:
+    return SmppSettings(host="127.0.0.1", system_id="plp", source_address="PLP", **more)  # type: ignore[arg-type]
+
+
+def said(text: str) -> dict[str, object]:
+    return {"texts": (MessageText("nl", sms=text),)}
+
+
+async def test_a_text_that_no_smsc_has_the_letters_of_is_shown_and_priced_in_letters_that_it_has(
+    coordinator: Coordinator,
+) -> None:
+    coordinator.outlets = outlets(coordinator.database, smsc(default_alphabet="latin1"))
+    await coordinator.has(10_000)
+
+    preview = await coordinator.preview(**said(EURO))
+
+    assert preview.texts[0].text == EURO.replace("€", "EUR")
+    assert (preview.texts[0].units, preview.price_millieuro) == (1, 3 * 55)
+    assert "SMS-LETTERS" in {problem.rule for problem in preview.problems}
+
+
+@pytest.mark.parametrize("mode", ["typographic", "exact"])
+async def test_where_the_zone_keeps_its_letters_it_is_shown_and_priced_as_ucs2(
+    coordinator: Coordinator, mode: str
+) -> None:
+    coordinator.outlets = outlets(coordinator.database, smsc(default_alphabet="latin1"))
+    await coordinator.has(10_000)
+    await coordinator.policy(f'{{"sms_mode":"{mode}"}}')
+
+    preview = await coordinator.preview(**said(EURO))
+
+    assert (preview.texts[0].text, preview.texts[0].encoding, preview.texts[0].units) == (EURO, "ucs2", 2)
+    assert preview.price_millieuro == 2 * 3 * 55
+    launched = await coordinator.desk.launch(coordinator.caller, request(**said(EURO)))
+    assert launched.preview is not None
+    assert launched.preview.texts[0].units == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "smscs"),
+    [
+        (EURO, [smsc(default_alphabet="gsm")]),
+        (EURO, [smsc(default_alphabet="latin1"), smsc(default_alphabet="gsm")]),
+        (ACCENT, [smsc(default_alphabet="latin1")]),
+        ("Kort: 10 €", [smsc(default_alphabet="ascii")]),
+    ],
+)
+async def test_what_some_smsc_can_write_is_left_as_it_is(
+    coordinator: Coordinator, text: str, smscs: list[SmppSettings]
+) -> None:
+    coordinator.outlets = outlets(coordinator.database, *smscs)
+    await coordinator.has(10_000)
+
+    preview = await coordinator.preview(**said(text))
+
+    assert preview.texts[0].text == text
+    assert "SMS-LETTERS" not in {problem.rule for problem in preview.problems}
+
+
+async def test_numbers_that_no_contract_covers_are_told_before_they_fail(coordinator: Coordinator) -> None:
+    coordinator.outlets = outlets(coordinator.database, smsc(countries=("+31",)), smsc(countries=("+33", "+352")))
+    await coordinator.has(10_000)
+
+    told = {problem.rule: problem.text for problem in (await coordinator.preview()).problems}
+
+    assert told["CARRIER-NONE"] == "3 addresses of sms are taken by no carrier: these messages will fail."
+
+
+async def test_numbers_that_one_contract_covers_are_no_matter(coordinator: Coordinator) -> None:
+    coordinator.outlets = outlets(coordinator.database, smsc(countries=("+31",)), smsc(countries=("+32",)))
+    await coordinator.has(10_000)
+
+    assert "CARRIER-NONE" not in {problem.rule for problem in (await coordinator.preview()).problems}
