@@ -24,7 +24,8 @@ run: setup ## the demonstration: a gateway, 300 members, sinks, one alert, its r
 	@$(BIN)/tocsin demo
 
 test: peers ## the whole suite
-	@status=0; $(BIN)/pytest -n 2 -m "not slow" || status=1; $(BIN)/pytest -m slow || status=1; exit $$status
+	@status=0; $(BIN)/pytest -n 2 --durations=30 -m "not slow" || status=1; \
+		$(BIN)/pytest --durations=30 -m slow || status=1; exit $$status
 
 unit: setup ## the fast part of the suite
 	@$(BIN)/pytest -n 2 -m "not slow and not peer"
