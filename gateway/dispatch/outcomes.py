@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Refused, Throttled
+from channels.contract import Accepted, Channel, Deferred, InDoubt, NotSent, Outcome, Refused, Throttled
 from store.records import Settlement
 from store.states import Event
 
@@ -40,3 +40,8 @@ def is_trouble(outcome: Outcome, *, is_over: bool = False) -> bool:
             return code != "cut"
         case _:
             return False
+
+
+def is_for_us(outcome: Outcome, channel: str) -> bool:
+    """Shows that the carrier has nothing against us: it took the message, or rang at the person's."""
+    return isinstance(outcome, Accepted) or (channel == Channel.VOICE and isinstance(outcome, Deferred))

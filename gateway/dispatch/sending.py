@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
 
-from channels.contract import Accepted, Content, Fit, Outcome, Outgoing, Permission, Refused
+from channels.contract import Content, Fit, Outcome, Outgoing, Permission, Refused
 from channels.guard import guarded
 from gateway.dispatch.choosing import Choosing, Moving, Window
-from gateway.dispatch.outcomes import UNFIT, is_trouble, settlement
+from gateway.dispatch.outcomes import UNFIT, is_for_us, is_trouble, settlement
 from gateway.dispatch.references import message_reference, reference
 from gateway.dispatch.refusals import Run, Subject, Word
 from gateway.dispatch.ways import Gate, Load, Ways
@@ -447,7 +447,7 @@ class Sending:
             self._refused(gate, subject, m, outcome, now_s)
             return
         del self._in_flight[m.row.id]
-        if isinstance(outcome, Accepted):
+        if is_for_us(outcome, self.batch.channel):
             gate.accepted(subject)
         elif m.on_trial:
             gate.untried(subject, m.row.units)

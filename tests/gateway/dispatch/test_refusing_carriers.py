@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 
 import pytest
 
-from channels.contract import Accepted, Fit, Outcome, Outgoing, Refused
+from channels.contract import Accepted, Channel, Deferred, Fit, Outcome, Outgoing, Refused
 from store.database import Database
 from store.states import DeliveryState
 from tests.gateway.dispatch.lanes import Answer, Carrier, a_lane, running, take, until, until_async
@@ -184,6 +184,24 @@ async def test_who_is_refused_by_one_carrier_for_its_country_has_it_from_the_nex
 
     assert set(second.addresses) >= abroad
     assert set(first.addresses) >= {mobile(made, n) for n in range(30)} - set(second.addresses)
+
+
+async def test_a_telephone_that_rang_shows_that_the_trunk_is_well(database: Database) -> None:
+    """Calls are answered after half a minute: who declines at once has nobody before him."""
+    made = await a_campaign(database, 9, channels=("voice",))
+    declining = {made.town.people[n].addresses["voice"] for n in (0, 2, 4, 6)}
+    calls: list[str] = []
+
+    async def answer(message: Outgoing) -> Outcome:
+        calls.append(message.address)
+        if message.address in declining:
+            return Refused("rejected", "declined")
+        return Deferred("busy", "") if calls.count(message.address) == 1 else Accepted((message.reference,))
+
+    only = Carrier("trunk", answer, channel=Channel.VOICE, window=1)
+    wanted = ["failed" if n in (0, 2, 4, 6) else "accepted" for n in range(9)]
+    async with ticking(database), running(a_lane(database, only)):
+        await until_async(lambda: states(database, made, wanted), 15)
 
 
 # ---- a carrier's own limits --------------------------------------------------------------------------------------
