@@ -35,6 +35,8 @@ class Unposted(msgspec.Struct, frozen=True):
     """A mail that could be built but has no sender yet: for previews. No carrier takes it."""
 
     units: int = 1
+    octets: int = 0
+    """As `PreparedMail.octets`."""
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -117,7 +119,7 @@ def _mail(language: str, content: TextContent, posting: Posting | None) -> Conte
         ),
         post.sender,
     )
-    return Unposted() if posting is None else ready
+    return Unposted(octets=ready.octets) if posting is None else ready
 
 
 def _speech(language: str, content: TextContent, posting: Posting | None) -> Script:

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import Any
 
 from channels.contract import (
     Accepted,
@@ -28,7 +27,6 @@ from channels.contract import (
 )
 from channels.email.envelope import Envelope, Offers, envelope
 from channels.email.health import Health
-from channels.email.letter import PreparedMail
 from channels.email.pace import SHORTEST_WAIT_S, AnswerTime, Patience, SecondWindow
 from channels.email.pending import STOPPED, Job, Pending
 from channels.email.pool import Pool
@@ -39,11 +37,8 @@ from channels.standstill import RunningClock
 
 log = logging.getLogger(__name__)
 
-_MOST_SIZES = 64
-_ANYBODY: dict[str, Any] = {
-    "address": "n" * 20 + "@example.org", "name": "N" * 20, "reference": "r" * 20, "message_id": "m" * 40,
-    "eight_bit": False,
-}  # fmt: skip
+_PERSONAL_OCTETS = 500
+"""What a copy has besides the words that all have: its addressee, its references."""
 
 
 def utc_ms() -> int:
@@ -77,8 +72,6 @@ class SmtpCarrier:
         self._grudge = Patience(settings.misconfigured_pause_s)
         """Of a relay that has something against us: tried again soon, then ever more seldom."""
         self._grievance = ""
-        self._sizes: dict[int, tuple[Content, int]] = {}
-        """By the identity of a content, which is kept: there are few, each for many people."""
         self._answer_time = AnswerTime()
         self._pump_timer: asyncio.TimerHandle | None = None
 
@@ -115,19 +108,9 @@ class SmtpCarrier:
             return Fit.WHOLE
         if not address.isascii() and not offers.smtputf8:
             return Fit.NOT
-        if offers.most_octets and self._octets(content) > offers.most_octets:
+        if offers.most_octets and getattr(content, "octets", 0) + _PERSONAL_OCTETS > offers.most_octets:
             return Fit.NOT
         return Fit.WHOLE
-
-    def _octets(self, content: Content) -> int:
-        """Of one mail with this content, nearly: names and addresses differ by some letters."""
-        known = self._sizes.get(id(content))
-        if known is None:
-            if len(self._sizes) >= _MOST_SIZES:
-                self._sizes.clear()
-            octets = len(content.fill(**_ANYBODY)) if isinstance(content, PreparedMail) else 0
-            known = self._sizes[id(content)] = (content, octets)
-        return known[1]
 
     async def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
         """As the contract says. What has left when the iterator is closed is carried to its end, unseen."""

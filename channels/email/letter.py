@@ -105,6 +105,11 @@ class PreparedMail(msgspec.Struct, frozen=True):
     def units(self) -> int:
         return 1
 
+    @property
+    def octets(self) -> int:
+        """Of one copy in its longer form, without what differs from person to person: some hundred octets more."""
+        return sum(map(len, self.quoted.parts))
+
     def fill(self, *, address: str, name: str, reference: str, message_id: str, eight_bit: bool) -> bytes:
         """The message as it follows DATA: CRLF, dot-stuffed, ended by CRLF and without the final dot.
 

@@ -10,6 +10,7 @@ from channels.contract import Carrier, Channel, Content, Fit
 from channels.sms.smpp.writing import adapted, write
 from channels.sms.text import SmsText
 from gateway.directory.audience import Audience
+from gateway.directory.columns import Int64
 from gateway.errors import Reason
 from gateway.media import prepare
 from gateway.templates.content import SmsContent, TextContent
@@ -50,26 +51,31 @@ class Outlets:
 
     async def left_out(self, audience: Audience, contents: Mapping[tuple[Channel, str], Content]) -> tuple[Reason, ...]:
         """What no carrier takes, told by channel: a country that no contract covers, an address that no relay can
-        write. Addresses are read only where every carrier of a channel chooses among them."""
+        write, a mail that is too large for each. Addresses are read only where every carrier chooses among them."""
         found = []
         for channel in audience.channels:
-            carriers = self.carriers.get(channel, ())
-            if not carriers or not all(carrier.chooses_by_address for carrier in carriers):
-                continue
             count = 0
             deliveries = audience.deliveries[channel]
             for number, language in enumerate(audience.languages):
                 content = contents.get((channel, language))
-                if content is None:
-                    continue
-                ids = deliveries.contact_id[np.flatnonzero(deliveries.language == number)].tolist()
-                for address in await self.addresses(ids):
-                    count += all(carrier.fit(address, content) is Fit.NOT for carrier in carriers)
+                if content is not None:
+                    ids = deliveries.contact_id[np.flatnonzero(deliveries.language == number)]
+                    count += await self._unfit(channel, content, ids)
             if count:
                 text = f"{count} addresses of {channel} are taken by no carrier: these messages will fail."
                 remedy = "Ask the operator for a carrier that covers them."
                 found.append(Reason("CARRIER-NONE", text, level="warning", value=channel, remedy=remedy))
         return tuple(found)
+
+    async def _unfit(self, channel: Channel, content: Content, contact_ids: Int64) -> int:
+        carriers = self.carriers.get(channel, ())
+        able = [c for c in carriers if c.chooses_by_address or c.fit("", content) is not Fit.NOT]
+        if not carriers or not all(carrier.chooses_by_address for carrier in able):
+            return 0
+        if not able:
+            return len(contact_ids)
+        addresses = await self.addresses(contact_ids.tolist())
+        return sum(all(carrier.fit(address, content) is Fit.NOT for carrier in able) for address in addresses)
 
 
 def _letters(text: str, language: str) -> Reason:

@@ -34,15 +34,15 @@ class Odd:
     database: Database
     smsc: OddSmsc
 
-    async def sent_to(self, people: "int | Town", text: str = SHORT, **more: object) -> Made:
+    async def sent_to(self, people: "int | Town", text: str = SHORT, *, alphabet: str = "gsm") -> Made:
         """A campaign, told to this SMSC by a real account, until all of it has been taken."""
-        made = await a_campaign(self.database, people, **more)  # type: ignore[arg-type]
-        return await self.told(made, text)
+        made = await a_campaign(self.database, people)
+        return await self.told(made, text, alphabet)
 
-    async def told(self, made: Made, text: str = SHORT) -> Made:
+    async def told(self, made: Made, text: str = SHORT, alphabet: str = "gsm") -> Made:
         settings = SmppSettings(
             host="127.0.0.1", port=self.smsc.port, system_id="plp", source_address="PLP", binds=1,
-            reconnect_first_s=0.05, drain_timeout_s=1.0,
+            reconnect_first_s=0.05, drain_timeout_s=1.0, default_alphabet=alphabet,  # type: ignore[arg-type]
         )  # fmt: skip
         carrier = SmppCarrier("sms-a", settings)
         desk = ReceiptDesk(self.database, "gen")
@@ -231,3 +231,38 @@ async def test_an_account_that_is_mended_is_used_again_and_everybody_has_it_once
 
 async def all_accepted(database: Database, made: Made) -> bool:
     return set(await words_of(database, made)) == {"accepted"}
+
+
+# ---- alphabets ----------------------------------------------------------------------------------------------------
+
+EURO = "De prijs is 10 €, en dat blijft zo: bel de wijkagent als iemand aan uw deur meer vraagt dan dat."
+
+
+@pytest.mark.parametrize("alphabet", ["latin1", "ascii"])
+async def test_a_sign_that_the_alphabet_of_the_smsc_lacks_fails_nobody(database: Database, alphabet: str) -> None:
+    """99 letters and a euro sign, which UCS-2 would need two segments for."""
+    async with OddSmsc(receipts=a_part()) as smsc:
+        made = await Odd(database, smsc).sent_to(6, EURO, alphabet=alphabet)
+
+    assert await words_of(database, made) == ["delivered"] * 6
+    assert {submit.short_message.decode("latin-1") for submit in smsc.submits} == {EURO.replace("€", "EUR")}
+
+
+async def test_an_smsc_that_has_the_sign_is_used_where_there_is_one(database: Database) -> None:
+    made = await a_campaign(database, 6)
+    right = Carrier("gsm")
+    async with OddSmsc() as smsc:
+        settings = SmppSettings(
+            host="127.0.0.1", port=smsc.port, system_id="plp", source_address="PLP", default_alphabet="latin1"
+        )
+        first = SmppCarrier("one", settings)
+        task = asyncio.create_task(first.run(ReceiptDesk(database, "gen")))
+        try:
+            await until(lambda: first.room > 0)
+            async with ticking(database), running(a_lane(database, first, right, text=EURO)):
+                await until_async(lambda: all_accepted(database, made), 20)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    assert (len(right.handed), smsc.submits) == (6, [])
