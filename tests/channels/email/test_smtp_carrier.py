@@ -396,3 +396,25 @@ def test_settings_with_an_unknown_or_impossible_key_are_refused() -> None:
     for bad in (b'"hots": 1', b'"port": 0', b'"connections": 0', b'"tls": "maybe"', b'"rate_per_s": 0'):
         with pytest.raises(msgspec.ValidationError):
             msgspec.json.decode(good[:-1] + b", " + bad + b"}", type=SmtpSettings)
+
+
+@pytest.mark.parametrize("pieces", [True, False], ids=["slow", "quick"])
+async def test_a_cancellation_at_whatever_instant_of_connecting_ends_it(pieces: bool) -> None:
+    """A server that cannot start ends its relays while they connect: one that went on would keep it alive for ever."""
+    greeting = (b"220 relay", b".invalid\r\n") if pieces else b"220 relay.invalid\r\n"
+
+    async def kept(_: object) -> None:
+        return
+
+    async with scripted(GREETING=[greeting]) as server:
+        for step in range(120):
+            task = asyncio.create_task(relay(server.port, connections=4).run(kept))
+            if step < 20:
+                for _ in range(step):
+                    await asyncio.sleep(0)
+            else:
+                await asyncio.sleep(step * 0.0003)
+            task.cancel()
+            done, _ = await asyncio.wait([task], timeout=5)
+            assert done
+            assert task.cancelled()
