@@ -12,6 +12,13 @@ from store.transaction import Transaction
 Place = tuple[str, str]
 """Number and mode: live and simulation never answer for one another."""
 
+_UNDER_WAY = (
+    sa.text("batch.state = 1"),  # word for word the predicate of the index
+    batch.c.channel == "sms",
+    delivery.c.channel == "sms",
+    delivery.c.round < batch.c.round,
+    delivery.c.state.in_((int(DeliveryState.QUEUED), int(DeliveryState.RETRY))),
+)
 _asked = json_rows("asked", value=str)
 _in_hand = (
     sa.select(delivery.c.address, batch.c.mode)
@@ -19,13 +26,14 @@ _in_hand = (
     .select_from(batch)
     .join(delivery, delivery.c.id.between(batch.c.first, batch.c.cursor))
     .join(_asked, _asked.c.value == delivery.c.address)
-    .where(
-        sa.text("batch.state = 1"),  # word for word the predicate of the index
-        batch.c.channel == "sms",
-        delivery.c.channel == "sms",
-        delivery.c.round < batch.c.round,
-        delivery.c.state.in_((int(DeliveryState.QUEUED), int(DeliveryState.RETRY))),
-    )
+    .where(*_UNDER_WAY)
+)
+_anything = (
+    sa.select(delivery.c.id)
+    .select_from(batch)
+    .join(delivery, delivery.c.id.between(batch.c.first, batch.c.cursor))
+    .where(*_UNDER_WAY)
+    .limit(1)
 )
 
 
@@ -33,3 +41,8 @@ async def in_hand(tx: Transaction, addresses: Iterable[str]) -> frozenset[Place]
     """Where a carrier has an SMS that is not answered yet, of those numbers."""
     rows = await tx.rows(_in_hand, {"asked": pack((a,) for a in sorted(set(addresses)))})
     return frozenset((row.address, row.mode) for row in rows)
+
+
+async def anything_in_hand(tx: Transaction) -> bool:
+    """Whether a carrier has any SMS that is not answered yet."""
+    return await tx.first(_anything) is not None

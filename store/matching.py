@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
-from store.in_hand import in_hand
+from store.in_hand import anything_in_hand, in_hand
 from store.json_rows import json_rows, pack
 from store.readable import readable
 from store.records import Settlement
@@ -203,13 +203,16 @@ async def _nobodys(tx: Transaction, reports: Sequence[Report], bearing: Mapping[
 async def _may_be_anothers(
     tx: Transaction, reports: Sequence[Report], found: Mapping[int, Sequence[AnyRow]]
 ) -> set[int]:
-    """Of those whose rows have all been reported on: those to whose number an SMS is in hand. An SMSC that begins to
-    count again gives it the id of an old one, and its receipt may overtake the record."""
+    """Of those whose rows have all been reported on: those to whose number an SMS is in hand, or any where they name
+    no number. An SMSC that begins to count again gives it the id of an old one, and its receipt may overtake the
+    record."""
     told = {n: rows for n, rows in found.items() if all(row.state != OUTSTANDING for row in rows)}
     if not told:
         return set()
     busy = {number for number, _ in await in_hand(tx, {row.address for rows in told.values() for row in rows})}
-    return {n for n, rows in told.items() if rows[0].address in busy}
+    nameless = {n for n in told if reports[n].destination is None}
+    waiting = nameless if nameless and await anything_in_hand(tx) else set()
+    return waiting | {n for n, rows in told.items() if rows[0].address in busy}
 
 
 async def _find_echoed(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]:

@@ -264,6 +264,19 @@ async def test_a_receipt_that_overtakes_its_record_is_not_swallowed_by_an_old_me
     await assert_words(database, new, "delivered")
 
 
+async def test_a_receipt_without_a_number_may_be_about_whatever_is_in_hand(database):
+    """The SMSC counts from 1 again, for somebody else, and its receipts name nobody."""
+    old = await sent(database, "1")
+    await receive(database, Report("c1", "1", "delivered", 1))
+    new, held = await in_hand(database)
+
+    await receive(database, Report("c1", "1", "delivered", 2))
+    await make.settle(database, held, [Settlement(new.ids["sms"][0], Event.ACCEPTED, "c1", ("1",))])
+
+    await assert_words(database, old, "delivered")
+    await assert_words(database, new, "delivered")
+
+
 async def test_a_receipt_that_comes_twice_is_known_while_nothing_is_in_hand(database):
     made = await sent(database, "1")
     number = made.town.people[0].addresses["sms"]

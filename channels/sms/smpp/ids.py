@@ -5,6 +5,8 @@ Many answer in hexadecimal and report in decimal, or the reverse, or pad with ze
 
 from enum import StrEnum
 
+LONGEST_ID = 255
+"""Characters that are kept of an id; a message_id has 64 at most (5.2.23), and careless SMSCs some more."""
 _PADDED = (8, 10, 16, 20)  # digits that SMSCs pad to
 _LONGEST = 64  # a message_id holds at most 65 octets (5.2.23); longer digits are no number worth converting
 
@@ -23,7 +25,7 @@ def normal_id(raw: str, base: IdBase) -> str:
 
     An id that is no number of that base stays as written: some SMSCs mix UUIDs in.
     """
-    text = raw.strip()
+    text = raw[:LONGEST_ID].strip()
     if base is IdBase.HEX or base is IdBase.DEC:
         number = _number(text, 16 if base is IdBase.HEX else 10)
         return text if number is None else str(number)

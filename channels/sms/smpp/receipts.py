@@ -11,7 +11,7 @@ import msgspec
 
 from channels.contract import Receipt, ReceiptState
 from channels.sms import alphabet
-from channels.sms.smpp.ids import IdBase, normal_id, other_readings
+from channels.sms.smpp.ids import LONGEST_ID, IdBase, normal_id, other_readings
 from channels.sms.smpp.pdu import DataSm, DeliverSm, Tag
 
 # esm_class bits 5-2 (5.2.12)
@@ -69,7 +69,6 @@ _CERTAIN = ({"id", "stat", "donedate"}, {"id", "stat", "sub"}, {"id", "stat", "d
 _BEGINNING = re.compile(r"\W*id\s*:", re.IGNORECASE)
 _DIGITS = re.compile(r"\+?(?:00)?([1-9][0-9]{6,14})")
 
-_LONGEST_ID = 255
 _EARLY_MS, _LATE_MS = 14 * 86_400_000, 300_000
 """How far a receipt's own time may stand before and after its arrival to be believed."""
 
@@ -96,7 +95,7 @@ def read_receipt(pdu: DeliverSm | DataSm, *, carrier: str, arrived_ms: int, read
     if not flagged and (kind != 0 or not _looks_like_one(text, fields)):
         return None
     raw_id = _c_string(tlvs.get(Tag.RECEIPTED_MESSAGE_ID, b"")) or fields.get("id", "")
-    if len(raw_id) > _LONGEST_ID:
+    if len(raw_id) > LONGEST_ID:
         raw_id = ""
     ref = normal_id(raw_id, reading.base)
     word = fields.get("stat", "")
