@@ -32,7 +32,8 @@ class LogWriter(logging.Handler):
         self._told = 0
         self._closed = False
         self._changed = threading.Condition()
-        threading.Thread(target=self._write, name="log", daemon=True).start()
+        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -67,7 +67,7 @@ def test_with_a_reader_that_stands_still_lines_are_dropped_at_the_bound_and_each
     say(writer, "and on it goes")
     writer.flush()
     writer.close()
-    [thread.join(5) for thread in threading.enumerate() if thread.name == "log"]
+    writer._thread.join(5)
     os.close(fd)
     reading.join(5)
 
