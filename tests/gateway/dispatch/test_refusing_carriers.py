@@ -151,6 +151,7 @@ async def test_dead_numbers_among_good_ones_fail_and_the_carrier_goes_on(databas
     assert {row.code for row in await rows_of(database, made) if row.state == DeliveryState.FAILED} == {"0x0B"}
 
 
+@pytest.mark.timeout(120)
 async def test_a_long_run_of_dead_numbers_holds_up_the_others_for_seconds_and_fails_in_the_end(
     database: Database,
 ) -> None:
@@ -159,8 +160,8 @@ async def test_a_long_run_of_dead_numbers_holds_up_the_others_for_seconds_and_fa
     only = Carrier("one", refuses("0x0B", dead), window=5)
     wanted = ["failed"] * 25 + ["accepted"] * 35
     async with ticking(database), running(a_lane(database, only)):
-        await until(lambda: set(only.addresses) >= {mobile(made, n) for n in range(25, 60)}, 15)
-        await until_async(lambda: states(database, made, wanted), 15)
+        await until(lambda: set(only.addresses) >= {mobile(made, n) for n in range(25, 60)}, 40)
+        await until_async(lambda: states(database, made, wanted), 40)
 
 
 @pytest.mark.parametrize("people", [1, 2])
