@@ -60,6 +60,19 @@ _fitting = (
     .order_by(doubt.c.delivery_id, doubt.c.round)
 )
 assert OPEN == 0, "the index of open doubts says so"
+_asked_about = json_rows("asked_about", n=int, carrier=str, ref=str, address=str)
+_on_file_for_it = (
+    sa.select(_asked_about.c.n)
+    .join(
+        carrier_ref,
+        # The expression of the index.
+        sa.and_(
+            carrier_ref.c.carrier == _asked_about.c.carrier,
+            sa.func.lower(carrier_ref.c.ref) == sa.func.lower(_asked_about.c.ref),
+        ),
+    )
+    .join(delivery, sa.and_(delivery.c.id == carrier_ref.c.delivery_id, delivery.c.address == _asked_about.c.address))
+)
 _asked = json_rows("asked", value=str)
 _doubted = (
     sa.select(doubt.c.address)
@@ -83,6 +96,7 @@ async def match(tx: Transaction, rows: Sequence[AnyRow]) -> Found:
     """
     # A late answer names its attempt: it is never another one's.
     rows = [row for row in rows if row.destination and row.ref and row.answers is None]
+    rows = await _unknown(tx, rows)
     if not rows:
         return Found((), frozenset())
     sought = [(n, row.carrier, row.destination, row.mode, row.received_ms) for n, row in enumerate(rows)]
@@ -103,6 +117,16 @@ async def match(tx: Transaction, rows: Sequence[AnyRow]) -> Found:
     await take(tx, taken)
     await apply_matching(tx, [_report(row) for row in matched if row.state != "pending"])
     return Found(tuple(matched), busy & fitting.keys())
+
+
+async def _unknown(tx: Transaction, rows: Sequence[AnyRow]) -> list[AnyRow]:
+    """Without those whose id is on file for their number: they may be repetitions, and wait only while another SMS to
+    it is in hand. What they say is never about an attempt in doubt."""
+    if not rows:
+        return []
+    asked = pack((n, row.carrier, row.ref, row.destination) for n, row in enumerate(rows))
+    known = {found.n for found in await tx.rows(_on_file_for_it, {"asked_about": asked})}
+    return [row for n, row in enumerate(rows) if n not in known]
 
 
 def _report(row: AnyRow) -> Report:

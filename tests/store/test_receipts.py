@@ -264,6 +264,22 @@ async def test_a_receipt_that_overtakes_its_record_is_not_swallowed_by_an_old_me
     await assert_words(database, new, "delivered")
 
 
+async def test_a_repetition_that_waits_is_never_about_an_attempt_in_doubt(database):
+    """The receipt of an old message comes again while a new one to the same person is in hand, and then in doubt."""
+    town = await make.a_town(database, 1)
+    number = town.people[0].addresses["sms"]
+    old = await sent(database, "1", n=town)
+    await receive(database, Report("c1", "1", "delivered", 1, destination=number))
+    new, held = await in_hand(database, town)
+
+    assert await receive(database, Report("c1", "1", "delivered", 1, destination=number)) == Recorded(0, 1)
+    await make.settle(database, held, [Settlement(new.ids["sms"][0], Event.IN_DOUBT, "c1")])
+    await look_again(database)
+
+    await assert_words(database, old, "delivered")
+    await assert_words(database, new, "unknown")
+
+
 async def test_a_receipt_without_a_number_may_be_about_whatever_is_in_hand(database):
     """The SMSC counts from 1 again, for somebody else, and its receipts name nobody."""
     old = await sent(database, "1")
