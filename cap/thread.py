@@ -8,7 +8,7 @@ what a receiver does; `TABLE` is all of them at a glance.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cap.model import Alert, MsgType, Reference, Scope, Status
@@ -135,21 +135,30 @@ def place(
     `delegates` has, by sender, the other senders whose messages it may update and cancel. Messages that wait
     themselves are not known yet. That this message itself is new is `repeat`'s to say.
     """
-    known = [item for _, item in named if item is not None]
     if REACH[alert.status] is Reach.NOBODY:
         return Placement(Step.KEEP)
     if alert.msg_type not in (MsgType.UPDATE, MsgType.CANCEL):
         return Placement(TABLE[alert.msg_type, Phase.UNKNOWN])
+    # Whether another sender's message has ever arrived is told to nobody: it is refused or left alone either way.
+    senders = {alert.sender, *(delegates or {}).get(alert.sender, ())}
+    foreign = [_foreign(reference) for reference, _ in named if reference.sender not in senders]
+    named = [(reference, item) for reference, item in named if reference.sender in senders]
+    if foreign and not named:
+        return Placement(Step.REFUSE, refusal=foreign[0])
+    known = [item for _, item in named if item is not None]
+    members = [member for member in members if member.thread in {item.thread for item in known}]
     missing = [reference for reference, item in named if item is None]
     if not known:
         names = shortened(", ".join(reference.identifier for reference in missing))
         return Placement(
             Step.WAIT, remarks=(Remark("C-KNOWN", f"Waits for the alert it names: {names}.", value=names),)
         )
-    refusal = _guarded(alert, known, delegates or {})
+    refusal = _guarded(alert, known)
     if refusal is not None:
         return Placement(Step.REFUSE, refusal=refusal)
-    return _followed(alert, named, known, members)
+    placement = _followed(alert, named, known, members)
+    left_alone = (replace(remark, level=Level.WARNING) for remark in foreign)
+    return replace(placement, remarks=(*left_alone, *placement.remarks))
 
 
 def repeat(earlier: str, later: str) -> Step:
@@ -166,13 +175,15 @@ def phase(members: Sequence[Known]) -> Phase:
     return Phase.OVER if members else Phase.UNKNOWN
 
 
-def _guarded(alert: Alert, known: Sequence[Known], delegates: Mapping[str, frozenset[str]]) -> Remark | None:
-    """The first reason why this sender may not do this to one of the messages it names."""
+def _foreign(reference: Reference) -> Remark:
+    name = reference.identifier
+    return _error("C-AUTH", f"{name} is an alert of {reference.sender}: it is not changed.", name)
+
+
+def _guarded(alert: Alert, known: Sequence[Known]) -> Remark | None:
+    """The first reason why this may not be done to one of the messages it names."""
     for item in known:
         name = item.reference.identifier
-        owner = item.reference.sender
-        if owner != alert.sender and owner not in delegates.get(alert.sender, frozenset()):
-            return _error("C-AUTH", f"{name} is an alert of {owner}.", name)
         if item.status is not alert.status:
             text = f"A message of status {alert.status} changes no alert of status {item.status}."
             return _error("C-STATUS", text, name)

@@ -20,6 +20,7 @@ class RightRow(msgspec.Struct, frozen=True):
     """None: the whole zone."""
     kind: str = "*"
     channel: str = "*"
+    mode: str = "*"
 
 
 class KeyRow(msgspec.Struct, frozen=True):
@@ -77,6 +78,7 @@ _by_key = (
         account_right.c.network_id,
         account_right.c.kind,
         account_right.c.channel,
+        account_right.c.mode,
     )
     .select_from(
         api_key.join(account, account.c.id == api_key.c.account_id).outerjoin(

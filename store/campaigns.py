@@ -53,18 +53,31 @@ class Campaign(msgspec.Struct, frozen=True):
     settled_millieuro: int
     report: str | None
     thread_id: int
+    channels: str | None = None
+    """Those of its texts, a blank between two, each as often as it has a language."""
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """The channels by which it is sent."""
+        return frozenset((self.channels or "").split())
 
 
 _OWN = tuple(
     name for name in Campaign.__struct_fields__
-    if name not in ("zone_code", "alert_public_id", "account_code")
+    if name not in ("zone_code", "alert_public_id", "account_code", "channels")
 )  # fmt: skip
+_channels = (
+    sa.select(sa.func.aggregate_strings(campaign_text.c.channel, " "))
+    .where(campaign_text.c.campaign_id == campaign.c.id)
+    .scalar_subquery()
+)
 _campaigns = (
     sa.select(
         *(campaign.c[name] for name in _OWN),
         zone.c.code.label("zone_code"),
         alert.c.public_id.label("alert_public_id"),
         account.c.code.label("account_code"),
+        _channels.label("channels"),
     )
     .join(zone, zone.c.id == campaign.c.zone_id)
     .join(account, account.c.id == campaign.c.account_id)

@@ -32,6 +32,8 @@ class ZoneRecord(msgspec.Struct, frozen=True):
     convention: int
     policy: str
     """JSON."""
+    territory: str = ""
+    """JSON, gateway/directory/territory.py; empty: where it lies is not known."""
 
 
 class NetworkRecord(msgspec.Struct, frozen=True):

@@ -49,6 +49,7 @@ zone = sa.Table(
     _text("name"),
     _int("convention"),  # 1: has a duty to alert, may target areas; 2: its networks and groups only
     _text("policy"),  # JSON, gateway/directory/policy.py
+    _text("territory", ""),  # JSON, gateway/directory/territory.py; empty: where it lies is not known
     _int("register_rev", 0),  # moved by every change of the zone's register
     _int("places_rev", 0),  # the revision at which the zone itself, a network or a group of it last changed
 )
@@ -215,9 +216,10 @@ account_right = sa.Table(
     _ref("account_id", "account", index=True),
     _ref("zone_id", "zone", nullable=True),  # null: every zone (operators)
     _ref("network_id", "network", nullable=True),  # null: the whole zone
-    _text("action"),  # gateway/access/rights.py
+    _text("action"),  # gateway/access/caller.py
     _text("kind", "*"),
     _text("channel", "*"),
+    _text("mode", "*"),  # live, simulation
 )
 
 # ---- alerts and campaigns --------------------------------------------------------------------------------

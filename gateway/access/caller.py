@@ -1,11 +1,22 @@
-"""The account behind a request and its rights: (zone or network) x action x kind x channel. Deny by default. Pure."""
+"""The account behind a request and its rights: (zone or network) x action x kind x channel x mode. Deny by default.
 
+Pure. `Caller.reach` is the one answer to "who may do what to whom"; every other question here is asked of it.
+"""
+
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
 
+from channels.contract import Channel
 from gateway.directory.agreements import USUAL, Agreement
 from gateway.directory.senders import KindRule
+
+Networks = frozenset[int] | None
+"""Of one zone. None: the whole of it; empty: nothing."""
+NOTHING: Networks = frozenset()
+FEED = "feed"
+"""The public feed as a channel: only a right to every channel includes it."""
 
 
 class Action(StrEnum):
@@ -16,6 +27,8 @@ class Action(StrEnum):
     READ = "read"
     """See a zone's campaigns, deliveries and reports."""
     STOP = "stop"
+    PUBLISH = "publish"
+    """Put a zone's public alerts into the free feed."""
     OPERATE = "operate"
     """Metrics, holds, the state of carriers: the machine, not the people."""
 
@@ -28,7 +41,18 @@ class Right(msgspec.Struct, frozen=True):
     """None: the whole zone."""
     kind: str
     channel: str
-    """`*` is every kind, every channel."""
+    mode: str = "*"
+    """`*` is every kind, every channel, live and simulation."""
+
+    def covers(self, action: str, zone_id: int, kind: str, channel: str, mode: str) -> bool:
+        """In all dimensions but the network."""
+        return (
+            self.action == action
+            and self.zone_id in (None, zone_id)
+            and self.kind in ("*", kind)
+            and self.channel in ("*", channel)
+            and self.mode in ("*", mode)
+        )
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -47,37 +71,33 @@ class Caller(msgspec.Struct, frozen=True):
         """What holds for alerts of this sender."""
         return self.agreements.get(sender, USUAL)
 
+    def reach(self, action: Action, zone_id: int, kind: str, channel: str, mode: str) -> Networks:
+        """The networks of a zone to which this may be done in this kind, channel and mode."""
+        held = [r.network_id for r in self.rights if r.covers(action, zone_id, kind, channel, mode)]
+        return None if None in held else frozenset(n for n in held if n is not None)
+
+    def channels(self, action: Action, zone_id: int, kind: str, mode: str) -> frozenset[Channel]:
+        """On which this may be done to somebody of the zone."""
+        return frozenset(c for c in Channel if self.reach(action, zone_id, kind, c, mode) != NOTHING)
+
+    def may(
+        self, action: Action, zone_id: int, kind: str, channels: Iterable[str], mode: str, *, decided_by: int
+    ) -> bool:
+        """Whether this is allowed to what was sent, or is published, on all these channels: with rights in the whole
+        zone for each of them. Who has them for some networks only may do it to what he decided himself: a campaign
+        names members of every network that it reaches."""
+        reached = [self.reach(action, zone_id, kind, channel, mode) for channel in channels]
+        own = decided_by == self.account_id
+        return bool(reached) and all(n is None or (own and n != NOTHING) for n in reached)
+
     def zone_ids(self, action: Action) -> frozenset[int] | None:
-        """Zones where this action is allowed in any kind and channel; None means all."""
+        """Zones where this action is allowed to somebody in some kind, channel and mode; None means all."""
         held = [r for r in self.rights if r.action == action]
         if any(r.zone_id is None for r in held):
             return None
         return frozenset(r.zone_id for r in held if r.zone_id is not None)
 
     def may_in(self, action: Action, zone_id: int) -> bool:
+        """Whether the zone is any business of this caller's; what exactly is `reach`'s to say."""
         zones = self.zone_ids(action)
         return zones is None or zone_id in zones
-
-    def holds_all_of(self, action: Action, zone_id: int) -> bool:
-        """Whether some right of this action covers the whole zone, not only some of its networks."""
-        return any(r.action == action and r.zone_id in (None, zone_id) and r.network_id is None for r in self.rights)
-
-    def may_see(self, action: Action, zone_id: int, kind: str, decided_by: int) -> bool:
-        """Whether this action is allowed on a campaign: a right in the whole zone for this kind; who has one for some
-        networks only sees what he decided himself, for a campaign names members of every network that it reaches."""
-        held = self._held(action, zone_id, kind)
-        return any(r.network_id is None for r in held) or (bool(held) and decided_by == self.account_id)
-
-    def channels(self, action: Action, zone_id: int, kind: str) -> frozenset[str]:
-        """Channels allowed for this kind in this zone; `*` stands for all."""
-        return frozenset(r.channel for r in self._held(action, zone_id, kind))
-
-    def networks(self, action: Action, zone_id: int, kind: str, channel: str) -> frozenset[int] | None:
-        """Networks of the zone that may be reached so; None: the whole zone. Empty: none at all."""
-        held = [r for r in self._held(action, zone_id, kind) if r.channel in ("*", channel)]
-        if any(r.network_id is None for r in held):
-            return None
-        return frozenset(r.network_id for r in held if r.network_id is not None)
-
-    def _held(self, action: Action, zone_id: int, kind: str) -> list[Right]:
-        return [r for r in self.rights if r.action == action and r.zone_id in (None, zone_id) and r.kind in ("*", kind)]

@@ -128,7 +128,7 @@ def as_caller(row: KeyRow) -> Caller:
         type=row.type,
         senders=msgspec.json.decode(row.senders, type=tuple[str, ...]),
         kind_rules=read_kind_rules(row.kind_rules),
-        rights=tuple(Right(r.action, r.zone_id, r.network_id, r.kind, r.channel) for r in row.rights),
+        rights=tuple(Right(r.action, r.zone_id, r.network_id, r.kind, r.channel, r.mode) for r in row.rights),
         agreements=agreements(read_terms(row.terms)),
     )
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -11,18 +11,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cap import Alert, MsgType
 from cap.thread import Step, repeat
-from gateway.access.caller import Action, Caller
-from gateway.campaigns.answering import UNKNOWN, answer, signature, warnings, with_reasons
+from gateway.access.caller import Caller
+from gateway.campaigns import authority
+from gateway.campaigns.answering import UNKNOWN, answer, seen, signature, warnings, with_reasons
 from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds, not_yours
+from gateway.campaigns.publication import publishes, verdict
 from gateway.campaigns.receiving import Received, located, receive, reread
 from gateway.campaigns.said import Said, of_alert
 from gateway.campaigns.zones import Outcome, ZonePlanning, launch_of
 from gateway.errors import Reason, Refusal
+from gateway.kinds import Kind
 from gateway.templates.compose import MAPPING
 from store import alerts as filed_alerts
-from store import campaigns, threads
+from store import campaigns, directory, threads
 from store.alerts import Alert as Filed
 from store.campaigns import Campaign
 from store.database import Database
@@ -112,36 +115,31 @@ class AlertDesk:
         """Raises Refusal, with the lines of what is amiss and all that was found before."""
         try:
             thread = await self._thread(received.alert)
-            decision = decide(received.alert, caller, thread, self._now_ms())
-            await self._require_reach(caller, decision)
+            return await self._authorised(caller, decide(received.alert, caller, thread, self._now_ms()), thread)
         except Refusal as refusal:
-            reasons = (*located(refusal.reasons, received.opened), *received.warnings)
-            raise Refusal(refusal.status, refusal.code, refusal.title, reasons, refusal.detail) from refusal
-        return decision
+            raise _located(refusal, received) from refusal
 
-    async def _require_reach(self, caller: Caller, decision: Decision) -> None:
-        """Whoever ends a thread must be able to reach all who have something of it, its own sender too: a Cancel that
-        leaves one zone sending, or its people without a word, would be shown as done. An account may have lost a zone
-        since, and one sender's name may be used by several accounts."""
-        if not decision.follows:
-            return
-        async with self.database.read() as conn:
-            earlier = await campaigns.of_thread(conn, *(t.id for t in decision.threads))
-            theirs = [c for c in earlier if not caller.may_in(Action.SUBMIT, c.zone_id)]
-            beyond = {c.zone_code for c in theirs if await _has_deliveries(conn, c)}
-        if beyond:
-            text = f"It was sent in zones where this account may not: {', '.join(sorted(beyond))}."
-            remedy = "Let an account change it that may act in all of them."
-            reason = Reason("C-AUTH", text, path="/alert/references", remedy=remedy)
-            raise Refusal(403, "not-your-alert", text, (reason,))
+    async def _authorised(self, caller: Caller, decision: Decision, thread: Thread) -> Decision:
+        """With what the account may not publish left out of the feed. Raises Refusal for what it may not end."""
+        earlier: list[Campaign] = []
+        if decision.follows:
+            async with self.database.read() as conn:
+                earlier = await campaigns.of_thread(conn, *(t.id for t in decision.threads))
+                await _require_ends(conn, caller, decision, thread, earlier)
+        if not decision.publish:
+            return decision
+        kind = decision.kind or (Kind(earlier[-1].kind) if earlier else Kind.ALERT)
+        found = await verdict(self.database, caller, kind, decision.targets)
+        return msgspec.structs.replace(decision, publish=found.may, problems=(*decision.problems, *found.problems))
 
     async def _known(self, caller: Caller, received: Received) -> AlertAnswer | None:
         """The first answer to the same bytes, whatever has become of certificates since. Raises Refusal for others."""
         alert = received.alert
+        if alert.sender not in caller.senders:
+            # Before anything is looked up: nobody learns so whether another sender has used an identifier.
+            raise _located(not_yours(alert.sender), received)
         async with self.database.read() as conn:
             filed = await filed_alerts.by_key(conn, alert.sender, alert.identifier)
-        if filed is not None and alert.sender not in caller.senders:
-            raise not_yours(alert.sender)
         same = filed is not None and repeat(filed.sha256, received.digest) is Step.SAME
         if received.refusal is not None and not same:
             raise received.refusal
@@ -211,14 +209,19 @@ class AlertDesk:
         if outcome.refusals:
             reasons = [Reason("ZONE", f"{z.code}: {text}") for z, text, _ in outcome.refusals]
             reasons += [p for _, _, problems in outcome.refusals for p in problems]
-            credit = all(any(p.rule == "CREDIT" for p in ps) for _, _, ps in outcome.refusals)
-            raise Refusal(402 if credit else 422, "refused-everywhere", "No zone can launch this alert.", reasons)
+            reasons += [p for p in decision.problems if p.rule.startswith("P-")]
+            status = next((s for rule, s in _STATUSES.items() if outcome.all_for(rule)), 422)
+            raise Refusal(status, "refused-everywhere", "No zone can launch this alert.", reasons)
         names = decision.targets.names()
         raise Refusal(
             422,
             "nobody-concerned",
             "Nobody is concerned in any zone of this account.",
-            [*(Reason("G-NONE", f"Nobody was found for {name}.", value=name) for name in names), *outcome.nobody],
+            [
+                *(Reason("G-NONE", f"Nobody was found for {name}.", value=name) for name in names),
+                *outcome.nobody,
+                *(p for p in decision.problems if p.rule.startswith("P-")),
+            ],
         )
 
     # ---- planning ------------------------------------------------------------------------------------------
@@ -257,7 +260,7 @@ class AlertDesk:
             await self.database.write(lambda tx: filed_alerts.set_state(tx, filed.id, "failed", note))
             log.error("parked alert given up", extra={"action": "parked-given-up", "alert": filed.public_id})
             return True
-        await self._require_reach(caller, decision)
+        decision = await self._authorised(caller, decision, thread)
         said, outcome = await self._planned(caller, alert, decision)
         self._require_somebody(decision, outcome)
         decision = _told(decision, outcome)
@@ -310,14 +313,11 @@ class AlertDesk:
         return found
 
     async def _visible(self, caller: Caller, public_id: str) -> Filed:
-        """Its own account's, or one that touches a zone it may read; else it does not exist for this caller."""
+        """Its own account's, or one of whose campaigns it may see one; else it does not exist for this caller."""
         async with self.database.read() as conn:
             filed = await filed_alerts.by_public_id(conn, public_id)
-            touched = await filed_alerts.zones(conn, filed.id) if filed else []
-        if filed is not None and (
-            filed.account_id == caller.account_id or any(caller.holds_all_of(Action.READ, z.zone_id) for z in touched)
-        ):
-            return filed
+            if filed is not None and (filed.account_id == caller.account_id or await seen(conn, filed, caller)):
+                return filed
         raise Refusal(404, "no-such-alert", "There is no such alert.")
 
     def _now_ms(self) -> int:
@@ -345,10 +345,47 @@ async def _has_deliveries(conn: AsyncConnection, campaign: Campaign) -> bool:
 
 
 PUBLISHED_ONLY = "Published; nobody was told."
+ENDED_ONLY = "Ended; nobody was told."
+_STATUSES = {"CREDIT": 402, authority.NO_RIGHT: 403}
+"""Of an alert that every zone refuses for this rule."""
+
+
+def _located(refusal: Refusal, received: Received) -> Refusal:
+    """With the lines of what is amiss, and all that was found before."""
+    reasons = (*located(refusal.reasons, received.opened), *received.warnings)
+    return Refusal(refusal.status, refusal.code, refusal.title, reasons, refusal.detail)
+
+
+async def _require_ends(
+    conn: AsyncConnection, caller: Caller, decision: Decision, thread: Thread, earlier: Sequence[Campaign]
+) -> None:
+    """Whoever ends a thread must have the right to end all that was sent of it, in every zone, kind, channel and mode,
+    its own sender too: a Cancel that leaves one zone sending would be shown as done. An account may have lost a right
+    since, and one sender's name may be used by several accounts. Raises Refusal 403."""
+    sent = [c for c in earlier if c.purpose != "cancel" and await _has_deliveries(conn, c)]
+    beyond = {c.zone_code for c in sent if not authority.ends(caller, c)}
+    if beyond:
+        text = f"It was sent in zones, or in a way, in which this account may not: {', '.join(sorted(beyond))}."
+        raise _not_to_end(text)
+    ended = [filed for filed in thread.members if filed.id in decision.follows]
+    if not sent and any(filed.account_id != caller.account_id for filed in ended):
+        # It stands in the feed alone.
+        found = await directory.zones(conn)
+        if not any(publishes(caller, zone.id, decision.kind or Kind.ALERT) for zone in found):
+            raise _not_to_end("It was published by another account, and this one may not publish.")
+
+
+def _not_to_end(text: str) -> Refusal:
+    remedy = "Let an account change it that may act in all of them."
+    return Refusal(403, "not-your-alert", text, (Reason("C-AUTH", text, path="/alert/references", remedy=remedy),))
 
 
 def _told(decision: Decision, outcome: Outcome) -> Decision:
-    """Where a public alert is published and no zone sends it: its sender must not take the answer for more."""
+    """Where nobody is told: a sender must not take the answer for more."""
+    if decision.act is Act.CANCEL and outcome.refusals:
+        note = decision.note or ("" if outcome.cancels else ENDED_ONLY)
+        why = [problem for _, _, problems in outcome.refusals for problem in problems]
+        return msgspec.structs.replace(decision, note=note, problems=(*decision.problems, *why))
     if decision.act is not Act.LAUNCH or outcome.plans or not decision.publish:
         return decision
     text = "It stands in the public feed, and no zone has sent it to anybody."

@@ -5,7 +5,10 @@ from collections.abc import Iterable
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.access.caller import Action, Caller
+from cap import Status
+from channels.contract import Mode
+from gateway.access.caller import Caller
+from gateway.campaigns import authority
 from gateway.campaigns.answers import AlertAnswer, Gathering, SignatureFound, ZoneResult
 from gateway.campaigns.zones import Outcome
 from gateway.errors import Reason
@@ -23,7 +26,11 @@ UNKNOWN = Finding(version="1.2", signature="")
 
 def with_reasons(finding: Finding, reasons: Iterable[Reason], outcome: Outcome) -> Finding:
     """And what the zones' plans had to say; each thing once."""
-    told = [*reasons, *(r for preview in outcome.previews for r in preview.problems if r.level != "information")]
+    told = [
+        *reasons,
+        *outcome.silent,
+        *(r for preview in outcome.previews for r in preview.problems if r.level != "information"),
+    ]
     once = list(dict.fromkeys(told))[:_MOST_WARNINGS]
     return msgspec.structs.replace(finding, warnings=msgspec.json.encode(once).decode())
 
@@ -40,10 +47,8 @@ def signature(finding: Finding) -> SignatureFound | None:
 
 async def answer(conn: AsyncConnection, filed: Filed, caller: Caller) -> AlertAnswer:
     """With the zones that are this caller's business: all of them for who posted it."""
-    touched = await filed_alerts.zones(conn, filed.id)
+    touched = await seen(conn, filed, caller)
     found = await finding_of(conn, filed.id) or UNKNOWN
-    if filed.account_id != caller.account_id:
-        touched = [z for z in touched if caller.holds_all_of(Action.READ, z.zone_id)]
     return AlertAnswer(
         id=filed.public_id,
         sender=filed.sender,
@@ -62,6 +67,24 @@ async def answer(conn: AsyncConnection, filed: Filed, caller: Caller) -> AlertAn
         envelope=found.envelope_name,
         warnings=warnings(found),
     )
+
+
+async def seen(conn: AsyncConnection, filed: Filed, caller: Caller) -> list[ZoneAnswer]:
+    """The zones of an alert that this caller may know of: all of them for who posted it."""
+    touched = await filed_alerts.zones(conn, filed.id)
+    if filed.account_id == caller.account_id:
+        return touched
+    launched = {c.id: c for c in await campaigns.of_alert(conn, filed.id)}
+    mode = Mode.LIVE if filed.status == Status.ACTUAL else Mode.SIMULATION
+    return [
+        z
+        for z in touched
+        if (
+            authority.sees_all_of(caller, z.zone_id, mode)
+            if z.campaign_id is None
+            else authority.sees(caller, launched[z.campaign_id])
+        )
+    ]
 
 
 async def _zone(conn: AsyncConnection, touched: ZoneAnswer) -> ZoneResult:

@@ -13,15 +13,17 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.contract import Channel, Mode
-from gateway.access.caller import Caller
+from gateway.access.caller import Action, Caller
+from gateway.campaigns import authority
 from gateway.campaigns.answers import ChannelPreview, TextPreview, ZonePreview
 from gateway.campaigns.owed import Gathering, Owed, draw_up
-from gateway.campaigns.planning import price_of
+from gateway.campaigns.planning import ZoneRefused, price_of
 from gateway.campaigns.said import Said, called
 from gateway.campaigns.texts import style_of, texts_of
 from gateway.directory.audience import Audience
 from gateway.directory.policy import read_policy
 from gateway.directory.resolve import ResolutionCounts
+from gateway.errors import Reason
 from gateway.kinds import KINDS, Kind
 from gateway.media import prepare, shown
 from gateway.setbacks import Round, Setbacks
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 async def plan(
     conn: AsyncConnection,
     caller: Caller,
+    action: Action,
     said: Said,
     zone: ZoneRow,
     originals: Sequence[Campaign],
@@ -52,7 +55,13 @@ async def plan(
     rules = KINDS[kind]
     policy = read_policy(zone.policy)
     used = {c.channel for original in originals for c in await campaigns.counts(conn, original.id)}
-    channels = tuple(c for c in Channel if c in used)
+    mode = originals[-1].mode
+    told = authority.told_by(caller, action, zone.id, kind, mode, used, originals)
+    if used and not told:
+        why = authority.missing(kind, zone.code)
+        text = f"{zone.code}: it is ended and nobody is told so: this account may not send messages of kind {kind}."
+        raise ZoneRefused(text, (msgspec.structs.replace(why, text=text, level="warning"),))
+    channels = tuple(c for c in Channel if c in told)
     cancelled = () if said.wording.says_itself else await called(conn, originals)
     texts = texts_of(said.wording, channels, style_of(zone, policy, kind), cancelled=cancelled)
     words = _new_texts(texts, now_ms, originals[-1].mode)
@@ -80,6 +89,17 @@ async def plan(
         sizes=(),
         replaces=tuple(c.id for c in originals),
     )
+
+
+def untold(caller: Caller, action: Action, said: Said, zone: ZoneRow, originals: Sequence[Campaign]) -> Reason | None:
+    """What a sender should know whose rights do not cover all channels on which people have what is cancelled."""
+    kind = said.kind or Kind(originals[-1].kind)
+    used = frozenset(c for original in originals for c in original.uses)
+    beyond = used - authority.told_by(caller, action, zone.id, kind, originals[-1].mode, used, originals)
+    if not beyond:
+        return None
+    text = f"{zone.code}: who has it by {', '.join(sorted(beyond))} is not told: the rights of this account end there."
+    return Reason(authority.NO_RIGHT, text, level="warning", value=zone.code)
 
 
 def _new_texts(texts: Texts, at_ms: int, mode: str) -> tuple[NewText, ...]:

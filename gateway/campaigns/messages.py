@@ -9,6 +9,7 @@ import msgspec
 
 from channels.contract import Channel, Mode
 from gateway.access.caller import Action, Caller
+from gateway.campaigns import authority
 from gateway.campaigns.answers import MessageAnswer, MessageRequest, MessageText, ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import FARTHEST_MS
@@ -86,11 +87,9 @@ class MessageDesk:
         """End a campaign now: nothing beyond the cursors leaves. False when it had ended. Raises Refusal."""
         async with self.database.read() as conn:
             found = await campaigns.by_public_id(conn, public_id)
-        if found is None or not any(
-            caller.may_see(action, found.zone_id, found.kind, found.account_id) for action in (Action.READ, Action.STOP)
-        ):
+        if found is None or not (authority.sees(caller, found) or authority.stops(caller, found)):
             raise Refusal(404, "no-such-campaign", "There is no such campaign.")
-        if not caller.may_see(Action.STOP, found.zone_id, found.kind, found.account_id):
+        if not authority.stops(caller, found):
             raise Refusal(403, "no-right", f"This account may not stop this campaign of {found.zone_code}.")
         return await self.database.write(lambda tx: lifecycle.stop(tx, found.id, caller.account_id))
 
@@ -177,12 +176,11 @@ def _words(text: MessageText) -> Words:
 
 def _require_rights(caller: Caller, request: MessageRequest, zone: ZoneRow) -> None:
     """A channel that is asked for and not granted is refused by name, never dropped in silence."""
-    granted = caller.channels(Action.LAUNCH, zone.id, request.kind)
-    missing = [c for c in request.channels if "*" not in granted and c not in granted]
-    if missing:
-        raise Refusal(
-            403, "no-right", f"This account may not send {request.kind} by {', '.join(missing)} in {zone.code}."
-        )
+    mode = Mode.SIMULATION if request.simulation else Mode.LIVE
+    beyond = set(request.channels) - caller.channels(Action.LAUNCH, zone.id, request.kind, mode)
+    if beyond:
+        reason = authority.missing(request.kind, zone.code, beyond)
+        raise Refusal(403, "no-right", reason.text, (reason,))
 
 
 def _instant(text: str, name: str, otherwise_ms: int) -> int:

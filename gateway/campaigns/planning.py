@@ -11,6 +11,7 @@ import numpy.typing as npt
 from channels.contract import Channel, Content, Mode
 from gateway.access.caller import Action, Caller
 from gateway.accounting.tariff import price
+from gateway.campaigns import authority
 from gateway.campaigns.answers import ChannelPreview, Counted, TextPreview, ZonePreview
 from gateway.campaigns.outlets import Outlets
 from gateway.campaigns.said import Said
@@ -110,8 +111,11 @@ class Planner:
     def channels(self, wish: Wish, zone: ZoneRow, policy: ZonePolicy) -> tuple[tuple[Channel, ...], frozenset[Channel]]:
         """(asked for, of these not to be had): by the zone's policy, the account's rights, the carriers there are."""
         given = set(policy.channels(wish.kind))
-        rights = wish.caller.channels(wish.action, zone.id, wish.kind)
-        allowed = {c for c in given if "*" in rights or c in rights}
+        rights = wish.caller.channels(wish.action, zone.id, wish.kind, wish.said.mode)
+        if not rights:
+            why = authority.missing(wish.kind, zone.code)
+            raise ZoneRefused(why.text, (why,))
+        allowed = given & rights
         if wish.said.mode is Mode.LIVE:
             allowed &= self.configured
         asked = tuple(c for c in Channel if (c in given if wish.said.channels is None else c in wish.said.channels))
@@ -302,7 +306,7 @@ def _networks(
     for channel in asked:
         if channel in unavailable:
             continue
-        given = wish.caller.networks(wish.action, zone.id, wish.kind, channel)
+        given = wish.caller.reach(wish.action, zone.id, wish.kind, channel, wish.said.mode)
         if given is not None:
             reach = given if reach is None else reach & given
     return reach

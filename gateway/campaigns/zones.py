@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from channels.contract import Channel
 from gateway.access.caller import Action, Caller
-from gateway.campaigns import cancels
+from gateway.campaigns import authority, cancels
 from gateway.campaigns.answers import ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.planning import NobodyHere, Planner, Taken, Wish, ZonePlan, ZoneRefused
@@ -48,8 +48,14 @@ class Outcome:
     refusals: list[tuple[ZoneRow, str, tuple[Reason, ...]]] = field(default_factory=list)
     nobody: list[Reason] = field(default_factory=list)
     """Zones that the targets do not mean, and why: for whoever expected otherwise."""
+    silent: list[Reason] = field(default_factory=list)
+    """Channels on which who has it is not told that it is cancelled, and why."""
     stops: list[int] = field(default_factory=list)
     """Campaigns that a Cancel ends, whether or not their zone launches anything."""
+
+    def all_for(self, rule: str) -> bool:
+        """Whether every zone refuses for this rule."""
+        return all(any(problem.rule == rule for problem in problems) for _, _, problems in self.refusals)
 
     def ends(self, cancelled: bool) -> tuple[tuple[int, str], ...]:
         """What ends with this launch: only where a successor is launched at the same instant, so that a zone that
@@ -78,13 +84,12 @@ class ZonePlanning:
         async with self.database.read() as conn:
             zones = await directory.zones(conn, None if said.zones is None else sorted(said.zones))
             earlier = await campaigns.of_thread(conn, *(t.id for t in said.threads)) if said.threads else []
-        mine = [z for z in zones if caller.may_in(action, z.id)]
         if said.cancels:
-            # What is cancelled stops also where nobody can be told so.
-            ours = {zone.id for zone in mine}
-            outcome.stops = [c.id for c in earlier if c.zone_id in ours and c.purpose != "cancel"]
-            await self._plan_cancels(caller, said, mine, earlier, outcome, dry)
+            # What is cancelled stops also where nobody can be told so; that all of it may be ended was asked before.
+            outcome.stops = [c.id for c in earlier if c.purpose != "cancel"]
+            await self._plan_cancels(caller, action, said, zones, earlier, outcome, dry)
         else:
+            mine = [z for z in zones if caller.may_in(action, z.id)]
             await self._plan_launch(caller, action, said, mine, earlier, outcome, dry)
         return outcome
 
@@ -98,6 +103,11 @@ class ZonePlanning:
         outcome: Outcome,
         dry: bool,
     ) -> None:
+        assert said.kind is not None, "only a Cancel may leave it to what it cancels"
+        if not any(caller.channels(action, zone.id, said.kind, said.mode) for zone in zones):
+            # Nothing is reckoned for who may send this nowhere.
+            outcome.refusals += [(z, why.text, (why,)) for z in zones for why in [authority.missing(said.kind, z.code)]]
+            return
         wish = Wish(
             caller=caller,
             action=action,
@@ -185,6 +195,7 @@ class ZonePlanning:
     async def _plan_cancels(
         self,
         caller: Caller,
+        action: Action,
         said: Said,
         zones: Sequence[ZoneRow],
         earlier: Sequence[Campaign],
@@ -200,6 +211,7 @@ class ZonePlanning:
                     new = await cancels.plan(
                         conn,
                         caller,
+                        action,
                         said,
                         zone,
                         originals,
@@ -209,6 +221,9 @@ class ZonePlanning:
             except ZoneRefused as refused:
                 outcome.refusals.append((zone, refused.reason, refused.problems))
             else:
+                silent = cancels.untold(caller, action, said, zone, originals)
+                if silent is not None:
+                    outcome.silent.append(silent)
                 outcome.cancels.append(msgspec.structs.replace(new, public_id=new_public_id()))
                 if dry:
                     async with self.database.read() as conn:

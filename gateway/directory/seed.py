@@ -21,6 +21,7 @@ from gateway.directory.policy import write_policy
 from gateway.directory.seed_lines import Known, Numbered, Reader, Remark, SeedError, Unusable
 from gateway.directory.senders import write_kind_rules
 from gateway.directory.systems import REFNIS, system_of
+from gateway.directory.territory import Territory, write_territory
 from store.accounts import AccountRecord, KeyRecord, RightRow, put_account
 from store.directory import groups, networks, zones
 from store.errors import StoreError
@@ -176,7 +177,9 @@ async def _file_one(tx: Transaction, places: _Places, numbered: Numbered) -> Tal
 async def _file_entry(tx: Transaction, places: _Places, entry: Any) -> Tally:
     match entry:
         case seed_lines.Zone():
-            record = ZoneRecord(entry.code, entry.name, entry.convention, write_policy(entry.policy))
+            territory = Territory(entry.territory, tuple(sorted(map(_geocode, entry.codes))))
+            policy = write_policy(entry.policy)
+            record = ZoneRecord(entry.code, entry.name, entry.convention, policy, write_territory(territory))
             places.zones[entry.code], tally = await put_zone(tx, record)
         case seed_lines.Network():
             key = (entry.zone, entry.code)
@@ -242,8 +245,9 @@ def _account(entry: seed_lines.Account, places: _Places) -> AccountRecord:
             None if right.network is None else places.networks[str(right.zone), right.network],
             right.kind,
             right.channel,
+            right.mode,
         )
-        for right in entry.rights
+        for right in (*entry.rights, *_published(entry))
     )
     return AccountRecord(
         code=entry.code,
@@ -255,6 +259,16 @@ def _account(entry: seed_lines.Account, places: _Places) -> AccountRecord:
         rights=rights,
         keys=tuple(KeyRecord(key.key_id, key.secret_sha256) for key in entry.keys),
     )
+
+
+def _published(entry: seed_lines.Account) -> Iterator[seed_lines.Right]:
+    """Files of before publishing was a right say nothing of it, and mean that dispatch centres publish."""
+    said = any(right.action == "publish" for right in entry.rights)
+    if said or not entry.publishes or entry.account_type != "cic":
+        return
+    for right in entry.rights:
+        if right.action == "submit" and right.network is None:
+            yield msgspec.structs.replace(right, action="publish", channel="*", mode="*")
 
 
 def _ms(instant: datetime) -> int:

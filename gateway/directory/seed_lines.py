@@ -33,16 +33,19 @@ class _Line(msgspec.Struct, frozen=True, tag=str.lower, tag_field="type", forbid
     pass
 
 
+class Geocode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    system: Name
+    value: Name
+
+
 class Zone(_Line, frozen=True):
     code: Code
     name: Name
     convention: Literal[1, 2]
     policy: ZonePolicy = ZonePolicy()
-
-
-class Geocode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    system: Name
-    value: Name
+    territory: tuple[tuple[Point, ...], ...] = ()
+    codes: tuple[Geocode, ...] = ()
+    """Of its territory, beside the rings: its municipalities, postcodes."""
 
 
 class Network(_Line, frozen=True):
@@ -60,11 +63,12 @@ class Group(_Line, frozen=True):
 
 
 class Right(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    action: Literal["submit", "launch", "read", "stop", "operate"]
+    action: Literal["submit", "launch", "read", "stop", "publish", "operate"]
     zone: Code | None = None
     network: Code | None = None
     kind: Literal["*", "alert", "preventive", "news", "info"] = "*"
     channel: Literal["*", "sms", "email", "voice"] = "*"
+    mode: Literal["*", "live", "simulation"] = "*"
 
 
 class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,6 +84,9 @@ class Account(_Line, frozen=True):
     kind_rules: tuple[KindRule, ...] = ()
     terms: tuple[SenderTerms, ...] = ()
     rights: tuple[Right, ...] = ()
+    publishes: bool = True
+    """Of a dispatch centre's system for whose rights no line says what it may publish: whether it may where it submits
+    alerts for a whole zone."""
     keys: tuple[Key, ...] = ()
 
 
@@ -219,6 +226,7 @@ class Reader:
         match entry:
             case Zone():
                 self._known.zones.add(entry.code)
+                yield from _territory_faults(entry)
             case Network():
                 self._known.networks.add((entry.zone, entry.code))
                 yield from _territory_faults(entry)
@@ -237,6 +245,8 @@ class Reader:
                 yield f"{path}.zone", f"there is no zone {right.zone} before this line"
             elif right.network is not None and (right.zone, right.network) not in self._known.networks:
                 yield f"{path}.network", f"there is no network {right.network} of this zone before this line"
+            elif right.action == "publish" and (right.network, right.channel) != (None, "*"):
+                yield path, "what is published is published for a whole zone and for everybody: no network, no channel"
 
     def _member_faults(self, member: Member) -> Iterator[tuple[str, str]]:
         codes = [membership.code for membership in member.networks]
@@ -292,7 +302,7 @@ def _key(entry: Entry) -> tuple[str, ...]:
             return (entry.zone, entry.reference)
 
 
-def _territory_faults(entry: Network) -> Iterator[tuple[str, str]]:
+def _territory_faults(entry: Network | Zone) -> Iterator[tuple[str, str]]:
     for place, ring in enumerate(entry.territory):
         try:
             territory([ring])

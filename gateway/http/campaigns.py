@@ -1,6 +1,7 @@
 """The handlers of campaigns: list, look, watch, account, launch, stop."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,6 +10,7 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.access.caller import Action, Caller
+from gateway.campaigns import authority
 from gateway.campaigns.answering import gathering
 from gateway.campaigns.answers import MessageRequest
 from gateway.errors import Refusal
@@ -34,15 +36,13 @@ _LOOKS = 5
 """Pages of the store read for one page of an answer, where most campaigns are not the caller's business."""
 
 
-def _may_see(caller: Caller, action: Action, campaign: Campaign) -> bool:
-    return caller.may_see(action, campaign.zone_id, campaign.kind, campaign.account_id)
-
-
-async def _asked_for(request: web.Request, door: Door, caller: Caller, action: Action = Action.READ) -> Campaign:
+async def _asked_for(
+    request: web.Request, door: Door, caller: Caller, may: Callable[[Caller, Campaign], bool] = authority.sees
+) -> Campaign:
     """Raises Refusal 404, also for one that this caller may not see: that it exists is not told."""
     async with door.services.database.read() as conn:
         found = await campaigns.by_public_id(conn, request.match_info["id"])
-    if found is None or not _may_see(caller, action, found):
+    if found is None or not may(caller, found):
         raise Refusal(404, "no-such-campaign", "There is no such campaign.")
     return found
 
@@ -74,7 +74,7 @@ async def _page(
         page = await campaigns.recent(conn, None if zones is None else sorted(zones), before_id=before_id, most=limit)
         for last in page:
             before_id = last.id
-            if _may_see(caller, Action.READ, last):
+            if authority.sees(caller, last):
                 found.append(last)
             if len(found) == limit:
                 return found, last
@@ -201,7 +201,7 @@ async def launch(request: web.Request, door: Door, caller: Caller) -> web.Stream
 async def stop(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
     """POST /api/v1/campaigns/{id}/stop: from the answer on nothing beyond what is in hand leaves."""
     Query(request)
-    campaign = await _asked_for(request, door, caller, Action.STOP)
+    campaign = await _asked_for(request, door, caller, authority.stops)
     stopped = await door.services.messages.stop(caller, campaign.public_id)
     return answer({"campaign": campaign.public_id, "href": views.href(campaign), "stopped": stopped})
 

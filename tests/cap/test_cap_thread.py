@@ -185,10 +185,23 @@ def test_only_the_sender_or_its_delegate_changes_an_alert(msg_type):
     assert reverse.step is Step.REFUSE
 
 
-def test_one_foreign_reference_among_own_ones_is_enough_to_refuse():
+def test_a_foreign_reference_among_own_ones_is_left_alone_and_told():
     placement = placed(message(MsgType.CANCEL), known("a"), known("b", sender=THEM))
 
-    assert placement.refusal.rule == "C-AUTH"
+    assert (placement.step, placement.refusal) == (Step.END, None)
+    assert placement.ends == placed(message(MsgType.CANCEL), known("a")).ends
+    assert [(r.rule, r.value, r.level) for r in placement.remarks] == [("C-AUTH", "b", Level.WARNING)]
+
+
+@pytest.mark.parametrize("msg_type", [MsgType.UPDATE, MsgType.CANCEL])
+def test_whether_a_foreign_message_has_ever_arrived_is_not_told(msg_type):
+    there = known("b", sender=THEM)
+
+    arrived = place(message(msg_type), [(there.reference, there)], [there])
+    unknown = place(message(msg_type), [(there.reference, None)], [])
+
+    assert arrived == unknown
+    assert arrived.refusal.rule == "C-AUTH"
 
 
 @pytest.mark.parametrize("msg_type", [MsgType.UPDATE, MsgType.CANCEL])

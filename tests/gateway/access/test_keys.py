@@ -211,7 +211,7 @@ async def test_the_store_knows_keys_accounts_and_rights(database: Database):
 
     caller = await keyring.caller(GOOD, PEER)
     assert caller.zone_ids("read") is None
-    assert caller.channels("submit", 3, "alert") == {"sms"}
+    assert caller.channels("submit", 3, "alert", "live") == {"sms"}
     assert caller.kind_rules[0].kind is Kind.ALERT
 
     await database.write(lambda tx: accounts.revoke_key(tx, "ab12"))

@@ -76,7 +76,7 @@ def a_desk(database: Database) -> AlertDesk:
 
 
 async def an_author(house: House, code: str = "cic") -> Caller:
-    account_id = await house.account(code, ("submit", None), ("read", None))
+    account_id = await house.account(code, ("submit", None), ("publish", None), ("read", None))
     senders = sa.update(account).where(account.c.id == account_id).values(senders=f'["{SENDER}"]')
     await house.database.write(lambda tx: tx.run(senders))
     async with house.database.read() as conn:

@@ -141,7 +141,7 @@ async def doorway(
     house = House(database)
     for code in ("A", "B"):
         await house.zone(code)
-    every = ("submit", "launch", "read", "stop", "operate")
+    every = ("submit", "launch", "read", "stop", "publish", "operate")
     await house.account("all", *((action, None) for action in every))
     await house.account("a", *((action, "A") for action in every))
     await house.account("b", *((action, "B") for action in every))

@@ -1,0 +1,82 @@
+"""What somebody may do to what was sent, or is to be sent: one question an act, each asked of `Caller.reach`. Pure.
+
+A campaign is one thing: who may do something to it may do it in its zone, kind, mode and on every channel it uses.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Protocol
+
+from channels.contract import Channel
+from gateway.access.caller import NOTHING, Action, Caller
+from gateway.errors import Reason
+from gateway.kinds import Kind
+
+NO_RIGHT = "A-RIGHT"
+"""The rule that an account breaks which asks for more than its rights give."""
+
+
+class Sent(Protocol):
+    """A campaign, as its rights are asked (`store.campaigns.Campaign`)."""
+
+    @property
+    def zone_id(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def purpose(self) -> str: ...
+    @property
+    def account_id(self) -> int: ...
+    @property
+    def uses(self) -> Collection[str]: ...
+
+
+def sees(caller: Caller, campaign: Sent) -> bool:
+    """Its counts, texts, people and report: they sum over its channels, and a part of them would be wrong."""
+    return _may(caller, Action.READ, campaign)
+
+
+def sees_all_of(caller: Caller, zone_id: int, mode: str) -> bool:
+    """What was refused in a zone, and never came to be of any kind or channel there."""
+    return all(caller.may(Action.READ, zone_id, kind, Channel, mode, decided_by=0) for kind in Kind)
+
+
+def stops(caller: Caller, campaign: Sent) -> bool:
+    return _may(caller, Action.STOP, campaign)
+
+
+def ends(caller: Caller, campaign: Sent) -> bool:
+    """By a Cancel or an Update: who may stop it, or might have sent it."""
+    sending = Action.LAUNCH if campaign.purpose == "message" else Action.SUBMIT
+    return stops(caller, campaign) or _may(caller, sending, campaign)
+
+
+def told_by(
+    caller: Caller,
+    action: Action,
+    zone_id: int,
+    kind: str,
+    mode: str,
+    channels: Iterable[str],
+    originals: Iterable[Sent],
+) -> frozenset[str]:
+    """The channels, of these, on which a Cancel of this kind may tell everyone who has one of the originals. `action`:
+    what its author must be allowed to do."""
+    own = all(original.account_id == caller.account_id for original in originals)
+    reached = {c: caller.reach(action, zone_id, kind, c, mode) for c in channels}
+    return frozenset(c for c, networks in reached.items() if networks is None or (own and networks != NOTHING))
+
+
+def missing(kind: str, zone: str, channels: Collection[str] = ()) -> Reason:
+    """Names what the account may not do."""
+    by = f" by {', '.join(sorted(channels))}" if channels else ""
+    text = f"{zone}: this account may not send messages of kind {kind}{by} there."
+    return Reason(NO_RIGHT, text, value=zone, remedy="Have the right entered for the account, or let another one send.")
+
+
+def _may(caller: Caller, action: Action, campaign: Sent) -> bool:
+    uses = campaign.uses or tuple(Channel)
+    return caller.may(
+        action, campaign.zone_id, campaign.kind, uses, campaign.mode, decided_by=campaign.account_id
+    )  # fmt: skip

@@ -1,0 +1,77 @@
+"""Whether an alert may stand in the free public feed: a right of its own, for a kind, within the zone's territory.
+
+Reads the store, decides about nothing else: people are told by other rights.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from channels.contract import Mode
+from gateway.access.caller import FEED, Action, Caller
+from gateway.directory.survey import survey
+from gateway.directory.systems import GROUP, PLP, POLICEZONE
+from gateway.directory.targets import Targets
+from gateway.directory.territory import MARGIN_M, Territory, beyond, read_territory
+from gateway.errors import Reason
+from store import directory
+from store.database import Database
+from store.directory import ZoneRow
+
+_MOST_NAMED = 10
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    may: bool
+    problems: tuple[Reason, ...] = ()
+
+
+async def verdict(database: Database, caller: Caller, kind: str, targets: Targets) -> Verdict:
+    """What to say of publishing these areas under this kind; without any area only the right counts."""
+    async with database.read() as conn:
+        zones = [z for z in await directory.zones(conn) if publishes(caller, z.id, kind)]
+        territories = await directory.territories(conn, [z.id for z in zones])
+        own = await _own_codes(conn, zones, targets)
+    if not zones:
+        text = f"This account may not publish messages of kind {kind}: it does not stand in the public feed."
+        remedy = "Have the right `publish` entered for the account, or let one publish it that has it."
+        return Verdict(False, (Reason("P-RIGHT", text, level="warning", path="/alert/scope", remedy=remedy),))
+    if targets == Targets():
+        return Verdict(True)
+    lands = [(code, read_territory(text)) for code, text in territories]
+    nowhere = [code for code, land in lands if land is None]
+    if nowhere:
+        names = ", ".join(nowhere[:_MOST_NAMED])
+        text = f"Where it is published for was not looked at: of {names} no territory is known."
+        return Verdict(True, (Reason("P-UNCHECKED", text, level="information", remedy="Give the zone its territory."),))
+    return await _in_its_place(targets, [land for _, land in lands if land is not None], own)
+
+
+async def _in_its_place(targets: Targets, lands: Sequence[Territory], own: Collection[tuple[str, str]]) -> Verdict:
+    outside = await asyncio.to_thread(lambda: beyond(survey(targets), lands, own))
+    if not outside:
+        return Verdict(True)
+    names = ", ".join(f"“{name[:100]}”" for name in outside[:_MOST_NAMED])
+    text = f"It does not stand in the public feed: {names} is not known to lie in the territory of the account's zones."
+    remedy = f"Draw within the territory, or up to {MARGIN_M // 1000} km around it; or have rings and codes mended."
+    return Verdict(False, (Reason("P-AREA", text, level="warning", path="/alert/info[1]/area", remedy=remedy),))
+
+
+def publishes(caller: Caller, zone_id: int, kind: str) -> bool:
+    """Whether it has the right to, wherever the area lies."""
+    return caller.reach(Action.PUBLISH, zone_id, kind, FEED, Mode.LIVE) is None
+
+
+async def _own_codes(conn: AsyncConnection, zones: Sequence[ZoneRow], targets: Targets) -> set[tuple[str, str]]:
+    """Codes of the zones themselves, and of those of their networks and groups that the targets name."""
+    named = {geocode.value.strip() for geocode in targets.geocodes}
+    ids = [zone.id for zone in zones]
+    networks = await directory.networks(conn, ids, sorted(named)) if named else []
+    groups = await directory.groups(conn, ids, sorted(named)) if named else []
+    return {
+        *((POLICEZONE, zone.code) for zone in zones),
+        *((PLP, network.code) for network in networks),
+        *((GROUP, group.code) for group in groups),
+    }
