@@ -125,7 +125,7 @@ class Drawn:
 
 
 def draw_up(owed: Owed, texts: Mapping[str, Sequence[str]], policy: ZonePolicy) -> Drawn:
-    """`texts`: the languages that there are, by channel. Raises KeyError for a channel without any."""
+    """`texts`: the languages that there are, by channel; on a channel without any nobody is told."""
     languages = tuple(dict.fromkeys(language for channel in texts.values() for language in channel))
     deliveries: dict[Channel, Deliveries] = {}
     tally: dict[Group, int] = {}
@@ -134,7 +134,7 @@ def draw_up(owed: Owed, texts: Mapping[str, Sequence[str]], policy: ZonePolicy) 
     seq = 0
     for channel in CHANNELS:
         mine = np.flatnonzero(_of_channel(owed, channel)[owed.group])
-        if not len(mine):
+        if not len(mine) or channel not in texts:
             continue
         number = _text_of(owed, channel, languages, texts[channel], policy)[owed.group[mine]]
         deliveries[channel] = Deliveries(owed.contact_id[mine], owed.member_id[mine], owed.address_id[mine], number)

@@ -186,7 +186,7 @@ def test_only_the_sender_or_its_delegate_changes_an_alert(msg_type):
 
 
 def test_a_foreign_reference_among_own_ones_is_left_alone_and_told():
-    placement = placed(message(MsgType.CANCEL), known("a"), known("b", sender=THEM))
+    placement = placed(message(MsgType.CANCEL), known("a"), known("b", sender=THEM, thread=2))
 
     assert (placement.step, placement.refusal) == (Step.END, None)
     assert placement.ends == placed(message(MsgType.CANCEL), known("a")).ends
