@@ -30,7 +30,7 @@ class Action(StrEnum):
     PUBLISH = "publish"
     """Put a zone's public alerts into the free feed."""
     OPERATE = "operate"
-    """Metrics, holds, the state of carriers: the machine, not the people."""
+    """See metrics and the state of carriers: the machine, not the people."""
 
 
 class Right(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ import asyncio
 from aiohttp import web
 
 from gateway.access.caller import Action, Caller, Right
+from gateway.errors import Refusal
 from gateway.http.bodies import Query
 from gateway.http.door import Door
 from gateway.http.metrics import CONTENT_TYPE
@@ -33,7 +34,8 @@ _DOES = {
     Action.LAUNCH: "May launch messages in",
     Action.READ: "May see campaigns, deliveries and reports of",
     Action.STOP: "May stop campaigns of",
-    Action.OPERATE: "May see and hold the machine for",
+    Action.PUBLISH: "May publish alerts for",
+    Action.OPERATE: "May see how the machine is for",
 }
 
 
@@ -62,9 +64,11 @@ async def ready(request: web.Request, door: Door, _caller: Caller) -> web.Stream
     return answer({"ready": well, "checks": checks}, 200 if well else 503, headers)
 
 
-async def metrics(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
-    """GET /metrics"""
+async def metrics(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+    """GET /metrics: of the whole machine, for who may see it for every zone."""
     Query(request)
+    if caller.zone_ids(Action.OPERATE) is not None:
+        raise Refusal(403, "no-right", "The machine serves every zone: this needs the right to operate in all of them.")
     async with asyncio.timeout(_READY_S):
         measures = await door.services.measures()
     return web.Response(body=door.metrics.text(measures), headers={"Content-Type": CONTENT_TYPE})
@@ -90,6 +94,7 @@ async def whoami(request: web.Request, door: Door, caller: Caller) -> web.Stream
                     "network": _code(networks, right.network_id),
                     "kind": right.kind,
                     "channel": right.channel,
+                    "mode": right.mode,
                     "text": _sentence(right, zones, networks),
                 }
                 for right in caller.rights
@@ -109,4 +114,5 @@ def _sentence(right: Right, zones: dict[int, str], networks: dict[int, str]) -> 
         where = f"network {_code(networks, right.network_id)} of {where}"
     kind = "any kind" if right.kind == "*" else right.kind
     channel = "any channel" if right.channel == "*" else right.channel
-    return f"{does} {where}: {kind}, {channel}."
+    mode = "" if right.mode == "*" else f", {right.mode} only"
+    return f"{does} {where}: {kind}, {channel}{mode}."

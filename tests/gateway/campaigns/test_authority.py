@@ -1,12 +1,12 @@
 """A small right never grows: whoever ends, tells, publishes or reads by an alert has the right to just that."""
 
 import contextlib
+import random
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from gateway.access.caller import Action, Caller, Right
 from gateway.campaigns.alerts import ENDED_ONLY
@@ -357,24 +357,34 @@ async def test_under_a_foreign_sender_nobody_learns_which_identifiers_are_used(t
 
 # ---- whatever somebody does with whatever rights -----------------------------------------------------------------
 
-A_RIGHT = st.builds(
-    dict,
-    action=st.sampled_from(["submit", "stop", "publish", "launch"]),
-    network=st.sampled_from([None, None, 12]),
-    kind=st.sampled_from(["*", "alert", "news"]),
-    channel=st.sampled_from(["*", "*", "email", "sms"]),
-    mode=st.sampled_from(["*", "live", "simulation"]),
-)
-AN_ACT = st.tuples(
-    st.sampled_from(["Alert", "Update", "Cancel"]), st.sampled_from(["", "alert", "news"]),
-    st.sampled_from(["sms", "email", "sms email"]), st.sampled_from(["Actual", "Exercise"]), st.booleans(),
-)  # fmt: skip
+
+def some_rights(chance: random.Random) -> list[dict[str, str | None]]:
+    """Mostly wide ones, so that something comes of them, and never all of them."""
+    return [
+        {
+            "action": chance.choice(["submit", "submit", "stop", "publish", "launch"]),
+            "network": "12" if chance.random() < 0.2 else None,
+            "kind": chance.choice(["*", "*", "alert", "news"]),
+            "channel": chance.choice(["*", "*", "*", "email", "sms"]),
+            "mode": chance.choice(["*", "*", "live", "simulation"]),
+        }
+        for _ in range(chance.randint(1, 4))
+    ]
+
+
+def some_act(chance: random.Random) -> tuple[str, str, str, str, int]:
+    return (
+        chance.choice(["Alert", "Update", "Cancel", "Cancel"]), chance.choice(["", "alert", "news"]),
+        chance.choice(["sms", "email", "sms email"]), chance.choice(["Actual", "Actual", "Exercise"]),
+        chance.randrange(2),
+    )  # fmt: skip
 
 
 async def test_nothing_follows_from_an_act_that_its_rights_do_not_give(town: Town) -> None:
     """Random rights, random acts, upon what others sent: each campaign launched, each ended and each alert published is
     looked up in the table of rights by hand."""
     numbers = iter(range(10**6))
+    happened: Counter[str] = Counter()
     targets = []
     for kind in ("alert", "news"):
         name = f"target-{next(numbers)}"
@@ -390,19 +400,20 @@ async def test_nothing_follows_from_an_act_that_its_rights_do_not_give(town: Tow
     def whole(rights: list[dict[str, str | None]], action: str, kind: str, channel: str, mode: str) -> bool:
         return any(r["network"] is None and gives(r, action, kind, channel, mode) for r in rights)
 
-    async def once(rights: list[dict[str, str | None]], act: tuple[str, str, str, str, bool]) -> None:
+    async def once(rights: list[dict[str, str | None]], act: tuple[str, str, str, str, int]) -> None:
         msg_type, kind, channels, status, newest = act
         about_kind, about = targets[newest]
-        caller = Caller(
-            town.newsman.account_id, "r", "R", "cic", (SENDER,), (),
-            tuple(Right(r["action"], zone_id, r["network"], r["kind"], r["channel"], r["mode"]) for r in rights),  # type: ignore[arg-type]
-        )  # fmt: skip
+        held = tuple(
+            Right(r["action"], zone_id, r["network"] and int(r["network"]), r["kind"], r["channel"], r["mode"])  # type: ignore[arg-type]
+            for r in rights
+        )
+        caller = Caller(town.newsman.account_id, "r", "R", "cic", (SENDER,), (), held)
         if not caller.may_in(Action.SUBMIT, zone_id):
             return
         name = f"act-{next(numbers)}"
         posted = document(
             name, kind=kind or ("" if msg_type == "Cancel" else "news"), channels=channels, msg_type=msg_type,
-            about=b"" if msg_type == "Alert" else about, status=status, sent=-5 + next(numbers) / 10**4,
+            about=b"" if msg_type == "Alert" else about, status=status, sent=-5 + next(numbers) % 240 / 60,
         )  # fmt: skip
         async with town.database.read() as conn:
             before = {c.id: c for c in await campaigns.recent(conn, [zone_id], before_id=None, most=1000)}
@@ -411,6 +422,12 @@ async def test_nothing_follows_from_an_act_that_its_rights_do_not_give(town: Tow
         async with town.database.read() as conn:
             after = {c.id: c for c in await campaigns.recent(conn, [zone_id], before_id=None, most=1000)}
         going = {CampaignState.RUNNING, CampaignState.SCHEDULED, CampaignState.PREPARING}
+        done = Counter(
+            launched=sum(c.id not in before for c in after.values()),
+            ended=sum(c.state not in going and before[c.id].state in going for c in after.values() if c.id in before),
+            published=int(name in await town.in_feed()),
+        )
+        happened.update(done)
         for c in after.values():
             if c.id not in before:
                 for channel in c.uses:
@@ -421,7 +438,7 @@ async def test_nothing_follows_from_an_act_that_its_rights_do_not_give(town: Tow
                 for channel in c.uses:
                     may = [whole(rights, action, c.kind, channel, c.mode) for action in ("stop", "submit")]
                     assert any(may), (rights, act, "ended")
-        if name in await town.in_feed():
+        if done["published"]:
             kinds = {kind} if kind else {about_kind}
             assert any(
                 r["action"] == "publish" and r["network"] is None and r["channel"] == "*"
@@ -434,17 +451,7 @@ async def test_nothing_follows_from_an_act_that_its_rights_do_not_give(town: Tow
                 await town.post(fresh)
                 targets[place] = (of, fresh)
 
-    examples: list[tuple[list[dict[str, str | None]], tuple[str, str, str, str, bool]]] = []
-
-    @settings(
-        max_examples=120, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    @given(st.lists(A_RIGHT, min_size=1, max_size=4), AN_ACT)
-    def gather(rights: list[dict[str, str | None]], act: tuple[str, str, str, str, bool]) -> None:
-        examples.append((rights, act))
-
-    gather()
-    for rights, act in examples:
-        await once(rights, act)
-    assert len(examples) >= 100
+    for seed in range(250):
+        chance = random.Random(seed)
+        await once(some_rights(chance), some_act(chance))
+    assert min(happened["launched"], happened["ended"], happened["published"]) >= 5, happened
