@@ -34,6 +34,7 @@ from channels.sms.smpp.settings import SmppSettings, ssl_context
 from channels.sms.smpp.writing import write
 from channels.sms.text import SmsText
 from channels.standstill import RunningClock
+from channels.turns import Share
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class SmppCarrier:
         self._ssl = ssl_context(settings)
         references = References(name, start=self._random.randrange(256))
         self._clock = RunningClock()
+        self._share = Share()
         self._pump = Pump(settings, references, wall_ms, self._note, self._clock, self._late)
         self._clerk = Clerk(
             name,
@@ -234,6 +236,7 @@ class SmppCarrier:
             drain_timeout_s=self._settings.drain_timeout_s,
             clock=self._clock,
             late=self._pump.late,
+            share=self._share,
         )
 
     async def _leave(self, session: SmppSession) -> None:

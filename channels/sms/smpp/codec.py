@@ -41,23 +41,46 @@ class Decoder:
     """Cuts a stream into units, whatever the pieces in which it comes."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._data = b""
+        self._at = 0
 
     def feed(self, data: bytes) -> list[Pdu]:
         """The units completed by these octets. Raises ProtocolError, after which the stream is over."""
-        data = self._rest + data if self._rest else bytes(data)
+        self.add(data)
+        return self.take()
+
+    def add(self, data: bytes) -> None:
+        """Octets to be read by `take`."""
+        rest = self._data[self._at :]
+        self._data, self._at = rest + data if rest else bytes(data), 0
+
+    @property
+    def is_ripe(self) -> bool:
+        """Whether `take` has something to give, or to raise."""
+        left = len(self._data) - self._at
+        if left < 4:
+            return False
+        length = self._length()
+        return left >= length or not MIN_LENGTH <= length <= MAX_LENGTH
+
+    def take(self, most: int | None = None) -> list[Pdu]:
+        """The next whole units, `most` of them at most. Raises ProtocolError, after which the stream is over."""
         pdus: list[Pdu] = []
-        at, end = 0, len(data)
-        while end - at >= 4:
-            length = int.from_bytes(data[at : at + 4], "big")
+        end = len(self._data)
+        while end - self._at >= 4 and (most is None or len(pdus) < most):
+            length = self._length()
             if not MIN_LENGTH <= length <= MAX_LENGTH:
                 raise ProtocolError(f"a unit of {length} octets", tuple(pdus))
-            if end - at < length:
+            if end - self._at < length:
                 break
-            pdus.append(decode(data[at : at + length]))
-            at += length
-        self._rest = data[at:]
+            pdus.append(decode(self._data[self._at : self._at + length]))
+            self._at += length
+        if self._at == end:
+            self._data, self._at = b"", 0
         return pdus
+
+    def _length(self) -> int:
+        return int.from_bytes(self._data[self._at : self._at + 4], "big")
 
 
 def decode(frame: bytes) -> Pdu:

@@ -5,7 +5,8 @@ Knows no message, no rate and no receipt.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar, cast
 
 from channels import wire
@@ -30,11 +31,16 @@ from channels.sms.smpp.pdu import (
     Unread,
 )
 from channels.standstill import RunningClock, after_reading
+from channels.turns import Share
 
 Unit = TypeVar("Unit")
 
 LATE_ANSWERS = 4096
 """Timed-out units of which a session remembers who they were: the oldest are forgotten first."""
+MOST_UNREAD = 1 << 20
+"""Octets of ours that a peer may leave unread: one that asks on and on and reads no answer is let go."""
+_AT_ONCE = 32
+"""Units between two looks at the clock."""
 
 
 class Owner(Protocol[Unit]):
@@ -80,9 +86,11 @@ class Session(asyncio.Protocol, Generic[Unit]):
         drain_timeout_s: float = 5.0,
         clock: RunningClock | None = None,
         late: Callable[[Unit, str], None] | None = None,
+        share: Share | None = None,
     ) -> None:
         """`drain_timeout_s`: how long a peer that unbinds may still answer. `clock`: by which the peer is judged.
-        `late` hears of a unit that was taken under this id after it had been handed back as unanswered."""
+        `late` hears of a unit that was taken under this id after it had been handed back as unanswered. `share`: of the
+        event loop, of all connections of this peer together."""
         self._owner = owner
         self._role = role
         self._window = window
@@ -94,6 +102,13 @@ class Session(asyncio.Protocol, Generic[Unit]):
         self._drain_timeout_s = drain_timeout_s
         self._clock = clock or RunningClock()
         self._late = late
+        self._share = share or Share()
+        self._turn: asyncio.Handle | None = None
+        """The next one, while octets wait that were read and not heeded."""
+        self._judges_later = False
+        """Somebody is overdue, and what was read before is heeded first."""
+        self._lost: str | None = None
+        """Why the connection is over, while its last octets are heeded."""
         self._flight: dict[int, tuple[Unit, float, float]] = {}
         """By sequence number: the unit, the loop's time at which it was written, and what the clock had lost then."""
         self._timed_out: dict[int, Unit] = {}
@@ -146,8 +161,10 @@ class Session(asyncio.Protocol, Generic[Unit]):
 
     def flush(self) -> None:
         """Write all that was taken up, at once."""
-        if self._out and self._transport is not None and not self.closed.done():
+        if self._out and self._transport is not None and not self.closed.done() and self._lost is None:
             self._transport.write(b"".join(self._out))
+            if self._paused and self._transport.get_write_buffer_size() > MOST_UNREAD:
+                self._loop.call_soon(self.abort, "the peer asks and reads no answer")
         self._out.clear()
         if self._goodbye is not None and not self._flight and self._owed <= 0:
             self._part()
@@ -189,27 +206,70 @@ class Session(asyncio.Protocol, Generic[Unit]):
         self._tick()
 
     def data_received(self, data: bytes) -> None:
-        fault = self._take(data)
+        self._decoder.add(data)
+        if self._turn is None:
+            self._heed()
+
+    def _heed(self) -> None:
+        """For one slice of the peer's share; what is left then waits for its next turn, and nothing more is read."""
+        self._turn = None
+        fault = self._take()
         self.flush()
         if fault is not None:
             self.abort(f"protocol error: {fault}")
+        elif self._decoder.is_ripe and not self.closed.done():
+            self._rest_until_its_turn()
+        elif self._lost is not None:
+            self._end(self._lost)
+        else:
+            self._go_on_reading()
         self._owner.progressed()
 
-    def _take(self, data: bytes) -> ProtocolError | None:
-        """Heed all whole units; what is no SMPP any more comes back."""
+    def _rest_until_its_turn(self) -> None:
+        if self._lost is not None:
+            # Whose answers are the last ones is told soon; there is only what was read.
+            self._turn = self._loop.call_soon(self._heed)
+            return
+        if self._transport is not None and self._transport.is_reading():
+            self._transport.pause_reading()
+        self._turn = self._loop.call_later(self._share.wait_s(time.monotonic()), self._heed)
+
+    def _go_on_reading(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if not self._transport.is_reading():
+            self._transport.resume_reading()
+        if self._judges_later:
+            self._judges_later = False
+            after_reading(self._judge, self._transport)
+
+    def _take(self) -> ProtocolError | None:
+        """Heed whole units for as long as a slice lasts; what is no SMPP any more comes back."""
+        began = now = time.monotonic()  # the loop's own clock stands still while a callback runs
         fault: ProtocolError | None = None
-        try:
-            pdus: Iterable[Pdu] = self._decoder.feed(data)
-        except ProtocolError as exc:
-            fault, pdus = exc, exc.before
-        for pdu in pdus:
-            if type(pdu) is SubmitSmResponse:
-                self._on_answer(pdu.sequence, pdu.status, pdu.message_id)
-            else:
-                self._on_other(pdu)
-        if pdus:
+        heeded = asked = 0
+        while fault is None and now - began < self._share.slice_s and not self.closed.done():
+            try:
+                pdus: Sequence[Pdu] = self._decoder.take(_AT_ONCE)
+            except ProtocolError as exc:
+                fault, pdus = exc, exc.before
+            asked += sum([self._heed_one(pdu) for pdu in pdus])
+            heeded += len(pdus)
+            now = time.monotonic()
+            if len(pdus) < _AT_ONCE:
+                break
+        if heeded:
             self._heard, self._enquired = self._clock.time(), 0.0
+            # Answers to what we asked are no flood: the window bounds them.
+            self._share.spend((now - began) * (heeded - asked) / heeded, now)
         return fault
+
+    def _heed_one(self, pdu: Pdu) -> bool:
+        """Whether it answers something that we asked."""
+        if type(pdu) is SubmitSmResponse:
+            return self._on_answer(pdu.sequence, pdu.status, pdu.message_id)
+        self._on_other(pdu)
+        return False
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -221,9 +281,12 @@ class Session(asyncio.Protocol, Generic[Unit]):
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and self._transport is not None:
             # A failed write ends a connection at once, though answers that came before may wait to be read.
-            self._take(wire.left_behind(self._transport))
-        self._end(f"connection lost: {exc}" if exc else "the peer closed the connection")
-        self._owner.progressed()
+            self._decoder.add(wire.left_behind(self._transport))
+        self._lost = f"connection lost: {exc}" if exc else "the peer closed the connection"
+        self._leaving = True
+        if self._turn is not None:
+            self._turn.cancel()
+        self._heed()
 
     # What the peer says.
 
@@ -299,7 +362,9 @@ class Session(asyncio.Protocol, Generic[Unit]):
         """Look for what is overdue. Nobody is judged before what waits in the socket has been read."""
         now = self._clock.time()
         if self._is_overdue(now):
-            after_reading(self._judge, self._transport)
+            if self._turn is None or self._judges_later:
+                after_reading(self._judge, self._transport)
+            self._judges_later = self._turn is not None and not self._judges_later
         elif self._bound and not self._enquired and now - self._heard > self._enquire_link_s:
             self._enquired = now
             self._send(EnquireLink(sequence=self._next_sequence()))
@@ -354,8 +419,9 @@ class Session(asyncio.Protocol, Generic[Unit]):
         if self.closed.done():
             return
         self._bound = False
-        if self._ticker is not None:
-            self._ticker.cancel()
+        for timer in (self._ticker, self._turn):
+            if timer is not None:
+                timer.cancel()
         if not self._bind_answer.done():
             self._bind_answer.set_exception(ConnectionError(reason))
             self._bind_answer.exception()  # nobody need be waiting for it
