@@ -13,6 +13,8 @@ import termios
 _SIOCOUTQNSD = 0x894B  # linux/sockios.h: octets in the send queue that have not left yet
 _RESET = struct.pack("ii", 1, 0)  # struct linger: closing throws away what is queued, and resets the connection
 _AT_ONCE = 1 << 18
+_MOST_PIECES = 64
+"""16 MiB: more than the kernel keeps of what was not read."""
 
 
 def unread(transport: asyncio.BaseTransport) -> int:
@@ -35,7 +37,7 @@ def left_behind(transport: asyncio.BaseTransport) -> bytes:
     try:
         with socket.socket(fileno=os.dup(held.fileno())) as copy:
             copy.setblocking(False)
-            while piece := copy.recv(_AT_ONCE):
+            while len(pieces) < _MOST_PIECES and (piece := copy.recv(_AT_ONCE)):
                 pieces.append(piece)
     except OSError:
         pass  # nothing more: the socket is empty, or says again how it ended

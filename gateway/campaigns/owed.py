@@ -125,7 +125,10 @@ class Drawn:
 
 
 def draw_up(owed: Owed, texts: Mapping[str, Sequence[str]], policy: ZonePolicy) -> Drawn:
-    """`texts`: the languages that there are, by channel; on a channel without any nobody is told."""
+    """`texts`: the languages that there are, by channel. On a channel without any nobody is told: there the
+    rights of the author end. Raises KeyError where people have it and there is no text at all."""
+    if owed.groups and not texts:
+        raise KeyError("no texts")
     languages = tuple(dict.fromkeys(language for channel in texts.values() for language in channel))
     deliveries: dict[Channel, Deliveries] = {}
     tally: dict[Group, int] = {}

@@ -99,7 +99,8 @@ def test_every_route_is_there_once_and_every_right_opens_one() -> None:
     places = [(route.method, plain(route)) for route in TABLE]
     assert len(places) == len(set(places))
     used = {right for route in TABLE for right in (route.right if isinstance(route.right, tuple) else (route.right,))}
-    assert set(Action) <= used
+    # Publishing is asked of what is posted, not of a route.
+    assert set(Action) - {Action.PUBLISH} <= used
 
 
 # ---- settings ------------------------------------------------------------------------------------------------------
