@@ -33,7 +33,7 @@ def left_behind(transport: asyncio.BaseTransport) -> bytes:
     held = transport.get_extra_info("socket")
     if held is None or held.fileno() < 0 or transport.get_extra_info("sslcontext") is not None:
         return b""
-    pieces = []
+    pieces: list[bytes] = []
     try:
         with socket.socket(fileno=os.dup(held.fileno())) as copy:
             copy.setblocking(False)

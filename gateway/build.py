@@ -21,6 +21,7 @@ from gateway.campaigns.messages import MessageDesk
 from gateway.campaigns.outlets import Outlets
 from gateway.campaigns.parked import Parked
 from gateway.campaigns.planning import Planner, Rates
+from gateway.campaigns.turns import Turns
 from gateway.campaigns.zones import ZonePlanning
 from gateway.directory.cache import SnapshotCache
 from gateway.dispatch.contents import Contents, Make
@@ -171,7 +172,16 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         settings.alerts.zone_weight,
         _outlets(settings, database, live),
     )
-    alerts = AlertDesk(database, ZonePlanning(database, planner), disk, wake, settings.alerts.max_parked_per_account)
+    idle = Turns(per_account=settings.limits.at_once_per_account)
+    alerts = AlertDesk(
+        database,
+        ZonePlanning(database, planner),
+        disk,
+        wake,
+        settings.alerts.max_parked_per_account,
+        settings.limits,
+        idle,
+    )
     receipts = ReceiptDesk(
         database,
         identity.generation,
@@ -203,7 +213,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         receipts=receipts,
         bounces=_bounces(settings, identity, receipts, now_ms),
         alerts=alerts,
-        messages=MessageDesk(database, planner, disk, wake),
+        messages=MessageDesk(database, planner, disk, wake, settings.limits, idle),
         unsubscribing=Unsubscribing(database, identity.generation, identity.bounce_key),
         feed_key=feed_key,
         disk=disk,

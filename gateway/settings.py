@@ -145,11 +145,32 @@ class AlertSettings(_Struct, frozen=True, kw_only=True):
     zone_weight: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
 
 
+class LimitSettings(_Struct, frozen=True, kw_only=True):
+    """The most that one request may hold; what is beyond is refused with the limit's name and value."""
+
+    polygons: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 500
+    points: Annotated[int, msgspec.Meta(ge=4, le=200_000)] = 50_000
+    """Of all polygons together."""
+    circles: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 100
+    geocodes: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 2_000
+    networks: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 1_000
+    """And groups, together."""
+    languages: Annotated[int, msgspec.Meta(ge=1, le=200)] = 20
+    sms_characters: Annotated[int, msgspec.Meta(ge=160, le=10_000)] = 4_000
+    subject_characters: Annotated[int, msgspec.Meta(ge=50, le=1_000)] = 300
+    email_characters: Annotated[int, msgspec.Meta(ge=1_000, le=50_000)] = 20_000
+    voice_characters: Annotated[int, msgspec.Meta(ge=500, le=10_000)] = 4_000
+    at_once_per_account: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 8
+    """Dry runs, and messages that are no alerts, of one account that are worked on or wait; one more is refused with
+    429."""
+
+
 class Settings(_Struct, frozen=True, kw_only=True):
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
     logs: LogSettings = LogSettings()
     alerts: AlertSettings = AlertSettings()
+    limits: LimitSettings = LimitSettings()
     sms: SmsSettings = SmsSettings()
     email: EmailSettings = EmailSettings()
     voice: VoiceSettings = VoiceSettings()

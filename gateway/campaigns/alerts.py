@@ -17,12 +17,15 @@ from gateway.campaigns.answering import UNKNOWN, answer, seen, signature, warnin
 from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds, not_yours
+from gateway.campaigns.limits import require_countable
 from gateway.campaigns.publication import publishes, verdict
 from gateway.campaigns.receiving import Received, located, receive, reread
 from gateway.campaigns.said import Said, of_alert
+from gateway.campaigns.turns import Turns
 from gateway.campaigns.zones import Outcome, ZonePlanning, launch_of
 from gateway.errors import Reason, Refusal
 from gateway.kinds import Kind
+from gateway.settings import LimitSettings
 from gateway.templates.compose import MAPPING
 from store import alerts as filed_alerts
 from store import campaigns, directory, threads
@@ -56,6 +59,9 @@ class AlertDesk:
     """Something was launched: expansion and preparation look at once."""
     most_parked: int = 50
     """Alerts of one account that may wait for others at once."""
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    idle: Turns = field(default_factory=Turns)
+    """Of dry runs."""
     _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
     _cancels: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
     """Turns of their own: what ends a wrong alert takes a moment, and waits for nobody whose audience takes seconds."""
@@ -87,6 +93,10 @@ class AlertDesk:
 
     async def validate(self, caller: Caller, document: bytes) -> Preview:
         """What `submit` would do, without doing it. Raises Refusal."""
+        async with self.idle.of(caller.account_id):
+            return await self._tried(caller, document)
+
+    async def _tried(self, caller: Caller, document: bytes) -> Preview:
         received = await self._receive(caller, document)
         if received.refusal is not None:
             raise received.refusal
@@ -121,6 +131,7 @@ class AlertDesk:
 
     async def _authorised(self, caller: Caller, decision: Decision, thread: Thread) -> Decision:
         """With what the account may not publish left out of the feed. Raises Refusal for what it may not end."""
+        require_countable(decision.targets, self.limits)
         earlier: list[Campaign] = []
         if decision.follows:
             async with self.database.read() as conn:

@@ -63,8 +63,9 @@ async def plan(
         raise ZoneRefused(text, (msgspec.structs.replace(why, text=text, level="warning"),))
     channels = tuple(c for c in Channel if c in told)
     cancelled = () if said.wording.says_itself else await called(conn, originals)
-    texts = texts_of(said.wording, channels, style_of(zone, policy, kind), cancelled=cancelled)
-    words = _new_texts(texts, now_ms, originals[-1].mode)
+    style = style_of(zone, policy, kind)
+    texts = await asyncio.to_thread(texts_of, said.wording, channels, style, cancelled=cancelled)
+    words = await asyncio.to_thread(_new_texts, texts, now_ms, originals[-1].mode)
     expires_ms = max(said.expires_ms, now_ms + rules.default_life_s * 1000)
     return NewCampaign(
         public_id="",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
@@ -13,13 +13,16 @@ from gateway.campaigns import authority
 from gateway.campaigns.answers import MessageAnswer, MessageRequest, MessageText, ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import FARTHEST_MS
+from gateway.campaigns.limits import require_modest
 from gateway.campaigns.planning import Planner, Wish, ZonePlan, ZoneRefused
 from gateway.campaigns.said import Said
 from gateway.campaigns.texts import language_warnings, style_of
+from gateway.campaigns.turns import Turns
 from gateway.directory.policy import read_policy
 from gateway.directory.survey import survey
 from gateway.errors import Reason, Refusal
-from gateway.kinds import KINDS
+from gateway.kinds import KINDS, Kind
+from gateway.settings import LimitSettings
 from gateway.templates.content import TextsRefused
 from gateway.templates.wording import Wording, Words, write
 from store import campaigns, directory, fairness, ledger, lifecycle
@@ -28,6 +31,9 @@ from store.directory import ZoneRow
 from store.errors import Conflict, CreditExhausted
 from store.launching import Launch, launch
 
+_AT_ONCE = 4
+"""Alerts of coordinators that are planned and filed at once."""
+
 
 @dataclass(slots=True)
 class MessageDesk:
@@ -35,9 +41,18 @@ class MessageDesk:
     planner: Planner
     room_on_disk: Callable[[], bool]
     wake: Callable[[], None]
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    idle: Turns = field(default_factory=Turns)
+    """Of dry runs, and of messages that are no alerts."""
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
 
     async def preview(self, caller: Caller, request: MessageRequest) -> ZonePreview:
         """What `launch` would do. Raises Refusal, as it would."""
+        require_modest(request, self.limits)
+        async with self.idle.of(caller.account_id):
+            return await self._tried(caller, request)
+
+    async def _tried(self, caller: Caller, request: MessageRequest) -> ZonePreview:
         plan = await self._plan(caller, request)
         preview = await self._shown(plan)
         assert preview.balance_millieuro is not None
@@ -61,6 +76,11 @@ class MessageDesk:
                 "terms-not-confirmed",
                 "Confirm the terms (terms_confirmed): no commercial, promotional or political content.",
             )
+        require_modest(request, self.limits)
+        async with self._turns if request.kind is Kind.ALERT else self.idle.of(caller.account_id):
+            return await self._launched(caller, request)
+
+    async def _launched(self, caller: Caller, request: MessageRequest) -> MessageAnswer:
         known = await self._known(caller, request)
         if known is not None:
             return known
@@ -119,7 +139,9 @@ class MessageDesk:
         try:
             asked, unavailable = self.planner.channels(wish, zone, policy)
             style = style_of(zone, policy, request.kind)
-            texts = write(wish.said.wording, tuple(c for c in asked if c not in unavailable), style)
+            channels = tuple(c for c in asked if c not in unavailable)
+            # Pages of text take their time: not on the loop.
+            texts = await asyncio.to_thread(write, wish.said.wording, channels, style)
             plan = await self.planner.plan(wish, zone, texts, {})
         except TextsRefused as refused:
             reasons = [Reason("TEXT", problem) for problem in refused.problems]

@@ -83,6 +83,7 @@ class Words:
     """A text as it will leave, with its price."""
 
     content: TextContent
+    ready: Content
     units: int
     price_millieuro: int
     preview: TextPreview
@@ -199,12 +200,10 @@ class Planner:
             )
             raise ZoneRefused(text, (Reason("T-TOO-MANY", text, value=zone.code),))
         tally = await asyncio.to_thread(_tally, audience)
-        words = {}
-        for (channel, language), count in tally.texts.items():
-            content, told = self.outlets.adapted(channel, language, texts.by_channel[channel][language])
-            words[channel, language] = _words(channel, language, content, count, wish.at_ms)
-            problems += (told,) if told else ()
-        ready = {(c, language): prepare(c, language, w.content) for (c, language), w in words.items()}
+        # Pages of text take their time: not on the loop.
+        words, told = await asyncio.to_thread(self._worded, texts, tally, wish.at_ms)
+        problems += told
+        ready = {group: w.ready for group, w in words.items()}
         problems += await self.outlets.left_out(audience, ready)
         total = sum(w.price_millieuro * w.preview.deliveries for w in words.values())
         rules = KINDS[wish.kind]
@@ -239,6 +238,17 @@ class Planner:
         )
         preview = self._preview(wish, zone, resolution, tally, words, total, problems)
         return ZonePlan(zone, campaign, msgspec.structs.replace(preview, notes=texts.notes), audience)
+
+    def _worded(
+        self, texts: Texts, tally: _Tally, at_ms: int
+    ) -> tuple[dict[tuple[Channel, str], Words], tuple[Reason, ...]]:
+        words: dict[tuple[Channel, str], Words] = {}
+        told: list[Reason] = []
+        for (channel, language), count in tally.texts.items():
+            content, remark = self.outlets.adapted(channel, language, texts.by_channel[channel][language])
+            words[channel, language] = _words(channel, language, content, count, at_ms)
+            told += (remark,) if remark else ()
+        return words, tuple(told)
 
     def _preview(
         self,
@@ -347,7 +357,7 @@ def _words(channel: Channel, language: str, content: TextContent, deliveries: in
         encoding=look.encoding,
         note=look.note,
     )
-    return Words(content, ready.units, cost, preview)
+    return Words(content, ready, ready.units, cost, preview)
 
 
 def price_of(channel: Channel, ready: Content, at_ms: int) -> int:

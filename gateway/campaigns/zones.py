@@ -148,7 +148,7 @@ class ZonePlanning:
     ) -> ZonePlan:
         told = await self._told(earlier)
         try:
-            texts = self._texts(wish, zone, written)
+            texts = await self._texts(wish, zone, written)
         except ZoneRefused:
             # A zone that the alert does not mean has nothing to refuse, and nothing to be told.
             if not await self.planner.concerns(wish, zone, told):
@@ -159,13 +159,14 @@ class ZonePlanning:
         campaign = msgspec.structs.replace(plan.campaign, public_id=new_public_id(), replaces=replaces)
         return ZonePlan(plan.zone, campaign, plan.preview, plan.audience)
 
-    def _texts(self, wish: Wish, zone: ZoneRow, written: Written) -> Texts:
+    async def _texts(self, wish: Wish, zone: ZoneRow, written: Written) -> Texts:
         policy = read_policy(zone.policy)
         asked, _ = self.planner.channels(wish, zone, policy)
         style = style_of(zone, policy, wish.kind)
         # Zones of one style may still use different channels.
         if (style, asked) not in written:
-            written[style, asked] = texts_of(wish.said.wording, asked, style)
+            # Pages of text take their time: not on the loop.
+            written[style, asked] = await asyncio.to_thread(texts_of, wish.said.wording, asked, style)
         return written[style, asked]
 
     async def _told(self, earlier: Sequence[Campaign]) -> npt.NDArray[np.int64] | None:

@@ -43,6 +43,64 @@ class ShapeRefused(ValueError):
     """The coordinates are no area; the text says why, in a sentence."""
 
 
+MOST_OVERLAPS = 5_000_000
+"""Pairs of sides that a request may have beside one another, over all its rings: a quarter of a second of a thread. A
+coast of 50,000 points that turns at each of them has three million."""
+MOST_CROSSINGS = 2_000
+"""Of sides of its rings with one another: each costs some 20 us to mend."""
+
+
+class Effort:
+    """What is left of the comparisons that one request may cost. Looking at a ring takes time in proportion to the
+    pairs of its sides that lie beside one another, mending one in proportion to its crossings: both can be the square
+    of the points."""
+
+    def __init__(self, overlaps: int = MOST_OVERLAPS, crossings: int = MOST_CROSSINGS) -> None:
+        self._overlaps, self._crossings = overlaps, crossings
+
+    def compare(self, corners: Float64) -> None:
+        """Raises ShapeRefused where a ring costs more than is left."""
+        self._overlaps -= _beside(corners)
+        if self._overlaps < 0:
+            raise ShapeRefused("The ring winds so much that it cannot be looked at: draw it simpler.")
+
+    def mend(self, corners: Float64) -> None:
+        """The same of a ring that crosses itself."""
+        self._crossings -= _crossings(corners, self._crossings)
+        if self._crossings < 0:
+            raise ShapeRefused("The ring crosses or touches itself too often to be mended: draw it simpler.")
+
+
+def _beside(corners: Float64) -> int:
+    """At most so many pairs of sides have a place in common: those side by side from south to north, or from west to
+    east, whichever are fewer."""
+    low, high = np.minimum(corners[:-1], corners[1:]), np.maximum(corners[:-1], corners[1:])
+    return min(_sharing(low[:, axis], high[:, axis]) for axis in (0, 1))
+
+
+def _sharing(low: Float64, high: Float64) -> int:
+    """Pairs of intervals that share a point."""
+    begun = np.searchsorted(np.sort(low), high, "right")
+    over = np.searchsorted(np.sort(high), low, "left")
+    return int((begun - over).sum() - len(low)) // 2
+
+
+_SIDES_AT_ONCE = 64
+
+
+def _crossings(corners: Float64, most: int) -> int:
+    """Pairs of sides that meet, neighbours left out; counting ends some way beyond `most`."""
+    sides = shapely.linestrings(np.stack([corners[:-1], corners[1:]], axis=1))
+    tree = shapely.STRtree(sides)
+    met = 0
+    for first in range(0, len(sides), _SIDES_AT_ONCE):
+        some = sides[first : first + _SIDES_AT_ONCE]
+        met += tree.query(some, predicate="intersects").shape[1] - 3 * len(some)
+        if met > 2 * most:
+            break
+    return max(0, met) // 2
+
+
 @dataclass(frozen=True, slots=True)
 class Circle:
     lat: float
@@ -95,14 +153,15 @@ def point_e7(lat: float, lon: float) -> tuple[int, int]:
     return round(lon * E7), round(lat * E7)
 
 
-def polygon(points: Sequence[Point]) -> Shape:
-    """The area of a closed ring of (latitude, longitude) in degrees. Raises ShapeRefused."""
+def polygon(points: Sequence[Point], effort: Effort | None = None) -> Shape:
+    """The area of a closed ring of (latitude, longitude) in degrees. Raises ShapeRefused, also where it would cost more
+    than what is left of the effort (that of one request, if none is given)."""
     degrees = _checked(points)
     if len(degrees) < 4:
         raise ShapeRefused("A ring needs at least four points, the last equal to the first.")
     if tuple(degrees[0]) != tuple(degrees[-1]):
         raise ShapeRefused("The ring is not closed: its last point is not its first.")
-    return _ring(degrees)
+    return _ring(degrees, effort or Effort())
 
 
 def circle(lat: float, lon: float, radius_km: float) -> Shape:
@@ -117,12 +176,12 @@ def circle(lat: float, lon: float, radius_km: float) -> Shape:
     lons, lats, _ = Geod(ellps="WGS84").fwd(np.full(size, lon), np.full(size, lat), bearings, np.full(size, rim_m))
     rim = np.column_stack([lats, lons])
     rim[-1] = rim[0]
-    return Shape(_ring(rim).parts, Circle(lat, lon, radius_km * 1000))
+    return Shape(_ring(rim, Effort()).parts, Circle(lat, lon, radius_km * 1000))
 
 
 def territory(rings: Sequence[Sequence[Point]]) -> Any:
     """The union of rings as one GEOS geometry on integers. Raises ShapeRefused."""
-    shapes = [polygon(ring) for ring in rings]
+    shapes = [polygon(ring) for ring in rings]  # the register's own: each has an effort of its own
     if any(shape.collapsed for shape in shapes):
         raise ShapeRefused("The ring encloses nothing: its points lie on a line.")
     parts = [part for shape in shapes for part in shape.parts]
@@ -145,7 +204,7 @@ def _checked(points: Sequence[Point] | Float64) -> Float64:
     return degrees
 
 
-def _ring(degrees: Float64) -> Shape:
+def _ring(degrees: Float64, effort: Effort) -> Shape:
     lat, lon = np.rint(degrees.T * E7)
     steps = np.diff(lon)
     unwrapped = lon - TURN * np.concatenate(([0.0], np.cumsum(np.rint(steps / TURN))))
@@ -154,9 +213,11 @@ def _ring(degrees: Float64) -> Shape:
     corners = np.column_stack([unwrapped, lat])
     if not _encloses(corners):
         return Shape(_wrapped(_flat(corners)), collapsed=True)
+    effort.compare(corners)
     shape = shapely.polygons(corners)
     repaired = not shapely.is_valid(shape)
     if repaired:
+        effort.mend(corners)
         # "structure" is the union by non-zero winding; buffer(0) loses half of a bow-tie (notes/geo section 1).
         shape = shapely.make_valid(shape, method="structure", keep_collapsed=False)
         if shapely.area(shape) == 0:

@@ -5,7 +5,7 @@ Pure and CPU-bound (8 ms for 10,000 vertices): an alert for twenty zones surveys
 
 from dataclasses import dataclass
 
-from gateway.directory.geography import Shape, ShapeRefused, circle, polygon
+from gateway.directory.geography import Effort, Shape, ShapeRefused, circle, polygon
 from gateway.directory.problem import Fault, Problem, Severity
 from gateway.directory.systems import Code, read_geocode
 from gateway.directory.targets import CircleTarget, GeocodeTarget, PolygonTarget, Targets
@@ -23,10 +23,11 @@ class Survey:
 def survey(targets: Targets) -> Survey:
     """Never raises: what cannot be understood is a problem."""
     problems: list[Problem] = []
+    effort = Effort()
     shapes: list[tuple[str, Shape]] = []
     drawn: tuple[PolygonTarget | CircleTarget, ...] = (*targets.polygons, *targets.circles)
     for target in drawn:
-        shape, said = _shape(target)
+        shape, said = _shape(target, effort)
         problems += said
         if shape is not None:
             shapes.append((target.area, shape))
@@ -40,10 +41,10 @@ def survey(targets: Targets) -> Survey:
     return Survey(targets, tuple(shapes), tuple(codes), tuple(problems))
 
 
-def _shape(target: PolygonTarget | CircleTarget) -> tuple[Shape | None, list[Problem]]:
+def _shape(target: PolygonTarget | CircleTarget, effort: Effort) -> tuple[Shape | None, list[Problem]]:
     try:
         if isinstance(target, PolygonTarget):
-            shape = polygon(target.points)
+            shape = polygon(target.points, effort)
         else:
             shape = circle(target.lat, target.lon, target.radius_km)
     except ShapeRefused as exc:

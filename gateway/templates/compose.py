@@ -27,13 +27,16 @@ from gateway.templates.story import Passage, Story, Style
 from gateway.templates.tidy import one_line, says_something
 from gateway.templates.wording import Mark, Wording, Words, label, typed, write
 
+_MOST_SEEN = 500
+"""Characters in which a name must say something to be one."""
+
 MAPPING: tuple[tuple[str, str], ...] = (
     ("sms", "label: headline (else event). description instruction; on one line, within the zone's segment ceiling"),
     ("sms, cut", "at a sentence (else a word), then the label More and web, else contact, else (...)"),
     ("email subject", "label: headline (else event)"),
     (
         "email body",
-        "headline (else event), description, instruction, areaDesc, web, contact, senderName; nothing is cut",
+        "headline (else event), description, instruction, areaDesc, web, contact, senderName; cut at 20,000 characters",
     ),
     ("voice opening", "label Message from and senderName (else the zone's name)"),
     ("voice body", "as sms, cut so that the call stays within 60 seconds by the estimate"),
@@ -115,12 +118,12 @@ def _story(alert: Alert, language: str, infos: Sequence[Info]) -> Story:
 
 
 def _passage(info: Info) -> Passage:
-    areas = tuple(dict.fromkeys(area.description for area in info.areas if one_line(area.description)))
+    areas = tuple(dict.fromkeys(area.description for area in info.areas if one_line(area.description[:_MOST_SEEN])))
     return Passage(headline=_headline(info), texts=(info.description, info.instruction), areas=areas)
 
 
 def _headline(info: Info) -> str:
-    return info.headline if says_something(info.headline) else info.event
+    return info.headline if says_something(info.headline[:_MOST_SEEN]) else info.event
 
 
 _BY_STATUS = {Status.EXERCISE: Mark.EXERCISE, Status.TEST: Mark.TEST}
@@ -132,4 +135,4 @@ def _marks(alert: Alert) -> tuple[Mark, ...]:
 
 
 def _first(values: Iterable[str]) -> str:
-    return next((value for value in values if one_line(value)), "")
+    return next((value for value in values if one_line(value[:_MOST_SEEN])), "")

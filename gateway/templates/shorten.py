@@ -7,8 +7,10 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
-# A full stop, with what closes behind it, before a blank that no small letter follows.
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s+[^\s]|\s*$)")
+MOST_CHARACTERS = 4_000
+"""No more is looked at: whatever is shortened fits into less, and searching takes longer than the text is long."""
+# A full stop, with what closes behind it, before a blank that no small letter follows. A row of them is tried once.
+_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’»)\]]*+(?=\s|$)")
 _WORD_END = re.compile(r"\S(?=\s|$)")
 # Words whose full stop ends no sentence; the numbers and names behind them belong to them.
 _ABBREVIATIONS = frozenset(
@@ -24,10 +26,12 @@ def shorten(text: str, fits: Callable[[str], bool]) -> str:
     """The longest beginning for which `fits` holds; the whole text when it fits, "" when nothing does.
 
     Ends at a sentence unless that would lose more than half of what fits by words. `fits` is asked some
-    20 times and should hold for the beginnings of whatever it holds for.
+    20 times and should hold for the beginnings of whatever it holds for. Of a text that does not fit no more is kept
+    than MOST_CHARACTERS.
     """
     if fits(text):
         return text
+    text = text[:MOST_CHARACTERS]
     by_sentence = _longest(text, _sentence_ends(text), fits)
     by_word = _longest(text, [found.end() for found in _WORD_END.finditer(text)], fits)
     if by_sentence and 2 * len(by_sentence) >= len(by_word):

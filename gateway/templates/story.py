@@ -16,6 +16,12 @@ _LARGEST_SEGMENT = 160
 _MOST_SPOKEN_CHARACTERS = 2_000  # more than a minute of any language
 _LONGEST_SENDER = 80  # characters of a name that is said before the message: it must leave time for it
 _NOWHERE = " (...)"
+_MOST_SHORT_CHARACTERS = 4_000
+"""Of one text of a passage, in an SMS or a call: neither could hold more, and looking takes time."""
+_MOST_NAME_CHARACTERS = 500
+"""Of what names a sender, a place on the web, a contact, an area or the subject."""
+MOST_MAIL_CHARACTERS = 20_000
+"""Of a mail: ten pages. Whoever writes more says where the rest is."""
 
 
 class Style(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +47,8 @@ class Passage(msgspec.Struct, frozen=True):
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
+    """As the sender wrote it, whatever its length: how much of it is told is for the channels below."""
+
     language: str
     passages: tuple[Passage, ...]
     """The first one is the message; the others add to it."""
@@ -61,7 +69,7 @@ def sms(story: Story, style: Style) -> SmsContent:
     def whole(beginning: str, pointer: str) -> str:
         return f"{beginning}{'' if ends_a_sentence(beginning) else '...'}{pointer}"
 
-    text = _flat(story)
+    text = _flat(_named(story))
     if fits(text):
         return SmsContent(text=text, mode=style.sms_mode)
     # No segment holds more characters than this, so what lies behind could never be kept.
@@ -75,17 +83,13 @@ def sms(story: Story, style: Style) -> SmsContent:
 def mail(story: Story, style: Style) -> MailContent:
     """Everything that there is to say."""
     words = labels(story.language)
-    blocks: list[str] = []
-    for passage in story.passages:
-        for text in (passage.headline, *passage.texts):
-            blocks += [block for block in paragraphs(text) if block not in blocks]
-        if passage.areas:
-            blocks.append(f"{words.where}: " + "; ".join(one_line(area) for area in passage.areas))
+    story = _named(story)
+    blocks = _blocks(story, words.where)
     blocks += [f"{words.more}: {one_line(story.web)}"] if story.web else []
     blocks += [f"{words.contact}: {one_line(story.contact)}"] if story.contact else []
     blocks += [one_line(story.sender or style.sender_name)] if story.sender or style.sender_name else []
     return MailContent(
-        subject=_labelled(story, one_line(story.passages[0].headline)),
+        subject=_labelled(story, one_line(story.passages[0].headline[:_MOST_NAME_CHARACTERS])),
         paragraphs=tuple(blocks),
         urgent=style.urgent,
         cap_identifier=story.identifier,
@@ -106,7 +110,7 @@ def speech(story: Story, style: Style) -> SpeechContent:
     def whole(beginning: str, pointer: str) -> str:
         return closed(beginning) + ("" if pointer == _NOWHERE else closed(pointer))
 
-    text = _flat(story)
+    text = _flat(_named(story))
     if fits(text):
         return SpeechContent(body=text, opening=opening, menu=menu)
     text = text[:_MOST_SPOKEN_CHARACTERS]
@@ -119,7 +123,7 @@ def speech(story: Story, style: Style) -> SpeechContent:
 def frame(language: str, sender: str, style: Style) -> tuple[str, str]:
     """What stands around the words of a call: who speaks, and the keys that the telephone listens to."""
     words = labels(language)
-    sender = shorten(one_line(sender), lambda name: len(name) <= _LONGEST_SENDER)
+    sender = shorten(one_line(sender[:_MOST_NAME_CHARACTERS]), lambda name: len(name) <= _LONGEST_SENDER)
     return closed(words.opening.format(sender=sender)) if sender else "", closed(words.menu) if style.menu else ""
 
 
@@ -156,11 +160,35 @@ def _pointers(story: Story) -> list[str]:
     return [f" {more}: {place}" for place in places] + [_NOWHERE]
 
 
+def _named(story: Story) -> Story:
+    """With names of a length that a reader takes for one."""
+    short = {name: getattr(story, name)[:_MOST_NAME_CHARACTERS] for name in ("web", "contact", "sender")}
+    return msgspec.structs.replace(story, **short)
+
+
+def _blocks(story: Story, where: str) -> list[str]:
+    """The paragraphs of a mail, each once, until there is no room for more."""
+    blocks: dict[str, None] = {}
+    room = MOST_MAIL_CHARACTERS
+    for passage in story.passages:
+        for text in (passage.headline, *passage.texts):
+            found = paragraphs(text[: room + 1])
+            blocks |= dict.fromkeys(found)
+            room -= len(text)
+            if room < 0:
+                return [*blocks, _NOWHERE.strip()]
+        if passage.areas:
+            areas = "; ".join(one_line(area[:_MOST_NAME_CHARACTERS]) for area in passage.areas)[:room]
+            blocks[f"{where}: {areas}"] = None
+            room -= len(areas)
+    return list(blocks)
+
+
 def _flat(story: Story) -> str:
     said: list[str] = []
     for passage in story.passages:
         for text in (passage.headline, *passage.texts):
-            line = closed(one_line(text))
+            line = closed(one_line(text[:_MOST_SHORT_CHARACTERS]))
             if line and line not in said:
                 said.append(line)
     if not any(map(says_something, said)):

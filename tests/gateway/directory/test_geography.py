@@ -1,5 +1,8 @@
 """Shapes: the boundary is in, exactly; nothing that is no area passes for one."""
 
+import math
+import random
+
 import numpy as np
 import pytest
 import shapely
@@ -7,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Geod
 
-from gateway.directory.geography import ShapeRefused, circle, grid, point_e7, polygon, territory
+from gateway.directory.geography import Effort, ShapeRefused, circle, grid, point_e7, polygon, territory
 
 LON, LAT = 43_000_000, 508_000_000  # near Brussels, in 1e-7 degree
 
@@ -237,3 +240,66 @@ def test_a_position_with_longitude_first_is_refused_in_belgium():
     assert point_e7(50.85, 4.35) == (43_500_000, 508_500_000)
     with pytest.raises(ShapeRefused, match="latitude first"):
         point_e7(4.35, 50.85)
+
+
+# ---- what a ring may cost ----------------------------------------------------------------------------------------
+
+
+def star(points: int) -> list[tuple[float, float]]:
+    """Every side crosses nearly every other one."""
+    step = points // 2
+    turns = [2 * math.pi * n * step / points for n in range(points)]
+    ring = [(50.5 + math.sin(turn) / 2, 4.5 + math.cos(turn) / 2) for turn in turns]
+    return [*ring, ring[0]]
+
+
+def zigzag(sides: int) -> list[tuple[float, float]]:
+    """Long sides beside one another that never cross."""
+    ring = []
+    for n in range(sides):
+        shift = 0.3 * n / sides
+        ends = [(50 + shift, 4.0), (51 + shift, 5.0)]
+        ring += ends if n % 2 == 0 else ends[::-1]
+    return [*ring, (51.5, 5.2), (51.5, 3.8), (49.9, 3.8), ring[0]]
+
+
+def burst(spikes: int) -> list[tuple[float, float]]:
+    """Out from one point and back to it."""
+    ring = [(50.5, 4.5)]
+    for n in range(spikes):
+        turn = 2 * math.pi * n / spikes
+        ring += [(50.5 + math.sin(turn) / 2, 4.5 + math.cos(turn) / 2), (50.5, 4.5)]
+    return ring
+
+
+@pytest.mark.parametrize(
+    "ring", [star(501), star(5_001), zigzag(20_000), burst(20_000)], ids=["star", "large-star", "zigzag", "burst"]
+)
+def test_a_ring_that_would_cost_too_much_is_refused_before_it_is_looked_at(ring):
+    with pytest.raises(ShapeRefused, match="draw it simpler"):
+        polygon(ring)
+
+
+@pytest.mark.parametrize("ring", [star(51), zigzag(500), burst(20)])
+def test_a_ring_that_is_odd_and_cheap_is_taken(ring):
+    assert polygon(ring).parts
+
+
+def test_a_coast_of_fifty_thousand_points_is_taken():
+    draw = random.Random(3)
+    ring = []
+    for n in range(50_000):
+        turn = 2 * math.pi * n / 50_000
+        far = 0.3 + draw.uniform(0, 0.0001)
+        ring.append((50.5 + far * math.sin(turn), 4.5 + far * math.cos(turn)))
+
+    assert polygon([*ring, ring[0]]).parts
+
+
+def test_what_is_left_for_a_ring_is_less_by_what_those_before_it_cost():
+    effort = Effort(crossings=100)
+
+    polygon(star(13), effort)
+    with pytest.raises(ShapeRefused):
+        polygon(star(13), effort)
+    assert polygon(zigzag(5), effort).parts, "who needs no mending is taken all the same"
