@@ -55,6 +55,14 @@ class ServerSettings(_Struct, frozen=True, kw_only=True):
     """From SIGTERM: what is in flight may be answered and settled until then."""
     max_watchers: Annotated[int, msgspec.Meta(ge=0)] = 2_000
     """Progress streams open at once."""
+    max_watchers_per_account: Annotated[int, msgspec.Meta(ge=0)] = 200
+    """Of one account, 0: no such limit; one more is refused with 429."""
+    max_connections: Annotated[int, msgspec.Meta(ge=16, le=60_000)] = 5_000
+    """Open at once, or as many as the limit of open files leaves. When there is no room strangers that wait give way to
+    newcomers."""
+    max_connections_per_address: Annotated[int, msgspec.Meta(ge=0)] = 500
+    """Of one client address, by those who have shown no key; 0: no such limit, where a proxy stands before the door and
+    keeps one itself."""
     demonstration: bool = False
     """Whether simulated carriers may stand in for live ones. They reach nobody and say that they did."""
 

@@ -269,6 +269,7 @@ class Stage:
 [server]
 port = {self.port}
 demonstration = true
+max_watchers_per_account = 0
 [store]
 url = "{self.store_url}"
 {smscs}{relays}[voice.carriers.trunk]

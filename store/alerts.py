@@ -90,9 +90,20 @@ async def thread(conn: AsyncConnection, thread_id: int, *others: int) -> list[Al
 _parked = alert.c.state == sa.literal_column("'parked'")
 
 
-async def parked(conn: AsyncConnection) -> list[Alert]:
-    """Updates and Cancels that wait for the alert they name."""
-    rows = await conn.execute(_alerts.where(_parked).order_by(alert.c.id))
+_named = sa.alias(alert)
+_has_come = (
+    sa.exists()
+    .where(alert_reference.c.alert_id == alert.c.id)
+    .where(_named.c.sender == alert_reference.c.sender, _named.c.identifier == alert_reference.c.identifier)
+    .where(_named.c.state != sa.literal_column("'parked'"))
+)
+
+
+async def parked(conn: AsyncConnection, before_ms: int) -> list[Alert]:
+    """Updates and Cancels that wait no longer: an alert that they name has come, or they came before that instant. What
+    still waits is not read: an account may have fifty of them with a thousand names each."""
+    due = sa.or_(alert.c.received_ms <= before_ms, _has_come)
+    rows = await conn.execute(_alerts.where(_parked, due).order_by(alert.c.id))
     return [Alert(*row) for row in rows.all()]
 
 

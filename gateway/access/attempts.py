@@ -16,7 +16,7 @@ class Failures:
     _counted: OrderedDict[str, tuple[float, int]] = field(default_factory=OrderedDict, repr=False)
 
     def note(self, address: str, now_s: float) -> None:
-        key = _network(address)
+        key = household(address)
         since, n = self._counted.pop(key, (now_s, 0))
         if now_s - since >= self.window_s:
             since, n = now_s, 0
@@ -26,17 +26,17 @@ class Failures:
 
     def wait_s(self, address: str, now_s: float) -> float:
         """Seconds that this address has to wait; 0 when it may try."""
-        since, n = self._counted.get(_network(address), (now_s, 0))
+        since, n = self._counted.get(household(address), (now_s, 0))
         left = since + self.window_s - now_s
         return left if n >= self.most and left > 0 else 0.0
 
 
-def _network(address: str) -> str:
-    """One IPv6 customer has a /64 and all its addresses: they count as one."""
+def household(address: str) -> str:
+    """Who counts as one: one IPv6 customer has a /64 and all its addresses: they count as one."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if parsed.version == 4:
+    if parsed.version == 4 or parsed.ipv4_mapped:
         return address
     return str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -25,7 +25,9 @@ class Parked:
     async def run(self) -> bool:
         """True when one was launched or given up."""
         async with self.database.read() as conn:
-            waiting = {filed.id: filed for filed in await alerts.parked(conn)}
+            waiting = {
+                filed.id: filed for filed in await alerts.parked(conn, self.database.clock.now_ms() - self.park_ms)
+            }
         resting = self._setbacks.resting()
         due = [alert_id for alert_id in waiting if alert_id not in resting]
         # One that cannot be handled now must not keep the others waiting; it is tried again.

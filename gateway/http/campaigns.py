@@ -155,7 +155,7 @@ async def progress(request: web.Request, door: Door, caller: Caller) -> web.Stre
     campaign = await _asked_for(request, door, caller)
     if request.method == "HEAD":
         return opened()
-    async with door.watching.watch(campaign.id) as watched:
+    async with door.watching.watch(campaign.id, caller.account_id) as watched:
         with door.metrics.streams.track_inprogress():
             return await stream(
                 request,

@@ -12,6 +12,7 @@ from gateway.http.broadcast import Broadcast
 from gateway.http.listening import Listening
 from gateway.http.metrics import Metrics
 from gateway.http.services import Services
+from gateway.http.visitors import Visitors
 from gateway.http.watching import Watching
 
 
@@ -23,6 +24,7 @@ class Door:
     broadcast: Broadcast
     listening: Listening
     metrics: Metrics
+    visitors: Visitors
     reports: asyncio.Semaphore
     """Live reports drawn up at once: each reads all rows of its campaign."""
     heartbeat_s: float = 15.0

@@ -7,7 +7,6 @@ public takes nothing from coordinators, and one address not all of them.
 
 import asyncio
 import contextlib
-import ipaddress
 import itertools
 import logging
 from collections import deque
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 import cap
+from gateway.access.attempts import household
 from gateway.errors import Refusal
 from gateway.http.away import store_is_away
 from gateway.http.broadcast import READ_TIMEOUT_S, Broadcast
@@ -75,7 +75,7 @@ class Listening:
         """Raises Refusal: 503 when there are too many listeners or the server stops, 429 for too many of an address."""
         if self._closing or self._listeners >= self.most:
             raise Refusal(503, "too-many-watchers", "No more streams can be opened now.")
-        address = _household(address)
+        address = household(address)
         if self.most_per_address and self._by_address.get(address, 0) >= self.most_per_address:
             raise Refusal(429, "too-many-watchers", "This address has as many streams open as it may have.")
         self._count(address, 1)
@@ -175,17 +175,6 @@ class Listening:
     def _wake(self) -> None:
         self.changed.set()
         self.changed = asyncio.Event()
-
-
-def _household(address: str) -> str:
-    """An IPv6 client has 2**64 addresses of its own (RFC 6177): they count as one."""
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if known.version == 4 or known.ipv4_mapped:
-        return address
-    return str(ipaddress.ip_network((known, 64), strict=False))
 
 
 def _event(change: Change) -> Event:

@@ -6,7 +6,7 @@ broadcast, which anybody may cache, and "inner" for the rest: two listeners may 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from aiohttp import web
 
@@ -15,6 +15,7 @@ from gateway.errors import Refusal
 from gateway.http import alerts, campaigns, feed, journal, operations, unsubscribe
 from gateway.http.door import NOBODY, Door, Handle
 from gateway.http.problems import answer_problems
+from gateway.http.visitors import Visitor
 
 Face = Literal["inner", "outer"]
 Right = Action | tuple[Action, ...] | Literal["public", "account"]
@@ -103,6 +104,7 @@ async def _admitted(request: web.Request, door: Door, right: Right) -> Caller:
     given = request.headers.getall("Authorization", [])
     caller = await door.keyring.caller(", ".join(given) if given else None, request.remote or "")
     request[journal.CALLER] = caller
+    door.visitors.vouch(cast(Visitor, request.protocol))
     if right == "account":
         return caller
     wanted = (right,) if isinstance(right, str) else right

@@ -21,6 +21,7 @@ from gateway.http.problems import problem
 from gateway.http.renderings import Making
 from gateway.http.routes import application
 from gateway.http.services import AlertDesk, MessageDesk, Services
+from gateway.http.visitors import Visitors, room
 from gateway.http.watching import Watching
 from gateway.settings import Settings
 from gateway.unsubscribing import Unsubscribing
@@ -81,40 +82,49 @@ def make_door(services: Services) -> Door:
     return Door(
         services=services,
         keyring=Keyring(keys_of(database)),
-        watching=Watching(lambda campaign_id: snapshot(database, campaign_id), services.server.max_watchers),
+        watching=Watching(
+            lambda campaign_id: snapshot(database, campaign_id),
+            services.server.max_watchers,
+            services.server.max_watchers_per_account,
+        ),
         broadcast=broadcast,
         listening=Listening(broadcast, feed.max_feed_watchers, feed.max_feed_watchers_per_address),
         metrics=Metrics(),
+        visitors=Visitors(room(services.server.max_connections), services.server.max_connections_per_address),
         reports=asyncio.Semaphore(2),
     )
 
 
 def runner_of(door: Door, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.AppRunner:
     app = application(door, faces)
-    return _Runner(app, door.services.server.head_timeout_s)
+    return _Runner(app, door.services.server.head_timeout_s, door.visitors)
 
 
 class _Runner(web.AppRunner):
     """Sites listen with our own handler of connections."""
 
-    __slots__ = ("_head_timeout_s",)
+    __slots__ = ("_head_timeout_s", "_visitors")
 
-    def __init__(self, app: web.Application, head_timeout_s: float) -> None:
+    def __init__(self, app: web.Application, head_timeout_s: float, visitors: Visitors) -> None:
         super().__init__(app, handle_signals=False, shutdown_timeout=_SHUTDOWN_S)
         self._head_timeout_s = head_timeout_s
+        self._visitors = visitors
 
     @property
     def server(self) -> Any:
         made = super().server
         if made is None:
             return None
-        return lambda: _Connection(made, self._head_timeout_s, loop=asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        return lambda: _Connection(made, self._head_timeout_s, self._visitors, loop=loop)
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ("_head_timeout_s", "_head_timer")
+    __slots__ = ("_head_timeout_s", "_head_timer", "_visitors")
 
-    def __init__(self, manager: web.Server, head_timeout_s: float, *, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, manager: web.Server, head_timeout_s: float, visitors: Visitors, *, loop: asyncio.AbstractEventLoop
+    ) -> None:
         super().__init__(
             manager,
             loop=loop,
@@ -128,26 +138,36 @@ class _Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._head_timeout_s = head_timeout_s
+        self._visitors = visitors
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._time_the_head()
+        peer = transport.get_extra_info("peername")
+        if self._visitors.enter(self, str(peer[0]) if peer else "", self._loop.time()):
+            self._time_the_head()
+        else:
+            self.force_close()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if not self._waits():
+        if not self.waits:
             self._stop_timing()
         elif self._head_timer is None:
             self._time_the_head()  # its first octets; those that follow give it no more time
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_timing()
+        self._visitors.leave(self)
         super().connection_lost(exc)
 
-    def _waits(self) -> bool:
+    @property
+    def waits(self) -> bool:
         """For a whole head: none is being answered, none stands in the queue."""
         return self._waiter is not None and not self._waiter.done()
+
+    def send_away(self) -> None:
+        self.force_close()
 
     def _time_the_head(self) -> None:
         self._head_timer = self._loop.call_later(self._head_timeout_s, self._give_up)
@@ -159,7 +179,7 @@ class _Connection(web.RequestHandler):
 
     def _give_up(self) -> None:
         self._head_timer = None
-        if self._waits():
+        if self.waits:
             log.info("no request head in time", extra={"action": "head-too-slow", "peer": str(self.peername or "")})
             self.force_close()
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -68,26 +69,37 @@ class Watched:
 class Watching:
     read: Read
     most: int
+    most_per_account: int = 0
+    """0: as many as there may be at all."""
     poll_s: float = 0.25
     _watched: dict[int, Watched] = field(default_factory=dict)
     _watchers: int = 0
+    _of: Counter[int] = field(default_factory=Counter)
+    """By account."""
     _closing: bool = False
 
     @contextlib.asynccontextmanager
-    async def watch(self, campaign_id: int) -> AsyncIterator[Watched]:
-        """Raises Refusal 503 when there are too many watchers, or the server is stopping."""
+    async def watch(self, campaign_id: int, account_id: int) -> AsyncIterator[Watched]:
+        """Raises Refusal: 503 when there are too many watchers or the server is stopping, 429 for too many of an
+        account."""
         if self._closing or self._watchers >= self.most:
             raise Refusal(503, "too-many-watchers", "No more progress streams can be opened now.")
+        if self.most_per_account and self._of[account_id] >= self.most_per_account:
+            raise Refusal(429, "too-many-watchers", "This account has as many streams open as it may have.")
         watched = self._watched.get(campaign_id)
         if watched is None or watched.over:
             watched = self._watched[campaign_id] = Watched()
             watched.poller = asyncio.create_task(self._poll(campaign_id, watched), name=f"watch-{campaign_id}")
         watched.watchers += 1
         self._watchers += 1
+        self._of[account_id] += 1
         try:
             yield watched
         finally:
             self._watchers -= 1
+            self._of[account_id] -= 1
+            if not self._of[account_id]:
+                del self._of[account_id]
             watched.watchers -= 1
             if not watched.watchers:
                 await self._forget(campaign_id, watched)

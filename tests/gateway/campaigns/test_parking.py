@@ -80,7 +80,7 @@ async def test_the_same_bytes_again_are_answered_and_a_place_that_is_free_again_
 
     assert (await desk.submit(one, documents[1])).id == answers[1].id
     async with database.read() as conn:
-        [given_up, _] = await alerts.parked(conn)
+        [given_up, _] = await alerts.parked(conn, 2**62)
     await database.write(lambda tx: alerts.set_state(tx, given_up.id, "failed"))
 
     assert (await desk.submit(one, documents[2])).state == "parked"
@@ -103,7 +103,7 @@ async def test_one_about_which_the_store_has_no_answer_keeps_no_other_waiting(
     assert await Parked(database, desk, park_ms=-1).run(), "the other one's time is over"
 
     async with database.read() as conn:
-        assert [filed.public_id for filed in await alerts.parked(conn)] == [silent]
+        assert [filed.public_id for filed in await alerts.parked(conn, 2**62)] == [silent]
 
 
 async def test_a_store_that_is_away_is_told_and_nothing_rests(

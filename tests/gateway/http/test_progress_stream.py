@@ -258,7 +258,7 @@ async def test_a_store_that_is_away_for_a_moment_ends_no_stream():
         return Frame(turns, "running", b"{}", last=False, quiet=True)
 
     watching = Watching(read, 10, poll_s=0.01)
-    async with asyncio.timeout(5), watching.watch(1) as watched:
+    async with asyncio.timeout(5), watching.watch(1, 7) as watched:
         await watched.changed.wait()
         assert watched.latest is not None
 
@@ -274,11 +274,11 @@ async def test_a_poller_that_breaks_ends_its_streams_and_the_next_watcher_starts
         return Frame(1, "running", b"{}", last=False, quiet=True)
 
     watching = Watching(read, 10, poll_s=0.01)
-    async with asyncio.timeout(5), watching.watch(1) as watched:
+    async with asyncio.timeout(5), watching.watch(1, 7) as watched:
         await watched.changed.wait()
         assert watched.over
         broken = False
-        async with watching.watch(1) as again:
+        async with watching.watch(1, 7) as again:
             await again.changed.wait()
             assert again.latest is not None
     assert "watching failed" in caplog.text
@@ -297,7 +297,7 @@ async def test_many_watched_campaigns_are_each_looked_at_less_often():
         leave = asyncio.Event()
 
         async def one(campaign_id: int) -> None:
-            async with watching.watch(campaign_id):
+            async with watching.watch(campaign_id, 7):
                 await leave.wait()
 
         for campaign_id in range(200):
