@@ -22,8 +22,14 @@ from channels.email.verp import reference_of
 log = logging.getLogger(__name__)
 
 _NAME = "bounces"
+_PROVEN, _TRIED = "tocsin_proven", "tocsin_tried"
+"""What is remembered of a conversation, on aiosmtpd's session."""
 LONGEST_LINE = 100_000
 """Octets; what a careless server may put into a report."""
+STRANGER_S = 20.0
+"""So long somebody may stay who has not named a return path of ours. Relays know theirs before they connect."""
+_MOST_STRANGE_PATHS = 20
+"""Return paths that are none of ours, in one conversation: then it is over."""
 
 
 class Dialect(StrEnum):
@@ -45,6 +51,7 @@ class BounceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     dialect: Dialect = Dialect.SMTP
     max_message_bytes: Annotated[int, msgspec.Meta(ge=1024, le=64_000_000)] = 1_000_000
     max_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
+    """Where there is no room, the stranger that came first gives way to a newcomer."""
     idle_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 60.0
     session_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 600.0
     commit_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 30.0
@@ -61,7 +68,8 @@ class BounceIntake:
         self.listening = asyncio.Event()
         self._settings = settings
         self._handler = _Handler(settings, sink, now_ms or _utc_ms)
-        self._doors: set[_Door] = set()
+        self._doors: dict[_Door, None] = {}
+        """In the order of their coming."""
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -91,7 +99,7 @@ class BounceIntake:
             self.close()
 
     def _door(self) -> asyncio.Protocol:
-        if len(self._doors) >= self._settings.max_connections:
+        if len(self._doors) >= self._settings.max_connections and not self._make_room():
             return _Full()
         conversation = (_Lmtp if self._settings.dialect is Dialect.LMTP else _Smtp)(
             self._handler,
@@ -102,6 +110,13 @@ class BounceIntake:
             timeout=self._settings.idle_timeout_s,
         )
         return _Door(conversation, self._doors, self._settings.session_timeout_s)
+
+    def _make_room(self) -> bool:
+        stranger = next((door for door in self._doors if door.is_strange), None)
+        if stranger is not None:
+            self._doors.pop(stranger)
+            stranger.hang_up()
+        return stranger is not None
 
 
 class _Smtp(SMTP):
@@ -124,7 +139,7 @@ class _Full(asyncio.Protocol):
 class _Door(asyncio.Protocol):
     """Counts a conversation and bounds its length; the conversation itself is aiosmtpd's."""
 
-    def __init__(self, conversation: SMTP, doors: "set[_Door]", session_timeout_s: float) -> None:
+    def __init__(self, conversation: SMTP, doors: "dict[_Door, None]", session_timeout_s: float) -> None:
         self._conversation = conversation
         self._doors = doors
         self._session_timeout_s = session_timeout_s
@@ -132,9 +147,10 @@ class _Door(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._doors.add(self)
+        self._doors[self] = None
         self._transport = transport
-        self._timer = asyncio.get_running_loop().call_later(self._session_timeout_s, self.hang_up)
+        stranger_s = min(STRANGER_S, self._session_timeout_s)
+        self._timer = asyncio.get_running_loop().call_later(stranger_s, self._look)
         self._conversation.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -150,10 +166,23 @@ class _Door(asyncio.Protocol):
         self._conversation.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._doors.discard(self)
+        self._doors.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
         self._conversation.connection_lost(exc)
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether it has named no return path of ours yet."""
+        session = self._conversation.session
+        return session is None or not getattr(session, _PROVEN, False)
+
+    def _look(self) -> None:
+        left_s = self._session_timeout_s - STRANGER_S
+        if self.is_strange or left_s <= 0:
+            self.hang_up()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(left_s, self.hang_up)
 
     def hang_up(self) -> None:
         if self._transport is not None:
@@ -174,9 +203,19 @@ class _Handler:
         if envelope.rcpt_tos:
             return "452 4.5.3 one recipient at a time"  # LMTP owes an answer for each
         if reference_of(address, self._settings.domain, self._settings.key) is None:
-            return "550 5.1.1 not a return path of ours"
+            return self._strange(server, session)
+        setattr(session, _PROVEN, True)
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 ok"
+
+    def _strange(self, server: SMTP, session: Session) -> str:
+        """Nobody tries thousands of them in one conversation."""
+        tried = getattr(session, _TRIED, 0) + 1
+        setattr(session, _TRIED, tried)
+        if tried >= _MOST_STRANGE_PATHS and server.transport is not None:
+            asyncio.get_running_loop().call_soon(server.transport.close)
+            return "421 4.7.0 too many return paths that are not ours"
+        return "550 5.1.1 not a return path of ours"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         reference = reference_of(envelope.rcpt_tos[0], self._settings.domain, self._settings.key)

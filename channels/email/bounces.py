@@ -23,7 +23,8 @@ from channels.contract import Receipt, ReceiptState
 
 MAX_RAW_CHARACTERS = 1000
 MAX_TEXT_CHARACTERS = 200
-_MOST_OCTETS = 262_144
+_MOST_OCTETS = 262_144  # looked at: a report stands before the copy of what it is about
+_MOST_PROSE = 65_536  # characters of a text in which a mailer says that it has given up
 """A report stands at the beginning of its mail; behind it comes ours, as a copy."""
 _MOST_PARTS = 64
 _MOST_FIELD = 1_000
@@ -199,7 +200,7 @@ def _is_from_a_mailer(message: Message) -> bool:
 
 def _from_words(raw: bytes, message: Message, reference: str, carrier: str, arrived_ms: int) -> Receipt | Ignored:
     """A bounce from before RFC 3464, or by a server that ignores it: final only where it says so in its own words."""
-    body = _own_words(_text(message))
+    body = _own_words(_text(message)[:_MOST_PROSE])
     # What a mailer puts before a subject of ours is its own; that it tries on it says there.
     prefix = _subject(message).partition(":")[0]
     if not _is_from_a_mailer(message) and not body.lstrip().startswith(_QMAIL):

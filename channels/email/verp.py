@@ -6,6 +6,7 @@ Pure. The MAC keeps a stranger from writing bounces for messages that he never r
 import hmac
 
 PREFIX = "bounce+"
+_LONGEST = 320  # characters of a mailbox (RFC 5321 4.5.3.1)
 MAC_OCTETS = 8  # 64 bits, 16 characters: guesses can be tried on us only, one bounce each
 
 
@@ -22,6 +23,8 @@ def reference_of(address: str, domain: str, key: bytes) -> str | None:
 
     Case is ignored, as relays on the way may have changed it; references are lower case by contract.
     """
+    if not address.isascii() or len(address) > _LONGEST:
+        return None
     local, _, host = address.lower().rpartition("@")
     if host != domain.lower() or not local.startswith(PREFIX):
         return None

@@ -109,21 +109,6 @@ async def test_a_message_is_bounded() -> None:
         assert (await deliver(port, content=BOUNCE + b"x" * 100 * 200)).startswith("552")
 
 
-async def test_connections_are_bounded_and_the_one_too_many_is_told_to_come_back() -> None:
-    async with intake(Inbox(), max_connections=1) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        assert (await reader.readline()).startswith(b"220")
-
-        other_reader, other_writer = await asyncio.open_connection("127.0.0.1", port)
-        assert (await other_reader.read()).startswith(b"421")
-
-        for each in (writer, other_writer):
-            each.close()
-            with suppress(ConnectionError):
-                await each.wait_closed()
-        assert (await deliver(port)).startswith("2.0.0 kept")
-
-
 @pytest.mark.parametrize("bound", ["idle_timeout_s", "session_timeout_s"])
 async def test_a_connection_is_bounded_in_time(bound: str) -> None:
     async with intake(Inbox(), **{bound: 0.1}) as port:
@@ -150,3 +135,59 @@ async def test_a_relay_may_speak_lmtp() -> None:
 
 def test_the_key_is_in_no_representation() -> None:
     assert "sesame" not in repr(BounceSettings(domain=DOMAIN, key=b"sesame", carrier="relay"))
+
+
+async def test_idle_strangers_give_way_to_a_relay_with_a_bounce() -> None:
+    inbox = Inbox()
+    async with intake(inbox, max_connections=3) as port:
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(9)]
+
+        assert (await deliver(port)).startswith("2.0.0 kept")
+
+        for _, writer in held:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+async def test_who_has_named_a_return_path_of_ours_gives_way_to_nobody() -> None:
+    async with intake(Inbox(), max_connections=1) as port:
+        client = aiosmtplib.SMTP(
+            hostname="127.0.0.1", port=port, start_tls=False, local_hostname="x.invalid", timeout=5
+        )
+        await client.connect()
+        await client.ehlo()
+        await client.mail("")
+        await client.rcpt(OURS)
+
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert (await reader.readline()).startswith(b"421")
+
+        assert (await client.data(BOUNCE))[0] == 250
+        writer.close()
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "address", [b"\xff\xfe@bounces.example.be", b"bounce+\xc3\xa9.0@bounces.example.be", b"a" * 400]
+)
+async def test_an_address_that_is_none_is_no_fault_of_ours(address: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with intake(Inbox()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"EHLO x\r\nMAIL FROM:<> SMTPUTF8\r\nRCPT TO:<" + address + b">\r\nQUIT\r\n")
+        said = await reader.read()
+        writer.close()
+
+    assert said.splitlines()[-2][:1] == b"5"
+    assert [r for r in caplog.records if r.levelname == "ERROR"] == []
+
+
+async def test_who_guesses_return_paths_is_hung_up_on() -> None:
+    async with intake(Inbox()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"EHLO x\r\nMAIL FROM:<>\r\n" + f"RCPT TO:<{OURS.replace('42', '43')}>\r\n".encode() * 100)
+        said = await reader.read()
+        writer.close()
+
+    assert said.count(b"\r\n550 ") < 20
+    assert said.splitlines()[-1].startswith(b"421 4.7.0")
