@@ -1,0 +1,238 @@
+"""What strangers, accounts with small rights, and peers do to a server that stands in their way, each for as long as it
+is let. All of it on 127.0.0.1, each with few connections and no more octets than it says.
+
+Run as `python -m tests.acceptance.attacks KIND` it is an SMSC that binds whoever comes and floods: it prints its port.
+"""
+
+import asyncio
+import contextlib
+import json
+import math
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from channels.sms.smpp.codec import HEADER, Decoder, encode
+from channels.sms.smpp.pdu import BindResponse, Command, DeliverSm, EnquireLink
+from tests.acceptance.world import alert
+
+_RECEIPT = b"id:7 sub:001 dlvrd:001 submit date:2611261200 done date:2611261201 stat:DELIVRD err:000 text:hello"
+FLOODS = {
+    "enquire_link": encode(EnquireLink(sequence=9)),
+    "handset": encode(DeliverSm(sequence=5, source="32470000000", destination="PLP", short_message=b"hi")),
+    "receipt": encode(DeliverSm(sequence=5, esm_class=4, source="32470000000", short_message=_RECEIPT)),
+    "malformed": HEADER.pack(40, Command.DELIVER_SM, 0, 7) + b"\xff" * 24,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the server listens, and the key of an account that may launch news by e-mail in one network."""
+
+    url: str
+    port: int
+    bounce_port: int
+    key: str
+    network: str
+    zone: str
+
+
+Attack = Callable[[Target], Awaitable[None]]
+
+
+# ---- shapes and texts --------------------------------------------------------------------------------------------
+
+
+def _star(points: int) -> list[list[float]]:
+    step = points // 2
+    ring = [
+        [50.5 + math.sin(2 * math.pi * n * step / points) / 2, 4.5 + math.cos(2 * math.pi * n * step / points) / 2]
+        for n in range(points)
+    ]
+    return [*ring, ring[0]]
+
+
+def _zigzag(sides: int) -> list[list[float]]:
+    ring: list[list[float]] = []
+    for n in range(sides):
+        ends = [[50 + 0.3 * n / sides, 4.0], [51 + 0.3 * n / sides, 5.0]]
+        ring += ends if n % 2 == 0 else ends[::-1]
+    return [*ring, [51.5, 5.2], [51.5, 3.8], [49.9, 3.8], ring[0]]
+
+
+def _message(target: Target, **changed: Any) -> bytes:
+    body = {
+        "zone": target.zone, "kind": "news", "title": "t", "channels": ["email"], "terms_confirmed": True,
+        "texts": [{"language": "nl", "email": "Nieuws"}], "targets": {"networks": [target.network]},
+    }  # fmt: skip
+    return json.dumps(body | changed).encode()
+
+
+def _circles(n: int) -> dict[str, Any]:
+    return {"circles": [{"area": "a", "lat": 50.5, "lon": 4.5, "radius_km": 1500.0}] * n}
+
+
+def _polygon(ring: list[list[float]]) -> dict[str, Any]:
+    return {"polygons": [{"area": "a", "points": ring}]}
+
+
+# ---- accounts ----------------------------------------------------------------------------------------------------
+
+
+async def _repeat(target: Target, method: str, path: str, bodies: list[bytes], kind: str, at_once: int = 8) -> None:
+    """Until it is cancelled: `at_once` requests that are given up after three seconds, as impatient clients do."""
+    headers = {"Authorization": f"Bearer {target.key}", "Content-Type": kind}
+    timeout = aiohttp.ClientTimeout(total=3)
+    async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
+
+        async def one(place: int) -> None:
+            while True:
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError, ConnectionError):
+                    async with session.request(method, target.url + path, data=bodies[place % len(bodies)]) as answer:
+                        await answer.read()
+                await asyncio.sleep(0.01)
+
+        await asyncio.gather(*map(one, range(at_once)))
+
+
+async def heavy_dry_runs(target: Target) -> None:
+    """Stars, long sides beside one another, circles of half a continent, unknown names by the thousand."""
+    bodies = [
+        _message(target, targets=_polygon(_star(1001))),
+        _message(target, targets=_polygon(_star(61))),
+        _message(target, targets=_polygon(_zigzag(1_500))),
+        _message(target, targets=_polygon(_zigzag(12_000))),
+        _message(target, targets=_circles(100)),
+        _message(target, targets=_circles(9_000)),
+        _message(target, targets={"networks": [f"n{n}" for n in range(60_000)]}),
+        _message(target, targets={"geocodes": [{"area": "a", "system": "NIS", "value": "57027"}] * 1_900}),
+    ]
+    await _repeat(target, "POST", "/api/v1/campaigns?dry_run=1", bodies, "application/json")
+
+
+async def long_texts(target: Target) -> None:
+    def text(**fields: str) -> bytes:
+        return _message(target, texts=[{"language": "nl", **fields}], channels=["email"])
+
+    bodies = [
+        text(email="." * 19_900 + "a"),
+        text(email="a\n\n" * 6_000),
+        text(email="x" * 900_000),
+        text(email="n", voice="1" * 3_900),
+        text(email="n", sms="é " * 1_900),
+        _message(target, texts=[{"language": f"{a}{b}", "email": "x" * 1000} for a in "abcdef" for b in "abcdefghi"]),
+        b"[" * 500_000,
+        b'{"zone": "' + b"x" * 900_000 + b'"}',
+    ]
+    await _repeat(target, "POST", "/api/v1/campaigns?dry_run=1", bodies, "application/json")
+
+
+async def hostile_documents(target: Target) -> None:
+    """CAP that its account may not send, as large and as crooked as it may be."""
+    ring = " ".join(f"{lat},{lon}" for lat, lon in _zigzag(1_400))
+    long = alert({"a": ring}).replace(b"Verdachte bestelwagen", b"Verdacht. " * 40_000)
+    bodies = [
+        alert({"a": " ".join(f"{lat},{lon}" for lat, lon in _star(1001))}),
+        alert({"a": ring}),
+        long,
+        alert({f"a{n}": "50,4 50,5 51,5 50,4" for n in range(450)}),
+        b"<alert " + b"a" * 900_000,
+        b"<info/>" * 120_000,
+    ]
+    await _repeat(target, "POST", "/cap/v1/validate", bodies, "application/cap+xml", at_once=4)
+
+
+# ---- strangers ---------------------------------------------------------------------------------------------------
+
+
+async def odd_heads(target: Target) -> None:
+    kinds = ['application/json;a="b' + ';a="b' * 1_400, "text/xml" + ";" * 7_000, "text/xml;" + "a*0*=x;" * 1_000]
+
+    async def one(kind: str) -> None:
+        await _repeat(target, "POST", "/cap/v1/validate", [b"<a/>"], kind, at_once=2)
+
+    await asyncio.gather(*map(one, kinds))
+
+
+async def idle_strangers(target: Target) -> None:
+    """Hundreds of connections that say nothing, or one octet at a time, at both doors."""
+    held = []
+    try:
+        while True:
+            for port in (target.port,) * 9 + (target.bounce_port,):
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.write(b"G")
+                    held.append(writer)
+            for writer in held[:-600]:
+                writer.close()
+            del held[:-600]
+            await asyncio.sleep(0.02)
+    finally:
+        for writer in held:
+            writer.close()
+
+
+async def guessed_keys(target: Target) -> None:
+    stranger = Target(target.url, target.port, target.bounce_port, "tocsin_x_" + "y" * 200, target.network, target.zone)
+    await _repeat(stranger, "GET", "/api/v1/campaigns", [b""], "text/plain", at_once=16)
+
+
+async def hostile_bounces(target: Target) -> None:
+    """Whoever got one mail of ours has a return path; here the MAC is guessed, so that the content must not be read."""
+    mail = b"Subject: " + b"=?a?q?x" * 5_000 + b"\r\n\r\n."
+    while True:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", target.bounce_port)
+            writer.write(b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bounce+1.7.0123456789abcdef@bounces.example>\r\nDATA\r\n")
+            writer.write(mail + b"\r\nQUIT\r\n")
+            await reader.read()
+            writer.close()
+        await asyncio.sleep(0.01)
+
+
+ATTACKS: dict[str, Attack] = {
+    attack.__name__: attack
+    for attack in (
+        heavy_dry_runs, long_texts, hostile_documents, odd_heads, idle_strangers, guessed_keys, hostile_bounces,
+    )
+}  # fmt: skip
+
+
+# ---- a flooding SMSC ---------------------------------------------------------------------------------------------
+
+
+async def _flood(unit: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    decoder, asked = Decoder(), list[Any]()
+
+    async def drain() -> None:
+        while await reader.read(65_536):
+            pass
+
+    with contextlib.suppress(ConnectionError):
+        while not asked:
+            asked = decoder.feed(await reader.read(65_536))
+        writer.write(encode(BindResponse(command=asked[0].command, sequence=asked[0].sequence)))
+        draining = asyncio.create_task(drain())
+        piece = unit * (65_536 // len(unit))
+        for _ in range(20_000):  # 1.3 GB at most
+            writer.write(piece)
+            await writer.drain()
+        draining.cancel()
+    writer.close()
+
+
+async def _serve(kind: str) -> None:
+    unit = FLOODS[kind]
+    server = await asyncio.start_server(lambda r, w: _flood(unit, r, w), "127.0.0.1", 0)
+    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(600):
+            await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(sys.argv[1]))
