@@ -65,6 +65,10 @@ class Outgoing(msgspec.Struct, frozen=True):
     message: str = ""
     """Ours, [a-z0-9.-]{1,64}, the same in every attempt of this message: by it a mailbox knows a second copy. Empty:
     `reference`."""
+    number: int = 0
+    """Ours, for `begins`."""
+    begins: Callable[[int], None] | None = None
+    """Called with `number` before the first byte of this attempt leaves. For whom it was not called, no peer has it."""
 
 
 class Accepted(msgspec.Struct, frozen=True, tag="accepted"):

@@ -290,6 +290,8 @@ class SimulatedCarrier:
             if not isinstance(met, Fate):
                 self._settle(flight, index)
                 return met
+            if message.begins is not None:
+                message.begins(message.number)
             flight.fates[index] = met
             self._in_flight += len(message.due)
         self._arrivals.append(now_s)

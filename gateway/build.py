@@ -30,6 +30,7 @@ from gateway.dispatch.housekeeping import Chore, Housekeeping, store_chores
 from gateway.dispatch.lane import Lane, LaneRules
 from gateway.dispatch.receipts import ReceiptDesk
 from gateway.dispatch.ways import Gate, Ways
+from gateway.dispatch.write_note import Noted, WriteNote, begin_note, read_note
 from gateway.feed_key import FeedKey, read_feed_key
 from gateway.media import MEDIA, Posting, prepare
 from gateway.publishing import Publisher
@@ -61,6 +62,8 @@ class Identity:
 
     generation: str
     bounce_key: bytes
+    note: WriteNote | None = None
+    """Where a kill of this process is survived; None on PostgreSQL, and without room on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +110,30 @@ async def identify(database: Database, settings: Settings) -> Identity:
         key = settings.email.bounce_key
     else:
         key = await database.write(lambda tx: meta.kept(tx, meta.BOUNCE_KEY, secrets.token_hex(16)))
-    if database.sqlite:
+    note: WriteNote | None = None
+    if database.path is not None:
+        path = database.path.with_name(f"{database.path.name}-note")
+        noted = await asyncio.to_thread(read_note, path, generation)
         await database.write(recovery.end_all_leases)
         stepped_ms = await database.write(recovery.forget_the_future)
         if stepped_ms:
             log.warning("the clock was stepped back", extra={"action": "clock-stepped", "ms": stepped_ms})
-    return Identity(generation, key.encode())
+        if noted is not None:
+            await _take_up(database, noted)
+        # Not before: until it is taken up, another kill must find it.
+        note = await asyncio.to_thread(begin_note, path, generation)
+    return Identity(generation, key.encode(), note)
+
+
+async def _take_up(database: Database, noted: Noted) -> None:
+    """What was in hand when the process before was killed, as far as it has noted what became of it."""
+    alone: set[int] = set()
+    in_doubt = 0
+    while found := await database.write(lambda tx: recovery.recover(tx, left_alone=alone, evidence=noted)):
+        in_doubt += sum(one.unknown for one in found)
+    if in_doubt:
+        about = {"action": "in-doubt-after-kill", "deliveries": in_doubt}
+        log.warning("the process before was killed: what had been written and not answered is in doubt", extra=about)
 
 
 def build(settings: Settings, database: Database, identity: Identity) -> Gateway:
@@ -333,6 +354,7 @@ def _lane(
         node=node,
         prepare=contents,
         room_on_disk=disk,
+        note=identity.note,
     )
 
 

@@ -6,6 +6,7 @@ its batch and quarantined; one that does so while it is handed over, by a round 
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Protocol
 
 import msgspec
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from store.apart import together_or_apart
 from store.batches import part_of, settle
 from store.doubts import OPEN as DOUBT_OPEN
+from store.receipts import match_new_refs
 from store.records import CAREFUL_AFTER, Batch, Settlement
 from store.settling import apply
 from store.states import BatchState, CampaignState, DeliveryState, Event
@@ -57,6 +59,7 @@ _told = (
         delivery.c.round == sa.bindparam("round_"),
         delivery.c.changed_ms >= sa.bindparam("since_ms"),
         delivery.c.state != int(DeliveryState.UNKNOWN),
+        delivery.c.id.not_in(sa.bindparam("but", expanding=True)),
     )
     .limit(1)
 )
@@ -72,6 +75,22 @@ _back = (
     )
 )
 _release_all = sa.update(batch).where(batch.c.state == int(BatchState.LEASED)).values(due_ms=0)
+
+
+class Evidence(Protocol):
+    """What a worker that died has left of its last moments."""
+
+    def was_claimed(self, batch_id: int, round_: int) -> bool:
+        """Whether all that was begun in this round of the batch is known."""
+        ...
+
+    def was_begun(self, delivery_id: int, round_: int) -> bool:
+        """Whether a byte of it may have left in this round."""
+        ...
+
+    def answer(self, delivery_id: int, round_: int) -> Settlement | None:
+        """What a carrier has said of it in this round, whether or not the store was told."""
+        ...
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -114,14 +133,18 @@ async def forget_the_future(tx: Transaction) -> int:
     return step_ms
 
 
-async def recover(tx: Transaction, *, most: int = 20, left_alone: set[int] | None = None) -> list[Recovered]:
-    """Take back batches whose lease has ended. Rows in hand become `unknown`; the kind's policy decides the rest.
+async def recover(
+    tx: Transaction, *, most: int = 20, left_alone: set[int] | None = None, evidence: Evidence | None = None
+) -> list[Recovered]:
+    """Take back batches whose lease has ended. Rows in hand become `unknown`; the kind's policy decides the rest. With
+    evidence, what was certainly not begun is known not sent, and what was answered is settled.
 
     A batch that cannot be worked on stops no other: it joins `left_alone`, and what stands there is passed by."""
     alone = set() if left_alone is None else left_alone
     while ended := await tx.rows(_ended, {"now": tx.now_ms, "most": most, "without": list(alone)}):
         each = {row.id: [row] for row in ended}
-        recovered = await together_or_apart(tx, each, partial(_take_back, tx), "recover-failed", alone)
+        work = partial(_take_back, tx, evidence=evidence)
+        recovered = await together_or_apart(tx, each, work, "recover-failed", alone)
         if recovered:
             return [one for some in recovered for one in some]
     return []
@@ -147,26 +170,43 @@ async def abandon(tx: Transaction, held: Batch, results: Sequence[Settlement], r
 
 
 async def _take_back(
-    tx: Transaction, rows: Sequence[AnyRow], *, due_ms: int | None = None, stalls: int | None = None
+    tx: Transaction,
+    rows: Sequence[AnyRow],
+    *,
+    due_ms: int | None = None,
+    stalls: int | None = None,
+    evidence: Evidence | None = None,
 ) -> list[Recovered]:
     """`stalls`: of a batch that was given up in order, how many there were before."""
-    lost = {row.id: await _call_lost(tx, row) for row in rows}
+    if evidence is not None:
+        for row in rows:
+            await _hear(tx, row, evidence)
+    lost = {row.id: await _call_lost(tx, row, evidence) for row in rows}
     broken = {row.id for row in rows if _breaks_its_worker(row, bool(lost[row.id]), stalls)}
     told = [s for row in rows for s in (*lost[row.id], *(await _called_broken(tx, row) if row.id in broken else ()))]
-    handed_ms = {s.delivery_id: min(row.claimed_ms or 0, tx.now_ms) for row in rows for s in lost[row.id]}
+    handed_ms = {
+        s.delivery_id: min(row.claimed_ms or 0, tx.now_ms)
+        for row in rows
+        for s in lost[row.id]
+        if s.event is Event.LOST
+    }
     # All at once: deliveries, then counters, as everybody takes them (`settling.apply`).
     await apply(tx, told, handed_ms=handed_ms)
     return [
-        await _take_out(tx, row) if row.id in broken else await _put_back(tx, row, len(lost[row.id]), due_ms, stalls)
+        await _take_out(tx, row) if row.id in broken else await _put_back(tx, row, lost[row.id], due_ms, stalls)
         for row in rows
     ]
 
 
-async def _put_back(tx: Transaction, row: AnyRow, in_hand: int, due_ms: int | None, stalls: int | None) -> Recovered:
+async def _put_back(
+    tx: Transaction, row: AnyRow, told: Sequence[Settlement], due_ms: int | None, stalls: int | None
+) -> Recovered:
+    in_hand = sum(settlement.event is Event.LOST for settlement in told)
+    not_begun = [settlement.delivery_id for settlement in told if settlement.event is Event.NOT_SENT]
     state = BatchState.READY if due_ms is None else BatchState.WAITING
     back = {"batch": row.id, "state_": int(state), "due": due_ms}
     if row.cursor >= row.first and (in_hand or stalls is None):
-        losses = 0 if await _was_told(tx, row) else row.losses + 1
+        losses = 0 if await _was_told(tx, row, not_begun) else row.losses + 1
         if row.losses >= CAREFUL_AFTER:
             # The row that kills is the one behind the cursor. The others are still handed over one by one: there may be
             # two of its kind.
@@ -181,10 +221,25 @@ async def _put_back(tx: Transaction, row: AnyRow, in_hand: int, due_ms: int | No
     return Recovered(row.id, in_hand)
 
 
-async def _call_lost(tx: Transaction, row: AnyRow) -> list[Settlement]:
-    """Whoever was in hand is in doubt."""
+async def _hear(tx: Transaction, row: AnyRow, evidence: Evidence) -> None:
+    """Settle what carriers had answered and the store was not told, as its worker would have."""
     in_hand = await tx.rows(_in_hand, {"first": row.first, "cursor": row.cursor, "round_": row.round})
-    return [Settlement(r.id, Event.LOST, round=row.round) for r in in_hand]
+    answers = [answer for r in in_hand if (answer := evidence.answer(r.id, row.round)) is not None]
+    await apply(tx, answers, round_=row.round, handed_ms=min(row.claimed_ms or 0, tx.now_ms))
+    await match_new_refs(tx, [(answer.carrier, ref) for answer in answers for ref in answer.refs])
+
+
+async def _call_lost(tx: Transaction, row: AnyRow, evidence: Evidence | None) -> list[Settlement]:
+    """Whoever was in hand is in doubt, unless there is evidence of what became of them."""
+    in_hand = await tx.rows(_in_hand, {"first": row.first, "cursor": row.cursor, "round_": row.round})
+    return [_fate_of(r.id, row, evidence) for r in in_hand]
+
+
+def _fate_of(delivery_id: int, row: AnyRow, evidence: Evidence | None) -> Settlement:
+    known = evidence is not None and evidence.was_claimed(row.id, row.round)
+    if evidence is not None and known and not evidence.was_begun(delivery_id, row.round):
+        return Settlement(delivery_id, Event.NOT_SENT, round=row.round)
+    return Settlement(delivery_id, Event.LOST, round=row.round)
 
 
 def _breaks_its_worker(row: AnyRow, has_in_hand: bool, stalls: int | None) -> bool:
@@ -201,9 +256,11 @@ async def _called_broken(tx: Transaction, row: AnyRow) -> list[Settlement]:
     return [Settlement(r.id, Event.QUARANTINED, code="quarantined", text=text, round=row.round) for r in found]
 
 
-async def _was_told(tx: Transaction, row: AnyRow) -> bool:
-    """Whether anybody was told of in this round: its worker lived to hear an answer."""
+async def _was_told(tx: Transaction, row: AnyRow, not_begun: Sequence[int]) -> bool:
+    """Whether anybody was told of in this round, besides those of whom it was found out afterwards that nothing had
+    begun: its worker lived to hear an answer."""
     values = {"first": row.first, "cursor": row.cursor, "round_": row.round, "since_ms": row.claimed_ms or 0}
+    values |= {"but": list(not_begun)}
     return await tx.first(_told, values) is not None
 
 

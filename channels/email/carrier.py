@@ -194,6 +194,8 @@ class SmtpCarrier:
             job.answer(made)
             return
         session = self._pool.idle.popleft()
+        if job.outgoing.begins is not None:
+            job.outgoing.begins(job.outgoing.number)
         self._window.started(now_s)
         job.started_s = now_s
         session.start(made, partial(self._settled, job), job.outgoing.permission)

@@ -18,6 +18,7 @@ from typing import TypeVar
 from channels.contract import Channel, Content, Mode
 from gateway.dispatch.sending import STOPS_WITHIN_S, Rules, Sending
 from gateway.dispatch.ways import Ways
+from gateway.dispatch.write_note import WriteNote
 from store import batches, recovery
 from store.batches import Resending
 from store.database import Database
@@ -82,6 +83,8 @@ class Lane:
     node: str
     prepare: Prepare
     room_on_disk: Callable[[], bool]
+    note: WriteNote | None = None
+    """Where it is kept which messages a carrier begins to write."""
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     """Rung when there may be work. A hint: the lane polls anyway."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -266,6 +269,7 @@ class Lane:
             stopping=self.stopping,
             may_rest=may_rest,
             lease_ends_s=lease_ends_s,
+            note=self.note,
         )
         self._held[batch.claim] = sending
         await sending.send()

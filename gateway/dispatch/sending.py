@@ -19,6 +19,7 @@ from gateway.dispatch.outcomes import UNFIT, is_for_us, is_trouble, settlement
 from gateway.dispatch.references import message_reference, reference
 from gateway.dispatch.refusals import Run, Subject, Word
 from gateway.dispatch.ways import Gate, Load, Ways
+from gateway.dispatch.write_note import WriteNote
 from store import batches
 from store.batches import Fence, Grant, Resending
 from store.database import Database
@@ -94,6 +95,8 @@ class Sending:
     """Called once, when nothing more will be handed over: the channel's permit is free for another batch."""
     lease_ends_s: float
     """Event-loop time; moved by the lane's heartbeat."""
+    note: WriteNote | None = None
+    """Where it is kept which of them a carrier begins to write."""
     fence: Fence | None = None
     gave_way: bool = False
     no_way: bool = False
@@ -120,6 +123,7 @@ class Sending:
     _last_flush_s: float = 0.0
     _rest_s: float = 0.0
     """How long the carriers that refuse us rest, where all do."""
+    _noted: Callable[[int], None] | None = None
     _choosing: Choosing = field(init=False)
 
     def __post_init__(self) -> None:
@@ -148,6 +152,8 @@ class Sending:
         self.parts = (self.batch,)
         self._ahead.extend(row for row in self.batch.rows if self._has_a_way(row))
         self._begins = self.batch.is_first
+        if self.note is not None:
+            self._noted = self.note.claim(self.batch)
         self._second_copies = any(row.is_doubted for row in self.batch.rows)
         self._began_s = asyncio.get_running_loop().time()
         failure: Exception | None = None
@@ -384,6 +390,8 @@ class Sending:
             expires_ms=self.batch.expires_ms,
             permission=self.permission,
             message=message_reference(self.rules.generation, row.id),
+            number=row.id,
+            begins=self._noted,
         )
 
     async def _release(self, tasks: asyncio.TaskGroup, gate: Gate, due: deque[tuple[Outgoing, Moving]]) -> None:
@@ -462,6 +470,8 @@ class Sending:
         if result is None:
             self._move(m, costs=1)
         else:
+            if self.note is not None:
+                self.note.answered(self.batch.round, result)
             self.results.append(result)
             self._due_s = min(self._due_s, now_s + self._comes_back_s(result))
 

@@ -118,6 +118,41 @@ class CarrierContract:
         assert all(isinstance(outcome, Accepted) for _, outcome in answered)
         assert sorted(address for address, _ in bench.arrivals()) == sorted(message.address for message in group)
 
+    async def test_each_message_is_said_to_begin_before_a_byte_of_it_leaves(self):
+        begun: list[int] = []
+        async with self.bench() as bench, running(bench.carrier):
+
+            def begins(number: int) -> None:
+                message = group[number]
+                assert message.address not in {address for address, _ in bench.arrivals()}
+                begun.append(number)
+
+            group = [
+                msgspec.structs.replace(
+                    bench.message(number, due=[now() + 0.01 * number]), number=number, begins=begins
+                )
+                for number in range(10)
+            ]
+            answered = await outcomes(bench.carrier, group)
+
+        assert all(isinstance(outcome, Accepted) for _, outcome in answered)
+        assert sorted(begun) == list(range(10))
+
+    async def test_what_never_leaves_is_never_said_to_begin(self):
+        begun: list[int] = []
+        async with self.bench() as bench, running(bench.carrier):
+            group = [
+                msgspec.structs.replace(
+                    bench.message(number, due=[now() + 0.1], expires_ms=1 if number else None),
+                    number=number, begins=begun.append,
+                )
+                for number in range(4)
+            ]  # fmt: skip
+            answered = await outcomes(bench.carrier, group)
+
+        assert [type(outcome) for _, outcome in sorted(answered, key=lambda a: a[0])] == [Accepted] + [NotSent] * 3
+        assert begun == [0]
+
     async def test_a_group_never_waits_for_another(self):
         async with self.bench() as bench, running(bench.carrier):
             later = [bench.message(1, due=[now() + 0.5])]

@@ -11,10 +11,11 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from store import batches, campaigns, lifecycle, recovery, settling
+from store import batches, campaigns, lifecycle, receipts, recovery, settling
 from store.batches import Resending
 from store.database import open_database
 from store.errors import StoreUnavailable
+from store.receipts import Report
 from store.records import Settlement
 from store.recovery import HALVE_AFTER, QUARANTINE_AFTER, Recovered
 from store.states import BatchState, Event
@@ -393,11 +394,11 @@ async def test_a_batch_that_cannot_be_taken_back_stops_no_other(database, monkey
     broken, sound = {each.id for each in held[:22]}, held[22:]  # more than one look takes
     call_lost = recovery._call_lost
 
-    async def call(tx, row):
+    async def call(tx, row, evidence):
         if row.id in broken:
             await tx.run(sa.update(batch).where(batch.c.id == row.id).values(losses=99))
             raise ValueError("cannot be worked on")
-        return await call_lost(tx, row)
+        return await call_lost(tx, row, evidence)
 
     monkeypatch.setattr(recovery, "_call_lost", call)
     left_alone = set()
@@ -417,10 +418,10 @@ async def test_a_statement_that_fails_about_one_batch_stops_no_other(database, m
     _, (broken, sound) = await several_crashed(database, 2)
     call_lost = recovery._call_lost
 
-    async def call(tx, row):
+    async def call(tx, row, evidence):
         if row.id == broken.id:
             await tx.run(sa.text("SELECT * FROM no_such_table"))
-        return await call_lost(tx, row)
+        return await call_lost(tx, row, evidence)
 
     monkeypatch.setattr(recovery, "_call_lost", call)
 
@@ -506,3 +507,80 @@ async def test_whoever_takes_several_batches_and_a_late_answer_do_not_wait_for_e
         go_on.set()
 
     assert begun == ["answer", "several"], "nobody had to begin again"
+
+
+# ---- what the worker that died has noted -------------------------------------------------------------------
+
+
+class Note:
+    """Evidence as a test says."""
+
+    def __init__(self, held, *, begun=(), answers=(), knows=True):
+        self.held, self.begun, self.knows = held, set(begun), knows
+        self.answers = {answer.delivery_id: answer for answer in answers}
+
+    def was_claimed(self, batch_id, round_):
+        return self.knows and (batch_id, round_) == (self.held.id, self.held.round)
+
+    def was_begun(self, delivery_id, round_):
+        return round_ == self.held.round and delivery_id in self.begun
+
+    def answer(self, delivery_id, round_):
+        return self.answers.get(delivery_id) if round_ == self.held.round else None
+
+
+async def taken_up(database, note) -> list[Recovered]:
+    return await database.write(lambda tx: recovery.recover(tx, evidence=note))
+
+
+async def test_in_doubt_is_only_what_was_begun_and_not_answered(database):
+    made, held = await crashed(database, advanced=6, settled=[taken])
+    ids = make.ids_of(held)
+    note = Note(held, begun=ids[1:4], answers=[taken(ids[1]), Settlement(ids[2], Event.REFUSED, "c1", code="11")])
+
+    assert await taken_up(database, note) == [Recovered(held.id, 1)]
+
+    assert await make.words_of(database, made) == [
+        "accepted", "accepted", "failed", "unknown", "retry", "retry", *["queued"] * 4,
+    ]  # fmt: skip
+    assert [(r.attempts, r.charged) for r in await make.rows_of(database, made)][4:6] == [(0, 0), (0, 0)]
+    await assert_sound(database, made)
+
+
+async def test_what_was_not_begun_leaves_with_the_next_round(database):
+    _, held = await crashed(database, advanced=6)
+    await taken_up(database, Note(held))
+
+    again = await make.must_claim(database)
+
+    assert [row.id for row in again.rows] == list(make.ids_of(held))
+    assert (await make.batch_row(database, held.id)).cursor < held.first
+
+
+async def test_an_answer_that_only_the_note_has_finds_its_receipt(database):
+    made, held = await crashed(database, advanced=2)
+    ids = make.ids_of(held)
+    await taken_up(database, Note(held, begun=ids[:2], answers=[taken(ids[0])]))
+
+    await database.write(lambda tx: receipts.record(tx, [Report("c1", f"ref-{ids[0]}", "delivered", 1)]))
+
+    assert (await make.words_of(database, made))[:2] == ["delivered", "unknown"]
+    await assert_sound(database, made)
+
+
+async def test_a_note_that_does_not_know_the_round_changes_nothing(database):
+    made, held = await crashed(database, advanced=3)
+
+    await taken_up(database, Note(held, knows=False))
+
+    assert (await make.words_of(database, made))[:3] == ["unknown"] * 3
+
+
+async def test_what_was_found_out_afterwards_is_no_sign_of_life(database):
+    """A row that kills whoever begins to write it is still found: its worker was told of nobody."""
+    _, held = await crashed(database, advanced=3)
+    ids = make.ids_of(held)
+
+    await taken_up(database, Note(held, begun=ids[:1]))
+
+    assert (await make.batch_row(database, held.id)).losses == 1

@@ -327,6 +327,8 @@ class Pump:
 
     def _submit(self, ticket: Ticket, session: SmppSession, now: float) -> None:
         transit = ticket.transit
+        if not transit.written and ticket.outgoing.begins is not None:
+            ticket.outgoing.begins(ticket.outgoing.number)
         part = transit.take_part()
         ticket.session = session
         session.submit((ticket, part), transit.template.body(transit.digits, part, transit.reference))

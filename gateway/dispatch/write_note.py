@@ -1,0 +1,176 @@
+"""The write note: which messages a carrier has begun to write, kept where a kill of the process does not reach.
+
+A file in memory (mmap) beside the store: its pages are the kernel's, so what a process noted before it was killed is
+there when the next one starts. It says nothing after a reboot, and is void then. Every entry is made BEFORE the first
+byte that it stands for, so what was granted and has no entry was certainly not written.
+
+Two rings. The first has claims and writes in one order: as long as the claim of a round is in it, every write of that
+round is too. The second has answers that the store may not have heard of yet: each stands for itself.
+"""
+
+import logging
+import mmap
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from store.records import Batch, Settlement
+
+log = logging.getLogger(__name__)
+
+_MAGIC = b"tocsin note 1\n\0\0"
+_HEAD = struct.Struct("<16s36s36s")  # magic, boot id, store id
+_FIRST = 4096
+_STEP = struct.Struct("<QQII")  # number, id, round, check
+_CLAIM = 1 << 63
+STEPS = 262_144
+"""Claims and writes that are kept: at 3,000 messages a second a minute and a half, where a round takes four seconds."""
+_ANSWER = struct.Struct("<QQIHI")  # number, id, round, length, check
+_SLOT = 192
+ANSWERS = 32_768
+"""Answers that are kept: the store has heard of each within a second."""
+_ANSWERS_AT = _FIRST + STEPS * _STEP.size
+SIZE = _ANSWERS_AT + ANSWERS * _SLOT
+
+
+class WriteNote:
+    """Of one process. Nothing here waits for a disk."""
+
+    def __init__(self, memory: mmap.mmap) -> None:
+        self._memory = memory
+        self._steps = self._answers = 0
+        self._encoder = msgspec.msgpack.Encoder()
+
+    def claim(self, batch: Batch) -> Callable[[int], None]:
+        """A round begins. What comes back is called with a delivery's id before the first byte of it leaves."""
+        self._step(batch.id | _CLAIM, batch.round)
+        round_ = batch.round
+
+        def begins(delivery_id: int) -> None:
+            self._step(delivery_id, round_)
+
+        return begins
+
+    def answered(self, round_: int, settlement: Settlement) -> None:
+        """What a carrier said of it; an answer too long for its place is left out."""
+        body = self._encoder.encode(settlement)
+        if _ANSWER.size + len(body) > _SLOT:
+            return
+        number = self._answers = self._answers + 1
+        at = _ANSWERS_AT + (number % ANSWERS) * _SLOT
+        check = zlib.crc32(body, number & 0xFFFFFFFF)
+        _ANSWER.pack_into(self._memory, at, number, settlement.delivery_id, round_, len(body), check)
+        self._memory[at + _ANSWER.size : at + _ANSWER.size + len(body)] = body
+
+    def close(self) -> None:
+        self._memory.close()
+
+    def _step(self, id_: int, round_: int) -> None:
+        number = self._steps = self._steps + 1
+        at = _FIRST + (number % STEPS) * _STEP.size
+        _STEP.pack_into(self._memory, at, number, id_, round_, _check(number, id_, round_))
+
+
+class Noted:
+    """What the process before this one noted (`store.recovery.Evidence`)."""
+
+    def __init__(self, memory: bytes | mmap.mmap) -> None:
+        self._claims: set[tuple[int, int]] = set()
+        self._writes: set[tuple[int, int]] = set()
+        for id_, round_ in _steps_of(memory):
+            if id_ & _CLAIM:
+                self._claims.add((id_ & ~_CLAIM, round_))
+            else:
+                self._writes.add((id_, round_))
+        self._answers = dict(_answers_of(memory))
+
+    def was_claimed(self, batch_id: int, round_: int) -> bool:
+        return (batch_id, round_) in self._claims
+
+    def was_begun(self, delivery_id: int, round_: int) -> bool:
+        return (delivery_id, round_) in self._writes
+
+    def answer(self, delivery_id: int, round_: int) -> Settlement | None:
+        return self._answers.get((delivery_id, round_))
+
+
+def begin_note(path: Path, store_id: str) -> WriteNote | None:
+    """The note of this process, in place of the one before; None without room on the disk."""
+    try:
+        return _fresh(path, store_id)
+    except OSError as exc:
+        fields = {"action": "no-write-note", "file": str(path), "error": str(exc)}
+        log.warning("no write note: after a kill whatever was granted will be in doubt", extra=fields)
+        return None
+
+
+def read_note(path: Path, store_id: str) -> Noted | None:
+    """What the process before this one noted; None where it says nothing: there is none, the machine was started since,
+    or it is of another store."""
+    try:
+        with path.open("rb") as file:
+            memory = file.read(SIZE)
+    except OSError:
+        return None
+    if len(memory) != SIZE or _HEAD.unpack_from(memory) != (_MAGIC, _boot(), _padded(store_id)):
+        return None
+    return Noted(memory)
+
+
+def _fresh(path: Path, store_id: str) -> WriteNote:
+    # Under another name first: a kill in the midst leaves the old note or the new one.
+    made = path.with_name(f"{path.name}.new")
+    with made.open("w+b") as file:
+        os.fchmod(file.fileno(), 0o600)
+        # With its place on the disk: writing to a page that has none would end the process.
+        os.posix_fallocate(file.fileno(), 0, SIZE)
+        memory = mmap.mmap(file.fileno(), SIZE)
+    _HEAD.pack_into(memory, 0, _MAGIC, _boot(), _padded(store_id))
+    os.replace(made, path)
+    return WriteNote(memory)
+
+
+def _steps_of(memory: bytes | mmap.mmap) -> Iterator[tuple[int, int]]:
+    """(id, round) of the entries from the last one back to the first gap: what a damaged one said is not known, and a
+    claim from before it says nothing any more."""
+    entries = _STEP.iter_unpack(memory[_FIRST:_ANSWERS_AT])
+    whole = {n: (id_, round_) for n, id_, round_, check in entries if n and check == _check(n, id_, round_)}
+    number = max(whole, default=0)
+    while number in whole:
+        yield whole[number]
+        number -= 1
+
+
+def _answers_of(memory: bytes | mmap.mmap) -> Iterator[tuple[tuple[int, int], Settlement]]:
+    """In the order in which they came."""
+    found = []
+    for at in range(_ANSWERS_AT, SIZE, _SLOT):
+        number, id_, round_, length, check = _ANSWER.unpack_from(memory, at)
+        body = memory[at + _ANSWER.size : at + _ANSWER.size + length]
+        if number and length <= _SLOT - _ANSWER.size and check == zlib.crc32(body, number & 0xFFFFFFFF):
+            found.append((number, (id_, round_), body))
+    for _, key, body in sorted(found):
+        try:
+            yield key, msgspec.msgpack.decode(body, type=Settlement)
+        except msgspec.MsgspecError:
+            continue
+
+
+def _check(number: int, id_: int, round_: int) -> int:
+    return (number * 0x9E3779B1 ^ id_ * 0x85EBCA6B ^ round_ * 0xC2B2AE35 ^ id_ >> 32) & 0xFFFFFFFF
+
+
+def _boot() -> bytes:
+    """Of this run of the machine: its pages are gone with it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()[:36].ljust(36, b"\0")
+    except OSError:
+        return os.urandom(36)  # nobody can tell, so no note says anything
+
+
+def _padded(store_id: str) -> bytes:
+    return store_id.encode()[:36].ljust(36, b"\0")
