@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.tocsin-setup
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help setup peers run test unit check fuzz load bench clean
+.PHONY: help setup peers run test proof unit check fuzz load bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -26,6 +26,9 @@ run: setup ## the demonstration: a gateway, 300 members, sinks, one alert, its r
 test: peers ## the whole suite
 	@status=0; $(BIN)/pytest -n 2 --durations=30 -m "not slow" || status=1; \
 		$(BIN)/pytest --durations=30 -m slow || status=1; exit $$status
+
+proof: peers ## the proofs that take too long for every run: each attack for half a minute, in ratio to a quiet run
+	@ATTACK_SECONDS=30 $(BIN)/pytest -s -n 0 --timeout 600 tests/acceptance/test_attacks.py
 
 unit: setup ## the fast part of the suite
 	@$(BIN)/pytest -n 2 -m "not slow and not peer"

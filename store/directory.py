@@ -4,7 +4,7 @@ All functions take a connection and only read. A consistent picture of several t
 (`Database.read`); `read_register` checks it by the zone's revision and raises RegisterMoved otherwise.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -57,6 +57,13 @@ class ZoneRow(msgspec.Struct, frozen=True):
     register_rev: int
     places_rev: int = 0
     """The revision at which the zone itself, a network or a group of it last changed."""
+
+
+class ZoneLand(msgspec.Struct, frozen=True):
+    id: int
+    code: str
+    territory: str
+    """JSON, gateway/directory/territory.py; empty: nobody has said where it lies."""
 
 
 class NetworkRow(msgspec.Struct, frozen=True):
@@ -156,12 +163,10 @@ async def zone_by_id(conn: AsyncConnection, zone_id: int) -> ZoneRow | None:
     return None if row is None else ZoneRow(*row)
 
 
-async def territories(conn: AsyncConnection, zone_ids: Collection[int] | None = None) -> list[tuple[str, str]]:
-    """(code, territory) of these zones, or of all, by code; a territory is empty where nobody has said it."""
-    statement = sa.select(zone.c.code, zone.c.territory).order_by(zone.c.code)
-    if zone_ids is not None:
-        statement = statement.where(zone.c.id.in_(list(zone_ids)))
-    return [(row.code, row.territory) for row in await conn.execute(statement)]
+async def territories(conn: AsyncConnection) -> list[ZoneLand]:
+    """Of all zones, by code."""
+    statement = sa.select(zone.c.id, zone.c.code, zone.c.territory).order_by(zone.c.code)
+    return [ZoneLand(*row) for row in await conn.execute(statement)]
 
 
 async def networks(

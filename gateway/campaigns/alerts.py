@@ -18,17 +18,17 @@ from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds, not_yours
 from gateway.campaigns.limits import require_countable
-from gateway.campaigns.publication import publishes, verdict
+from gateway.campaigns.publication import Publication
 from gateway.campaigns.receiving import Received, located, receive, reread
 from gateway.campaigns.said import Said, of_alert
-from gateway.campaigns.turns import Turns
+from gateway.campaigns.turns import Shared, Turns
 from gateway.campaigns.zones import Outcome, ZonePlanning, launch_of
 from gateway.errors import Reason, Refusal
 from gateway.kinds import Kind
 from gateway.settings import LimitSettings
 from gateway.templates.compose import MAPPING
 from store import alerts as filed_alerts
-from store import campaigns, directory, threads
+from store import campaigns, threads
 from store.alerts import Alert as Filed
 from store.campaigns import Campaign
 from store.database import Database
@@ -62,9 +62,15 @@ class AlertDesk:
     limits: LimitSettings = field(default_factory=LimitSettings)
     idle: Turns = field(default_factory=Turns)
     """Of dry runs."""
-    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
-    _cancels: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+    publication: Publication = field(init=False)
+    _big: Shared = field(default_factory=lambda: Shared(at_once=3, per_account=2))
+    """For reading documents that take a thread for some time: alerts that people write are none of them."""
+    _turns: Shared = field(default_factory=lambda: Shared(_AT_ONCE, _AT_ONCE - 1))
+    _cancels: Shared = field(default_factory=lambda: Shared(_AT_ONCE, _AT_ONCE - 1))
     """Turns of their own: what ends a wrong alert takes a moment, and waits for nobody whose audience takes seconds."""
+
+    def __post_init__(self) -> None:
+        self.publication = Publication(self.database)
 
     # ---- posting -------------------------------------------------------------------------------------------
 
@@ -72,7 +78,7 @@ class AlertDesk:
         """Raises Refusal; nothing is kept then."""
         received = await self._receive(caller, document)
         cancels = received.alert.msg_type is MsgType.CANCEL
-        async with self._cancels if cancels else self._turns:
+        async with (self._cancels if cancels else self._turns).of(caller.account_id):
             return await self._settled(caller, received)
 
     async def _settled(self, caller: Caller, received: Received) -> AlertAnswer:
@@ -118,7 +124,8 @@ class AlertDesk:
     async def _receive(self, caller: Caller, document: bytes) -> Received:
         at = datetime.fromtimestamp(self._now_ms() / 1000, UTC)
         if len(document) > BIG_BYTES or document.count(b",") > BIG_POINTS:
-            return await asyncio.to_thread(receive, document, caller, at)
+            async with self._big.of(caller.account_id):
+                return await asyncio.to_thread(receive, document, caller, at)
         return receive(document, caller, at)
 
     async def _decided(self, caller: Caller, received: Received) -> Decision:
@@ -136,12 +143,27 @@ class AlertDesk:
         if decision.follows:
             async with self.database.read() as conn:
                 earlier = await campaigns.of_thread(conn, *(t.id for t in decision.threads))
-                await _require_ends(conn, caller, decision, thread, earlier)
+                sent = [c for c in earlier if c.purpose != "cancel" and await _has_deliveries(conn, c)]
+            await self._require_ends(caller, decision, thread, sent)
         if not decision.publish:
             return decision
         kind = decision.kind or (Kind(earlier[-1].kind) if earlier else Kind.ALERT)
-        found = await verdict(self.database, caller, kind, decision.targets)
+        found = await self.publication.verdict(caller, kind, decision.targets)
         return msgspec.structs.replace(decision, publish=found.may, problems=(*decision.problems, *found.problems))
+
+    async def _require_ends(self, caller: Caller, decision: Decision, thread: Thread, sent: Sequence[Campaign]) -> None:
+        """Whoever ends a thread must have the right to end all that was sent of it, in every zone, kind, channel and
+        mode, its own sender too: a Cancel that leaves one zone sending would be shown as done. An account may have lost
+        a right since, and one sender's name may be used by several accounts. Raises Refusal 403."""
+        beyond = {c.zone_code for c in sent if not authority.ends(caller, c)}
+        if beyond:
+            text = f"It was sent in zones, or in a way, in which this account may not: {', '.join(sorted(beyond))}."
+            raise _not_to_end(text)
+        ended = [filed for filed in thread.members if filed.id in decision.follows]
+        foreign = not sent and any(filed.account_id != caller.account_id for filed in ended)
+        # Then it stands in the feed alone.
+        if foreign and not await self.publication.may_somewhere(caller, decision.kind or Kind.ALERT):
+            raise _not_to_end("It was published by another account, and this one may not publish.")
 
     async def _known(self, caller: Caller, received: Received) -> AlertAnswer | None:
         """The first answer to the same bytes, whatever has become of certificates since. Raises Refusal for others."""
@@ -365,25 +387,6 @@ def _located(refusal: Refusal, received: Received) -> Refusal:
     """With the lines of what is amiss, and all that was found before."""
     reasons = (*located(refusal.reasons, received.opened), *received.warnings)
     return Refusal(refusal.status, refusal.code, refusal.title, reasons, refusal.detail)
-
-
-async def _require_ends(
-    conn: AsyncConnection, caller: Caller, decision: Decision, thread: Thread, earlier: Sequence[Campaign]
-) -> None:
-    """Whoever ends a thread must have the right to end all that was sent of it, in every zone, kind, channel and mode,
-    its own sender too: a Cancel that leaves one zone sending would be shown as done. An account may have lost a right
-    since, and one sender's name may be used by several accounts. Raises Refusal 403."""
-    sent = [c for c in earlier if c.purpose != "cancel" and await _has_deliveries(conn, c)]
-    beyond = {c.zone_code for c in sent if not authority.ends(caller, c)}
-    if beyond:
-        text = f"It was sent in zones, or in a way, in which this account may not: {', '.join(sorted(beyond))}."
-        raise _not_to_end(text)
-    ended = [filed for filed in thread.members if filed.id in decision.follows]
-    if not sent and any(filed.account_id != caller.account_id for filed in ended):
-        # It stands in the feed alone.
-        found = await directory.zones(conn)
-        if not any(publishes(caller, zone.id, decision.kind or Kind.ALERT) for zone in found):
-            raise _not_to_end("It was published by another account, and this one may not publish.")
 
 
 def _not_to_end(text: str) -> Refusal:

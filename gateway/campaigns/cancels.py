@@ -28,6 +28,7 @@ from gateway.kinds import KINDS, Kind
 from gateway.media import prepare, shown
 from gateway.setbacks import Round, Setbacks
 from gateway.templates.content import Texts, read_content, write_content
+from gateway.templates.story import Story, Style
 from store import campaigns, cancelling
 from store.campaigns import Campaign, Text
 from store.database import Database
@@ -64,8 +65,8 @@ async def plan(
     channels = tuple(c for c in Channel if c in told)
     cancelled = () if said.wording.says_itself else await called(conn, originals)
     style = style_of(zone, policy, kind)
-    texts = await asyncio.to_thread(texts_of, said.wording, channels, style, cancelled=cancelled)
-    words = await asyncio.to_thread(_new_texts, texts, now_ms, originals[-1].mode)
+    work = partial(_words, said, channels, style, cancelled, now_ms, mode)
+    words = await asyncio.to_thread(work) if said.wording.is_long or cancelled else work()
     expires_ms = max(said.expires_ms, now_ms + rules.default_life_s * 1000)
     return NewCampaign(
         public_id="",
@@ -101,6 +102,12 @@ def untold(caller: Caller, action: Action, said: Said, zone: ZoneRow, originals:
         return None
     text = f"{zone.code}: who has it by {', '.join(sorted(beyond))} is not told: the rights of this account end there."
     return Reason(authority.NO_RIGHT, text, level="warning", value=zone.code)
+
+
+def _words(
+    said: Said, channels: tuple[Channel, ...], style: Style, cancelled: Sequence[Story], at_ms: int, mode: str
+) -> tuple[NewText, ...]:
+    return _new_texts(texts_of(said.wording, channels, style, cancelled=cancelled), at_ms, mode)
 
 
 def _new_texts(texts: Texts, at_ms: int, mode: str) -> tuple[NewText, ...]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
@@ -17,7 +18,7 @@ from gateway.campaigns.limits import require_modest
 from gateway.campaigns.planning import Planner, Wish, ZonePlan, ZoneRefused
 from gateway.campaigns.said import Said
 from gateway.campaigns.texts import language_warnings, style_of
-from gateway.campaigns.turns import Turns
+from gateway.campaigns.turns import Shared, Turns
 from gateway.directory.policy import read_policy
 from gateway.directory.survey import survey
 from gateway.errors import Reason, Refusal
@@ -44,7 +45,7 @@ class MessageDesk:
     limits: LimitSettings = field(default_factory=LimitSettings)
     idle: Turns = field(default_factory=Turns)
     """Of dry runs, and of messages that are no alerts."""
-    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+    _turns: Shared = field(default_factory=lambda: Shared(_AT_ONCE, _AT_ONCE - 1))
 
     async def preview(self, caller: Caller, request: MessageRequest) -> ZonePreview:
         """What `launch` would do. Raises Refusal, as it would."""
@@ -77,7 +78,8 @@ class MessageDesk:
                 "Confirm the terms (terms_confirmed): no commercial, promotional or political content.",
             )
         require_modest(request, self.limits)
-        async with self._turns if request.kind is Kind.ALERT else self.idle.of(caller.account_id):
+        turns = self._turns if request.kind is Kind.ALERT else self.idle
+        async with turns.of(caller.account_id):
             return await self._launched(caller, request)
 
     async def _launched(self, caller: Caller, request: MessageRequest) -> MessageAnswer:
@@ -140,8 +142,8 @@ class MessageDesk:
             asked, unavailable = self.planner.channels(wish, zone, policy)
             style = style_of(zone, policy, request.kind)
             channels = tuple(c for c in asked if c not in unavailable)
-            # Pages of text take their time: not on the loop.
-            texts = await asyncio.to_thread(write, wish.said.wording, channels, style)
+            work = partial(write, wish.said.wording, channels, style)
+            texts = await asyncio.to_thread(work) if wish.said.wording.is_long else work()
             plan = await self.planner.plan(wish, zone, texts, {})
         except TextsRefused as refused:
             reasons = [Reason("TEXT", problem) for problem in refused.problems]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -200,8 +201,8 @@ class Planner:
             )
             raise ZoneRefused(text, (Reason("T-TOO-MANY", text, value=zone.code),))
         tally = await asyncio.to_thread(_tally, audience)
-        # Pages of text take their time: not on the loop.
-        words, told = await asyncio.to_thread(self._worded, texts, tally, wish.at_ms)
+        work = partial(self._worded, texts, tally, wish.at_ms)
+        words, told = await asyncio.to_thread(work) if wish.said.wording.is_long else work()
         problems += told
         ready = {group: w.ready for group, w in words.items()}
         problems += await self.outlets.left_out(audience, ready)

@@ -4,7 +4,9 @@ Reads the store, decides about nothing else: people are told by other rights.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,9 +20,10 @@ from gateway.directory.territory import MARGIN_M, Territory, beyond, read_territ
 from gateway.errors import Reason
 from store import directory
 from store.database import Database
-from store.directory import ZoneRow
+from store.directory import ZoneLand
 
 _MOST_NAMED = 10
+_KNOWN_S = 5.0
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -28,25 +31,46 @@ class Verdict(msgspec.Struct, frozen=True):
     problems: tuple[Reason, ...] = ()
 
 
-async def verdict(database: Database, caller: Caller, kind: str, targets: Targets) -> Verdict:
-    """What to say of publishing these areas under this kind; without any area only the right counts."""
-    async with database.read() as conn:
-        zones = [z for z in await directory.zones(conn) if publishes(caller, z.id, kind)]
-        territories = await directory.territories(conn, [z.id for z in zones])
-        own = await _own_codes(conn, zones, targets)
-    if not zones:
-        text = f"This account may not publish messages of kind {kind}: it does not stand in the public feed."
-        remedy = "Have the right `publish` entered for the account, or let one publish it that has it."
-        return Verdict(False, (Reason("P-RIGHT", text, level="warning", path="/alert/scope", remedy=remedy),))
-    if targets == Targets():
-        return Verdict(True)
-    lands = [(code, read_territory(text)) for code, text in territories]
-    nowhere = [code for code, land in lands if land is None]
-    if nowhere:
-        names = ", ".join(nowhere[:_MOST_NAMED])
-        text = f"Where it is published for was not looked at: of {names} no territory is known."
-        return Verdict(True, (Reason("P-UNCHECKED", text, level="information", remedy="Give the zone its territory."),))
-    return await _in_its_place(targets, [land for _, land in lands if land is not None], own)
+@dataclass(slots=True)
+class Publication:
+    """Knows the zones and where they lie, and looks them up again after five seconds, or for a new one."""
+
+    database: Database
+    now_s: Callable[[], float] = time.monotonic
+    _known: Sequence[ZoneLand] = ()
+    _until_s: float = float("-inf")
+
+    async def verdict(self, caller: Caller, kind: str, targets: Targets) -> Verdict:
+        """What to say of publishing these areas under this kind; without any area only the right counts."""
+        zones = [z for z in await self._zones(caller) if publishes(caller, z.id, kind)]
+        if not zones:
+            text = f"This account may not publish messages of kind {kind}: it does not stand in the public feed."
+            remedy = "Have the right `publish` entered for the account, or let one publish it that has it."
+            return Verdict(False, (Reason("P-RIGHT", text, level="warning", path="/alert/scope", remedy=remedy),))
+        if targets == Targets():
+            return Verdict(True)
+        nowhere = [zone.code for zone in zones if not zone.territory]
+        if nowhere:
+            names = ", ".join(nowhere[:_MOST_NAMED])
+            text = f"Where it is published for was not looked at: of {names} no territory is known."
+            told = Reason("P-UNCHECKED", text, level="information", remedy="Give the zone its territory.")
+            return Verdict(True, (told,))
+        async with self.database.read() as conn:
+            own = await _own_codes(conn, zones, targets)
+        lands = [land for zone in zones if (land := read_territory(zone.territory)) is not None]
+        return await _in_its_place(targets, lands, own)
+
+    async def may_somewhere(self, caller: Caller, kind: str) -> bool:
+        return any(publishes(caller, zone.id, kind) for zone in await self._zones(caller))
+
+    async def _zones(self, caller: Caller) -> Sequence[ZoneLand]:
+        theirs = caller.zone_ids(Action.PUBLISH)
+        is_new = theirs is not None and not theirs <= {zone.id for zone in self._known}
+        if is_new or self.now_s() >= self._until_s:
+            async with self.database.read() as conn:
+                self._known = await directory.territories(conn)
+            self._until_s = self.now_s() + _KNOWN_S
+        return self._known
 
 
 async def _in_its_place(targets: Targets, lands: Sequence[Territory], own: Collection[tuple[str, str]]) -> Verdict:
@@ -64,7 +88,7 @@ def publishes(caller: Caller, zone_id: int, kind: str) -> bool:
     return caller.reach(Action.PUBLISH, zone_id, kind, FEED, Mode.LIVE) is None
 
 
-async def _own_codes(conn: AsyncConnection, zones: Sequence[ZoneRow], targets: Targets) -> set[tuple[str, str]]:
+async def _own_codes(conn: AsyncConnection, zones: Sequence[ZoneLand], targets: Targets) -> set[tuple[str, str]]:
     """Codes of the zones themselves, and of those of their networks and groups that the targets name."""
     named = {geocode.value.strip() for geocode in targets.geocodes}
     ids = [zone.id for zone in zones]

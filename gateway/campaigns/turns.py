@@ -1,5 +1,8 @@
-"""Turns for work that nobody's safety waits for: dry runs and messages that are no alerts. Few at once, so that threads
-and processors are left for alerts, and a bound for each account, so that one does not stand before all others."""
+"""Turns: how much is worked on at once, and how much of it for one account, so that none stands before all others.
+
+Alerts share theirs (`Shared`). Work that nobody's safety waits for, dry runs and messages that are no alerts, has few
+of its own (`Turns`), so that threads and processors are left for alerts.
+"""
 
 import asyncio
 import contextlib
@@ -11,6 +14,33 @@ from gateway.errors import Refusal
 
 WAIT_S = 20.0
 """Longer waits nobody: the work is refused."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """Turns that everybody waits for in the order of coming, of which one account never has all: behind a thousand
+    alerts of one account the first of another has its turn at once."""
+
+    at_once: int = 4
+    per_account: int = 3
+    _free: asyncio.Semaphore = field(init=False)
+    _own: dict[int, asyncio.Semaphore] = field(default_factory=dict)
+    _of: Counter[int] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._free = asyncio.Semaphore(self.at_once)
+
+    @contextlib.asynccontextmanager
+    async def of(self, account_id: int) -> AsyncIterator[None]:
+        own = self._own.setdefault(account_id, asyncio.Semaphore(self.per_account))
+        self._of[account_id] += 1
+        try:
+            async with own, self._free:
+                yield
+        finally:
+            self._of[account_id] -= 1
+            if not self._of[account_id]:
+                del self._of[account_id], self._own[account_id]
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -86,7 +87,8 @@ class ZonePlanning:
             earlier = await campaigns.of_thread(conn, *(t.id for t in said.threads)) if said.threads else []
         if said.cancels:
             # What is cancelled stops also where nobody can be told so; that all of it may be ended was asked before.
-            outcome.stops = [c.id for c in earlier if c.purpose != "cancel"]
+            within = {zone.id for zone in zones}
+            outcome.stops = [c.id for c in earlier if c.zone_id in within and c.purpose != "cancel"]
             await self._plan_cancels(caller, action, said, zones, earlier, outcome, dry)
         else:
             mine = [z for z in zones if caller.may_in(action, z.id)]
@@ -165,8 +167,8 @@ class ZonePlanning:
         style = style_of(zone, policy, wish.kind)
         # Zones of one style may still use different channels.
         if (style, asked) not in written:
-            # Pages of text take their time: not on the loop.
-            written[style, asked] = await asyncio.to_thread(texts_of, wish.said.wording, asked, style)
+            work = partial(texts_of, wish.said.wording, asked, style)
+            written[style, asked] = await asyncio.to_thread(work) if wish.said.wording.is_long else work()
         return written[style, asked]
 
     async def _told(self, earlier: Sequence[Campaign]) -> npt.NDArray[np.int64] | None:

@@ -267,8 +267,8 @@ def _published(entry: seed_lines.Account) -> Iterator[seed_lines.Right]:
     if said or not entry.publishes or entry.account_type != "cic":
         return
     for right in entry.rights:
-        if right.action == "submit" and right.network is None:
-            yield msgspec.structs.replace(right, action="publish", channel="*", mode="*")
+        if (right.action, right.network, right.channel) == ("submit", None, "*"):
+            yield msgspec.structs.replace(right, action="publish")
 
 
 def _ms(instant: datetime) -> int:

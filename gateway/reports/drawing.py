@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from channels.contract import Channel
 from gateway.directory import audience as directory
+from gateway.kinds import Kind
 from gateway.reports import outcomes
 from gateway.reports.gathering import ChannelRows, Facts
 from gateway.reports.instants import rfc3339, rfc3339_or_none
@@ -99,10 +100,10 @@ def _persons(facts: Facts, frozen: directory.Counts) -> Persons:
         facts.elsewhere,
         state if state in _CALLED_OFF else "cancelled",
     )
+    # Whoever may not have an alert stands first: somebody must go to them.
+    order = sorted(OUTCOMES, key="in_doubt".__ne__) if facts.campaign.kind == Kind.ALERT else OUTCOMES
     lines = tuple(
-        Outcome(outcome, sum(found[outcome].values()), counted(found[outcome]))
-        for outcome in OUTCOMES
-        if outcome in found
+        Outcome(outcome, sum(found[outcome].values()), counted(found[outcome])) for outcome in order if outcome in found
     )
     return Persons(frozen.resolved, frozen.included, counted(frozen.excluded), lines)
 

@@ -8,6 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from gateway.kinds import Kind
 from gateway.reports.amounts import eur
 from gateway.reports.report import ChannelLine, Counted, Report
 from gateway.reports.words import OUTCOMES
@@ -39,6 +40,9 @@ def printed(report: Report) -> RenderableType:
 def _parts(report: Report) -> Iterator[RenderableType]:
     yield _head(report)
     yield _persons(report)
+    if report.campaign.kind == Kind.ALERT and report.campaign.ended and (doubted := report.persons.of("in_doubt")):
+        where = f"GET /api/v1/campaigns/{report.campaign.id}/deliveries?state=unknown"
+        yield Text(f"{doubted} may not have the alert, and it is not sent to them again: {where}", style="bold yellow")
     if report.persons.excluded:
         yield _reasons("Excluded", report.persons.excluded)
     yield _channels(report.channels)

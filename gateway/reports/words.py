@@ -12,7 +12,8 @@ OUTCOMES = {
     "cancelled": "It was called off before it was sent.",
     "not_needed": "It was not needed: they had not received what it cancels.",
 }
-"""In the order in which a report lists them; `pending` exists only while the campaign runs."""
+"""In the order in which a report lists them, those of an alert who are in doubt before all others. `pending` exists
+only while the campaign runs."""
 
 _SENTENCES = {
     "unknown": "It is not known whether a carrier took the message.",

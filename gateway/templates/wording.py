@@ -14,6 +14,9 @@ from gateway.templates.language import primary
 from gateway.templates.story import Passage, Story, Style
 from gateway.templates.tidy import one_line, paragraphs, says_something
 
+_LONG = 6_000
+"""Characters in all languages: some milliseconds of work."""
+
 
 class Mark(StrEnum):
     """What kind of message it is, in one label before its text."""
@@ -49,6 +52,13 @@ class Wording(msgspec.Struct, frozen=True, kw_only=True):
     identifier: str = ""
     notes: tuple[str, ...] = ()
     """What the sender should know of how this was made, in sentences."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether to write it takes so long that it is better done in a thread."""
+        told = sum(len(t) for s in self.stories for p in s.passages for t in (p.headline, *p.texts, *p.areas))
+        typed = sum(len(w.sms) + len(w.email) + len(w.voice) for w in self.words)
+        return told + typed > _LONG
 
     @property
     def says_itself(self) -> bool:

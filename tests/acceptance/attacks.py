@@ -1,7 +1,8 @@
 """What strangers, accounts with small rights, and peers do to a server that stands in their way, each for as long as it
 is let. All of it on 127.0.0.1, each with few connections and no more octets than it says.
 
-Run as `python -m tests.acceptance.attacks KIND` it is an SMSC that binds whoever comes and floods: it prints its port.
+Run as `python -m tests.acceptance.attacks KIND` it is an SMSC that binds whoever comes and floods, or a relay
+that babbles: it prints its port.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import json
 import math
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -28,6 +29,10 @@ FLOODS = {
 }
 
 
+BABBLE = "relay"
+"""Not an SMSC, but a relay."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where the server listens, and the key of an account that may launch news by e-mail in one network."""
@@ -38,6 +43,8 @@ class Target:
     key: str
     network: str
     zone: str
+    campaign: str = ""
+    """One that the account decided itself."""
 
 
 Attack = Callable[[Target], Awaitable[None]]
@@ -145,6 +152,14 @@ async def hostile_documents(target: Target) -> None:
     await _repeat(target, "POST", "/cap/v1/validate", bodies, "application/cap+xml", at_once=4)
 
 
+async def heavy_alerts(target: Target) -> None:
+    """Newsletters as CAP, many at once, that must be looked at before it is known that they reach nobody."""
+    ring = " ".join(f"{lat},{lon}" for lat, lon in _zigzag(1_400))
+    bodies = [alert({"a": ring}, kind="news", channels="email") for _ in range(50)]
+    bodies += [alert({"a": " ".join(f"{lat},{lon}" for lat, lon in _star(61))}, kind="news", channels="email")]
+    await _repeat(target, "POST", "/cap/v1/alerts", bodies, "application/cap+xml", at_once=60)
+
+
 # ---- strangers ---------------------------------------------------------------------------------------------------
 
 
@@ -176,8 +191,55 @@ async def idle_strangers(target: Target) -> None:
             writer.close()
 
 
+async def greedy_readers(target: Target) -> None:
+    """Everything that is free, over and over, whole, by readers that take it a little at a time."""
+    paths = (
+        "/cap/feed.atom?full=1",
+        "/cap/feed.rss",
+        "/cap/active.geojson",
+        "/cap/heartbeat.xml",
+        "/readyz",
+        "/",
+        "/x",
+    )
+
+    async def one(path: str) -> None:
+        while True:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", target.port, limit=1024)
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * 20)
+                async with asyncio.timeout(2):
+                    for _ in range(40):
+                        await reader.read(500)
+                        await asyncio.sleep(0.005)
+                writer.close()
+            await asyncio.sleep(0.01)
+
+    await asyncio.gather(*(one(path) for path in paths for _ in range(4)))
+
+
+async def many_streams(target: Target) -> None:
+    """Streams by the hundred, of one account and of nobody, that are opened, not read, and opened again."""
+    with_key = f"Authorization: Bearer {target.key}\r\n"
+    held: list[asyncio.StreamWriter] = []
+    try:
+        while True:
+            for path, head in (("/cap/stream", ""), (f"/api/v1/campaigns/{target.campaign}/progress", with_key)) * 5:
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", target.port)
+                    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
+                    held.append(writer)
+            for writer in held[:-500]:
+                writer.close()
+            del held[:-500]
+            await asyncio.sleep(0.02)
+    finally:
+        for writer in held:
+            writer.close()
+
+
 async def guessed_keys(target: Target) -> None:
-    stranger = Target(target.url, target.port, target.bounce_port, "tocsin_x_" + "y" * 200, target.network, target.zone)
+    stranger = replace(target, key="tocsin_x_" + "y" * 200)
     await _repeat(stranger, "GET", "/api/v1/campaigns", [b""], "text/plain", at_once=16)
 
 
@@ -197,12 +259,13 @@ async def hostile_bounces(target: Target) -> None:
 ATTACKS: dict[str, Attack] = {
     attack.__name__: attack
     for attack in (
-        heavy_dry_runs, long_texts, hostile_documents, odd_heads, idle_strangers, guessed_keys, hostile_bounces,
+        heavy_alerts, heavy_dry_runs, long_texts, hostile_documents,
+        odd_heads, idle_strangers, greedy_readers, many_streams, guessed_keys, hostile_bounces,
     )
 }  # fmt: skip
 
 
-# ---- a flooding SMSC ---------------------------------------------------------------------------------------------
+# ---- peers that flood ---------------------------------------------------------------------------------------------
 
 
 async def _flood(unit: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -225,9 +288,22 @@ async def _flood(unit: bytes, reader: asyncio.StreamReader, writer: asyncio.Stre
     writer.close()
 
 
+async def _babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A relay that greets, and then answers everything a thousand times."""
+    writer.write(b"220 babble ready\r\n")
+    with contextlib.suppress(ConnectionError):
+        while line := await reader.readline():
+            reply = b"250-babble\r\n250 PIPELINING\r\n" if line.upper().startswith(b"EHLO") else b"250 ok\r\n" * 1000
+            writer.write(reply)
+            await writer.drain()
+    writer.close()
+
+
 async def _serve(kind: str) -> None:
-    unit = FLOODS[kind]
-    server = await asyncio.start_server(lambda r, w: _flood(unit, r, w), "127.0.0.1", 0)
+    def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
+        return _babble(reader, writer) if kind == BABBLE else _flood(FLOODS[kind], reader, writer)
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(600):

@@ -1,6 +1,6 @@
 """publishing is a right, rights have a mode, and a zone has a territory
 
-Who could publish before goes on: systems of dispatch centres that submit alerts for whole zones.
+Who was meant to publish goes on: systems of dispatch centres that submit alerts for whole zones, by every channel.
 """
 
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ _GRANT = """
 INSERT INTO account_right (account_id, zone_id, network_id, action, kind, channel, mode)
 SELECT DISTINCT r.account_id, r.zone_id, CAST(NULL AS BIGINT), 'publish', r.kind, '*', '*'
 FROM account_right r JOIN account a ON a.id = r.account_id
-WHERE r.action = 'submit' AND r.network_id IS NULL AND a.type = 'cic'
+WHERE r.action = 'submit' AND r.network_id IS NULL AND r.channel = '*' AND a.type = 'cic'
 """
 
 

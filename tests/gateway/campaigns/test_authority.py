@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from gateway.access.caller import Action, Caller, Right
 from gateway.campaigns.alerts import ENDED_ONLY
 from gateway.campaigns.cancels import Preparer
+from gateway.campaigns.publication import Publication
 from gateway.directory.territory import Territory, write_territory
 from gateway.errors import Refusal
 from store import campaigns
@@ -104,6 +105,7 @@ class Town(Centre):
         value = write_territory(Territory(tuple(map(tuple, rings)), codes))
         statement = sa.update(zone).where(zone.c.code == "5301").values(territory=value)
         await self.database.write(lambda tx: tx.run(statement))
+        self.desk.publication = Publication(self.database)
 
 
 @pytest.fixture

@@ -102,8 +102,8 @@ async def test_a_cancel_waits_for_no_alert_that_is_being_planned(
     desk = a_desk(database)
 
     async with contextlib.AsyncExitStack() as others, asyncio.timeout(20):
-        for _ in range(_AT_ONCE):
-            await others.enter_async_context(desk._turns)
+        for other in range(_AT_ONCE):
+            await others.enter_async_context(desk._turns.of(author.account_id + other % 2))
         answer = await desk.submit(author, a_document("over", "Cancel"))
 
     assert answer.state == "cancelled"

@@ -1,11 +1,13 @@
 """What one request may ask for: counted before anything is reckoned, and told by name and value."""
 
+import asyncio
+
 import pytest
 
 from channels.contract import Channel
 from gateway.campaigns.answers import MessageRequest, MessageText
 from gateway.campaigns.limits import require_countable, require_modest
-from gateway.campaigns.turns import Turns
+from gateway.campaigns.turns import Shared, Turns
 from gateway.directory.targets import CircleTarget, GeocodeTarget, PolygonTarget, Targets
 from gateway.errors import Refusal
 from gateway.kinds import Kind
@@ -97,3 +99,27 @@ async def test_who_waits_too_long_for_others_is_told_to_come_again():
     assert (refused.value.status, refused.value.code) == (503, "too-busy")
     async with turns.of(2):
         pass
+
+
+async def test_behind_a_thousand_of_one_account_another_has_its_turn_at_once():
+    shared = Shared(at_once=4, per_account=3)
+    held = asyncio.Event()
+    begun: list[int] = []
+
+    async def work(account_id: int) -> None:
+        async with shared.of(account_id):
+            begun.append(account_id)
+            await held.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(1000):
+            tasks.create_task(work(1))
+        await asyncio.sleep(0)
+        tasks.create_task(work(2))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert begun == [1, 1, 1, 2]
+        held.set()
+
+    assert begun.count(1) == 1000
+    assert not shared._own

@@ -14,8 +14,9 @@ from gateway.directory.agreements import SenderTerms, read_terms
 from gateway.directory.seed import SeedRefused, check, load
 from gateway.directory.seed_lines import Contact, Right, normalise
 from gateway.directory.senders import read_kind_rules
+from gateway.directory.territory import read_territory
 from store.accounts import RightRow, find_key
-from store.directory import zones
+from store.directory import territories, zones
 from store.opt_outs import OptOut, add_opt_outs
 from store.register import ContactRecord, Tally
 from store.tables import account, contact, member, membership, network, network_code, opt_out
@@ -378,3 +379,69 @@ def test_the_actions_of_a_line_are_those_of_the_gateway():
     allowed = Right.__annotations__["action"].__args__
 
     assert set(allowed) == set(Action)
+
+
+# ---- publishing, modes, territories ---------------------------------------------------------------------------------
+
+
+async def rights_after(database, write, **changed) -> set[tuple[str, str, str, str]]:
+    """(action, kind, channel, mode) of the centre's account as a file gives it."""
+    line = CIC | {"keys": [{"key_id": "0123456789ab", "secret_sha256": "a" * 64}]} | changed
+    await load(write, _text(ZONE, NETWORK, line))
+    async with database.read() as conn:
+        key = await find_key(conn, "0123456789ab")
+    return {(r.action, r.kind, r.channel, r.mode) for r in key.rights}
+
+
+SUBMIT = {"action": "submit", "zone": "5301"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "publishes"),
+    [
+        ({"rights": [SUBMIT]}, {("publish", "*", "*", "*")}),
+        ({"rights": [SUBMIT | {"kind": "alert"}]}, {("publish", "alert", "*", "*")}),
+        ({"rights": [SUBMIT | {"mode": "simulation"}]}, {("publish", "*", "*", "simulation")}),
+        ({"rights": [SUBMIT], "publishes": False}, set()),
+        ({"rights": [SUBMIT], "account_type": "officer"}, set()),
+        ({"rights": [SUBMIT | {"network": "N"}]}, set()),
+        ({"rights": [SUBMIT | {"channel": "email"}]}, set()),
+        (
+            {"rights": [SUBMIT, {"action": "publish", "zone": "5301", "kind": "news"}]},
+            {("publish", "news", "*", "*")},
+        ),
+    ],
+)
+async def test_a_file_of_before_publishing_was_a_right_means_that_dispatch_centres_publish(
+    database, write, changed, publishes
+):
+    rights = await rights_after(database, write, **changed)
+
+    assert {right for right in rights if right[0] == "publish"} == publishes
+
+
+@pytest.mark.parametrize("narrowed", [{"network": "N"}, {"channel": "sms"}])
+async def test_a_right_to_publish_is_for_a_whole_zone_and_for_everybody(write, narrowed):
+    line = CIC | {"rights": [{"action": "publish", "zone": "5301"} | narrowed]}
+
+    with pytest.raises(SeedRefused) as refused:
+        await load(write, _text(ZONE, NETWORK, line))
+
+    assert refused.value.errors[0].path == "$.rights[0]"
+
+
+async def test_a_zone_has_the_territory_of_its_line(database, write):
+    ring = [[50.4, 3.8], [50.4, 3.9], [50.5, 3.9], [50.4, 3.8]]
+    codes = [{"system": "nis", "value": "57027"}, {"system": "Postal code", "value": "7000"}]
+    await load(write, _text(ZONE | {"territory": [ring], "codes": codes}))
+
+    async with database.read() as conn:
+        [land] = await territories(conn)
+    found = read_territory(land.territory)
+    assert found is not None
+    assert found.rings == (tuple(map(tuple, ring)),)
+    assert found.codes == (("POSTCODE", "7000"), ("REFNIS", "57027"))
+
+    await load(write, _text(ZONE))
+    async with database.read() as conn:
+        assert [read_territory(land.territory) for land in await territories(conn)] == [None]

@@ -8,10 +8,12 @@ import itertools
 import msgspec
 import pytest
 import sqlalchemy as sa
+from rich.console import Console
 
 from channels.contract import Channel
 from gateway.reports import sealing
 from gateway.reports.addenda import amend_due
+from gateway.reports.printed import print_report
 from gateway.reports.reading import draw_up, parsed, report_of, written
 from gateway.reports.report import Addendum, Report
 from gateway.reports.sealing import seal_due
@@ -111,6 +113,24 @@ async def test_who_was_handed_over_and_nobody_confirms_is_a_class_of_its_own(hou
     }
     [handed_over] = [o for o in report.persons.outcomes if o.outcome == "accepted"]
     assert handed_over.reasons[0].text == "A carrier of email took it; no receipt says that it arrived."
+
+
+@pytest.mark.parametrize(("kind", "first"), [("alert", "in_doubt"), ("news", "reached")])
+async def test_whoever_may_not_have_an_alert_stands_first(house: House, database: Database, kind: str, first: str):
+    people = await house.people("A", 3)
+    audience = house.audience({SMS: people})
+    [number] = await house.launch(1, house.campaign("A", 1, audience, "c1", kind=kind))
+    await house.expand(number, audience)
+    await house.settle(number, (0, Event.ACCEPTED), (1, Event.IN_DOUBT), (0, Event.RECEIPT_DELIVERED))
+    await database.write(lambda tx: tx.run(sa.update(campaign).values(state="completed", ended_ms=tx.now_ms)))
+
+    report = await draw_up(database, number)
+
+    assert report.persons.outcomes[0].outcome == first
+    shown = Console(width=200, record=True, file=io.StringIO())
+    print_report(report, shown)
+    told = f"1 may not have the alert, and it is not sent to them again: GET /api/v1/campaigns/{report.campaign.id}/"
+    assert (told in shown.export_text()) == (kind == "alert")
 
 
 async def test_the_report_as_a_table_has_the_same_figures(house: House, database: Database):
