@@ -1,8 +1,8 @@
 """What strangers, accounts with small rights, and peers do to a server that stands in their way, each for as long as it
 is let. All of it on 127.0.0.1, each with few connections and no more octets than it says.
 
-Run as `python -m tests.acceptance.attacks KIND` it is an SMSC that binds whoever comes and floods, or a relay
-that babbles: it prints its port.
+`python -m tests.acceptance.attacks NAME TARGET` attacks until it is ended; with a kind of flood alone it is an SMSC
+that binds whoever comes and floods, or a relay that babbles: it prints its port.
 """
 
 import asyncio
@@ -310,5 +310,13 @@ async def _serve(kind: str) -> None:
             await server.serve_forever()
 
 
+async def _attack(name: str, target: Target) -> None:
+    async with asyncio.timeout(600):
+        await ATTACKS[name](target)
+
+
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1]))
+    if len(sys.argv) > 2:
+        asyncio.run(_attack(sys.argv[1], Target(**json.loads(sys.argv[2]))))
+    else:
+        asyncio.run(_serve(sys.argv[1]))

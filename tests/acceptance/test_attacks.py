@@ -2,13 +2,12 @@
 answer and its first SMS within the promise, and the process does not grow."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -99,10 +98,10 @@ def resident_mib(pid: int) -> float:
 async def up(world: World, flood: Process | None = None, port: int = 0, kind: str = "") -> tuple[Server, Client, int]:
     """With a good SMSC; where there is a flooding one, beside it."""
     await world.smsc("good")
+    await world.smtp("relay", bodies=False)
     bounces = free_port()
-    tables = world.ways_out() | {
-        "email": {"bounces": {"enabled": True, "port": bounces}, "bounce_domain": "bounces.example"}
-    }
+    tables = world.ways_out()
+    tables["email"] |= {"bounces": {"enabled": True, "port": bounces}, "bounce_domain": "bounces.example"}
     if flood is not None and kind == BABBLE:
         tables["email"]["carriers"] = {"babbling": relay(port, 100.0)}
     elif flood is not None:
@@ -123,20 +122,18 @@ async def test_alerts_keep_the_promise_while(world: World, name: str) -> None:
     target = Target(server.url, port, bounces, world.token("small"), NETWORK, "5301", launched["campaign"])
     quiet = await alerts_meanwhile(world, client, "quiet", min(SECONDS / 3, 10))
     before = resident_mib(server.pid)
-    attack = asyncio.create_task(ATTACKS[name](target))
+    attack = await world._start("attack", ["-m", "tests.acceptance.attacks", name, json.dumps(asdict(target))], name)
 
     kept = await alerts_meanwhile(world, client, name)
 
-    assert not attack.done(), attack.exception()
-    attack.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await attack
+    assert attack.running, attack.said()
     grown = resident_mib(server.pid) - before
     ratio = kept.slowest_s / quiet.slowest_s
     told = f"{kept.slowest_s:.2f} s of {len(kept.first_s)} alerts, {ratio:.1f} times the quiet one"
     print(f"{name}: slowest {told}, {grown:+.0f} MiB")
     assert kept.slowest_s <= PROMISE_S
     assert grown < MOST_GROWTH_MIB
+    await attack.end(signal.SIGKILL)
     assert server.logged("request-failed") == []
     assert await server.end(signal.SIGTERM) == 0
 
