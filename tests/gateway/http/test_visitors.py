@@ -45,6 +45,20 @@ def test_who_has_shown_a_key_or_is_being_answered_keeps_their_place(caplog):
     assert visitors.enter(Guest(), "10.0.0.3", 3.0)
 
 
+def test_behind_many_who_are_busy_a_stranger_who_waits_is_found():
+    visitors = Visitors(most=200)
+    for _ in range(199):
+        visitors.enter(Guest(waits=False), "10.0.0.1", 0.0)
+    idle = Guest()
+    visitors.enter(idle, "10.0.0.2", 0.0)
+
+    tries = [visitors.enter(Guest(waits=False), "10.0.0.3", 1.0) for _ in range(6)]
+
+    assert idle.gone
+    assert tries.count(True) == 1
+    assert visitors.inside == 200
+
+
 def test_of_one_address_so_many_strangers_are_inside_and_its_own_give_way():
     visitors = Visitors(most=10, most_per_address=2)
     crowd = [Guest() for _ in range(5)]
