@@ -7,8 +7,8 @@ arithmetic on seconds; time is an argument.
 SLICE_S = 0.005
 """The longest that one peer is heeded before others have their turn."""
 PART = 0.3
-"""Of the event loop: what one peer may take for as long as it likes. Receipts at full speed, some 12,000 a second, take two
-thirds of that."""
+"""Of the event loop: what one peer may take for as long as it likes. Receipts at full speed, some 12,000 a second, take
+two thirds of that."""
 
 
 class Share:
