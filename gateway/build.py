@@ -7,7 +7,8 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from channels.catalogue import CarrierSettings, make_carrier
 from channels.contract import Carrier, CarrierState, Channel, Content, Mode
@@ -47,6 +48,7 @@ from store.directory import addressees
 from store.ledger import expire_lots
 from store.overview import CarrierView
 from store.slots import Ceiling
+from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +64,16 @@ class Identity:
 
     generation: str
     bounce_key: bytes
+    boot_id: str
+    """Of this process."""
     note: WriteNote | None = None
-    """Where a kill of this process is survived; None on PostgreSQL, and without room on the disk."""
+    """Where a kill of this process is survived; None on PostgreSQL without `store.write_note`, and without room on the
+    disk."""
+
+    @property
+    def node(self) -> str:
+        """Under this name its lanes hold leases."""
+        return f"{socket.gethostname()}-{self.boot_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,26 +120,37 @@ async def identify(database: Database, settings: Settings) -> Identity:
         key = settings.email.bounce_key
     else:
         key = await database.write(lambda tx: meta.kept(tx, meta.BOUNCE_KEY, secrets.token_hex(16)))
-    note: WriteNote | None = None
-    if database.path is not None:
-        path = database.path.with_name(f"{database.path.name}-note")
-        noted = await asyncio.to_thread(read_note, path, generation)
+    identity = Identity(generation, key.encode(), secrets.token_hex(8))
+    path = _note_path(database, settings)
+    noted = None if path is None else await asyncio.to_thread(read_note, path, generation)
+    if database.sqlite:
         await database.write(recovery.end_all_leases)
         stepped_ms = await database.write(recovery.forget_the_future)
         if stepped_ms:
             log.warning("the clock was stepped back", extra={"action": "clock-stepped", "ms": stepped_ms})
-        if noted is not None:
-            await _take_up(database, noted)
-        # Not before: until it is taken up, another kill must find it.
-        note = await asyncio.to_thread(begin_note, path, generation)
-    return Identity(generation, key.encode(), note)
+    if noted is not None:
+        await _take_up(database, noted)
+    # Not before: until it is taken up, another kill must find it.
+    note = None if path is None else await asyncio.to_thread(begin_note, path, generation, identity.node)
+    return replace(identity, note=note)
+
+
+def _note_path(database: Database, settings: Settings) -> Path | None:
+    if settings.store.write_note:
+        return Path(settings.store.write_note)
+    return None if database.path is None else database.path.with_name(f"{database.path.name}-note")
 
 
 async def _take_up(database: Database, noted: Noted) -> None:
     """What was in hand when the process before was killed, as far as it has noted what became of it."""
+    await database.write(lambda tx: recovery.end_leases_of(tx, noted.node))
     alone: set[int] = set()
     in_doubt = 0
-    while found := await database.write(lambda tx: recovery.recover(tx, left_alone=alone, evidence=noted)):
+
+    async def work(tx: Transaction) -> list[recovery.Recovered]:
+        return await recovery.recover(tx, left_alone=alone, evidence=noted, node_name=noted.node)
+
+    while found := await database.write(work):
         in_doubt += sum(one.unknown for one in found)
     if in_doubt:
         about = {"action": "in-doubt-after-kill", "deliveries": in_doubt}
@@ -138,16 +159,14 @@ async def _take_up(database: Database, noted: Noted) -> None:
 
 def build(settings: Settings, database: Database, identity: Identity) -> Gateway:
     """Raises WrongChannel, OSError, ValueError for settings that cannot be built."""
-    boot_id = secrets.token_hex(8)
+    boot_id = identity.boot_id
     now_ms = database.clock.now_ms
     disk = Disk(database, settings.store.min_free_mib * 1_048_576)
     live = _live_carriers(settings, now_ms)
     simulated = _simulated_carriers(settings, now_ms)
     contents = Contents(database, _maker(settings, identity))
     lanes = tuple(
-        _lane(
-            channel, mode, carriers, settings, database, identity, f"{socket.gethostname()}-{boot_id}", contents, disk
-        )
+        _lane(channel, mode, carriers, settings, database, identity, identity.node, contents, disk)
         for mode, by_channel in ((Mode.LIVE, live), (Mode.SIMULATION, simulated))
         for channel, carriers in by_channel.items()
         if carriers

@@ -72,6 +72,9 @@ class StoreSettings(_Struct, frozen=True, kw_only=True):
     """Or postgresql+asyncpg://user@host/database (a password by PGPASSWORD or a pgpass file)."""
     min_free_mib: Annotated[int, msgspec.Meta(ge=0)] = 200
     """Below this nothing is launched or claimed, so that answers and receipts still fit."""
+    write_note: str = ""
+    """Where it is noted what carriers begin to write, for after a kill; one a node. Empty: beside a store in a file,
+    and nowhere with PostgreSQL."""
 
 
 class LogSettings(_Struct, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ _ended = (
         batch.c.state == int(BatchState.LEASED),
         batch.c.due_ms <= sa.bindparam("now"),
         batch.c.id.not_in(sa.bindparam("without", expanding=True)),
+        sa.or_(sa.bindparam("node_", type_=sa.Text).is_(None), batch.c.node == sa.bindparam("node_", type_=sa.Text)),
     )
     .order_by(batch.c.due_ms, batch.c.id)
     .limit(sa.bindparam("most"))
@@ -101,6 +102,14 @@ class Recovered(msgspec.Struct, frozen=True):
     """The delivery that was taken out of circulation."""
 
 
+_release_those_of = _release_all.where(batch.c.node == sa.bindparam("node_"))
+
+
+async def end_leases_of(tx: Transaction, node_name: str) -> int:
+    """Of a process that is known to be dead."""
+    return await tx.run(_release_those_of, {"node_": node_name})
+
+
 async def end_all_leases(tx: Transaction) -> int:
     """At the start of the only server of a SQLite file: whoever held a lease is dead."""
     return await tx.run(_release_all)
@@ -134,14 +143,20 @@ async def forget_the_future(tx: Transaction) -> int:
 
 
 async def recover(
-    tx: Transaction, *, most: int = 20, left_alone: set[int] | None = None, evidence: Evidence | None = None
+    tx: Transaction,
+    *,
+    most: int = 20,
+    left_alone: set[int] | None = None,
+    evidence: Evidence | None = None,
+    node_name: str | None = None,
 ) -> list[Recovered]:
     """Take back batches whose lease has ended. Rows in hand become `unknown`; the kind's policy decides the rest. With
-    evidence, what was certainly not begun is known not sent, and what was answered is settled.
+    evidence, what was certainly not begun is known not sent, and what was answered is settled. `node_name`: only those
+    that this worker held.
 
     A batch that cannot be worked on stops no other: it joins `left_alone`, and what stands there is passed by."""
     alone = set() if left_alone is None else left_alone
-    while ended := await tx.rows(_ended, {"now": tx.now_ms, "most": most, "without": list(alone)}):
+    while ended := await tx.rows(_ended, {"now": tx.now_ms, "most": most, "without": list(alone), "node_": node_name}):
         each = {row.id: [row] for row in ended}
         work = partial(_take_back, tx, evidence=evidence)
         recovered = await together_or_apart(tx, each, work, "recover-failed", alone)
@@ -179,6 +194,10 @@ async def _take_back(
 ) -> list[Recovered]:
     """`stalls`: of a batch that was given up in order, how many there were before."""
     if evidence is not None:
+        if not tx.sqlite:
+            # Several times deliveries and counters in one transaction: all of the deliveries first (`settling.apply`).
+            for row in rows:
+                await tx.rows(_touched, {"first": row.first, "cursor": row.cursor})
         for row in rows:
             await _hear(tx, row, evidence)
     lost = {row.id: await _call_lost(tx, row, evidence) for row in rows}

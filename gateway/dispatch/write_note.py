@@ -1,13 +1,15 @@
 """The write note: which messages a carrier has begun to write, kept where a kill of the process does not reach.
 
-A file in memory (mmap) beside the store: its pages are the kernel's, so what a process noted before it was killed is
-there when the next one starts. It says nothing after a reboot, and is void then. Every entry is made BEFORE the first
-byte that it stands for, so what was granted and has no entry was certainly not written.
+A file in memory (mmap), beside a store in a file or where the settings say. Its pages are the kernel's, so what a
+process noted before it was killed is there when the next one starts. It says nothing after a reboot, and is void then.
+Every entry is made BEFORE the first byte that it stands for, so what was granted and has no entry was not written.
 
 Two rings. The first has claims and writes in one order: as long as the claim of a round is in it, every write of that
 round is too. The second has answers that the store may not have heard of yet: each stands for itself.
 """
 
+import contextlib
+import fcntl
 import logging
 import mmap
 import os
@@ -23,7 +25,7 @@ from store.records import Batch, Settlement
 log = logging.getLogger(__name__)
 
 _MAGIC = b"tocsin note 1\n\0\0"
-_HEAD = struct.Struct("<16s36s36s")  # magic, boot id, store id
+_HEAD = struct.Struct("<16s36s36s200s")  # magic, boot id, store id, node
 _FIRST = 4096
 _STEP = struct.Struct("<QQII")  # number, id, round, check
 _CHECKED = struct.Struct("<QQI")
@@ -41,8 +43,9 @@ SIZE = _ANSWERS_AT + ANSWERS * _SLOT
 class WriteNote:
     """Of one process. Nothing here waits for a disk."""
 
-    def __init__(self, memory: mmap.mmap) -> None:
-        self._memory = memory
+    def __init__(self, memory: mmap.mmap, lock: int) -> None:
+        """`lock`: the file, open and locked for as long as the process lives."""
+        self._memory, self._lock = memory, lock
         self._steps = self._answers = 0
         self._encoder = msgspec.msgpack.Encoder()
 
@@ -69,6 +72,7 @@ class WriteNote:
 
     def close(self) -> None:
         self._memory.close()
+        os.close(self._lock)
 
     def _step(self, id_: int, round_: int) -> None:
         number = self._steps = self._steps + 1
@@ -79,7 +83,9 @@ class WriteNote:
 class Noted:
     """What the process before this one noted (`store.recovery.Evidence`)."""
 
-    def __init__(self, memory: bytes | mmap.mmap) -> None:
+    def __init__(self, memory: bytes, node: str) -> None:
+        self.node = node
+        """Who noted it."""
         self._claims: set[tuple[int, int]] = set()
         self._writes: set[tuple[int, int]] = set()
         for id_, round_ in _steps_of(memory):
@@ -99,10 +105,12 @@ class Noted:
         return self._answers.get((delivery_id, round_))
 
 
-def begin_note(path: Path, store_id: str) -> WriteNote | None:
-    """The note of this process, in place of the one before; None without room on the disk."""
+def begin_note(path: Path, store_id: str, node: str) -> WriteNote | None:
+    """The note of this process, in place of the one before; None without room on the disk, and where another process
+    that lives writes there."""
     try:
-        return _fresh(path, store_id)
+        with _held(path):
+            return _fresh(path, store_id, node)
     except OSError as exc:
         fields = {"action": "no-write-note", "file": str(path), "error": str(exc)}
         log.warning("no write note: after a kill whatever was granted will be in doubt", extra=fields)
@@ -110,29 +118,49 @@ def begin_note(path: Path, store_id: str) -> WriteNote | None:
 
 
 def read_note(path: Path, store_id: str) -> Noted | None:
-    """What the process before this one noted; None where it says nothing: there is none, the machine was started since,
-    or it is of another store."""
+    """What the process before this one noted; None where it says nothing: there is none, its process lives, the machine
+    was started since, or it is of another store."""
     try:
-        with path.open("rb") as file:
+        with _held(path), path.open("rb") as file:
             memory = file.read(SIZE)
     except OSError:
         return None
-    if len(memory) != SIZE or _HEAD.unpack_from(memory) != (_MAGIC, _boot(), _padded(store_id)):
+    if len(memory) != SIZE:
         return None
-    return Noted(memory)
+    *known, node = _HEAD.unpack_from(memory)
+    if known != [_MAGIC, _boot(), _padded(store_id)]:
+        return None
+    return Noted(memory, node.rstrip(b"\0").decode("utf-8", "replace"))
 
 
-def _fresh(path: Path, store_id: str) -> WriteNote:
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Raises OSError while a process that lives has this note."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        yield
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def _fresh(path: Path, store_id: str, node: str) -> WriteNote:
     # Under another name first: a kill in the midst leaves the old note or the new one.
     made = path.with_name(f"{path.name}.new")
-    with made.open("w+b") as file:
-        os.fchmod(file.fileno(), 0o600)
+    file = os.open(made, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # With its place on the disk: writing to a page that has none would end the process.
-        os.posix_fallocate(file.fileno(), 0, SIZE)
-        memory = mmap.mmap(file.fileno(), SIZE)
-    _HEAD.pack_into(memory, 0, _MAGIC, _boot(), _padded(store_id))
-    os.replace(made, path)
-    return WriteNote(memory)
+        os.posix_fallocate(file, 0, SIZE)
+        memory = mmap.mmap(file, SIZE)
+        _HEAD.pack_into(memory, 0, _MAGIC, _boot(), _padded(store_id), node.encode()[:200])
+        os.replace(made, path)
+    except BaseException:
+        os.close(file)
+        raise
+    return WriteNote(memory, file)
 
 
 def _steps_of(memory: bytes | mmap.mmap) -> Iterator[tuple[int, int]]:

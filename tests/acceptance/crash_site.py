@@ -197,13 +197,16 @@ def settings(world: World, pace: Pace) -> Tables:
 
 
 @contextlib.asynccontextmanager
-async def site(folder: Path, *, people: int, more: int = 0, pace: Pace, store_url: str = "") -> AsyncIterator[Site]:
+async def site(
+    folder: Path, *, people: int, more: int = 0, pace: Pace, store_url: str = "", store: Tables | None = None
+) -> AsyncIterator[Site]:
+    """`store`: more of its settings."""
     async with opened(folder, store_url) as world:
         world.people(members=0, zones=1, networks=2, edit=_edit)
         world.seed += members(people, more)
         await world.smsc("first", answer_delay_s=pace.answer_s, receipt_delay_s=pace.receipt_s)
         # A mail is two replies: to its commands, and to its final dot.
         await world.smtp("relay", reply_delay=pace.answer_s / 2)
-        config = world.settings(settings(world, pace))
+        config = world.settings(settings(world, pace) | ({"store": store} if store else {}))
         await world.load(config)
         yield Site(world, config, pace)

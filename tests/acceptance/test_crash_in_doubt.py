@@ -3,13 +3,16 @@ had not answered yet is, and no more."""
 
 import asyncio
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from store.schema import migrate
 from tests.acceptance import crash_account as account
 from tests.acceptance.crash_account import something_leaves
 from tests.acceptance.crash_site import Pace, message, site
+from tests.peers.postgres import PrivatePostgres, controlled_postgres, new_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
@@ -17,9 +20,28 @@ PACE = Pace(answer_s=0.05)
 KILLS = 8
 
 
-async def test_after_each_kill_only_what_the_peers_owed_is_in_doubt_and_nobody_is_told_twice(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PrivatePostgres]:
+    with controlled_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
+async def store_url(request: pytest.FixtureRequest, postgres: PrivatePostgres) -> str:
+    """Empty: a file in the folder of the test."""
+    if request.param == "sqlite":
+        return ""
+    url = await new_database(postgres.url, "doubts")
+    await migrate(url)
+    return url
+
+
+async def test_after_each_kill_only_what_the_peers_owed_is_in_doubt_and_nobody_is_told_twice(
+    tmp_path: Path, store_url: str
+) -> None:
     draw = random.Random(14)
-    async with site(tmp_path, people=2_000, pace=PACE) as here:
+    more = {"write_note": str(tmp_path / "note")} if store_url else None
+    async with site(tmp_path, people=2_000, pace=PACE, store_url=store_url, store=more) as here:
         server = await here.start()
         news = await here.message(server, message("NIEUWS", channels=["sms", "email"]))
         assert news is not None

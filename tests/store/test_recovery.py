@@ -576,6 +576,23 @@ async def test_a_note_that_does_not_know_the_round_changes_nothing(database):
     assert (await make.words_of(database, made))[:3] == ["unknown"] * 3
 
 
+async def test_only_what_the_dead_worker_held_is_taken_up_before_its_lease_ends(database):
+    """On a database of several nodes: the others work on."""
+    made = await make.a_campaign(database, 8, batch_size=4)
+    mine = await make.must_claim(database)
+    await make.advance(database, mine, 2)
+    other = await make.must_claim(database)
+    await make.advance(database, other, 2)
+    await database.write(lambda tx: tx.run(sa.update(batch).where(batch.c.id == other.id).values(node="other")))
+
+    await database.write(lambda tx: recovery.end_leases_of(tx, mine.node))
+    found = await database.write(lambda tx: recovery.recover(tx, evidence=Note(mine), node_name=mine.node))
+
+    assert found == [Recovered(mine.id, 0)]
+    assert (await make.batch_row(database, other.id)).state == BatchState.LEASED
+    await assert_sound(database, made)
+
+
 async def test_what_was_found_out_afterwards_is_no_sign_of_life(database):
     """A row that kills whoever begins to write it is still found: its worker was told of nobody."""
     _, held = await crashed(database, advanced=3)

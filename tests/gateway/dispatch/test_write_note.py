@@ -1,5 +1,6 @@
 """What a process noted before it was killed is found by the next one; what cannot be believed says nothing."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from gateway.dispatch.write_note import WriteNote, begin_note, read_note
 from store.records import Batch, Settlement
 from store.states import Event
 
-STORE = "g1"
+STORE, NODE = "g1", "host-1"
 
 
 def a_batch(id_: int = 7, round_: int = 1) -> Batch:
@@ -32,8 +33,10 @@ def path(tmp_path: Path) -> Path:
 
 
 def begun(path: Path) -> WriteNote:
-    note = begin_note(path, STORE)
+    """As by a process that ends: what holds the file is let go, as the end of a process lets it go."""
+    note = begin_note(path, STORE, NODE)
     assert note is not None
+    fcntl.flock(note._lock, fcntl.LOCK_UN)
     return note
 
 
@@ -44,6 +47,7 @@ def test_what_was_begun_in_a_claimed_round_is_known_and_what_was_not_too(path: P
     noted = read_note(path, STORE)
 
     assert noted is not None
+    assert noted.node == NODE
     assert noted.was_claimed(7, 3)
     assert noted.was_begun(41, 3)
     assert not noted.was_begun(42, 3)
@@ -178,7 +182,7 @@ def test_without_room_on_the_disk_there_is_no_note_and_that_is_told(
 
     monkeypatch.setattr(os, "posix_fallocate", full)
 
-    assert begin_note(path, STORE) is None
+    assert begin_note(path, STORE, NODE) is None
     assert [getattr(r, "action", "") for r in caplog.records] == ["no-write-note"]
 
 
@@ -187,3 +191,19 @@ def test_an_answer_is_small_enough_for_its_place() -> None:
     usual = Settlement(2**40, Event.ACCEPTED, "carrier-name", ("1234567890123456",) * 3)
 
     assert write_note._ANSWER.size + len(msgspec.msgpack.encode(usual)) <= write_note._SLOT
+
+
+def test_the_note_of_a_process_that_lives_is_nobody_elses(path: Path) -> None:
+    """Two nodes of one database with the same settings."""
+    mine = begin_note(path, STORE, NODE)
+    assert mine is not None
+    begins = mine.claim(a_batch(7, 1))
+
+    assert read_note(path, STORE) is None
+    assert begin_note(path, STORE, "host-2") is None
+
+    begins(41)
+    mine.close()
+    noted = read_note(path, STORE)
+    assert noted is not None
+    assert (noted.node, noted.was_begun(41, 1)) == (NODE, True)
