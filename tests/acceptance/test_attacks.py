@@ -31,7 +31,7 @@ from tests.acceptance.world import (
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
 PROMISE_S = 2.0
-SECONDS = float(os.environ.get("ATTACK_SECONDS", "7"))
+SECONDS = float(os.environ.get("ATTACK_SECONDS", "5"))
 """Of each attack; `make proof` has more of them."""
 ALERTS_EVERY_S = 1.0
 MOST_GROWTH_MIB = 250

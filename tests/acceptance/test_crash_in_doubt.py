@@ -17,7 +17,7 @@ from tests.peers.postgres import PrivatePostgres, controlled_postgres, new_datab
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
 PACE = Pace(answer_s=0.05)
-KILLS = 8
+KILLS = 5
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ async def test_after_each_kill_only_what_the_peers_owed_is_in_doubt_and_nobody_i
 ) -> None:
     draw = random.Random(14)
     more = {"write_note": str(tmp_path / "note")} if store_url else None
-    async with site(tmp_path, people=2_000, pace=PACE, store_url=store_url, store=more) as here:
+    async with site(tmp_path, people=1_400, pace=PACE, store_url=store_url, store=more) as here:
         server = await here.start()
         news = await here.message(server, message("NIEUWS", channels=["sms", "email"]))
         assert news is not None
