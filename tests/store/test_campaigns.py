@@ -1,6 +1,7 @@
 """Campaigns and alerts as they are read: pages without gaps, sums from the rows, states in words."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -153,18 +154,39 @@ async def test_an_alert_is_found_by_sender_and_identifier_together(database):
     assert await read(database, alerts.by_public_id, found.public_id) == found
 
 
+FOR_EVER = 2**62
+
+
+async def test_a_parked_alert_is_due_once_an_alert_that_it_names_has_come(database):
+    """Not one that waits itself."""
+    account = await make.an_account(database)
+    waiting = [
+        make.an_alert(account, state="parked", references=(("a", "b", 1), ("a", "c", 1)), identifier="waits"),
+        make.an_alert(account, state="parked", sender="a", identifier="b"),
+    ]
+    for new in waiting:
+        await database.write(partial(launch, decision=Launch(account_id=account, alert=new, campaigns=())))
+    assert await read(database, alerts.parked, 0) == []
+
+    come = make.an_alert(account, sender="a", identifier="c")
+    await database.write(partial(launch, decision=Launch(account_id=account, alert=come, campaigns=())))
+
+    assert [a.identifier for a in await read(database, alerts.parked, 0)] == ["waits"]
+
+
 async def test_a_parked_alert_waits_and_can_be_taken_out_and_filed_again(database):
     active = await an_alert_of(database, references=(("a", "b", 1),))
     new = make.an_alert(await make.an_account(database), state="parked", references=(("a", "b", 1),))
     decision = Launch(account_id=new.account_id, alert=new, campaigns=())
     parked = (await database.write(lambda tx: launch(tx, decision))).alert_id
-    assert [a.id for a in await read(database, alerts.parked)] == [parked]
+    assert await read(database, alerts.parked, 0) == [], "what it names has not come"
+    assert [a.id for a in await read(database, alerts.parked, FOR_EVER)] == [parked]
 
     assert await database.write(lambda tx: alerts.remove_parked(tx, active.id)) is False
     assert await database.write(lambda tx: alerts.remove_parked(tx, parked)) is True
     assert await database.write(lambda tx: alerts.remove_parked(tx, parked)) is False
 
-    assert await read(database, alerts.parked) == []
+    assert await read(database, alerts.parked, FOR_EVER) == []
     assert (await database.write(lambda tx: launch(tx, decision))).alert_id is not None
 
 
