@@ -140,6 +140,9 @@ def place(
     if alert.msg_type not in (MsgType.UPDATE, MsgType.CANCEL):
         return Placement(TABLE[alert.msg_type, Phase.UNKNOWN])
     # Whether another sender's message has ever arrived is told to nobody: it is refused or left alone either way.
+    if len(named) > 1:
+        # A message that names itself among others (A-REFS-SELF) means the others.
+        named = [(reference, item) for reference, item in named if reference != alert.reference]
     senders = {alert.sender, *(delegates or {}).get(alert.sender, ())}
     foreign = [_foreign(reference) for reference, _ in named if reference.sender not in senders]
     named = [(reference, item) for reference, item in named if reference.sender in senders]

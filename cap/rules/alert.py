@@ -106,7 +106,7 @@ _FACETS: tuple[tuple[str, Callable[[Info], object]], ...] = (
     ("category", lambda info: frozenset(info.categories)),
     ("eventCode", lambda info: frozenset(info.event_codes)),
     ("urgency, severity or certainty", lambda info: (info.urgency, info.severity, info.certainty)),
-    ("times", lambda info: (info.effective, info.onset, info.expires)),
+    ("times", lambda info: (info.onset, info.expires)),
     ("areas", _places),
 )
 
@@ -116,7 +116,7 @@ def _language_parity(alert: Alert) -> Findings:
         return NOTHING
     (first, reference), *others = alert.infos_by_language().items()
     findings = []
-    for facet, of in _FACETS:
+    for facet, of in (*_FACETS, ("effective", lambda info: info.effective or alert.sent)):
         expected = {of(info) for info in reference}
         for language, infos in others:
             if {of(info) for info in infos} != expected:
@@ -157,14 +157,14 @@ ALERT: tuple[Rule, ...] = (
         "Add <references> with sender,identifier,sent of each.",
         _references_required,
     ),
-    error(
+    warning(
         "A-REFS-SELF",
         "policy",
         "A message does not refer to itself.",
         "Give the message an identifier of its own.",
         _references_self,
     ),
-    error(
+    warning(
         "A-REFS-FUTURE",
         "policy",
         "What is referred to was sent before.",
@@ -191,7 +191,7 @@ ALERT: tuple[Rule, ...] = (
     ),
     information("DT-UTC", "3.3.2", "UTC is written -00:00.", "Write -00:00; +00:00 is read as the same.", _utc_sign),
     error("I-REQ", "policy", "An Actual Alert or Update says what happens.", "Add an <info>.", _info_required),
-    error(
+    warning(
         "I-LANG-PARITY",
         "policy",
         "Every language says the same.",

@@ -84,13 +84,17 @@ def _expires_absent(alert: Alert, info: Info) -> Findings:
 def _time_order(alert: Alert, info: Info) -> Findings:
     if info.expires is None:
         return NOTHING
-    findings = []
     effective = info.effective or alert.sent
-    if effective and effective >= info.expires:
-        findings.append(Finding("expires", "it expires before it takes effect", info.expires.isoformat()))
-    if info.onset and info.onset > info.expires:
-        findings.append(Finding("onset", "it begins after it expires", info.onset.isoformat()))
-    return findings
+    if effective and effective > info.expires:
+        return (Finding("expires", "it expires before it takes effect", info.expires.isoformat()),)
+    return NOTHING
+
+
+def _late_onset(alert: Alert, info: Info) -> Findings:
+    """The message expires, not the event: what is foretold for tomorrow may be said until tonight."""
+    if info.onset and info.expires and info.onset > info.expires:
+        return (Finding("onset", "it begins after the message expires", info.onset.isoformat()),)
+    return NOTHING
 
 
 def _headline(alert: Alert, info: Info) -> Findings:
@@ -137,12 +141,19 @@ INFO: tuple[Rule, ...] = (
         _value_name_case,
     ),
     information("I-EXPIRES", "3.2.2 expires", "An info says until when it holds.", "Add <expires>.", _expires_absent),
-    error(
+    warning(
         "I-TIME-ORDER",
         "policy",
-        "An info takes effect and begins before it expires.",
-        "Check effective, onset, expires and sent.",
+        "An info takes effect before it expires.",
+        "Check effective, expires and sent.",
         _time_order,
+    ),
+    information(
+        "I-ONSET-LATE",
+        "3.2.2 onset",
+        "What is foretold may begin after its message expires.",
+        "Send an Update before it begins, or a later <expires>.",
+        _late_onset,
     ),
     warning(
         "I-HEADLINE-160",

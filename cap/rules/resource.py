@@ -7,12 +7,14 @@ import re
 from base64 import b64decode
 
 from cap.model import Resource
-from cap.rules.row import NOTHING, Finding, Findings, Rule, error
+from cap.rules.row import NOTHING, Finding, Findings, Rule, error, warning
 
 _TOKEN = r"[A-Za-z0-9!#$&^_.+-]{1,127}"  # noqa: S105 - RFC 6838 4.2, a media type's words
 _MIME = re.compile(rf"{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|\"[^\"]*\"))*")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s]+")
 _SHA1 = re.compile(r"[0-9A-Fa-f]{40}")
+_HEX = re.compile(r"[0-9a-f]+")
+_SUMS = {32: "MD5", 64: "SHA-256", 96: "SHA-384", 128: "SHA-512"}
 _SPACE = str.maketrans("", "", " \t\r\n")
 
 
@@ -45,26 +47,41 @@ def _deref(resource: Resource) -> Findings:
 
 
 def _digest(resource: Resource) -> Findings:
+    """A hint about one file, which voids no alert: senders hash the base64 text, another file, or by another sum."""
     if not resource.digest:
         return NOTHING
-    if not _SHA1.fullmatch(resource.digest):
-        return (Finding("digest", "not a SHA-1 of 40 hexadecimal digits", resource.digest),)
+    given = resource.digest.lower()
+    if not _SHA1.fullmatch(given):
+        known = _SUMS.get(len(given)) if _HEX.fullmatch(given) else None
+        what = f"a {known}, not a SHA-1" if known else "not a SHA-1 of 40 hexadecimal digits"
+        return (Finding("digest", what, resource.digest),)
     content = _content(resource)
     # The standard's checksum, which proves nothing against an attacker: only ever compared, never trusted.
-    if content is not None and hashlib.sha1(content, usedforsecurity=False).hexdigest() != resource.digest.lower():
-        return (Finding("digest", "not the SHA-1 of derefUri", resource.digest),)
-    return NOTHING
+    if content is None or _sha1(content) == given:
+        return NOTHING
+    if resource.deref_uri and given in (_sha1(text) for text in _as_text(resource.deref_uri)):
+        return (Finding("digest", "the SHA-1 of the base64 text, not of the file", resource.digest),)
+    return (Finding("digest", "not the SHA-1 of derefUri", resource.digest),)
+
+
+def _sha1(content: bytes) -> str:
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest()
+
+
+def _as_text(deref_uri: str) -> tuple[bytes, ...]:
+    """The base64 as it stands, and without white space."""
+    return deref_uri.encode(), deref_uri.translate(_SPACE).encode()
 
 
 RESOURCE: tuple[Rule, ...] = (
     error(
         "R-MIME", "3.2.3 mimeType", "A mimeType is a type and a subtype.", "Write image/jpeg or application/pdf.", _mime
     ),
-    error(
+    warning(
         "R-URI", "3.2.3 uri", "A uri is absolute, or names the content of derefUri.", "Write the address in full.", _uri
     ),
     error("R-DEREF", "3.2.3 derefUri", "derefUri is base64.", "Encode the file's bytes in base64.", _deref),
-    error(
+    warning(
         "R-DIGEST",
         "3.2.3 digest",
         "A digest is the SHA-1 of the file.",

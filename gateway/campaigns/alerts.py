@@ -273,7 +273,11 @@ class AlertDesk:
     async def _planned(
         self, caller: Caller, alert: Alert, decision: Decision, *, dry: bool = False
     ) -> tuple[Said | None, Outcome]:
-        """None is said, and nothing planned, of what is only filed."""
+        """None is said, and nothing planned, of what is only filed; of an Update that came too late what it ends."""
+        if decision.act is Act.EXPIRED and decision.follows:
+            async with self.database.read() as conn:
+                earlier = await campaigns.of_thread(conn, *(t.id for t in decision.threads))
+            return None, Outcome(stops=[c.id for c in earlier if c.purpose != "cancel"])
         if decision.act not in _SAID:
             return None, Outcome()
         said = of_alert(alert, decision)
@@ -431,7 +435,14 @@ def _new_alert(alert: Alert, caller: Caller, decision: Decision, document: bytes
 
 def _launch_of(caller: Caller, decision: Decision, said: Said | None, outcome: Outcome, new: NewAlert) -> Launch:
     if said is None:
-        return Launch(account_id=caller.account_id, alert=new, campaigns=(), threads=decision.threads)
+        return Launch(
+            account_id=caller.account_id,
+            alert=new,
+            campaigns=(),
+            threads=decision.threads,
+            ends=outcome.ends(cancelled=False),
+            alert_ends=tuple((alert_id, "superseded") for alert_id in decision.follows),
+        )
     ended = "cancelled" if said.cancels else "superseded"
     return msgspec.structs.replace(
         launch_of(caller, said, outcome),

@@ -93,6 +93,8 @@ def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decisio
     over = _over(starts_ms, expires_ms, now_ms) if act is Act.LAUNCH else ""
     if over:
         act = Act.EXPIRED
+        # What it takes the place of is no longer true all the same.
+        over += " What it updates has ended." if placement.ends else ""
         problems.append(Reason("I-EXPIRED", over, level="warning", path="/alert/info[1]/expires"))
     return Decision(
         act=act,
@@ -136,7 +138,6 @@ def _over(starts_ms: int, expires_ms: int, now_ms: int) -> str:
     """Why nobody can be told any more; empty while there is time."""
     if expires_ms <= now_ms:
         return "It had expired when it arrived: kept and sent to nobody."
-    # Only where the sender's terms relax I-TIME-ORDER.
     return "It expires before it takes effect: kept and sent to nobody." if expires_ms <= starts_ms else ""
 
 

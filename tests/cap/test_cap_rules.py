@@ -1,5 +1,8 @@
 """Every rule of the table refuses, or remarks on, a document that breaks it and nothing else."""
 
+import hashlib
+import re
+
 import pytest
 
 from cap import RULES, Level, read
@@ -132,8 +135,8 @@ BREACHES = [
     ("I-VN-CASE", "/alert/info[1]/area[1]/geocode[1]/valueName", changed(("NIS5", "emma_id"))),
     ("I-VN-CASE", "/alert/info[1]/area[1]/geocode[1]/valueName", changed(("NIS5", "Nuts3"))),
     ("I-EXPIRES", "/alert/info[1]/expires", changed(("<expires>2026-05-12T06:00:00+02:00</expires>", ""))),
-    ("I-TIME-ORDER", "/alert/info[1]/expires", element("effective", "2026-05-12T06:00:00+02:00")),
-    ("I-TIME-ORDER", "/alert/info[1]/onset", element("onset", "2026-05-12T06:00:01+02:00")),
+    ("I-TIME-ORDER", "/alert/info[1]/expires", element("effective", "2026-05-12T06:00:01+02:00")),
+    ("I-ONSET-LATE", "/alert/info[1]/onset", element("onset", "2026-05-12T06:00:01+02:00")),
     ("I-HEADLINE-160", "/alert/info[1]/headline", element("headline", "h" * 161)),
     ("I-WEB-ABS", "/alert/info[1]/web", element("web", "/avis/17")),
     ("I-WEB-ABS", "/alert/info[1]/web", element("web", "zone-a.example/17")),
@@ -276,3 +279,62 @@ def test_what_the_standard_allows_is_accepted_without_a_word(document):
 
     assert reading.accepted
     assert reading.problems == ()
+
+
+# ---- a part voids no alert, and a policy of ours only warns ---------------------------------------------------------
+
+
+def times(**given: str) -> bytes:
+    """Of the first info, and of the message."""
+    document = BASE
+    for name, value in given.items():
+        document = re.sub(rf"<{name}>[^<]*</{name}>", f"<{name}>{value}</{name}>", document, count=1)
+    return document.encode()
+
+
+SENT = re.search(r"<sent>([^<]*)</sent>", BASE)[1]
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        (times(expires=SENT, effective=SENT, onset=SENT), set()),
+        (times(onset="2026-05-13T06:00:00+02:00"), {("I-ONSET-LATE", "information")}),
+        (times(effective="2026-05-13T06:00:00+02:00"), {("I-TIME-ORDER", "warning")}),
+        (times(expires="2020-01-01T00:00:00+01:00"), {("I-TIME-ORDER", "warning"), ("I-ONSET-LATE", "information")}),
+    ],
+)
+def test_no_alert_is_refused_for_the_order_of_its_times(document, told):
+    reading = read(document)
+
+    assert reading.accepted, reading.problems
+    assert {(p.rule, str(p.level)) for p in reading.problems} & {
+        ("I-TIME-ORDER", "warning"), ("I-ONSET-LATE", "information"),
+    } == told  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("digest", "text"),
+    [
+        (hashlib.sha1(b"abc").hexdigest(), None),
+        (hashlib.sha1(b"YWJj").hexdigest(), "the SHA-1 of the base64 text, not of the file"),
+        (hashlib.sha256(b"abc").hexdigest(), "a SHA-256, not a SHA-1"),
+        ("a" * 40, "not the SHA-1 of derefUri"),
+        ("zz", "not a SHA-1 of 40 hexadecimal digits"),
+    ],
+)
+def test_a_digest_that_does_not_fit_is_told_by_its_cause_and_voids_nothing(digest, text):
+    reading = read(deref("YWJj", digest))
+
+    assert reading.accepted
+    assert [p.text for p in reading.problems if p.rule == "R-DIGEST"] == ([text] if text else [])
+
+
+def test_a_second_language_without_a_time_of_effect_says_the_same_as_one_that_takes_effect_when_it_is_sent():
+    first, second = two_languages(("Severe", "Severe")).decode().split("</info>", 1)
+    document = re.sub(r"<effective>[^<]*</effective>", f"<effective>{SENT}</effective>", first)
+    second = re.sub(r"\s*<effective>[^<]*</effective>", "", second)
+
+    reading = read(f"{document}</info>{second}".encode())
+
+    assert [p for p in reading.problems if p.rule == "I-LANG-PARITY"] == []

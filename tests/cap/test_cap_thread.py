@@ -193,6 +193,15 @@ def test_a_foreign_reference_among_own_ones_is_left_alone_and_told():
     assert [(r.rule, r.value, r.level) for r in placement.remarks] == [("C-AUTH", "b", Level.WARNING)]
 
 
+def test_a_message_that_names_itself_among_others_means_the_others():
+    itself = message(MsgType.CANCEL)
+    earlier = known("a")
+
+    placement = place(itself, [(itself.reference, None), (earlier.reference, earlier)], [earlier])
+
+    assert placement == place(itself, [(earlier.reference, earlier)], [earlier])
+
+
 @pytest.mark.parametrize("msg_type", [MsgType.UPDATE, MsgType.CANCEL])
 def test_whether_a_foreign_message_has_ever_arrived_is_not_told(msg_type):
     there = known("b", sender=THEM)

@@ -121,14 +121,14 @@ def test_an_older_version_is_kept_as_it_came_where_it_is_agreed(namespace, versi
 
 
 def test_a_relaxed_policy_warns_and_what_was_accepted_by_it_can_be_read_again():
-    document = element("onset", "2027-05-11T20:00:00+02:00")
-    terms = Terms(relaxed=frozenset({"I-TIME-ORDER"}))
+    document = element("ceiling", "119.9")
+    terms = Terms(relaxed=frozenset({"G-ALT-ORDER"}))
 
     received = receive(document, agreed(SignaturePolicy.IGNORED, terms=terms), NOW)
 
-    assert ("I-TIME-ORDER", "warning") in {(r.rule, r.level) for r in received.warnings}
+    assert ("G-ALT-ORDER", "warning") in {(r.rule, r.level) for r in received.warnings}
     assert reread(document) == received.alert
-    assert "I-TIME-ORDER" in {r.rule for r in refusal_of(document).reasons}
+    assert "G-ALT-ORDER" in {r.rule for r in refusal_of(document).reasons}
 
 
 # ---- envelopes ---------------------------------------------------------------------------------------------------

@@ -265,3 +265,49 @@ async def test_what_waited_is_refused_too_when_its_account_has_no_right_in_a_zon
     assert await Parked(centre.database, centre.desk, HOUR_MS).run()
 
     assert await centre.states("first", "later") == ["active", "failed"]
+
+
+# ---- what comes too late -------------------------------------------------------------------------------------------
+
+
+async def test_an_update_that_has_expired_when_it_arrives_ends_what_it_updates_and_is_told_to_nobody(
+    centre: Centre,
+) -> None:
+    first = document("first", "Water", sent=-30)
+    [posted] = await centre.post(first)
+    late = document("late", "Water zakt", msg_type="Update", about=(first,), sent=-20, expires=-10)
+
+    [answer] = await centre.post(late)
+
+    assert (answer.state, answer.zones) == ("expired", ())
+    assert answer.note == "It had expired when it arrived: kept and sent to nobody. What it updates has ended."
+    assert (await centre.launched(posted)).state == "superseded"
+    assert await centre.states("first", "late") == ["superseded", "expired"]
+    assert await make.claim(centre.database) is None, "nothing of the old text leaves any more"
+
+
+async def test_an_update_that_comes_too_late_ends_nothing_that_its_account_may_not_end(centre: Centre) -> None:
+    first = document("first", "Water", sent=-30)
+    [posted] = await centre.post(first)
+    late = document("late", "Water zakt", msg_type="Update", about=(first,), sent=-20, expires=-10)
+
+    with pytest.raises(Refusal) as refused:
+        await centre.desk.submit(await lesser(centre), late)
+
+    assert refused.value.status == 403
+    assert (await centre.launched(posted)).state == "running"
+
+
+@pytest.mark.parametrize("expires", [-5, -60])
+async def test_a_cancel_is_refused_for_none_of_its_times(centre: Centre, expires: float) -> None:
+    """It expires with its own sending, as some services write it, or before it."""
+    first = document("first", "Water", sent=-30)
+    [posted] = await centre.post(first)
+
+    [answer] = await centre.post(
+        document("over", "Voorbij", msg_type="Cancel", about=(first,), sent=-5, expires=expires)
+    )
+
+    assert answer.state == "cancelled"
+    assert (await centre.launched(posted)).state == "cancelled"
+    assert [z.refusal for z in answer.zones] == [""]
