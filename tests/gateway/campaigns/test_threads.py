@@ -3,10 +3,11 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
-from gateway.access.caller import Action, Caller
+from gateway.access.caller import Action, Caller, Right
 from gateway.access.keys import as_caller
 from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.answers import AlertAnswer
@@ -15,7 +16,8 @@ from gateway.campaigns.parked import Parked
 from gateway.campaigns.said import Said
 from gateway.campaigns.zones import Outcome, ZonePlanning
 from gateway.errors import Refusal
-from store import accounts, alerts, campaigns
+from gateway.publishing import Publisher
+from store import accounts, alerts, campaigns, feed
 from store.database import Database
 from store.tables import account
 from tests.gateway.campaigns.test_follow_ups import HOUR_MS, Desk
@@ -284,6 +286,29 @@ async def test_an_update_that_has_expired_when_it_arrives_ends_what_it_updates_a
     assert (await centre.launched(posted)).state == "superseded"
     assert await centre.states("first", "late") == ["superseded", "expired"]
     assert await make.claim(centre.database) is None, "nothing of the old text leaves any more"
+
+
+async def test_what_an_update_takes_the_place_of_leaves_the_feed_though_the_update_came_too_late(
+    centre: Centre,
+) -> None:
+    rights = (*centre.caller.rights, Right("publish", None, None, "*", "*"))
+    centre.caller = msgspec.structs.replace(centre.caller, rights=rights)
+    publisher = Publisher(centre.database, None)
+    first = document("first", "Water", sent=-30)
+    await centre.post(first)
+    await publisher.run()
+    assert await in_force(centre) == ["first"]
+
+    await centre.post(document("late", "Water zakt", msg_type="Update", about=(first,), sent=-20, expires=-10))
+    await publisher.run()
+
+    assert await in_force(centre) == []
+
+
+async def in_force(centre: Centre) -> list[str]:
+    async with centre.database.read() as conn:
+        state = await feed.state(conn, centre.database.clock.now_ms())
+    return sorted(line.identifier for line in state.lines)
 
 
 async def test_an_update_that_comes_too_late_ends_nothing_that_its_account_may_not_end(centre: Centre) -> None:
