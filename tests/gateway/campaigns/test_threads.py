@@ -306,9 +306,11 @@ async def test_what_an_update_takes_the_place_of_leaves_the_feed_though_the_upda
 
 
 async def in_force(centre: Centre) -> list[str]:
+    """Identifiers."""
     async with centre.database.read() as conn:
         state = await feed.state(conn, centre.database.clock.now_ms())
-    return sorted(line.identifier for line in state.lines)
+        found = [await alerts.by_public_id(conn, line.public_id) for line in state.lines]
+    return sorted(each.identifier for each in found if each is not None)
 
 
 async def test_an_update_that_comes_too_late_ends_nothing_that_its_account_may_not_end(centre: Centre) -> None:
