@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from cap import geometry, lexical
-from cap.lexical import Unreadable
+from cap.lexical import XML_SPACE, Unreadable
 from cap.model import (
     Alert,
     Area,
@@ -111,6 +111,10 @@ def _fields(
             value = nested(child, faults)
         else:
             value = child.text or ""
+            if many and lex is not None and not value.strip(XML_SPACE):
+                # One of several, and optional: as if it were not there.
+                faults.append(Fault(child, Unreadable("G-EMPTY", "it is empty, and left out", "")))
+                continue
             if lex is not None:
                 try:
                     value = lex(value)

@@ -66,7 +66,8 @@ def _read(root: etree._Element, limits: Limits, terms: Terms) -> Reading:
         problems = _schema_faults(root, problems, limits) + problems
     if problems:
         problems = _in_order(root, _relaxed(_fewer(problems), terms))
-    return Reading(alert if valid and not faults else None, tuple(problems))
+    voided = any(rules.BY_ID[fault.reason.rule].level is Level.ERROR for fault in faults)
+    return Reading(alert if valid and not voided else None, tuple(problems))
 
 
 def _other(document: bytes, root: etree._Element, limits: Limits, terms: Terms) -> Reading:

@@ -109,6 +109,7 @@ def _crossing(alert: Alert) -> Findings:
 
 
 AREA: tuple[Rule, ...] = (
+    warning("G-EMPTY", "3.2.4", "An optional element is not empty.", "Leave it out, or say where it is."),
     error("G-DESC", "3.2.4 areaDesc", "An area is described.", "Say in words where it is.", _description),
     error(
         "G-POLY-MIN4",

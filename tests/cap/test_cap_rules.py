@@ -165,7 +165,8 @@ BREACHES = [
     ("G-POLY-LEX", "/alert/info[1]/area[1]/polygon[1]", element("polygon", POLYGON.replace(" ", "\u00a0"))),
     ("G-POLY-LEX", "/alert/info[1]/area[1]/polygon[1]", element("polygon", POLYGON + ",4.10")),
     ("G-POLY-MIN4", "/alert/info[1]/area[1]/polygon[1]", element("polygon", "50.45,4.10 50.47,4.10 50.45,4.10")),
-    ("G-POLY-MIN4", "/alert/info[1]/area[1]/polygon[1]", element("polygon", "")),
+    ("G-EMPTY", "/alert/info[1]/area[1]/polygon[1]", element("polygon", "")),
+    ("G-EMPTY", "/alert/info[1]/area[1]/circle[2]", inserted("<circle> </circle>", before="<geocode>")),
     ("G-POLY-CLOSED", "/alert/info[1]/area[1]/polygon[1]", element("polygon", POLYGON[:-11])),
     ("G-POLY-RANGE", "/alert/info[1]/area[1]/polygon[1]", element("polygon", POLYGON.replace("50.47,", "90.01,"))),
     ("G-POLY-RANGE", "/alert/info[1]/area[1]/polygon[1]", element("polygon", POLYGON.replace(",4.14", ",-180.01"))),
@@ -192,7 +193,7 @@ BREACHES = [
     ("S-CHILD", "/alert/Object", inserted(SIGNATURE.replace("Signature", "Object"), before="</alert>")),
     ("S-COUNT", "/alert/Signature[2]", inserted(SIGNATURE * 2, before="</alert>")),
     ("S-UNVERIFIED", "/alert/Signature", inserted(SIGNATURE, before="</alert>")),
-    ("MORE", "/alert", changed((POLYGON, "</polygon><polygon>" * 300))),
+    ("MORE", "/alert", changed((POLYGON, "</polygon><polygon>1,1 2,2 1,1" * 300))),
 ]
 
 # What else a breach may bring, where one fault is two: a signature is always told of.
