@@ -22,8 +22,9 @@ NAMESPACES = {
 }
 # An envelope is only taken apart, so it may hold more than one alert may; each alert is read within its own limits.
 LIMITS = Limits(max_elements=50_000, max_infos=2_000, max_areas=5_000, max_points=150_000)
-_ROOTS = frozenset({"edxldistribution"})  # 1.0 and 2.0 differ in the case of the first letters, and so do senders
-_CARRIER = "embeddedXMLContent"
+# 1.0, the drafts of 2.0 and 2.0 as published differ in the case of letters, and so do senders: none counts.
+_ROOTS = frozenset({"edxldistribution"})
+_CARRIER = "embeddedxmlcontent"
 LINE = 2  # behind the XML declaration
 
 
@@ -72,7 +73,7 @@ def unwrap(document: bytes, limits: Limits = LIMITS, most: int = 1_000) -> Envel
     if isinstance(root, parse.Refused) or not is_envelope(root):
         return None
     namespace = str(etree.QName(root).namespace)
-    found = list(_carried(root, f"{{{namespace}}}{_CARRIER}"))
+    found = list(_carried(root, namespace))
     return Envelope(
         version=NAMESPACES[namespace],
         identifier=_text(root, namespace, "distributionID"),
@@ -85,12 +86,12 @@ def unwrap(document: bytes, limits: Limits = LIMITS, most: int = 1_000) -> Envel
     )
 
 
-def _carried(root: etree._Element, carrier: str) -> Iterator[etree._Element]:
+def _carried(root: etree._Element, namespace: str) -> Iterator[etree._Element]:
     """The alerts that carriers hold. Not those inside of alerts: a nest of 250 would be taken out 250 times over."""
     waiting = [root]
     while waiting:
         element = waiting.pop()
-        if element.tag != carrier:
+        if not _is(element, namespace, _CARRIER):
             waiting.extend(reversed(element))
             continue
         for child in element:
@@ -108,4 +109,11 @@ def _enclosed(alert: etree._Element) -> Enclosed:
 
 
 def _text(root: etree._Element, namespace: str, name: str) -> str:
-    return (root.findtext(f"{{{namespace}}}{name}") or "").strip()
+    found = (child.text or "" for child in root if _is(child, namespace, name.lower()))
+    return next(found, "").strip()
+
+
+def _is(element: etree._Element, namespace: str, name: str) -> bool:
+    """`name` in small letters."""
+    space, _, local = element.tag.rpartition("}")
+    return space == f"{{{namespace}" and local.lower() == name

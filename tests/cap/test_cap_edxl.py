@@ -1,5 +1,6 @@
 """Envelopes of EDXL-DE are opened, and what is not one is left alone."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,18 @@ def test_real_envelopes_are_opened():
     for enclosed in (enclosed for envelope in envelopes for enclosed in envelope.alerts):
         assert etree.fromstring(enclosed.document) is not None
         assert read(enclosed.document).alert is not None
+
+
+@pytest.mark.parametrize("spell", [str.lower, str.upper, lambda name: name[:1].upper() + name[1:]])
+def test_an_envelope_is_opened_in_whatever_case_its_names_are_written(spell):
+    """As published, 2.0 begins its names with capitals; its drafts and 1.0 do not."""
+    names = set(re.findall(r"</?([A-Za-z]+)", TWO))
+    document = TWO
+    for name in names:
+        document = re.sub(rf"(</?){name}\b", lambda found, name=name: found[1] + spell(name), document)
+
+    envelope = unwrap(document.format(ALERT).encode())
+
+    assert (envelope.version, envelope.identifier, envelope.sender) == ("2.0", "d-2", "hub@a.example")
+    assert (envelope.status, envelope.kind, envelope.count) == ("Exercise", "Update", 1)
+    assert read(envelope.alerts[0].document).accepted
