@@ -7,11 +7,13 @@ polygons that contain them, and stand in the properties too. A code without a sh
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import pairwise
 from math import asin, atan2, cos, degrees, floor, pi, radians, sin
 from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid5
 
 from cap.model import DEFAULT_LANGUAGE, Alert, Area, Circle, Info, Ring
 from cap.write import moment
@@ -42,27 +44,50 @@ def to_geojson(alerts: Iterable[Alert], links: Iterable[str] = (), remark: str =
 
 
 def features_of(alert: Alert, url: str = "") -> Iterator[dict[str, Any]]:
-    """A feature for each area, with what a map needs to colour and name it."""
+    """A feature for each area, with what a map needs to colour and name it; an info without areas has one nowhere
+    (RFC 7946 3.2: a geometry of null). The id is the same whenever the alert is shown."""
+    known: Counter[str] = Counter()
     for info in alert.infos:
-        for area in info.areas:
-            properties = {**_about(alert, info), **_place(area)}
+        for place, area in enumerate(info.areas or (None,), 1):
+            name = _name(alert, info, place)
+            known[name] += 1
+            properties = {"title": info.headline or info.event, **_about(alert, info), **(_place(area) if area else {})}
             if url:
                 properties["url"] = url
-            yield {"type": "Feature", "geometry": geometry_of(area), "properties": properties}
+            yield {
+                "type": "Feature",
+                "id": str(uuid5(NAMESPACE_URL, f"{name}.{known[name]}")),
+                "geometry": geometry_of(area) if area else None,
+                "properties": properties,
+            }
+
+
+def _name(alert: Alert, info: Info, place: int) -> str:
+    """By what the info says, not by its number: of those that are over none is shown, and the others keep their ids."""
+    said = (info.language, info.event, info.headline, info.effective, info.onset, info.expires)
+    return f"cap:{alert.sender},{alert.identifier},{moment(alert.sent)}#{said}.{place}"
 
 
 def geometry_of(area: Area) -> dict[str, Any] | None:
-    """A Polygon, or a MultiPolygon for several shapes; None for an area without any.
+    """A Polygon, or a MultiPolygon for several shapes; a Point, or several, for circles without a radius; a collection
+    where there are both; None for an area without any.
 
     Shapes across the antimeridian are cut there (RFC 7946 3.1.9), so that no map draws them round the world.
     """
-    drawn = (*((ring, 1.0) for ring in map(_turned, area.polygons)), *((_rim(c), c.lat) for c in area.circles))
-    rings = [piece for ring, towards in drawn for piece in _cut(ring, towards)]
-    if not rings:
-        return None
-    if len(rings) == 1:
-        return {"type": "Polygon", "coordinates": rings}
-    return {"type": "MultiPolygon", "coordinates": [[ring] for ring in rings]}
+    round_ = [c for c in area.circles if c.radius_km > 0]
+    drawn = (*((ring, 1.0) for ring in map(_turned, area.polygons)), *((_rim(c), c.lat) for c in round_))
+    shapes = [[piece] for ring, towards in drawn for piece in _cut(ring, towards)]
+    points = [_position(c.lat, c.lon) for c in area.circles if c.radius_km <= 0]
+    found = [_one_or_many(kind, each) for kind, each in (("Polygon", shapes), ("Point", points)) if each]
+    if len(found) > 1:
+        return {"type": "GeometryCollection", "geometries": found}
+    return found[0] if found else None
+
+
+def _one_or_many(kind: str, coordinates: list[Any]) -> dict[str, Any]:
+    if len(coordinates) == 1:
+        return {"type": kind, "coordinates": coordinates[0]}
+    return {"type": f"Multi{kind}", "coordinates": coordinates}
 
 
 def circle_ring(circle: Circle) -> list[Position]:

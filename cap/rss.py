@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from email.utils import format_datetime
+from html import escape
 from typing import Any, Final
 
 from lxml import etree
@@ -49,8 +50,9 @@ def rss(
 def _item(channel: etree._Element, entry: FeedEntry) -> None:
     alert, info = entry.alert, shown(entry)
     item = etree.SubElement(channel, "item")
-    _text(item, title=title_of(alert, info), link=document_url(entry.url))
-    _text(item, description=summary_of(alert, info))
+    # Readers take both for HTML: what is written as plain text must be shown as it was written.
+    _text(item, title=escape(title_of(alert, info), quote=False), link=document_url(entry.url))
+    _text(item, description=escape(summary_of(alert, info), quote=False))
     if "@" in alert.sender:  # RSS wants an address there, and a name only behind it
         name = f" ({info.sender_name})" if info and info.sender_name else ""
         _text(item, author=alert.sender + name)

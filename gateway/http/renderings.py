@@ -216,11 +216,16 @@ def _heartbeat(page: _Page) -> tuple[bytes, str]:
         status=cap.Status.SYSTEM,
         msg_type=cap.MsgType.ALERT,
         scope=cap.Scope.PUBLIC,
-        note=f"heartbeat: {page.view.in_force} alerts in force, {page.view.revision} changes so far",
+        note=f"heartbeat: {_counted(page.view.in_force, 'alert')} in force, "
+        f"{_counted(page.view.revision, 'change')} so far",
         references=tuple(item.alert.reference for item in page.view.items if item.alert is not None),
     )
     document = cap.write(alert)
     return page.making.sign(document) if page.making.sign else document, cap_feed.MEDIA_TYPE
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 _BY_FORM: dict[Form, Callable[[_Page], tuple[bytes, str]]] = {

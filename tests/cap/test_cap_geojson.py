@@ -1,13 +1,14 @@
 """Areas as GeoJSON: right way round, circles contained, everything a map needs to show them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import Point, shape
 
-from cap import Area, Circle, read
+from cap import Alert, Area, Circle, read, write
 from cap.geojson import CORNERS, circle_ring, features_of, geometry_of, to_geojson
 from tests.cap.documents import BASE, INFO, inserted
 from tests.cap.strategies import AREAS
@@ -132,3 +133,51 @@ def test_a_collection_holds_every_area_of_every_info_of_every_alert():
 def test_a_collection_says_what_it_leaves_out():
     assert json.loads(to_geojson([GOOD], remark="2 of 3"))["remark"] == "2 of 3"
     assert "remark" not in json.loads(to_geojson([GOOD]))
+
+
+# ---- what maps and home automation ask of a feature ------------------------------------------------------------------
+
+
+def two_infos() -> Alert:
+    alert = read(BASE.encode()).alert
+    (info,) = alert.infos
+    other = replace(info, language="nl-BE", headline="Vermist", areas=())
+    return replace(alert, infos=(info, other))
+
+
+def test_each_feature_has_an_id_of_its_own_that_stays_when_others_are_over():
+    alert = two_infos()
+    features = list(features_of(alert))
+
+    assert len({feature["id"] for feature in features}) == len(features)
+    assert [f["id"] for f in features_of(replace(alert, infos=alert.infos[1:]))] == [features[-1]["id"]]
+    assert [f["id"] for f in features_of(read(write(alert)).alert)] == [f["id"] for f in features]
+    later = replace(alert, identifier="another")
+    assert {f["id"] for f in features_of(later)}.isdisjoint(f["id"] for f in features)
+
+
+def test_a_text_without_an_area_is_a_feature_that_lies_nowhere():
+    *_, feature = features_of(two_infos(), "https://a.example/1.xml")
+
+    assert (feature["geometry"], feature["properties"]["title"]) == (None, "Vermist")
+    assert feature["properties"]["url"] == "https://a.example/1.xml"
+    assert "areaDesc" not in feature["properties"]
+
+
+@pytest.mark.parametrize(
+    ("radii", "kinds"),
+    [
+        ((0.0,), "Point"),
+        ((0.0, 0.0), "MultiPoint"),
+        ((0.0, 1.0), "GeometryCollection"),
+        ((1.0, 2.0), "MultiPolygon"),
+    ],
+)
+def test_a_circle_without_a_radius_is_a_point(radii, kinds):
+    area = Area("here", circles=tuple(Circle(50.0 + n, 4.0, radius) for n, radius in enumerate(radii)))
+
+    geometry = geometry_of(area)
+
+    assert geometry["type"] == kinds
+    if kinds == "Point":
+        assert geometry["coordinates"] == [4.0, 50.0]

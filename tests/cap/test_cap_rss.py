@@ -1,7 +1,9 @@
 """The RSS feed is one that the WMO's importer takes: an id and a link ending in .xml for every item."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from html import unescape
 
 import pytest
 from lxml import etree
@@ -96,3 +98,16 @@ def test_a_time_without_an_offset_is_no_time_of_a_feed():
 def test_a_language_is_said_where_there_is_one():
     assert feed().find("channel/language") is None
     assert feed(language="nl").findtext("channel/language") == "nl"
+
+
+def test_signs_of_html_in_a_text_are_shown_and_not_obeyed():
+    """Readers take titles and descriptions for HTML: whoever unescapes twice has the words as they were written."""
+    words = "Keep away from block <A2> & park in <B1>. <script>"
+    alert = entry().alert
+    info = replace(alert.infos[0], headline=words, description=words)
+
+    item = feed(entry(alert=replace(alert, infos=(info,)))).find("channel/item")
+
+    for name in ("title", "description"):
+        assert words in unescape(item.findtext(name))
+        assert "<" not in item.findtext(name)
