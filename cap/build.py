@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from cap import geometry, lexical
-from cap.lexical import XML_SPACE, Unreadable
+from cap.lexical import Unreadable
 from cap.model import (
     Alert,
     Area,
@@ -50,6 +50,7 @@ class Field(NamedTuple):
     blank: Any = None  # in place of what `lex` cannot read
     nested: Callable[[etree._Element, list[Fault]], Any] | None = None
     many: bool = False
+    may_be_empty: bool = False  # and is then as if it were not there, which is told
 
 
 def draft(root: etree._Element) -> tuple[Alert, list[Fault]]:
@@ -99,23 +100,29 @@ def _pair(element: etree._Element, faults: list[Fault]) -> ValuePair:
 def _fields(
     element: etree._Element, known: dict[str, Field], required: dict[str, Any], faults: list[Fault]
 ) -> dict[str, Any]:
-    """The model's arguments. Children that are unknown or one too many are the schema's to refuse."""
+    """The model's arguments. Children that are unknown or one too many are the schema's to refuse.
+
+    Each of several children has a place, if only a blank one, so that paths count the same here and in the document.
+    """
     fields = dict(required)
     lists: dict[str, list[Any]] = {}
     for child in element:
         field = known.get(child.tag)
         if field is None:
             continue
-        name, lex, blank, nested, many = field
+        name, lex, blank, nested, many, may_be_empty = field
         if nested is not None:
             value = nested(child, faults)
+            if may_be_empty and not len(child) and _is_empty(child.text):
+                faults.append(Fault(child, Unreadable("G-EMPTY", "it is empty", "")))
         else:
             value = child.text or ""
-            if many and lex is not None and not value.strip(XML_SPACE):
-                # One of several, and optional: as if it were not there.
-                faults.append(Fault(child, Unreadable("G-EMPTY", "it is empty, and left out", "")))
-                continue
-            if lex is not None:
+            if may_be_empty and _is_empty(value):
+                faults.append(Fault(child, Unreadable("G-EMPTY", "it is empty", "")))
+                if not many:
+                    continue
+                value = blank
+            elif lex is not None:
                 try:
                     value = lex(value)
                 except Unreadable as reason:
@@ -130,6 +137,10 @@ def _fields(
     return fields
 
 
+def _is_empty(text: str | None) -> bool:
+    return not text or text.isspace()
+
+
 def _words(values: type[StrEnum]) -> Callable[[str], StrEnum | None]:
     """A closed list; a word that is not in it is None, and the schema's to refuse."""
     words: dict[str, StrEnum] = {str(value): value for value in values}
@@ -142,18 +153,18 @@ def _named(**fields: Field) -> dict[str, Field]:
 
 _AREA = _named(
     areaDesc=Field("description"),
-    polygon=Field("polygons", geometry.ring, (), many=True),
-    circle=Field("circles", geometry.circle, Circle(0.0, 0.0, 0.0), many=True),
-    geocode=Field("geocodes", nested=_pair, many=True),
-    altitude=Field("altitude", lexical.height, nan),
-    ceiling=Field("ceiling", lexical.height, nan),
+    polygon=Field("polygons", geometry.ring, (), many=True, may_be_empty=True),
+    circle=Field("circles", geometry.circle, Circle(0.0, 0.0, 0.0), many=True, may_be_empty=True),
+    geocode=Field("geocodes", nested=_pair, many=True, may_be_empty=True),
+    altitude=Field("altitude", lexical.height, nan, may_be_empty=True),
+    ceiling=Field("ceiling", lexical.height, nan, may_be_empty=True),
 )
 _NO_AREA = {"description": ""}
 
 _RESOURCE = _named(
     resourceDesc=Field("description"),
     mimeType=Field("mime_type", lexical.trimmed),
-    size=Field("size", lexical.size),
+    size=Field("size", lexical.size, may_be_empty=True),
     uri=Field("uri", lexical.trimmed),
     derefUri=Field("deref_uri", lexical.trimmed),
     digest=Field("digest", lexical.trimmed),
@@ -164,24 +175,24 @@ _INFO = _named(
     language=Field("language", lexical.trimmed),
     category=Field("categories", _words(Category), many=True),
     event=Field("event"),
-    responseType=Field("response_types", _words(ResponseType), many=True),
+    responseType=Field("response_types", _words(ResponseType), many=True, may_be_empty=True),
     urgency=Field("urgency", _words(Urgency)),
     severity=Field("severity", _words(Severity)),
     certainty=Field("certainty", _words(Certainty)),
     audience=Field("audience"),
-    eventCode=Field("event_codes", nested=_pair, many=True),
-    effective=Field("effective", lexical.moment),
-    onset=Field("onset", lexical.moment),
-    expires=Field("expires", lexical.moment),
+    eventCode=Field("event_codes", nested=_pair, many=True, may_be_empty=True),
+    effective=Field("effective", lexical.moment, may_be_empty=True),
+    onset=Field("onset", lexical.moment, may_be_empty=True),
+    expires=Field("expires", lexical.moment, may_be_empty=True),
     senderName=Field("sender_name"),
     headline=Field("headline"),
     description=Field("description"),
     instruction=Field("instruction"),
     web=Field("web", lexical.trimmed),
     contact=Field("contact"),
-    parameter=Field("parameters", nested=_pair, many=True),
-    resource=Field("resources", nested=_resource, many=True),
-    area=Field("areas", nested=_area, many=True),
+    parameter=Field("parameters", nested=_pair, many=True, may_be_empty=True),
+    resource=Field("resources", nested=_resource, many=True, may_be_empty=True),
+    area=Field("areas", nested=_area, many=True, may_be_empty=True),
 )
 _NO_INFO = {"categories": (), "event": "", "urgency": None, "severity": None, "certainty": None}
 

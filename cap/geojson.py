@@ -139,11 +139,12 @@ def _cut(ring: list[_Corner], towards: float) -> Iterator[list[Position]]:
     if first == last == 0:
         yield [_position(lat, lon) for lon, lat in corners]
         return
-    for window in range(first, last + 1):
-        west = 360 * window - 180
-        piece = _half(_half(corners, west, 1), west + 360, -1)
-        if _twice_area(piece):
-            yield [_position(lat, lon - 360 * window) for lon, lat in piece]
+    windows = [(360 * window, _half(_half(corners, 360 * window - 180, 1), 360 * window + 180, -1))
+               for window in range(first, last + 1)]  # fmt: skip
+    pieces = [(shift, piece) for shift, piece in windows if piece]
+    # What only touches the line has nothing on its other side; a ring without any area is shown all the same.
+    for shift, piece in [(shift, piece) for shift, piece in pieces if _twice_area(piece)] or pieces:
+        yield [_position(lat, lon - shift) for lon, lat in piece]
 
 
 def _half(corners: list[_Corner], at: float, side: int) -> list[_Corner]:

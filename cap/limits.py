@@ -7,6 +7,7 @@ limit here is checked before the schema is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lxml import etree
 
@@ -32,8 +33,16 @@ class Limits:
 DEFAULT = Limits()
 
 
-def excess(document: bytes, root: etree._Element, limits: Limits) -> tuple[etree._Element, str] | None:
-    """The first limit that a parsed document breaks: where, and in words; None if it keeps them all."""
+class Excess(NamedTuple):
+    """A limit that is broken: where, which (a cause of the rule XML-LIMIT), and its value."""
+
+    element: etree._Element
+    cause: str
+    facts: tuple[str, ...]
+
+
+def excess(document: bytes, root: etree._Element, limits: Limits) -> Excess | None:
+    """The first limit that a parsed document breaks; None if it keeps them all."""
     # Tags and attributes need these bytes in every encoding that is let in, so few bytes are proof enough.
     tags = document.count(b"<")
     if tags > min(limits.max_children, limits.max_elements) and (found := _large_tree(root, limits)):
@@ -41,7 +50,7 @@ def excess(document: bytes, root: etree._Element, limits: Limits) -> tuple[etree
     if document.count(b"=") > limits.max_attributes:
         attributes = sum(len(element.attrib) for element in root.iter())
         if attributes > limits.max_attributes:
-            return root, f"more than {limits.max_attributes} attributes"
+            return Excess(root, "attributes", (str(limits.max_attributes),))
     if (
         len(root) <= limits.max_infos
         and tags <= limits.max_areas
@@ -51,16 +60,16 @@ def excess(document: bytes, root: etree._Element, limits: Limits) -> tuple[etree
     return _many_parts(root, limits) or _long_list(root, limits)
 
 
-def _large_tree(root: etree._Element, limits: Limits) -> tuple[etree._Element, str] | None:
+def _large_tree(root: etree._Element, limits: Limits) -> Excess | None:
     for count, element in enumerate(root.iter(), 1):
         if count > limits.max_elements:
-            return root, f"more than {limits.max_elements} elements"
+            return Excess(root, "elements", (str(limits.max_elements),))
         if len(element) > limits.max_children:
-            return element, f"an element with more than {limits.max_children} children"
+            return Excess(element, "children", (str(limits.max_children),))
     return None
 
 
-def _many_parts(root: etree._Element, limits: Limits) -> tuple[etree._Element, str] | None:
+def _many_parts(root: etree._Element, limits: Limits) -> Excess | None:
     infos = areas = points = 0
     for element in root.iter(INFO, AREA, POLYGON):
         if element.tag == POLYGON:
@@ -70,16 +79,16 @@ def _many_parts(root: etree._Element, limits: Limits) -> tuple[etree._Element, s
         else:
             infos += 1
         if infos > limits.max_infos:
-            return element, f"more than {limits.max_infos} infos"
+            return Excess(element, "infos", (str(limits.max_infos),))
         if areas > limits.max_areas:
-            return element, f"more than {limits.max_areas} areas"
+            return Excess(element, "areas", (str(limits.max_areas),))
         if points > limits.max_points:
-            return element, f"more than {limits.max_points} polygon points"
+            return Excess(element, "points", (str(limits.max_points),))
     return None
 
 
-def _long_list(root: etree._Element, limits: Limits) -> tuple[etree._Element, str] | None:
+def _long_list(root: etree._Element, limits: Limits) -> Excess | None:
     for element in root.iterchildren(ADDRESSES, REFERENCES, INCIDENTS):
         if len(element.text or "") > limits.max_list_chars:
-            return element, f"a list of more than {limits.max_list_chars} characters"
+            return Excess(element, "list", (str(limits.max_list_chars),))
     return None

@@ -6,6 +6,8 @@ to the parser: libxml2 then dies of a 49-byte document with an entity in it.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from lxml import etree
@@ -27,20 +29,23 @@ class Refused(NamedTuple):
     """Why a document is not looked at any further."""
 
     rule: str
-    text: str
+    text: str = ""
     path: str = "/"
     line: int | None = None
     value: str = ""
+    cause: str = ""
+    facts: tuple[str, ...] = ()
 
 
 def tree(document: bytes, limits: Limits) -> etree._Element | Refused:
     """The root element, without comments and processing instructions. Never raises for any bytes."""
     if len(document) > limits.max_bytes:
-        return Refused("XML-LIMIT", f"{len(document)} bytes; the limit is {limits.max_bytes}")
+        return Refused("XML-LIMIT", cause="bytes", facts=(str(len(document)), str(limits.max_bytes)))
     try:
         root = etree.fromstring(document, _parser())
     except etree.XMLSyntaxError as exc:
-        return Refused(_rule_of(exc), str(exc), line=exc.lineno or None)
+        cause, facts = _cause_of(document, exc)
+        return Refused(_rule_of(exc), str(exc), line=exc.lineno or None, cause=cause, facts=facts)
     except (LookupError, ValueError) as exc:  # libxml2 gave a name or a text that is no string: not XML either
         return Refused("XML-WF", str(exc))
     return _unsafe(document, root, limits) or root
@@ -52,6 +57,56 @@ def _rule_of(exc: etree.XMLSyntaxError) -> str:
     if code == etree.ErrorTypes.ERR_ENTITY_LOOP or "entity amplification" in exc.msg:
         return "XML-DTD"
     return "XML-LIMIT" if code == etree.ErrorTypes.ERR_RESOURCE_LIMIT else "XML-WF"
+
+
+def _cause_of(document: bytes, exc: etree.XMLSyntaxError) -> tuple[str, tuple[str, ...]]:
+    """(cause, facts) by `cap.rules.causes`; none where libxml2's own words are the best there are."""
+    if _rule_of(exc) != "XML-WF":
+        return ("depth", (exc.msg or "",)) if _rule_of(exc) == "XML-LIMIT" else ("", ())
+    if stranger := _stranger(document):
+        return stranger
+    name = re.search(r"(?:'|prefix )([^' ]{1,60})['\s]", exc.msg or "")
+    cause = _CAUSES.get(getattr(exc, "code", 0), "")
+    if cause in ("entity", "prefix"):
+        return (cause, (name[1],)) if name else ("", ())
+    return cause, ((exc.msg or "").partition(", line")[0],) if cause == "closing" else ()
+
+
+def _stranger(document: bytes) -> tuple[str, tuple[str, ...]] | None:
+    """What stands where the XML should begin, of a document whose bytes show its first characters."""
+    if document[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in document[:4]:
+        return None
+    text = document.removeprefix(b"\xef\xbb\xbf")
+    if not text.strip():
+        return "empty", ()
+    before, angle, after = text.partition(b"<")
+    shown = before[:_SHOWN].decode("latin-1").strip()
+    if not angle:
+        return ("json", ()) if shown[:1] in ("{", "[") else ("text", (shown,))
+    if shown[:1] in ("{", "["):
+        return "json", ()
+    if shown or (before and after.startswith(b"?xml")):
+        return "before", (shown or "white space",)
+    return None
+
+
+_SHOWN = 60
+_ERRORS = etree.ErrorTypes
+_CAUSES: Mapping[int, str] = {
+    _ERRORS.ERR_DOCUMENT_END: "after",
+    _ERRORS.ERR_NAME_REQUIRED: "ampersand",
+    _ERRORS.ERR_ENTITYREF_SEMICOL_MISSING: "ampersand",
+    _ERRORS.ERR_ENTITYREF_NO_NAME: "ampersand",
+    _ERRORS.ERR_UNDECLARED_ENTITY: "entity",
+    _ERRORS.WAR_UNDECLARED_ENTITY: "entity",
+    _ERRORS.ERR_TAG_NAME_MISMATCH: "closing",
+    _ERRORS.ERR_TAG_NOT_FINISHED: "closing",
+    _ERRORS.ERR_GT_REQUIRED: "closing",
+    _ERRORS.NS_ERR_UNDEFINED_NAMESPACE: "prefix",
+    _ERRORS.ERR_INVALID_ENCODING: "bytes",
+    _ERRORS.ERR_INVALID_CHAR: "character",
+    _ERRORS.I18N_CONV_FAILED: "bytes",
+}
 
 
 def has_asides(document: bytes) -> bool:
@@ -84,5 +139,6 @@ def _unsafe(document: bytes, root: etree._Element, limits: Limits) -> Refused | 
     found = excess(document, root, limits)
     if found is None:
         return None
-    element, text = found
-    return Refused("XML-LIMIT", text, path_of(element), source_line(element))
+    return Refused(
+        "XML-LIMIT", path=path_of(found.element), line=source_line(found.element), cause=found.cause, facts=found.facts
+    )

@@ -22,6 +22,10 @@ class Problem:
 
     `path` may name an element that should be there and is not; `line` (from 1) is then that of its parent.
     `line` is None when there is no document to point into. `section` is of CAP-v1.2 unless it says otherwise.
+
+    `cause` is a stable word for one of several ways to break the rule, where they are mended in different ways; `facts`
+    are the names and figures in its sentence (`cap.rules.causes`). `left_out`: the part that `path` names, or the part
+    that holds it, is not in the alert that was read (`cap.parts`).
     """
 
     rule: str
@@ -32,6 +36,9 @@ class Problem:
     text: str
     value: str = ""
     remedy: str = ""
+    cause: str = ""
+    facts: tuple[str, ...] = ()
+    left_out: bool = False
 
 
 def shortened(value: str) -> str:

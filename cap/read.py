@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from lxml import etree
 
-from cap import build, parse, rules, signature, versions, xsd
+from cap import build, content, parse, parts, rules, signature, stranger, versions, xsd
 from cap.limits import DEFAULT, Limits, excess
 from cap.locate import line_of, path_of, source_line
 from cap.model import Alert
@@ -50,7 +50,7 @@ def read(document: bytes, limits: Limits = DEFAULT, terms: Terms = USUAL) -> Rea
     """
     root = parse.tree(document, limits)
     if isinstance(root, parse.Refused):
-        return Reading(None, (rules.problem(root.rule, root.path, root.text, line=root.line, value=root.value),))
+        return Reading(None, (_refused(root),))
     if root.tag != ALERT:
         return _other(document, root, limits, terms)
     return _read(root, limits, terms)
@@ -58,55 +58,81 @@ def read(document: bytes, limits: Limits = DEFAULT, terms: Terms = USUAL) -> Rea
 
 def _read(root: etree._Element, limits: Limits, terms: Terms) -> Reading:
     valid = xsd.is_valid(root)
-    alert, faults = build.draft(root)
+    draft, faults = build.draft(root)
     problems = _unreadable(faults) + _signatures(root)
     unreadable = {problem.path for problem in problems}
-    problems += [problem for problem in rules.check(alert, terms.profiles) if problem.path not in unreadable]
+    problems += [problem for problem in rules.check(draft, terms.profiles) if problem.path not in unreadable]
     if not valid:
         problems = _schema_faults(root, problems, limits) + problems
-    if problems:
-        problems = _in_order(root, _relaxed(_fewer(problems), terms))
-    voided = any(rules.BY_ID[fault.reason.rule].level is Level.ERROR for fault in faults)
-    return Reading(alert if valid and not voided else None, tuple(problems))
+    if not problems:
+        return Reading(draft, ())
+    left_out = parts.at_fault(root, draft, problems, valid)
+    if left_out is not None:
+        problems = _with_parts(problems, left_out)
+    whole = left_out is not None and not any(_voids(problem) for problem in problems)
+    shown = _in_order(root, _by_terms(_fewer(problems), terms))
+    return Reading(parts.without(draft, left_out or frozenset()) if whole else None, tuple(shown))
+
+
+def _with_parts(problems: list[Problem], left_out: parts.Paths) -> list[Problem]:
+    """As they are without these parts; of what is empty nothing more is said than that."""
+    hollow = tuple(f"{problem.path}/" for problem in problems if problem.rule == "G-EMPTY")
+    empty = {path[:-1] for path in hollow}
+    told = (parts.told(problem, left_out) for problem in problems)
+    return [
+        problem
+        for problem in told
+        if problem.rule == "G-EMPTY" or not (problem.path in empty or problem.path.startswith(hollow))
+    ]
+
+
+def _voids(problem: Problem) -> bool:
+    """Whether it leaves a value of the draft blank that the alert promises."""
+    return problem.level is Level.ERROR and problem.rule in _WITHOUT_VALUE
+
+
+_WITHOUT_VALUE = frozenset(rule.id for rule in rules.RULES if rule.check is None)
 
 
 def _other(document: bytes, root: etree._Element, limits: Limits, terms: Terms) -> Reading:
     """What is not CAP 1.2: an older version, if it may be one, or the one problem of a stranger."""
     version = versions.version_of(root)
     if version is None or version not in terms.versions:
-        return Reading(None, (_stranger(root, version),), version or "1.2")
+        rule, cause, facts = stranger.what_it_is(root)
+        name = etree.QName(root)
+        text = f"the document element is {name.localname} in {name.namespace or 'no namespace'}"
+        problem = rules.problem(
+            rule, "/", text, line=source_line(root), value=name.namespace or "", cause=cause, facts=facts
+        )
+        return Reading(None, (problem,), version or "1.2")
     line = source_line(root)
     versions.modernise(root)
     # The limits of a document are counted by the names of 1.2.
     if found := excess(document, root, limits):
-        element, text = found
-        return Reading(None, (rules.problem("XML-LIMIT", path_of(element), text, line=source_line(element)),), version)
+        at = found.element
+        problem = rules.problem("XML-LIMIT", path_of(at), line=source_line(at), cause=found.cause, facts=found.facts)
+        return Reading(None, (problem,), version)
     reading = _read(root, limits, terms)
     remark = rules.problem("NS-OLD", "/alert", f"this is CAP {version}, read as 1.2", line=line)
     return Reading(reading.alert, (remark, *reading.problems), version)
 
 
-def _relaxed(problems: list[Problem], terms: Terms) -> list[Problem]:
-    if not terms.relaxed:
+def _by_terms(problems: list[Problem], terms: Terms) -> list[Problem]:
+    if not (terms.relaxed or terms.strict):
         return problems
-    return [
-        replace(problem, level=Level.WARNING)
-        if problem.rule in terms.relaxed and problem.level is Level.ERROR
-        else problem
-        for problem in problems
-    ]
+    return [_by_term(problem, terms) for problem in problems]
 
 
-def _stranger(root: etree._Element, version: str | None) -> Problem:
-    """The one problem of a document that is no alert that may be read."""
-    name = etree.QName(root)
-    if name.namespace == CAP_12:
-        return rules.problem("ROOT", "/", f"the document element is {name.localname}", line=source_line(root))
-    if version:
-        text = f"this is CAP {version}, which is not read from this sender"
-    else:
-        text = f"the document element is {name.localname} in {name.namespace or 'no namespace'}"
-    return rules.problem("NS", "/", text, line=source_line(root), value=name.namespace or "")
+def _by_term(problem: Problem, terms: Terms) -> Problem:
+    if problem.rule in terms.relaxed and problem.level is Level.ERROR:
+        return replace(problem, level=Level.WARNING)
+    if problem.rule in terms.strict and problem.level is Level.WARNING:
+        return replace(problem, level=Level.ERROR)
+    return problem
+
+
+def _refused(why: parse.Refused) -> Problem:
+    return rules.problem(why.rule, why.path, why.text, line=why.line, value=why.value, cause=why.cause, facts=why.facts)
 
 
 def _unreadable(faults: list[build.Fault]) -> list[Problem]:
@@ -125,17 +151,52 @@ def _signatures(root: etree._Element) -> list[Problem]:
 
 def _schema_faults(root: etree._Element, known: list[Problem], limits: Limits) -> list[Problem]:
     """The schema's faults, but not of a text for which a rule has already given the reason."""
-    said = {problem.path for problem in known if problem.level is Level.ERROR and not _holds_elements(problem.path)}
+    said = {
+        problem.path
+        for problem in known
+        if (problem.level is Level.ERROR or problem.rule in parts.OF_PARTS) and not _holds_elements(problem.path)
+    }
     problems: dict[tuple[str, str], Problem] = {}
-    for element, text, value in _faults(root, limits):
+    explained: dict[etree._Element, list[content.Amiss]] = {}
+    for element, text, value, _ in _faults(root, limits):
         path = path_of(element)
         name = etree.QName(element)
         if name.namespace not in _OF_CAP:
-            text = f"{name.localname} is in {name.namespace or 'no namespace'}, and not in that of CAP 1.2"
+            where = name.namespace or "no namespace"
+            found = [content.Amiss(element, "namespace", (name.localname, where))]
         elif path in said and not len(element):
             continue
-        problems[path, text] = rules.problem("XSD", path, text, line=source_line(element), value=value)
+        else:
+            found = _explained(element, explained)
+        if not found:
+            problems[path, text] = rules.problem("XSD", path, text, line=source_line(element), value=value)
+        for at, cause, facts in found:
+            problem = rules.problem(
+                "XSD", _place_of(at, cause, facts), line=source_line(at), value=_text_of(at), cause=cause, facts=facts
+            )
+            problems[problem.path, problem.text] = problem
     return list(problems.values())
+
+
+def _explained(element: etree._Element, known: dict[etree._Element, list[content.Amiss]]) -> list[content.Amiss]:
+    """What is wrong with the word in an element, or with its children and those beside it."""
+    word = content.amiss_with(element)
+    if word is not None:
+        return [word]
+    parent = element.getparent()
+    for each in (element, parent):
+        if each is not None and each not in known:
+            known[each] = content.amiss_in(each)
+    return known[element] or (known[parent] if parent is not None else [])
+
+
+def _place_of(element: etree._Element, cause: str, facts: tuple[str, ...]) -> str:
+    """Where it is, or should be."""
+    return f"{path_of(element)}/{facts[0]}" if cause in ("missing", "missing-first") else path_of(element)
+
+
+def _text_of(element: etree._Element) -> str:
+    return "" if len(element) else element.text or ""
 
 
 def _faults(root: etree._Element, limits: Limits) -> list[xsd.SchemaFault]:
@@ -155,7 +216,8 @@ def _fewer(problems: list[Problem]) -> list[Problem]:
     """At most `MOST_PROBLEMS` of them, errors before remarks, and a word on how many more there are."""
     if len(problems) <= MOST_PROBLEMS:
         return problems
-    first = sorted(problems, key=lambda problem: problem.level is not Level.ERROR)[:MOST_PROBLEMS]
+    first = sorted(problems, key=lambda problem: (problem.level is not Level.ERROR, not problem.left_out))
+    first = first[:MOST_PROBLEMS]
     return [*first, rules.problem("MORE", "/alert", f"{len(problems) - MOST_PROBLEMS} more problems are not listed")]
 
 

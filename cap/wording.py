@@ -1,13 +1,14 @@
 """Problems in French, Dutch and German (catalogues/*.toml): what the rule wants and how to mend its breach.
 
-The English text of a problem says more exactly what was found; rule, path, line, section and value are the same in
-every language. A rule without an entry, as of a profile that does not come along, stays English.
+Where a rule is broken in several ways, each cause has an entry of its own (`RULE/cause`), with facts in its sentences.
+Elsewhere the English text of a problem says more exactly what was found. Rule, path, line, section, value, cause and
+facts are the same in every language. A rule without an entry, as of a profile that does not come along, stays English.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -19,7 +20,8 @@ LANGUAGES = ("en", "fr", "nl", "de")
 
 @cache
 def catalogue(language: str) -> Mapping[str, tuple[str, str]]:
-    """(what is wanted, how to mend it) by the id of each rule; empty for English. Raises ValueError for others."""
+    """(what is wanted, how to mend it) by the id of each rule, and (what was found, how to mend it) by `RULE/cause`;
+    empty for English. Raises ValueError for others."""
     if language not in LANGUAGES:
         raise ValueError(f"problems are told in {', '.join(LANGUAGES)}, not in {language!r}")
     if language == "en":
@@ -30,8 +32,20 @@ def catalogue(language: str) -> Mapping[str, tuple[str, str]]:
 
 def translated(problem: Problem, language: str) -> Problem:
     """The problem in a language; as it is in English, or where there is no entry for its rule."""
-    entry = catalogue(language).get(problem.rule)
+    entry = told(language, problem.rule, problem.cause, problem.facts, left_out=problem.left_out)
     return problem if entry is None else replace(problem, text=entry[0], remedy=entry[1])
+
+
+def told(
+    language: str, rule: str, cause: str = "", facts: Sequence[str] = (), *, left_out: bool = False
+) -> tuple[str, str] | None:
+    """(text, remedy) of a problem in a language; None for English, and for what has no entry."""
+    entries = catalogue(language)
+    entry = entries.get(f"{rule}/{cause}") if cause else None
+    entry = entries.get(rule) if entry is None else (entry[0].format(*facts), entry[1].format(*facts))
+    if entry is None or not left_out:
+        return entry
+    return f"{entry[0]} {entries['LEFT-OUT'][0]}", entry[1]
 
 
 def language_of(wish: str) -> str:

@@ -18,15 +18,17 @@ from cap.names import CAP_12, XMLDSIG
 MOST_FAULTS = 100  # nobody reads more
 
 _NAMESPACE = re.compile(rf"\{{(?:{re.escape(CAP_12)}|{re.escape(XMLDSIG)})\}}|\bcap:(?=[a-z])")
+_UNEXPECTED = "This element is not expected"
 _STEP = re.compile(r"/([^/\[\]]+)(?:\[([0-9]+)\])?")
 
 
 class SchemaFault(NamedTuple):
-    """One fault against the schema, and the element it is about."""
+    """One fault against the schema, and the element it is about. `unexpected`: the element should not stand there."""
 
     element: etree._Element
     text: str
     value: str = ""
+    unexpected: bool = False
 
 
 def source() -> bytes:
@@ -57,7 +59,10 @@ def faults(root: etree._Element) -> list[SchemaFault]:
         return [SchemaFault(root, str(exc))]
     log: Any = schema.error_log  # a sequence, which its stubs do not say
     entries = (log[number] for number in range(min(len(log), MOST_FAULTS)))
-    return [SchemaFault(_element(root, entry.path), plain(entry.message)) for entry in entries]
+    return [
+        SchemaFault(_element(root, entry.path), plain(entry.message), unexpected=_UNEXPECTED in entry.message)
+        for entry in entries
+    ]
 
 
 def _element(root: etree._Element, path: str | None) -> etree._Element:

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One fault among all that were found."""
+    """One fault among all that were found; `cause`, `facts` and `left_out` are those of `cap.Problem`."""
 
     rule: str
     text: str
@@ -16,6 +16,9 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     section: str = ""
     value: str = ""
     remedy: str = ""
+    cause: str = ""
+    facts: tuple[str, ...] = ()
+    left_out: bool = False
 
 
 class Refusal(Exception):

@@ -13,16 +13,17 @@ from cap.model import Alert
 from cap.problem import Problem, shortened
 from cap.rules.alert import ALERT
 from cap.rules.area import AREA, CROSSING
+from cap.rules.causes import CAUSES
 from cap.rules.form import FORM
 from cap.rules.info import INFO
 from cap.rules.prose import PROSE
 from cap.rules.resource import RESOURCE
-from cap.rules.row import Check, Rule
+from cap.rules.row import Check, Finding, Rule
 
 if TYPE_CHECKING:
     from cap.profile import Profile
 
-__all__ = ["BY_ID", "RULES", "Rule", "check", "problem"]
+__all__ = ["BY_ID", "CAUSES", "RULES", "Rule", "check", "problem"]
 
 _WHOLE = ALERT + PROSE + CROSSING
 RULES: tuple[Rule, ...] = FORM + _WHOLE + INFO + RESOURCE + AREA
@@ -31,13 +32,29 @@ BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}
 Checks = tuple[tuple[Rule, Check], ...]
 
 
-def problem(rule: str, path: str, text: str, *, line: int | None = None, value: str = "") -> Problem:
-    """A breach of the rule with this id, with the level, section and remedy that the table gives."""
-    return _breach(BY_ID[rule], path, text, line, value)
+def problem(
+    rule: str,
+    path: str,
+    text: str = "",
+    *,
+    line: int | None = None,
+    value: str = "",
+    cause: str = "",
+    facts: tuple[str, ...] = (),
+) -> Problem:
+    """A breach of the rule with this id, with the level, section and remedy that the tables give."""
+    return _breach(BY_ID[rule], Finding(path, text, value, cause, facts), path, line)
 
 
-def _breach(row: Rule, path: str, text: str, line: int | None, value: str) -> Problem:
-    return Problem(row.id, row.level, path, line, row.section, text, shortened(value), row.remedy)
+def _breach(row: Rule, finding: Finding, path: str, line: int | None) -> Problem:
+    if not finding.cause:
+        return Problem(row.id, row.level, path, line, row.section, finding.text, shortened(finding.value), row.remedy)
+    why = CAUSES[f"{row.id}/{finding.cause}"]
+    facts = tuple(map(shortened, finding.facts))
+    return Problem(
+        row.id, why.level or row.level, path, line, row.section, why.text.format(*facts), shortened(finding.value),
+        why.remedy.format(*facts), finding.cause, facts,
+    )  # fmt: skip
 
 
 def check(alert: Alert, profiles: Sequence[Profile] = ()) -> list[Problem]:
@@ -69,8 +86,7 @@ def _run(checks: Checks, path: str, *subject: object) -> list[Problem]:
     found = []
     for row, check_ in checks:
         if findings := check_(*subject):
-            for at, text, value in findings:
-                found.append(_breach(row, f"{path}/{at}" if at else path, text, None, value))
+            found += [_breach(row, each, f"{path}/{each.at}" if each.at else path, None) for each in findings]
     return found
 
 

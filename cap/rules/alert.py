@@ -190,7 +190,7 @@ ALERT: tuple[Rule, ...] = (
         "A-SCOPE-ADDR", "3.2.1 addresses", "A Private alert has addresses.", "Fill <addresses>.", _addresses_required
     ),
     information("DT-UTC", "3.3.2", "UTC is written -00:00.", "Write -00:00; +00:00 is read as the same.", _utc_sign),
-    error("I-REQ", "policy", "An Actual Alert or Update says what happens.", "Add an <info>.", _info_required),
+    warning("I-REQ", "policy", "An Actual Alert or Update says what happens.", "Add an <info>.", _info_required),
     warning(
         "I-LANG-PARITY",
         "policy",

@@ -9,7 +9,19 @@ from cap.rules.row import NOTHING, Finding, Findings, Rule, error, warning
 
 
 def _description(area: Area) -> Findings:
-    return NOTHING if not is_blank(area.description) else (Finding("areaDesc", "the description is blank"),)
+    if not is_blank(area.description):
+        return NOTHING
+    shape = next((word for word, there in _where(area) if there), "")
+    return (Finding("areaDesc", "the description is blank", cause="shape" if shape else "", facts=(shape,)),)
+
+
+def _where(area: Area) -> tuple[tuple[str, bool], ...]:
+    """What says where, and whether there is any; a shape at fault is told of beside this."""
+    return (
+        ("polygon", any(area.polygons)),
+        ("circle", bool(area.circles)),
+        ("geocode", any(code.name.strip() and code.value.strip() for code in area.geocodes)),
+    )
 
 
 def _few_points(area: Area) -> Findings:
@@ -32,9 +44,27 @@ def _off_earth(area: Area) -> Findings:
     findings = []
     for number, ring in enumerate(area.polygons, 1):
         if point := geometry.first_off_earth(ring):
+            cause, facts = _beyond(*ring[point - 1])
             lat, lon = ring[point - 1]
-            findings.append(Finding(f"polygon[{number}]", f"point {point} is not on earth", f"{lat},{lon}"))
+            at = f"polygon[{number}]"
+            findings.append(Finding(at, "", f"{lat},{lon}", cause=cause, facts=(str(point), *facts)))
     return findings
+
+
+def _beyond(lat: float, lon: float) -> tuple[str, tuple[str, ...]]:
+    """(cause, facts): which figure is out of its range, by how much, and what may be meant."""
+    if abs(lat) > _MOST_LAT and abs(lat) <= _MOST_LON and abs(lon) <= _MOST_LAT:
+        return "swapped", (str(lat), f"{lon},{lat}")
+    if abs(lat) > _MOST_LAT:
+        return "latitude", (str(lat), _figure(abs(lat) - _MOST_LAT))
+    return "longitude", (str(lon), _figure(abs(lon) - _MOST_LON), _figure((lon + _MOST_LON) % 360 - _MOST_LON))
+
+
+_MOST_LAT, _MOST_LON = 90.0, 180.0
+
+
+def _figure(value: float) -> str:
+    return f"{value:.6f}".rstrip("0").rstrip(".") if abs(value) < 1e6 else f"{value:g}"
 
 
 def _flat(area: Area) -> Findings:
@@ -47,7 +77,7 @@ def _flat(area: Area) -> Findings:
 
 def _circle_off_earth(area: Area) -> Findings:
     return [
-        Finding(f"circle[{number}]", "the centre is not on earth", f"{circle.lat},{circle.lon}")
+        Finding(f"circle[{number}]", "", f"{circle.lat},{circle.lon}", *_beyond(circle.lat, circle.lon))
         for number, circle in enumerate(area.circles, 1)
         if not geometry.on_earth(circle.lat, circle.lon)
     ] or NOTHING
@@ -71,7 +101,9 @@ def _radius_zero(area: Area) -> Findings:
 
 def _value_blank(area: Area) -> Findings:
     return [
-        Finding(f"geocode[{number}]/value", f"the {code.name} code is blank")
+        Finding(
+            f"geocode[{number}]/value", "", cause="code" if code.name.strip() else "nothing", facts=(code.name.strip(),)
+        )
         for number, code in enumerate(area.geocodes, 1)
         if not code.value.strip()
     ] or NOTHING
@@ -103,8 +135,9 @@ def _crossing(alert: Alert) -> Findings:
             for shape, ring in enumerate(area.polygons, 1):
                 crosses = geometry.is_closed(ring) and geometry.crosses_itself(ring, effort)
                 if crosses is not False:
-                    text = "the polygon crosses itself" if crosses else "not checked: the alert has too many points"
-                    findings.append(Finding(f"info[{number}]/area[{place}]/polygon[{shape}]", text))
+                    at = f"info[{number}]/area[{place}]/polygon[{shape}]"
+                    cause = "" if crosses else "unchecked"
+                    findings.append(Finding(at, "the polygon crosses itself", cause=cause))
     return findings
 
 
@@ -146,14 +179,14 @@ AREA: tuple[Rule, ...] = (
         "Add the shape for those who do not know the code.",
         _code_alone,
     ),
-    error(
+    warning(
         "G-CEIL-ALT",
         "3.2.4 ceiling",
         "A ceiling goes with an altitude.",
         "Add <altitude>, or leave <ceiling> out.",
         _ceiling_alone,
     ),
-    error(
+    warning(
         "G-ALT-ORDER",
         "policy",
         "A ceiling is not below the altitude.",

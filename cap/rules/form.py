@@ -51,13 +51,13 @@ FORM: tuple[Rule, ...] = (
         "Addresses stand between white space, in double quotes if they hold spaces.",
         "Close every double quote; put quotes around whole addresses only.",
     ),
-    error(
+    warning(
         "A-INCID-LEX",
         "3.2.1 incidents",
         "Incidents stand between white space, in double quotes if they hold spaces.",
         "Close every double quote; put quotes around whole names only.",
     ),
-    error(
+    warning(
         "R-SIZE",
         "3.2.3 size",
         "A size is a whole number of bytes, not negative.",
@@ -75,7 +75,7 @@ FORM: tuple[Rule, ...] = (
         "A circle is lat,lon, a space, and a radius in kilometres.",
         "Write it as 51.10,3.98 2.5 in plain decimals.",
     ),
-    error(
+    warning(
         "G-ALT-LEX",
         "3.2.4 altitude",
         "A height is a decimal number.",

@@ -48,7 +48,10 @@ def _language_absent(alert: Alert, info: Info) -> Findings:
 
 
 def _event(alert: Alert, info: Info) -> Findings:
-    return NOTHING if not is_blank(info.event) else (Finding("event", "the event is blank"),)
+    if not is_blank(info.event):
+        return NOTHING
+    told = next((name for name in ("headline", "description") if not is_blank(getattr(info, name))), "")
+    return (Finding("event", "the event is blank", cause="told" if told else "", facts=(told,)),)
 
 
 def _assess(alert: Alert, info: Info) -> Findings:
@@ -132,7 +135,7 @@ INFO: tuple[Rule, ...] = (
         "Use Monitor, or another scope.",
         _assess,
     ),
-    error("I-VN", "3.2.2", "A valueName is not blank.", "Name the list that the value is from.", _value_names),
+    warning("I-VN", "3.2.2", "A valueName is not blank.", "Name the list that the value is from.", _value_names),
     warning(
         "I-VN-CASE",
         "3.2.2",
@@ -162,5 +165,5 @@ INFO: tuple[Rule, ...] = (
         "Shorten it: a text message shows no more, or costs more.",
         _headline,
     ),
-    error("I-WEB-ABS", "3.2.2 web", "A web address is absolute.", "Write it in full, with https://.", _web),
+    warning("I-WEB-ABS", "3.2.2 web", "A web address is absolute.", "Write it in full, with https://.", _web),
 )

@@ -7,7 +7,7 @@ import re
 from base64 import b64decode
 
 from cap.model import Resource
-from cap.rules.row import NOTHING, Finding, Findings, Rule, error, warning
+from cap.rules.row import NOTHING, Finding, Findings, Rule, warning
 
 _TOKEN = r"[A-Za-z0-9!#$&^_.+-]{1,127}"  # noqa: S105 - RFC 6838 4.2, a media type's words
 _MIME = re.compile(rf"{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|\"[^\"]*\"))*")
@@ -74,13 +74,13 @@ def _as_text(deref_uri: str) -> tuple[bytes, ...]:
 
 
 RESOURCE: tuple[Rule, ...] = (
-    error(
+    warning(
         "R-MIME", "3.2.3 mimeType", "A mimeType is a type and a subtype.", "Write image/jpeg or application/pdf.", _mime
     ),
     warning(
         "R-URI", "3.2.3 uri", "A uri is absolute, or names the content of derefUri.", "Write the address in full.", _uri
     ),
-    error("R-DEREF", "3.2.3 derefUri", "derefUri is base64.", "Encode the file's bytes in base64.", _deref),
+    warning("R-DEREF", "3.2.3 derefUri", "derefUri is base64.", "Encode the file's bytes in base64.", _deref),
     warning(
         "R-DIGEST",
         "3.2.3 digest",

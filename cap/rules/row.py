@@ -10,11 +10,16 @@ from cap.problem import Level
 
 
 class Finding(NamedTuple):
-    """A broken rule: `at` is the child element meant, as `web` or `polygon[2]`, or "" for the element itself."""
+    """A broken rule: `at` is the child element meant, as `web` or `polygon[2]`, or "" for the element itself.
+
+    With a `cause` the text is that of the cause (`cap.rules.causes`), about these `facts`.
+    """
 
     at: str
     text: str
     value: str = ""
+    cause: str = ""
+    facts: tuple[str, ...] = ()
 
 
 Findings = Sequence[Finding]  # so that nothing found is false

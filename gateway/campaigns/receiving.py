@@ -215,5 +215,5 @@ def located(reasons: Sequence[Reason], opened: Opened) -> tuple[Reason, ...]:
 def _reason(p: Problem, below: int) -> Reason:
     return Reason(
         rule=p.rule, text=p.text, level=p.level, path=p.path, line=p.line + below if p.line else 0, section=p.section,
-        value=p.value, remedy=p.remedy,
+        value=p.value, remedy=p.remedy, cause=p.cause, facts=p.facts, left_out=p.left_out,
     )  # fmt: skip

@@ -17,13 +17,13 @@ from msgspec import Meta
 from cap import RULES, Terms
 from cap.profile import NAMES, Profile, profile
 from cap.signing import SignaturePolicy
-from cap.terms import RELAXABLE
+from cap.terms import POLICIES
 from cap.trust import Trust, is_strong
 
 MOST_CERTIFICATES = 16
 Word = Annotated[str, Meta(min_length=1, max_length=255)]
 Pem = Annotated[str, Meta(max_length=100_000)]
-_POLICIES: Mapping[str, SignaturePolicy] = {
+_SIGNED: Mapping[str, SignaturePolicy] = {
     "none": SignaturePolicy.IGNORED,
     "accept": SignaturePolicy.CHECKED,
     "require": SignaturePolicy.REQUIRED,
@@ -39,7 +39,9 @@ class SenderTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     profiles: tuple[str, ...] = ()
     """Beside the rules that always hold: be-plp, google, ipaws."""
     relaxed: tuple[str, ...] = ()
-    """Ids of policies of ours that only warn when they are not kept."""
+    """Ids of rows of those profiles that only warn when they are not kept."""
+    strict: tuple[str, ...] = ()
+    """Ids of policies of ours that refuse when they are not kept; without being named here they warn."""
     signature: Literal["none", "accept", "require"] = "none"
     certificates: Pem = ""
     """PEM: the sender's own."""
@@ -82,10 +84,11 @@ def agreements(terms: Sequence[SenderTerms]) -> dict[str, Agreement]:
 def _agreement(entry: SenderTerms) -> Agreement:
     profiles = tuple(map(profile, entry.profiles))
     # A rule that a later version of this program no longer knows must not lock its sender out.
-    relaxed = frozenset(entry.relaxed) & (RELAXABLE | _own_rules(profiles))
+    known = POLICIES | _own_rules(profiles)
+    relaxed, strict = frozenset(entry.relaxed) & known, frozenset(entry.strict) & known
     return Agreement(
-        Terms(frozenset(entry.versions), profiles, relaxed),
-        _POLICIES[entry.signature],
+        Terms(frozenset(entry.versions), profiles, relaxed, strict),
+        _SIGNED[entry.signature],
         Trust.from_pem(entry.certificates.encode(), entry.authorities.encode(), entry.names),
         frozenset(entry.acts_for),
     )
@@ -116,15 +119,18 @@ def _reading_faults(entry: SenderTerms) -> Iterator[tuple[str, str]]:
     chosen = [profile(name) for name in entry.profiles if name not in unknown]
     own = _own_rules(chosen)
     sections = {rule.id: rule.section for rule in RULES}
-    for rule in entry.relaxed:
-        if rule in RELAXABLE | own:
-            continue
-        if rule not in sections:
-            yield "relaxed", f"there is no rule {rule}, neither of the table nor of the profiles named here"
-        elif sections[rule] == "policy":
-            yield "relaxed", f"{rule} keeps the gateway safe and cannot be relaxed"
-        else:
-            yield "relaxed", f"{rule} is what CAP itself demands ({sections[rule]}) and cannot be relaxed"
+    for path, rules, verb in (("relaxed", entry.relaxed, "relaxed"), ("strict", entry.strict, "made strict")):
+        for rule in rules:
+            if rule in POLICIES | own:
+                continue
+            if rule not in sections:
+                yield path, f"there is no rule {rule}, neither of the table nor of the profiles named here"
+            elif sections[rule] == "policy":
+                yield path, f"{rule} keeps the gateway safe and cannot be {verb}"
+            else:
+                yield path, f"{rule} is what CAP itself demands ({sections[rule]}) and cannot be {verb}"
+    for rule in sorted(set(entry.relaxed) & set(entry.strict)):
+        yield "strict", f"{rule} is relaxed too: it can be one of both"
 
 
 def _own_rules(profiles: Iterable[Profile]) -> frozenset[str]:

@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from cap.wording import catalogue as rules_of_cap
-from cap.wording import language_of
+from cap.wording import language_of, told
 from gateway.errors import Reason
 
 ENGLISH = "en"
@@ -63,8 +63,10 @@ class Tongue:
         if entry is None:
             self.used.add(ENGLISH)
             return reason
+        of_cap = told(self.language, reason.rule, reason.cause, reason.facts, left_out=reason.left_out)
+        text, remedy = of_cap or entry
         self.used.add(self.language)
-        return msgspec.structs.replace(reason, text=entry[0], remedy=entry[1])
+        return msgspec.structs.replace(reason, text=text, remedy=remedy)
 
     def reasons(self, reasons: Iterable[Reason]) -> tuple[Reason, ...]:
         return tuple(map(self.reason, reasons))

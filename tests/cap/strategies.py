@@ -35,6 +35,7 @@ MOMENTS = st.builds(
 )
 ITEMS = st.text(st.sampled_from("ab: \t\n+é"), min_size=1, max_size=12).filter(str.strip)
 PAIRS = st.builds(ValuePair, WORDS, TEXTS)
+CODES = st.builds(ValuePair, WORDS, WORDS)
 LATS = st.floats(-90, 90)
 LONS = st.floats(-180, 180)
 RINGS = st.lists(st.tuples(LATS, LONS), min_size=3, max_size=6).map(lambda points: (*points, points[0]))
@@ -49,7 +50,7 @@ AREAS = st.builds(
     description=WORDS,
     polygons=tuples(RINGS),
     circles=tuples(st.builds(Circle, LATS, LONS, st.floats(0, 1e300))),
-    geocodes=tuples(PAIRS),
+    geocodes=tuples(CODES),
     altitude=st.floats(-1e6, 0),
     ceiling=st.none() | st.floats(0, 1e6),
 )

@@ -77,7 +77,7 @@ def test_a_rule_is_explained_with_its_source_and_remedy(run):
         "DT-Z (error, CAP-v1.2 3.3.2)",
         "  A time zone is an offset, never a letter.",
         "  Write -00:00 for UTC instead of Z.",
-        "G-ALT-ORDER (error, a policy of ours)",
+        "G-ALT-ORDER (warning, a policy of ours)",
         "  A ceiling is not below the altitude.",
         "  Write the lower height in <altitude>.",
     ]

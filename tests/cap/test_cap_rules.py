@@ -55,7 +55,7 @@ BREACHES = [
     ("NS", "/", changed((NAME, NAME[:-1] + "1"))),
     ("ROOT", "/", f'<info xmlns="{NAME}"/>'.encode()),
     ("ROOT", "/", f'<value xmlns="{NAME}">x</value>'.encode()),
-    ("XSD", "/alert/sent", changed(("  <sender>dispatch@zone-a.example</sender>\n", ""))),
+    ("XSD", "/alert/sender", changed(("  <sender>dispatch@zone-a.example</sender>\n", ""))),
     ("XSD", "/alert/siren", inserted("<siren/>", before="  <code>")),
     ("XSD", "/alert/status", element("status", "actual")),
     ("XSD", "/alert/status", element("status", " Actual ")),
@@ -193,7 +193,7 @@ BREACHES = [
     ("S-CHILD", "/alert/Object", inserted(SIGNATURE.replace("Signature", "Object"), before="</alert>")),
     ("S-COUNT", "/alert/Signature[2]", inserted(SIGNATURE * 2, before="</alert>")),
     ("S-UNVERIFIED", "/alert/Signature", inserted(SIGNATURE, before="</alert>")),
-    ("MORE", "/alert", changed((POLYGON, "</polygon><polygon>1,1 2,2 1,1" * 300))),
+    ("MORE", "/alert", changed((POLYGON, "1,1 2,2 1,1" + "</polygon><polygon>1,1 2,2 1,1" * 300))),
 ]
 
 # What else a breach may bring, where one fault is two: a signature is always told of.
@@ -318,10 +318,10 @@ def test_no_alert_is_refused_for_the_order_of_its_times(document, told):
     ("digest", "text"),
     [
         (hashlib.sha1(b"abc").hexdigest(), None),
-        (hashlib.sha1(b"YWJj").hexdigest(), "the SHA-1 of the base64 text, not of the file"),
-        (hashlib.sha256(b"abc").hexdigest(), "a SHA-256, not a SHA-1"),
-        ("a" * 40, "not the SHA-1 of derefUri"),
-        ("zz", "not a SHA-1 of 40 hexadecimal digits"),
+        (hashlib.sha1(b"YWJj").hexdigest(), "the SHA-1 of the base64 text, not of the file: it is left out"),
+        (hashlib.sha256(b"abc").hexdigest(), "a SHA-256, not a SHA-1: it is left out"),
+        ("a" * 40, "not the SHA-1 of derefUri: it is left out"),
+        ("zz", "not a SHA-1 of 40 hexadecimal digits: it is left out"),
     ],
 )
 def test_a_digest_that_does_not_fit_is_told_by_its_cause_and_voids_nothing(digest, text):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cap import Certainty, Level, Limits, Terms, ValuePair, read
+from cap import RULES, Certainty, Level, Limits, Terms, ValuePair, read
 from cap.names import CAP_10, CAP_11, CAP_12
-from cap.terms import RELAXABLE
+from cap.terms import POLICIES
 from tests.cap.documents import BASE, INFO, changed, element
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "cap-samples"
@@ -130,23 +130,29 @@ def test_the_examples_of_the_older_standards_are_all_accepted():
     assert not any(refused.values()), refused
 
 
-# ---- relaxed policies ----------------------------------------------------------------------------------------
+# ---- policies --------------------------------------------------------------------------------------------------
 
 
-def test_a_policy_of_ours_may_be_a_warning_for_a_sender():
+def test_a_policy_of_ours_warns_and_refuses_where_that_is_agreed_with_a_sender():
     document = element("ceiling", "10")
-    relaxed = read(document, terms=Terms(relaxed=frozenset({"G-ALT-ORDER"})))
+    usual, strict = read(document), read(document, terms=Terms(strict=frozenset({"G-ALT-ORDER"})))
 
-    assert not read(document).accepted
-    assert relaxed.accepted
-    assert [(problem.rule, problem.level) for problem in relaxed.problems] == [("G-ALT-ORDER", Level.WARNING)]
+    assert usual.accepted
+    assert not strict.accepted
+    for reading, level in ((usual, Level.WARNING), (strict, Level.ERROR)):
+        assert [(problem.rule, problem.level) for problem in reading.problems] == [("G-ALT-ORDER", level)]
 
 
+def test_no_policy_of_ours_refuses_by_itself():
+    assert [rule.id for rule in RULES if rule.id in POLICIES and rule.level is Level.ERROR] == []
+
+
+@pytest.mark.parametrize("kind", ["relaxed", "strict"])
 @pytest.mark.parametrize("rule", ["A-SCOPE-RESTR", "XML-DTD", "XML-LIMIT", "S-CHILD", "NS", "no rule"])
-def test_neither_the_standard_nor_safety_may_be_relaxed(rule):
-    assert rule not in RELAXABLE
+def test_neither_the_standard_nor_safety_is_agreed_on(kind, rule):
+    assert rule not in POLICIES
     with pytest.raises(ValueError, match=rule):
-        Terms(relaxed=frozenset({rule}))
+        Terms(**{kind: frozenset({rule})})
 
 
 def test_terms_name_only_versions_there_are():

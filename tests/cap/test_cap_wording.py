@@ -7,18 +7,48 @@ import pytest
 
 from cap import RULES, read
 from cap.profile import NAMES, profile
+from cap.rules import CAUSES
 from cap.wording import LANGUAGES, catalogue, language_of, translated
 from tests.cap.documents import element
 
 OTHERS = tuple(language for language in LANGUAGES if language != "en")
 RULES_TOLD = (*RULES, *(rule for name in NAMES for rule in profile(name).rules))
 # What no translation changes: names in angle brackets, examples with digits or slashes in them.
+FACTS = re.compile(r"{\d}")
 FIXED = re.compile(r"<[a-zA-Z]+>|\b[a-z]+/[a-z]+\b|[a-z]{2}-BE|\d{2}\.\d+,\d\.\d+|[+-]\d{2}:\d{2}|\b\d{2,5}\b")
 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_rule_is_told_in_every_language_and_no_other_is(language):
-    assert set(catalogue(language)) == {rule.id for rule in RULES_TOLD}
+    assert set(catalogue(language)) == {rule.id for rule in RULES_TOLD} | set(CAUSES) | {"LEFT-OUT"}
+
+
+@pytest.mark.parametrize("language", OTHERS)
+@pytest.mark.parametrize("cause", CAUSES)
+def test_a_cause_is_told_with_the_same_facts_and_names_in_every_language(language, cause):
+    text, remedy = catalogue(language)[cause]
+
+    assert text.endswith(".")
+    assert remedy.endswith(".")
+    assert set(FACTS.findall(text)) == set(FACTS.findall(CAUSES[cause].text))
+    assert set(FACTS.findall(remedy)) == set(FACTS.findall(CAUSES[cause].remedy))
+    assert set(FIXED.findall(remedy)) == set(FIXED.findall(CAUSES[cause].remedy))
+
+
+def test_a_part_that_is_left_out_is_told_so_in_every_language():
+    (problem,) = read(element("web", "avis/17")).problems
+
+    assert problem.text == "not a full http or https address: it is left out"
+    assert translated(problem, "nl").text == "Een webadres is volledig. Dit deel is weggelaten; de rest geldt."
+
+
+def test_names_and_figures_stand_in_the_sentence_in_every_language():
+    (problem,) = read(element("circle", "50.5,180.0853 1")).problems
+
+    assert problem.text == "the longitude 180.0853 of the centre is 0.0853 degrees beyond 180"
+    assert problem.remedy == "Write it as -179.9147, or check the centre."
+    assert translated(problem, "de").text == "Die Länge 180.0853 des Mittelpunkts liegt 0.0853 Grad jenseits von 180."
+    assert translated(problem, "fr").remedy == "Écrivez-la -179.9147, ou vérifiez le centre."
 
 
 @pytest.mark.parametrize("language", OTHERS)
