@@ -1,5 +1,11 @@
 """CAP 1.2 alerts as values: no I/O, no clock, no people, no network.
 
+The principle that every rule is held to: a valid alert is never lost. A document is refused only where the standard's
+MUST is broken in a way that leaves open what the alert says, to whom, or who says it. What is optional, or a part (a
+file, a digest, a second language, one polygon among good ones), warns and is left out (`cap.parts`). What only we would
+like is a policy: it warns, and refuses where a sender's terms or a profile say so. A Cancel ends what it names whatever
+its times and infos say; so does an Update, also one that has expired when it arrives.
+
 >>> from datetime import UTC, datetime
 >>> import cap
 >>> info = cap.Info(
@@ -34,10 +40,11 @@ False
 ...     print(problem.rule, problem.path, problem.line, problem.remedy)
 DT-Z /alert/sent 5 Write -00:00 for UTC instead of Z.
 
-    read(document: bytes, limits: Limits = DEFAULT_LIMITS, terms: Terms = Terms()) -> Reading
+    read(document: bytes, limits: Limits = DEFAULT_LIMITS, terms: Terms = Terms(), *, terms_of=None) -> Reading
         `.accepted`, `.alert` (an Alert, or None), `.version` and `.problems`: everything wrong with the document, each
-        with its rule, level, path, line, section, text, value and remedy. Raises nothing for any bytes. The sender's
-        terms may allow CAP 1.0 and 1.1, ask for profiles, and relax policies that are ours.
+        with its rule, level, path, line, section, text, value and remedy, its cause and the facts in its sentence, and
+        whether the part was left out. Raises nothing for any bytes. The sender's terms may allow CAP 1.0 and 1.1, ask
+        for profiles, and have policies of ours refuse; `terms_of(sender)` finds them while the document is read.
     check(alert: Alert, profiles: Sequence[Profile] = ()) -> list[Problem]
         The rules about values alone, for an alert composed here. Paths, no lines.
     write(alert: Alert) -> bytes
@@ -52,7 +59,7 @@ What not everybody needs is imported by name:
     cap.signing   verify(document, trust, at) -> Verification; sign(document, key, certificate); SignaturePolicy
     cap.trust     Trust(pinned, authorities, names): whose signatures are believed
     cap.thread    place(alert, named, members) -> Placement: what an Update, Cancel, Ack or Error does
-    cap.answer    heading(document), claimed_sender(document), ack(...), error(...): answers in CAP's own words
+    cap.answer    heading(document), ack(...), error(...): answers in CAP's own words
     cap.edxl      unwrap(document) -> Envelope | None: EDXL-DE 1.0 and 2.0
     cap.profile   profile("be-plp" | "google" | "ipaws") -> Profile, for Terms
     cap.wording   translated(problem, "fr" | "nl" | "de") -> Problem; language_of(accept_language)

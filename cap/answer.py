@@ -41,12 +41,6 @@ def heading(document: bytes, limits: Limits = DEFAULT) -> Heading | None:
     return Heading(Reference(sender, identifier, sent), status)
 
 
-def claimed_sender(document: bytes, limits: Limits = DEFAULT) -> str:
-    """Whom a message of any version says it is from; "" for what is none. So far it is only a claim."""
-    root = _alert(document, limits)
-    return "" if root is None else build.heading(root)[1]
-
-
 def ack(received: Heading, notes: Iterable[str], *, sender: str, at: datetime) -> Alert:
     """Says that a message was accepted, with remarks on it, one a line."""
     return _answer(MsgType.ACK, received, notes, sender, at)

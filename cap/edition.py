@@ -13,7 +13,7 @@ from lxml import etree
 from cap import parse
 from cap.edxl import unwrap
 from cap.forward import forwarded, has_contents
-from cap.limits import DEFAULT
+from cap.limits import KEPT
 from cap.model import Scope, Status
 from cap.names import ALERT, SIGNATURE
 from cap.read import Reading, read
@@ -70,7 +70,7 @@ def compact(document: bytes) -> bytes:
 
 
 def _root(document: bytes) -> etree._Element:
-    root = parse.tree(document, DEFAULT)
+    root = parse.tree(document, KEPT)
     if isinstance(root, parse.Refused) or root.tag != ALERT:
         raise Unfit("the document is no CAP 1.2 alert")
     return root
@@ -78,7 +78,7 @@ def _root(document: bytes) -> etree._Element:
 
 def _named(document: bytes, sender: str, identifier: str) -> tuple[bytes, Reading]:
     for found in _candidates(document):
-        reading = read(found, terms=_ANY_VERSION)
+        reading = read(found, KEPT, _ANY_VERSION)
         if reading.alert and (reading.alert.sender, reading.alert.identifier) == (sender, identifier):
             return found, reading
     raise Unfit(f"no alert {identifier} of {sender} can be read from it")

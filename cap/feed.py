@@ -17,7 +17,7 @@ from lxml import etree
 
 from cap import parse
 from cap.forward import forwarded, has_contents
-from cap.limits import DEFAULT
+from cap.limits import KEPT
 from cap.model import DEFAULT_LANGUAGE, Alert, Info, MsgType, Scope, Status
 from cap.names import ATOM
 from cap.write import moment, write
@@ -149,9 +149,9 @@ def _whole(entry: FeedEntry) -> etree._Element:
     """The alert as it is published, unless there are files in it: those are for whoever follows the link."""
     if has_contents(entry.alert):
         return etree.fromstring(write(forwarded(entry.alert)))
-    root = parse.tree(entry.document or write(entry.alert), DEFAULT)
+    root = parse.tree(entry.document or write(entry.alert), KEPT)
     if isinstance(root, parse.Refused):
-        raise ValueError(f"{entry.alert.identifier} is not fit to be published: {root.text}")
+        raise ValueError(f"{entry.alert.identifier} is not fit to be published: {root.why}")
     return root
 
 

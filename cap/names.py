@@ -13,6 +13,7 @@ ATOM: Final = "http://www.w3.org/2005/Atom"
 ALERT: Final = f"{{{CAP_12}}}alert"
 INFO: Final = f"{{{CAP_12}}}info"
 AREA: Final = f"{{{CAP_12}}}area"
+HEIGHTS: Final = (f"{{{CAP_12}}}altitude", f"{{{CAP_12}}}ceiling")
 POLYGON: Final = f"{{{CAP_12}}}polygon"
 ADDRESSES: Final = f"{{{CAP_12}}}addresses"
 REFERENCES: Final = f"{{{CAP_12}}}references"

@@ -14,6 +14,7 @@ from lxml import etree
 
 from cap.limits import Limits, excess
 from cap.locate import path_of, source_line
+from cap.rules.causes import CAUSES
 
 # Encodings in which the parser and everybody downstream read the same characters. libxml2 would also read
 # UTF-7 and UTF-32, which hide markup from whoever looks at the bytes.
@@ -35,6 +36,11 @@ class Refused(NamedTuple):
     value: str = ""
     cause: str = ""
     facts: tuple[str, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """In words."""
+        return CAUSES[f"{self.rule}/{self.cause}"].text.format(*self.facts) if self.cause else self.text
 
 
 def tree(document: bytes, limits: Limits) -> etree._Element | Refused:
@@ -66,7 +72,7 @@ def _cause_of(document: bytes, exc: etree.XMLSyntaxError) -> tuple[str, tuple[st
     if stranger := _stranger(document):
         return stranger
     name = re.search(r"(?:'|prefix )([^' ]{1,60})['\s]", exc.msg or "")
-    cause = _CAUSES.get(getattr(exc, "code", 0), "")
+    cause = _CODES.get(getattr(exc, "code", 0), "")
     if cause in ("entity", "prefix"):
         return (cause, (name[1],)) if name else ("", ())
     return cause, ((exc.msg or "").partition(", line")[0],) if cause == "closing" else ()
@@ -92,7 +98,7 @@ def _stranger(document: bytes) -> tuple[str, tuple[str, ...]] | None:
 
 _SHOWN = 60
 _ERRORS = etree.ErrorTypes
-_CAUSES: Mapping[int, str] = {
+_CODES: Mapping[int, str] = {
     _ERRORS.ERR_DOCUMENT_END: "after",
     _ERRORS.ERR_NAME_REQUIRED: "ampersand",
     _ERRORS.ERR_ENTITYREF_SEMICOL_MISSING: "ampersand",

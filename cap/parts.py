@@ -19,6 +19,7 @@ from cap import xsd
 from cap.lexical import is_blank
 from cap.locate import path_of
 from cap.model import Alert, Area, Info, MsgType, Resource, Scope
+from cap.names import AREA, HEIGHTS
 from cap.problem import Level, Problem
 from cap.rules import BY_ID
 
@@ -38,6 +39,7 @@ OF_PARTS = frozenset(
      "R-URI", "R-DEREF", "R-DIGEST"}
 )  # fmt: skip
 """Rules about a part alone, which is left out whenever they are broken."""
+_OUT_OF_PLACE = frozenset({"place", "early"})
 _SAY_NOTHING = frozenset({"G-EMPTY", "G-GEO-EMPTY", "I-VN"})
 
 
@@ -47,14 +49,19 @@ def at_fault(root: etree._Element, draft: Alert, problems: Sequence[Problem], va
     `draft` has a place for each element of the document, so that paths count the same in both.
     """
     by_rule = {part for problem in problems if _may_leave(problem) and (part := _part(problem.path, draft))}
-    by_schema = frozenset() if valid else _refused_by_schema(root, draft)
+    by_schema = frozenset[str]() if valid else _refused_by_schema(root, draft)
     if by_schema is None:
         return None
     return frozenset(by_rule - _indispensable(draft, by_rule, problems)) | by_schema
 
 
 def told(problem: Problem, left_out: Paths) -> Problem:
-    """The problem as it is where these parts are left out: it refuses nothing if it was theirs."""
+    """The problem as it is where these parts are left out: it refuses nothing if it was theirs.
+
+    Nor does a height out of its place: it is read all the same, and narrows nobody.
+    """
+    if problem.rule == "XSD" and problem.cause in _OUT_OF_PLACE and "/area[" in problem.path:
+        return replace(problem, level=Level.WARNING)
     theirs = problem.rule in BY_ID and (problem.level is Level.ERROR or problem.rule in OF_PARTS)
     if not theirs or not any(_is_within(problem.path, part) for part in left_out):
         return problem
@@ -152,11 +159,14 @@ def _speaking(area: Area, path: str) -> Iterator[str]:
 def _refused_by_schema(root: etree._Element, draft: Alert) -> Paths | None:
     """The parts without which the document follows the schema; None if there are no such parts."""
     copy = deepcopy(root)
-    # Paths count the elements of the document as it came, and the copy loses some.
-    paths = {of_copy: path_of(element) for of_copy, element in zip(copy.iter(), root.iter(), strict=True)}
+    # Kept by their elements: the copy loses some, and paths count those of the document as it came.
+    originals = dict(zip(copy.iter(), root.iter(), strict=True))
+    _lower_heights(copy)
+    if xsd.is_valid(copy):
+        return frozenset()
     found: set[str] = set()
     for _ in range(_ROUNDS):
-        parts = {path: element for element, path in _refused(copy, paths, draft)}
+        parts = {path: element for element, path in _refused(copy, originals, draft)}
         if "" in parts:
             return None
         for element in parts.values():
@@ -168,17 +178,28 @@ def _refused_by_schema(root: etree._Element, draft: Alert) -> Paths | None:
     return None
 
 
-def _refused(copy: etree._Element, paths: dict[Any, str], draft: Alert) -> Iterator[tuple[etree._Element, str]]:
+def _lower_heights(root: etree._Element) -> None:
+    """Altitude and ceiling behind all else in their area, where the schema wants them."""
+    for area in root.iter(AREA):
+        heights = [height for tag in HEIGHTS for height in area.iterchildren(tag)]
+        if heights and list(area)[-len(heights) :] != heights:
+            area.extend(heights)
+
+
+def _refused(
+    copy: etree._Element, originals: dict[etree._Element, etree._Element], draft: Alert
+) -> Iterator[tuple[etree._Element, str]]:
     """(element, path) of the part that each fault is in; "" for a path where it is in none."""
     for fault in xsd.faults(copy):
         element = fault.element
         if _is_empty(element):
-            yield element, paths[element]
+            yield element, path_of(originals[element])
             continue
         if fault.unexpected and (parent := element.getparent()) is not None:
             element = parent  # what is out of place leaves doubt about the element that holds it
-        part = _part(paths[element], draft)
-        while part and paths[element] != part:
+        path = path_of(originals[element])
+        part = _part(path, draft)
+        for _ in range(path.count("/") - part.count("/") if part else 0):
             element = element.getparent()  # type: ignore[assignment]
         yield element, part
 

@@ -24,7 +24,7 @@ from signxml.signer import XMLSigner
 from signxml.verifier import SignatureConfiguration, XMLVerifier
 
 from cap import parse
-from cap.limits import DEFAULT, Limits
+from cap.limits import DEFAULT, KEPT, Limits
 from cap.model import Alert
 from cap.names import ALERT, SIGNATURE, XMLDSIG
 from cap.read import read
@@ -104,7 +104,7 @@ def verify(document: bytes, trust: Trust, at: datetime, limits: Limits = DEFAULT
     """
     root = parse.tree(document, limits)
     if isinstance(root, parse.Refused):
-        return Verification(Standing.UNVERIFIABLE, root.text, "S-SHAPE")
+        return Verification(Standing.UNVERIFIABLE, root.why, "S-SHAPE")
     if next(root.iter(SIGNATURE), None) is None:
         return Verification(Standing.ABSENT, "the document has no signature", "S-ABSENT")
     try:
@@ -131,9 +131,9 @@ def sign(document: bytes, key: PrivateKey, certificate: x509.Certificate) -> byt
     `key` is ECDSA or RSA and belongs to `certificate`, which is put into the document. Raises ValueError for a
     document that is no alert or is signed already, and for a key of another certificate.
     """
-    root = parse.tree(document, DEFAULT)
+    root = parse.tree(document, KEPT)
     if isinstance(root, parse.Refused):
-        raise ValueError(f"this cannot be signed: {root.text}")
+        raise ValueError(f"this cannot be signed: {root.why}")
     if root.tag != ALERT or next(root.iter(f"{{{XMLDSIG}}}*"), None) is not None:
         raise ValueError("only a CAP 1.2 alert without a signature can be signed")
     if key.public_key() != certificate.public_key():

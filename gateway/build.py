@@ -18,6 +18,7 @@ from channels.simulated import SimulatedSettings
 from channels.sms.smpp.settings import SmppSettings
 from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.cancels import Preparer
+from gateway.campaigns.limits import cap_limits
 from gateway.campaigns.messages import MessageDesk
 from gateway.campaigns.outlets import Outlets
 from gateway.campaigns.parked import Parked
@@ -221,6 +222,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         settings.alerts.max_parked_per_account,
         settings.limits,
         idle,
+        cap_limits(settings),
     )
     receipts = ReceiptDesk(
         database,

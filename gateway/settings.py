@@ -159,6 +159,12 @@ class AlertSettings(_Struct, frozen=True, kw_only=True):
 class LimitSettings(_Struct, frozen=True, kw_only=True):
     """The most that one request may hold; what is beyond is refused with the limit's name and value."""
 
+    cap_elements: Annotated[int, msgspec.Meta(ge=100, le=200_000)] = 20_000
+    """Of one CAP document, as the three that follow. Its bytes: `server.max_document_bytes`."""
+    cap_infos: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 64
+    cap_areas: Annotated[int, msgspec.Meta(ge=1, le=50_000)] = 4_000
+    cap_points: Annotated[int, msgspec.Meta(ge=4, le=500_000)] = 50_000
+    """Of all polygons, in all languages."""
     polygons: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 500
     points: Annotated[int, msgspec.Meta(ge=4, le=200_000)] = 50_000
     """Of all polygons together."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cap import Alert, MsgType
+from cap import DEFAULT_LIMITS, Alert, Limits, MsgType
 from cap.thread import Step, repeat
 from gateway.access.caller import Caller
 from gateway.campaigns import authority
@@ -62,6 +62,8 @@ class AlertDesk:
     limits: LimitSettings = field(default_factory=LimitSettings)
     idle: Turns = field(default_factory=Turns)
     """Of dry runs."""
+    reading: Limits = DEFAULT_LIMITS
+    """Of one CAP document."""
     publication: Publication = field(init=False)
     _big: Shared = field(default_factory=lambda: Shared(at_once=3, per_account=2))
     """For reading documents that take a thread for some time: alerts that people write are none of them."""
@@ -125,8 +127,8 @@ class AlertDesk:
         at = datetime.fromtimestamp(self._now_ms() / 1000, UTC)
         if len(document) > BIG_BYTES or document.count(b",") > BIG_POINTS:
             async with self._big.of(caller.account_id):
-                return await asyncio.to_thread(receive, document, caller, at)
-        return receive(document, caller, at)
+                return await asyncio.to_thread(receive, document, caller, at, self.reading)
+        return receive(document, caller, at, self.reading)
 
     async def _decided(self, caller: Caller, received: Received) -> Decision:
         """Raises Refusal, with the lines of what is amiss and all that was found before."""

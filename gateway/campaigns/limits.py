@@ -2,13 +2,26 @@
 
 from collections.abc import Iterator
 
+import cap
 from gateway.campaigns.answers import MessageRequest
 from gateway.directory.targets import Targets
 from gateway.errors import Reason, Refusal
-from gateway.settings import LimitSettings
+from gateway.settings import LimitSettings, Settings
 
 TOO_MUCH = "LIMIT"
 """The rule."""
+
+
+def cap_limits(settings: Settings) -> cap.Limits:
+    """What one CAP document may hold."""
+    limits = settings.limits
+    return cap.Limits(
+        max_bytes=settings.server.max_document_bytes,
+        max_elements=limits.cap_elements,
+        max_infos=limits.cap_infos,
+        max_areas=limits.cap_areas,
+        max_points=limits.cap_points,
+    )
 
 
 def require_countable(targets: Targets, limits: LimitSettings) -> None:

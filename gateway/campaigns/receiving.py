@@ -15,9 +15,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 import cap
-from cap import Alert, Problem
-from cap.answer import claimed_sender
+from cap import Alert, Limits, Problem
 from cap.edxl import LINE, Envelope, unwrap
+from cap.limits import KEPT
 from cap.locate import line_of
 from cap.parse import Refused, tree
 from cap.rules import BY_ID
@@ -61,10 +61,10 @@ class Received:
     refusal: Refusal | None = None
 
 
-def receive(body: bytes, caller: Caller, at: datetime) -> Received:
+def receive(body: bytes, caller: Caller, at: datetime, limits: Limits = cap.DEFAULT_LIMITS) -> Received:
     """Raises Refusal with everything that is wrong. `at` (aware) is the time of receipt."""
     opened = open_body(body)
-    reading = cap.read(opened.document, terms=caller.agreed(claimed_sender(opened.document)).terms)
+    reading = cap.read(opened.document, limits, terms_of=lambda sender: caller.agreed(sender).terms)
     reasons = [_reason(problem, opened.below) for problem in reading.problems]
     if reading.alert is None or not reading.accepted:
         if any(reason.rule in UNREADABLE for reason in reasons):
@@ -87,12 +87,12 @@ def receive(body: bytes, caller: Caller, at: datetime) -> Received:
         ),
     )
     # Whose signature it must be is said by the alert as it was read, not by a claim.
-    return _verified(received, caller.agreed(reading.alert.sender), at)
+    return _verified(received, caller.agreed(reading.alert.sender), at, limits)
 
 
 def reread(document: bytes) -> Alert:
     """An alert that was accepted once, of whatever version and by whatever terms. Raises Refusal if it is none."""
-    alert = cap.read(document, terms=_EVERY_VERSION).alert
+    alert = cap.read(document, KEPT, _EVERY_VERSION).alert
     if alert is None:
         raise Refusal(422, "invalid-cap", "The alert breaks rules.")
     return alert
@@ -157,10 +157,10 @@ def _name(envelope: Envelope | None) -> str:
 # ---- the signature ---------------------------------------------------------------------------------------------
 
 
-def _verified(received: Received, agreement: Agreement, at: datetime) -> Received:
+def _verified(received: Received, agreement: Agreement, at: datetime, limits: Limits) -> Received:
     if agreement.policy is SignaturePolicy.IGNORED:
         return received
-    verification = verify(received.opened.document, agreement.trust, at)
+    verification = verify(received.opened.document, agreement.trust, at, limits)
     others = tuple(reason for reason in received.warnings if reason.rule != "S-UNVERIFIED")
     finding = msgspec.structs.replace(received.finding, signature=str(verification.standing))
     if verification.alert is not None:
@@ -199,7 +199,7 @@ def _signed_by(finding: Finding, certificate: x509.Certificate | None) -> Findin
 
 def located(reasons: Sequence[Reason], opened: Opened) -> tuple[Reason, ...]:
     """With the line of the body for whatever stands in the alert; each that has one keeps it."""
-    root = tree(opened.document, cap.DEFAULT_LIMITS)
+    root = tree(opened.document, KEPT)
     if isinstance(root, Refused):
         return tuple(reasons)
     if version_of(root) != "1.2":

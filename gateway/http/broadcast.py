@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import cap
+from cap.limits import KEPT
 from gateway.http.away import store_is_away
 from gateway.http.renderings import Feed, Form, Item, Making, View, make
 from store import feed
@@ -145,7 +146,7 @@ def _within(lines: tuple[Line, ...]) -> Iterator[Line]:
 
 
 def _item(line: Line, document: bytes) -> Item:
-    alert = cap.read(document).alert
+    alert = cap.read(document, KEPT).alert
     return Item(
         line.id, line.public_id, alert, document, etag_of(document), line.published_ms, line.expires_ms
     )  # fmt: skip

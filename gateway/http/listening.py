@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 import cap
+from cap.limits import KEPT
 from gateway.access.attempts import household
 from gateway.errors import Refusal
 from gateway.http.away import store_is_away
@@ -186,7 +187,7 @@ def _event(change: Change) -> Event:
     if change.ended:
         octets = _written(change.seq, "ended", about | {"at": rfc3339(change.at_ms)})
         return Event(change.seq, octets, octets)
-    about |= {"at": rfc3339(change.at_ms), **_told(cap.read(change.document).alert)}
+    about |= {"at": rfc3339(change.at_ms), **_told(cap.read(change.document, KEPT).alert)}
     thin = full = _written(change.seq, "alert", about)
     if len(change.document) <= _ENCLOSED_BYTES:
         with contextlib.suppress(UnicodeDecodeError):  # in another encoding it is linked only

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cap import MsgType, Reference, Scope, Status, read, write
-from cap.answer import ack, claimed_sender, error, heading, note
+from cap.answer import ack, error, heading, note
 from tests.cap.documents import BASE, changed, element
 
 GOOD = BASE.encode()
@@ -104,10 +104,4 @@ def test_a_message_of_an_older_version_is_named_and_answered_too(version):
     found = heading(document)
 
     assert found.reference.identifier == "cic-042.2026:17"
-    assert claimed_sender(document) == "dispatch@zone-a.example"
     assert read(write(ack(found, [], sender="tocsin@alerts.example", at=found.reference.sent))).accepted
-
-
-@pytest.mark.parametrize("document", [b"", b"<alert/>", b"<!DOCTYPE a><a/>", b"<feed><sender>a@b</sender></feed>"])
-def test_what_is_no_alert_claims_no_sender(document):
-    assert claimed_sender(document) == ""
