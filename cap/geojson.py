@@ -48,7 +48,7 @@ def features_of(alert: Alert, url: str = "") -> Iterator[dict[str, Any]]:
     (RFC 7946 3.2: a geometry of null). The id is the same whenever the alert is shown."""
     known: Counter[str] = Counter()
     for info in alert.infos:
-        for place, area in enumerate(info.areas or (None,), 1):
+        for place, area in enumerate(alert.areas_of(info) or (None,), 1):
             name = _name(alert, info, place)
             known[name] += 1
             properties = {"title": info.headline or info.event, **_about(alert, info), **(_place(area) if area else {})}

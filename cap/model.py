@@ -211,6 +211,17 @@ class Alert:
         """The triple by which other messages name this one."""
         return Reference(self.sender, self.identifier, self.sent)
 
+    def areas_of(self, info: Info) -> tuple[Area, ...]:
+        """Where what an info says holds: its own areas, or, for a text in another language that names none, those of
+        the first language."""
+        if info.areas or not self.infos:
+            return info.areas
+        first = (self.infos[0].language or DEFAULT_LANGUAGE).lower()
+        if (info.language or DEFAULT_LANGUAGE).lower() == first:
+            return ()
+        own = (each.areas for each in self.infos if (each.language or DEFAULT_LANGUAGE).lower() == first)
+        return tuple(dict.fromkeys(area for areas in own for area in areas))
+
     def infos_by_language(self) -> dict[str, tuple[Info, ...]]:
         """The infos of each language, both in the order sent.
 

@@ -68,15 +68,15 @@ REACH: Mapping[Status, Reach] = {
 }
 
 # Each message type against what it meets. An Ack or Error is matched to what we sent and changes nothing (C-ACK);
-# whoever heard "cancelled" must not hear more of the same alert by way of an update (C-TERMINAL); and a Cancel still
-# tells those who had a message that is merely over.
+# whoever heard "cancelled" must not hear more of the same alert by way of an update (C-TERMINAL). What is merely over
+# is no end: a Cancel still tells those who had it, and an Update of nothing else goes on with it.
 _ROWS: Mapping[MsgType, tuple[Step, Step, Step, Step]] = {
-    #               nothing known  active        over         cancelled
-    MsgType.ALERT:  (Step.OPEN,    Step.OPEN,    Step.OPEN,   Step.OPEN),
-    MsgType.UPDATE: (Step.WAIT,    Step.REPLACE, Step.REFUSE, Step.REFUSE),
-    MsgType.CANCEL: (Step.WAIT,    Step.END,     Step.END,    Step.REFUSE),
-    MsgType.ACK:    (Step.KEEP,    Step.KEEP,    Step.KEEP,   Step.KEEP),
-    MsgType.ERROR:  (Step.KEEP,    Step.KEEP,    Step.KEEP,   Step.KEEP),
+    #               nothing known  active        over          cancelled
+    MsgType.ALERT:  (Step.OPEN,    Step.OPEN,    Step.OPEN,    Step.OPEN),
+    MsgType.UPDATE: (Step.WAIT,    Step.REPLACE, Step.REPLACE, Step.REFUSE),
+    MsgType.CANCEL: (Step.WAIT,    Step.END,     Step.END,     Step.REFUSE),
+    MsgType.ACK:    (Step.KEEP,    Step.KEEP,    Step.KEEP,    Step.KEEP),
+    MsgType.ERROR:  (Step.KEEP,    Step.KEEP,    Step.KEEP,    Step.KEEP),
 }  # fmt: skip
 TABLE: Mapping[tuple[MsgType, Phase], Step] = {
     (msg_type, phase): step for msg_type, steps in _ROWS.items() for phase, step in zip(Phase, steps, strict=True)
@@ -190,10 +190,29 @@ def _guarded(alert: Alert, known: Sequence[Known]) -> Remark | None:
         if item.status is not alert.status:
             text = f"A message of status {alert.status} changes no alert of status {item.status}."
             return _error("C-STATUS", text, name)
-        if alert.msg_type is MsgType.UPDATE and _WIDTH[alert.scope] > _WIDTH[item.scope]:
-            text = f"An Update may not widen the scope from {item.scope} to {alert.scope}."
-            return _error("C-SCOPE", text, name)
     return None
+
+
+def _widened(alert: Alert, known: Sequence[Known]) -> list[Remark]:
+    """For what is in force its sender may have meant the narrower scope; what it says is done."""
+    return [
+        Remark("C-SCOPE", f"It widens the scope from {item.scope} to {alert.scope}.", value=item.reference.identifier)
+        for item in known
+        if alert.msg_type is MsgType.UPDATE and _WIDTH[alert.scope] > _WIDTH[item.scope]
+    ]
+
+
+def _over(alert: Alert, known: Sequence[Known], threads: Mapping[int, Sequence[Known]]) -> list[Remark]:
+    """What an Update goes on with although nothing of it is in force any more."""
+    return [
+        Remark(
+            "C-TERMINAL",
+            f"{item.reference.identifier} is {item.state} already: this is sent as it stands.",
+            value=item.reference.identifier,
+        )
+        for item in known
+        if alert.msg_type is MsgType.UPDATE and phase(threads[item.thread]) is Phase.OVER
+    ]
 
 
 def _followed(
@@ -201,10 +220,12 @@ def _followed(
 ) -> Placement:
     threads = _by_thread((*members, *known))
     open_ = {t: of for t, of in threads.items() if TABLE[alert.msg_type, phase(of)] is not Step.REFUSE}
+    if alert.msg_type is MsgType.UPDATE:
+        # What is over is not woken by an Update of something else.
+        open_ = {t: of for t, of in open_.items() if phase(of) is Phase.LIVE} or open_
     if not open_:
         last = known[-1]
-        now = phase(threads[last.thread])
-        text = f"What it names is {last.state if now is Phase.OVER else now}: send a new Alert."
+        text = f"What it names is {phase(threads[last.thread])}: send a new Alert."
         return Placement(Step.REFUSE, last.thread, refusal=_error("C-TERMINAL", text, last.reference.identifier))
     later = _later(alert, open_) if alert.msg_type is MsgType.UPDATE else {}
     joined = sorted(set(open_) - set(later))
@@ -216,7 +237,14 @@ def _followed(
     mine = [member for thread in joined for member in threads[thread]]
     own = [item for item in known if item.thread in joined]
     live = _live(mine)
-    remarks = (*_named_amiss(named), *_left_out(known, open_, later), *_merged(own), *_forgotten(own, live))
+    remarks = (
+        *_named_amiss(named),
+        *_left_out(known, open_, later),
+        *_merged(own),
+        *_forgotten(own, live),
+        *_over(alert, own, threads),
+        *_widened(alert, own),
+    )
     ends = tuple(member.key for member in live)
     return Placement(TABLE[alert.msg_type, phase(mine)], joined[0], ends, remarks, merges=tuple(joined[1:]))
 
@@ -235,7 +263,8 @@ def _live(members: Sequence[Known]) -> list[Known]:
 
 def _later(alert: Alert, threads: Mapping[int, Sequence[Known]]) -> dict[int, Known]:
     """The threads that have a later word than this one already, with that word."""
-    newest = {t: max(_live(of), key=lambda member: member.reference.sent) for t, of in threads.items()}
+    live = {thread: found for thread, of in threads.items() if (found := _live(of))}
+    newest = {thread: max(of, key=lambda member: member.reference.sent) for thread, of in live.items()}
     return {thread: word for thread, word in newest.items() if alert.sent < word.reference.sent}
 
 

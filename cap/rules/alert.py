@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from cap.lexical import FORBIDDEN_IN_NAME, MOST_NAME_CHARS, is_blank, is_plus_zero
-from cap.model import Alert, Info, MsgType, Scope, Status
+from cap.model import DEFAULT_LANGUAGE, Alert, Area, Info, MsgType, Scope, Status
 from cap.rules.row import NOTHING, Finding, Findings, Rule, error, information, warning
 
 
@@ -98,8 +98,8 @@ def _utc_sign(alert: Alert) -> Findings:
     return findings
 
 
-def _places(info: Info) -> frozenset[object]:
-    return frozenset(place for area in info.areas for place in (*area.polygons, *area.circles, *area.geocodes))
+def _places(areas: Iterable[Area]) -> frozenset[object]:
+    return frozenset(place for area in areas for place in (*area.polygons, *area.circles, *area.geocodes))
 
 
 _FACETS: tuple[tuple[str, Callable[[Info], object]], ...] = (
@@ -107,7 +107,6 @@ _FACETS: tuple[tuple[str, Callable[[Info], object]], ...] = (
     ("eventCode", lambda info: frozenset(info.event_codes)),
     ("urgency, severity or certainty", lambda info: (info.urgency, info.severity, info.certainty)),
     ("times", lambda info: (info.onset, info.expires)),
-    ("areas", _places),
 )
 
 
@@ -116,13 +115,27 @@ def _language_parity(alert: Alert) -> Findings:
         return NOTHING
     (first, reference), *others = alert.infos_by_language().items()
     findings = []
-    for facet, of in (*_FACETS, ("effective", lambda info: info.effective or alert.sent)):
+    facets = (
+        *_FACETS,
+        ("effective", lambda info: info.effective or alert.sent),
+        ("areas", lambda info: _places(alert.areas_of(info))),
+    )
+    for facet, of in facets:
         expected = {of(info) for info in reference}
         for language, infos in others:
             if {of(info) for info in infos} != expected:
                 at = f"info[{next(n for n, info in enumerate(alert.infos, 1) if info is infos[0])}]"
                 findings.append(Finding(at, f"{facet} of the {language} text differ from those of the {first} text"))
     return findings
+
+
+def _language_area(alert: Alert) -> Findings:
+    first = next(iter(alert.infos_by_language()), "")
+    return [
+        Finding(f"info[{number}]", f"the {info.language or DEFAULT_LANGUAGE} text has no area of its own", first)
+        for number, info in enumerate(alert.infos, 1)
+        if not info.areas and alert.areas_of(info)
+    ]
 
 
 ALERT: tuple[Rule, ...] = (
@@ -197,5 +210,12 @@ ALERT: tuple[Rule, ...] = (
         "Every language says the same.",
         "Give the infos of all languages the same category, eventCode, urgency, severity, certainty, times and areas.",
         _language_parity,
+    ),
+    information(
+        "I-LANG-AREA",
+        "policy",
+        "A text in another language without an area is about the areas of the first language.",
+        "Repeat the areas in every language, for receivers that read one language only.",
+        _language_area,
     ),
 )

@@ -82,7 +82,10 @@ def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decisio
     if placement.step in _UNSENT:
         return _unsent(alert, placement, _threads(thread, placement), expires_ms or 0)
     problems = [_remark(remark) for remark in placement.remarks]
-    kind, channels = _wanted(alert, caller, starts_ms > now_ms + SOON_MS)
+    kind, channels = _wanted(alert, caller)
+    if alert.msg_type is MsgType.UPDATE and starts_ms > now_ms + SOON_MS:
+        problems.append(_AT_ONCE)
+        starts_ms = now_ms
     mode = Mode.LIVE if REACH[alert.status] is Reach.PEOPLE else Mode.SIMULATION
     life_ms = KINDS[kind or Kind.ALERT].default_life_s * 1000
     if expires_ms is None:
@@ -141,6 +144,16 @@ def _over(starts_ms: int, expires_ms: int, now_ms: int) -> str:
     return "It expires before it takes effect: kept and sent to nobody." if expires_ms <= starts_ms else ""
 
 
+# Until it took effect nobody would be told anything: the old text stops when the new one is accepted.
+_AT_ONCE = Reason(
+    "C-LATER",
+    "An Update takes effect at once: it is sent now.",
+    level="warning",
+    path="/alert/info[1]/effective",
+    remedy="Leave <effective> out, and send it when it is to take effect.",
+)
+
+
 # ---- kind and channels ---------------------------------------------------------------------------------------
 
 
@@ -154,15 +167,11 @@ def _parameters(alert: Alert, name: str) -> list[tuple[str, str]]:
     ]
 
 
-def _wanted(alert: Alert, caller: Caller, later: bool) -> tuple[Kind | None, tuple[Channel, ...] | None]:
+def _wanted(alert: Alert, caller: Caller) -> tuple[Kind | None, tuple[Channel, ...] | None]:
     """(kind, channels) that the alert asks for. Raises Refusal with all that is amiss in it."""
     kind, of_kind = _kind(alert, caller.kind_rules)
     channels, of_channels = _channels(alert)
     faults = [*of_kind, *of_channels]
-    if later and alert.msg_type is MsgType.UPDATE:
-        # Until then nobody would be told anything: the old text stops when the new one is accepted.
-        text = "An Update takes effect at once; send it when it does."
-        faults.append(Reason("C-LATER", text, path="/alert/info[1]/effective", remedy="Leave <effective> out."))
     if faults:
         raise Refusal(422, _CODES[faults[0].rule], faults[0].text, faults)
     return kind, channels
@@ -173,7 +182,6 @@ _CODES: Mapping[str, str] = {
     "K-WORD": "kind-unknown",
     "K-NONE": "no-kind",
     "K-CHANNEL": "channel-unknown",
-    "C-LATER": "update-later",
 }
 
 
@@ -232,7 +240,6 @@ _UNSENT: Mapping[Step, Act] = {Step.WAIT: Act.PARK, Step.STALE: Act.LOG, Step.KE
 _REFUSED: Mapping[str, tuple[int, str]] = {
     "C-AUTH": (403, "not-your-alert"),
     "C-STATUS": (409, "status-differs"),
-    "C-SCOPE": (409, "scope-widened"),
     "C-TERMINAL": (409, "thread-ended"),
 }
 
@@ -240,7 +247,7 @@ _REFUSED: Mapping[str, tuple[int, str]] = {
 _REMEDIES: Mapping[str, str] = {
     "C-AUTH": "Send it as the sender of that alert, or have it agreed that you act for them.",
     "C-STATUS": "Give it the status of the alert that it changes.",
-    "C-SCOPE": "Keep the scope, or send a new Alert.",
+    "C-SCOPE": "Keep the scope, or send a new Alert, if that was not meant.",
     "C-TERMINAL": "Send a new Alert, without references.",
     "C-KNOWN": "Check sender, identifier and sent of the alert it names.",
     "C-SUPERSEDE": "Name every alert that it replaces.",
@@ -250,7 +257,7 @@ _REMEDIES: Mapping[str, str] = {
 
 def _placed(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Placement:
     """By the rules C-* of `cap.thread`. Raises Refusal."""
-    # What has run out of time cannot be updated (C-TERMINAL); a Cancel still ends it, and is told to who had it.
+    # What has run out of time is over, for an Update (C-TERMINAL); a Cancel still ends it, and is told to who had it.
     at_ms = now_ms if alert.msg_type is MsgType.UPDATE else 0
     named = [(reference, _known(filed, at_ms) if filed else None) for reference, filed in thread.named]
     members = [_known(filed, at_ms) for filed in thread.members]

@@ -108,7 +108,7 @@ def _stories(alert: Alert, notes: list[str]) -> list[Story]:
 def _story(alert: Alert, language: str, infos: Sequence[Info]) -> Story:
     return Story(
         language=language,
-        passages=tuple(_passage(info) for info in infos),
+        passages=tuple(_passage(alert, info) for info in infos),
         label=label(_marks(alert), language),
         web=_first(info.web for info in infos),
         contact=_first(info.contact for info in infos),
@@ -117,8 +117,9 @@ def _story(alert: Alert, language: str, infos: Sequence[Info]) -> Story:
     )
 
 
-def _passage(info: Info) -> Passage:
-    areas = tuple(dict.fromkeys(area.description for area in info.areas if one_line(area.description[:_MOST_SEEN])))
+def _passage(alert: Alert, info: Info) -> Passage:
+    names = (area.description for area in alert.areas_of(info))
+    areas = tuple(dict.fromkeys(name for name in names if one_line(name[:_MOST_SEEN])))
     return Passage(headline=_headline(info), texts=(info.description, info.instruction), areas=areas)
 
 

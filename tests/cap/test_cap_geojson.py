@@ -157,11 +157,19 @@ def test_each_feature_has_an_id_of_its_own_that_stays_when_others_are_over():
 
 
 def test_a_text_without_an_area_is_a_feature_that_lies_nowhere():
-    *_, feature = features_of(two_infos(), "https://a.example/1.xml")
+    _, bare = two_infos().infos
+    (feature,) = features_of(replace(two_infos(), infos=(bare,)), "https://a.example/1.xml")
 
     assert (feature["geometry"], feature["properties"]["title"]) == (None, "Vermist")
     assert feature["properties"]["url"] == "https://a.example/1.xml"
     assert "areaDesc" not in feature["properties"]
+
+
+def test_a_text_in_another_language_without_an_area_lies_where_the_first_does():
+    first, second = features_of(two_infos())
+
+    assert (second["geometry"], second["properties"]["title"]) == (first["geometry"], "Vermist")
+    assert second["id"] != first["id"]
 
 
 @pytest.mark.parametrize(

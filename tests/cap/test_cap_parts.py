@@ -234,3 +234,13 @@ def test_an_alert_without_an_info_is_read_and_told():
 
     assert reading.accepted
     assert [(problem.rule, problem.level) for problem in reading.problems] == [("I-REQ", Level.WARNING)]
+
+
+def test_a_text_in_a_second_language_without_an_area_is_about_the_areas_of_the_first():
+    bare = SECOND[: SECOND.index("    <area>")] + "  </info>\n"
+    alert = read(inserted(bare, before="</alert>")).alert
+
+    french, dutch = alert.infos
+    assert dutch.areas == ()
+    assert alert.areas_of(dutch) == french.areas
+    assert alert.areas_of(french) == french.areas

@@ -37,6 +37,7 @@ def deref(content: str, digest: str = "") -> bytes:
 OF_VERIFIERS = {"S-ABSENT", "S-SHAPE", "S-METHOD", "S-TRUST", "S-BROKEN"}
 """Told by `cap.signing`: no document breaks them by itself."""
 
+NO_AREA = re.sub(r"(?s) *<area>.*</area>\n", "", INFO.replace("fr-BE", "nl-BE"))
 BREACHES = [
     ("XML-WF", "/", BASE[:-12].encode()),
     ("XML-WF", "/", b""),
@@ -50,7 +51,7 @@ BREACHES = [
     ("XML-ENC", "/", BASE.replace("UTF-8", "UTF-7").encode("utf-7")),
     ("XML-ENC", "/", BASE.replace("UTF-8", "UTF-32").encode("utf-32")),
     ("XML-LIMIT", "/", BASE.encode() + b" " * 1_048_576),
-    ("XML-LIMIT", "/alert/info[33]", changed((INFO, INFO * 33))),
+    ("XML-LIMIT", "/alert/info[65]", changed((INFO, INFO * 65))),
     ("NS", "/", changed((f' xmlns="{NAME}"', ""))),
     ("NS", "/", changed((NAME, NAME[:-1] + "1"))),
     ("ROOT", "/", f'<info xmlns="{NAME}"/>'.encode()),
@@ -120,6 +121,7 @@ BREACHES = [
     ("I-LANG", "/alert/info[1]/language", element("language", "fr_BE")),
     ("I-LANG-ABSENT", "/alert/info[1]/language", element("language", "")),
     ("I-LANG-ABSENT", "/alert/info[1]/language", changed(("<language>fr-BE</language>", ""))),
+    ("I-LANG-AREA", "/alert/info[2]", inserted(NO_AREA, before="</alert>")),
     ("I-LANG-PARITY", "/alert/info[2]", two_languages(("Severe", "Minor"))),
     ("I-LANG-PARITY", "/alert/info[2]", two_languages(("Safety", "Security"))),
     ("I-LANG-PARITY", "/alert/info[2]", two_languages(("50.46,4.12", "50.46,4.13"))),

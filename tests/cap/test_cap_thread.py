@@ -229,7 +229,7 @@ def test_drafts_and_system_messages_are_kept_and_change_nothing(status):
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "refused"),
+    ("before", "after", "told"),
     [
         (Scope.PRIVATE, Scope.PUBLIC, True),
         (Scope.PRIVATE, Scope.RESTRICTED, True),
@@ -238,11 +238,23 @@ def test_drafts_and_system_messages_are_kept_and_change_nothing(status):
         (Scope.PUBLIC, Scope.PUBLIC, False),
     ],
 )
-def test_an_update_never_tells_more_people_than_the_scope_did_and_a_cancel_may(before, after, refused):
+def test_an_update_that_widens_the_scope_is_told_so_and_done(before, after, told):
     item = known("a", scope=before)
 
-    assert (placed(message(MsgType.UPDATE, scope=after), item).step is Step.REFUSE) is refused
-    assert placed(message(MsgType.CANCEL, scope=after), item).step is Step.END
+    update = placed(message(MsgType.UPDATE, scope=after), item)
+    cancel = placed(message(MsgType.CANCEL, scope=after), item)
+
+    assert (update.step, update.ends) == (Step.REPLACE, (item.key,))
+    assert [(r.rule, r.level) for r in update.remarks] == [("C-SCOPE", Level.WARNING)] * told
+    assert (cancel.step, rules(cancel)) == (Step.END, [])
+
+
+@pytest.mark.parametrize("state", [State.EXPIRED, State.FAILED, State.KEPT, State.SUPERSEDED])
+def test_an_update_of_what_is_over_goes_on_with_it(state):
+    placement = placed(message(MsgType.UPDATE), known("a", state, thread=3))
+
+    assert (placement.step, placement.thread, placement.ends) == (Step.REPLACE, 3, ())
+    assert [(r.rule, r.value, r.level) for r in placement.remarks] == [("C-TERMINAL", "a", Level.WARNING)]
 
 
 @pytest.mark.parametrize(("msg_type", "step"), [(MsgType.UPDATE, Step.REPLACE), (MsgType.CANCEL, Step.END)])

@@ -91,11 +91,7 @@ def test_another_senders_alert_is_changed_only_by_who_acts_for_it(msg_type):
         ([filed(sender=OTHER)], {}, 403, "C-AUTH"),
         ([filed(status="Exercise")], {}, 409, "C-STATUS"),
         ([filed()], {"status": Status.TEST}, 409, "C-STATUS"),
-        ([filed(scope="Private")], {}, 409, "C-SCOPE"),
         ([filed(state="cancelled")], {}, 409, "C-TERMINAL"),
-        ([filed(state="expired")], {}, 409, "C-TERMINAL"),
-        ([filed(state="failed")], {}, 409, "C-TERMINAL"),
-        ([filed(expires_ms=NOW_MS)], {}, 409, "C-TERMINAL"),
         ([filed(state="cancelled")], {"msg_type": MsgType.CANCEL}, 409, "C-TERMINAL"),
     ],
 )
@@ -211,11 +207,32 @@ def test_a_kind_that_nothing_names_is_refused_and_one_that_differs_too():
     assert [reason.rule for reason in refusal_of(mixed).reasons] == ["K-DIFFER"]
 
 
-def test_an_update_that_would_take_effect_later_is_refused():
-    info = replace(ALERT.infos[0], effective=ALERT.sent + timedelta(hours=2))
+def test_an_update_that_would_take_effect_later_takes_effect_at_once_and_is_told_so():
+    info = replace(ALERT.infos[0], effective=ALERT.sent + timedelta(hours=2), expires=ALERT.sent + timedelta(hours=3))
     message, thread = following(filed(), infos=(info,))
 
-    assert [reason.rule for reason in refusal_of(message, thread).reasons] == ["C-LATER"]
+    decision = decide(message, caller(), thread, NOW_MS)
+
+    assert (decision.act, decision.starts_ms, decision.follows) == (Act.LAUNCH, NOW_MS, (1,))
+    assert [(r.rule, r.level) for r in decision.problems if r.rule == "C-LATER"] == [("C-LATER", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("known", "rule", "ends"),
+    [
+        (filed(scope="Private"), "C-SCOPE", (1,)),
+        (filed(state="expired"), "C-TERMINAL", ()),
+        (filed(state="failed"), "C-TERMINAL", ()),
+        (filed(expires_ms=NOW_MS), "C-TERMINAL", ()),
+    ],
+)
+def test_an_update_is_sent_whatever_it_widens_and_although_what_it_names_is_over(known, rule, ends):
+    message, thread = following(known)
+
+    decision = decide(message, caller(), thread, NOW_MS)
+
+    assert (decision.act, decision.follows) == (Act.LAUNCH, ends)
+    assert (rule, "warning") in {(r.rule, r.level) for r in decision.problems}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from cap import Terms
+from cap import Limits, Terms
 from cap.names import CAP_10, CAP_11, CAP_12
 from cap.signing import SignaturePolicy, sign
 from cap.trust import Trust
@@ -120,15 +120,25 @@ def test_an_older_version_is_kept_as_it_came_where_it_is_agreed(namespace, versi
     assert [problem.rule for problem in refusal_of(document).reasons] == ["NS"]
 
 
-def test_a_relaxed_policy_warns_and_what_was_accepted_by_it_can_be_read_again():
+def test_a_policy_warns_and_refuses_where_the_terms_are_strict():
     document = element("ceiling", "119.9")
-    terms = Terms(relaxed=frozenset({"G-ALT-ORDER"}))
+    strict = Terms(strict=frozenset({"G-ALT-ORDER"}))
 
-    received = receive(document, agreed(SignaturePolicy.IGNORED, terms=terms), NOW)
+    received = receive(document, agreed(SignaturePolicy.IGNORED), NOW)
 
     assert ("G-ALT-ORDER", "warning") in {(r.rule, r.level) for r in received.warnings}
     assert reread(document) == received.alert
-    assert "G-ALT-ORDER" in {r.rule for r in refusal_of(document).reasons}
+    refused = refusal_of(document, agreed(SignaturePolicy.IGNORED, terms=strict))
+    assert "G-ALT-ORDER" in {r.rule for r in refused.reasons}
+
+
+def test_a_document_beyond_the_limits_of_the_settings_is_refused_with_their_value_and_one_within_them_read_later():
+    document = element("ceiling", "300")
+    with pytest.raises(Refusal) as refused:
+        receive(document, agreed(SignaturePolicy.IGNORED), NOW, Limits(max_elements=10))
+
+    assert [(r.rule, r.text) for r in refused.value.reasons] == [("XML-LIMIT", "more than 10 elements")]
+    assert reread(document) == receive(document, agreed(SignaturePolicy.IGNORED), NOW).alert
 
 
 # ---- envelopes ---------------------------------------------------------------------------------------------------

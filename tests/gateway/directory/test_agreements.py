@@ -42,7 +42,9 @@ def test_the_usual_terms_are_version_1_2_by_the_table_without_a_look_at_signatur
 
 def test_terms_come_back_from_the_register_as_they_were_written(mine):
     terms = (
-        SenderTerms(CIC, ("1.0", "1.1", "1.2"), ("be-plp",), ("I-REQ",), "require", mine, mine, ("cic",), ("b@c",)),
+        SenderTerms(
+            CIC, ("1.0", "1.1", "1.2"), ("be-plp",), ("BE-LANG",), ("I-REQ",), "require", mine, mine, ("cic",), ("b@c",)
+        ),
         SenderTerms("b@c"),
     )
 
@@ -50,19 +52,20 @@ def test_terms_come_back_from_the_register_as_they_were_written(mine):
 
 
 def test_terms_become_what_the_reader_and_the_verifier_are_held_to(mine):
-    made = agreements([SenderTerms(CIC, ("1.1", "1.2"), ("be-plp",), ("I-REQ",), "accept", mine)])[CIC]
+    made = agreements([SenderTerms(CIC, ("1.1", "1.2"), ("be-plp",), ("BE-LANG",), ("I-REQ",), "accept", mine)])[CIC]
 
     assert made.terms.versions == {"1.1", "1.2"}
     assert made.terms.profiles == (profile("be-plp"),)
-    assert made.terms.relaxed == {"I-REQ"}
+    assert made.terms.relaxed == {"BE-LANG"}
+    assert made.terms.strict == {"I-REQ"}
     assert made.policy is SignaturePolicy.CHECKED
     assert len(made.trust.pinned) == 1
 
 
 def test_a_rule_that_is_no_longer_known_locks_nobody_out():
-    made = agreements([SenderTerms(CIC, relaxed=("OF-BEFORE", "I-REQ"))])[CIC]
+    made = agreements([SenderTerms(CIC, relaxed=("OF-BEFORE", "I-REQ"), strict=("OF-BEFORE", "A-REFS-SELF"))])[CIC]
 
-    assert made.terms.relaxed == {"I-REQ"}
+    assert (made.terms.relaxed, made.terms.strict) == ({"I-REQ"}, {"A-REFS-SELF"})
 
 
 @pytest.mark.parametrize("rule", [r.id for r in RULES if r.section != "policy"])
@@ -84,6 +87,17 @@ def test_a_policy_of_ours_may_be_relaxed_and_a_row_of_a_profile_that_is_named():
     assert faults_of(relaxed=("I-REQ", "I-TIME-ORDER", "A-REFS-FUTURE")) == []
     assert faults_of(profiles=("be-plp",), relaxed=("BE-EXPIRES",)) == []
     assert "no rule BE-EXPIRES" in faults_of(relaxed=("BE-EXPIRES",))[0][1]
+
+
+def test_a_policy_of_ours_may_be_made_strict_and_cannot_be_both():
+    assert faults_of(strict=("I-REQ", "I-LANG-PARITY")) == []
+    assert faults_of(profiles=("be-plp",), strict=("BE-EXPIRES",)) == []
+    assert faults_of(strict=("XML-LIMIT",)) == [
+        ("[0].strict", "XML-LIMIT keeps the gateway safe and cannot be made strict")
+    ]  # fmt: skip
+    assert faults_of(relaxed=("I-REQ",), strict=("I-REQ",)) == [
+        ("[0].strict", "I-REQ is relaxed too: it can be one of both")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

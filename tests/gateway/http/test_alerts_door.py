@@ -120,7 +120,7 @@ async def test_a_refusal_names_every_fault_with_all_its_fields(door: Doorway):
     assert said["type"] == "urn:tocsin:problem:invalid-cap"
     assert said["problems"][0] == {
         "rule": "R-1", "text": "It is wrong.", "level": "error", "path": "/alert/info[1]", "line": 7,
-        "section": "3.2.1", "value": "x", "remedy": "Mend it.",
+        "section": "3.2.1", "value": "x", "remedy": "Mend it.", "cause": "", "facts": [], "left_out": False,
     }  # fmt: skip
     assert said["problems"][1]["rule"] == "R-2"
 
