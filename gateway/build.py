@@ -23,6 +23,7 @@ from gateway.campaigns.messages import MessageDesk
 from gateway.campaigns.outlets import Outlets
 from gateway.campaigns.parked import Parked
 from gateway.campaigns.planning import Planner, Rates
+from gateway.campaigns.refused import RefusedDocuments
 from gateway.campaigns.turns import Turns
 from gateway.campaigns.zones import ZonePlanning
 from gateway.directory.cache import SnapshotCache
@@ -48,6 +49,7 @@ from store.database import Database
 from store.directory import addressees
 from store.ledger import expire_lots
 from store.overview import CarrierView
+from store.refused_documents import Keeping
 from store.slots import Ceiling
 from store.transaction import Transaction
 
@@ -55,6 +57,8 @@ log = logging.getLogger(__name__)
 
 _VOICE = "voice"
 """The one ceiling above all trunks."""
+_KEEPING_RESTS = 19.0
+"""What is refused is written in a twentieth of the time, however much of it comes."""
 _SEALING_RESTS = 4.0
 """Reports are sealed in a fifth of the time: in a storm of alerts every one of them ends in a report."""
 
@@ -90,6 +94,7 @@ class Gateway:
     receipts: ReceiptDesk
     bounces: BounceIntake | None
     alerts: AlertDesk
+    refused: RefusedDocuments
     messages: MessageDesk
     unsubscribing: Unsubscribing
     feed_key: FeedKey | None
@@ -213,6 +218,11 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         settings.alerts.zone_weight,
         _outlets(settings, database, live),
     )
+    refused = RefusedDocuments(
+        database,
+        Keeping(settings.alerts.keep_refused, settings.alerts.keep_refused_mib * 1_048_576),
+        settings.alerts.keep_refused_days,
+    )
     idle = Turns(per_account=settings.limits.at_once_per_account)
     alerts = AlertDesk(
         database,
@@ -223,6 +233,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         settings.limits,
         idle,
         cap_limits(settings),
+        refused,
     )
     receipts = ReceiptDesk(
         database,
@@ -237,6 +248,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("prepare-small", 1.0, preparer.run_small, prepare_bell),
             Chore("publish", 1.0, publisher.run, publish_bell),
             Chore("parked", 1.0, parked.run),
+            Chore("refused", 60.0, refused.run, refused.bell, _KEEPING_RESTS),
             Chore("seal", 1.0, seal, rests=_SEALING_RESTS),
             Chore("addenda", 60.0, amend),
             Chore("lots", 60.0, expire),
@@ -255,6 +267,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         receipts=receipts,
         bounces=_bounces(settings, identity, receipts, now_ms),
         alerts=alerts,
+        refused=refused,
         messages=MessageDesk(database, planner, disk, wake, settings.limits, idle),
         unsubscribing=Unsubscribing(database, identity.generation, identity.bounce_key),
         feed_key=feed_key,

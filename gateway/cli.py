@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import msgspec
 import typer
 import uvloop
 from rich.console import Console
@@ -36,7 +37,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback is for a bug report: plain, and without anybody's contacts
 )
-cap_app = typer.Typer(no_args_is_help=True, help="CAP documents, without a server.")
+cap_app = typer.Typer(no_args_is_help=True, help="CAP documents: check them, and read again what was refused.")
 app.add_typer(cap_app, name="cap")
 out = Console()
 err = Console(stderr=True)
@@ -372,6 +373,41 @@ def cap_check(
 ) -> None:
     """Check CAP 1.2 documents against the schema and all rules. Exit code 1 when one is rejected."""
     raise typer.Exit(cap.__main__.main(["check", *(["--json"] if json else []), *files]))
+
+
+@cap_app.command("replay")
+def cap_replay(
+    files: Annotated[list[Path] | None, typer.Argument(help="CAP files, in place of what is kept.")] = None,
+    account: Annotated[str, typer.Option(help="Code of an account: only what it posted.")] = "",
+    sender: Annotated[str, typer.Option(help="Only what says it is from this sender.")] = "",
+    days: Annotated[int, typer.Option(help="Only what came in the last days.", min=1)] = 90,
+    json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Read documents that were refused against the rules of today: what refuses them, whose they are, how to mend it.
+
+    Beside a running server: nothing is sent or written. Each document is held to what is agreed with its sender. What a
+    document was refused for after it was read (who may send, the kind, nobody concerned) is counted by its code.
+    """
+    from gateway import replaying
+    from gateway.campaigns.limits import cap_limits
+
+    settings = _settings(config)
+
+    async def run() -> replaying.Conformance:
+        async with _store(settings) as database:
+            wanted = replaying.Wanted(tuple(files or ()), account, sender, days)
+            return await replaying.replay(database, wanted, cap_limits(settings))
+
+    try:
+        report = _run(run())
+    except OSError as exc:
+        _fail(f"{exc.filename}: {exc.strerror}")
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+    else:
+        for line in replaying.lines(report):
+            typer.echo(line)
 
 
 @app.command()

@@ -153,6 +153,11 @@ class AlertSettings(_Struct, frozen=True, kw_only=True):
     """Public streams open at once. They take nothing from those of coordinators."""
     max_feed_watchers_per_address: Annotated[int, msgspec.Meta(ge=0)] = 20
     """Of one client address; 0: no such limit, where a proxy stands before the door and keeps one itself."""
+    keep_refused: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 200
+    """Documents of one account that were refused and are kept, with their problems; 0: none."""
+    keep_refused_mib: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 20
+    """Of one account, compressed."""
+    keep_refused_days: Annotated[int, msgspec.Meta(ge=1, le=3_650)] = 90
     zone_weight: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
 
 

@@ -99,6 +99,22 @@ async def find_key(conn: AsyncConnection, key_id: str) -> KeyRow | None:
     return KeyRow(*rows[0][:10], terms=rows[0].terms, rights=rights)
 
 
+class TermsRow(msgspec.Struct, frozen=True):
+    """What is agreed with an account about its senders."""
+
+    account_id: int
+    code: str
+    terms: str
+    """JSON, gateway/directory/agreements.py."""
+
+
+async def terms_of_all(conn: AsyncConnection) -> list[TermsRow]:
+    """Of every account, in the order of their codes."""
+    columns = (account.c.id, account.c.code, account.c.terms)
+    rows = await conn.execute(sa.select(*columns).order_by(account.c.code))
+    return [TermsRow(*row) for row in rows.all()]
+
+
 async def put_account(tx: Transaction, record: AccountRecord) -> tuple[int, Tally]:
     """The account's id; its rights become exactly those of the record, keys are added or given a new hash.
 

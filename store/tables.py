@@ -277,6 +277,29 @@ alert_finding = sa.Table(
     sa.Column("envelope", sa.LargeBinary),  # byte for byte as received; null: the alert came by itself
 )
 
+refused_document = sa.Table(
+    "refused_document",  # what was refused at the door for what it says, for a while: nothing of it was ever acted on
+    metadata,
+    _id(),
+    sa.Column("public_id", sa.Text, nullable=False, unique=True),
+    _ref("account_id", "account"),
+    _text("sender"),  # as it says; empty where that cannot be read
+    _text("identifier"),
+    _int("first_ms"),
+    _int("last_ms"),  # the same bytes may have come again
+    _int("times"),
+    _int("status"),  # of HTTP, as the last three: of the last time
+    _text("code"),
+    _text("title"),
+    _text("problems"),  # JSON
+    _text("sha256"),
+    _int("size"),  # bytes as received
+    sa.Column("document", sa.LargeBinary, nullable=False),  # the body as received, zlib
+    sa.UniqueConstraint("account_id", "sha256"),
+    sa.Index("ix_refused_document_account_id_last_ms", "account_id", "last_ms"),
+    sa.Index("ix_refused_document_last_ms", "last_ms"),
+)
+
 alert_reference = sa.Table(
     "alert_reference",
     metadata,

@@ -130,7 +130,9 @@ def _language_parity(alert: Alert) -> Findings:
 
 
 def _language_area(alert: Alert) -> Findings:
-    first = next(iter(alert.infos_by_language()), "")
+    if len(alert.infos) < 2:
+        return NOTHING
+    first = next(iter(alert.infos_by_language()))
     return [
         Finding(f"info[{number}]", f"the {info.language or DEFAULT_LANGUAGE} text has no area of its own", first)
         for number, info in enumerate(alert.infos, 1)

@@ -20,6 +20,7 @@ from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds
 from gateway.campaigns.limits import require_countable
 from gateway.campaigns.publication import Publication
 from gateway.campaigns.receiving import Received, located, receive, reread
+from gateway.campaigns.refused import RefusedDocuments
 from gateway.campaigns.said import Said, of_alert
 from gateway.campaigns.turns import Shared, Turns
 from gateway.campaigns.zones import Outcome, ZonePlanning, launch_of
@@ -64,6 +65,8 @@ class AlertDesk:
     """Of dry runs."""
     reading: Limits = DEFAULT_LIMITS
     """Of one CAP document."""
+    refused: RefusedDocuments | None = None
+    """Where refused documents are kept."""
     publication: Publication = field(init=False)
     _big: Shared = field(default_factory=lambda: Shared(at_once=3, per_account=2))
     """For reading documents that take a thread for some time: alerts that people write are none of them."""
@@ -77,7 +80,15 @@ class AlertDesk:
     # ---- posting -------------------------------------------------------------------------------------------
 
     async def submit(self, caller: Caller, document: bytes) -> AlertAnswer:
-        """Raises Refusal; nothing is kept then."""
+        """Raises Refusal; nothing is filed then, and what the document deserves it for is noted."""
+        try:
+            return await self._submitted(caller, document)
+        except Refusal as refusal:
+            if self.refused is not None:
+                self.refused.note(caller, document, refusal)
+            raise
+
+    async def _submitted(self, caller: Caller, document: bytes) -> AlertAnswer:
         received = await self._receive(caller, document)
         cancels = received.alert.msg_type is MsgType.CANCEL
         async with (self._cancels if cancels else self._turns).of(caller.account_id):

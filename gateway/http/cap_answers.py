@@ -13,12 +13,11 @@ import cap
 from cap.answer import Heading, ack, error, heading, note
 from gateway.campaigns.answers import AlertAnswer
 from gateway.campaigns.receiving import open_body
+from gateway.campaigns.refused import VERDICTS
 from gateway.errors import Reason, Refusal
 from gateway.http.bodies import CAP_MEDIA_TYPE
 from gateway.http.door import Door
 from gateway.http.languages import Tongue
-
-_VERDICTS = frozenset({400, 402, 403, 409, 422})
 
 
 def wanted(request: web.Request) -> bool:
@@ -53,7 +52,7 @@ def refused(named: Heading, refusal: Refusal, door: Door, tongue: Tongue) -> cap
 
 def is_verdict(refusal: Refusal) -> bool:
     """On the message, and not on the machine or the caller's patience."""
-    return refusal.status in _VERDICTS
+    return refusal.status in VERDICTS
 
 
 def response(message: cap.Alert, status: int, tongue: Tongue, headers: dict[str, str] | None = None) -> web.Response:

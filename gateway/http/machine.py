@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from channels.contract import CarrierState
+from gateway.campaigns.refused import RefusedDocuments
 from gateway.dispatch.lane import Lane
 from gateway.http.services import Check, Measure
 from store.database import Database
@@ -22,6 +23,7 @@ class Machine:
     database: Database
     lanes: Sequence[Lane]
     room_on_disk: Callable[[], bool]
+    refused: RefusedDocuments
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
     _looked_s: float = -_LIFE_S
     _checks: list[Check] = field(default_factory=list)
@@ -60,6 +62,8 @@ class Machine:
         async with self.database.read() as conn:
             view = await overview(conn, self.database.clock.now_ms())
         found = [*_outbox(view), *(m for lane in self.lanes for m in _lane(lane))]
+        text = "Refused documents that were not kept, because too many came at once."
+        found.append(Measure("tocsin_refused_not_kept", text, "counter", self.refused.passed_over))
         free = self.database.free_bytes()
         if free is not None:
             found.append(Measure("tocsin_disk_free_bytes", "Free space where the store lies.", "gauge", free))

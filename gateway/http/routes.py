@@ -12,7 +12,7 @@ from aiohttp import web
 
 from gateway.access.caller import Action, Caller
 from gateway.errors import Refusal
-from gateway.http import alerts, campaigns, feed, journal, operations, unsubscribe
+from gateway.http import alerts, campaigns, feed, journal, operations, refused, unsubscribe
 from gateway.http.door import NOBODY, Door, Handle
 from gateway.http.problems import answer_problems
 from gateway.http.visitors import Visitor
@@ -47,6 +47,9 @@ TABLE = (
     Route("GET", "/cap/v1/alerts", alerts.find, _SEES_ALERTS),
     Route("GET", _ALERT, alerts.read, _SEES_ALERTS),
     Route("GET", f"{_ALERT}/document", alerts.document, _SEES_ALERTS),
+    Route("GET", "/cap/v1/refused", refused.listing, _SEES_ALERTS),
+    Route("GET", f"/cap/v1/refused/{_ID}", refused.read, _SEES_ALERTS),
+    Route("GET", f"/cap/v1/refused/{_ID}/document", refused.document, _SEES_ALERTS),
     Route("POST", "/cap/v1/validate", alerts.validate, Action.SUBMIT),
     Route("GET", "/cap/feed.atom", feed.atom, "public", "outer"),
     Route("GET", "/cap/feed.rss", feed.rss, "public", "outer"),

@@ -9,6 +9,7 @@ import msgspec
 from cap.edition import Sign
 from gateway.access.caller import Caller
 from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest, Preview, ZonePreview
+from gateway.campaigns.refused import RefusedDocuments
 from gateway.settings import AlertSettings, ServerSettings
 from gateway.unsubscribing import Unsubscribing
 from store.database import Database
@@ -73,6 +74,7 @@ Measures = Callable[[], Awaitable[Sequence[Measure]]]
 class Services:
     database: Database
     alerts: AlertDesk
+    refused: RefusedDocuments
     messages: MessageDesk
     readiness: Readiness
     measures: Measures

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from gateway.access.keys import Keyring, keys_of
+from gateway.campaigns.refused import RefusedDocuments
 from gateway.dispatch.lane import Lane
 from gateway.feed_key import FeedKey
 from gateway.http.broadcast import Broadcast
@@ -47,6 +48,8 @@ class House(Protocol):
     @property
     def alerts(self) -> AlertDesk: ...
     @property
+    def refused(self) -> RefusedDocuments: ...
+    @property
     def messages(self) -> MessageDesk: ...
     @property
     def lanes(self) -> Sequence[Lane]: ...
@@ -60,10 +63,11 @@ class House(Protocol):
 
 def make_runner(house: House) -> web.AppRunner:
     """Sites are the caller's to start. After the sites have stopped, `cleanup` lets the watchers go."""
-    machine = Machine(house.database, house.lanes, house.disk)
+    machine = Machine(house.database, house.lanes, house.disk, house.refused)
     services = Services(
         database=house.database,
         alerts=house.alerts,
+        refused=house.refused,
         messages=house.messages,
         readiness=machine.readiness,
         measures=machine.measures,

@@ -19,6 +19,7 @@ from gateway.campaigns.answers import (
     ZonePreview,
     ZoneResult,
 )
+from gateway.campaigns.refused import RefusedDocuments
 from gateway.errors import Refusal
 from gateway.http.door import Door
 from gateway.http.services import Check, Measure, Services
@@ -27,6 +28,7 @@ from gateway.settings import AlertSettings, ServerSettings
 from gateway.unsubscribing import Unsubscribing
 from store import campaigns, lifecycle
 from store.database import Database
+from store.refused_documents import Keeping
 from tests.gateway.house import House, bearer
 
 CAP = {"Content-Type": "application/cap+xml"}
@@ -157,7 +159,10 @@ async def doorway(
 
     server = server or ServerSettings(host="127.0.0.1", port=0, max_document_bytes=100_000, body_timeout_s=2.0)
     unsubscribe = Unsubscribing(database, "gen", KEY)
-    services = Services(database, desk, desk, readiness, measures, server, feed or AlertSettings(), unsubscribe, sign)
+    refused = RefusedDocuments(database, Keeping(200, 20_000_000), 90)
+    services = Services(
+        database, desk, refused, desk, readiness, measures, server, feed or AlertSettings(), unsubscribe, sign
+    )
     door = replace(make_door(services), **changes)
     runner = runner_of(door, faces)
     await runner.setup()

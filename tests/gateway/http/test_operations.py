@@ -4,12 +4,18 @@ import asyncio
 
 from channels.contract import Channel, Mode
 from channels.simulated import SimulatedCarrier, SimulatedSettings
+from gateway.campaigns.refused import RefusedDocuments
 from gateway.http.machine import Machine
 from gateway.http.metrics import Metrics
 from gateway.http.services import Check, Measure
 from store.database import Database
 from store.errors import StoreUnavailable
+from store.refused_documents import Keeping
 from tests.gateway.http.doorway import Doorway
+
+
+def keeping(database: Database) -> RefusedDocuments:
+    return RefusedDocuments(database, Keeping(200, 1_000_000), 90)
 
 
 async def test_the_index_links_to_routes_that_exist(door: Doorway):
@@ -80,7 +86,7 @@ class Way:
 
 async def test_the_machine_says_how_its_store_disk_carriers_and_outbox_are(database: Database):
     room = True
-    machine = Machine(database, [Way()], lambda: room)  # type: ignore[list-item]
+    machine = Machine(database, [Way()], lambda: room, keeping(database))  # type: ignore[list-item]
 
     checks = {check.name: check for check in await machine.readiness()}
     names = {measure.name for measure in await machine.measures()}
@@ -92,7 +98,7 @@ async def test_the_machine_says_how_its_store_disk_carriers_and_outbox_are(datab
     assert {"tocsin_carrier_up", "tocsin_lane_batches", "tocsin_holds", "tocsin_receipts_unmatched"} <= names
 
     room = False
-    machine = Machine(database, [], lambda: room)
+    machine = Machine(database, [], lambda: room, keeping(database))
     assert [c.name for c in await machine.readiness() if not c.well] == ["disk"]
 
 
@@ -105,7 +111,7 @@ async def test_a_store_that_cannot_write_is_not_ready_and_is_asked_once_a_second
             asked += 1
             raise StoreUnavailable("disk I/O error")
 
-    machine = Machine(Away(), [], lambda: True)  # type: ignore[arg-type]
+    machine = Machine(Away(), [], lambda: True, keeping(Away()))  # type: ignore[arg-type]
 
     answers = await asyncio.gather(*(machine.readiness() for _ in range(50)))
 
