@@ -12,7 +12,7 @@ from lxml import etree
 
 from cap import parse
 from cap.edxl import unwrap
-from cap.forward import forwarded, has_contents
+from cap.forward import Place, forwarded, has_contents
 from cap.limits import KEPT
 from cap.model import Scope, Status
 from cap.names import ALERT, SIGNATURE
@@ -31,11 +31,15 @@ class Unfit(ValueError):
     """The document holds no alert of that name that is Actual and Public; the text says what is the matter."""
 
 
-def edition(document: bytes, sender: str, identifier: str, sign: Sign | None = None) -> bytes:
+def edition(
+    document: bytes, sender: str, identifier: str, sign: Sign | None = None, place: Place | None = None
+) -> bytes:
     """The bytes to publish: the very same ones where nothing has to be changed.
 
-    Files enclosed in the alert are left out (3.2.3 derefUri), CAP 1.0 and 1.1 are written as 1.2, an EDXL-DE envelope
-    is taken off. An alert without a signature, or whose own was lost by that, is signed with `sign`. Raises Unfit.
+    Files enclosed in the alert are left out and linked with `place` (3.2.3 derefUri), CAP 1.0 and 1.1 are written as
+    1.2, an EDXL-DE envelope is taken off. Parts that were left out on reading are left out here too, but for an alert
+    that its sender signed. An alert without a signature, or whose own was lost by that, is signed with `sign`. Raises
+    Unfit.
     """
     found, reading = _named(document, sender, identifier)
     alert = reading.alert
@@ -43,9 +47,11 @@ def edition(document: bytes, sender: str, identifier: str, sign: Sign | None = N
     if alert.status is not Status.ACTUAL or alert.scope is not Scope.PUBLIC:
         raise Unfit(f"it is {alert.status} and {alert.scope}; only what is Actual and Public is published")
     if reading.version != "1.2" or has_contents(alert):
-        found = write(forwarded(alert))
+        found = write(forwarded(alert, place))
     elif is_signed(found):
         return found
+    elif not reading.as_sent:
+        found = write(alert)
     return sign(compact(found)) if sign else found
 
 

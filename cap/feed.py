@@ -17,6 +17,8 @@ from lxml import etree
 
 from cap import parse
 from cap.forward import forwarded, has_contents
+from cap.georss import GEORSS, add_shapes
+from cap.lexical import is_blank
 from cap.limits import KEPT
 from cap.model import DEFAULT_LANGUAGE, Alert, Info, MsgType, Scope, Status
 from cap.names import ATOM
@@ -26,7 +28,10 @@ MEDIA_TYPE = "application/cap+xml"
 MOST_BYTES = 900_000  # what readers of CAP feeds are told to expect at most
 MOST_SUMMARY = 2_000  # a wordy alert must not push the others out of the feed: all of it is behind the link
 _MARGIN = 200  # bytes for what a feed says about what it leaves out
-_NAMESPACES: Any = {None: ATOM}  # the default namespace, for which the stubs have no type
+_NAMESPACES: Any = {None: ATOM, "georss": GEORSS}  # the default namespace, for which the stubs have no type
+_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+_CANCELLED = {"nl": "Geannuleerd", "fr": "Annulé", "de": "Aufgehoben", "en": "Cancelled"}
+"""Before the headline of what a Cancel ends, in the language of that headline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,8 @@ class FeedEntry:
 
     `language` chooses the text to show, where the alert has it ("nl" also has "nl-BE"); otherwise its first.
     `document` is the alert as it is published, for feeds that carry whole alerts; without it the alert is written
-    anew. `whole`: whether it may be carried there, or is too large for that.
+    anew. `whole`: whether it may be carried there, or is too large for that. `ends` is the alert that a Cancel ends,
+    where it is known: its headline tells a reader what is over.
     """
 
     alert: Alert
@@ -44,6 +50,7 @@ class FeedEntry:
     language: str = ""
     document: bytes = b""
     whole: bool = True
+    ends: Alert | None = None
 
 
 def atom(
@@ -129,8 +136,10 @@ def _entry(feed: etree._Element, entry: FeedEntry) -> etree._Element:
     alert = entry.alert
     info = shown(entry)
     element = _element(feed, "entry")
+    if info is not None:
+        element.set(_LANG, info.language or DEFAULT_LANGUAGE)
     _text(element, "id", entry_id(alert))
-    _text(element, "title", title_of(alert, info))
+    _text(element, "title", title_of(entry))
     _text(element, "updated", _rfc3339(entry.updated))
     _text(element, "published", _rfc3339(alert.sent))
     _text(_element(element, "author"), "name", (info.sender_name if info else "") or alert.sender)
@@ -140,8 +149,9 @@ def _entry(feed: etree._Element, entry: FeedEntry) -> etree._Element:
     _element(element, "link", rel="alternate", href=entry.url)
     for category in info.categories if info else ():
         _element(element, "category", term=str(category))
-    if summary := summary_of(alert, info):
-        _text(element, "summary", summary)
+    _text(element, "summary", summary_of(entry))
+    if info is not None:
+        add_shapes(element, alert.areas_of(info))
     return element
 
 
@@ -157,9 +167,13 @@ def _whole(entry: FeedEntry) -> etree._Element:
 
 def shown(entry: FeedEntry) -> Info | None:
     """The info in the entry's language, or the first. Raises ValueError for an alert that is not Public."""
-    alert, language = entry.alert, entry.language
+    alert = entry.alert
     if alert.scope is not Scope.PUBLIC:
         raise ValueError(f"{alert.identifier} is {alert.scope}; only Public alerts are published")
+    return _in_language(alert, entry.language)
+
+
+def _in_language(alert: Alert, language: str) -> Info | None:
     wanted = language.lower()
     for fits in (_is, _is_kind_of) if wanted else ():
         for info in alert.infos:
@@ -176,15 +190,41 @@ def _is_kind_of(language: str, wanted: str) -> bool:
     return language.partition("-")[0] == wanted.partition("-")[0]
 
 
-def title_of(alert: Alert, info: Info | None) -> str:
-    """One line for a list."""
-    return (info.headline or info.event) if info else f"{alert.msg_type} {alert.identifier}"
+def title_of(entry: FeedEntry) -> str:
+    """One line for a list. A Cancel is called by what it ends, where that is known."""
+    alert, info = entry.alert, shown(entry)
+    if alert.msg_type is MsgType.CANCEL:
+        return _cancelled(entry, info)
+    return _headline(info) if info else f"{alert.msg_type} {alert.identifier}"
 
 
-def summary_of(alert: Alert, info: Info | None) -> str:
-    """What there is to say beside the title, in `MOST_SUMMARY` characters at most; may be ""."""
-    text = (info.description or info.instruction) if info else alert.note
+def _cancelled(entry: FeedEntry, info: Info | None) -> str:
+    language = entry.language or (info.language if info else "")
+    over = _in_language(entry.ends, language) if entry.ends is not None else None
+    told = over or info
+    word = _CANCELLED.get((told.language if told else language).lower().partition("-")[0], _CANCELLED["en"])
+    if told is None:
+        names = ", ".join(reference.identifier for reference in entry.alert.references[:3])
+        return f"{word}: {names or entry.alert.identifier}"
+    headline = _headline(told)
+    return headline if headline.lower().startswith(word.lower()) else f"{word}: {headline}"
+
+
+def _headline(info: Info) -> str:
+    return next((text for text in (info.headline, info.event) if not is_blank(text)), info.event)
+
+
+def summary_of(entry: FeedEntry) -> str:
+    """What there is to say beside the title, in `MOST_SUMMARY` characters at most; never blank."""
+    alert, info = entry.alert, shown(entry)
+    texts = (info.description, info.instruction, _event_and_place(alert, info)) if info else (alert.note,)
+    text = next((text for text in texts if not is_blank(text)), title_of(entry))
     return text if len(text) <= MOST_SUMMARY else f"{text[: MOST_SUMMARY - 1].rstrip()}…"
+
+
+def _event_and_place(alert: Alert, info: Info) -> str:
+    places = dict.fromkeys(area.description for area in alert.areas_of(info)[:20] if not is_blank(area.description))
+    return ": ".join(text for text in (info.event, ", ".join(places)) if not is_blank(text))
 
 
 def _element(parent: etree._Element, name: str, **attributes: str) -> etree._Element:
@@ -198,7 +238,7 @@ def _text(parent: etree._Element, name: str, text: str) -> None:
 def _rfc3339(value: datetime) -> str:
     if value.tzinfo is None:
         raise ValueError(f"a time without an offset: {value.isoformat()}")
-    return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def absolute(url: str) -> str:

@@ -6,13 +6,15 @@ it on signs it again and keeps the original.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 from cap.model import Alert, Resource
 
-Place = Callable[[int, int], str]
+Place = Callable[[str], str]
+"""The SHA-256 of an enclosed file (hexadecimal) -> the address at which it can be had."""
 
 
 def has_contents(alert: Alert) -> bool:
@@ -23,27 +25,36 @@ def has_contents(alert: Alert) -> bool:
 def forwarded(alert: Alert, place: Place | None = None) -> Alert:
     """The alert without enclosed files; itself if it has none.
 
-    `place(info, resource)` is the address at which the file of a resource can be had, by their numbers from 1. Without
-    one an enclosed file is described and no longer linked.
+    Without `place` an enclosed file that has no address of its own is described and no longer linked.
     """
     if not has_contents(alert):
         return alert
     infos = tuple(
-        replace(
-            info,
-            resources=tuple(
-                _linked(resource, place(number, position) if place else "")
-                for position, resource in enumerate(info.resources, 1)
-            ),
-        )
-        for number, info in enumerate(alert.infos, 1)
+        replace(info, resources=tuple(_linked(resource, place) for resource in info.resources)) for info in alert.infos
     )
     return replace(alert, infos=infos)
 
 
-def _linked(resource: Resource, address: str) -> Resource:
+def enclosed(alert: Alert, sha256: str) -> Resource | None:
+    """The resource whose enclosed file has this sum (hexadecimal); None where there is none."""
+    for info in alert.infos:
+        for resource in info.resources:
+            content = resource.content()
+            if content is not None and sum_of(content) == sha256:
+                return resource
+    return None
+
+
+def sum_of(content: bytes) -> str:
+    """SHA-256, hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _linked(resource: Resource, place: Place | None) -> Resource:
     if not resource.deref_uri:
         return resource
     # A relative uri names the enclosed content, and means nothing without it.
-    uri = resource.uri if urlsplit(resource.uri).scheme else address
-    return replace(resource, deref_uri="", uri=uri)
+    own = resource.uri if urlsplit(resource.uri).scheme else ""
+    content = resource.content()
+    address = place(sum_of(content)) if place and content is not None and not own else ""
+    return replace(resource, deref_uri="", uri=own or address)

@@ -90,19 +90,19 @@ def _one_or_many(kind: str, coordinates: list[Any]) -> dict[str, Any]:
     return {"type": f"Multi{kind}", "coordinates": coordinates}
 
 
-def circle_ring(circle: Circle) -> list[Position]:
-    """A closed ring of `CORNERS` sides around the circle: nobody inside the circle is outside of it. Across the
+def circle_ring(circle: Circle, corners: int = CORNERS) -> list[Position]:
+    """A closed ring of so many sides around the circle: nobody inside the circle is outside of it. Across the
     antimeridian its longitudes run on beyond 180."""
-    return [_position(lat, lon) for lon, lat in _rim(circle)]
+    return [_position(lat, lon) for lon, lat in _rim(circle, corners)]
 
 
-def _rim(circle: Circle) -> list[_Corner]:
+def _rim(circle: Circle, corners: int = CORNERS) -> list[_Corner]:
     # Sides that touch the circle have their corners further out by this factor.
-    angle = circle.radius_km * _MARGIN / _EARTH_KM / cos(pi / CORNERS)
+    angle = circle.radius_km * _MARGIN / _EARTH_KM / cos(pi / corners)
     lat, lon = radians(circle.lat), radians(circle.lon)
     ring = []
-    for corner in range(CORNERS):
-        bearing = -2 * pi * corner / CORNERS  # against the clock
+    for corner in range(corners):
+        bearing = -2 * pi * corner / corners  # against the clock
         north = asin(max(-1.0, min(1.0, sin(lat) * cos(angle) + cos(lat) * sin(angle) * cos(bearing))))
         east = lon + atan2(sin(bearing) * sin(angle) * cos(lat), cos(angle) - sin(lat) * sin(north))
         ring.append((degrees(east), degrees(north)))

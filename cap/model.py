@@ -5,6 +5,7 @@ Knows nothing of XML: absent text is "", an absent list is (), an absent time or
 
 from __future__ import annotations
 
+from base64 import b64decode
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -144,6 +145,9 @@ class Area:
     ceiling: float | None = None
 
 
+_WHITE = str.maketrans("", "", " \t\r\n")
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """A file that goes with the text; `size` in bytes, `digest` a SHA-1 in hexadecimal (3.2.3)."""
@@ -154,6 +158,15 @@ class Resource:
     uri: str = ""
     deref_uri: str = ""
     digest: str = ""
+
+    def content(self) -> bytes | None:
+        """The file that `deref_uri` encloses; None where it encloses none, or is no base64."""
+        if not self.deref_uri:
+            return None
+        try:
+            return b64decode(self.deref_uri.translate(_WHITE), validate=True)
+        except ValueError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,11 @@ class Reading:
     version: str = "1.2"
 
     @property
+    def as_sent(self) -> bool:
+        """Whether the alert says all that the document says, in the document's own form."""
+        return not any(problem.left_out or problem.rule == "XSD" for problem in self.problems)
+
+    @property
     def accepted(self) -> bool:
         """Whether there is an alert and no problem of level error."""
         return self.alert is not None and not any(problem.level is Level.ERROR for problem in self.problems)

@@ -14,10 +14,12 @@ from typing import Any, Final
 from lxml import etree
 
 from cap.feed import FeedEntry, absolute, document_url, shown, summary_of, title_of
+from cap.georss import GEORSS, add_shapes
+from cap.model import Alert, Info
 from cap.names import ATOM
 
 MEDIA_TYPE: Final = "application/rss+xml"
-_NAMESPACES: Any = {"atom": ATOM}  # a dict of a kind that the stubs do not know
+_NAMESPACES: Any = {"atom": ATOM, "georss": GEORSS}  # a dict of a kind that the stubs do not know
 
 
 def rss(
@@ -51,15 +53,22 @@ def _item(channel: etree._Element, entry: FeedEntry) -> None:
     alert, info = entry.alert, shown(entry)
     item = etree.SubElement(channel, "item")
     # Readers take both for HTML: what is written as plain text must be shown as it was written.
-    _text(item, title=escape(title_of(alert, info), quote=False), link=document_url(entry.url))
-    _text(item, description=escape(summary_of(alert, info), quote=False))
-    if "@" in alert.sender:  # RSS wants an address there, and a name only behind it
-        name = f" ({info.sender_name})" if info and info.sender_name else ""
-        _text(item, author=alert.sender + name)
+    _text(item, title=escape(title_of(entry), quote=False), link=document_url(entry.url))
+    _text(item, description=escape(summary_of(entry), quote=False))
+    if "@" in alert.sender:  # RSS wants an address there, and a name behind it
+        told = info or (_first(entry.ends) if entry.ends is not None else None)
+        name = " ".join((told.sender_name if told else "").split()) or alert.sender
+        _text(item, author=f"{alert.sender} ({name})")
     for category in info.categories if info else ():
         _text(item, category=str(category))
     etree.SubElement(item, "guid", {"isPermaLink": "false"}).text = alert.identifier
     _text(item, pubDate=_rfc2822(alert.sent))
+    if info is not None:
+        add_shapes(item, alert.areas_of(info))
+
+
+def _first(alert: Alert) -> Info | None:
+    return next(iter(alert.infos), None)
 
 
 def _text(parent: etree._Element, **texts: str) -> None:

@@ -190,7 +190,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     expander = Expander(database, {c: MEDIA[c].batch_size for c in Channel}, ring, room_on_disk=disk)
     preparer = Preparer(database)
     feed_key = read_feed_key(settings.alerts.feed_certificate, settings.alerts.feed_key)
-    publisher = Publisher(database, feed_key.sign if feed_key else None)
+    publisher = Publisher(database, feed_key.sign if feed_key else None, settings.server.public_url.rstrip("/"))
     prepare_bell, publish_bell = asyncio.Event(), asyncio.Event()
 
     def wake() -> None:

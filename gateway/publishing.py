@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass, field
 
 from cap.edition import Sign, Unfit, edition
+from cap.forward import Place
 from gateway.setbacks import Setbacks
 from store import feed
 from store.database import Database
@@ -22,6 +23,9 @@ class Publisher:
     database: Database
     sign: Sign | None
     """None: an alert is published as its sender signed it, or without a signature."""
+    public_url: str = ""
+    """How readers reach the feed, without a final slash: files that were enclosed in an alert have their address below
+    it. Empty: they have none."""
     _setbacks: Setbacks = field(default_factory=Setbacks)
 
     async def run(self) -> bool:
@@ -39,12 +43,16 @@ class Publisher:
                 log.info("published", extra={"action": "published", "alert": made.public_id})
         return bool(waiting)
 
+    def _place(self, public_id: str) -> Place:
+        return lambda sha256: f"{self.public_url}/cap/alerts/{public_id}/files/{sha256}"
+
     def _made(self, waiting: list[Pending]) -> tuple[list[Edition], list[int], dict[int, Exception]]:
         """What can be published, what never can, and what could not be made now: none of them stops the others."""
         editions, unfit, failed = [], [], {}
         for pending in waiting:
             try:
-                document = edition(pending.document, pending.sender, pending.identifier, self.sign)
+                place = self._place(pending.public_id) if self.public_url else None
+                document = edition(pending.document, pending.sender, pending.identifier, self.sign, place)
             except ValueError as exc:  # Unfit, or what XML cannot hold
                 why = str(exc) if isinstance(exc, Unfit) else f"it cannot be written: {exc}"
                 about = {"action": "feed-unfit", "alert": pending.public_id, "why": why}

@@ -212,6 +212,31 @@ async def published(conn: AsyncConnection, public_id: str) -> bytes | None:
     return None if found is None else bytes(found)
 
 
+_original = (
+    sa.select(alert.c.document)
+    .select_from(_entries)
+    .where(feed_entry.c.seq.is_not(None), alert.c.public_id == sa.bindparam("public_id"))
+)
+
+
+async def received(conn: AsyncConnection, public_id: str) -> bytes | None:
+    """The bytes as they came of an alert that was published; None for what never was."""
+    found = (await conn.execute(_original, {"public_id": public_id})).scalar()
+    return None if found is None else bytes(found)
+
+
+async def published_as(conn: AsyncConnection, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+    """The published bytes of the alerts of these (sender, identifier), also when they are over; without those that
+    never were."""
+    key = sa.tuple_(alert.c.sender, alert.c.identifier)
+    statement = (
+        sa.select(alert.c.sender, alert.c.identifier, _document)
+        .select_from(_entries)
+        .where(feed_entry.c.seq.is_not(None), key.in_(list(names)))
+    )
+    return {(row[0], row[1]): bytes(row[2]) for row in (await conn.execute(statement)).all()}
+
+
 class Change(msgspec.Struct, frozen=True):
     """One change of the feed: an alert came in, or was ended by a later one."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from base64 import b64decode
 
 from cap.model import Resource
 from cap.rules.row import NOTHING, Finding, Findings, Rule, warning
@@ -16,16 +15,6 @@ _SHA1 = re.compile(r"[0-9A-Fa-f]{40}")
 _HEX = re.compile(r"[0-9a-f]+")
 _SUMS = {32: "MD5", 64: "SHA-256", 96: "SHA-384", 128: "SHA-512"}
 _SPACE = str.maketrans("", "", " \t\r\n")
-
-
-def _content(resource: Resource) -> bytes | None:
-    """What derefUri holds; None if it is absent or no base64."""
-    if not resource.deref_uri:
-        return None
-    try:
-        return b64decode(resource.deref_uri.translate(_SPACE), validate=True)
-    except ValueError:
-        return None
 
 
 def _mime(resource: Resource) -> Findings:
@@ -41,7 +30,7 @@ def _uri(resource: Resource) -> Findings:
 
 
 def _deref(resource: Resource) -> Findings:
-    if resource.deref_uri and _content(resource) is None:
+    if resource.deref_uri and resource.content() is None:
         return (Finding("derefUri", "not base64", resource.deref_uri),)
     return NOTHING
 
@@ -55,7 +44,7 @@ def _digest(resource: Resource) -> Findings:
         known = _SUMS.get(len(given)) if _HEX.fullmatch(given) else None
         what = f"a {known}, not a SHA-1" if known else "not a SHA-1 of 40 hexadecimal digits"
         return (Finding("digest", what, resource.digest),)
-    content = _content(resource)
+    content = resource.content()
     # The standard's checksum, which proves nothing against an attacker: only ever compared, never trusted.
     if content is None or _sha1(content) == given:
         return NOTHING

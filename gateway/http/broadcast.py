@@ -8,12 +8,14 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import cap
+from cap.forward import enclosed
 from cap.limits import KEPT
+from gateway.campaigns.receiving import reread
 from gateway.http.away import store_is_away
 from gateway.http.renderings import Feed, Form, Item, Making, View, make
 from store import feed
@@ -127,11 +129,37 @@ class Broadcast:
             lines = list(_within(state.lines))
             fresh = [line for line in lines if line.id not in kept]
             documents = await feed.documents(conn, [line.id for line in fresh])
-        kept |= await asyncio.to_thread(lambda: {line.id: _item(line, documents[line.id]) for line in fresh})
+        made = await asyncio.to_thread(lambda: {line.id: _item(line, documents[line.id]) for line in fresh})
+        kept |= {item.id: item for item in await self._with_what_they_end([made[line.id] for line in fresh])}
         items = tuple(kept[line.id] for line in lines)
         return View.of(state.revision, items, state.in_force, state.changed_ms, now_ms)
 
+    async def _with_what_they_end(self, items: Sequence[Item]) -> list[Item]:
+        """Each Cancel of them, newest first, with the first alert that it names and that was published."""
+        cancels = [i for i in items if i.alert is not None and i.alert.msg_type is cap.MsgType.CANCEL][:_MOST_CANCELS]
+        names = {item.id: _names(item.alert) for item in cancels if item.alert is not None}
+        if not any(names.values()):
+            return list(items)
+        async with self.database.read() as conn:
+            found = await feed.published_as(conn, list(dict.fromkeys(name for of in names.values() for name in of)))
+        alerts = await asyncio.to_thread(lambda: {n: cap.read(d, KEPT).alert for n, d in found.items()})
+        ends = {i: next((a for name in of if (a := alerts.get(name))), None) for i, of in names.items()}
+        return [replace(item, ends=ends[item.id]) if ends.get(item.id) else item for item in items]
 
+    async def file(self, public_id: str, sha256: str) -> cap.Resource | None:
+        """The resource of a published alert whose enclosed file has this sum. Raises TimeoutError."""
+        async with asyncio.timeout(READ_TIMEOUT_S), self._lookup:
+            async with self.database.read() as conn:
+                document = await feed.received(conn, public_id)
+            return None if document is None else await asyncio.to_thread(_enclosed, document, sha256)
+
+
+def _names(alert: cap.Alert) -> list[tuple[str, str]]:
+    return [(reference.sender, reference.identifier) for reference in alert.references[:_MOST_NAMED]]
+
+
+_MOST_CANCELS = 50
+_MOST_NAMED = 4
 _SETTLED_MS = 5_000
 """A transaction is begun, waits for its turn and is committed within this time (store/database.py)."""
 
@@ -150,6 +178,11 @@ def _item(line: Line, document: bytes) -> Item:
     return Item(
         line.id, line.public_id, alert, document, etag_of(document), line.published_ms, line.expires_ms
     )  # fmt: skip
+
+
+def _enclosed(document: bytes, sha256: str) -> cap.Resource | None:
+    alert = reread(document)
+    return enclosed(alert, sha256)
 
 
 def etag_of(body: bytes) -> str:

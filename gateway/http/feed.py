@@ -1,5 +1,6 @@
 """The public handlers: the feeds, the documents of the alerts in them, and the stream. Cacheable, no key."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +16,13 @@ from gateway.http.door import Door
 from gateway.http.renderings import Form
 from gateway.http.streams import Wire, last_event_id
 
+_FOREVER = "public, max-age=31536000, immutable"
+_BYTES = "application/octet-stream"
+_SHOWN = frozenset(
+    {"image/png", "image/jpeg", "image/gif", "image/webp", "audio/mpeg", "audio/ogg", "audio/wav", "audio/x-wav",
+     "video/mp4", "video/mpeg"}
+)  # fmt: skip
+"""Types of files that a browser may show; it is offered to save any other."""
 _MAX_AGE_S = 5
 _HEARTBEAT_MAX_AGE_S = 15
 _PIECE_BYTES = 65_536
@@ -49,8 +57,23 @@ async def alert(request: web.Request, door: Door, _caller: Caller) -> web.Stream
     if found is None:
         raise Refusal(404, "no-such-alert", "There is no such public alert.")
     body, etag = (found, etag_of(found)) if isinstance(found, bytes) else (found.document, found.etag)
-    forever = "public, max-age=31536000, immutable"
-    return await _answer(request, door, body, _Head(etag, CAP_MEDIA_TYPE, None, forever))
+    return await _answer(request, door, body, _Head(etag, CAP_MEDIA_TYPE, None, _FOREVER))
+
+
+async def file(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
+    """GET /cap/alerts/{id}/files/{sha256}: a file that came enclosed in a public alert, for ever."""
+    Query(request)
+    sha256 = request.match_info["sha256"]
+    resource = await door.broadcast.file(request.match_info["id"], sha256)
+    content = resource.content() if resource is not None else None
+    if resource is None or content is None:
+        raise Refusal(404, "no-such-file", "There is no such file.")
+    shown = resource.mime_type.lower() in _SHOWN
+    head = _Head(sha256[:32], resource.mime_type if shown else _BYTES, None, _FOREVER)
+    disposition = "inline" if shown else f'attachment; filename="{sha256[:16]}"'
+    # Whatever a sender encloses, no browser runs it here.
+    extra = {"Content-Disposition": disposition, "Content-Security-Policy": "default-src 'none'; sandbox"}
+    return await _answer(request, door, content, head, extra)
 
 
 async def stream(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
@@ -93,7 +116,9 @@ class _Head:
     cache_control: str
 
 
-async def _answer(request: web.Request, door: Door, body: bytes, head: _Head) -> web.StreamResponse:
+async def _answer(
+    request: web.Request, door: Door, body: bytes, head: _Head, extra: Mapping[str, str] | None = None
+) -> web.StreamResponse:
     in_pieces = len(body) > _PIECE_BYTES and request.method == "GET"
     if _fresh(request, head):
         response: web.StreamResponse = web.Response(status=304)
@@ -108,6 +133,7 @@ async def _answer(request: web.Request, door: Door, body: bytes, head: _Head) ->
     response.headers["Cache-Control"] = head.cache_control
     # Anybody's map may show them: there is nothing here that a key would open.
     response.headers["Access-Control-Allow-Origin"] = "*"
+    response.headers.update(extra or {})
     if in_pieces:
         await _pour(request, response, body, door.listener_write_s)
     return response

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import cap
@@ -48,6 +48,8 @@ class Item:
     etag: str
     published_ms: int
     expires_ms: int | None
+    ends: cap.Alert | None = None
+    """Of a Cancel: the published alert that it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +129,12 @@ class _Page:
             FeedEntry(
                 item.alert,
                 f"{self.base_url}/cap/alerts/{item.public_id}.xml",
-                _instant(item.published_ms),
+                # Several may be published in one millisecond: no two entries bear the same instant.
+                _instant(item.published_ms, fine=True) + timedelta(microseconds=item.id % 1000),
                 self.language,
                 item.document,
                 whole=len(item.document) <= _LINKED_BYTES,
+                ends=item.ends,
             )
             for item in self.view.items
             if item.alert is not None

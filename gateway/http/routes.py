@@ -57,6 +57,7 @@ TABLE = (
     Route("GET", "/cap/heartbeat.xml", feed.heartbeat, "public", "outer"),
     Route("GET", "/cap/stream", feed.stream, "public", "outer"),
     Route("GET", f"/cap/alerts/{_ID}.xml", feed.alert, "public", "outer"),
+    Route("GET", f"/cap/alerts/{_ID}/files/{{sha256:[0-9a-f]{{64}}}}", feed.file, "public", "outer"),
     Route("GET", _UNSUBSCRIBE, unsubscribe.look, "public", "outer"),
     Route("POST", _UNSUBSCRIBE, unsubscribe.leave, "public", "outer"),
     Route("GET", "/api/v1/whoami", operations.whoami, "account"),

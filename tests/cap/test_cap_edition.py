@@ -114,3 +114,30 @@ def test_dropping_white_space_changes_no_word(alert):
 
     assert read(compact(document)).alert == read(document).alert
     assert compact(compact(document)) == compact(document)
+
+
+def test_a_part_that_was_left_out_is_not_published_but_for_what_its_sender_signed():
+    document = changed(("https://zone-a.example/avis/17", "avis/17"))
+
+    published = edition(document, *NAMED)
+    signed = edition(theirs(document), *NAMED)
+
+    assert b"avis/17" not in published
+    assert read(published).problems == ()
+    assert signed == theirs(document) or b"avis/17" in signed
+
+
+def test_an_enclosed_file_is_published_with_an_address():
+    published = read(edition(ENCLOSED, *NAMED, place=lambda sha256: f"https://hub.example/{sha256}")).alert
+    relative = read(
+        edition(
+            ENCLOSED.replace(b"https://zone-a.example/17.png", b"17.png"),
+            *NAMED,
+            place=lambda s: f"https://h.example/{s}",
+        )
+    ).alert
+
+    (resource,) = published.infos[0].resources
+    assert (resource.uri, resource.deref_uri) == ("https://zone-a.example/17.png", ""), "an address of its own stays"
+    (resource,) = relative.infos[0].resources
+    assert resource.uri.startswith("https://h.example/")

@@ -86,7 +86,7 @@ def test_a_cancel_without_info_is_an_entry_too():
 
     tree = feed(entry(document))
 
-    assert texts(tree, "//a:entry/a:title/text()") == ["Cancel cic-042.2026:17"]
+    assert texts(tree, "//a:entry/a:title/text()") == ["Cancelled: cic-042.2026:16"]
     assert texts(tree, "//a:entry/a:author/a:name/text()") == ["dispatch@zone-a.example"]
 
 
@@ -198,7 +198,7 @@ def test_one_giant_is_left_out_alone():
     body = bounded(
         [small[0], giant, *small[1:]],
         lambda some: atom(some, feed_id="urn:x", title="T", self_url=URL, updated=NOW, author="A"),
-        9_000,
+        12_000,
     )
 
     assert texts(etree.fromstring(body), "//a:entry/a:title/text()") == [f"n{number}" for number in range(5)]
@@ -229,3 +229,69 @@ def test_a_wordy_alert_is_cut_short():
 
     assert len(summary) <= 2_000
     assert summary.endswith("…")
+
+
+# ---- what a reader sees of it -------------------------------------------------------------------------------------
+
+XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+
+
+def test_an_entry_says_its_language_and_where_it_holds():
+    tree = feed(entry())
+
+    (element_,) = texts(tree, "//a:entry")
+    places = [etree.QName(child).localname for child in element_ if "georss" in child.tag]
+    assert element_.get(XML_LANG) == "fr-BE"
+    assert places == ["polygon", "polygon"]
+
+
+@pytest.mark.parametrize(
+    ("document", "summary"),
+    [
+        (element("description", ""), "Appelez le 101 si vous le voyez."),
+        (
+            element("instruction", " ", element("description", "").decode()),
+            "Personne disparue: Le bois et ses abords",
+        ),
+        (changed((INFO, "")), "Alert cic-042.2026:17"),
+        (changed((INFO, "<note>Nothing more</note>")), "Nothing more"),
+    ],
+)
+def test_an_entry_always_has_a_summary(document, summary):
+    assert texts(feed(entry(document)), "//a:entry/a:summary/text()") == [summary]
+
+
+def a_cancel(info=""):
+    return changed((INFO, f"<references>{TRIPLE}</references>{info}"), ("<msgType>Alert", "<msgType>Cancel"))
+
+
+@pytest.mark.parametrize(
+    ("language", "title"),
+    [
+        ("", "Annulé: Un homme de 71 ans, parti à pied"),
+        ("nl", "Geannuleerd: Man van 71"),
+        ("de", "Annulé: Un homme de 71 ans, parti à pied"),
+    ],
+)
+def test_a_cancel_is_called_by_what_it_ends_in_the_language_asked_for(language, title):
+    dutch = INFO.replace("fr-BE", "nl-BE").replace("Un homme de 71 ans, parti à pied", "Man van 71")
+    ends = read(inserted(dutch, before="</alert>")).alert
+
+    tree = feed(entry(a_cancel(), ends=ends, language=language))
+
+    assert texts(tree, "//a:entry/a:title/text()") == [title]
+
+
+def test_a_cancel_of_what_is_not_known_is_called_by_its_own_headline():
+    own = INFO.replace("Un homme de 71 ans, parti à pied", "Retrouvé")
+
+    assert texts(feed(entry(a_cancel(own))), "//a:entry/a:title/text()") == ["Annulé: Retrouvé"]
+    assert texts(
+        feed(entry(a_cancel(own.replace("Retrouvé", "ANNULÉ: tout va bien")))), "//a:entry/a:title/text()"
+    ) == ["ANNULÉ: tout va bien"]
+
+
+def test_instants_keep_their_fractions():
+    tree = feed(entry(updated=NOW + timedelta(milliseconds=5, microseconds=1)))
+
+    assert texts(tree, "//a:entry/a:updated/text()") == ["2026-05-11T22:00:00.005001Z"]

@@ -1,9 +1,10 @@
 """What is passed on links its files and encloses none; nothing else of it changes."""
 
+import hashlib
 from dataclasses import replace
 
 from cap import check, read
-from cap.forward import forwarded, has_contents
+from cap.forward import enclosed, forwarded, has_contents
 from tests.cap.documents import BASE, changed
 
 URI = "<uri>https://zone-a.example/17.png</uri>"
@@ -30,9 +31,12 @@ def test_an_enclosed_file_with_an_address_keeps_the_address():
 def test_an_enclosed_file_without_an_address_of_its_own_is_given_one():
     for markup in ("<uri>17.png</uri><derefUri>YWJj</derefUri>", "<derefUri>YWJj</derefUri>"):
         given = alert(markup)
-        passed = forwarded(given, lambda info, resource: f"https://hub.example/{info}/{resource}")
+        passed = forwarded(given, lambda sha256: f"https://hub.example/{sha256}")
 
-        assert passed.infos[0].resources[0].uri == "https://hub.example/1/1"
+        sha256 = hashlib.sha256(b"abc").hexdigest()
+        assert passed.infos[0].resources[0].uri == f"https://hub.example/{sha256}"
+        assert enclosed(given, sha256) == given.infos[0].resources[0]
+        assert enclosed(given, "0" * 64) is None
         assert replace(passed, infos=()) == replace(given, infos=())
 
 

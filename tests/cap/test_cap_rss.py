@@ -74,7 +74,7 @@ def test_an_author_that_is_no_mail_address_is_left_out():
 def test_a_cancel_without_info_is_an_item_too():
     document = changed((INFO, f"<references>{TRIPLE}</references>"), ("<msgType>Alert", "<msgType>Cancel"))
 
-    assert feed(entry(document)).findtext("channel/item/title") == "Cancel cic-042.2026:17"
+    assert feed(entry(document)).findtext("channel/item/title") == "Cancelled: cic-042.2026:16"
 
 
 @pytest.mark.parametrize(

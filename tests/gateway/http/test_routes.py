@@ -18,7 +18,10 @@ OF_A_CAMPAIGN = [route for route in TABLE if route.path.startswith("/api/v1/camp
 
 
 def path_of(route: Route, public_id: str = "nothing") -> str:
-    return re.sub(r"\{id[^}]*\}+", public_id, route.path)
+    return re.sub(r"\{id[^}]*\}+", public_id, route.path.replace(_SUM, "0" * 64))
+
+
+_SUM = "{sha256:[0-9a-f]{64}}"
 
 
 def named(route: Route) -> str:
@@ -116,8 +119,8 @@ async def test_every_answer_has_its_headers_and_no_banner(door: Doorway, route: 
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "Server" not in answer.headers
     assert re.fullmatch("[0-9a-f]{16}", answer.headers["X-Request-Id"])
-    # What one person is asked is nobody else's to keep.
-    if route.face == "inner" or stream or route.path.startswith("/unsubscribe/"):
+    # What one person is asked is nobody else's to keep; and what is not there yet may be there soon.
+    if route.face == "inner" or stream or route.path.startswith("/unsubscribe/") or answer.status == 404:
         assert answer.headers["Cache-Control"] == "no-store"
     else:
         assert answer.headers["Cache-Control"].startswith("public")
