@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import pairwise
 from math import asin, atan2, cos, degrees, floor, pi, radians, sin
 from typing import Any, Final
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from cap.model import DEFAULT_LANGUAGE, Alert, Area, Circle, Info, Ring
 from cap.write import moment
@@ -30,14 +30,20 @@ _Corner = tuple[float, float]
 """Longitude and latitude, not rounded."""
 
 
-def to_geojson(alerts: Iterable[Alert], links: Iterable[str] = (), remark: str = "") -> bytes:
+def to_geojson(
+    alerts: Iterable[Alert], links: Iterable[str] = (), remark: str = "", *, shapes_apart: bool = False
+) -> bytes:
     """One FeatureCollection: a feature for every area of every info of every alert, in their order.
 
     `links` are the addresses of the alerts' documents, in the same order; without them no feature has one. `remark` is
-    a member of its own (RFC 7946 6.1): what the collection leaves out.
+    a member of its own (RFC 7946 6.1): what the collection leaves out. `shapes_apart` gives every shape of an area a
+    feature of its own: readers that know nothing but a Point and a Polygon, as Home Assistant's, leave out a
+    MultiPolygon, and with it the alert.
     """
     urls = iter(links)
     features = [feature for alert in alerts for feature in features_of(alert, next(urls, ""))]
+    if shapes_apart:
+        features = [part for feature in features for part in _apart(feature)]
     said = {"remark": remark} if remark else {}
     collection = {"type": "FeatureCollection", **said, "features": features}
     return json.dumps(collection, ensure_ascii=False).encode() + b"\n"
@@ -62,6 +68,24 @@ def features_of(alert: Alert, url: str = "") -> Iterator[dict[str, Any]]:
             }
 
 
+def _apart(feature: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The first shape keeps the feature's id."""
+    for number, geometry in enumerate(_parts(feature["geometry"]), 1):
+        name = feature["id"] if number == 1 else str(uuid5(UUID(feature["id"]), str(number)))
+        yield feature | {"id": name, "geometry": geometry}
+
+
+def _parts(geometry: dict[str, Any] | None) -> Iterator[dict[str, Any] | None]:
+    """The Points and Polygons of a geometry; None for none."""
+    if geometry is None or geometry["type"] in ("Point", "Polygon"):
+        yield geometry
+        return
+    for part in geometry.get("geometries", ()):
+        yield from _parts(part)
+    for coordinates in geometry.get("coordinates", ()):
+        yield {"type": geometry["type"].removeprefix("Multi"), "coordinates": coordinates}
+
+
 def _name(alert: Alert, info: Info, place: int) -> str:
     """By what the info says, not by its number: of those that are over none is shown, and the others keep their ids."""
     said = (info.language, info.event, info.headline, info.effective, info.onset, info.expires)
@@ -74,14 +98,32 @@ def geometry_of(area: Area) -> dict[str, Any] | None:
 
     Shapes across the antimeridian are cut there (RFC 7946 3.1.9), so that no map draws them round the world.
     """
-    round_ = [c for c in area.circles if c.radius_km > 0]
-    drawn = (*((ring, 1.0) for ring in map(_turned, area.polygons)), *((_rim(c), c.lat) for c in round_))
-    shapes = [[piece] for ring, towards in drawn for piece in _cut(ring, towards)]
-    points = [_position(c.lat, c.lon) for c in area.circles if c.radius_km <= 0]
-    found = [_one_or_many(kind, each) for kind, each in (("Polygon", shapes), ("Point", points)) if each]
+    drawn = list(shapes_of(area))
+    found = [
+        _one_or_many(kind, each)
+        for kind in ("Polygon", "Point")
+        if (each := [shape["coordinates"] for shape in drawn if shape["type"] == kind])
+    ]
     if len(found) > 1:
         return {"type": "GeometryCollection", "geometries": found}
     return found[0] if found else None
+
+
+def shapes_of(area: Area, corners: int = CORNERS) -> Iterator[dict[str, Any]]:
+    """A Polygon for each piece of each polygon and circle, and a Point for each circle without a radius. A circle has
+    so many corners."""
+    for ring in area.polygons:
+        yield from _polygons(_turned(ring), 1.0)
+    for circle in area.circles:
+        if circle.radius_km > 0:
+            yield from _polygons(_rim(circle, corners), circle.lat)
+        else:
+            yield {"type": "Point", "coordinates": _position(circle.lat, circle.lon)}
+
+
+def _polygons(ring: list[_Corner], towards: float) -> Iterator[dict[str, Any]]:
+    for piece in _cut(ring, towards):
+        yield {"type": "Polygon", "coordinates": [piece]}
 
 
 def _one_or_many(kind: str, coordinates: list[Any]) -> dict[str, Any]:
@@ -90,10 +132,10 @@ def _one_or_many(kind: str, coordinates: list[Any]) -> dict[str, Any]:
     return {"type": f"Multi{kind}", "coordinates": coordinates}
 
 
-def circle_ring(circle: Circle, corners: int = CORNERS) -> list[Position]:
+def circle_ring(circle: Circle) -> list[Position]:
     """A closed ring of so many sides around the circle: nobody inside the circle is outside of it. Across the
     antimeridian its longitudes run on beyond 180."""
-    return [_position(lat, lon) for lon, lat in _rim(circle, corners)]
+    return [_position(lat, lon) for lon, lat in _rim(circle)]
 
 
 def _rim(circle: Circle, corners: int = CORNERS) -> list[_Corner]:
@@ -131,7 +173,9 @@ def _cut(ring: list[_Corner], towards: float) -> Iterator[list[Position]]:
     turn = round((corners[-1][0] - corners[0][0]) / 360)
     if turn:
         pole = 90.0 if towards >= 0 else -90.0
-        corners += [(corners[-1][0], pole), (corners[0][0], pole), corners[0]]
+        # With a corner half way: both ends of an edge round the whole pole would be one place.
+        east, west = corners[-1][0], corners[0][0]
+        corners += [(east, pole), ((east + west) / 2, pole), (west, pole), corners[0]]
         if _twice_area(corners) < 0:
             corners.reverse()
     first = floor((min(lon for lon, _ in corners) + 180) / 360)

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 import cap
 from cap.forward import enclosed
 from cap.limits import KEPT
-from gateway.campaigns.receiving import reread
 from gateway.http.away import store_is_away
 from gateway.http.renderings import Feed, Form, Item, Making, View, make
 from store import feed
@@ -181,8 +180,8 @@ def _item(line: Line, document: bytes) -> Item:
 
 
 def _enclosed(document: bytes, sha256: str) -> cap.Resource | None:
-    alert = reread(document)
-    return enclosed(alert, sha256)
+    alert = cap.read(document, KEPT).alert
+    return None if alert is None else enclosed(alert, sha256)
 
 
 def etag_of(body: bytes) -> str:

@@ -198,7 +198,7 @@ def _geojson(page: _Page) -> tuple[bytes, str]:
         in_force = [_in_one_language(entry) for entry in in_force]
 
     def made(entries: Sequence[FeedEntry], remark: str) -> bytes:
-        return to_geojson([entry.alert for entry in entries], [entry.url for entry in entries], remark)
+        return to_geojson([e.alert for e in entries], [e.url for e in entries], remark, shapes_apart=True)
 
     return page.bounded(in_force, made), GEOJSON
 

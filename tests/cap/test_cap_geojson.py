@@ -172,6 +172,21 @@ def test_a_text_in_another_language_without_an_area_lies_where_the_first_does():
     assert second["id"] != first["id"]
 
 
+def test_shapes_apart_are_features_that_readers_of_points_and_polygons_show():
+    area = Area("Fiji", polygons=(ACROSS, SQUARE), circles=(Circle(52.0, 4.0, 0.0), Circle(52.0, 4.0, 1.0)))
+    info = replace(GOOD.infos[0], areas=(area, Area("nowhere")))
+    alert = replace(GOOD, infos=(info,))
+
+    whole = json.loads(to_geojson([alert]))["features"]
+    apart = json.loads(to_geojson([alert], shapes_apart=True))["features"]
+
+    assert [f["geometry"] and f["geometry"]["type"] for f in whole] == ["GeometryCollection", None]
+    assert [f["geometry"] and f["geometry"]["type"] for f in apart] == [*["Polygon"] * 4, "Point", None]
+    assert len({f["id"] for f in apart}) == len(apart)
+    assert {f["id"] for f in whole} <= {f["id"] for f in apart}
+    assert [f["properties"] for f in apart] == [*[whole[0]["properties"]] * 5, whole[1]["properties"]]
+
+
 @pytest.mark.parametrize(
     ("radii", "kinds"),
     [
