@@ -53,9 +53,9 @@ CAUSES: Mapping[str, Cause] = {
     "NS/feed": Cause(
         "this is a feed ({0}), not an alert", "Send each alert of it by itself: follow the link of each entry."
     ),
-    "NS/list": Cause("this is a list, <{0}>, with {1} alerts in it", "Send each <alert> by itself."),
+    "NS/list": Cause("this is a list, <{0}>; alerts in it: {1}", "Send each <alert> by itself."),
     "NS/envelope": Cause(
-        "this is an EDXL-DE {0} envelope, with {1} alerts in it", "Take the <alert> out of it, and send that."
+        "this is an EDXL-DE {0} envelope; alerts in it: {1}", "Take the <alert> out of it, and send that."
     ),
     "NS/wrapped": Cause("the alert stands inside of <{0}>", "Send the <alert> alone."),
     "NS/page": Cause("this is a web page", "Check the address that the alert was fetched from."),
@@ -66,7 +66,7 @@ CAUSES: Mapping[str, Cause] = {
         "the document element is <{0}>, which is none of CAP",
         'Send an <alert xmlns="urn:oasis:names:tc:emergency:cap:1.2">.',
     ),
-    "ROOT/list": Cause("this is a list, <{0}>, with {1} alerts in it", "Send each <alert> by itself."),
+    "ROOT/list": Cause("this is a list, <{0}>; alerts in it: {1}", "Send each <alert> by itself."),
     "ROOT/case": Cause("the document element is <{0}>", "Write <alert>, in small letters."),
     # ---- elements ----
     "XSD/place": Cause("{0} stands behind {1}", "Move <{0}> up: it belongs before <{1}>."),

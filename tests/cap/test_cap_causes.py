@@ -45,14 +45,14 @@ def test_what_is_no_xml_is_told_by_its_cause(document, text):
 OTHER_THINGS = {
     "an Atom feed": (f'<feed xmlns="{ATOM}"><entry/></feed>', "NS", "this is a feed (Atom), not an alert"),
     "an RSS feed": ('<rss version="2.0"><channel/></rss>', "NS", "this is a feed (RSS), not an alert"),
-    "an empty list": ("<alerts/>", "NS", "this is a list, <alerts>, with 0 alerts in it"),
-    "a list": (f"<all>{ALERT}{ALERT}</all>", "NS", "this is a list, <all>, with 2 alerts in it"),
+    "an empty list": ("<alerts/>", "NS", "this is a list, <alerts>; alerts in it: 0"),
+    "a list": (f"<all>{ALERT}{ALERT}</all>", "NS", "this is a list, <all>; alerts in it: 2"),
     "a list in the namespace of CAP": (
         BASE.replace("<alert ", "<alerts ").replace("</alert>", f"{ALERT}</alerts>"),
         "ROOT",
-        "this is a list, <alerts>, with 1 alerts in it",
+        "this is a list, <alerts>; alerts in it: 1",
     ),
-    "an envelope": (ENVELOPE, "NS", "this is an EDXL-DE 1.0 envelope, with 1 alerts in it"),
+    "an envelope": (ENVELOPE, "NS", "this is an EDXL-DE 1.0 envelope; alerts in it: 1"),
     "another wrapper": (f"<soap><body>{ALERT}</body></soap>", "NS", "the alert stands inside of <soap>"),
     "a page": ("<html><body/></html>", "NS", "this is a web page"),
     "an older version": (
