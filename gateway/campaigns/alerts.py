@@ -16,7 +16,7 @@ from gateway.campaigns import authority
 from gateway.campaigns.answering import UNKNOWN, answer, seen, signature, warnings, with_reasons
 from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview
 from gateway.campaigns.identity import new_public_id
-from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds, not_yours
+from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds, not_yours, says_kind
 from gateway.campaigns.limits import require_countable
 from gateway.campaigns.publication import Publication
 from gateway.campaigns.receiving import Received, located, receive, reread
@@ -144,14 +144,15 @@ class AlertDesk:
     async def _decided(self, caller: Caller, received: Received) -> Decision:
         """Raises Refusal, with the lines of what is amiss and all that was found before."""
         try:
-            thread = await self._thread(received.alert)
+            thread = await self._thread(caller, received.alert)
             return await self._authorised(caller, decide(received.alert, caller, thread, self._now_ms()), thread)
         except Refusal as refusal:
             raise _located(refusal, received) from refusal
 
     async def _authorised(self, caller: Caller, decision: Decision, thread: Thread) -> Decision:
         """With what the account may not publish left out of the feed. Raises Refusal for what it may not end."""
-        require_countable(decision.targets, self.limits)
+        if decision.act is Act.LAUNCH or decision.publish:  # else nobody is looked up
+            require_countable(decision.targets, self.limits)
         earlier: list[Campaign] = []
         if decision.follows:
             async with self.database.read() as conn:
@@ -272,7 +273,7 @@ class AlertDesk:
 
     # ---- planning ------------------------------------------------------------------------------------------
 
-    async def _thread(self, alert: Alert) -> Thread:
+    async def _thread(self, caller: Caller, alert: Alert) -> Thread:
         if alert.msg_type not in (MsgType.UPDATE, MsgType.CANCEL):
             return Thread()
         async with self.database.read() as conn:
@@ -281,13 +282,17 @@ class AlertDesk:
             named = [(ref, None if f is not None and f.state == "parked" else f) for ref, f in named]
             ids = sorted({f.thread_id for _, f in named if f is not None})
             members = await filed_alerts.thread(conn, *ids) if ids else []
-            return Thread(tuple(named), tuple(members), await threads.seen(conn, ids))
+            kind = None
+            if alert.msg_type is MsgType.UPDATE and says_kind(alert, caller.kind_rules) is None:
+                kind = await _kind_of(conn, members, caller)
+            return Thread(tuple(named), tuple(members), await threads.seen(conn, ids), kind)
 
     async def _planned(
         self, caller: Caller, alert: Alert, decision: Decision, *, dry: bool = False
     ) -> tuple[Said | None, Outcome]:
-        """None is said, and nothing planned, of what is only filed; of an Update that came too late what it ends."""
-        if decision.act is Act.EXPIRED and decision.follows:
+        """None is said, and nothing planned, of what is only filed; of an Update that came too late, or says nothing,
+        what it ends."""
+        if decision.act not in _SAID and decision.follows:
             async with self.database.read() as conn:
                 earlier = await campaigns.of_thread(conn, *(t.id for t in decision.threads))
             return None, Outcome(stops=[c.id for c in earlier if c.purpose != "cancel"])
@@ -301,7 +306,7 @@ class AlertDesk:
     async def retry_parked(self, filed: Filed, caller: Caller, park_ms: int) -> bool:
         """Launch a parked alert whose awaited reference has come; give it up when it has waited too long."""
         alert = reread(filed.document)
-        thread = await self._thread(alert)
+        thread = await self._thread(caller, alert)
         decision = decide(alert, caller, thread, self._now_ms())
         if decision.act is Act.PARK:
             if self._now_ms() - filed.received_ms < park_ms:
@@ -387,6 +392,24 @@ _STATES = {
     Act.EXPIRED: "expired",
     Act.PARK: "parked",
 }
+
+
+async def _kind_of(conn: AsyncConnection, members: Sequence[Filed], caller: Caller) -> Kind | None:
+    """What these alerts were sent as, the last of them first; of what only stands in the feed, what it says itself."""
+    if not members:
+        return None
+    sent = [
+        c
+        for c in await campaigns.of_thread(conn, *{f.thread_id for f in members if f.thread_id is not None})
+        if c.purpose != "cancel"
+    ]
+    if sent:
+        return Kind(sent[-1].kind)
+    said = (says_kind(reread(filed.document), caller.kind_rules) for filed in reversed(members[-_MOST_REREAD:]))
+    return next((kind for kind in said if kind is not None), None)
+
+
+_MOST_REREAD = 20
 
 
 async def _has_deliveries(conn: AsyncConnection, campaign: Campaign) -> bool:

@@ -33,7 +33,8 @@ class Act(StrEnum):
     LAUNCH = "launch"
     CANCEL = "cancel"
     LOG = "log"
-    """Valid, kept, and not sent to anybody: System, Draft, Ack, Error, or older than what its thread has."""
+    """Valid, kept, and not sent to anybody: System, Draft, Ack, Error, older than what its thread has, or without a
+    text."""
     EXPIRED = "expired"
     """Over when it arrived: accepted, answered as such and not sent."""
     PARK = "park"
@@ -44,7 +45,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     act: Act
     mode: Mode = Mode.SIMULATION
     kind: Kind | None = None
-    """None for what is not sent, and for a Cancel that names no kind: it takes the kind of what it cancels."""
+    """None for what is not sent, and for a Cancel that says no kind: it takes the kind of what it cancels."""
     channels: tuple[Channel, ...] | None = None
     """None: all that the zone's policy gives this kind."""
     targets: Targets = Targets()
@@ -67,6 +68,8 @@ class Thread(msgspec.Struct, frozen=True):
     """Every alert of those threads, oldest first."""
     seen: tuple[ThreadSeen, ...] = ()
     """Those threads, as they were when this was read."""
+    kind: Kind | None = None
+    """What was sent in them last, for an Update that says no kind of its own; None where that is not known."""
 
 
 def milliseconds(instant: datetime) -> int:
@@ -82,7 +85,8 @@ def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decisio
     if placement.step in _UNSENT:
         return _unsent(alert, placement, _threads(thread, placement), expires_ms or 0)
     problems = [_remark(remark) for remark in placement.remarks]
-    kind, channels = _wanted(alert, caller)
+    kind, channels, odd = _wanted(alert, caller, thread, late=expires_ms is not None and expires_ms <= now_ms)
+    problems += odd
     if alert.msg_type is MsgType.UPDATE and starts_ms > now_ms + SOON_MS:
         problems.append(_AT_ONCE)
         starts_ms = now_ms
@@ -96,9 +100,11 @@ def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decisio
     over = _over(starts_ms, expires_ms, now_ms) if act is Act.LAUNCH else ""
     if over:
         act = Act.EXPIRED
-        # What it takes the place of is no longer true all the same.
-        over += " What it updates has ended." if placement.ends else ""
+        over += _ENDED if placement.ends else ""
         problems.append(Reason("I-EXPIRED", over, level="warning", path="/alert/info[1]/expires"))
+    elif act is Act.LAUNCH and placement.ends and not alert.infos:
+        act, over = Act.LOG, f"It says nothing: kept and sent to nobody.{_ENDED}"
+        problems.append(Reason("I-REQ", over, level="warning", path="/alert"))
     return Decision(
         act=act,
         mode=mode,
@@ -109,10 +115,14 @@ def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decisio
         expires_ms=expires_ms,
         threads=_threads(thread, placement),
         follows=placement.ends,
-        publish=mode is Mode.LIVE and alert.scope is Scope.PUBLIC and act is not Act.EXPIRED,
+        publish=mode is Mode.LIVE and alert.scope is Scope.PUBLIC and act in (Act.LAUNCH, Act.CANCEL),
         note=over,
         problems=tuple(problems),
     )
+
+
+_ENDED = " What it updates has ended."
+"""Which is no longer true, whether or not the new words reach anybody."""
 
 
 def not_yours(sender: str) -> Refusal:
@@ -167,14 +177,36 @@ def _parameters(alert: Alert, name: str) -> list[tuple[str, str]]:
     ]
 
 
-def _wanted(alert: Alert, caller: Caller) -> tuple[Kind | None, tuple[Channel, ...] | None]:
-    """(kind, channels) that the alert asks for. Raises Refusal with all that is amiss in it."""
+def says_kind(alert: Alert, rules: Sequence[KindRule]) -> Kind | None:
+    """The kind that the alert names, or that these rules give it; None where it says none, or none that there is."""
+    return _kind(alert, rules)[0]
+
+
+def _wanted(
+    alert: Alert, caller: Caller, thread: Thread, *, late: bool
+) -> tuple[Kind | None, tuple[Channel, ...] | None, list[Reason]]:
+    """(kind, channels) that the alert asks for, and what is odd about how. Raises Refusal with all that is amiss in it.
+
+    What a Cancel or an Update names must end, whatever it says of kinds and channels: it takes the kind of what it
+    names, which one that comes too late (`late`) does not need, and the channels that there are.
+    """
     kind, of_kind = _kind(alert, caller.kind_rules)
     channels, of_channels = _channels(alert)
     faults = [*of_kind, *of_channels]
-    if faults:
-        raise Refusal(422, _CODES[faults[0].rule], faults[0].text, faults)
-    return kind, channels
+    if not faults:
+        return kind, channels, []
+    known = thread.kind if of_kind else kind
+    if alert.msg_type is MsgType.CANCEL or (alert.msg_type is MsgType.UPDATE and (late or known)):
+        return known, channels, [_odd(fault, known) for fault in faults]
+    raise Refusal(422, _CODES[faults[0].rule], faults[0].text, faults)
+
+
+def _odd(fault: Reason, kind: Kind | None) -> Reason:
+    if fault.rule == "K-CHANNEL":
+        return msgspec.structs.replace(fault, text=f"{fault.text} It is left out.", level="warning")
+    taken = f" It takes that of what it names: {kind}." if kind else ""
+    level = "information" if fault.rule == "K-NONE" else "warning"
+    return msgspec.structs.replace(fault, text=fault.text + taken, level=level)
 
 
 _CODES: Mapping[str, str] = {
@@ -231,7 +263,7 @@ def _channels(alert: Alert) -> tuple[tuple[Channel, ...] | None, list[Reason]]:
         for path, word in found[:50]
         if word not in set(Channel)
     ]  # fmt: skip
-    return (tuple(c for c in Channel if c in words) if words else None), faults
+    return tuple(c for c in Channel if c in words) or None, faults
 
 
 # ---- thread --------------------------------------------------------------------------------------------------

@@ -7,10 +7,12 @@ import msgspec
 import pytest
 
 from cap import MsgType, Scope, Status, ValuePair, read
+from channels.contract import Channel
 from gateway.access.caller import Caller
 from gateway.campaigns.intake import Act, Thread, decide, milliseconds
 from gateway.directory.agreements import USUAL
 from gateway.errors import Refusal
+from gateway.kinds import Kind
 from store.alerts import Alert as Filed
 from store.records import ThreadSeen
 from tests.cap.documents import BASE
@@ -205,6 +207,60 @@ def test_a_kind_that_nothing_names_is_refused_and_one_that_differs_too():
 
     assert [reason.rule for reason in refusal_of(with_parameters()).reasons] == ["K-NONE"]
     assert [reason.rule for reason in refusal_of(mixed).reasons] == ["K-DIFFER"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rule", "level"),
+    [
+        ((), "K-NONE", "information"),
+        ((("tocsin:kind", "party"),), "K-WORD", "warning"),
+        ((("tocsin:kind", "news"), ("tocsin:kind", "alert")), "K-DIFFER", "warning"),
+    ],
+)
+def test_an_update_that_says_no_kind_takes_that_of_what_it_names_and_a_cancel_needs_none(parameters, rule, level):
+    infos = with_parameters(*parameters).infos
+    update, thread = following(filed(), infos=infos)
+    cancel, _ = following(filed(), infos=infos, msg_type=MsgType.CANCEL)
+
+    decision = decide(update, caller(), msgspec.structs.replace(thread, kind=Kind.PREVENTIVE), NOW_MS)
+    ending = decide(cancel, caller(), thread, NOW_MS)
+
+    assert (decision.act, decision.kind, decision.follows) == (Act.LAUNCH, Kind.PREVENTIVE, (1,))
+    [told] = [problem for problem in decision.problems if problem.rule == rule]
+    assert told.level == level
+    assert told.text.endswith("It takes that of what it names: preventive.")
+    assert (ending.act, ending.kind, ending.follows) == (Act.CANCEL, None, (1,))
+    assert refusal_of(update, thread).status == 422, "where that is not known, nobody guesses"
+
+
+@pytest.mark.parametrize("msg_type", [MsgType.UPDATE, MsgType.CANCEL])
+def test_a_follow_up_that_asks_for_a_channel_that_there_is_not_goes_by_those_that_there_are(msg_type):
+    infos = with_parameters(("tocsin:kind", "alert"), ("tocsin:channels", "sms, pigeon")).infos
+    message, thread = following(filed(), infos=infos, msg_type=msg_type)
+
+    decision = decide(message, caller(), thread, NOW_MS)
+
+    assert (decision.kind, decision.channels, decision.follows) == (Kind.ALERT, (Channel.SMS,), (1,))
+    assert ("K-CHANNEL", "warning") in rules_of(decision)
+
+
+def test_an_update_that_comes_too_late_needs_no_kind():
+    info = replace(with_parameters().infos[0], expires=ALERT.sent)
+    message, thread = following(filed(), infos=(info,))
+
+    decision = decide(message, caller(), thread, NOW_MS)
+
+    assert (decision.act, decision.kind, decision.follows) == (Act.EXPIRED, None, (1,))
+
+
+def test_an_update_that_says_nothing_ends_what_it_names_and_is_told_to_nobody():
+    message, thread = following(filed(), infos=())
+
+    decision = decide(message, caller(), msgspec.structs.replace(thread, kind=Kind.ALERT), NOW_MS)
+
+    assert (decision.act, decision.publish, decision.follows) == (Act.LOG, False, (1,))
+    assert decision.note == "It says nothing: kept and sent to nobody. What it updates has ended."
+    assert ("I-REQ", "warning") in rules_of(decision)
 
 
 def test_an_update_that_would_take_effect_later_takes_effect_at_once_and_is_told_so():

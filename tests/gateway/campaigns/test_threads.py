@@ -338,3 +338,48 @@ async def test_a_cancel_is_refused_for_none_of_its_times(centre: Centre, expires
     assert answer.state == "cancelled"
     assert (await centre.launched(posted)).state == "cancelled"
     assert [z.refusal for z in answer.zones] == [""]
+
+
+# ---- what says no kind, or nothing ---------------------------------------------------------------------------------
+
+KIND = b"<parameter><valueName>tocsin:kind</valueName><value>alert</value></parameter>"
+
+
+async def test_an_update_that_says_no_kind_goes_out_as_what_it_updates(centre: Centre) -> None:
+    first = document("first", "Water", sent=-30)
+    [posted] = await centre.post(first)
+    update = document("update", "Water zakt", msg_type="Update", about=(first,), sent=-20).replace(KIND, b"")
+
+    [answer] = await centre.post(update)
+
+    [zone] = answer.zones
+    assert (await centre.launched(posted)).state == "superseded"
+    assert (await centre.launched(answer)).kind == "alert"
+    assert zone.refusal == ""
+
+
+async def test_an_update_without_any_text_ends_what_it_updates_and_is_told_to_nobody(centre: Centre) -> None:
+    first = document("first", "Water", sent=-30)
+    [posted] = await centre.post(first)
+
+    [answer] = await centre.post(document("update", msg_type="Update", about=(first,), sent=-20))
+
+    assert (answer.state, answer.zones) == ("logged", ())
+    assert answer.note == "It says nothing: kept and sent to nobody. What it updates has ended."
+    assert (await centre.launched(posted)).state == "superseded"
+    assert await centre.states("first", "update") == ["superseded", "logged"]
+    assert await make.claim(centre.database) is None, "nothing of the old text leaves any more"
+
+
+async def test_an_update_of_what_only_stands_in_the_feed_says_no_kind_either(centre: Centre) -> None:
+    """No campaign knows the kind: the document that it updates does."""
+    rights = (*centre.caller.rights, Right("publish", None, None, "*", "*"))
+    centre.caller = msgspec.structs.replace(centre.caller, rights=rights)
+    first = document("first", "Water", sent=-30, zone="9999")
+    await centre.post(first)
+    update = document("update", "Water zakt", msg_type="Update", about=(first,), sent=-20, zone="9999")
+
+    [answer] = await centre.post(update.replace(KIND, b""))
+
+    assert (answer.state, answer.note) == ("active", "Published; nobody was told.")
+    assert await centre.states("first", "update") == ["superseded", "active"]
