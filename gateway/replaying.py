@@ -36,6 +36,9 @@ class Seen(msgspec.Struct, frozen=True):
     times: int = 1
     code: str = ""
     """Of the refusal."""
+    sender: str = ""
+    identifier: str = ""
+    """What it said of these, where it could be read so far."""
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +106,7 @@ async def replay(database: Database, wanted: Wanted, limits: Limits) -> Conforma
         return conformance(judged(Seen(str(file), file.read_bytes(), everybody), limits) for file in wanted.files)
     found: list[Judged] = []
     async for kept, body in _kept(database, wanted):
-        seen = Seen(kept.public_id, body, agreed[kept.account_id], kept.times, kept.code)
+        seen = Seen(kept.public_id, body, agreed[kept.account_id], kept.times, kept.code, kept.sender, kept.identifier)
         found.append(await asyncio.to_thread(judged, seen, limits))
     return conformance(found)
 
@@ -143,8 +146,8 @@ def _judged(seen: Seen, reading: Reading) -> Judged:
     alert = reading.alert
     return Judged(
         name=seen.name,
-        sender=alert.sender if alert else "",
-        identifier=alert.identifier if alert else "",
+        sender=alert.sender if alert else seen.sender,
+        identifier=alert.identifier if alert else seen.identifier,
         times=seen.times,
         code=seen.code,
         accepted=reading.accepted,
@@ -194,13 +197,17 @@ def lines(report: Conformance) -> Iterator[str]:
         yield "There are no refused documents."
         return
     came = f", which came {report.times} times" if report.times > report.documents else ""
-    yield f"{report.documents} documents{came}. By the rules of today {report.accepted} would be read."
+    yield f"{_counted(report.documents)}{came}. By the rules of today {report.accepted} would be read."
     if report.refused_for:
         counts = ", ".join(f"{code} {count}" for code, count in report.refused_for.items())
         yield f"They were refused for: {counts}."
     for rule in report.rules:
         yield ""
-        yield f"{rule.rule}: {rule.documents} documents, from {', '.join(rule.senders)}"
+        yield f"{rule.rule}: {_counted(rule.documents)}, from {', '.join(rule.senders)}"
         where = f"line {rule.line}, {rule.path}" if rule.line else rule.path
         yield f"  as in {rule.example}, {where}: {rule.text}"
         yield f"  {rule.remedy}"
+
+
+def _counted(documents: int) -> str:
+    return f"{documents} document{'' if documents == 1 else 's'}"

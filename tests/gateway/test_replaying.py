@@ -41,6 +41,8 @@ def test_the_rules_that_refuse_most_stand_first_with_an_example_and_a_remedy():
     assert {rule.rule for rule in report.rules} == {"XSD", "DT-FORM", "XML-WF"}
     told = "\n".join(lines(report))
     assert "5 documents, which came 15 times. By the rules of today 1 would be read." in told
+    assert "XSD: 2 documents, from ?" in told
+    assert "DT-FORM: 1 document, from ?" in told
     assert "as in d1, line 6, /alert/status" in told
 
 
@@ -104,6 +106,7 @@ def test_what_is_kept_is_read_beside_the_server_by_the_terms_of_each_account(con
     assert (report["documents"], report["accepted"]) == (5, 2)
     by_rule = {rule["rule"]: rule["documents"] for rule in report["rules"]}
     assert by_rule == {"G-ALT-ORDER": 1, "XSD": 1, "XML-WF": 1}
+    assert {rule["rule"]: rule["senders"] for rule in report["rules"]}["XSD"] == [SENDER]
     assert replay(config, "--account", "other")["documents"] == 2
     assert replay(config, "--sender", SENDER)["documents"] == 4
     assert replay(config, "--account", "nobody")["documents"] == 0
