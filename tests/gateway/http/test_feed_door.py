@@ -1,6 +1,7 @@
 """The free broadcast: what is in the feed, for whom, and how seldom it has to be sent."""
 
 import asyncio
+import base64
 import hashlib
 import socket
 import time
@@ -184,6 +185,57 @@ async def test_the_feed_speaks_of_the_configured_address(database: Database):
         [(_, link)] = entries((await door.get("/cap/feed.atom")).body)
 
     assert link == "https://alerts.example/cap/alerts/p1.xml"
+
+
+ENCLOSED = b"<script>alert(1)</script>"
+FILE = f"""<resource><resourceDesc>A page</resourceDesc><mimeType>{{}}</mimeType>
+<derefUri>{base64.b64encode(ENCLOSED).decode()}</derefUri></resource>"""
+SUM = hashlib.sha256(ENCLOSED).hexdigest()
+
+
+async def test_a_file_that_came_enclosed_is_served_with_its_alert_and_runs_in_no_browser(database: Database):
+    settings = ServerSettings(port=0, public_url="https://alerts.example")
+    async with doorway(database, server=settings) as door:
+        for name, mime in (("page", "text/html"), ("image", "image/png")):
+            await door.house.launch(
+                1, alert=an_alert(1, name, a_document(name, resource=FILE.format(mime))), publish=True
+            )
+        hidden = a_document("hidden", "Restricted", resource=FILE.format("image/png"))
+        await door.house.launch(1, alert=an_alert(1, "hidden", hidden))
+        await Publisher(database, None, settings.public_url).run()
+
+        page = await door.get(f"/cap/alerts/page/files/{SUM}")
+        image = await door.get(f"/cap/alerts/image/files/{SUM}")
+        others = [
+            (await door.get(path)).status
+            for path in (f"/cap/alerts/hidden/files/{SUM}", f"/cap/alerts/page/files/{'0' * 64}",
+                         f"/cap/alerts/nothing/files/{SUM}", "/cap/alerts/page/files/..%2f", "/cap/alerts/page/files/")
+        ]  # fmt: skip
+        again = await door.get(f"/cap/alerts/page/files/{SUM}", headers={"If-None-Match": page.headers["ETag"]})
+        document = cap.read((await door.get("/cap/alerts/page.xml")).body).alert
+
+    assert (page.body, image.body) == (ENCLOSED, ENCLOSED)
+    assert (page.headers["Content-Type"], image.headers["Content-Type"]) == ("application/octet-stream", "image/png")
+    assert page.headers["Content-Disposition"].startswith("attachment")
+    for answer in (page, image):
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+        assert "immutable" in answer.headers["Cache-Control"]
+    assert others == [404] * 5
+    assert (again.status, again.body) == (304, b"")
+    assert document is not None
+    [resource] = document.infos[0].resources
+    assert (resource.uri, resource.deref_uri) == (f"https://alerts.example/cap/alerts/page/files/{SUM}", "")
+
+
+async def test_without_a_public_address_an_enclosed_file_is_described_and_not_linked(door: Doorway):
+    await publish(door, "page", resource=FILE.format("image/png"))
+
+    alert = cap.read((await door.get("/cap/alerts/page.xml")).body).alert
+
+    assert alert is not None
+    [resource] = alert.infos[0].resources
+    assert (resource.uri, resource.deref_uri, resource.description) == ("", "", "A page")
 
 
 def watched(database: Database, monkeypatch: pytest.MonkeyPatch) -> tuple[Broadcast, list[str]]:
@@ -495,6 +547,7 @@ async def test_the_heartbeat_is_a_signed_message_to_nobody_that_names_what_is_in
     assert reading.alert is not None
     assert (reading.alert.status, reading.alert.scope, reading.alert.infos) == (cap.Status.SYSTEM, cap.Scope.PUBLIC, ())
     assert [r.identifier for r in reading.alert.references] == ["id-p2", "id-p1"]
+    assert (reading.alert.note or "").startswith("heartbeat: 2 alerts in force")
     assert abs((datetime.now(UTC) - reading.alert.sent).total_seconds()) < 30
     assert trusted(answer.body, key) is Standing.VERIFIED
     assert again.status == 304
