@@ -43,7 +43,7 @@ from gateway.setbacks import Setbacks
 from gateway.settings import EmailSettings, Settings, SmsSettings, VoiceSettings
 from gateway.templates.content import read_content
 from gateway.unsubscribing import LISTS, Unsubscribing, link
-from store import meta, recovery
+from store import audit, meta, persons, recovery
 from store.campaigns import Campaign, Text
 from store.database import Database
 from store.directory import addressees
@@ -59,6 +59,8 @@ _VOICE = "voice"
 """The one ceiling above all trunks."""
 _KEEPING_RESTS = 19.0
 """What is refused is written in a twentieth of the time, however much of it comes."""
+_ERASING_RESTS = 19.0
+"""A person is looked for in what may be a million deliveries: in a twentieth of the time."""
 _SEALING_RESTS = 4.0
 """Reports are sealed in a fifth of the time: in a storm of alerts every one of them ends in a report."""
 
@@ -210,6 +212,12 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     async def expire() -> bool:
         return bool(await database.write(expire_lots, urgent=False))
 
+    async def chain() -> bool:
+        return await database.write(audit.link, urgent=False) == audit.LINKED_AT_ONCE
+
+    async def erase() -> bool:
+        return await persons.erase_some(database)
+
     snapshots = SnapshotCache(database.read)
     planner = Planner(
         snapshots,
@@ -253,6 +261,8 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("addenda", 60.0, amend),
             Chore("lots", 60.0, expire),
             Chore("registers", 2.0, snapshots.keep_ready),
+            Chore("audit", 1.0, chain),
+            Chore("erasures", 60.0, erase, rests=_ERASING_RESTS),
         )
     )
     return Gateway(

@@ -18,8 +18,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from gateway.directory.seed import LoadReport
 from gateway.directory.seed_lines import Reader
-from store import schema
+from store import audit, schema
 from store.database import Database, open_database
+from store.transaction import Transaction
 
 EVERY_S = 10.0
 """Between two lines where there is no terminal."""
@@ -111,4 +112,13 @@ def tell(report: LoadReport | Reader, out: Console, err: Console) -> None:
         out.print("The file is sound.")
         return
     for kind, tally in report.tallies.items():
-        out.print(f"{kind}: {tally.new} new, {tally.changed} changed, {tally.unchanged} unchanged", highlight=False)
+        erased = f", {tally.erased} left out: they were erased" if tally.erased else ""
+        text = f"{kind}: {tally.new} new, {tally.changed} changed, {tally.unchanged} unchanged{erased}"
+        out.print(text, highlight=False)
+
+
+async def note(tx: Transaction, file: Path, report: LoadReport, by: str) -> None:
+    """A line of the audit: what came of a file, and by whose hand."""
+    counts = {kind: [t.new, t.changed, t.unchanged] for kind, t in report.tallies.items()}
+    name = "standard input" if str(file) == "-" else file.name
+    await audit.note(tx, "load", "register", detail={"lines": report.lines, **counts}, apart={"by": by, "file": name})

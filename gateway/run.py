@@ -2,22 +2,27 @@
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from gateway.build import Gateway, Identity, build, identify
 from gateway.doubts import doubts
 from gateway.feed_key import FeedKey
 from gateway.http.serving import make_runner
-from gateway.settings import Settings
+from gateway.settings import Settings, shown
+from store import audit
 from store.database import Database, exclusive, open_database
 from store.schema import current, migrate, require_newest
 from store.soundness import require_sound
+from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +80,21 @@ async def serve(
         gateway = _built(settings, database, await identify(database, settings))
         # The ports before the parts: one that is taken must not stop carriers that are just connecting.
         async with _ports(gateway) as (runner, url):
+            await database.write(lambda tx: _note_start(tx, gateway))
             try:
                 async with asyncio.TaskGroup() as tasks:
                     await _run_parts(gateway, tasks, runner, url, stop, started, ending)
             except* PartFailed as group:
                 raise _first(group) from None
     log.info("stopped", extra={"action": "stopped"})
+
+
+async def _note_start(tx: Transaction, gateway: Gateway) -> None:
+    """A line of the audit: which version ran from when on, and by which settings."""
+    settings = shown(gateway.settings)
+    digest = hashlib.sha256(msgspec.json.encode(settings, order="deterministic")).hexdigest()
+    detail = {"version": metadata.version("tocsin"), "settings_sha256": digest}
+    await audit.note(tx, "start", gateway.boot_id, detail=detail, apart={"settings": settings})
 
 
 async def _run_parts(

@@ -15,12 +15,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from channels.email.address import MailboxRefused, normalise_mailbox
-from channels.email.bounce_intake import Dialect
-from channels.email.settings import SmtpSettings
+from channels.email.settings import Dialect, SmtpSettings
 from channels.simulated import SimulatedSettings
 from channels.sms.smpp.settings import SmppSettings
 from gateway.faults import Fault, faults_of, line_of, lines_of
-from gateway.feed_key import read_feed_key
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Permits = Annotated[int, msgspec.Meta(ge=1, le=64)]
@@ -292,6 +290,10 @@ def _email_faults(email: EmailSettings) -> Iterator[Fault]:
 
 
 def _feed_faults(alerts: AlertSettings) -> Iterator[Fault]:
+    if not (alerts.feed_certificate or alerts.feed_key):
+        return
+    from gateway.feed_key import read_feed_key  # a command does not wait for the cryptography of a server
+
     try:
         read_feed_key(alerts.feed_certificate, alerts.feed_key)
     except ValueError as exc:
@@ -311,6 +313,20 @@ def _name_simulated(values: dict[str, Any]) -> None:
         if isinstance(simulated, dict):
             simulated |= {"type": "simulated", "name": f"simulated-{channel}", "channel": channel}
             simulated |= {"mode": "simulation"}
+
+
+def shown(settings: Settings) -> dict[str, Any]:
+    """The settings in force as they may be told: without their secrets."""
+    told: dict[str, Any] = _without_secrets(msgspec.to_builtins(settings))
+    # PostgreSQL takes a password in its address, where it does not belong.
+    told["store"]["url"] = re.sub(r"(?<=://)([^:/@]*):[^@]*@", r"\1:***@", settings.store.url)
+    return told
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: "***" if k in SECRETS and v else _without_secrets(v) for k, v in value.items()}
+    return [_without_secrets(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _resolve_secrets(table: dict[str, Any], path: str, environ: Mapping[str, str]) -> Iterator[Fault]:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.contract import CarrierState
 from gateway.accounting.tariff import PRICE_LIST, NoPrice, Tariff
-from store import campaigns, directory, holds
+from store import campaigns, directory, holds, persons
 from store.campaigns import Campaign
 from store.database import Database
 from store.holds import Hold
@@ -54,6 +54,7 @@ async def status_lines(database: Database, now_ms: int, min_free_mib: int, confi
         view = await overview(conn, now_ms)
         standing = await holds.standing(conn)
         unsealed = await campaigns.unfinished(conn, most=_MOST_CAMPAIGNS)
+        erasures = await persons.waiting(conn)
         waiting = {c.id: sum(count.open for count in await campaigns.counts(conn, c.id)) for c in unsealed}
     disk = _disk(database, min_free_mib)
     lines = [*_nodes(view.nodes, now_ms), *_carriers(view.nodes, now_ms), disk]
@@ -64,6 +65,8 @@ async def status_lines(database: Database, now_ms: int, min_free_mib: int, confi
     lines += [Line(not _is_stuck(c, now_ms), f"  {_campaign(c, waiting[c.id], now_ms)}") for c in unsealed]
     if view.campaigns_unsealed > len(unsealed):
         lines.append(Line(True, f"  and {view.campaigns_unsealed - len(unsealed)} more"))
+    if erasures:
+        lines.append(Line(True, f"{erasures} persons are to be erased once nothing needs their addresses"))
     if view.open_receipts:
         lines.append(Line(False, f"{view.open_receipts} receipts match no message (yet)"))
     return lines

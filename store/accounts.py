@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store import audit
 from store.register import Tally
 from store.tables import account, account_right, api_key
 from store.transaction import Transaction
@@ -42,6 +43,21 @@ class KeyRow(msgspec.Struct, frozen=True):
     terms: str = "[]"
     """JSON, gateway/directory/agreements.py."""
     rights: tuple[RightRow, ...] = ()
+    expires_ms: int | None = None
+    """From then on the key is good no longer; None: until it is revoked."""
+
+
+class KeyView(msgspec.Struct, frozen=True):
+    """A key as whoever manages it sees it."""
+
+    key_id: str
+    account: str
+    note: str
+    created_ms: int
+    expires_ms: int | None
+    revoked_ms: int | None
+    disabled_ms: int | None
+    """Of its account."""
 
 
 class KeyRecord(msgspec.Struct, frozen=True):
@@ -72,6 +88,7 @@ _by_key = (
         *(account.c[column] for column in _OWN),
         account.c.disabled_ms,
         account.c.terms,
+        api_key.c.expires_ms,
         account_right.c.id.label("right_id"),
         account_right.c.action,
         account_right.c.zone_id,
@@ -95,8 +112,8 @@ async def find_key(conn: AsyncConnection, key_id: str) -> KeyRow | None:
     rows = (await conn.execute(_by_key, {"key": key_id})).all()
     if not rows:
         return None
-    rights = tuple(RightRow(*row[12:]) for row in rows if row.right_id is not None)
-    return KeyRow(*rows[0][:10], terms=rows[0].terms, rights=rights)
+    rights = tuple(RightRow(*row[13:]) for row in rows if row.right_id is not None)
+    return KeyRow(*rows[0][:10], terms=rows[0].terms, rights=rights, expires_ms=rows[0].expires_ms)
 
 
 class TermsRow(msgspec.Struct, frozen=True):
@@ -131,20 +148,95 @@ async def put_account(tx: Transaction, record: AccountRecord) -> tuple[int, Tall
         changed = any(getattr(found, name) != value for name, value in values.items())
         if changed:
             await tx.run(sa.update(account).where(account.c.id == account_id).values(values))
-    altered = await _put_rights(tx, account_id, record.rights)
-    altered |= await _put_keys(tx, account_id, record.keys)
+    altered = await _put_rights(tx, account_id, record.code, record.rights)
+    altered |= await _put_keys(tx, account_id, record.code, record.keys)
     if found is None:
         return account_id, Tally(new=1)
     return account_id, Tally(changed=1) if changed or altered else Tally(unchanged=1)
 
 
-async def revoke_key(tx: Transaction, key_id: str) -> bool:
+async def add_key(
+    tx: Transaction, code: str, key: KeyRecord, *, expires_ms: int | None = None, note: str = "", by: str = ""
+) -> bool:
+    """Whether there is such an account. Raises Conflict (out of `Database.write`) for a key id that is taken."""
+    found = await tx.first(sa.select(account.c.id).where(account.c.code == code))
+    if found is None:
+        return False
+    row = {"account_id": found.id, "created_ms": tx.now_ms, "expires_ms": expires_ms, "note": note}
+    await tx.run(sa.insert(api_key).values(row | msgspec.structs.asdict(key)))
+    detail = {"account": code, "expires_ms": expires_ms}
+    await audit.note(tx, "key-make", key.key_id, detail=detail, apart={"by": by, "note": note})
+    return True
+
+
+async def revoke_key(tx: Transaction, key_id: str, by: str = "") -> bool:
     """Whether there was such a key that still was good."""
     statement = sa.update(api_key).where(api_key.c.key_id == key_id, api_key.c.revoked_ms.is_(None))
-    return await tx.run(statement.values(revoked_ms=tx.now_ms)) == 1
+    revoked = await tx.run(statement.values(revoked_ms=tx.now_ms)) == 1
+    if revoked:
+        await audit.note(tx, "key-revoke", key_id, apart={"by": by})
+    return revoked
 
 
-async def _put_rights(tx: Transaction, account_id: int, rights: frozenset[RightRow]) -> bool:
+async def expire_key(tx: Transaction, key_id: str, expires_ms: int | None, by: str = "") -> bool:
+    """Whether there is such a key that is not revoked. None: it does not end by itself."""
+    statement = sa.update(api_key).where(api_key.c.key_id == key_id, api_key.c.revoked_ms.is_(None))
+    changed = await tx.run(statement.values(expires_ms=expires_ms)) == 1
+    if changed:
+        await audit.note(tx, "key-expire", key_id, detail={"expires_ms": expires_ms}, apart={"by": by})
+    return changed
+
+
+async def set_disabled(tx: Transaction, code: str, disabled: bool, by: str = "", reason: str = "") -> bool | None:
+    """Whether that changed anything; None where there is no such account. None of its keys is good while it is so."""
+    found = await tx.first(sa.select(account.c.id, account.c.disabled_ms).where(account.c.code == code))
+    if found is None:
+        return None
+    if (found.disabled_ms is not None) == disabled:
+        return False
+    changed = sa.update(account).where(account.c.id == found.id)
+    await tx.run(changed.values(disabled_ms=tx.now_ms if disabled else None))
+    action = "account-disable" if disabled else "account-enable"
+    await audit.note(tx, action, code, apart={"by": by, "reason": reason})
+    return True
+
+
+async def keys(conn: AsyncConnection, code: str = "") -> list[KeyView]:
+    """Of one account, or of all, those that were made last first within each."""
+    statement = (
+        sa.select(
+            api_key.c.key_id, account.c.code, api_key.c.note, api_key.c.created_ms, api_key.c.expires_ms,
+            api_key.c.revoked_ms, account.c.disabled_ms,
+        )
+        .join(account, account.c.id == api_key.c.account_id)
+        .order_by(account.c.code, api_key.c.id.desc())
+    )  # fmt: skip
+    rows = await conn.execute(statement.where(account.c.code == code) if code else statement)
+    return [KeyView(*row) for row in rows.all()]
+
+
+class AccountView(msgspec.Struct, frozen=True):
+    code: str
+    name: str
+    type: str
+    disabled_ms: int | None
+    keys: int
+    """That are not revoked."""
+
+
+async def views(conn: AsyncConnection) -> list[AccountView]:
+    """Of every account, in the order of their codes."""
+    good = sa.and_(api_key.c.account_id == account.c.id, api_key.c.revoked_ms.is_(None))
+    statement = (
+        sa.select(account.c.code, account.c.name, account.c.type, account.c.disabled_ms, sa.func.count(api_key.c.id))
+        .outerjoin(api_key, good)
+        .group_by(account.c.id)
+        .order_by(account.c.code)
+    )
+    return [AccountView(*row) for row in (await conn.execute(statement)).all()]
+
+
+async def _put_rights(tx: Transaction, account_id: int, code: str, rights: frozenset[RightRow]) -> bool:
     table = account_right
     columns = [table.c[name] for name in RightRow.__struct_fields__]
     rows = await tx.rows(sa.select(table.c.id, *columns).where(table.c.account_id == account_id))
@@ -155,10 +247,18 @@ async def _put_rights(tx: Transaction, account_id: int, rights: frozenset[RightR
     new = rights - known.keys()
     for right in sorted(new, key=repr):
         await tx.run(sa.insert(table).values(account_id=account_id, **msgspec.structs.asdict(right)))
+    if gone or new:
+        words = {"granted": sorted(map(_worded, new)), "taken": sorted(map(_worded, known.keys() - rights))}
+        await audit.note(tx, "rights", code, detail=words)
     return bool(gone or new)
 
 
-async def _put_keys(tx: Transaction, account_id: int, keys: tuple[KeyRecord, ...]) -> bool:
+def _worded(right: RightRow) -> str:
+    zone, network = (("*" if id_ is None else str(id_)) for id_ in (right.zone_id, right.network_id))
+    return f"{right.action} zone {zone} network {network} {right.kind} {right.channel} {right.mode}"
+
+
+async def _put_keys(tx: Transaction, account_id: int, code: str, keys: tuple[KeyRecord, ...]) -> bool:
     """Raises ValueError when a key's id belongs to another account."""
     altered = False
     for key in keys:
@@ -174,6 +274,7 @@ async def _put_keys(tx: Transaction, account_id: int, keys: tuple[KeyRecord, ...
         else:
             continue
         altered = True
+        await audit.note(tx, "key-load", key.key_id, detail={"account": code, "new": found is None})
     return altered
 
 

@@ -21,10 +21,8 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from store import postgresql_driver
 from store.clock import Clock
-from store.errors import StoreLocked, StoreUnavailable
-from store.postgresql_driver import NoAnswer
+from store.errors import NoAnswer, StoreLocked, StoreUnavailable
 from store.readable import keep_readable
 from store.schema import make_private
 from store.sqlite_driver import connector
@@ -277,6 +275,8 @@ def _sqlite_engine(url: sa.URL, *, writer: bool) -> AsyncEngine:
 
 
 def _postgresql_engines(url: sa.URL) -> tuple[AsyncEngine, AsyncEngine]:
+    from store import postgresql_driver  # a command on a file does not wait for it
+
     standstill = {"idle_in_transaction_session_timeout": _PG_STANDSTILL_MS}
     # Not asked before they are lent: every work begins with a question of its own, and is repeated.
     writer = create_async_engine(

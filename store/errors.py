@@ -13,6 +13,10 @@ class StoreUnavailable(StoreError):
     Nothing of a work was kept, unless the answer to its commit is what was lost (PostgreSQL): it can be repeated."""
 
 
+class NoAnswer(StoreUnavailable):
+    """The connection was given up: nothing came back in time, or it broke below the protocol."""
+
+
 class StoreLocked(StoreError):
     """Another server holds this file."""
 

@@ -6,6 +6,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store import audit
 from store.fairness import rejoin
 from store.tables import Big, hold
 from store.transaction import Transaction
@@ -23,13 +24,15 @@ class Hold(msgspec.Struct, frozen=True):
 
 async def place(tx: Transaction, scope: str, subject: str, reason: str, by: str) -> None:
     """Idempotent: a second hold of the same thing keeps the first one's time."""
-    await tx.run(
+    placed = await tx.run(
         sa.text(
             'INSERT INTO hold (scope, subject, reason, "by", at_ms) VALUES (:scope, :subject, :reason, :by, :at)'
             " ON CONFLICT DO NOTHING"
         ),
         {"scope": scope, "subject": subject, "reason": reason, "by": by, "at": tx.now_ms},
     )
+    if placed:
+        await audit.note(tx, "hold", f"{scope} {subject}".rstrip(), apart={"by": by, "reason": reason})
 
 
 _hold_unfinished = sa.text(
@@ -47,10 +50,11 @@ async def hold_unfinished(tx: Transaction, reason: str, by: str) -> int:
     return await tx.run(_hold_unfinished, {"reason": reason, "by": by, "at": tx.now_ms})
 
 
-async def lift(tx: Transaction, scope: str, subject: str) -> bool:
+async def lift(tx: Transaction, scope: str, subject: str, by: str = "") -> bool:
     lifted = bool(await tx.run(sa.delete(hold).where(hold.c.scope == scope, hold.c.subject == subject)))
     if lifted:
         await rejoin(tx, scope, subject)
+        await audit.note(tx, "resume", f"{scope} {subject}".rstrip(), apart={"by": by})
     return lifted
 
 

@@ -5,6 +5,7 @@ import secrets
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store import audit
 from store.holds import hold_unfinished
 from store.tables import meta
 from store.transaction import Transaction
@@ -31,12 +32,13 @@ async def generation(tx: Transaction) -> str:
     return await kept(tx, GENERATION, secrets.token_hex(3))
 
 
-async def renew_generation(tx: Transaction) -> str:
+async def renew_generation(tx: Transaction, by: str = "") -> str:
     """After a restore: receipts of the timeline that was lost hit nobody, and what the copy calls unfinished, which
     may have been sent, ended or cancelled since, is held until somebody decides."""
     await generation(tx)
-    await hold_unfinished(tx, RESTORED, "tocsin new-generation")
+    held = await hold_unfinished(tx, RESTORED, "tocsin new-generation")
     new = secrets.token_hex(3)
+    await audit.note(tx, "new-generation", new, detail={"held": held}, apart={"by": by})
     await tx.run(sa.update(meta).where(meta.c.key == GENERATION).values(value=new))
     return new
 

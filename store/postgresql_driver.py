@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.errors import StoreUnavailable
+from store.errors import NoAnswer
 
 CONNECT_S = 5.0
 """A connection with TLS and its password over a bad line takes a second."""
@@ -26,10 +26,6 @@ PING_S = 2.0
 """The question whether anybody is there, before a reader is lent."""
 CLOSE_S = 0.5
 """A good-bye. Whoever is gone does not hear it."""
-
-
-class NoAnswer(StoreUnavailable):
-    """The connection was given up: nothing came back in time, or it broke below the protocol."""
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]

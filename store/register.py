@@ -5,11 +5,13 @@ the same transaction. Contacts are immutable versions: a change closes one row a
 audience always finds the address that it was made with.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from msgspec.structs import astuple
 
 from store.belongings import Belongings, belongings, put_contacts, put_links
 from store.json_rows import json_rows, pack
@@ -17,6 +19,7 @@ from store.opt_outs import put_wishes, wishes
 from store.revisions import mark, move
 from store.tables import (
     contact,
+    erasure,
     member,
     member_group,
     network,
@@ -77,9 +80,11 @@ class Tally(msgspec.Struct, frozen=True):
     new: int = 0
     changed: int = 0
     unchanged: int = 0
+    erased: int = 0
+    """Left out: they were erased, or are to be, and no record brings them back."""
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(self.new + other.new, self.changed + other.changed, self.unchanged + other.unchanged)
+        return Tally(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 async def put_zone(tx: Transaction, record: ZoneRecord) -> tuple[int, Tally]:
@@ -141,8 +146,9 @@ async def put_members(
 ) -> Tally:
     """Bring members of a zone to what the records say; references must differ; up to some 2,000 a call.
 
-    A removed member who is named again is one again, with the same id.
+    A removed member who is named again is one again, with the same id; one who was erased is left out.
     """
+    named, records = len(records), await _without_erased(tx, zone_id, records)
     found = {row.reference: row for row in await _find_members(tx, zone_id, records)}
     ids = {reference: int(row.id) for reference, row in found.items()}
     fresh = [record for record in records if record.reference not in found]
@@ -161,7 +167,21 @@ async def put_members(
         await put_contacts(tx, has, wanted)
         await put_links(tx, has, wanted)
         await put_wishes(tx, zone_id, wished, wish | _wishes_of(new_ids, fresh))
-    return Tally(len(fresh), len(touched), len(records) - len(fresh) - len(touched))
+    unchanged = len(records) - len(fresh) - len(touched)
+    return Tally(len(fresh), len(touched), unchanged, named - len(records))
+
+
+def tombstone(zone_id: int, reference: str) -> str:
+    """By what an erased person's reference is known again, and by nobody read."""
+    return hashlib.sha256(f"tocsin erasure:{zone_id}:{reference}".encode()).hexdigest()
+
+
+async def _without_erased(tx: Transaction, zone_id: int, records: Sequence[MemberRecord]) -> Sequence[MemberRecord]:
+    marks = await tx.rows(sa.select(erasure.c.reference_sha256).where(erasure.c.zone_id == zone_id))
+    if not marks:
+        return records
+    erased = {row.reference_sha256 for row in marks}
+    return [record for record in records if tombstone(zone_id, record.reference) not in erased]
 
 
 async def remove_members(tx: Transaction, zone_id: int, references: Iterable[str]) -> int:

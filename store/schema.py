@@ -1,33 +1,39 @@
-"""Bring the tables to this version, or say that they are not."""
+"""Bring the tables to this version, or say that they are not.
+
+Alembic is loaded by what migrates alone: every command asks whether the tables are of its version, and an emergency
+brake must not wait for it.
+"""
 
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from store import postgresql_driver
 from store.errors import SchemaMismatch, StoreDamaged, StoreError, StoreUnavailable
 from store.soundness import is_damage
 from store.verdict import translated
 
+MIGRATIONS = Path(__file__).parent / "migrations"
 
-def _config() -> Config:
+
+def _config() -> Any:
+    from alembic.config import Config
+
     config = Config()
     # Alembic reads % as an interpolation: a folder may have one in its name.
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return config
 
 
 def newest() -> str:
-    """The revision of this version of the program."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+    """The revision of this version of the program: the highest number before the name of a migration's file."""
+    names = (re.match(r"\d+", file.name) for file in (MIGRATIONS / "versions").iterdir())
+    return max(found[0] for found in names if found)
 
 
 def file_of(url: str) -> Path | None:
@@ -48,6 +54,8 @@ async def migrate(url: str) -> str:
     Makes the file of a SQLite store. Raises StoreUnavailable, for a server that cannot be reached or a full disk.
     """
 
+    from alembic import command
+
     def upgrade(connection: sa.Connection) -> None:
         config = _config()
         config.attributes["connection"] = connection
@@ -67,15 +75,21 @@ async def current(url: str) -> str | None:
     path = file_of(url)
     if path is not None and not path.exists():
         return None
-    async with _connected(url, postgresql_driver.READ_S) as conn:
-        return await conn.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+    async with _connected(url, reading=True) as conn:
+        return await conn.run_sync(_revision)
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
 
 
 @contextlib.asynccontextmanager
-async def _connected(url: str, statement_s: float | None = None) -> AsyncIterator[AsyncConnection]:
-    """Without `statement_s` a statement takes as long as it takes: a migration goes through whole tables."""
-    options = {} if file_of(url) is not None else postgresql_driver.options(statement_s)
-    engine = create_async_engine(url, connect_args=options)
+async def _connected(url: str, *, reading: bool = False) -> AsyncIterator[AsyncConnection]:
+    """What does not only read takes as long as it takes: a migration goes through whole tables."""
+    engine = create_async_engine(url, connect_args={} if file_of(url) is not None else _postgresql(reading))
     try:
         async with _connection(engine, url) as conn:
             yield conn
@@ -86,6 +100,12 @@ async def _connected(url: str, statement_s: float | None = None) -> AsyncIterato
         raise _unusable(exc, url) from exc
     finally:
         await engine.dispose()
+
+
+def _postgresql(reading: bool) -> dict[str, Any]:
+    from store import postgresql_driver  # a command on a file does not wait for it
+
+    return postgresql_driver.options(postgresql_driver.READ_S if reading else None)
 
 
 @contextlib.asynccontextmanager
@@ -123,5 +143,11 @@ async def require_newest(url: str) -> None:
     if found is None:
         where = file_of(url) or sa.make_url(url).render_as_string(hide_password=True)
         raise SchemaMismatch(f"there is no store in {where}: 'tocsin migrate' makes one")
-    if found != newest():
-        raise SchemaMismatch(f"the tables are at revision {found}, this version needs {newest()}: run 'tocsin migrate'")
+    needed = newest()
+    if found < needed:
+        raise SchemaMismatch(f"the tables are at revision {found}, this version needs {needed}: run 'tocsin migrate'")
+    if found > needed:
+        raise SchemaMismatch(
+            f"the tables are at revision {found}, of a newer version of tocsin than this one ({needed}): "
+            "run that version, or restore a backup from before its upgrade"
+        )

@@ -104,6 +104,17 @@ member = sa.Table(
     sa.Index("ix_member_zone_id_changed_rev", "zone_id", "changed_rev"),
 )
 
+erasure = sa.Table(
+    "erasure",  # persons who are to be erased (store/persons.py)
+    metadata,
+    sa.Column("member_id", Big, sa.ForeignKey("member.id"), primary_key=True),
+    _ref("zone_id", "zone", index=True),
+    _int("asked_ms"),
+    _text("reference_sha256"),  # so that no file brings them back (store/register.py)
+    _int("upto", 0),  # the last campaign whose deliveries were looked through
+    sa.Column("done_ms", Big),
+)
+
 membership = sa.Table(
     "membership",
     metadata,
@@ -207,6 +218,8 @@ api_key = sa.Table(
     _text("secret_sha256"),
     _int("created_ms"),
     sa.Column("revoked_ms", Big),
+    sa.Column("expires_ms", Big),  # null: good until it is revoked
+    _text("note", ""),  # whose it is, or where it is used
 )
 
 account_right = sa.Table(
@@ -725,5 +738,25 @@ audit = sa.Table(
     sa.Column("account_id", Big),
     _text("action"),
     _text("subject"),
-    _text("detail", "{}"),
+    _text("detail", "{}"),  # ids and words of the house: never changed, never a person's name
+    _text("apart", ""),  # salted SHA-256 of what stands in `audit_detail`; empty: nothing does
+    sa.Index("ix_audit_subject", "subject"),
+)
+
+audit_detail = sa.Table(
+    "audit_detail",  # who it was and what it changed: may be erased, the line stays
+    metadata,
+    sa.Column("audit_id", Big, sa.ForeignKey("audit.id"), primary_key=True),
+    _text("salt"),
+    _text("detail"),  # JSON
+)
+
+audit_link = sa.Table(
+    "audit_link",  # the chain over the lines (store/audit.py); a line whose time is over goes, its link stays
+    metadata,
+    sa.Column("no", Big, primary_key=True, autoincrement=False),
+    _int("audit_id"),
+    _text("line_sha256"),
+    _text("hash"),
+    sa.UniqueConstraint("audit_id"),
 )

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Annotated, cast
 
 import msgspec
@@ -17,6 +16,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from channels.contract import Receipt, ReceiptSink, ReceiptsRefused
 from channels.email.bounces import read_bounce
+from channels.email.settings import Dialect
 from channels.email.verp import reference_of
 
 log = logging.getLogger(__name__)
@@ -30,11 +30,6 @@ STRANGER_S = 20.0
 """So long somebody may stay who has not named a return path of ours. Relays know theirs before they connect."""
 _MOST_STRANGE_PATHS = 20
 """Return paths that are none of ours, in one conversation: then it is over."""
-
-
-class Dialect(StrEnum):
-    SMTP = "smtp"
-    LMTP = "lmtp"
 
 
 class BounceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -56,3 +56,8 @@ class SmtpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     def __repr__(self) -> str:
         return f"SmtpSettings({self.host!r}, {self.port}, tls={self.tls.value!r})"
+
+
+class Dialect(StrEnum):
+    SMTP = "smtp"
+    LMTP = "lmtp"

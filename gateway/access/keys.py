@@ -68,6 +68,8 @@ class Keyring:
     find: Find
     life_s: float = 5.0
     now_s: Callable[[], float] = time.monotonic
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    """UTC, by which keys end."""
     failures: Failures = field(default_factory=Failures)
     most_kept: int = 4096
     _kept: OrderedDict[str, tuple[float, str, Caller]] = field(default_factory=OrderedDict, repr=False)
@@ -100,8 +102,9 @@ class Keyring:
         # a dispatch centre out by guessing beside it. What is slowed down is the failing.
         row = await self.find(key_id)
         usable = row is not None and row.revoked_ms is None and row.disabled_ms is None
+        ended = row is not None and row.expires_ms is not None and row.expires_ms <= self.now_ms()
         same = hmac.compare_digest(row.secret_sha256 if row else _NOBODY, digest)
-        if row is None or not usable or not same:
+        if row is None or not usable or ended or not same:
             if same:
                 self._kept.pop(key_id, None)
             self._refuse_hasty(peer, now_s)

@@ -1,0 +1,227 @@
+"""`tocsin key` and `account`: who may come in."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.terminal import ConfigOption, JsonOption, fail, run, say, settings_of, store_of, verb, who
+
+if TYPE_CHECKING:
+    from store.accounts import AccountView, KeyView
+
+key = typer.Typer(no_args_is_help=True, help="API keys: make, list, let end, revoke.")
+account = typer.Typer(no_args_is_help=True, help="Accounts: list, disable, enable.")
+
+Code = Annotated[str, typer.Argument(help="Code of the account, as in the seed file.")]
+KeyId = Annotated[str, typer.Argument(help="The key's id: the part of the token between the two underscores.")]
+Ends = Annotated[
+    str, typer.Option("--expires", help="When it ends: 90d, 12h, a date (2027-01-31) or an instant with its offset.")
+]
+TAKES = "A server believes a key for five seconds: so long it may still be good."
+
+
+@verb(key, "make")
+def make(
+    account: Code,
+    expires: Ends = "",
+    note: Annotated[str, typer.Option(help="Whose it is, or where it is used.")] = "",
+    line: Annotated[bool, typer.Option("--line", help="Store nothing: print the values for a seed file.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Make an API key for an account. The token is shown once, and kept nowhere.
+
+    It is good at once. With --line it is good once its line has been loaded ('tocsin load').
+    """
+    from gateway.access.keys import hashed
+
+    key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32).replace("_", "-")
+    ends_ms = _instant(expires) if expires else None
+    if line:
+        say(f"token for {account}, shown once: tocsin_{key_id}_{secret}")
+        say(f'for its seed line: "keys": [{{"key_id": "{key_id}", "secret_sha256": "{hashed(secret)}"}}]')
+        return
+    from store import accounts
+
+    settings = settings_of(config)
+
+    async def keep() -> bool:
+        async with store_of(settings) as database:
+            record = accounts.KeyRecord(key_id, hashed(secret))
+            kept: bool = await database.write(
+                lambda tx: accounts.add_key(tx, account, record, expires_ms=ends_ms, note=note, by=who())
+            )
+            return kept
+
+    if not run(keep()):
+        fail(f"there is no account {account!r}", 1)
+    until = f" It ends {_told(ends_ms)}." if ends_ms is not None else ""
+    say(f"token for {account}, shown once: tocsin_{key_id}_{secret}")
+    say(f"It is good now.{until} To take it back: tocsin key revoke {key_id}")
+
+
+@verb(key, "list")
+def list_keys(
+    account: Annotated[str, typer.Argument(help="Code of an account; without one: all.")] = "",
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """The keys of an account, or of all: when each was made, whether it is good, and until when. Secrets are kept
+    nowhere."""
+    import msgspec
+
+    from store import accounts
+
+    settings = settings_of(config)
+
+    async def read() -> tuple[list[KeyView], int]:
+        async with store_of(settings) as database, database.read() as conn:
+            return await accounts.keys(conn, account), database.clock.now_ms()
+
+    found, now_ms = run(read())
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        return
+    for each in found:
+        note = f" ({each.note})" if each.note else ""
+        say(f"{each.account} {each.key_id}: {_state(each, now_ms)}, made {_told(each.created_ms)}{note}")
+    if not found:
+        fail(f"account {account!r} has no keys" if account else "there are no keys", 1)
+
+
+@verb(key, "expire")
+def expire(
+    key_id: KeyId,
+    when: Annotated[str, typer.Argument(help="90d, 12h, a date, an instant, or 'never'.")],
+    config: ConfigOption = None,
+) -> None:
+    """Let a key end by itself at an instant: for the days in which a new one takes its place."""
+    from store import accounts
+
+    settings = settings_of(config)
+    ends_ms = None if when == "never" else _instant(when)
+
+    async def write() -> bool:
+        async with store_of(settings) as database:
+            changed: bool = await database.write(lambda tx: accounts.expire_key(tx, key_id, ends_ms, who()))
+            return changed
+
+    if not run(write()):
+        fail(f"there is no key {key_id!r} that could end", 1)
+    say(f"Key {key_id} ends {_told(ends_ms)}." if ends_ms is not None else f"Key {key_id} no longer ends by itself.")
+
+
+@verb(key, "revoke")
+def revoke(key_id: KeyId, config: ConfigOption = None) -> None:
+    """Take a key back, for good. Every server hears of it within five seconds.
+
+    Exit code 1 when there is no such key, or it was revoked before.
+    """
+    from store import accounts
+
+    settings = settings_of(config)
+
+    async def write() -> bool:
+        async with store_of(settings) as database:
+            revoked: bool = await database.write(lambda tx: accounts.revoke_key(tx, key_id, who()))
+            return revoked
+
+    if not run(write()):
+        fail(f"there is no key {key_id!r} that is still good", 1)
+    say(f"Key {key_id} is revoked. {TAKES}")
+
+
+@verb(account, "list")
+def list_accounts(json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Every account: its type, whether it is disabled, and how many keys are not revoked."""
+    import msgspec
+
+    from store import accounts
+
+    settings = settings_of(config)
+
+    async def read() -> list[AccountView]:
+        async with store_of(settings) as database, database.read() as conn:
+            return await accounts.views(conn)
+
+    found = run(read())
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        return
+    for each in found:
+        state = f"DISABLED since {_told(each.disabled_ms)}" if each.disabled_ms is not None else "enabled"
+        say(f"{each.code} ({each.type}, {each.name}): {state}, {each.keys} keys")
+
+
+@verb(account, "disable")
+def disable(
+    code: Code,
+    reason: Annotated[str, typer.Option(help="For the audit, and for whoever comes next.")] = "",
+    config: ConfigOption = None,
+) -> None:
+    """Let nobody come in by any key of an account, until 'tocsin account enable'. What it has launched goes on.
+
+    Every server hears of it within five seconds. 'tocsin load' does not enable it again.
+    """
+    _set(code, True, reason, config)
+    say(f"Account {code} is disabled. {TAKES}")
+
+
+@verb(account, "enable")
+def enable(code: Code, config: ConfigOption = None) -> None:
+    """Let an account's keys be good again."""
+    _set(code, False, "", config)
+    say(f"Account {code} is enabled.")
+
+
+def _set(code: str, disabled: bool, reason: str, config: ConfigOption) -> None:
+    from store import accounts
+
+    settings = settings_of(config)
+
+    async def write() -> bool | None:
+        async with store_of(settings) as database:
+            done: bool | None = await database.write(
+                lambda tx: accounts.set_disabled(tx, code, disabled, who(), reason)
+            )
+            return done
+
+    if run(write()) is None:
+        fail(f"there is no account {code!r}", 1)
+
+
+def _state(view: KeyView, now_ms: int) -> str:
+    if view.revoked_ms is not None:
+        return f"REVOKED {_told(view.revoked_ms)}"
+    if view.expires_ms is not None and view.expires_ms <= now_ms:
+        return f"ENDED {_told(view.expires_ms)}"
+    account = "good" if view.disabled_ms is None else "its account is DISABLED"
+    return account if view.expires_ms is None else f"{account} until {_told(view.expires_ms)}"
+
+
+def _told(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _instant(text: str) -> int:
+    """Milliseconds UTC of a span from now, a date (its end, UTC) or an instant."""
+    now = datetime.now(UTC)
+    unit = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}.get(text[-1:])
+    if unit is not None and text[:-1].isdigit():
+        at = now + int(text[:-1]) * unit
+    else:
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            fail(
+                f"{text!r} is no span (90d, 12h, 30m), no date (2027-01-31) and no instant (2027-01-31T12:00:00+01:00)"
+            )
+        if "T" not in text and " " not in text:
+            at += timedelta(days=1)
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    if at <= now:
+        fail(f"{text!r} has passed; to end a key now: tocsin key revoke")
+    return int(at.timestamp() * 1000)

@@ -1,0 +1,63 @@
+"""`tocsin cap`: documents, without a server or beside one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.terminal import ConfigOption, fail, run, say, settings_of, store_of, verb
+
+if TYPE_CHECKING:
+    from gateway.replaying import Conformance
+
+app = typer.Typer(no_args_is_help=True, help="CAP documents: check them, and read again what was refused.")
+
+
+@app.command("check", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def check(
+    files: Annotated[list[str], typer.Argument(help="CAP files; - for standard input.")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
+) -> None:
+    """Check CAP 1.2 documents against the schema and all rules. Exit code 1 when one is rejected."""
+    import cap.__main__
+
+    raise typer.Exit(cap.__main__.main(["check", *(["--json"] if json else []), *files]))
+
+
+@verb(app, "replay")
+def replay(
+    files: Annotated[list[Path] | None, typer.Argument(help="CAP files, in place of what is kept.")] = None,
+    account: Annotated[str, typer.Option(help="Code of an account: only what it posted.")] = "",
+    sender: Annotated[str, typer.Option(help="Only what says it is from this sender.")] = "",
+    days: Annotated[int, typer.Option(help="Only what came in the last days.", min=1)] = 90,
+    json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Read documents that were refused against the rules of today: what refuses them, whose they are, how to mend it.
+
+    Beside a running server: nothing is sent or written. Each document is held to what is agreed with its sender. What a
+    document was refused for after it was read (who may send, the kind, nobody concerned) is counted by its code.
+    """
+    import msgspec
+
+    from gateway import replaying
+    from gateway.campaigns.limits import cap_limits
+
+    settings = settings_of(config)
+
+    async def read() -> Conformance:
+        async with store_of(settings) as database:
+            wanted = replaying.Wanted(tuple(files or ()), account, sender, days)
+            return await replaying.replay(database, wanted, cap_limits(settings))
+
+    try:
+        report = run(read())
+    except OSError as exc:
+        fail(f"{exc.filename}: {exc.strerror}")
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+        return
+    for line in replaying.lines(report):
+        say(line)

@@ -1,0 +1,216 @@
+"""`tocsin load`, `member` and `balance`: people, and the money that reaches them."""
+
+from __future__ import annotations
+
+import functools
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from gateway.cli.terminal import ConfigOption, JsonOption, err, fail, out, run, say, settings_of, store_of, verb, who
+
+if TYPE_CHECKING:
+    from gateway.directory.seed import LoadReport
+    from gateway.directory.seed_lines import Reader
+    from store.persons import Person
+
+app = typer.Typer()
+member = typer.Typer(no_args_is_help=True, help="One person of a register: what is kept of them, and how it goes.")
+
+Zone = Annotated[str, typer.Argument(help="Code of the zone whose register it is.")]
+Reference = Annotated[str, typer.Argument(help="The zone's own key of the person; 'tocsin member find' tells it.")]
+
+
+@verb(app)
+def load(
+    file: Annotated[Path, typer.Argument(help="Seed file (JSON Lines, docs/seed-format.md); - for standard input.")],
+    check_only: Annotated[bool, typer.Option("--check", help="Read all of it and write nothing.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Load zones, networks, members, accounts and prepaid lots from a seed file.
+
+    The same file again changes nothing, and what a file does not name stays. A server may be running: it sees every
+    change at once, and its alerts go first. Exit code 1 when a line is wrong; each is told with its number.
+    """
+    from gateway import loading
+    from gateway.directory.seed import ALONE, BESIDE_A_SERVER, SeedRefused, check
+    from gateway.directory.seed import load as load_seed
+    from gateway.status import server_lives
+
+    settings = settings_of(config)
+    if str(file) != "-" and not file.is_file():
+        fail(f"{file}: no such file")
+
+    async def read() -> LoadReport | Reader:
+        async with loading.store(settings.store.url, check_only) as database:
+            write = functools.partial(database.write, urgent=False)
+            alone = not await server_lives(database, database.clock.now_ms())
+            with loading.lines_of(file) as lines, loading.progress_of(file, lines, err) as progress:
+                if not check_only:
+                    report = await load_seed(
+                        write, lines, lambda r: progress.tell(r.lines), at_once=ALONE if alone else BESIDE_A_SERVER
+                    )
+                    await database.write(lambda tx: loading.note(tx, file, report, who()))
+                    return report
+                reader = await check(write, lines)
+                if reader.errors:
+                    raise SeedRefused(reader.errors, reader.error_count)
+                return reader
+
+    try:
+        report = run(read())
+    except SeedRefused as exc:
+        for error in exc.errors:
+            err.print(escape(f"line {error.line}: {error.path}: {error.reason}"), highlight=False, soft_wrap=True)
+        untold = f", {exc.count - len(exc.errors)} of them not told" if exc.count > len(exc.errors) else ""
+        fail(f"{exc.count} {'error' if exc.count == 1 else 'errors'} in {file}{untold}", 1)
+    loading.tell(report, out, err)
+
+
+# ---- one person --------------------------------------------------------------------------------------------------
+
+
+@verb(member, "find")
+def find(
+    words: Annotated[str, typer.Argument(help="A part of the name, or of an address: 0470, @example.org, Peeters.")],
+    config: ConfigOption = None,
+) -> None:
+    """Find persons by a part of their name or of an address: zone, reference and name of each, ten at most.
+
+    Exit code 1 when there is nobody.
+    """
+    from store import persons
+
+    settings = settings_of(config)
+
+    async def look() -> list[Person]:
+        async with store_of(settings) as database, database.read() as conn:
+            return await persons.named(conn, words)
+
+    found = run(look())
+    for person in found:
+        say(f"{person.zone} {person.reference}: {person.name}")
+    if not found:
+        fail(f"nobody is found by {words!r}", 1)
+
+
+@verb(member, "remove")
+def remove(zone: Zone, reference: Reference, config: ConfigOption = None) -> None:
+    """Take a person out of the register: no message reaches them any more; their name and addresses stay in the store.
+
+    A seed file that names them again brings them back. 'tocsin member erase' lets what is kept of them go.
+    """
+    from store import persons
+
+    settings = settings_of(config)
+
+    async def close() -> bool:
+        async with store_of(settings) as database:
+            person = await _person(database, zone, reference)
+            removed: bool = await database.write(lambda tx: persons.remove(tx, person, who()))
+            return removed
+
+    say(f"{reference} is no longer in the register of {zone}." if run(close()) else f"{reference} was removed before.")
+
+
+@verb(member, "erase")
+def erase(zone: Zone, reference: Reference, config: ConfigOption = None) -> None:
+    """Close a person at once, and erase their name and addresses as soon as nothing needs them.
+
+    That is when every campaign from before is sealed and no alert of the zone from before is in force: a server that
+    runs on the store does it then, through every table, and 'tocsin status' tells how many wait. Sums, sealed reports
+    and the audit stay; they hold ids. No seed file brings the person back under the same reference.
+    """
+    from store import persons
+
+    settings = settings_of(config)
+
+    async def ask() -> bool:
+        async with store_of(settings) as database:
+            person = await _person(database, zone, reference)
+            asked: bool = await database.write(lambda tx: persons.ask_erasure(tx, person, who()))
+            for _ in range(100):
+                if not await persons.erase_some(database):
+                    break
+            return asked
+
+    said = "is closed, and is erased as soon as nothing needs the addresses" if run(ask()) else "is erased already"
+    say(f"{reference} of {zone} {said}.")
+
+
+@verb(member, "export")
+def export(zone: Zone, reference: Reference, config: ConfigOption = None) -> None:
+    """All that is kept of a person, as JSON on standard output: for them to read."""
+    import msgspec
+
+    from store import audit, persons
+
+    settings = settings_of(config)
+
+    async def gather() -> dict[str, Any]:
+        async with store_of(settings) as database:
+            person = await _person(database, zone, reference)
+            async with database.read() as conn:
+                found = await persons.everything(conn, person)
+            await database.write(lambda tx: audit.note(tx, "member-export", f"member {person.id}", apart={"by": who()}))
+            return found
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(run(gather()))).decode())
+
+
+async def _person(database: Any, zone: str, reference: str) -> Person:
+    from store import persons
+
+    async with database.read() as conn:
+        found = await persons.find(conn, zone, reference)
+    return found or fail(f"zone {zone} has nobody of reference {reference!r}", 1)
+
+
+# ---- money -------------------------------------------------------------------------------------------------------
+
+
+@verb(app)
+def balance(
+    zone: Annotated[str, typer.Argument(help="Code of a zone; without one: all.")] = "",
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Prepaid money of each zone: what is free, reserved, spent, and of which lots until when.
+
+    Amounts are euro with three decimals. A negative balance is what urgent alerts borrowed. Exit code 1 when there is
+    no such zone.
+    """
+    import msgspec
+
+    from store import statement
+
+    settings = settings_of(config)
+
+    async def read() -> list[statement.Purse]:
+        async with store_of(settings) as database, database.read() as conn:
+            return await statement.purses(conn, database.clock.now_ms(), zone)
+
+    found = run(read())
+    if not found:
+        fail(f"there is no zone {zone!r}" if zone else "there are no zones", 1)
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        return
+    for purse in found:
+        say(f"zone {purse.zone}: {_euro(purse.balance_millieuro)} may be spent, "
+            f"{_euro(purse.reserved_millieuro)} reserved, {_euro(purse.spent_millieuro)} spent")  # fmt: skip
+        for lot in purse.lots:
+            until = "without an end" if lot.valid_until_ms is None else f"until {_day(lot.valid_until_ms)}"
+            left = f"{_euro(lot.free_millieuro)} of {_euro(lot.amount_millieuro)} free"
+            say(f"  lot {lot.reference}: {left}, {until}{', over' if lot.over else ''}")
+
+
+def _euro(millieuro: int) -> str:
+    return f"{millieuro / 1000:,.3f} EUR"
+
+
+def _day(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()

@@ -1,0 +1,110 @@
+"""`tocsin serve`, `check-config`, `migrate`, `status` and `demo`: the server and how it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from gateway.cli.terminal import ConfigOption, fail, out, print_lines, run, settings_of, store_of, verb
+
+app = typer.Typer()
+
+
+@verb(app)
+def serve(config: ConfigOption = None) -> None:
+    """Run the gateway until SIGTERM, SIGHUP or Ctrl-C.
+
+    On SQLite the tables are made or migrated first; on PostgreSQL 'tocsin migrate' does it. The log is JSON lines on
+    standard output.
+    """
+    from gateway import process, service
+    from gateway.logs import configure
+    from gateway.run import CannotStart, PartFailed
+
+    settings = settings_of(config)
+    configure(settings.logs.level)
+    process.prepare()
+    with service.LastResort() as last_resort:
+        try:
+            run(service.run(settings, last_resort))
+        except (CannotStart, PartFailed) as exc:
+            fail(str(exc))
+
+
+@verb(app, "check-config")
+def check_config(config: ConfigOption = None) -> None:
+    """Read the settings and tell everything that is wrong with them, each fault with its line.
+
+    What is allowed and seldom meant is told as doubtful: SMSCs and relays refuse everybody for it. Opens no port and no
+    store. Exit code 2 when there is a fault; doubts are none.
+    """
+    from gateway.doubts import doubts, reminders
+    from gateway.feed_key import read_feed_key
+    from store.clock import Clock
+
+    settings = settings_of(config)
+    for channel in ("sms", "email", "voice"):
+        carriers = getattr(settings, channel).carriers
+        names = ", ".join(f"{name} ({type(s).__struct_config__.tag})" for name, s in carriers.items())
+        out.print(escape(f"{channel}: {names or 'no carrier: this channel will not be offered'}"), highlight=False)
+    feed_key = read_feed_key(settings.alerts.feed_certificate, settings.alerts.feed_key)
+    warning = feed_key.warning(Clock().now_ms()) if feed_key else ""
+    if warning:
+        out.print(escape(f"feed: {warning}"), highlight=False, soft_wrap=True)
+    for text in doubts(settings):
+        out.print(f"[yellow]doubtful:[/yellow] {escape(text)}", highlight=False, soft_wrap=True)
+    for text in reminders(settings):
+        out.print(f"[dim]remember:[/dim] {escape(text)}", highlight=False, soft_wrap=True)
+    read = str(config) if config else "the defaults: no file was given"
+    out.print(escape(f"The settings are sound ({read})."), highlight=False, soft_wrap=True)
+
+
+@verb(app)
+def migrate(config: ConfigOption = None) -> None:
+    """Make the tables, or bring them to this version. Safe to run again.
+
+    On SQLite 'serve' and 'load' do it by themselves; on PostgreSQL it is run before the first of the new servers.
+    """
+    from store.schema import migrate as migrate_store
+
+    revision = run(migrate_store(settings_of(config).store.url))
+    out.print(f"The tables are at revision {revision}.")
+
+
+@verb(app)
+def status(config: ConfigOption = None) -> None:
+    """What is running, what is stuck and why, with the command that mends it. Works when the server does not.
+
+    Lines that begin with ! need somebody; the exit code is 1 then.
+    """
+    from gateway.status import status_lines
+
+    settings = settings_of(config)
+
+    async def look() -> bool:
+        async with store_of(settings) as database:
+            now_ms, min_free_mib = database.clock.now_ms(), settings.store.min_free_mib
+            lines = await status_lines(database, now_ms, min_free_mib, config)
+        print_lines(lines)
+        return all(line.well for line in lines)
+
+    if not run(look()):
+        raise typer.Exit(1)
+
+
+@verb(app)
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the demonstration keeps its store and keys.")] = Path("var/demo"),
+    port: Annotated[int, typer.Option(help="Of the gateway; another one is taken when it is in use.")] = 8080,
+    once: Annotated[bool, typer.Option("--once", help="Stop after the report.")] = False,
+) -> None:
+    """A gateway with two zones and 300 members, an SMSC and a mail server on this machine: post an alert, watch it,
+    read its report. Nothing leaves this machine."""
+    import uvloop
+
+    from gateway.demo import run_demo
+
+    raise typer.Exit(uvloop.run(run_demo(folder, port, once)))

@@ -1,0 +1,109 @@
+"""The terminal of an operator: settings, store and sentences that every command has in common.
+
+Nothing heavy is loaded before it is needed: `tocsin hold` is an emergency brake, and takes its first tenths of a second
+from whoever pulls it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+    from gateway.status import Line
+    from store.database import Database
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+out = Console()
+err = Console(stderr=True)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", envvar="TOCSIN_CONFIG", help="File of settings (config/tocsin.toml shows all)."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+def say(text: str, *, style: str = "") -> None:
+    """One line on standard output, exactly as it is."""
+    out.print(escape(text), style=style or None, highlight=False, soft_wrap=True)
+
+
+def fail(text: str, code: int = 2) -> NoReturn:
+    err.print(f"[red]tocsin:[/red] {escape(text)}", highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def settings_of(path: Path | None) -> Settings:
+    from gateway.settings import SettingsRefused, read_settings
+
+    if path is None:
+        err.print("[dim]No file of settings was given (-c FILE): the defaults hold.[/dim]", highlight=False)
+    try:
+        return read_settings(path)
+    except SettingsRefused as exc:
+        for line in exc.lines:
+            err.print(escape(line), highlight=False, soft_wrap=True)
+        fail(f"{len(exc.lines)} {'fault' if len(exc.lines) == 1 else 'faults'} in {path}")
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Its result; what the store, or a part that cannot start, has against it is told in a sentence."""
+    import uvloop
+
+    from store.errors import StoreError
+
+    try:
+        return uvloop.run(work)
+    except StoreError as exc:
+        fail(str(exc))
+    except PermissionError as exc:
+        fail(f"{exc.filename}: {exc.strerror}: this is for the user that the server runs as")
+
+
+@contextlib.asynccontextmanager
+async def store_of(settings: Settings) -> AsyncIterator[Database]:
+    """The store beside a server that may be running on it; its tables must be of this version."""
+    from store.database import open_database
+    from store.schema import require_newest
+
+    await require_newest(settings.store.url)
+    async with open_database(settings.store.url) as database:
+        yield database
+
+
+def print_lines(lines: Iterable[Line]) -> None:
+    for line in lines:
+        text = escape(line.text)  # a campaign's title may hold anything
+        out.print(text if line.well else f"[red]! {text}[/red]", highlight=False, soft_wrap=True)
+
+
+def who() -> str:
+    """Whose hand it was: the login behind sudo, where there is one."""
+    import getpass
+
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
+def verb(app: typer.Typer, name: str | None = None) -> Callable[[Command], Command]:
+    """Registers a command; its docstring is the help, in paragraphs that the terminal breaks by itself."""
+
+    def register(command: Command) -> Command:
+        paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+        app.command(name, help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))(command)
+        return command
+
+    return register

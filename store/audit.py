@@ -1,0 +1,281 @@
+"""Who did what: lines that are never changed, a chain that shows if one was, and beside them what may be erased.
+
+A line holds ids and words of the house alone; names of people, and what stood before and after, stand apart with a salt
+and can be erased without breaking the chain. One linker at a time holds the head and chains what has been committed,
+in its own order: ids are given before their transactions are committed.
+"""
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.tables import account, audit, audit_detail, audit_link, meta
+from store.transaction import AnyRow, Transaction
+
+HEAD = "audit_head"
+GENESIS = "0" * 64
+_WINDOW = 100_000
+"""Ids behind the last chained line among which one may still appear: a transaction takes seconds at most."""
+_PAGE = 1_000
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One line, as it is read."""
+
+    id: int
+    at_ms: int
+    account: str
+    """Its code; empty for what no account did."""
+    action: str
+    subject: str
+    detail: Any
+    """Ids and words, JSON."""
+    apart: Any = None
+    """Who it was and what it changed; None where that was erased, or there is none."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where the chain ends: kept elsewhere, it shows that no line was taken away or written anew."""
+
+    number: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.hash}"
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the chain says."""
+
+    links: int
+    waiting: int
+    """Lines that no server has chained yet."""
+    gone: int
+    """Lines whose time was over: their links are there."""
+    erased: int
+    """Lines of which what stood apart was erased."""
+    head: Head
+    faults: tuple[str, ...]
+
+
+_line = sa.select(audit.c.id, audit.c.at_ms, audit.c.account_id, audit.c.action, audit.c.subject, audit.c.detail,
+                  audit.c.apart)  # fmt: skip
+_add = sa.insert(audit).returning(audit.c.id)
+_add_apart = sa.insert(audit_detail)
+
+
+async def note(
+    tx: Transaction,
+    action: str,
+    subject: str,
+    *,
+    account_id: int | None = None,
+    detail: Mapping[str, Any] | None = None,
+    apart: Mapping[str, Any] | None = None,
+) -> None:
+    """A line in the transaction of what it tells of. `detail`: ids and words of the house; `apart`: the rest."""
+    text = "" if apart is None else msgspec.json.encode(apart).decode()
+    salt = secrets.token_hex(16) if text else ""
+    row = await tx.first(
+        _add,
+        {
+            "at_ms": tx.now_ms,
+            "account_id": account_id,
+            "action": action,
+            "subject": subject,
+            "detail": msgspec.json.encode(detail or {}).decode(),
+            "apart": _salted(salt, text) if text else "",
+        },
+    )
+    assert row is not None
+    if text:
+        await tx.run(_add_apart, {"audit_id": row.id, "salt": salt, "detail": text})
+
+
+# ---- the chain ---------------------------------------------------------------------------------------------------
+
+_linked = sa.select(audit_link.c.audit_id).where(audit_link.c.audit_id == audit.c.id)
+_latest = sa.select(sa.func.coalesce(sa.func.max(audit_link.c.audit_id), 0) - _WINDOW).scalar_subquery()
+_unlinked = _line.where(audit.c.id > _latest, ~sa.exists(_linked)).order_by(audit.c.id)
+_add_links = sa.insert(audit_link)
+_begin = sa.text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING")
+
+
+LINKED_AT_ONCE = 500
+
+
+async def link(tx: Transaction, most: int = LINKED_AT_ONCE) -> int:
+    """Chain what is not yet; returns how many lines. Whoever else links waits."""
+    await tx.run(_begin, {"key": HEAD, "value": f"0:{GENESIS}"})
+    await tx.run(sa.update(meta).where(meta.c.key == HEAD).values(value=meta.c.value))
+    found = await tx.first(sa.select(meta.c.value).where(meta.c.key == HEAD))
+    assert found is not None
+    head = _head(found.value)
+    rows = await tx.rows(_unlinked.limit(most))
+    links = []
+    for row in rows:
+        sha256 = _sha256(row)
+        head = _next(head, sha256)
+        links.append({"no": head.number, "audit_id": row.id, "line_sha256": sha256, "hash": head.hash})
+    if links:
+        await tx.conn.execute(_add_links, links)
+        await tx.run(sa.update(meta).where(meta.c.key == HEAD).values(value=str(head)))
+    return len(links)
+
+
+async def verify(conn: AsyncConnection, expected: Head | None = None, most_faults: int = 20) -> Verdict:
+    """Go through the whole chain. `expected`: a head that was kept elsewhere."""
+    faults: list[str] = []
+    head = Head(0, GENESIS)
+    gone = erased = 0
+    seen = expected is None or expected.number == 0
+    lines_began = False
+    async for page in _links(conn):
+        rows = {row.id: row for row in await _lines(conn, [each.audit_id for each in page])}
+        details = {row.audit_id: row for row in await _details(conn, list(rows))}
+        for each in page:
+            head, row = _next(head, each.line_sha256), rows.get(each.audit_id)
+            if (each.no, each.hash) != (head.number, head.hash):
+                faults.append(f"link {each.no}: it does not follow from the one before")
+                head = Head(each.no, each.hash)
+            if row is None:
+                gone += 1
+                if lines_began:
+                    faults.append(f"link {each.no}: its line {each.audit_id} is gone, and older ones are there")
+            else:
+                lines_began = True
+                fault, was_erased = _judge(row, details.get(row.id), each.line_sha256)
+                erased += was_erased
+                faults += [f"link {each.no}: line {row.id} {fault}"] if fault else []
+            if expected is not None and each.no == expected.number:
+                seen = True
+                if each.hash != expected.hash:
+                    faults.append(f"link {each.no}: it is not the one that was kept elsewhere")
+    kept_head = await _kept_head(conn)
+    if kept_head != head:
+        faults.append(f"the chain ends at {head.number}, and its head says {kept_head.number}")
+    if not seen and expected is not None:
+        faults.append(f"the chain ends at {head.number}, before the one that was kept elsewhere ({expected.number})")
+    waiting = int((await conn.execute(sa.select(sa.func.count()).select_from(_unlinked.subquery()))).scalar_one())
+    return Verdict(
+        links=head.number, waiting=waiting, gone=gone, erased=erased, head=head, faults=tuple(faults[:most_faults])
+    )
+
+
+def read_head(text: str) -> Head:
+    """Of NUMBER:HASH, as it is printed. Raises ValueError."""
+    number, _, hash_ = text.strip().partition(":")
+    if not number.isdigit() or len(hash_) != 64 or set(hash_) - set("0123456789abcdef"):
+        raise ValueError(f"{text!r} is no head: NUMBER:HASH, as 'tocsin audit verify' prints it")
+    return Head(int(number), hash_)
+
+
+def _judge(row: AnyRow, apart: AnyRow | None, sha256: str) -> tuple[str, bool]:
+    """(what is wrong with it, whether what stood apart was erased)."""
+    if _sha256(row) != sha256:
+        return "was changed", False
+    if not row.apart:
+        return ("has something beside it that it does not name" if apart is not None else ""), False
+    if apart is None:
+        return "", True
+    return ("" if _salted(apart.salt, apart.detail) == row.apart else "has something else beside it"), False
+
+
+def _sha256(row: AnyRow) -> str:
+    """Of the line as JSON, its members in this order: what the chain holds to."""
+    told = [1, row.at_ms, row.account_id, row.action, row.subject, row.detail, row.apart]
+    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
+
+
+def _next(head: Head, sha256: str) -> Head:
+    number = head.number + 1
+    return Head(number, hashlib.sha256(f"{head.hash}:{number}:{sha256}".encode()).hexdigest())
+
+
+def _salted(salt: str, detail: str) -> str:
+    return hashlib.sha256(f"{salt}:{detail}".encode()).hexdigest()
+
+
+def _head(value: str) -> Head:
+    number, _, hash_ = value.partition(":")
+    return Head(int(number), hash_)
+
+
+async def _kept_head(conn: AsyncConnection) -> Head:
+    value = (await conn.execute(sa.select(meta.c.value).where(meta.c.key == HEAD))).scalar()
+    return Head(0, GENESIS) if value is None else _head(str(value))
+
+
+async def _links(conn: AsyncConnection) -> AsyncIterator[Sequence[AnyRow]]:
+    last = 0
+    while True:
+        statement = sa.select(audit_link).where(audit_link.c.no > last).order_by(audit_link.c.no).limit(_PAGE)
+        page = (await conn.execute(statement)).all()
+        if page:
+            yield page
+        if len(page) < _PAGE:
+            return
+        last = page[-1].no
+
+
+async def _lines(conn: AsyncConnection, ids: Sequence[int]) -> Sequence[AnyRow]:
+    return (await conn.execute(_line.where(audit.c.id.in_(ids)))).all()
+
+
+async def _details(conn: AsyncConnection, ids: Sequence[int]) -> Sequence[AnyRow]:
+    return (await conn.execute(sa.select(audit_detail).where(audit_detail.c.audit_id.in_(ids)))).all()
+
+
+# ---- reading -----------------------------------------------------------------------------------------------------
+
+_told = (
+    sa.select(audit, account.c.code.label("account_code"), audit_detail.c.detail.label("beside"))
+    .select_from(
+        audit.outerjoin(account, account.c.id == audit.c.account_id).outerjoin(
+            audit_detail, audit_detail.c.audit_id == audit.c.id
+        )
+    )
+    .order_by(audit.c.id.desc())
+)
+
+
+async def latest(
+    conn: AsyncConnection,
+    *,
+    most: int,
+    action: str = "",
+    account_code: str = "",
+    subject: str = "",
+    since_ms: int = 0,
+    before_id: int | None = None,
+) -> list[Line]:
+    """Newest first; empty words choose all."""
+    statement = _told.where(audit.c.at_ms >= since_ms).limit(most)
+    for column, wanted in ((audit.c.action, action), (account.c.code, account_code), (audit.c.subject, subject)):
+        if wanted:
+            statement = statement.where(column == wanted)
+    if before_id is not None:
+        statement = statement.where(audit.c.id < before_id)
+    return [
+        Line(
+            id=row.id,
+            at_ms=row.at_ms,
+            account=row.account_code or "",
+            action=row.action,
+            subject=row.subject,
+            detail=msgspec.json.decode(row.detail),
+            apart=None if row.beside is None else msgspec.json.decode(row.beside),
+        )
+        for row in (await conn.execute(statement)).all()
+    ]
+
+
+async def erase_apart(tx: Transaction, subject: str) -> int:
+    """What stood beside the lines about this subject is gone; the lines stay, and the chain holds."""
+    about = sa.select(audit.c.id).where(audit.c.subject == subject)
+    return await tx.run(sa.delete(audit_detail).where(audit_detail.c.audit_id.in_(about)))

@@ -1,0 +1,258 @@
+"""The operator's verbs, as typed: keys, accounts, persons, money, and who did what."""
+
+import asyncio
+import itertools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from typer.testing import CliRunner, Result
+
+from gateway.access.keys import Keyring, Stranger, keys_of
+from gateway.cli import app
+from store import audit
+from store.database import open_database
+
+SEED = [
+    {"type": "zone", "code": "5301", "name": "Zone", "convention": 1},
+    {"type": "network", "zone": "5301", "code": "N", "name": "Net"},
+    {"type": "account", "code": "cic", "name": "CIC", "account_type": "cic", "rights": [{"action": "submit"}],
+     "keys": [{"key_id": "seeded000000", "secret_sha256": "a" * 64}]},
+    {"type": "member", "zone": "5301", "reference": "m-1", "name": "Jan Peeters",
+     "contacts": [{"type": "mobile", "value": "+32470123456"}], "networks": [{"code": "N"}]},
+    {"type": "lot", "zone": "5301", "reference": "order 1", "amount_millieuro": 500_000},
+]  # fmt: skip
+
+
+class Desk:
+    """A command line over one store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "tocsin.toml"
+        self.url = f"sqlite+aiosqlite:///{folder}/tocsin.db"
+        self.config.write_text(f'[store]\nurl = "{self.url}"\n')
+
+    def ask(self, *words: str) -> Result:
+        result = CliRunner().invoke(app, [*words, "-c", str(self.config)])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    def said(self, *words: str) -> str:
+        result = self.ask(*words)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def refused(self, *words: str) -> str:
+        result = self.ask(*words)
+        assert result.exit_code == 1, result.output
+        return result.stderr
+
+    def load(self, *lines: dict[str, object]) -> str:
+        file = self.folder / "seed.jsonl"
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return self.said("load", str(file))
+
+    def comes_in(self, token: str) -> bool:
+        """Whether the door would take this key."""
+
+        async def ask() -> bool:
+            async with open_database(self.url) as database:
+                try:
+                    return bool(await Keyring(keys_of(database)).caller(f"Bearer {token}", "peer"))
+                except Stranger:
+                    return False
+
+        return asyncio.run(ask())
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    made = Desk(tmp_path)
+    made.load(*SEED)
+    return made
+
+
+def made_key(desk: Desk, *more: str) -> tuple[str, str]:
+    token = re.findall(r"tocsin_\w+_\S+", desk.said("key", "make", "cic", *more))[0]
+    return token, token.split("_")[1]
+
+
+def test_a_key_is_good_at_once_until_it_is_revoked_and_no_file_revives_it(desk: Desk) -> None:
+    token, key_id = made_key(desk, "--note", "the new desk")
+
+    assert desk.comes_in(token)
+    assert f"cic {key_id}: good, made" in desk.said("key", "list", "cic")
+    assert "(the new desk)" in desk.said("key", "list")
+
+    assert f"Key {key_id} is revoked" in desk.said("key", "revoke", key_id)
+    desk.load(*SEED)
+
+    assert not desk.comes_in(token)
+    assert f"cic {key_id}: REVOKED" in desk.said("key", "list")
+    assert "is still good" in desk.refused("key", "revoke", key_id)
+
+
+def test_a_key_ends_by_itself(desk: Desk) -> None:
+    token, key_id = made_key(desk, "--expires", "90d")
+    assert desk.comes_in(token)
+
+    async def end() -> None:
+        async with open_database(desk.url) as database:
+            past = sa.text("UPDATE api_key SET expires_ms = 1 WHERE key_id = :key")
+            await database.write(lambda tx: tx.run(past, {"key": key_id}))
+
+    asyncio.run(end())
+
+    assert not desk.comes_in(token)
+    assert f"cic {key_id}: ENDED 1970" in desk.said("key", "list")
+    assert "no longer ends" in desk.said("key", "expire", key_id, "never")
+    assert desk.comes_in(token)
+    assert "ends 20" in desk.said("key", "expire", key_id, "2099-01-31")
+
+
+@pytest.mark.parametrize("when", ["soon", "1999-01-01", "0d", "2027-13-01", ""])
+def test_an_end_that_is_none_or_has_passed_is_said_so(desk: Desk, when: str) -> None:
+    result = desk.ask("key", "expire", "seeded000000", when)
+
+    assert result.exit_code == 2
+    assert "tocsin:" in result.stderr
+
+
+def test_the_values_for_a_seed_file_store_nothing(desk: Desk) -> None:
+    said = desk.said("key", "make", "cic", "--line")
+    token = re.findall(r"tocsin_\w+_\S+", said)[0]
+    key = json.loads("{" + said.partition("seed line: ")[2] + "}")["keys"][0]
+
+    assert not desk.comes_in(token)
+    desk.load(SEED[0], SEED[2] | {"keys": [key]})
+    assert desk.comes_in(token)
+
+
+def test_an_account_is_disabled_with_all_its_keys_and_enabled_again(desk: Desk) -> None:
+    token, _ = made_key(desk)
+
+    assert "Account cic is disabled" in desk.said("account", "disable", "cic", "--reason", "the laptop was lost")
+    desk.load(*SEED)
+    assert not desk.comes_in(token)
+    assert "cic (cic, CIC): DISABLED" in desk.said("account", "list")
+    assert "its account is DISABLED" in desk.said("key", "list")
+
+    desk.said("account", "enable", "cic")
+    assert desk.comes_in(token)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("key", "make", "nobody"), ("key", "revoke", "nobody"), ("key", "list", "nobody"), ("account", "disable", "nobody"),
+     ("key", "expire", "nobody", "1d"), ("member", "remove", "5301", "nobody"), ("member", "find", "nobody"),
+     ("member", "erase", "9999", "m-1"), ("member", "export", "5301", "x"), ("balance", "9999")],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_there_is_not_is_a_sentence(desk: Desk, words: tuple[str, ...]) -> None:
+    assert desk.refused(*words).startswith("tocsin: ")
+
+
+def test_a_person_is_found_exported_removed_and_erased(desk: Desk) -> None:
+    assert desk.said("member", "find", "0470/12.34") == "5301 m-1: Jan Peeters\n"
+    assert desk.said("member", "find", "peeters") == "5301 m-1: Jan Peeters\n"
+    assert json.loads(desk.said("member", "export", "5301", "m-1"))["contacts"][0]["value"] == "+32470123456"
+
+    assert "no longer in the register" in desk.said("member", "remove", "5301", "m-1")
+    assert "was removed before" in desk.said("member", "remove", "5301", "m-1")
+    assert "1 changed" in desk.load(*SEED)
+
+    assert "is closed, and is erased" in desk.said("member", "erase", "5301", "m-1")
+    assert "1 left out: they were erased" in desk.load(*SEED)
+    assert "nobody is found" in desk.refused("member", "find", "peeters")
+    assert "has nobody of reference" in desk.refused("member", "export", "5301", "m-1")
+
+
+def test_the_balance_of_a_zone_tells_its_lots(desk: Desk) -> None:
+    said = desk.said("balance")
+    [purse] = json.loads(desk.said("balance", "5301", "--json"))
+
+    assert "zone 5301: 500.000 EUR may be spent, 0.000 EUR reserved, 0.000 EUR spent" in said
+    assert "lot order 1: 500.000 EUR of 500.000 EUR free, without an end" in said
+    assert (purse["balance_millieuro"], purse["lots"][0]["free_millieuro"]) == (500_000, 500_000)
+
+
+def test_who_did_what_is_told_and_chained(desk: Desk) -> None:
+    _, key_id = made_key(desk)
+    desk.said("key", "revoke", key_id)
+    desk.said("hold", "zone", "5301", "--reason", "drill")
+    desk.said("resume", "zone", "5301")
+    desk.said("account", "disable", "cic")
+    desk.said("member", "export", "5301", "m-1")
+    desk.said("member", "erase", "5301", "m-1")
+
+    lines = [json.loads(line) for line in desk.said("audit", "--json").splitlines()]
+    actions = [line["action"] for line in reversed(lines)]
+
+    assert actions == [
+        "rights", "key-load", "load", "key-make", "key-revoke", "hold", "resume", "account-disable", "member-export",
+        "member-remove", "member-erase", "member-erased",
+    ]  # fmt: skip
+    assert all("Peeters" not in json.dumps(line) for line in lines)
+    assert "hold zone" in desk.said("audit", "--action", "hold")
+    assert "reason drill" in desk.said("audit", "--action", "hold")
+    assert desk.said("audit", "--subject", key_id).count("\n") == 2
+
+    assert "12 wait for a running server" in desk.said("audit", "verify")
+    asyncio.run(_link(desk))
+    said = desk.said("audit", "verify")
+    head = said.split()[-1]
+    assert "12 lines are chained." in said
+    assert "12 lines" in desk.said("audit", "verify", "--head", head)
+    assert desk.ask("audit", "verify", "--head", "x").exit_code == 2
+
+    asyncio.run(_forge(desk))
+    assert desk.ask("audit", "verify").exit_code == 1
+    assert "was changed" in desk.ask("audit", "verify").stdout
+
+
+async def _link(desk: Desk) -> None:
+    async with open_database(desk.url) as database:
+        await database.write(audit.link)
+
+
+async def _forge(desk: Desk) -> None:
+    async with open_database(desk.url) as database:
+        forged = sa.text("UPDATE audit SET subject = 'zone 9' WHERE action = 'hold'")
+        await database.write(lambda tx: tx.run(forged))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_help_is_in_whole_paragraphs_at_every_width(width: int) -> None:
+    for words in (["serve"], ["hold"], ["key", "make"], ["member", "erase"], ["audit", "verify"]):
+        text = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": str(width), "TERM": "dumb"}).stdout
+        prose = [line.strip() for line in text.split("╭")[0].split("+-")[0].splitlines()[3:]]
+        # A line that is followed by another one of its paragraph had no room for that one's first word.
+        for line, following in itertools.pairwise(prose):
+            if line and following:
+                assert len(line) + 1 + len(following.split()[0]) > width - 6, (words, line, following)
+
+
+HEAVY = ("alembic", "asyncpg", "aiohttp", "xmlschema", "signxml", "shapely", "pyproj", "numpy", "cap", "cryptography")
+
+
+@pytest.mark.parametrize("words", [["hold", "all"], ["status"], ["key", "list"], ["audit"], ["balance"]], ids=" ".join)
+def test_a_verb_loads_only_what_it_needs(desk: Desk, words: list[str]) -> None:
+    """`hold` is an emergency brake: nobody waits for the cryptography of a server."""
+    code = (
+        "import sys; from gateway.cli import app\n"
+        "try: app(sys.argv[1:])\nexcept SystemExit: pass\n"
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+
+    asked = subprocess.run(
+        [sys.executable, "-c", code, *words, "-c", str(desk.config)],
+        capture_output=True, text=True, check=True, timeout=60, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+
+    assert asked.stdout.splitlines()[-1] == "[]"
