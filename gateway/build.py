@@ -16,6 +16,7 @@ from channels.email.bounce_intake import BounceIntake, BounceSettings
 from channels.email.letter import Sender
 from channels.simulated import SimulatedSettings
 from channels.sms.smpp.settings import SmppSettings
+from gateway.backups import Schedule
 from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.cancels import Preparer
 from gateway.campaigns.limits import cap_limits
@@ -262,6 +263,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("lots", 60.0, expire),
             Chore("registers", 2.0, snapshots.keep_ready),
             Chore("audit", 1.0, chain),
+            Chore("backup", 60.0, Schedule(database, settings.backup).run),
             Chore("erasures", 60.0, erase, rests=_ERASING_RESTS),
         )
     )

@@ -18,7 +18,7 @@ from gateway.doubts import doubts
 from gateway.feed_key import FeedKey
 from gateway.http.serving import make_runner
 from gateway.settings import Settings, shown
-from store import audit
+from store import audit, copies
 from store.database import Database, exclusive, open_database
 from store.schema import current, migrate, require_newest
 from store.soundness import require_sound
@@ -60,6 +60,11 @@ async def open_store(settings: Settings) -> AsyncIterator[Database]:
             stack.enter_context(exclusive(database.path))
             await require_sound(database.path)
             await migrate(url)
+            path = database.path
+            why = await database.write(lambda tx: copies.notice(tx, path))
+            if why:
+                text = "this store is a copy: what it calls unfinished is held; 'tocsin restore' tells what to decide"
+                log.error(text, extra={"action": "store-is-a-copy", "alarm": True, "why": why})
         else:
             await require_newest(url)
         yield database

@@ -24,7 +24,7 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Permits = Annotated[int, msgspec.Meta(ge=1, le=64)]
 _LEAST_KEY = 16
 """Characters of the secret of the return paths' MAC."""
-SECRETS = frozenset({"password", "bounce_key", "feed_key"})
+SECRETS = frozenset({"password", "bounce_key", "feed_key", "backup_key"})
 
 
 class SettingsRefused(Exception):
@@ -185,10 +185,24 @@ class LimitSettings(_Struct, frozen=True, kw_only=True):
     429."""
 
 
+class BackupSettings(_Struct, frozen=True, kw_only=True):
+    """Of a store in a file; PostgreSQL is backed up by its own means."""
+
+    folder: str = ""
+    """Into which a running server puts backups by itself; empty: none. Better on another disk."""
+    every_h: Annotated[float, msgspec.Meta(ge=0.01, le=24 * 31)] = 24.0
+    """Between two of them. `tocsin status` warns when the last good one is older than twice this."""
+    keep: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 7
+    """Of those that the schedule has made; older ones are deleted."""
+    backup_key: str = ""
+    """env:NAME or file:PATH of a secret: backups are encrypted under it. Whoever loses it loses them."""
+
+
 class Settings(_Struct, frozen=True, kw_only=True):
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
     logs: LogSettings = LogSettings()
+    backup: BackupSettings = BackupSettings()
     alerts: AlertSettings = AlertSettings()
     limits: LimitSettings = LimitSettings()
     sms: SmsSettings = SmsSettings()
@@ -236,7 +250,7 @@ def _read(values: dict[str, Any], environ: Mapping[str, str]) -> tuple[Settings 
         return None, faults
     settings = msgspec.convert(values, Settings)
     faults = [*_simulated_among_live(settings), *_unreadable_files(values, "$"), *_server_faults(settings)]
-    faults += [*_email_faults(settings.email), *_feed_faults(settings.alerts)]
+    faults += [*_email_faults(settings.email), *_feed_faults(settings.alerts), *_backup_faults(settings.backup)]
     return None if faults else settings, faults
 
 
@@ -289,6 +303,11 @@ def _email_faults(email: EmailSettings) -> Iterator[Fault]:
         yield Fault("$.email.bounce_key", f"the secret has fewer than {_LEAST_KEY} characters")
 
 
+def _backup_faults(backup: BackupSettings) -> Iterator[Fault]:
+    if 0 < len(backup.backup_key) < _LEAST_KEY:
+        yield Fault("$.backup.backup_key", f"the secret has fewer than {_LEAST_KEY} characters")
+
+
 def _feed_faults(alerts: AlertSettings) -> Iterator[Fault]:
     if not (alerts.feed_certificate or alerts.feed_key):
         return
@@ -313,6 +332,17 @@ def _name_simulated(values: dict[str, Any]) -> None:
         if isinstance(simulated, dict):
             simulated |= {"type": "simulated", "name": f"simulated-{channel}", "channel": channel}
             simulated |= {"mode": "simulation"}
+
+
+def located(settings: Settings, file: Path | None) -> Settings:
+    """With one absolute place of a store in a file, whoever reads these settings from wherever: a relative one is meant
+    from the folder of the file of settings, without a file from the working folder."""
+    scheme, found, place = settings.store.url.partition("sqlite+aiosqlite:///")
+    if not found or scheme or place.startswith("/"):
+        return settings
+    home = Path.cwd() if file is None else file.absolute().parent
+    store = msgspec.structs.replace(settings.store, url=f"{found}{home / place}")
+    return msgspec.structs.replace(settings, store=store)
 
 
 def shown(settings: Settings) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.contract import CarrierState
 from gateway.accounting.tariff import PRICE_LIST, NoPrice, Tariff
+from gateway.settings import BackupSettings
 from store import campaigns, directory, holds, persons
 from store.campaigns import Campaign
+from store.copies import LastBackup, last_backup
 from store.database import Database
 from store.holds import Hold
 from store.overview import ChannelView, NodeView, nodes, overview
@@ -47,18 +49,22 @@ async def hold_lines(database: Database, now_ms: int, config: Path | None = None
         return [_hold(hold, await _outer_name(conn, hold), now_ms, config) for hold in standing]
 
 
-async def status_lines(database: Database, now_ms: int, min_free_mib: int, config: Path | None = None) -> list[Line]:
+async def status_lines(
+    database: Database, now_ms: int, min_free_mib: int, config: Path | None = None, backup: BackupSettings | None = None
+) -> list[Line]:
     """About ten, the worst ones marked. `min_free_mib`: the watermark below which the server takes nothing on;
-    `config`: the file of settings, for the commands that are shown."""
+    `config`: the file of settings, for the commands that are shown; `backup`: how often one is to be made."""
     async with database.read() as conn:
         view = await overview(conn, now_ms)
         standing = await holds.standing(conn)
         unsealed = await campaigns.unfinished(conn, most=_MOST_CAMPAIGNS)
+        last = await last_backup(conn)
         erasures = await persons.waiting(conn)
         waiting = {c.id: sum(count.open for count in await campaigns.counts(conn, c.id)) for c in unsealed}
     disk = _disk(database, min_free_mib)
     lines = [*_nodes(view.nodes, now_ms), *_carriers(view.nodes, now_ms), disk]
     lines += await hold_lines(database, now_ms, config)
+    lines += _backup(database, last, backup, now_ms)
     lines += _prices(now_ms)
     lines += [_channel(c, standing, disk.well, _any_alive(view.nodes, now_ms)) for c in view.channels]
     lines.append(Line(True, f"campaigns: {view.campaigns_running} running, {view.campaigns_unsealed} not sealed yet"))
@@ -135,6 +141,18 @@ def _disk(database: Database, min_free_mib: int) -> Line:
     if free < min_free_mib * 2**20:
         return Line(False, f"{text}; THE DISK IS FULL: below {min_free_mib} MiB nothing is launched or claimed")
     return Line(True, text)
+
+
+def _backup(database: Database, last: LastBackup | None, settings: BackupSettings | None, now_ms: int) -> list[Line]:
+    if database.path is None:
+        return []
+    scheduled = settings is not None and bool(settings.folder)
+    if last is None:
+        return [Line(False, "backup: NONE yet; a running server makes the first within minutes")] if scheduled else []
+    age_ms = now_ms - last.at_ms
+    text = f"backup: the last good one is {_age(age_ms)} old, {last.bytes / 2**20:.0f} MiB in {last.path}"
+    late = settings is not None and scheduled and age_ms > 2 * settings.every_h * 3_600_000
+    return [Line(False, f"{text}: TOO OLD, the log of the server says why") if late else Line(True, text)]
 
 
 def _prices(now_ms: int, tariff: Tariff = PRICE_LIST) -> list[Line]:

@@ -55,6 +55,8 @@ class Campaign(msgspec.Struct, frozen=True):
     thread_id: int
     channels: str | None = None
     """Those of its texts, a blank between two, each as often as it has a language."""
+    retired_ms: int | None = None
+    """When it was given up after it had come with a copy of the store."""
 
     @property
     def uses(self) -> frozenset[str]:

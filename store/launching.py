@@ -15,7 +15,7 @@ from store.fairness import give_place_back, start_of
 from store.json_rows import json_rows, pack
 from store.records import NewAlert, NewCampaign, ThreadSeen
 from store.settling import Tally
-from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState, after
+from store.states import BatchState, CampaignState, DeliveryState, after, ended_by
 from store.tables import (
     alert,
     alert_reference,
@@ -313,7 +313,7 @@ _expansion = sa.select(expansion).where(_this).with_for_update()
 _reach = sa.update(expansion).where(_this).values(expanded_upto=sa.bindparam("upto"))
 _expanded = sa.select(
     campaign.c.id, campaign.c.state, campaign.c.mode, campaign.c.priority, campaign.c.weight, campaign.c.starts_ms,
-    campaign.c.purpose,
+    campaign.c.purpose, campaign.c.retired_ms,
 ).where(campaign.c.id == sa.bindparam("campaign"))  # fmt: skip
 _addressed = (
     sa.select(delivery.c.id, contact.c.address_id, delivery.c.member_id)
@@ -337,7 +337,7 @@ async def expand(tx: Transaction, campaign_id: int, channel: str, entries: Seque
     if not fresh:
         return int(done.expanded_upto)
     assert fresh[0].seq == start, "entries must follow one another"
-    ended = ENDED_BY.get(CampaignState(owner.state))
+    ended = ended_by(owner.state, owner.retired_ms)
     state = after(DeliveryState.QUEUED, ended) if ended else DeliveryState.QUEUED
     inserted = await tx.run(
         _insert_rows,

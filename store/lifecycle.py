@@ -10,14 +10,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import awaiting, reservations
+from store import awaiting, holds, reservations
 from store.addenda import all_told, hold_counters
 from store.apart import together_or_apart
+from store.audit import note
 from store.bookings import lock
 from store.fairness import give_place_back, join_queue
 from store.records import Settlement
 from store.settling import apply
-from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState, Event
+from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState, Event, ended_by
 from store.tables import audit, batch, campaign, campaign_replaces, delivery, expansion, progress
 from store.transaction import AnyRow, Transaction
 
@@ -126,7 +127,7 @@ async def _finish(tx: Transaction, campaign_ids: Sequence[int]) -> int:
 
 
 _left_over = (
-    sa.select(batch.c.id, batch.c.campaign_id, batch.c.first, batch.c.last, campaign.c.state)
+    sa.select(batch.c.id, batch.c.campaign_id, batch.c.first, batch.c.last, campaign.c.state, campaign.c.retired_ms)
     .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(
         # What was complete and has been replaced since never runs again, whatever turned out not to have been sent.
@@ -173,7 +174,7 @@ async def _close(tx: Transaction, batches: Sequence[AnyRow]) -> int:
     settlements: list[Settlement] = []
     freed: set[int] = set()
     for row in batches:
-        event = ENDED_BY.get(CampaignState(row.state), Event.CANCEL)
+        event = ended_by(row.state, row.retired_ms) or Event.CANCEL
         left = await tx.rows(_open_rows, {"first": row.first, "last": row.last})
         # Whoever may have it after all is in doubt, not cancelled: a Cancel must find them.
         settlements += [Settlement(r.id, Event.GIVEN_UP if r.doubted else event) for r in left]
@@ -263,6 +264,32 @@ async def stop(tx: Transaction, campaign_id: int, account_id: int | None) -> boo
         await reservations.free(tx, [campaign_id])
         return True
     return tx.tried_us is not None and await _stopped_since(tx, campaign_id, account_id, tx.tried_us // 1000)
+
+
+_sends_again = sa.exists().where(batch.c.campaign_id == campaign.c.id, batch.c.state != int(BatchState.DONE))
+
+
+async def retire(tx: Transaction, campaign_id: int, by: str = "") -> bool:
+    """End a campaign that came with a copy of the store: whoever was still to be told is in doubt from then on, since
+    the lost timeline may have told them. Its hold goes. False when it had ended already."""
+    retired = await tx.run(
+        sa.update(campaign)
+        .where(
+            campaign.c.id == campaign_id,
+            sa.or_(
+                campaign.c.state.in_((_RUNNING, _SCHEDULED, str(CampaignState.PREPARING))),
+                sa.and_(campaign.c.state == str(CampaignState.COMPLETED), _sends_again),
+            ),
+        )
+        .values(state=str(CampaignState.STOPPED), epoch=campaign.c.epoch + 1, retired_ms=tx.now_ms)
+    )
+    if not retired:
+        return False
+    await give_place_back(tx, campaign_id)
+    await holds.lift(tx, "campaign", str(campaign_id), by)
+    await note(tx, "retire", str(campaign_id), apart={"by": by})
+    await reservations.free(tx, [campaign_id])
+    return True
 
 
 async def _stopped_since(tx: Transaction, campaign_id: int, account_id: int | None, since_ms: int) -> bool:

@@ -206,3 +206,9 @@ ENDED_BY = {
     CampaignState.EXPIRED: Event.EXPIRE,
 }
 """What becomes of the deliveries still open when a campaign ends before its last message."""
+
+
+def ended_by(state: str, retired_ms: int | None) -> Event | None:
+    """What becomes of the open deliveries of a campaign in this state; None while it may send them. Of one that came
+    with a copy of the store and was given up nobody knows whether they were sent since."""
+    return Event.LOST if retired_ms is not None else ENDED_BY.get(CampaignState(state))

@@ -362,6 +362,8 @@ campaign = sa.Table(
     _int("reserved_millieuro", 0),
     _int("settled_millieuro", 0),
     sa.Column("report", sa.Text),  # JSON, once sealed
+    # It came with a copy of the store and was given up then: whom it had still to tell may have been told since.
+    sa.Column("retired_ms", Big),
     sa.UniqueConstraint("account_id", "request_key"),
     sa.Index("ix_campaign_sealed_ms", "sealed_ms"),
     sa.Index(

@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from gateway.cli.terminal import ConfigOption, fail, out, print_lines, run, settings_of, store_of, verb
+from gateway.cli.terminal import (
+    ConfigOption,
+    fail,
+    out,
+    print_lines,
+    run,
+    say,
+    settings_of,
+    store_named,
+    store_of,
+    verb,
+)
 
 app = typer.Typer()
 
@@ -58,6 +69,9 @@ def check_config(config: ConfigOption = None) -> None:
         out.print(f"[yellow]doubtful:[/yellow] {escape(text)}", highlight=False, soft_wrap=True)
     for text in reminders(settings):
         out.print(f"[dim]remember:[/dim] {escape(text)}", highlight=False, soft_wrap=True)
+    say(f"store: {store_named(settings)}")
+    if not settings.backup.folder and settings.store.url.startswith("sqlite"):
+        out.print("[dim]remember:[/dim] no backups are scheduled ([backup] folder); 'tocsin backup FILE' makes one")
     read = str(config) if config else "the defaults: no file was given"
     out.print(escape(f"The settings are sound ({read})."), highlight=False, soft_wrap=True)
 
@@ -87,7 +101,7 @@ def status(config: ConfigOption = None) -> None:
     async def look() -> bool:
         async with store_of(settings) as database:
             now_ms, min_free_mib = database.clock.now_ms(), settings.store.min_free_mib
-            lines = await status_lines(database, now_ms, min_free_mib, config)
+            lines = await status_lines(database, now_ms, min_free_mib, config, settings.backup)
         print_lines(lines)
         return all(line.well for line in lines)
 

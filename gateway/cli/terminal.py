@@ -45,12 +45,12 @@ def fail(text: str, code: int = 2) -> NoReturn:
 
 
 def settings_of(path: Path | None) -> Settings:
-    from gateway.settings import SettingsRefused, read_settings
+    from gateway.settings import SettingsRefused, located, read_settings
 
     if path is None:
         err.print("[dim]No file of settings was given (-c FILE): the defaults hold.[/dim]", highlight=False)
     try:
-        return read_settings(path)
+        return located(read_settings(path), path)
     except SettingsRefused as exc:
         for line in exc.lines:
             err.print(escape(line), highlight=False, soft_wrap=True)
@@ -80,6 +80,16 @@ async def store_of(settings: Settings) -> AsyncIterator[Database]:
     await require_newest(settings.store.url)
     async with open_database(settings.store.url) as database:
         yield database
+
+
+def store_named(settings: Settings) -> str:
+    """Where it is, without a password."""
+    import sqlalchemy as sa
+
+    from store.schema import file_of
+
+    path = file_of(settings.store.url)
+    return str(path) if path else sa.make_url(settings.store.url).render_as_string(hide_password=True)
 
 
 def print_lines(lines: Iterable[Line]) -> None:

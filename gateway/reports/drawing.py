@@ -99,6 +99,7 @@ def _persons(facts: Facts, frozen: directory.Counts) -> Persons:
         {channel: rows.fates for channel, rows in facts.channels.items()},
         facts.elsewhere,
         state if state in _CALLED_OFF else "cancelled",
+        "unknown" if facts.campaign.retired_ms is None else "retired",
     )
     # Whoever may not have an alert stands first: somebody must go to them.
     order = sorted(OUTCOMES, key="in_doubt".__ne__) if facts.campaign.kind == Kind.ALERT else OUTCOMES

@@ -55,14 +55,19 @@ _RULES: tuple[tuple[str, tuple[int, ...]], ...] = (
 
 
 def persons(
-    audience: Audience, fates: Mapping[Channel, Fates], elsewhere: Sequence[Elsewhere], cancelled_by: str
+    audience: Audience,
+    fates: Mapping[Channel, Fates],
+    elsewhere: Sequence[Elsewhere],
+    cancelled_by: str,
+    doubted_by: str = "unknown",
 ) -> dict[str, dict[str, int]]:
-    """outcome -> reason -> persons. `cancelled_by`: the word of what called the campaign off."""
+    """outcome -> reason -> persons. `cancelled_by`: the word of what called the campaign off;
+    `doubted_by`: of why what is in doubt is so."""
     members = audience.members
     tally = _Persons(members)
     for channel, own, states, codes in _fates_by_person(audience, fates, elsewhere):
         tally.add(channel, own, states, codes, fates[channel].names)
-    return tally.outcomes(cancelled_by)
+    return tally.outcomes(cancelled_by, doubted_by)
 
 
 def _fates_by_person(
@@ -122,18 +127,18 @@ class _Persons:
         self.failure[at[failed]] = codes[failed] + len(self.failures)
         self.failures += [f"{channel.value}: {name or 'no code'}" for name in names]
 
-    def outcomes(self, cancelled_by: str) -> dict[str, dict[str, int]]:
+    def outcomes(self, cancelled_by: str, doubted_by: str) -> dict[str, dict[str, int]]:
         left = np.ones(len(self.members), np.bool_)
         found: dict[str, dict[str, int]] = {}
         for outcome, states in _RULES:
             mask = sum(1 << int(state) for state in states)
             these = left & ((self.bits & mask) != 0)
             if these.any():
-                found[outcome] = self._reasons(outcome, these, cancelled_by)
+                found[outcome] = self._reasons(outcome, these, cancelled_by, doubted_by)
             left &= ~these
         return found
 
-    def _reasons(self, outcome: str, these: NDArray[np.bool_], cancelled_by: str) -> dict[str, int]:
+    def _reasons(self, outcome: str, these: NDArray[np.bool_], cancelled_by: str, doubted_by: str) -> dict[str, int]:
         if outcome == "reached":
             return _tally(self.delivered_by[these], [_channel_words(bits) for bits in range(8)])
         if outcome == "accepted":
@@ -142,7 +147,7 @@ class _Persons:
             return _tally(self.failure[these], self.failures)
         bits = self.bits[these]
         if outcome == "in_doubt":
-            return _first(bits, ((S.UNKNOWN, "unknown"), (_NOT_FOUND, "other_zone")))
+            return _first(bits, ((S.UNKNOWN, doubted_by), (_NOT_FOUND, "other_zone")))
         if outcome == "pending":
             return _first(bits, ((S.RETRY, "retry"), (S.QUEUED, "queued"), (NO_ROW, "queued")))
         return {cancelled_by if outcome == "cancelled" else outcome: len(bits)}

@@ -17,6 +17,7 @@ only while the campaign runs."""
 
 _SENTENCES = {
     "unknown": "It is not known whether a carrier took the message.",
+    "retired": "Unknown since the copy: the store was restored, and whether this had been sent is not known.",
     "queued": "The message waits for its turn.",
     "retry": "The message was not taken and will be tried again.",
     "expired": "The time in which the message could be sent or delivered ran out.",

@@ -38,11 +38,13 @@ def upgrade() -> None:
         sa.Column("done_ms", _BIG),
     )
     op.create_index("ix_erasure_zone_id", "erasure", ["zone_id"])
+    op.add_column("campaign", sa.Column("retired_ms", _BIG))
     op.add_column("api_key", sa.Column("expires_ms", _BIG))
     op.add_column("api_key", sa.Column("note", sa.Text(), nullable=False, server_default=sa.text("''")))
 
 
 def downgrade() -> None:
+    op.drop_column("campaign", "retired_ms")
     op.drop_column("api_key", "note")
     op.drop_column("api_key", "expires_ms")
     op.drop_table("erasure")
