@@ -18,6 +18,7 @@ from lxml import etree
 from cap import parse
 from cap.forward import forwarded, has_contents
 from cap.georss import GEORSS, add_shapes
+from cap.harmless import harmless
 from cap.lexical import is_blank
 from cap.limits import KEPT
 from cap.model import DEFAULT_LANGUAGE, Alert, Info, MsgType, Scope, Status
@@ -232,7 +233,7 @@ def _element(parent: etree._Element, name: str, **attributes: str) -> etree._Ele
 
 
 def _text(parent: etree._Element, name: str, text: str) -> None:
-    _element(parent, name).text = text
+    _element(parent, name).text = harmless(text)
 
 
 def _rfc3339(value: datetime) -> str:

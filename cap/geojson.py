@@ -15,6 +15,7 @@ from math import asin, atan2, cos, degrees, floor, pi, radians, sin
 from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from cap.harmless import harmless
 from cap.model import DEFAULT_LANGUAGE, Alert, Area, Circle, Info, Ring
 from cap.write import moment
 
@@ -57,7 +58,8 @@ def features_of(alert: Alert, url: str = "") -> Iterator[dict[str, Any]]:
         for place, area in enumerate(alert.areas_of(info) or (None,), 1):
             name = _name(alert, info, place)
             known[name] += 1
-            properties = {"title": info.headline or info.event, **_about(alert, info), **(_place(area) if area else {})}
+            told = {"title": info.headline or info.event, **_about(alert, info), **(_place(area) if area else {})}
+            properties = {key: harmless(value) if isinstance(value, str) else value for key, value in told.items()}
             if url:
                 properties["url"] = url
             yield {

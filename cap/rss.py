@@ -15,6 +15,7 @@ from lxml import etree
 
 from cap.feed import FeedEntry, absolute, document_url, shown, summary_of, title_of
 from cap.georss import GEORSS, add_shapes
+from cap.harmless import harmless
 from cap.model import Alert, Info
 from cap.names import ATOM
 
@@ -73,7 +74,7 @@ def _first(alert: Alert) -> Info | None:
 
 def _text(parent: etree._Element, **texts: str) -> None:
     for name, text in texts.items():
-        etree.SubElement(parent, name).text = text
+        etree.SubElement(parent, name).text = harmless(text)
 
 
 def _rfc2822(value: datetime) -> str:

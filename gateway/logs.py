@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.log_writer import LogWriter
+from gateway.unseen import visible_json
 
 _OWN = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 """What every record has; anything else on it came as `extra`."""
@@ -65,7 +66,7 @@ class JsonLines(logging.Formatter):
                 line[name] = "…" if _SECRET_NAMES.search(name) else _clean(value)
         if record.exc_info:
             line["exception"] = scrubbed(self.formatException(record.exc_info))
-        return msgspec.json.encode(line).decode()
+        return visible_json(msgspec.json.encode(line).decode())
 
 
 def _clean(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.terminal import ConfigOption, JsonOption, fail, run, say, settings_of, store_of, verb, who
+from gateway.cli.terminal import ConfigOption, JsonOption, fail, run, say, say_json, settings_of, store_of, verb, who
 
 if TYPE_CHECKING:
     from store.accounts import AccountView, KeyView
@@ -71,8 +71,6 @@ def list_keys(
 ) -> None:
     """The keys of an account, or of all: when each was made, whether it is good, and until when. Secrets are kept
     nowhere."""
-    import msgspec
-
     from store import accounts
 
     settings = settings_of(config)
@@ -83,7 +81,7 @@ def list_keys(
 
     found, now_ms = run(read())
     if json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        say_json(found)
         return
     for each in found:
         note = f" ({each.note})" if each.note else ""
@@ -137,8 +135,6 @@ def revoke(key_id: KeyId, config: ConfigOption = None) -> None:
 @verb(account, "list")
 def list_accounts(json: JsonOption = False, config: ConfigOption = None) -> None:
     """Every account: its type, whether it is disabled, and how many keys are not revoked."""
-    import msgspec
-
     from store import accounts
 
     settings = settings_of(config)
@@ -149,7 +145,7 @@ def list_accounts(json: JsonOption = False, config: ConfigOption = None) -> None
 
     found = run(read())
     if json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        say_json(found)
         return
     for each in found:
         state = f"DISABLED since {_told(each.disabled_ms)}" if each.disabled_ms is not None else "enabled"

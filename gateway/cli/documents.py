@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.terminal import ConfigOption, fail, run, say, settings_of, store_of, verb
+from gateway.cli.terminal import ConfigOption, fail, run, say, say_json, settings_of, store_of, verb
 
 if TYPE_CHECKING:
     from gateway.replaying import Conformance
@@ -40,8 +40,6 @@ def replay(
     Beside a running server: nothing is sent or written. Each document is held to what is agreed with its sender. What a
     document was refused for after it was read (who may send, the kind, nobody concerned) is counted by its code.
     """
-    import msgspec
-
     from gateway import replaying
     from gateway.campaigns.limits import cap_limits
 
@@ -57,7 +55,7 @@ def replay(
     except OSError as exc:
         fail(f"{exc.filename}: {exc.strerror}")
     if json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+        say_json(report)
         return
     for line in replaying.lines(report):
         say(line)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.terminal import ConfigOption, JsonOption, fail, out, run, say, settings_of, store_of, verb
+from gateway.cli.terminal import ConfigOption, JsonOption, fail, out, run, say, say_json, settings_of, store_of, verb
 
 if TYPE_CHECKING:
     from store.audit import Line, Verdict
@@ -28,7 +28,7 @@ def report(
 ) -> None:
     """The account of a campaign: every person, every delivery, every cent. Live while it runs, sealed at its end."""
     from gateway.reports.printed import print_report
-    from gateway.reports.reading import report_of, written
+    from gateway.reports.reading import report_of
     from gateway.reports.tabular import csv_of
     from store import campaigns
 
@@ -44,7 +44,7 @@ def report(
     if drawn is None:
         fail(f"there is no campaign {campaign!r}", 1)
     if json:
-        out.print_json(written(drawn))
+        say_json(drawn)
     elif csv:
         typer.echo(csv_of(drawn), nl=False)
     else:
@@ -65,7 +65,6 @@ def lines(
     """Who did what, the newest first."""
     if context.invoked_subcommand is not None:
         return
-    import msgspec
 
     from store import audit as kept
 
@@ -79,7 +78,7 @@ def lines(
             )
 
     for line in run(read()):
-        typer.echo(msgspec.json.encode(line).decode()) if json else say(_told(line))
+        say_json(line, indented=False) if json else say(_told(line))
 
 
 @verb(audit, "verify")

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from gateway.cli.terminal import ConfigOption, JsonOption, err, fail, out, run, say, settings_of, store_of, verb, who
+from gateway.cli.terminal import (
+    ConfigOption,
+    JsonOption,
+    err,
+    fail,
+    out,
+    run,
+    say,
+    say_json,
+    settings_of,
+    store_of,
+    verb,
+    who,
+)
 
 if TYPE_CHECKING:
     from gateway.directory.seed import LoadReport
@@ -144,8 +157,6 @@ def erase(zone: Zone, reference: Reference, config: ConfigOption = None) -> None
 @verb(member, "export")
 def export(zone: Zone, reference: Reference, config: ConfigOption = None) -> None:
     """All that is kept of a person, as JSON on standard output: for them to read."""
-    import msgspec
-
     from store import audit, persons
 
     settings = settings_of(config)
@@ -158,7 +169,7 @@ def export(zone: Zone, reference: Reference, config: ConfigOption = None) -> Non
             await database.write(lambda tx: audit.note(tx, "member-export", f"member {person.id}", apart={"by": who()}))
             return found
 
-    typer.echo(msgspec.json.format(msgspec.json.encode(run(gather()))).decode())
+    say_json(run(gather()))
 
 
 async def _person(database: Any, zone: str, reference: str) -> Person:
@@ -183,8 +194,6 @@ def balance(
     Amounts are euro with three decimals. A negative balance is what urgent alerts borrowed. Exit code 1 when there is
     no such zone.
     """
-    import msgspec
-
     from store import statement
 
     settings = settings_of(config)
@@ -197,7 +206,7 @@ def balance(
     if not found:
         fail(f"there is no zone {zone!r}" if zone else "there are no zones", 1)
     if json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        say_json(found)
         return
     for purse in found:
         say(f"zone {purse.zone}: {_euro(purse.balance_millieuro)} may be spent, "

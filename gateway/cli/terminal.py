@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
-from rich.console import Console
 from rich.markup import escape
+
+from gateway.terminal import Terminal
+from gateway.unseen import visible, visible_json
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-out = Console()
-err = Console(stderr=True)
+out = Terminal()
+err = Terminal(stderr=True)
 
 ConfigOption = Annotated[
     Path | None,
@@ -35,8 +37,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def say(text: str, *, style: str = "") -> None:
-    """One line on standard output, exactly as it is."""
-    out.print(escape(text), style=style or None, highlight=False, soft_wrap=True)
+    """One line on standard output: whatever is in it, it stays one line."""
+    out.print(escape(visible(text)), style=style or None, highlight=False, soft_wrap=True)
+
+
+def say_json(value: Any, *, indented: bool = True) -> None:
+    """On standard output, for a program or a person."""
+    import msgspec
+
+    written = msgspec.json.encode(value)
+    typer.echo(visible_json((msgspec.json.format(written) if indented else written).decode()))
 
 
 def fail(text: str, code: int = 2) -> NoReturn:
@@ -94,7 +104,7 @@ def store_named(settings: Settings) -> str:
 
 def print_lines(lines: Iterable[Line]) -> None:
     for line in lines:
-        text = escape(line.text)  # a campaign's title may hold anything
+        text = escape(visible(line.text))  # a campaign's title may hold anything
         out.print(text if line.well else f"[red]! {text}[/red]", highlight=False, soft_wrap=True)
 
 

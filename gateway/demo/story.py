@@ -17,6 +17,7 @@ from gateway.demo.client import Client, alert_document
 from gateway.demo.town import DemoFailed, Town, free_port
 from gateway.reports.printed import print_report
 from gateway.reports.reading import parsed
+from gateway.terminal import Terminal
 
 RECEIPTS_S = 10.0
 """How long the demonstration waits for the last receipts before it prints the report."""
@@ -24,7 +25,7 @@ RECEIPTS_S = 10.0
 
 async def run_demo(folder: Path, port: int, once: bool) -> int:
     """The exit code. Ctrl-C ends everything that was started."""
-    out = Console()
+    out = Terminal()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

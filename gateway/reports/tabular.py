@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gateway.reports.report import Report
 from gateway.reports.words import OUTCOMES
+from gateway.unseen import visible
 
 COLUMNS = ("section", "channel", "name", "reason", "count", "meaning")
 """`count` is persons in the section persons, deliveries in deliveries, millieuro without VAT in money."""
@@ -18,8 +19,19 @@ def csv_of(report: Report) -> str:
     written = io.StringIO()
     writer = csv.writer(written)
     writer.writerow(COLUMNS)
-    writer.writerows(_lines(report))
+    writer.writerows([cell(value) for value in line] for line in _lines(report))
     return written.getvalue()
+
+
+def cell(value: str | int) -> str | int:
+    """As a spreadsheet shows it: a carrier's word that begins like a formula is text, and controls can be seen."""
+    if isinstance(value, int):
+        return value
+    text = visible(value)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+
+
+_FORMULA = ("=", "+", "-", "@")
 
 
 def _lines(report: Report) -> Iterator[Line]:
