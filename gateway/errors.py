@@ -19,6 +19,8 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     cause: str = ""
     facts: tuple[str, ...] = ()
     left_out: bool = False
+    pointer: str = ""
+    """Of a fault in a JSON body: where, as of RFC 6901."""
 
 
 class Refusal(Exception):

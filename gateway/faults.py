@@ -1,4 +1,5 @@
-"""All that is wrong with a settings file, each fault with its path and its line. Knows structs, and none in particular.
+"""All that is wrong with a settings file or a JSON body, each fault with its path, what may stand there, and its line.
+Knows structs, and none in particular.
 
 msgspec stops at the first fault; whoever writes a file for a night's work wants to hear of all of them.
 """
@@ -6,7 +7,8 @@ msgspec stops at the first fault; whoever writes a file for a night's work wants
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args, get_origin
+from enum import Enum
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -15,6 +17,11 @@ class Fault(msgspec.Struct, frozen=True):
     path: str
     """`$.sms.carriers.first.port`."""
     text: str
+    cause: str = ""
+    """unknown, missing, choice, or empty for what msgspec says by itself."""
+    facts: tuple[str, ...] = ()
+    """Of the cause: the key and what is meant by it, the key, or the value and the choices."""
+    remedy: str = ""
 
 
 def faults_of(value: Any, wanted: Any, path: str = "$") -> Iterator[Fault]:
@@ -25,6 +32,12 @@ def faults_of(value: Any, wanted: Any, path: str = "$") -> Iterator[Fault]:
             yield from faults_of(inner, get_args(wanted)[1], f"{path}.{name}")
     elif structs and isinstance(value, dict):
         yield from _faults_of_one(value, structs, path)
+    elif get_origin(wanted) in (tuple, list) and isinstance(value, list):
+        found = [f for n, one in enumerate(value) for f in faults_of(one, get_args(wanted)[0], f"{path}[{n}]")]
+        yield from found or _unconverted(value, wanted, path)
+    elif get_origin(wanted) is Annotated:
+        found = list(faults_of(value, get_args(wanted)[0], path))
+        yield from found or _unconverted(value, wanted, path)
     else:
         yield from _unconverted(value, wanted, path)
 
@@ -99,10 +112,12 @@ def _faults_of_fields(
         elif name != tag_field:
             near = difflib.get_close_matches(name, fields, 1)
             meant = f": is `{near[0]}` meant?" if near else ""
-            yield Fault(f"{path}.{name}", f"there is no key `{name}` here{meant}")
+            keys = ", ".join(fields)
+            remedy = f"Known are: {keys}."
+            yield Fault(f"{path}.{name}", f"there is no key `{name}` here{meant}", "unknown", (name, keys), remedy)
     for name, field in fields.items():
         if field.required and name not in value:
-            yield Fault(path, f"the key `{name}` is missing")
+            yield Fault(path, f"the key `{name}` is missing", "missing", (name,), f"Add `{name}`.")
 
 
 def _unconverted(value: Any, wanted: Any, path: str) -> Iterator[Fault]:
@@ -110,4 +125,21 @@ def _unconverted(value: Any, wanted: Any, path: str) -> Iterator[Fault]:
         msgspec.convert(value, wanted)
     except msgspec.ValidationError as exc:
         text, _, inner = str(exc).partition(" - at `$")
+        choices = ", ".join(_choices(wanted))
+        if choices and text.startswith("Invalid enum value"):
+            said = value if isinstance(value, str) else repr(value)
+            text = f"`{said[:60]}` is none of: {choices}"
+            yield Fault(path + inner.rstrip("`"), text, "choice", (said[:60], choices), f"Write one of {choices}.")
+            return
         yield Fault(path + inner.rstrip("`"), text)
+
+
+def _choices(wanted: Any) -> Iterator[str]:
+    """The words that may stand there, where these are words."""
+    if isinstance(wanted, type) and issubclass(wanted, Enum):
+        yield from (str(choice.value) for choice in wanted)
+    elif get_origin(wanted) is Literal:
+        yield from map(str, get_args(wanted))
+    else:
+        for inner in get_args(wanted):
+            yield from _choices(inner)

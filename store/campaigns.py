@@ -17,6 +17,7 @@ from store.tables import (
     campaign_replaces,
     campaign_text,
     delivery,
+    idempotency,
     member,
     progress,
     zone,
@@ -105,14 +106,24 @@ async def by_id(conn: AsyncConnection, campaign_id: int) -> Campaign | None:
     return _campaign(row) if row else None
 
 
-async def by_request_key(conn: AsyncConnection, account_id: int, key: str) -> str | None:
-    """The public id of the campaign that this account launched under its own key."""
+class Asked(msgspec.Struct, frozen=True):
+    """What an account has asked for before, under a key of its own."""
+
+    public_id: str
+    """Of the campaign that came of it."""
+    sha256: str
+    """Of what was asked for; empty: not known any more."""
+
+
+async def by_request_key(conn: AsyncConnection, account_id: int, key: str) -> Asked | None:
     row = (
         await conn.execute(
-            sa.select(campaign.c.public_id).where(campaign.c.account_id == account_id, campaign.c.request_key == key)
+            sa.select(campaign.c.public_id, idempotency.c.sha256)
+            .join(idempotency, idempotency.c.campaign_id == campaign.c.id)
+            .where(idempotency.c.account_id == account_id, idempotency.c.key == key)
         )
     ).first()
-    return str(row.public_id) if row else None
+    return None if row is None else Asked(row.public_id, row.sha256)
 
 
 async def of_alert(conn: AsyncConnection, alert_id: int) -> list[Campaign]:

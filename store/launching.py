@@ -30,6 +30,7 @@ from store.tables import (
     delivery,
     expansion,
     feed_entry,
+    idempotency,
     progress,
 )
 from store.transaction import AnyRow, Transaction
@@ -88,6 +89,7 @@ _add_zone = sa.insert(alert_zone)
 _add_entry = sa.insert(feed_entry)
 _add_audit = sa.insert(audit)
 _add_campaign = sa.insert(campaign).returning(campaign.c.id)
+_add_request = sa.insert(idempotency)
 _add_text = sa.insert(campaign_text)
 _add_audience = sa.insert(audience)
 _add_expansion = sa.insert(expansion)
@@ -185,7 +187,7 @@ async def _pay(tx: Transaction, decision: Launch, ids: Sequence[int]) -> None:
 
 _CAMPAIGN_COLUMNS = (
     "public_id", "zone_id", "account_id", "purpose", "title", "kind", "mode", "state", "priority", "crash_policy",
-    "weight", "starts_ms", "expires_ms", "horizon_ms", "targets", "request_key", "counts", "reserved_millieuro",
+    "weight", "starts_ms", "expires_ms", "horizon_ms", "targets", "counts", "reserved_millieuro",
 )  # fmt: skip
 
 
@@ -194,6 +196,9 @@ async def _file_campaign(tx: Transaction, new: NewCampaign, alert_id: int | None
     stands = {"alert_id": alert_id, "thread_id": thread_id, "created_ms": tx.now_ms}
     result = await tx.conn.execute(_add_campaign, fields | stands)
     campaign_id = int(result.scalar_one())
+    if new.request_key is not None:
+        asked = {"account_id": new.account_id, "key": new.request_key, "sha256": new.request_sha256}
+        await tx.run(_add_request, asked | {"campaign_id": campaign_id, "at_ms": tx.now_ms})
     for replaced_id in new.replaces:
         await tx.run(sa.insert(campaign_replaces).values(campaign_id=campaign_id, replaced_id=replaced_id))
     if new.texts:

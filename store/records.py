@@ -170,6 +170,9 @@ class NewCampaign(msgspec.Struct, frozen=True, kw_only=True):
     """(channel, deliveries) in the order of the audience; sequence numbers run through."""
     replaces: tuple[int, ...] = ()
     request_key: str | None = None
+    """The account's own key for this decision."""
+    request_sha256: str = ""
+    """Of what was asked for under it."""
 
 
 class NewAlert(msgspec.Struct, frozen=True, kw_only=True):

@@ -357,14 +357,12 @@ campaign = sa.Table(
     sa.Column("ended_ms", Big),  # nothing was left to send
     sa.Column("sealed_ms", Big),
     _text("targets"),  # JSON: what was asked for
-    sa.Column("request_key", sa.Text),  # the caller's own key for this decision
     _text("counts", "{}"),  # JSON: persons resolved, included, excluded and covered with reasons
     _int("reserved_millieuro", 0),
     _int("settled_millieuro", 0),
     sa.Column("report", sa.Text),  # JSON, once sealed
     # It came with a copy of the store and was given up then: whom it had still to tell may have been told since.
     sa.Column("retired_ms", Big),
-    sa.UniqueConstraint("account_id", "request_key"),
     sa.Index("ix_campaign_sealed_ms", "sealed_ms"),
     sa.Index(
         "ix_campaign_unsealed",
@@ -378,6 +376,16 @@ campaign = sa.Table(
         sqlite_where=sa.text("ended_ms IS NULL"),
         postgresql_where=sa.text("ended_ms IS NULL"),
     ),
+)
+
+idempotency = sa.Table(
+    "idempotency",  # what an account has asked for under a key of its own: once, however often it asks
+    metadata,
+    sa.Column("account_id", Big, sa.ForeignKey("account.id"), primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    _text("sha256"),  # of what was asked for; empty: of before that was kept
+    _ref("campaign_id", "campaign", index=True),
+    _int("at_ms"),
 )
 
 campaign_replaces = sa.Table(

@@ -1,6 +1,7 @@
 """The desk for composed messages: a coordinator's own words, through the same resolver, preview and launch."""
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -119,8 +120,15 @@ class MessageDesk:
         if not request.key:
             return None
         async with self.database.read() as conn:
-            public_id = await campaigns.by_request_key(conn, caller.account_id, request.key)
-        return MessageAnswer(public_id, False) if public_id else None
+            asked = await campaigns.by_request_key(conn, caller.account_id, request.key)
+        if asked is None:
+            return None
+        if asked.sha256 not in ("", _digest(request)):
+            remedy = "Give every decision a key of its own; to look at the first one, follow `campaign`."
+            title = "Something else was asked for under this key before."
+            reason = Reason("KEY", title, path="$.key", value=request.key, remedy=remedy)
+            raise Refusal(422, "key-used", title, (reason,), members={"campaign": asked.public_id})
+        return MessageAnswer(asked.public_id, False)
 
     async def _is_filed(self, public_id: str) -> bool:
         async with self.database.read() as conn:
@@ -180,7 +188,13 @@ class MessageDesk:
             ground=await asyncio.to_thread(survey, request.targets),
             at_ms=now_ms,
             request_key=request.key or None,
+            request_sha256=_digest(request) if request.key else "",
         )
+
+
+def _digest(request: MessageRequest) -> str:
+    """Of what is asked for, in whatever order and spacing its JSON was written."""
+    return hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
 
 
 def _uncovered(balance: int, needed: int, preview: ZonePreview) -> Refusal:

@@ -64,6 +64,7 @@ class Wish:
     at_ms: int
     """The instant whose prices hold."""
     request_key: str | None = None
+    request_sha256: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -236,6 +237,7 @@ class Planner:
             audience=await asyncio.to_thread(audience.encode),
             sizes=tuple((str(c), len(audience.deliveries[c])) for c in audience.channels),
             request_key=wish.request_key,
+            request_sha256=wish.request_sha256,
         )
         preview = self._preview(wish, zone, resolution, tally, words, total, problems)
         return ZonePlan(zone, campaign, msgspec.structs.replace(preview, notes=texts.notes), audience)

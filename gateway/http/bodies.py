@@ -1,12 +1,15 @@
 """What comes in: bodies of a bounded size in a bounded time, JSON by its struct, parameters by their names."""
 
 import asyncio
-from typing import TypeVar
+import itertools
+import re
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from gateway.errors import Reason, Refusal
+from gateway.faults import Fault, faults_of
 
 T = TypeVar("T")
 
@@ -73,12 +76,43 @@ async def read_json(request: web.Request, type_: type[T], most: int, timeout_s: 
     try:
         return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as exc:
-        text, _, path = str(exc).partition(" - at ")
-        reason = Reason("JSON", text, path=path.strip("`") or "$")
-        raise Refusal(400, "invalid-request", "The request is not as it should be.", (reason,)) from exc
+        reasons = _faults(body, type_) or (_as_it_says(exc),)
+        raise Refusal(400, "invalid-request", "The request is not as it should be.", reasons) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         reason = Reason("JSON", str(exc)[:200])
         raise Refusal(400, "invalid-json", "The body is not JSON.", (reason,)) from exc
+
+
+_MOST_FAULTS = 50
+
+
+def _faults(body: bytes, type_: type[Any]) -> tuple[Reason, ...]:
+    """Every fault; none where only the struct as a whole has something against it."""
+    found = itertools.islice(faults_of(msgspec.json.decode(body), type_), _MOST_FAULTS)
+    return tuple(
+        Reason(
+            "JSON",
+            fault.text,
+            # An unknown key is a fault of what it stands in.
+            path=fault.path.rpartition(".")[0] if fault.cause == "unknown" else fault.path,
+            pointer=_pointer(fault),
+            remedy=fault.remedy,
+            cause=fault.cause,
+            facts=fault.facts,
+        )
+        for fault in found
+    )
+
+
+def _pointer(fault: Fault) -> str:
+    """RFC 6901. Of a key that is missing: where it should stand."""
+    place = re.sub(r"\[(\d+)\]", r".\1", fault.path.removeprefix("$")).replace(".", "/")
+    return f"{place}/{fault.facts[0]}" if fault.cause == "missing" else place
+
+
+def _as_it_says(exc: msgspec.ValidationError) -> Reason:
+    text, _, path = str(exc).partition(" - at ")
+    return Reason("JSON", text, path=path.strip("`") or "$")
 
 
 class Query:

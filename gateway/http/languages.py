@@ -57,6 +57,11 @@ class Tongue:
 
     def reason(self, reason: Reason) -> Reason:
         lead = words(self.language).facts.get(reason.rule)
+        named = words(self.language).rules.get(f"{reason.rule}/{reason.cause}") if lead is not None else None
+        if named is not None:
+            text, remedy = (part.format(*reason.facts) for part in named)
+            self.used.add(self.language)
+            return msgspec.structs.replace(reason, text=text, remedy=remedy)
         if lead is not None:
             return msgspec.structs.replace(reason, text=self._led(lead, reason.text))
         entry = words(self.language).rules.get(reason.rule)

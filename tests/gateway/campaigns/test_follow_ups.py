@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -18,6 +19,7 @@ from gateway.campaigns.zones import ZonePlanning, launch_of
 from gateway.directory.cache import SnapshotCache
 from gateway.directory.targets import Targets
 from gateway.dispatch.expander import Expander
+from gateway.errors import Refusal
 from gateway.kinds import Kind
 from gateway.templates.content import read_content
 from gateway.templates.wording import Mark, Wording, Words
@@ -256,5 +258,25 @@ async def test_a_message_whose_commits_answer_was_lost_is_answered_as_launched_a
     assert answer.created
     assert woken
     assert (await desk.campaign(answer.campaign)).state == "running"
+    async with desk.database.read() as conn:
+        assert len(await campaigns.recent(conn, None, before_id=None, most=9)) == 1
+
+
+async def test_the_same_key_with_the_same_words_is_one_campaign_and_with_other_words_is_refused(desk: Desk) -> None:
+    request = MessageRequest(
+        zone="5301", kind=Kind.ALERT, title="Inbraken", targets=EVERYONE, key="reunion-1",
+        texts=(MessageText("nl", sms="Dinsdag."),), channels=(Channel.SMS,), terms_confirmed=True,
+    )  # fmt: skip
+    other = msgspec.structs.replace(request, texts=(MessageText("nl", sms="Donderdag."),))
+    messages = MessageDesk(desk.database, desk.planner(), lambda: True, lambda: None)
+
+    first = await messages.launch(desk.caller, request)
+    again = await messages.launch(desk.caller, request)
+    with pytest.raises(Refusal) as refused:
+        await messages.launch(desk.caller, other)
+
+    assert (first.created, again.created, again.campaign) == (True, False, first.campaign)
+    assert (refused.value.status, refused.value.code) == (422, "key-used")
+    assert refused.value.members == {"campaign": first.campaign}
     async with desk.database.read() as conn:
         assert len(await campaigns.recent(conn, None, before_id=None, most=9)) == 1

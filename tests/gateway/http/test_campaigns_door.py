@@ -304,6 +304,28 @@ async def test_a_request_that_is_not_as_it_should_be_names_the_path(door: Doorwa
     assert door.desk.requests == []
 
 
+async def test_every_fault_is_told_at_once_with_its_pointer_the_choices_and_the_remedy(door: Doorway):
+    wrong = {**MESSAGE, "kind": "newsletter", "chanels": ["sms"], "channels": ["fax", "sms", "pigeon"]}
+    del wrong["zone"]
+
+    english = await door.post("/api/v1/campaigns", "a", data=json.dumps(wrong), headers=JSON)
+    dutch = await door.post("/api/v1/campaigns", "a", data=json.dumps(wrong), headers=JSON | {"Accept-Language": "nl"})
+
+    told = {p["pointer"]: (p["text"], p["remedy"]) for p in english.json["problems"]}
+    assert set(told) == {"/kind", "/chanels", "/channels/0", "/channels/2", "/zone"}
+    assert told["/kind"] == (
+        "`newsletter` is none of: alert, preventive, news, info", "Write one of alert, preventive, news, info."
+    )  # fmt: skip
+    assert told["/zone"] == ("the key `zone` is missing", "Add `zone`.")
+    assert told["/chanels"][0] == "there is no key `chanels` here: is `channels` meant?"
+    assert "sms, email, voice" in told["/channels/2"][1]
+    in_dutch = {p["pointer"]: (p["text"], p["remedy"]) for p in dutch.json["problems"]}
+    assert in_dutch["/kind"] == (
+        "`newsletter` is geen van: alert, preventive, news, info.", "Schrijf een van alert, preventive, news, info."
+    )  # fmt: skip
+    assert set(in_dutch) == set(told)
+
+
 async def test_a_message_that_is_not_json_is_415(door: Doorway):
     answer = await door.post("/api/v1/campaigns", "a", data=json.dumps(MESSAGE), headers={"Content-Type": "text/plain"})
 
