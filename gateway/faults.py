@@ -128,7 +128,7 @@ def _unconverted(value: Any, wanted: Any, path: str) -> Iterator[Fault]:
         choices = ", ".join(_choices(wanted))
         if choices and text.startswith("Invalid enum value"):
             said = value if isinstance(value, str) else repr(value)
-            text = f"`{said[:60]}` is none of: {choices}"
+            text = f"{text}: one of {choices} is wanted"
             yield Fault(path + inner.rstrip("`"), text, "choice", (said[:60], choices), f"Write one of {choices}.")
             return
         yield Fault(path + inner.rstrip("`"), text)

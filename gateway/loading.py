@@ -104,7 +104,7 @@ def tell(report: LoadReport | Reader, out: Console, err: Console) -> None:
     if report.unusable_count:
         err.print(f"[yellow]{report.unusable_count} contacts cannot be used and are left out:[/yellow]")
         for unusable in report.unusable:
-            text = f"  line {unusable.line}: {unusable.path}: {unusable.reason}"
+            text = f"  line {unusable.line}: {unusable.path}: {unusable.reason} [{unusable.who}: {unusable.value!r}]"
             err.print(escape(text), highlight=False, soft_wrap=True)
         if report.unusable_count > len(report.unusable):
             err.print(f"  and {report.unusable_count - len(report.unusable)} more")

@@ -24,6 +24,7 @@ from gateway.cli.terminal import (
     verb,
     who,
 )
+from gateway.unseen import visible
 
 if TYPE_CHECKING:
     from gateway.directory.seed import LoadReport
@@ -77,7 +78,9 @@ def load(
         report = run(read())
     except SeedRefused as exc:
         for error in exc.errors:
-            err.print(escape(f"line {error.line}: {error.path}: {error.reason}"), highlight=False, soft_wrap=True)
+            whose = f" [{error.who}]" if error.who else ""
+            text = visible(f"line {error.line}: {error.path}: {error.reason}{whose}")
+            err.print(escape(text), highlight=False, soft_wrap=True)
         untold = f", {exc.count - len(exc.errors)} of them not told" if exc.count > len(exc.errors) else ""
         fail(f"{exc.count} {'error' if exc.count == 1 else 'errors'} in {file}{untold}", 1)
     loading.tell(report, out, err)

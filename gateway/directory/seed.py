@@ -4,6 +4,7 @@ Idempotent: the same file again changes nothing. Writing stops at the first erro
 error is told (up to 50). What was written before it stays: mend the file and load it again.
 """
 
+import contextlib
 import functools
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -78,10 +79,15 @@ class SeedRefused(Exception):
 
 
 async def check(write: Write, lines: Iterable[str | bytes]) -> Reader:
-    """Read a whole file and write nothing: its `errors`, `remarks` and `unusable` contacts."""
-    reader = _reader(await write(_places))
-    for _ in reader.read(lines):
-        pass
+    """Read a whole file and keep nothing: its `errors`, `remarks` and `unusable` contacts.
+
+    Whatever is no member is tried as `load` would file it, and taken back: lots and keys may contradict the store."""
+    places = await write(_places)
+    reader = _reader(places)
+    tried = [n for n in reader.read(lines) if not isinstance(n.entry, seed_lines.Member)]
+    if not reader.error_count:
+        with contextlib.suppress(_TakenBack):
+            await write(functools.partial(_try, places, tried, reader))
     return reader
 
 
@@ -161,6 +167,22 @@ async def _file(before: _Places, batch: Sequence[Numbered], tx: Transaction) -> 
         name = kind.__name__.lower()
         tallies[name] = tallies.get(name, Tally()) + tally
     return tallies, places
+
+
+class _TakenBack(Exception):
+    """Nothing of a transaction is kept."""
+
+
+async def _try(before: _Places, entries: Sequence[Numbered], reader: Reader, tx: Transaction) -> None:
+    places = _Places(dict(before.zones), dict(before.networks), dict(before.groups), before.now_ms)
+    reader.forget()  # a lost connection repeats the work
+    for numbered in entries:
+        try:
+            async with tx.conn.begin_nested():
+                await _file_entry(tx, places, numbered.entry)
+        except (StoreError, ValueError) as exc:
+            reader.contradicts(numbered, str(exc))
+    raise _TakenBack
 
 
 def _zone_of(entry: seed_lines.Entry) -> str:

@@ -6,7 +6,7 @@ Pure: reads lines into entries, normalises addresses, knows no database.
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,7 @@ from gateway.directory.agreements import SenderTerms, faults, remarks
 from gateway.directory.geography import ShapeRefused, point_e7, territory
 from gateway.directory.policy import ZonePolicy
 from gateway.directory.senders import KindRule
+from gateway.faults import Fault, faults_of
 from gateway.kinds import Kind
 from store.register import ContactRecord
 
@@ -135,6 +136,8 @@ class SeedError(msgspec.Struct, frozen=True):
     path: str
     """As msgspec writes it: `$.contacts[0].type`."""
     reason: str
+    who: str = ""
+    """Which entry it is: its name and reference or code, where they can be read."""
 
 
 class Remark(msgspec.Struct, frozen=True):
@@ -151,6 +154,9 @@ class Unusable(msgspec.Struct, frozen=True):
     line: int
     path: str
     reason: str
+    who: str = ""
+    """The person, by name and reference."""
+    value: str = ""
 
 
 class Numbered(msgspec.Struct, frozen=True):
@@ -191,27 +197,60 @@ class Reader:
                 continue
             try:
                 entry = self._decoder.decode(line)
+            except msgspec.ValidationError as exc:
+                self._tell_of(number, line, exc)
+                continue
             except msgspec.MsgspecError as exc:
-                reason, _, path = str(exc).partition(" - at `")
-                self._error(number, path.rstrip("`") or "$", reason)
+                self._error(number, "$", str(exc))
+                if number == self.error_count == _TABLE_AFTER and _is_table(line):
+                    self.errors[:] = [SeedError(1, "$", _NO_TABLE)]
+                    self.error_count = 1
+                    return
                 continue
             found = list(self._faults(entry))
             for path, reason in found:
-                self._error(number, path, reason)
+                self._error(number, path, reason, _named(entry))
             if not found:
-                if isinstance(entry, Account):
-                    self._remark(number, entry)
+                self._remark(number, entry)
                 contacts = self._contacts(number, entry) if isinstance(entry, Member) else ()
                 yield Numbered(number, entry, contacts)
 
-    def _remark(self, line: int, account: Account) -> None:
-        told = [Remark(line, f"$.terms{path}", text) for path, text in remarks(account.terms, self._at)]
+    def contradicts(self, numbered: Numbered, reason: str) -> None:
+        """The store has something against an entry that is sound by itself."""
+        self._error(numbered.line, "$", reason, _named(numbered.entry))
+
+    def forget(self) -> None:
+        """All that was told to be wrong."""
+        self.errors.clear()
+        self.error_count = 0
+
+    def _tell_of(self, number: int, line: str | bytes, exc: msgspec.ValidationError) -> None:
+        """Every fault of a line that is JSON, and which entry it is about."""
+        value = msgspec.json.decode(line)
+        who = _named_by(value)
+        reason, _, path = str(exc).partition(" - at `")
+        found = [_placed(fault) for fault in faults_of(value, Entry)]
+        if not found:
+            found = [(path.rstrip("`") or "$", reason)]
+        elif found[0][0] == "$.type":
+            found = [("$.type", f"{reason}: {found[0][1]}")]
+        (path, reason), *others = found
+        # A line is one error, however much is wrong with it.
+        self._error(number, path, "; ".join([reason, *(f"{where}: {what}" for where, what in others)]), who)
+
+    def _remark(self, line: int, entry: Entry) -> None:
+        told: list[Remark] = []
+        if isinstance(entry, Account):
+            told = [Remark(line, f"$.terms{path}", text) for path, text in remarks(entry.terms, self._at)]
+        if isinstance(entry, Member) and Kind.ALERT in entry.opt_outs:
+            text = f"{_named(entry)}: nobody opts out of alerts: against an urgent one no opt-out counts"
+            told = [Remark(line, "$.opt_outs", text)]
         self.remarks += told[: MOST_LISTED - len(self.remarks)]
 
-    def _error(self, line: int, path: str, reason: str) -> None:
+    def _error(self, line: int, path: str, reason: str, who: str = "") -> None:
         self.error_count += 1
         if len(self.errors) < MOST_LISTED:
-            self.errors.append(SeedError(line, path, reason))
+            self.errors.append(SeedError(line, path, reason, who))
 
     def _faults(self, entry: Entry) -> Iterator[tuple[str, str]]:
         """(path, reason) of whatever the types cannot say; registers what later lines may refer to."""
@@ -271,10 +310,46 @@ class Reader:
             if isinstance(read, str):
                 self.unusable_count += 1
                 if len(self.unusable) < MOST_LISTED:
-                    self.unusable.append(Unusable(line, f"$.contacts[{place}]", read))
+                    self.unusable.append(
+                        Unusable(line, f"$.contacts[{place}]", read, _named(member), contact.value[:80])
+                    )
             else:
                 found[read] = None
         return tuple(found)
+
+
+_TABLE_AFTER = 2
+_NO_TABLE = (
+    "this is a table, as a spreadsheet writes it, and no JSON Lines: each line of a seed file is one JSON object "
+    "(docs/seed-format.md)"
+)
+
+
+def _is_table(line: str | bytes) -> bool:
+    text = line.decode(errors="replace") if isinstance(line, bytes) else line
+    return not text.lstrip().startswith("{") and any(sign in text for sign in ",;\t")
+
+
+def _placed(fault: Fault) -> tuple[str, str]:
+    """An unknown field is a fault of what it stands in."""
+    if fault.cause != "unknown":
+        return fault.path, fault.text
+    _, _, meant = fault.text.partition(" here")
+    return fault.path.rpartition(".")[0], f"unknown field `{fault.facts[0]}`{meant}"
+
+
+def _named(entry: Entry) -> str:
+    name = "" if isinstance(entry, Lot) else entry.name
+    return f"{name} ({_key(entry)[-1]})".lstrip()
+
+
+def _named_by(value: Any) -> str:
+    """Of a line that is no entry: what it says of itself."""
+    if not isinstance(value, dict):
+        return ""
+    key = next((value[k] for k in ("reference", "code") if isinstance(value.get(k), str)), "")
+    name = value.get("name") if isinstance(value.get("name"), str) else ""
+    return f"{name} ({key})".strip() if key else str(name)
 
 
 def normalise(contact: Contact) -> ContactRecord | str:

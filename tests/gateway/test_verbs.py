@@ -257,3 +257,56 @@ def test_a_verb_loads_only_what_it_needs(desk: Desk, words: list[str]) -> None:
     )  # fmt: skip
 
     assert asked.stdout.splitlines()[-1] == "[]"
+
+
+# ---- load tells what is wrong, and with whom -----------------------------------------------------------------------
+
+
+def checked(desk: Desk, *lines: object) -> Result:
+    file = desk.folder / "file"
+    file.write_text("".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines))
+    return desk.ask("load", "--check", str(file))
+
+
+def test_a_check_finds_what_a_load_would_refuse_and_keeps_nothing(desk: Desk) -> None:
+    other_amount = SEED[4] | {"amount_millieuro": 1}
+    stolen_key = {"type": "account", "code": "thief", "name": "Thief", "account_type": "cic", "keys": SEED[2]["keys"]}
+    new_zone = {"type": "zone", "code": "5302", "name": "Other", "convention": 1}
+    lot_of_it = {"type": "lot", "zone": "5302", "reference": "order 1", "amount_millieuro": 5}
+
+    told = checked(desk, new_zone, lot_of_it, other_amount, stolen_key)
+
+    assert told.exit_code == 1
+    assert "line 3: $: lot order 1 is there already with another amount or another date [(order 1)]" in told.stderr
+    assert "line 4: $: the key id seeded000000 belongs to another account [Thief (thief)]" in told.stderr
+    assert "tocsin: 2 errors" in told.stderr
+    assert "there is no zone" in desk.refused("balance", "5302")
+    assert "The file is sound." in checked(desk, new_zone, lot_of_it).stdout
+
+
+def test_an_error_names_the_person_the_choices_and_what_is_meant(desk: Desk) -> None:
+    wrong = SEED[3] | {"nam": "x", "contacts": [{"type": "gsm", "value": "1"}], "language": "Dutch"}
+
+    told = checked(desk, wrong).stderr
+
+    assert "unknown field `nam`: is `name` meant?" in told
+    assert "[Jan Peeters (m-1)]" in told
+    assert told.count("line 1: ") == 1
+    assert "$.contacts[0].type: Invalid enum value 'gsm': one of phone, mobile, landline, email is wanted" in told
+    assert "$.language" in told
+
+
+def test_a_contact_that_is_left_out_names_its_person_and_its_value(desk: Desk) -> None:
+    told = checked(desk, SEED[3] | {"contacts": [{"type": "mobile", "value": "0470 12"}]}).stderr
+
+    assert "line 1: $.contacts[0]: " in told
+    assert "[Jan Peeters (m-1): '0470 12']" in told
+
+
+def test_an_opt_out_of_alerts_is_remarked_and_a_table_is_told_as_one(desk: Desk) -> None:
+    remarked = checked(desk, SEED[3] | {"opt_outs": ["alert"]})
+    table = checked(desk, "naam;gsm;mail", *(f"Jan {n};0470;j@x.be" for n in range(30)))
+
+    assert "nobody opts out of alerts" in remarked.stderr
+    assert "this is a table, as a spreadsheet writes it" in table.stderr
+    assert "tocsin: 1 error in" in table.stderr

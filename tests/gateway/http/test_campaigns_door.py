@@ -314,8 +314,9 @@ async def test_every_fault_is_told_at_once_with_its_pointer_the_choices_and_the_
     told = {p["pointer"]: (p["text"], p["remedy"]) for p in english.json["problems"]}
     assert set(told) == {"/kind", "/chanels", "/channels/0", "/channels/2", "/zone"}
     assert told["/kind"] == (
-        "`newsletter` is none of: alert, preventive, news, info", "Write one of alert, preventive, news, info."
-    )  # fmt: skip
+        "Invalid enum value 'newsletter': one of alert, preventive, news, info is wanted",
+        "Write one of alert, preventive, news, info.",
+    )
     assert told["/zone"] == ("the key `zone` is missing", "Add `zone`.")
     assert told["/chanels"][0] == "there is no key `chanels` here: is `channels` meant?"
     assert "sms, email, voice" in told["/channels/2"][1]
