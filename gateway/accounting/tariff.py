@@ -2,7 +2,7 @@
 
 The figures of `PRICE_LIST` are those of the BE-Alert FAQ for neighbourhood watch networks, section "Coûts":
 0.055 EUR without VAT for an SMS of 160 characters or a voice message of one minute, the same to foreign
-numbers, fixed until 20 July 2028; e-mail is free. A price list in the settings takes their place.
+numbers, fixed until 20 July 2028; e-mail is free. There is no setting for another list yet.
 """
 
 from datetime import UTC, datetime

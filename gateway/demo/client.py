@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-TEMPLATE = Path(__file__).parents[2] / "config" / "demo-alert.xml"
+TEMPLATE = Path(__file__).parent / "alert.xml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Client:
 
 
 def alert_document(sender: str, rings: list[tuple[str, str]], now: datetime | None = None) -> bytes:
-    """The alert of `config/demo-alert.xml` for these areas, (description, polygon), with an identifier of its own."""
+    """The alert of `alert.xml` for these areas, (description, polygon), with an identifier of its own."""
     now = now or datetime.now(UTC)
     areas = "".join(f"<area><areaDesc>{name}</areaDesc><polygon>{ring}</polygon></area>" for name, ring in rings)
     values = {

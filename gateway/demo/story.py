@@ -23,6 +23,10 @@ RECEIPTS_S = 10.0
 """How long the demonstration waits for the last receipts before it prints the report."""
 
 
+_PATIENCE_S = 20.0
+_UP_TRIES = 15
+
+
 async def run_demo(folder: Path, port: int, once: bool) -> int:
     """The exit code. Ctrl-C ends everything that was started."""
     out = Terminal()
@@ -75,11 +79,34 @@ async def _open_town(out: Console, town: Town, session: aiohttp.ClientSession, p
     await _load(out, seed, settings)
     server = await town.server(settings)
     client = Client(session, f"http://127.0.0.1:{door}", town.keys["cic-demo"])
-    if not await client.until_ready(20.0):
-        ended = f" (it ended with code {server.returncode})" if server.returncode is not None else ""
-        raise DemoFailed(f"the gateway did not come up{ended}: see {town.folder}/server.log")
+    await _until_up(out, town, client, server)
     out.print(f"The gateway is up at {client.url}; its log is {town.folder}/server.log")
     return client
+
+
+async def _until_up(out: Console, town: Town, client: Client, server: asyncio.subprocess.Process) -> None:
+    """As long as the machine needs, while the server lives. What it said last tells why it does not."""
+    for _ in range(_UP_TRIES):
+        if await client.until_ready(_PATIENCE_S):
+            return
+        log = town.folder / "server.log"
+        said = await asyncio.to_thread(_last_lines, log)
+        if server.returncode is not None:
+            raise DemoFailed(f"the gateway ended with code {server.returncode}; its log ({log}) ends with:\n{said}")
+        out.print(f"The gateway is still starting; its log is {log} ...")
+    raise DemoFailed(
+        f"the gateway is not ready after {_UP_TRIES * _PATIENCE_S:g} s; its log ({log}) ends with:\n{said}"
+    )
+
+
+def _command() -> str:
+    """As it was called, where that can be seen; a module from anywhere else."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == "tocsin" else f"{sys.executable} -m gateway"
+
+
+def _last_lines(log: Path, most: int = 5) -> str:
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-most:]) or "(nothing)"
 
 
 async def _load(out: Console, seed: Path, settings: Path) -> None:
@@ -173,7 +200,7 @@ def _curl(out: Console, town: Town, client: Client, campaigns: list[str]) -> Non
         f"{client.url}/cap/v1/alerts",
         f"curl -s {key} -H 'Content-Type: application/cap+xml' --data-binary @{town.folder}/alert.xml "
         f"{client.url}/cap/v1/validate",
-        f".venv/bin/tocsin status --config {town.folder}/tocsin.toml",
+        f"{_command()} status --config {town.folder}/tocsin.toml",
     ]
     for line in filter(None, lines):
         out.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)

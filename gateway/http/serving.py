@@ -193,7 +193,11 @@ class _Connection(web.RequestHandler):
         """What is no HTTP never reaches the application; it is answered in the same form, and tells no version."""
         if request.writer.output_size > 0:
             raise ConnectionError("a part of the answer has been sent")
-        if status >= 500:
+        if isinstance(exc, ConnectionError | asyncio.IncompleteReadError | web.RequestPayloadError):
+            # Whoever hangs up in the middle of a request has made no mistake of ours.
+            log.info("the client hung up", extra={"action": "client-gone", "peer": request.remote or ""})
+            response = problem(400, "broken-body", "The request could not be read to its end.")
+        elif status >= 500:
             log.error("connection failed", extra={"action": "connection-failed"}, exc_info=exc)
             response = problem(500, "internal-error", "The gateway made a mistake.")
         else:

@@ -12,7 +12,8 @@
 - Labels are the only words of ours (gateway/templates/labels.py).
 - Characters that no channel carries (controls, halves, direction overrides) are left out.
 
-A composed message is sent as it was typed. Too long for its channel, it is refused, never cut. Where a channel's
+A composed message keeps its words as they were typed, and loses what no channel carries; an SMS is written in letters
+that its SMSC has. Too long for its channel, it is refused, never cut. Where a channel's
 text is missing it is made of what there is: SMS of the e-mail, else of the speech; speech of the SMS, else of the
 e-mail (both cut like an alert's); e-mail of the SMS, else of the speech; the subject of the title.
 """
@@ -56,7 +57,7 @@ def from_alert(alert: Alert, channels: Collection[Channel], style: Style, *, can
 
 
 def from_message(words: Sequence[Words], channels: Collection[Channel], style: Style, *, title: str) -> Texts:
-    """The texts of a composed message, each as it was typed.
+    """The texts of a composed message, each in its own words.
 
     Raises TextsRefused with every fault: a language twice or without a text, a text too long for its channel.
     """

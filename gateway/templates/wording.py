@@ -79,7 +79,7 @@ def write(wording: Wording, channels: Collection[Channel], style: Style, *, canc
 
 
 def typed(words: Sequence[Words], channels: Collection[Channel], style: Style, *, title: str) -> Texts:
-    """Each text as it was typed.
+    """Each text in its own words, without what no channel carries.
 
     Raises TextsRefused with every fault: a language twice or without a text, a text too long for its channel.
     """
