@@ -118,5 +118,8 @@ def _told(line: Line) -> str:
     at = datetime.fromtimestamp(line.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     beside = dict(line.apart or {})
     by = line.account or beside.pop("by", "")
-    rest = [f"{name} {value}" for name, value in {**line.detail, **beside}.items() if value not in ("", None, [])]
+    told = {
+        name: "(see --json)" if isinstance(value, dict) else value for name, value in {**line.detail, **beside}.items()
+    }
+    rest = [f"{name} {value}" for name, value in told.items() if value not in ("", None, [])]
     return f"{at} {line.action} {line.subject}{f' by {by}' if by else ''}{': ' + ', '.join(rest) if rest else ''}"
