@@ -44,7 +44,7 @@ from gateway.setbacks import Setbacks
 from gateway.settings import EmailSettings, Settings, SmsSettings, VoiceSettings
 from gateway.templates.content import read_content
 from gateway.unsubscribing import LISTS, Unsubscribing, link
-from store import audit, meta, persons, recovery
+from store import audit, meta, persons, recovery, retention
 from store.campaigns import Campaign, Text
 from store.database import Database
 from store.directory import addressees
@@ -60,6 +60,8 @@ _VOICE = "voice"
 """The one ceiling above all trunks."""
 _KEEPING_RESTS = 19.0
 """What is refused is written in a twentieth of the time, however much of it comes."""
+_CLEARING_RESTS = 19.0
+"""What is over goes in a twentieth of the time: a million deliveries in some minutes."""
 _ERASING_RESTS = 19.0
 """A person is looked for in what may be a million deliveries: in a twentieth of the time."""
 _SEALING_RESTS = 4.0
@@ -219,6 +221,13 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     async def erase() -> bool:
         return await persons.erase_some(database)
 
+    keeping = retention.Keeping(
+        settings.retention.deliveries_days, settings.retention.receipts_days, settings.retention.audit_days
+    )
+
+    async def clear() -> bool:
+        return await database.write(lambda tx: retention.clear_some(tx, keeping), urgent=False)
+
     snapshots = SnapshotCache(database.read)
     planner = Planner(
         snapshots,
@@ -264,6 +273,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("registers", 2.0, snapshots.keep_ready),
             Chore("audit", 1.0, chain),
             Chore("backup", 60.0, Schedule(database, settings.backup).run),
+            Chore("retention", 60.0, clear, rests=_CLEARING_RESTS),
             Chore("erasures", 60.0, erase, rests=_ERASING_RESTS),
         )
     )

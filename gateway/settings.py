@@ -198,11 +198,23 @@ class BackupSettings(_Struct, frozen=True, kw_only=True):
     """env:NAME or file:PATH of a secret: backups are encrypted under it. Whoever loses it loses them."""
 
 
+class RetentionSettings(_Struct, frozen=True, kw_only=True):
+    """What goes when its time is over. Counters, money, sealed reports and the chain of the audit stay."""
+
+    deliveries_days: Annotated[int, msgspec.Meta(ge=35, le=36_500)] = 400
+    """After the seal of their campaign: each delivery with its address, its references and doubts."""
+    receipts_days: Annotated[int, msgspec.Meta(ge=4, le=3_650)] = 35
+    """Receipts that match no message. One that does goes a day later."""
+    audit_days: Annotated[int, msgspec.Meta(ge=365, le=36_500)] = 3_650
+    """Lines of the audit; their links stay."""
+
+
 class Settings(_Struct, frozen=True, kw_only=True):
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
     logs: LogSettings = LogSettings()
     backup: BackupSettings = BackupSettings()
+    retention: RetentionSettings = RetentionSettings()
     alerts: AlertSettings = AlertSettings()
     limits: LimitSettings = LimitSettings()
     sms: SmsSettings = SmsSettings()

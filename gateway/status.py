@@ -10,13 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.contract import CarrierState
 from gateway.accounting.tariff import PRICE_LIST, NoPrice, Tariff
-from gateway.settings import BackupSettings
+from gateway.settings import BackupSettings, RetentionSettings
 from store import campaigns, directory, holds, persons
 from store.campaigns import Campaign
 from store.copies import LastBackup, last_backup
 from store.database import Database
 from store.holds import Hold
 from store.overview import ChannelView, NodeView, nodes, overview
+from store.retention import Keeping, to_go
 from store.states import CampaignState
 
 LATE_MS = 8_000
@@ -50,15 +51,23 @@ async def hold_lines(database: Database, now_ms: int, config: Path | None = None
 
 
 async def status_lines(
-    database: Database, now_ms: int, min_free_mib: int, config: Path | None = None, backup: BackupSettings | None = None
+    database: Database,
+    now_ms: int,
+    min_free_mib: int,
+    config: Path | None = None,
+    backup: BackupSettings | None = None,
+    keeping: RetentionSettings | None = None,
 ) -> list[Line]:
     """About ten, the worst ones marked. `min_free_mib`: the watermark below which the server takes nothing on;
-    `config`: the file of settings, for the commands that are shown; `backup`: how often one is to be made."""
+    `config`: the file of settings, for the commands that are shown; `backup`: how often one is to be made;
+    `keeping`: what goes when."""
     async with database.read() as conn:
         view = await overview(conn, now_ms)
         standing = await holds.standing(conn)
         unsealed = await campaigns.unfinished(conn, most=_MOST_CAMPAIGNS)
         last = await last_backup(conn)
+        days = keeping or RetentionSettings()
+        going = await to_go(conn, now_ms, Keeping(days.deliveries_days, days.receipts_days, days.audit_days))
         erasures = await persons.waiting(conn)
         waiting = {c.id: sum(count.open for count in await campaigns.counts(conn, c.id)) for c in unsealed}
     disk = _disk(database, min_free_mib)
@@ -71,6 +80,11 @@ async def status_lines(
     lines += [Line(not _is_stuck(c, now_ms), f"  {_campaign(c, waiting[c.id], now_ms)}") for c in unsealed]
     if view.campaigns_unsealed > len(unsealed):
         lines.append(Line(True, f"  and {view.campaigns_unsealed - len(unsealed)} more"))
+    if going.campaigns:
+        text = (
+            f"{going.campaigns} campaigns are being cleared of their deliveries: {days.deliveries_days} days are over"
+        )
+        lines.append(Line(True, text))
     if erasures:
         lines.append(Line(True, f"{erasures} persons are to be erased once nothing needs their addresses"))
     if view.open_receipts:

@@ -58,6 +58,8 @@ class Campaign(msgspec.Struct, frozen=True):
     """Those of its texts, a blank between two, each as often as it has a language."""
     retired_ms: int | None = None
     """When it was given up after it had come with a copy of the store."""
+    cleared_ms: int | None = None
+    """When its deliveries went, whose time was over."""
 
     @property
     def uses(self) -> frozenset[str]:

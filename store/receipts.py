@@ -124,6 +124,41 @@ async def match_inbox(
     return matched, ((rows[-1].received_ms, rows[-1].id) if len(rows) == most else None)
 
 
+LONGEST_REST_MS = 3_600_000
+_due = (
+    sa.select(receipt_inbox)
+    .where(
+        sa.text("receipt_inbox.matched_ms IS NULL"),  # word for word the predicate of the index
+        _kept.due_ms <= sa.bindparam("now"),
+        _kept.received_ms > sa.bindparam("since"),
+    )
+    .order_by(_kept.due_ms, _kept.id)
+    .limit(sa.bindparam("most"))
+)
+_rested = json_rows("rested", id=int, due_ms=int)
+_rest = sa.update(receipt_inbox).where(_kept.id == _rested.c.id).values(due_ms=_rested.c.due_ms)
+
+
+async def try_due(tx: Transaction, *, since_ms: int, most: int = 100) -> bool:
+    """Try what waits and has rested; what matches nothing rests as long again as it has waited, an hour at most. What
+    can match sooner is found sooner: by a new reference (`match_new_refs`), and before a message in doubt to its
+    address is sent again (`hear_first`). Whether more of it is due. `since_ms`: what came before is tried no more."""
+    rows = await tx.rows(_due, {"now": tx.now_ms, "since": since_ms, "most": most})
+    if not rows:
+        return False
+    left = await _match(tx, rows)
+    ripe = [row for row in left if row.received_ms <= tx.now_ms - SETTLED_MS and row.state != "pending"]
+    doubted = await by_destination.in_doubt(tx, [row.destination for row in ripe if row.destination])
+    await _hear(tx, doubted)
+    rests = ((row.id, tx.now_ms + _rest_ms(tx.now_ms - row.received_ms)) for row in left)
+    await tx.run(_rest, {"rested": pack(rests)})
+    return len(rows) == most
+
+
+def _rest_ms(waited_ms: int) -> int:
+    return min(max(waited_ms, 5_000), LONGEST_REST_MS)
+
+
 _addresses = json_rows("addresses", value=str)
 _to_these = (
     sa.select(receipt_inbox)

@@ -363,7 +363,14 @@ campaign = sa.Table(
     sa.Column("report", sa.Text),  # JSON, once sealed
     # It came with a copy of the store and was given up then: whom it had still to tell may have been told since.
     sa.Column("retired_ms", Big),
+    sa.Column("cleared_ms", Big),  # its deliveries are gone: their time was over (store/retention.py)
     sa.Index("ix_campaign_sealed_ms", "sealed_ms"),
+    sa.Index(
+        "ix_campaign_uncleared",
+        "sealed_ms",
+        sqlite_where=sa.text("cleared_ms IS NULL AND sealed_ms IS NOT NULL"),
+        postgresql_where=sa.text("cleared_ms IS NULL AND sealed_ms IS NOT NULL"),
+    ),
     sa.Index(
         "ix_campaign_unsealed",
         "state",
@@ -577,6 +584,20 @@ receipt_inbox = sa.Table(
     _text("mode", "live"),  # of the carrier that brought it
     sa.Column("answers", Big),  # of a late answer: the delivery whose attempt it speaks of, and that one's number
     _int("attempt", 0),
+    _int("due_ms", 0),  # not to be tried again before
+    sa.Index(
+        "ix_receipt_inbox_due",
+        "due_ms",
+        "id",
+        sqlite_where=sa.text("matched_ms IS NULL"),
+        postgresql_where=sa.text("matched_ms IS NULL"),
+    ),
+    sa.Index(
+        "ix_receipt_inbox_matched",
+        "matched_ms",
+        sqlite_where=sa.text("matched_ms IS NOT NULL"),
+        postgresql_where=sa.text("matched_ms IS NOT NULL"),
+    ),
     sa.Index(
         "ix_receipt_inbox_open",
         "carrier",

@@ -101,7 +101,7 @@ def status(config: ConfigOption = None) -> None:
     async def look() -> bool:
         async with store_of(settings) as database:
             now_ms, min_free_mib = database.clock.now_ms(), settings.store.min_free_mib
-            lines = await status_lines(database, now_ms, min_free_mib, config, settings.backup)
+            lines = await status_lines(database, now_ms, min_free_mib, config, settings.backup, settings.retention)
         print_lines(lines)
         return all(line.well for line in lines)
 

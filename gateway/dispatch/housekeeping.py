@@ -121,10 +121,8 @@ def store_chores(
         return bool(await _the_others_go_on(database, lifecycle.close_ended, broken_ends, urgent=False))
 
     async def inbox() -> bool:
-        after: tuple[int, int] | None = (database.clock.now_ms() - INBOX_LIFE_MS, 0)
-        while after is not None:
-            _, after = await database.write(lambda tx, a=after: receipts.match_inbox(tx, after=a), urgent=False)  # type: ignore[misc]
-        return False
+        since_ms = database.clock.now_ms() - INBOX_LIFE_MS
+        return await database.write(lambda tx: receipts.try_due(tx, since_ms=since_ms), urgent=False)
 
     async def alive() -> bool:
         await database.write(lambda tx: seen(tx, boot_id, node_name, carriers()), urgent=False)
@@ -135,6 +133,6 @@ def store_chores(
         Chore("clock", 0.25, clock),
         Chore("waiting", 0.25, waiting),
         Chore("ended", 0.25, ended),
-        Chore("inbox", 5.0, inbox),
+        Chore("inbox", 5.0, inbox, rests=4.0),
         Chore("alive", 5.0, alive),
     )

@@ -1,0 +1,141 @@
+"""What goes when its time is over, a little at a time: deliveries and what belongs to them, receipts, the audit.
+
+Of a campaign the counters, the money, the sealed report and the audience (ids only) stay for ever, and
+`campaign.cleared_ms` says that its rows are gone. They go no earlier than 35 days after the seal: addenda are drawn
+from them.
+"""
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.json_rows import json_rows, pack
+from store.tables import (
+    audit,
+    audit_detail,
+    audit_link,
+    batch,
+    campaign,
+    carrier_ref,
+    delivery,
+    doubt,
+    expansion,
+    receipt_inbox,
+)
+from store.transaction import Transaction
+
+DAY_MS = 86_400_000
+MATCHED_MS = DAY_MS
+"""A receipt that was matched is of use to nobody after this."""
+AT_ONCE = 500
+"""Rows of one transaction: a few milliseconds of the writer."""
+_SEQ_BITS = 24
+
+
+class Keeping(msgspec.Struct, frozen=True):
+    """In days."""
+
+    deliveries: float
+    """After the seal of their campaign."""
+    receipts: float
+    """That match no message."""
+    audit: float
+
+
+class ToGo(msgspec.Struct, frozen=True):
+    """What will go, and how much there is."""
+
+    campaigns: int
+    """That are to be cleared now."""
+    uncleared: int
+    """Sealed ones whose rows are there still."""
+
+
+_given = json_rows("given", id=int)
+_in_given = sa.select(_given.c.id)
+
+
+async def clear_some(tx: Transaction, keeping: Keeping, most: int = AT_ONCE) -> bool:
+    """One step; whether the next one would find work."""
+    return any(
+        [
+            await _clear_receipts(tx, keeping, most),
+            await _clear_campaign(tx, tx.now_ms - int(keeping.deliveries * DAY_MS), most),
+            await _clear_audit(tx, tx.now_ms - int(keeping.audit * DAY_MS), most),
+        ]
+    )
+
+
+_matched = sa.select(receipt_inbox.c.id).where(receipt_inbox.c.matched_ms < sa.bindparam("before")).limit(AT_ONCE)
+_orphans = (
+    sa.select(receipt_inbox.c.id)
+    .where(receipt_inbox.c.matched_ms.is_(None), receipt_inbox.c.received_ms < sa.bindparam("before"))
+    .limit(AT_ONCE)
+)
+
+
+async def _clear_receipts(tx: Transaction, keeping: Keeping, most: int) -> bool:
+    rows = await tx.rows(_matched, {"before": tx.now_ms - MATCHED_MS})
+    rows += await tx.rows(_orphans, {"before": tx.now_ms - int(keeping.receipts * DAY_MS)})
+    if rows:
+        statement = sa.delete(receipt_inbox).where(receipt_inbox.c.id.in_(_in_given))
+        await tx.run(statement, {"given": pack((row.id,) for row in rows)})
+    return len(rows) >= most
+
+
+_next_campaign = (
+    sa.select(campaign.c.id)
+    .where(campaign.c.sealed_ms < sa.bindparam("before"), campaign.c.cleared_ms.is_(None))
+    .order_by(campaign.c.sealed_ms)
+    .limit(1)
+)
+_rows_of = (
+    sa.select(delivery.c.id)
+    .where(delivery.c.id >= sa.bindparam("first"), delivery.c.id < sa.bindparam("beyond"))
+    .order_by(delivery.c.id)
+    .limit(sa.bindparam("most"))
+)
+
+
+async def _clear_campaign(tx: Transaction, before_ms: int, most: int) -> bool:
+    found = await tx.first(_next_campaign, {"before": before_ms})
+    if found is None:
+        return False
+    first = found.id << _SEQ_BITS
+    rows = await tx.rows(_rows_of, {"first": first, "beyond": first + (1 << _SEQ_BITS), "most": most})
+    if rows:
+        values = {"given": pack((row.id,) for row in rows)}
+        await tx.run(sa.delete(carrier_ref).where(carrier_ref.c.delivery_id.in_(_in_given)), values)
+        await tx.run(sa.delete(doubt).where(doubt.c.delivery_id.in_(_in_given)), values)
+        await tx.run(sa.delete(delivery).where(delivery.c.id.in_(_in_given)), values)
+    if len(rows) < most:
+        await tx.run(sa.delete(batch).where(batch.c.campaign_id == found.id))
+        await tx.run(sa.delete(expansion).where(expansion.c.campaign_id == found.id))
+        await tx.run(sa.update(campaign).where(campaign.c.id == found.id).values(cleared_ms=tx.now_ms))
+    return True
+
+
+_oldest = sa.select(audit.c.id, audit.c.at_ms, audit_link.c.no).outerjoin(
+    audit_link, audit_link.c.audit_id == audit.c.id
+).order_by(audit.c.id).limit(AT_ONCE)  # fmt: skip
+
+
+async def _clear_audit(tx: Transaction, before_ms: int, most: int) -> bool:
+    """From the oldest on, as far as they are over and chained: what goes out of the middle would be missed."""
+    gone = []
+    for row in await tx.rows(_oldest):
+        if row.at_ms >= before_ms or row.no is None:
+            break
+        gone.append(row.id)
+    if gone:
+        values = {"given": pack((id_,) for id_ in gone)}
+        await tx.run(sa.delete(audit_detail).where(audit_detail.c.audit_id.in_(_in_given)), values)
+        await tx.run(sa.delete(audit).where(audit.c.id.in_(_in_given)), values)
+    return len(gone) >= most
+
+
+async def to_go(conn: AsyncConnection, now_ms: int, keeping: Keeping) -> ToGo:
+    sealed = sa.and_(campaign.c.sealed_ms.is_not(None), campaign.c.cleared_ms.is_(None))
+    due = campaign.c.sealed_ms < now_ms - int(keeping.deliveries * DAY_MS)
+    row = (await conn.execute(sa.select(sa.func.count(), sa.func.sum(sa.case((due, 1), else_=0))).where(sealed))).one()
+    return ToGo(campaigns=int(row[1] or 0), uncleared=int(row[0]))
