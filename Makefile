@@ -42,8 +42,9 @@ bench: setup ## the gateway beside its peers in one run, some 8 minutes; ARGS="-
 	@sh config/peers.sh bench || true
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
-fuzz: setup ## hostile CAP documents for SECONDS=60
-	@$(BIN)/python -m tests.cap.fuzz --seconds $(or $(SECONDS),60)
+fuzz: setup ## hostile input for SECONDS=60: CAP documents; SMPP, SMTP replies, bounces, JSON bodies, seed files
+	@$(BIN)/python -m tests.cap.fuzz --seconds $$(( $(or $(SECONDS),60) / 2 ))
+	@$(BIN)/python -m tests.fuzz.targets --seconds $$(( $(or $(SECONDS),60) / 2 ))
 
 check: setup ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check .

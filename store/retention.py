@@ -27,7 +27,7 @@ from store.transaction import Transaction
 DAY_MS = 86_400_000
 MATCHED_MS = DAY_MS
 """A receipt that was matched is of use to nobody after this."""
-AT_ONCE = 500
+AT_ONCE = 200
 """Rows of one transaction: a few milliseconds of the writer."""
 _SEQ_BITS = 24
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, message_from_string
-from email.errors import HeaderParseError
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
 from email.policy import compat32
@@ -96,7 +96,7 @@ def read_bounce(raw: bytes, *, reference: str, carrier: str, arrived_ms: int) ->
         if _is_reply(message):
             return Ignored("an automatic or a personal reply")
         return _from_words(raw, message, reference, carrier, arrived_ms)
-    except (RecursionError, ValueError, LookupError, TypeError, AttributeError):
+    except (RecursionError, ValueError, LookupError, TypeError, AttributeError, MessageError):
         # The parser of the standard library is lenient but not proven: a mail made to break it is unreadable.
         return _pending(raw, reference, carrier, arrived_ms)
 
@@ -137,7 +137,7 @@ def _blocks(part: Message) -> list[Message]:
     # In base64 or quoted-printable, which RFC 3464 forbids, the standard library reads nothing of it.
     plain = Message()
     plain["Content-Transfer-Encoding"] = str(part.get("Content-Transfer-Encoding", ""))
-    plain.set_payload("\n\n".join(block.as_string() for block in blocks) if blocks else str(payload))
+    plain.set_payload("\n\n".join(_as_it_came(block) for block in blocks) if blocks else str(payload))
     return _split(_decoded(plain))
 
 
@@ -174,7 +174,7 @@ def _from_report(
         destination=_recipient(_field(block, "Original-Recipient")) or _recipient(_field(block, "Final-Recipient")),
         code=status[1] if status is not None else "",
         text=diagnostic.partition(";")[2].strip()[:MAX_TEXT_CHARACTERS] or diagnostic[:MAX_TEXT_CHARACTERS],
-        raw="\n".join(str(each) for each in blocks)[:MAX_RAW_CHARACTERS],
+        raw="\n".join(map(_as_it_came, blocks))[:MAX_RAW_CHARACTERS],
     )
 
 
@@ -242,7 +242,7 @@ def _subject(message: Message) -> str:
     field = _field(message, "Subject")
     try:
         return " ".join(str(make_header(decode_header(field))).split())
-    except (ValueError, LookupError, HeaderParseError):
+    except (ValueError, LookupError, MessageError):
         return field
 
 
@@ -256,6 +256,15 @@ def _pending(raw: bytes, reference: str, carrier: str, arrived_ms: int) -> Recei
         text="a bounce that could not be read",
         raw=raw[: 4 * MAX_RAW_CHARACTERS].decode("utf-8", "replace")[:MAX_RAW_CHARACTERS],
     )
+
+
+def _as_it_came(block: Message) -> str:
+    """Its fields, a line each, and what stands below them. Not `as_string`, which folds a field as mail wants it: of ten
+    thousand odd characters that takes a third of a second."""
+    fields = "".join(f"{name}: {str(value)[:_MOST_FIELD]}\n" for name, value in block.raw_items())
+    payload = block.get_payload()
+    text = f"{fields}\n{payload if isinstance(payload, str) else ''}"
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _field(message: Message, name: str) -> str:

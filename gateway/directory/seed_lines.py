@@ -200,7 +200,10 @@ class Reader:
             except msgspec.ValidationError as exc:
                 self._tell_of(number, line, exc)
                 continue
-            except msgspec.MsgspecError as exc:
+            except UnicodeDecodeError as exc:
+                self._error(number, "$", f"not UTF-8 ({exc.object[:40]!r}): save the file as UTF-8")
+                continue
+            except (msgspec.MsgspecError, RecursionError) as exc:
                 self._error(number, "$", str(exc))
                 if number == self.error_count == _TABLE_AFTER and _is_table(line):
                     self.errors[:] = [SeedError(1, "$", _NO_TABLE)]
@@ -226,7 +229,15 @@ class Reader:
 
     def _tell_of(self, number: int, line: str | bytes, exc: msgspec.ValidationError) -> None:
         """Every fault of a line that is JSON, and which entry it is about."""
-        value = msgspec.json.decode(line)
+        try:
+            value = msgspec.json.decode(line)
+        except (
+            msgspec.MsgspecError,
+            UnicodeDecodeError,
+            RecursionError,
+        ) as broken:  # the fault was met before the end of what is no JSON
+            self._error(number, "$", str(broken))
+            return
         who = _named_by(value)
         reason, _, path = str(exc).partition(" - at `")
         found = [_placed(fault) for fault in faults_of(value, Entry)]

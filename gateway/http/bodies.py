@@ -72,23 +72,35 @@ async def read_body(request: web.Request, most: int, timeout_s: float) -> bytes:
 async def read_json(request: web.Request, type_: type[T], most: int, timeout_s: float) -> T:
     """Raises Refusal: 415, 413, 408, and 400 naming the path of what is wrong."""
     require_type(request, frozenset({"application/json"}), ("application/json",))
-    body = await read_body(request, most, timeout_s)
+    return struct_of(await read_body(request, most, timeout_s), type_)
+
+
+def struct_of(body: bytes, type_: type[T]) -> T:
+    """Raises Refusal 400 with every fault."""
     try:
         return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as exc:
-        reasons = _faults(body, type_) or (_as_it_says(exc),)
+        try:
+            value = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+            # The first fault was met before the end of what is no JSON.
+            raise _no_json(broken) from broken
+        reasons = _faults(value, type_) or (_as_it_says(exc),)
         raise Refusal(400, "invalid-request", "The request is not as it should be.", reasons) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        reason = Reason("JSON", str(exc)[:200])
-        raise Refusal(400, "invalid-json", "The body is not JSON.", (reason,)) from exc
+        raise _no_json(exc) from exc
 
 
 _MOST_FAULTS = 50
 
 
-def _faults(body: bytes, type_: type[Any]) -> tuple[Reason, ...]:
+def _no_json(exc: Exception) -> Refusal:
+    return Refusal(400, "invalid-json", "The body is not JSON.", (Reason("JSON", str(exc)[:200]),))
+
+
+def _faults(value: Any, type_: type[Any]) -> tuple[Reason, ...]:
     """Every fault; none where only the struct as a whole has something against it."""
-    found = itertools.islice(faults_of(msgspec.json.decode(body), type_), _MOST_FAULTS)
+    found = itertools.islice(faults_of(value, type_), _MOST_FAULTS)
     return tuple(
         Reason(
             "JSON",

@@ -310,3 +310,13 @@ def test_an_opt_out_of_alerts_is_remarked_and_a_table_is_told_as_one(desk: Desk)
     assert "nobody opts out of alerts" in remarked.stderr
     assert "this is a table, as a spreadsheet writes it" in table.stderr
     assert "tocsin: 1 error in" in table.stderr
+
+
+def test_a_file_in_another_encoding_is_told_as_one(desk: Desk) -> None:
+    file = desk.folder / "latin"
+    file.write_bytes(json.dumps(SEED[3] | {"name": "Renée"}, ensure_ascii=False).encode("latin-1") + b"\n")
+
+    told = desk.ask("load", "--check", str(file))
+
+    assert told.exit_code == 1
+    assert "line 1: $: not UTF-8" in told.stderr
