@@ -92,7 +92,8 @@ def _is_struct(kind: Any) -> bool:
 def _faults_of_one(value: dict[str, Any], structs: list[Any], path: str) -> Iterator[Fault]:
     """Of a table that is one of some structs, told apart by its `type`."""
     tags = {kind.__struct_config__.tag: kind for kind in structs}
-    wanted = tags.get(value.get("type") if structs[0].__struct_config__.tag_field else None)
+    named = value.get("type") if structs[0].__struct_config__.tag_field else None
+    wanted = tags.get(named) if named is None or isinstance(named, str) else None
     if wanted is None:
         said = f"`{value['type']}` is none of them" if "type" in value else "it is missing"
         yield Fault(f"{path}.type", f"one of {', '.join(map(str, tags))} is wanted, and {said}")

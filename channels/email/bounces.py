@@ -259,8 +259,8 @@ def _pending(raw: bytes, reference: str, carrier: str, arrived_ms: int) -> Recei
 
 
 def _as_it_came(block: Message) -> str:
-    """Its fields, a line each, and what stands below them. Not `as_string`, which folds a field as mail wants it: of ten
-    thousand odd characters that takes a third of a second."""
+    """Its fields, a line each, and what stands below them. Not `as_string`, which folds a field as mail wants it: of
+    ten thousand odd characters that takes a third of a second."""
     fields = "".join(f"{name}: {str(value)[:_MOST_FIELD]}\n" for name, value in block.raw_items())
     payload = block.get_payload()
     text = f"{fields}\n{payload if isinstance(payload, str) else ''}"

@@ -66,7 +66,11 @@ def test_every_fault_is_told_with_its_path():
     }
 
 
-@pytest.mark.parametrize("value", [3, [], "text", {"street": "Main", "pets": 3}, {"street": "Main", "guard": []}])
+@pytest.mark.parametrize(
+    "value",
+    [3, [], "text", {"street": "Main", "pets": 3}, {"street": "Main", "guard": []},
+     {"street": "Main", "guard": {"type": ["dog"]}}],
+)  # fmt: skip
 def test_what_is_no_table_is_one_fault(value):
     assert len(told(value)) == 1
 

@@ -347,3 +347,10 @@ NESTED = "".join(f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for
 @pytest.mark.timeout(5)
 def test_a_mail_made_to_break_the_reader_is_read_in_bounded_time(text: str) -> None:
     read(text)
+
+
+@pytest.mark.parametrize("subject", [b"=?ut\xee-8?Q?x?=", b"=?utf\x82-8?B?x?=", b"=?x" * 300])
+def test_a_subject_in_no_charset_is_read_as_it_stands(subject: bytes) -> None:
+    raw = b"From: MAILER-DAEMON@x\r\nSubject: " + subject + b"\r\n\r\nuser unknown\r\n"
+
+    read_bounce(raw, reference="r", carrier="a", arrived_ms=1)
