@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.tables import account, audit, audit_detail, audit_link, meta
+from store.tables import account, audit, audit_detail, audit_link, campaign, meta, zone
 from store.transaction import AnyRow, Transaction
 
 HEAD = "audit_head"
@@ -37,6 +37,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """Ids and words, JSON."""
     apart: Any = None
     """Who it was and what it changed; None where that was erased, or there is none."""
+    named: str = ""
+    """What the subject is called outside, where it is a number of the store's own: a campaign's id, a zone's code."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -261,6 +263,8 @@ async def latest(
             statement = statement.where(column == wanted)
     if before_id is not None:
         statement = statement.where(audit.c.id < before_id)
+    rows = (await conn.execute(statement)).all()
+    names = await _names(conn, {row.subject for row in rows})
     return [
         Line(
             id=row.id,
@@ -270,9 +274,22 @@ async def latest(
             subject=row.subject,
             detail=msgspec.json.decode(row.detail),
             apart=None if row.beside is None else msgspec.json.decode(row.beside),
+            named=names.get(row.subject, ""),
         )
-        for row in (await conn.execute(statement)).all()
+        for row in rows
     ]
+
+
+async def _names(conn: AsyncConnection, subjects: set[str]) -> dict[str, str]:
+    """Of `5` and `campaign 5` the campaign's public id, of `zone 5` the zone's code."""
+    campaigns = {int(s.removeprefix("campaign ")): s for s in subjects if s.removeprefix("campaign ").isdigit()}
+    zones = {int(s.removeprefix("zone ")): s for s in subjects if s.startswith("zone ") and s[5:].isdigit()}
+    found: dict[str, str] = {}
+    for ids, id_, name in ((campaigns, campaign.c.id, campaign.c.public_id), (zones, zone.c.id, zone.c.code)):
+        if ids:
+            rows = await conn.execute(sa.select(id_, name).where(id_.in_(list(ids))))
+            found |= {ids[row[0]]: str(row[1]) for row in rows.all()}
+    return found
 
 
 async def erase_apart(tx: Transaction, subject: str) -> int:

@@ -122,4 +122,5 @@ def _told(line: Line) -> str:
         name: "(see --json)" if isinstance(value, dict) else value for name, value in {**line.detail, **beside}.items()
     }
     rest = [f"{name} {value}" for name, value in told.items() if value not in ("", None, [])]
-    return f"{at} {line.action} {line.subject}{f' by {by}' if by else ''}{': ' + ', '.join(rest) if rest else ''}"
+    subject = f"{line.subject} ({line.named})" if line.named else line.subject
+    return f"{at} {line.action} {subject}{f' by {by}' if by else ''}{': ' + ', '.join(rest) if rest else ''}"

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from gateway.campaigns.answers import Gathering
-from gateway.logs import shortened
+from gateway.logs import scrubbed, shortened
 from store.campaigns import Campaign, Delivery, Text
 from store.records import Counts
 from store.states import CampaignState
@@ -78,7 +78,9 @@ def delivery_line(delivery: Delivery, *, masked: bool) -> dict[str, Any]:
     """`masked`: for who audits and need not know whose telephone it is."""
     line = msgspec.structs.asdict(delivery) | {"id": number(delivery)}
     if masked:
-        line |= {"name": "", "address": shortened(delivery.address)}
+        # A carrier's words may quote the address that it refused.
+        told = None if delivery.text is None else scrubbed(delivery.text)
+        line |= {"name": "", "address": shortened(delivery.address), "text": told}
     return line
 
 

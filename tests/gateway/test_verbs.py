@@ -200,7 +200,7 @@ def test_who_did_what_is_told_and_chained(desk: Desk) -> None:
         "member-remove", "member-erase", "member-erased",
     ]  # fmt: skip
     assert all("Peeters" not in json.dumps(line) for line in lines)
-    assert "hold zone" in desk.said("audit", "--action", "hold")
+    assert "hold zone 1 (5301) by " in desk.said("audit", "--action", "hold")
     assert "reason drill" in desk.said("audit", "--action", "hold")
     assert desk.said("audit", "--subject", key_id).count("\n") == 2
 
