@@ -204,13 +204,13 @@ async def test_numbers_that_the_first_smsc_does_not_serve_go_by_the_second(world
 
 async def test_a_relay_that_refuses_some_recipients_makes_them_not_reached_with_its_own_word(world: World) -> None:
     # Some ten of a hundred: three who are refused alike behind the last who is taken would wait to hear of another.
-    await world.smtp(refuse=[r"[a-h].*@post\.example=550 5.1.1 no such user"])
+    await world.smtp(refuse=[r"m\d*[16]@post\.example=550 5.1.1 no such user"])
     _, client = await world.up()
     campaign, should = await launched(world, client, "preventive", "email")
 
     await client.until_sent(campaign)
 
-    refused = {a for a in should.addresses("email") if re.fullmatch(r"[a-h].*@post\.example", a)}
+    refused = {a for a in should.addresses("email") if re.fullmatch(r"m\d*[16]@post\.example", a)}
     assert 0 < len(refused) < 25
     assert {got.address for got in await world.settled_mails()} == should.addresses("email") - refused
     states = await by_state(client, campaign)
