@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 import sqlalchemy as sa
@@ -140,7 +141,8 @@ def _counts(connection: sqlite3.Connection) -> dict[str, int]:
 @contextlib.contextmanager
 def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
     # isolation_level None: the transactions are those that are written here.
-    connection = sqlite3.connect(f"file:{path.absolute()}?mode={mode}", uri=True, timeout=5.0, isolation_level=None)
+    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"  # a folder may have a sign of URIs in its name
+    connection = sqlite3.connect(uri, uri=True, timeout=5.0, isolation_level=None)
     try:
         yield connection
     finally:

@@ -84,6 +84,16 @@ async def test_a_backup_never_takes_the_place_of_a_file(store_file: Path, tmp_pa
     assert not (tmp_path / "new.db").exists()
 
 
+async def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "a #1 50%25?mode=memory é"
+    folder.mkdir()
+    await migrate(url(tmp_path / "t.db"))
+
+    copies.take(tmp_path / "t.db", folder / "copy.db")
+
+    assert copies.look_through(folder / "copy.db")["member"] == 0
+
+
 async def test_a_damaged_copy_is_said_so(store_file: Path, tmp_path: Path) -> None:
     async with open_database(url(store_file)) as database:
         await a_town(database, 2_000)
