@@ -80,12 +80,7 @@ def struct_of(body: bytes, type_: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as exc:
-        try:
-            value = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
-            # The first fault was met before the end of what is no JSON.
-            raise _no_json(broken) from broken
-        reasons = _faults(value, type_) or (_as_it_says(exc),)
+        reasons = _faults(body, type_) or (_as_it_says(exc),)
         raise Refusal(400, "invalid-request", "The request is not as it should be.", reasons) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise _no_json(exc) from exc
@@ -98,8 +93,13 @@ def _no_json(exc: Exception) -> Refusal:
     return Refusal(400, "invalid-json", "The body is not JSON.", (Reason("JSON", str(exc)[:200]),))
 
 
-def _faults(value: Any, type_: type[Any]) -> tuple[Reason, ...]:
-    """Every fault; none where only the struct as a whole has something against it."""
+def _faults(body: bytes, type_: type[Any]) -> tuple[Reason, ...]:
+    """Every fault; none where only the struct as a whole has something against it, or where the first one was met
+    before the end of what is no JSON."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()
     found = itertools.islice(faults_of(value, type_), _MOST_FAULTS)
     return tuple(
         Reason(

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -24,6 +25,14 @@ _CLOSING = frozenset({408, 413, 429})
 """After these the rest of the connection is not worth reading."""
 
 
+def fields_of(reason: Reason) -> dict[str, Any]:
+    """All of them; a pointer only where the body was JSON."""
+    found = msgspec.structs.asdict(reason)
+    if not found["pointer"]:
+        del found["pointer"]
+    return found
+
+
 def problem(
     status: int,
     code: str,
@@ -39,7 +48,7 @@ def problem(
         "status": status,
         "code": code,
         "detail": detail,
-        "problems": [msgspec.structs.asdict(reason) for reason in reasons],
+        "problems": [fields_of(reason) for reason in reasons],
         "request_id": request_id,
     }
     response = web.Response(body=msgspec.json.encode(body), status=status, content_type=MEDIA_TYPE)

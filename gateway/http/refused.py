@@ -3,7 +3,6 @@
 from typing import Any
 from urllib.parse import urlencode
 
-import msgspec
 from aiohttp import web
 
 from gateway.access.caller import Caller
@@ -11,6 +10,7 @@ from gateway.campaigns.refused import reasons_of
 from gateway.http.bodies import Query
 from gateway.http.door import Door
 from gateway.http.languages import Tongue, tongue_of
+from gateway.http.problems import fields_of
 from gateway.http.wording import answer
 from store.refused_documents import RefusedDocument
 
@@ -62,7 +62,7 @@ def _line(kept: RefusedDocument, tongue: Tongue) -> dict[str, Any]:
         "status": kept.status,
         "code": kept.code,
         "title": tongue.title(kept.code, kept.title),
-        "problems": [msgspec.structs.asdict(reason) for reason in tongue.reasons(reasons_of(kept))],
+        "problems": [fields_of(reason) for reason in tongue.reasons(reasons_of(kept))],
         "size": kept.size,
         "sha256": kept.sha256,
         "href": href,
