@@ -58,6 +58,8 @@ class Run:
     """Units that may still be tried."""
     tried: int = 0
     """Units of the trial that have no answer yet. It is over when there are none, and none was accepted."""
+    tried_s: float = -math.inf
+    """When the last of them left."""
     code: str = ""
     """Of the refusal that barred it."""
     text: str = ""
@@ -70,6 +72,21 @@ class Run:
     @property
     def is_barred(self) -> bool:
         return self.barred_until_s > -math.inf and not self.ended
+
+    def units_to_try(self, now_s: float) -> int:
+        """Of what is barred: so many may be on their way now. A trial whose answers stay away, since whoever waited
+        for them is gone or the peer is silent, is followed by another one."""
+        if now_s < self.barred_until_s:
+            return 0
+        return self.trial or (FIRST_TRIAL if now_s - self.tried_s >= LONGEST_PAUSE_S else 0)
+
+    def try_units(self, units: int, now_s: float) -> None:
+        """They are on their way."""
+        self.trial, self.tried, self.tried_s = max(self.trial - units, 0), self.tried + units, now_s
+
+    def put_back(self, units: int) -> None:
+        """Of the trial: these have said nothing of the carrier, so others may be tried in their place."""
+        self.trial, self.tried = self.trial + units, max(self.tried - units, 0)
 
     def word(self, since_s: float, now_s: float) -> Word:
         """Of a refusal that came at `since_s`."""
@@ -115,10 +132,12 @@ class Refusals:
         self, subject: Subject, person: int, code: str, text: str, now_s: float, units: int = 1
     ) -> tuple[Run, bool]:
         """The run that the refusal belongs to, and whether the subject is barred by it, for the first time or
-        again."""
-        if person in self._known.get(subject, ()):
-            return Run(now_s, ended=True), False
+        again. `units`: of a trial; 0 for what left otherwise."""
         run = self.runs.get(subject)
+        if person in self._known.get(subject, ()):
+            if run is not None and run.is_barred:
+                run.put_back(units)
+            return Run(now_s, ended=True), False
         if run is None:
             self._make_room(now_s)
             run = self.runs[subject] = Run(now_s)

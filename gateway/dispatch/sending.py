@@ -373,7 +373,7 @@ class Sending:
             raise
         self._in_flight |= {m.row.id: m.row for _, m in due}
         gate = self.ways.gate(grant.carrier)
-        is_trial = gate.tried(window.subject, at)
+        is_trial = gate.tried(window.subject, at, asyncio.get_running_loop().time())
         for m in granted:
             m.on_trial = is_trial
         tasks.create_task(self._release(tasks, gate, due))

@@ -71,7 +71,7 @@ class Gate:
         units = min(_TRIAL_UNITS, room) - self._handed if self.breaker.on_trial else room * _AHEAD
         run = self.bar(subject)
         if run is not None:
-            units = 0 if now_s < run.barred_until_s else min(units, run.trial)
+            units = min(units, run.units_to_try(now_s))
         if units <= 0:
             return None
         return Way(self.carrier.name, self.ceilings, units)
@@ -89,18 +89,18 @@ class Gate:
             return Door.CLOSED
         return Door.BUSY
 
-    def tried(self, subject: Subject | None, units: int) -> bool:
+    def tried(self, subject: Subject | None, units: int, now_s: float) -> bool:
         """So many of that subject are on their way. Whether they are a trial."""
         run = self.bar(subject)
         if run is not None:
-            run.trial, run.tried = max(run.trial - units, 0), run.tried + units
+            run.try_units(units, now_s)
         return run is not None
 
     def untried(self, subject: Subject, units: int) -> None:
         """Of a trial: of these nothing was learnt."""
         run = self.bar(subject)
         if run is not None:
-            run.trial, run.tried = run.trial + units, max(run.tried - units, 0)
+            run.put_back(units)
 
     def rests(self, subject: Subject, now_s: float) -> bool:
         """Whether it would refuse that subject now."""

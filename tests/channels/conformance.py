@@ -253,9 +253,9 @@ class CarrierContract:
 
     async def test_a_permission_that_is_renewed_in_time_has_not_ended(self):
         async with self.bench() as bench, running(bench.carrier):
-            permission = Permission(now() + 0.2)
-            group = under(permission, [bench.message(1, due=[now() + 0.4]), bench.message(2, due=[now() + 60])])
-            asyncio.get_running_loop().call_later(0.1, permission.renew, now() + 0.8)
+            permission = Permission(now() + 0.6)
+            group = under(permission, [bench.message(1, due=[now() + 0.8]), bench.message(2, due=[now() + 60])])
+            asyncio.get_running_loop().call_later(0.1, permission.renew, now() + 1.6)
 
             answered = dict(await outcomes(bench.carrier, group))
 
@@ -265,7 +265,7 @@ class CarrierContract:
 
     async def test_what_waits_for_room_is_withdrawn_when_its_permission_ends(self):
         async with self.bench(silent=True) as bench, running(bench.carrier):
-            ends = now() + 0.2
+            ends = now() + 1.0
             group = under(Permission(ends), [bench.message(number, due=[now()]) for number in range(200)])
 
             answered = dict(await outcomes(bench.carrier, group))
@@ -283,14 +283,14 @@ class CarrierContract:
             if bench.longest_units < 3:
                 pytest.skip("a message on this channel is one unit")
             start = now() + 0.05
-            message = bench.message(1, due=[start, start + 0.3, start + 0.6])
+            message = bench.message(1, due=[start, start + 0.8, start + 1.0])
 
-            [(_, outcome)] = await outcomes(bench.carrier, under(Permission(start + 0.15), [message]))
+            [(_, outcome)] = await outcomes(bench.carrier, under(Permission(start + 0.5), [message]))
 
             assert isinstance(outcome, InDoubt)
             assert outcome.code == "cut"
             assert len(outcome.refs) == (1 if bench.reports else 0)
-            await asyncio.sleep(max(0.0, start + 0.7 - now()))
+            await asyncio.sleep(max(0.0, start + 1.1 - now()))
             assert len(bench.arrivals()) == 1
 
     async def test_a_closed_iterator_lets_nothing_more_leave(self):

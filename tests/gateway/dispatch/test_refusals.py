@@ -151,6 +151,32 @@ def test_what_was_under_way_when_the_rest_began_prolongs_nothing():
     assert run.barred_until_s == until_s
 
 
+def test_who_is_known_to_be_refused_uses_up_no_trial():
+    """Or nobody would be tried any more, although a hundred others wait."""
+    refusals = Refusals()
+    refused(refusals, *range(ALIKE))
+    refusals.accepted(NL)
+    run, _ = refused(refusals, *range(10, 10 + ALIKE))
+    after_s = run.barred_until_s
+
+    run.try_units(FIRST_TRIAL, after_s)
+    for person in range(FIRST_TRIAL):
+        refusals.refused(NL, person, "0x0B", "no", after_s, units=1)
+
+    assert run.units_to_try(after_s) == FIRST_TRIAL
+
+
+def test_a_trial_whose_answers_stay_away_is_followed_by_another():
+    run, _ = refused(Refusals(), *range(ALIKE))
+    left_s = run.barred_until_s
+
+    assert run.units_to_try(left_s - 0.1) == 0
+    run.try_units(FIRST_TRIAL, left_s)
+
+    assert run.units_to_try(left_s + LONGEST_PAUSE_S - 0.1) == 0
+    assert run.units_to_try(left_s + LONGEST_PAUSE_S) == FIRST_TRIAL
+
+
 def test_a_carrier_that_is_well_again_for_one_text_is_tried_with_the_others_at_once():
     refusals = Refusals()
     refused(refusals, *range(ALIKE), subject=NL)
