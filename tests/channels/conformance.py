@@ -265,7 +265,7 @@ class CarrierContract:
 
     async def test_what_waits_for_room_is_withdrawn_when_its_permission_ends(self):
         async with self.bench(silent=True) as bench, running(bench.carrier):
-            ends = now() + 1.0
+            ends = now() + 0.4  # sooner than a peer that is silent is given up
             group = under(Permission(ends), [bench.message(number, due=[now()]) for number in range(200)])
 
             answered = dict(await outcomes(bench.carrier, group))
