@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 import secrets
 import socket
@@ -146,6 +147,11 @@ async def identify(database: Database, settings: Settings) -> Identity:
     return replace(identity, note=note)
 
 
+def _process_name() -> str:
+    """As `tocsin status` shows it: two on one machine are told apart."""
+    return f"{socket.gethostname()}, process {os.getpid()}"
+
+
 def _note_path(database: Database, settings: Settings) -> Path | None:
     if settings.store.write_note:
         return Path(settings.store.write_note)
@@ -261,7 +267,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     parked = Parked(database, alerts, int(settings.alerts.park_s * 1000))
     housekeeping = Housekeeping(
         (
-            *store_chores(database, boot_id, socket.gethostname(), ring, how_carriers_are),
+            *store_chores(database, boot_id, _process_name(), ring, how_carriers_are),
             Chore("prepare", 1.0, preparer.run, prepare_bell),
             Chore("prepare-small", 1.0, preparer.run_small, prepare_bell),
             Chore("publish", 1.0, publisher.run, publish_bell),

@@ -17,7 +17,7 @@ from store.copies import LastBackup, last_backup
 from store.database import Database
 from store.holds import Hold
 from store.overview import ChannelView, NodeView, nodes, overview
-from store.retention import Keeping, to_go
+from store.retention import Keeping, ToGo, to_go
 from store.states import CampaignState
 
 LATE_MS = 8_000
@@ -70,7 +70,8 @@ async def status_lines(
         going = await to_go(conn, now_ms, Keeping(days.deliveries_days, days.receipts_days, days.audit_days))
         erasures = await persons.waiting(conn)
         waiting = {c.id: sum(count.open for count in await campaigns.counts(conn, c.id)) for c in unsealed}
-    disk = _disk(database, min_free_mib)
+        size = await database.size_bytes(conn)
+    disk = _disk(database, size, min_free_mib)
     lines = [*_nodes(view.nodes, now_ms), *_carriers(view.nodes, now_ms), disk]
     lines += await hold_lines(database, now_ms, config)
     lines += _backup(database, last, backup, now_ms)
@@ -80,16 +81,24 @@ async def status_lines(
     lines += [Line(not _is_stuck(c, now_ms), f"  {_campaign(c, waiting[c.id], now_ms)}") for c in unsealed]
     if view.campaigns_unsealed > len(unsealed):
         lines.append(Line(True, f"  and {view.campaigns_unsealed - len(unsealed)} more"))
-    if going.campaigns:
-        text = (
-            f"{going.campaigns} campaigns are being cleared of their deliveries: {days.deliveries_days} days are over"
-        )
-        lines.append(Line(True, text))
+    lines += _kept(going, days.deliveries_days, now_ms)
     if erasures:
         lines.append(Line(True, f"{erasures} persons are to be erased once nothing needs their addresses"))
     if view.open_receipts:
         lines.append(Line(False, f"{view.open_receipts} receipts match no message (yet)"))
     return lines
+
+
+def _kept(going: ToGo, days: int, now_ms: int) -> list[Line]:
+    """What grows, and when it goes."""
+    if going.oldest_ms is None:
+        return []
+    text = f"kept: {going.deliveries} deliveries of {going.uncleared} sealed campaigns"
+    if going.campaigns:
+        text += f"; {going.campaigns} campaigns are being cleared of theirs: {days} days are over"
+    else:
+        text += f"; the first go in {_age(going.oldest_ms + days * 86_400_000 - now_ms)}, {days} days after their seal"
+    return [Line(True, text)]
 
 
 async def _outer_name(conn: AsyncConnection, hold: Hold) -> str:
@@ -146,11 +155,10 @@ def _node(n: NodeView, now_ms: int) -> Line:
     return Line(False, f"{text}: OVERDUE, it gives one every 5 s; it was stopped, killed or cannot write")
 
 
-def _disk(database: Database, min_free_mib: int) -> Line:
+def _disk(database: Database, size: int, min_free_mib: int) -> Line:
     free = database.free_bytes()
     if free is None:
-        return Line(True, "store: PostgreSQL")
-    size = database.path.stat().st_size if database.path else 0
+        return Line(True, f"store: {size / 2**20:.0f} MiB in PostgreSQL")
     text = f"store: {size / 2**20:.0f} MiB in {database.path}, {free / 2**30:.1f} GiB free"
     if free < min_free_mib * 2**20:
         return Line(False, f"{text}; THE DISK IS FULL: below {min_free_mib} MiB nothing is launched or claimed")
@@ -207,7 +215,7 @@ def _why(c: ChannelView, standing: Sequence[Hold], room: bool, alive: bool) -> s
         return "the disk is full"
     if any(h.scope == "all" or (h.scope, h.subject) == ("channel", c.channel) for h in standing):
         return "it is held"
-    carriers = "no carrier of this channel takes anything: ask the server's /readyz which and why"
+    carriers = "no carrier of this channel takes anything: the lines on carriers, or the log, say which and why"
     return f"its zones or campaigns are held, or {carriers}" if standing else carriers
 
 

@@ -109,6 +109,13 @@ class Database:
             return None
         return shutil.disk_usage(self.path.parent).free
 
+    async def size_bytes(self, conn: AsyncConnection) -> int:
+        """What the store takes: of a file with its write-ahead log, of a PostgreSQL database by its own reckoning."""
+        if self.path is None:
+            return int((await conn.execute(sa.text("SELECT pg_database_size(current_database())"))).scalar_one())
+        files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
     # ---- SQLite ----------------------------------------------------------------------------------------------
 
     async def _enqueue(self, work: Work[T], urgent: bool) -> T:

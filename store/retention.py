@@ -20,6 +20,7 @@ from store.tables import (
     delivery,
     doubt,
     expansion,
+    progress,
     receipt_inbox,
 )
 from store.transaction import Transaction
@@ -30,6 +31,7 @@ MATCHED_MS = DAY_MS
 AT_ONCE = 200
 """Rows of one transaction: a few milliseconds of the writer."""
 _SEQ_BITS = 24
+_STATES = ("queued", "retry", "unknown", "accepted", "delivered", "failed", "expired", "cancelled", "not_needed")
 
 
 class Keeping(msgspec.Struct, frozen=True):
@@ -49,6 +51,10 @@ class ToGo(msgspec.Struct, frozen=True):
     """That are to be cleared now."""
     uncleared: int
     """Sealed ones whose rows are there still."""
+    deliveries: int = 0
+    """Of those."""
+    oldest_ms: int | None = None
+    """When the first of them was sealed."""
 
 
 _given = json_rows("given", id=int)
@@ -135,7 +141,20 @@ async def _clear_audit(tx: Transaction, before_ms: int, most: int) -> bool:
 
 
 async def to_go(conn: AsyncConnection, now_ms: int, keeping: Keeping) -> ToGo:
+    """Reads campaigns and counters, never the deliveries themselves."""
     sealed = sa.and_(campaign.c.sealed_ms.is_not(None), campaign.c.cleared_ms.is_(None))
     due = campaign.c.sealed_ms < now_ms - int(keeping.deliveries * DAY_MS)
-    row = (await conn.execute(sa.select(sa.func.count(), sa.func.sum(sa.case((due, 1), else_=0))).where(sealed))).one()
-    return ToGo(campaigns=int(row[1] or 0), uncleared=int(row[0]))
+    campaigns = sa.select(
+        sa.func.count(), sa.func.sum(sa.case((due, 1), else_=0)), sa.func.min(campaign.c.sealed_ms)
+    ).where(sealed)
+    total, over, oldest_ms = (await conn.execute(campaigns)).one()
+    each = sum((progress.c[word] for word in _STATES[1:]), progress.c[_STATES[0]])
+    deliveries = (
+        sa.select(sa.func.sum(each)).join(campaign, campaign.c.id == progress.c.campaign_id).where(sealed)
+    )  # fmt: skip
+    return ToGo(
+        campaigns=int(over or 0),
+        uncleared=int(total),
+        deliveries=int((await conn.execute(deliveries)).scalar_one() or 0),
+        oldest_ms=oldest_ms,
+    )

@@ -51,11 +51,12 @@ class Machine:
         return Check("disk", room, "Enough room." if room else "Too little room: nothing is launched or claimed.")
 
     def _lane(self, lane: Lane) -> Check:
+        """Numbers, no names and no peer's words: anybody may ask. `tocsin status` has those."""
         now_s = asyncio.get_running_loop().time()
         views = [gate.view(now_s) for gate in lane.ways.gates]
-        text = "; ".join(
-            f"{v.name} {v.state}" + (f": {why}" if (why := v.refuses_us or v.detail) else "") for v in views
-        )
+        up = sum(view.state is CarrierState.UP for view in views)
+        refusing = sum(bool(view.refuses_us) for view in views)
+        text = f"Carriers: {len(views)}, up: {up}" + (f", refuses us: {refusing}." if refusing else ".")
         return Check(f"{lane.channel} {lane.mode}", lane.ways.any_up(), text, vital=False)
 
     async def measures(self) -> list[Measure]:

@@ -11,7 +11,7 @@ from gateway.status import Line, status_lines
 from store import holds
 from store.database import Database
 from store.states import BatchState
-from store.tables import batch, node
+from store.tables import batch, campaign, node
 from tests.gateway.house import House
 
 
@@ -62,6 +62,17 @@ async def test_a_store_without_a_server_says_how_long_there_has_been_none(house:
 
     assert not line.well
     assert "last sign of life 40 s ago" in line.text
+
+
+async def test_what_is_kept_is_told_with_when_it_goes(house: House) -> None:
+    await a_campaign(house, "c1")
+    assert not [line for line in await told(house) if line.text.startswith("kept")]
+    sealed_ms = house.database.clock.now_ms()
+    await house.database.write(lambda tx: tx.run(sa.update(campaign).values(sealed_ms=sealed_ms)))
+
+    (line,) = [line for line in await told(house, sealed_ms + 5 * 86_400_000) if line.text.startswith("kept")]
+
+    assert line.text == "kept: 3 deliveries of 1 sealed campaigns; the first go in 395 days, 400 days after their seal"
 
 
 async def test_of_two_servers_the_dead_one_is_marked_beside_the_other(house: House) -> None:
@@ -155,7 +166,7 @@ async def test_a_channel_that_stands_still_says_why(house: House) -> None:
 
     await seen(house, "alpha", now_ms, now_ms)
     assert (await stuck(house, now_ms)).startswith(
-        "no carrier of this channel takes anything: ask the server's /readyz"
+        "no carrier of this channel takes anything: the lines on carriers"
     )
 
     await house.database.write(lambda tx: holds.place(tx, "zone", str(house.zones["5301"]), "", "ops"))

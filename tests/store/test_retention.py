@@ -63,6 +63,23 @@ async def test_deliveries_go_when_their_time_is_over_and_counters_money_and_repo
     assert after == before
 
 
+async def test_what_is_kept_and_when_it_goes_is_told_from_the_counters(database: Database) -> None:
+    old, young, _ = [await a_campaign(database, 30) for _ in range(3)]
+    await sealed(database, young, 10)
+    await sealed(database, old, 401)
+
+    async def told() -> retention.ToGo:
+        async with database.read() as conn:
+            return await retention.to_go(conn, database.clock.now_ms(), YEAR)
+
+    before = await told()
+    assert (before.campaigns, before.uncleared, before.deliveries) == (1, 2, 60)
+    await cleared(database)
+    after = await told()
+    assert (after.campaigns, after.uncleared, after.deliveries) == (0, 1, 30)
+    assert (before.oldest_ms or 0) < (after.oldest_ms or 0)
+
+
 async def test_a_large_campaign_goes_in_many_short_steps(database: Database) -> None:
     made = await a_campaign(database, 2 * AT_ONCE + 10)
     await sealed(database, made, 500)
