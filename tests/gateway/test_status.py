@@ -165,9 +165,7 @@ async def test_a_channel_that_stands_still_says_why(house: House) -> None:
     assert await stuck(house) == "no server is running"
 
     await seen(house, "alpha", now_ms, now_ms)
-    assert (await stuck(house, now_ms)).startswith(
-        "no carrier of this channel takes anything: the lines on carriers"
-    )
+    assert (await stuck(house, now_ms)).startswith("no carrier of this channel takes anything: the lines on carriers")
 
     await house.database.write(lambda tx: holds.place(tx, "zone", str(house.zones["5301"]), "", "ops"))
     assert (await stuck(house, now_ms)).startswith("its zones or campaigns are held, or no carrier")
