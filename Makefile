@@ -27,8 +27,9 @@ test: peers ## the whole suite
 	@status=0; $(BIN)/pytest -n 2 --durations=30 -m "not slow" || status=1; \
 		$(BIN)/pytest --durations=30 -m slow || status=1; exit $$status
 
-proof: peers ## the proofs that take too long for every run: each attack for half a minute, in ratio to a quiet run
+proof: peers ## the proofs that take too long for every run: attacks for half a minute each, a million deliveries cleared
 	@ATTACK_SECONDS=30 $(BIN)/pytest -s -n 0 --timeout 600 tests/acceptance/test_attacks.py
+	@CLEARED_DELIVERIES=1000000 $(BIN)/pytest -s -n 0 tests/acceptance/test_clearing.py
 
 unit: setup ## the fast part of the suite
 	@$(BIN)/pytest -n 2 -m "not slow and not peer"

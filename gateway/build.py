@@ -62,7 +62,7 @@ _VOICE = "voice"
 _KEEPING_RESTS = 19.0
 """What is refused is written in a twentieth of the time, however much of it comes."""
 _CLEARING_RESTS = 19.0
-"""What is over goes in a twentieth of the time: a million deliveries in some minutes."""
+"""What is over goes in a twentieth of the time: a million deliveries in about half an hour."""
 _ERASING_RESTS = 19.0
 """A person is looked for in what may be a million deliveries: in a twentieth of the time."""
 _SEALING_RESTS = 4.0
