@@ -53,9 +53,7 @@ async def test_finished_deliveries_are_cleared_without_a_slot_passing(world: Wor
     _, beside_s = await sent(world, client)
     after = left(world.folder / "tocsin.db", old)
 
-    print(
-        f"\n{before - after} of {FINISHED} deliveries cleared in {beside_s:.1f} s; the same beside nothing: {quiet_s:.1f} s"
-    )
+    print(f"\n{before - after} of {FINISHED} deliveries cleared in {beside_s:.1f} s; beside nothing: {quiet_s:.1f} s")
     assert after < before, "or it was beside nothing"
     assert beside_s <= quiet_s * SLOWER
     while count := left(world.folder / "tocsin.db", old):
