@@ -5,7 +5,7 @@ from collections.abc import Callable
 from channels.contract import Carrier, Channel, Mode
 from channels.email.carrier import SmtpCarrier
 from channels.email.settings import SmtpSettings
-from channels.simulated import SimulatedCarrier, SimulatedSettings
+from channels.simulated.carrier import SimulatedCarrier, SimulatedSettings
 from channels.sms.smpp.carrier import SmppCarrier
 from channels.sms.smpp.settings import SmppSettings
 

@@ -15,9 +15,9 @@ from channels.catalogue import CarrierSettings, make_carrier
 from channels.contract import Carrier, CarrierState, Channel, Content, Mode
 from channels.email.bounce_intake import BounceIntake, BounceSettings
 from channels.email.letter import Sender
-from channels.simulated import SimulatedSettings
+from channels.simulated.carrier import SimulatedSettings
 from channels.sms.smpp.settings import SmppSettings
-from gateway.backups import Schedule
+from gateway.campaigns.admission import Turns
 from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.cancels import Preparer
 from gateway.campaigns.limits import cap_limits
@@ -26,24 +26,24 @@ from gateway.campaigns.outlets import Outlets
 from gateway.campaigns.parked import Parked
 from gateway.campaigns.planning import Planner, Rates
 from gateway.campaigns.refused import RefusedDocuments
-from gateway.campaigns.turns import Turns
 from gateway.campaigns.zones import ZonePlanning
 from gateway.directory.cache import SnapshotCache
+from gateway.dispatch.carriers import Gate, Ways
 from gateway.dispatch.contents import Contents, Make
 from gateway.dispatch.expander import Expander
 from gateway.dispatch.housekeeping import Chore, Housekeeping, store_chores
 from gateway.dispatch.lane import Lane, LaneRules
 from gateway.dispatch.receipts import ReceiptDesk
-from gateway.dispatch.ways import Gate, Ways
 from gateway.dispatch.write_note import Noted, WriteNote, begin_note, read_note
-from gateway.feed_key import FeedKey, read_feed_key
+from gateway.feed.publishing import Publisher
+from gateway.feed.signing_key import FeedKey, read_feed_key
 from gateway.media import MEDIA, Posting, prepare
-from gateway.publishing import Publisher
+from gateway.operations.backups import Schedule
 from gateway.reports.addenda import amend_due
 from gateway.reports.sealing import seal_due
 from gateway.setbacks import Setbacks
 from gateway.settings import EmailSettings, Settings, SmsSettings, VoiceSettings
-from gateway.templates.content import read_content
+from gateway.texts.content import read_content
 from gateway.unsubscribing import LISTS, Unsubscribing, link
 from store import audit, meta, persons, recovery, retention
 from store.campaigns import Campaign, Text

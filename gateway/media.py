@@ -16,7 +16,7 @@ from channels.sms import text as sms_text
 from channels.sms.text import SmsText
 from channels.voice import script
 from channels.voice.script import Script
-from gateway.templates.content import MailContent, SmsContent, SpeechContent, TextContent
+from gateway.texts.content import MailContent, SmsContent, SpeechContent, TextContent
 
 
 class Posting(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,9 +14,9 @@ import msgspec
 from aiohttp import web
 
 from gateway.build import Gateway, Identity, build, identify
-from gateway.doubts import doubts
-from gateway.feed_key import FeedKey
+from gateway.feed.signing_key import FeedKey
 from gateway.http.serving import make_runner
+from gateway.operations.settings_doubts import doubts
 from gateway.settings import Settings, shown
 from store import audit, copies
 from store.database import Database, exclusive, open_database

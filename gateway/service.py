@@ -13,10 +13,10 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from gateway import process
+from gateway.operations import interpreter
+from gateway.operations.systemd import supervisor_of
 from gateway.run import CannotStart, PartFailed, Running, serve
 from gateway.settings import Settings
-from gateway.systemd import supervisor_of
 from store.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ async def run(settings: Settings, last_resort: LastResort) -> None:
     stop, is_started = asyncio.Event(), asyncio.Event()
 
     def started(running: Running) -> None:
-        process.settle()
+        interpreter.settle()
         is_started.set()
         supervisor.tell("READY=1", f"STATUS=listening on {running.url}")
 

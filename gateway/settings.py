@@ -16,9 +16,9 @@ import msgspec
 
 from channels.email.address import MailboxRefused, normalise_mailbox
 from channels.email.settings import Dialect, SmtpSettings
-from channels.simulated import SimulatedSettings
+from channels.simulated.carrier import SimulatedSettings
 from channels.sms.smpp.settings import SmppSettings
-from gateway.faults import Fault, faults_of, line_of, lines_of
+from gateway.validation import Fault, faults_of, line_of, lines_of
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Permits = Annotated[int, msgspec.Meta(ge=1, le=64)]
@@ -323,7 +323,7 @@ def _backup_faults(backup: BackupSettings) -> Iterator[Fault]:
 def _feed_faults(alerts: AlertSettings) -> Iterator[Fault]:
     if not (alerts.feed_certificate or alerts.feed_key):
         return
-    from gateway.feed_key import read_feed_key  # a command does not wait for the cryptography of a server
+    from gateway.feed.signing_key import read_feed_key  # a command does not wait for the cryptography of a server
 
     try:
         read_feed_key(alerts.feed_certificate, alerts.feed_key)

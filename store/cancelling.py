@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import awaiting, bookings, reservations
-from store.apart import together_or_apart
 from store.awaiting import HAND, IS_IN_HAND
 from store.json_rows import json_rows, pack
 from store.launching import MOST_DELIVERIES, file_audience
 from store.records import Settlement
+from store.savepoints import together_or_apart
 from store.settling import apply
 from store.states import MAY_HAVE_IT, BatchState, CampaignState, DeliveryState, Event
 from store.tables import batch, campaign, campaign_replaces, carrier_ref, contact, delivery, expansion

@@ -23,9 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from store.clock import Clock
 from store.errors import NoAnswer, StoreLocked, StoreUnavailable
-from store.readable import keep_readable
 from store.schema import make_private
 from store.sqlite_driver import connector
+from store.storable_text import keep_readable
 from store.transaction import Transaction
 from store.verdict import raise_translated, translated, unreachable, worth_repeating
 

@@ -58,3 +58,11 @@ class AudienceTooLarge(StoreError):
         super().__init__(f"{deliveries} deliveries are more than a campaign can have ({most})")
         self.deliveries = deliveries
         self.most = most
+
+
+def store_is_away(exc: Exception) -> bool:
+    """Whether a failure means that the store is away for now, and not that a statement of ours is wrong.
+
+    The store says so itself, of reads as of writes. Whoever waits for it no longer than it can bear hears a
+    TimeoutError, which is an OSError."""
+    return isinstance(exc, StoreUnavailable | OSError)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from store.readable import readable
+from store.storable_text import readable
 
 
 class _Each(FunctionElement[Any]):

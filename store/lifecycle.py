@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import awaiting, holds, reservations
 from store.addenda import all_told, hold_counters
-from store.apart import together_or_apart
 from store.audit import note
 from store.bookings import lock
 from store.fairness import give_place_back, join_queue
 from store.records import Settlement
+from store.savepoints import together_or_apart
 from store.settling import apply
 from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState, Event, ended_by
 from store.tables import audit, batch, campaign, campaign_replaces, delivery, expansion, progress

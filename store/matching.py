@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from store.in_hand import anything_in_hand, in_hand
 from store.json_rows import json_rows, pack
-from store.readable import readable
 from store.records import Settlement
 from store.settling import apply
 from store.states import Event
+from store.storable_text import readable
 from store.tables import address, carrier_ref, delivery
 from store.transaction import AnyRow, Transaction
 

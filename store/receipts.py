@@ -1,6 +1,6 @@
 """Receipts come in by the front door: matched by reference; what matches nothing waits in an inbox and is never
-dropped. From there it is matched by reference again, and by destination (`store/by_destination.py`): after a while, and
-before a message in doubt to that destination is sent again.
+dropped. From there it is matched by reference again, and by destination (`store/receipts_by_number.py`): after a
+while, and before a message in doubt to that destination is sent again.
 
 Not by destination at once: a receipt may overtake the record of its own sending, and would then be taken for that of
 an older message to the same address.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 import msgspec
 import sqlalchemy as sa
 
-from store import by_destination, late_answers
+from store import late_answers, receipts_by_number
 from store.json_rows import json_rows, pack
 from store.matching import Report, apply_matching
 from store.tables import doubt, receipt_inbox
@@ -42,7 +42,7 @@ async def record(tx: Transaction, reports: Sequence[Report]) -> Recorded:
 
 async def set_aside(tx: Transaction, report: Report) -> None:
     """Keep what could not be recorded, in the inbox, with an instant that both engines can hold."""
-    known = 0 <= report.at_ms <= tx.now_ms + by_destination.LATEST_MS
+    known = 0 <= report.at_ms <= tx.now_ms + receipts_by_number.LATEST_MS
     await _keep(tx, [report if known else msgspec.structs.replace(report, at_ms=tx.now_ms)])
 
 
@@ -119,7 +119,7 @@ async def match_inbox(
     rows = await tx.rows(_open, {"since": after[0], "after": after[1], "most": most})
     left = await _match(tx, rows)
     ripe = [row for row in left if row.received_ms <= tx.now_ms - settled_ms and row.state != "pending"]
-    doubted = await by_destination.in_doubt(tx, [row.destination for row in ripe if row.destination])
+    doubted = await receipts_by_number.in_doubt(tx, [row.destination for row in ripe if row.destination])
     matched = len(rows) - len(left) + (await _hear(tx, doubted))[0]
     return matched, ((rows[-1].received_ms, rows[-1].id) if len(rows) == most else None)
 
@@ -148,7 +148,7 @@ async def try_due(tx: Transaction, *, since_ms: int, most: int = 100) -> bool:
         return False
     left = await _match(tx, rows)
     ripe = [row for row in left if row.received_ms <= tx.now_ms - SETTLED_MS and row.state != "pending"]
-    doubted = await by_destination.in_doubt(tx, [row.destination for row in ripe if row.destination])
+    doubted = await receipts_by_number.in_doubt(tx, [row.destination for row in ripe if row.destination])
     await _hear(tx, doubted)
     rests = ((row.id, tx.now_ms + _rest_ms(tx.now_ms - row.received_ms)) for row in left)
     await tx.run(_rest, {"rested": pack(rests)})
@@ -188,14 +188,14 @@ async def hear_first(
     return frozenset(address for address, of in found.undecided if mode in (None, of))
 
 
-async def _hear(tx: Transaction, addresses: Collection[str]) -> tuple[int, by_destination.Found]:
+async def _hear(tx: Transaction, addresses: Collection[str]) -> tuple[int, receipts_by_number.Found]:
     """Settle what waits in the inbox for these addresses; returns how many receipts that were."""
     if not addresses:
-        return 0, by_destination.Found((), frozenset())
+        return 0, receipts_by_number.Found((), frozenset())
     asked = {"addresses": pack((a,) for a in sorted(set(addresses)))}
     rows = {row.id: row for row in [*await tx.rows(_late, asked), *await tx.rows(_to_these, asked)]}
     left = await _match(tx, list(rows.values()))
-    found = await by_destination.match(tx, left)
+    found = await receipts_by_number.match(tx, left)
     await _close_rows(tx, found.matched)
     return len(rows) - len(left) + len(found.matched), found
 

@@ -11,11 +11,11 @@ from typing import Protocol
 import msgspec
 import sqlalchemy as sa
 
-from store.apart import together_or_apart
 from store.batches import part_of, settle
 from store.doubts import OPEN as DOUBT_OPEN
 from store.receipts import match_new_refs
 from store.records import CAREFUL_AFTER, Batch, Settlement
+from store.savepoints import together_or_apart
 from store.settling import apply
 from store.states import BatchState, CampaignState, DeliveryState, Event
 from store.tables import audit, batch, campaign, delivery, doubt, node, receipt_inbox

@@ -229,7 +229,7 @@ account_right = sa.Table(
     _ref("account_id", "account", index=True),
     _ref("zone_id", "zone", nullable=True),  # null: every zone (operators)
     _ref("network_id", "network", nullable=True),  # null: the whole zone
-    _text("action"),  # gateway/access/caller.py
+    _text("action"),  # gateway/access/rights.py
     _text("kind", "*"),
     _text("channel", "*"),
     _text("mode", "*"),  # live, simulation
@@ -408,7 +408,7 @@ campaign_text = sa.Table(
     sa.Column("campaign_id", Big, sa.ForeignKey("campaign.id"), primary_key=True),
     sa.Column("channel", sa.Text, primary_key=True),
     sa.Column("language", sa.Text, primary_key=True),
-    _text("content"),  # JSON, gateway/templates
+    _text("content"),  # JSON, gateway/texts
     _int("units"),
     _int("price_millieuro"),  # of one message
 )

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from channels.sms import alphabet
-from channels.sms.lettering import Changes, LetterMode, clean, letter, outside
+from channels.sms.transliteration import Changes, LetterMode, clean, letter, outside
 
 # 3GPP TS 23.040, 9.2.3.24.1: 140 octets of user data; the 8-bit concatenation header takes 6 of them.
 GSM_SINGLE, GSM_PART = 160, 153  # septets

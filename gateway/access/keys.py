@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from gateway.access.attempts import Failures
-from gateway.access.caller import Caller, Right
+from gateway.access.rights import Caller, Right
 from gateway.directory.agreements import agreements, read_terms
 from gateway.directory.senders import read_kind_rules
 from gateway.errors import Refusal

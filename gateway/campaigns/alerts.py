@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cap import DEFAULT_LIMITS, Alert, Limits, MsgType
 from cap.thread import Step, repeat
-from gateway.access.caller import Caller
+from gateway.access.rights import Caller
 from gateway.campaigns import authority
-from gateway.campaigns.answering import UNKNOWN, answer, seen, signature, warnings, with_reasons
+from gateway.campaigns.admission import Shared, Turns
+from gateway.campaigns.alert_state import UNKNOWN, answer, seen, signature, warnings, with_reasons
 from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds, not_yours, says_kind
@@ -22,12 +23,11 @@ from gateway.campaigns.publication import Publication
 from gateway.campaigns.receiving import Received, located, receive, reread
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.campaigns.said import Said, of_alert
-from gateway.campaigns.turns import Shared, Turns
 from gateway.campaigns.zones import Outcome, ZonePlanning, launch_of
 from gateway.errors import Reason, Refusal
 from gateway.kinds import Kind
 from gateway.settings import LimitSettings
-from gateway.templates.compose import MAPPING
+from gateway.texts.compose import MAPPING
 from store import alerts as filed_alerts
 from store import campaigns, threads
 from store.alerts import Alert as Filed

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from channels.contract import Channel
-from gateway.access.caller import NOTHING, Action, Caller
+from gateway.access.rights import NOTHING, Action, Caller
 from gateway.errors import Reason
 from gateway.kinds import Kind
 

@@ -13,10 +13,10 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.contract import Channel, Mode
-from gateway.access.caller import Action, Caller
+from gateway.access.rights import Action, Caller
 from gateway.campaigns import authority
 from gateway.campaigns.answers import ChannelPreview, TextPreview, ZonePreview
-from gateway.campaigns.owed import Gathering, Owed, draw_up
+from gateway.campaigns.cancel_audience import Gathering, Owed, draw_up
 from gateway.campaigns.planning import ZoneRefused, price_of
 from gateway.campaigns.said import Said, called
 from gateway.campaigns.texts import style_of, texts_of
@@ -27,8 +27,8 @@ from gateway.errors import Reason
 from gateway.kinds import KINDS, Kind
 from gateway.media import prepare, shown
 from gateway.setbacks import Round, Setbacks
-from gateway.templates.content import Texts, read_content, write_content
-from gateway.templates.story import Story, Style
+from gateway.texts.content import Texts, read_content, write_content
+from gateway.texts.story import Story, Style
 from store import campaigns, cancelling
 from store.campaigns import Campaign, Text
 from store.database import Database

@@ -12,7 +12,7 @@ import msgspec
 from cap import Alert, Info, MsgType, Reference, Scope, Status
 from cap.thread import REACH, Known, Placement, Reach, Remark, State, Step, place
 from channels.contract import Channel, Mode
-from gateway.access.caller import Caller
+from gateway.access.rights import Caller
 from gateway.directory.senders import KindRule
 from gateway.directory.targets import Targets, from_cap
 from gateway.errors import Reason, Refusal

@@ -10,8 +10,9 @@ from functools import partial
 import msgspec
 
 from channels.contract import Channel, Mode
-from gateway.access.caller import Action, Caller
+from gateway.access.rights import Action, Caller
 from gateway.campaigns import authority
+from gateway.campaigns.admission import Shared, Turns
 from gateway.campaigns.answers import MessageAnswer, MessageRequest, MessageText, ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import FARTHEST_MS
@@ -19,14 +20,13 @@ from gateway.campaigns.limits import require_modest
 from gateway.campaigns.planning import Planner, Wish, ZonePlan, ZoneRefused
 from gateway.campaigns.said import Said
 from gateway.campaigns.texts import language_warnings, style_of
-from gateway.campaigns.turns import Shared, Turns
 from gateway.directory.policy import read_policy
-from gateway.directory.survey import survey
+from gateway.directory.prepared_targets import survey
 from gateway.errors import Reason, Refusal
 from gateway.kinds import KINDS, Kind
 from gateway.settings import LimitSettings
-from gateway.templates.content import TextsRefused
-from gateway.templates.wording import Wording, Words, write
+from gateway.texts.content import TextsRefused
+from gateway.texts.wording import Wording, Words, write
 from store import campaigns, directory, fairness, ledger, lifecycle
 from store.database import Database
 from store.directory import ZoneRow

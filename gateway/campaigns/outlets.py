@@ -13,7 +13,7 @@ from gateway.directory.audience import Audience
 from gateway.directory.columns import Int64
 from gateway.errors import Reason
 from gateway.media import prepare
-from gateway.templates.content import SmsContent, TextContent
+from gateway.texts.content import SmsContent, TextContent
 
 Addresses = Callable[[Sequence[int]], Awaitable[Sequence[str]]]
 """The addresses behind contact versions."""

@@ -3,8 +3,8 @@
 import logging
 from dataclasses import dataclass, field
 
-from gateway.access.caller import Caller
 from gateway.access.keys import as_caller
+from gateway.access.rights import Caller
 from gateway.campaigns.alerts import AlertDesk
 from gateway.errors import Refusal
 from gateway.setbacks import Setbacks

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from channels.contract import Channel, Content, Mode
-from gateway.access.caller import Action, Caller
+from gateway.access.rights import Action, Caller
 from gateway.accounting.tariff import price
 from gateway.campaigns import authority
 from gateway.campaigns.answers import ChannelPreview, Counted, TextPreview, ZonePreview
@@ -19,14 +19,14 @@ from gateway.campaigns.said import Said
 from gateway.directory.audience import CHANNELS, Audience
 from gateway.directory.cache import SnapshotCache
 from gateway.directory.policy import ZonePolicy, read_policy
+from gateway.directory.prepared_targets import Survey
 from gateway.directory.problem import Problem
 from gateway.directory.reasons import Reason as Why
 from gateway.directory.resolve import Resolution, ResolveRequest, resolve
-from gateway.directory.survey import Survey
 from gateway.errors import Reason
 from gateway.kinds import KINDS, Kind
 from gateway.media import MEDIA, prepare, shown
-from gateway.templates.content import TextContent, Texts, write_content
+from gateway.texts.content import TextContent, Texts, write_content
 from store.directory import ZoneRow
 from store.fairness import Queue
 from store.launching import MOST_DELIVERIES

@@ -12,8 +12,8 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.contract import Mode
-from gateway.access.caller import FEED, Action, Caller
-from gateway.directory.survey import survey
+from gateway.access.rights import FEED, Action, Caller
+from gateway.directory.prepared_targets import survey
 from gateway.directory.systems import GROUP, PLP, POLICEZONE
 from gateway.directory.targets import Targets
 from gateway.directory.territory import MARGIN_M, Territory, beyond, read_territory

@@ -24,7 +24,7 @@ from cap.rules import BY_ID
 from cap.signing import SignaturePolicy, Standing, Verification, verify
 from cap.trust import names_of
 from cap.versions import VERSIONS, modernise, version_of
-from gateway.access.caller import Caller
+from gateway.access.rights import Caller
 from gateway.directory.agreements import Agreement
 from gateway.errors import Reason, Refusal
 from store.findings import Finding

@@ -15,7 +15,7 @@ import msgspec
 
 from cap.answer import heading
 from cap.limits import KEPT
-from gateway.access.caller import Caller
+from gateway.access.rights import Caller
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.receiving import open_body
 from gateway.errors import Reason, Refusal

@@ -15,10 +15,10 @@ from gateway.campaigns.intake import Act, Decision
 from gateway.campaigns.receiving import reread
 from gateway.directory.targets import Targets
 from gateway.kinds import Kind
-from gateway.templates.compose import named, wording_of
-from gateway.templates.content import MailContent, read_content
-from gateway.templates.story import Passage, Story
-from gateway.templates.wording import Wording
+from gateway.texts.compose import named, wording_of
+from gateway.texts.content import MailContent, read_content
+from gateway.texts.story import Passage, Story
+from gateway.texts.wording import Wording
 from store import alerts as filed_alerts
 from store import campaigns
 from store.campaigns import Campaign

@@ -8,9 +8,9 @@ from gateway.directory.policy import ZonePolicy
 from gateway.directory.resolve import Readers
 from gateway.errors import Reason
 from gateway.kinds import Kind
-from gateway.templates.content import Texts, TextsRefused
-from gateway.templates.story import Story, Style
-from gateway.templates.wording import Wording, write
+from gateway.texts.content import Texts, TextsRefused
+from gateway.texts.story import Story, Style
+from gateway.texts.wording import Wording, write
 from store.directory import ZoneRow
 
 

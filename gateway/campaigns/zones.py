@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from channels.contract import Channel
-from gateway.access.caller import Action, Caller
+from gateway.access.rights import Action, Caller
 from gateway.campaigns import authority, cancels
 from gateway.campaigns.answers import ZonePreview
 from gateway.campaigns.identity import new_public_id
@@ -21,11 +21,11 @@ from gateway.campaigns.texts import style_of, texts_of
 from gateway.directory.audience import decode
 from gateway.directory.columns import Int64
 from gateway.directory.policy import read_policy
-from gateway.directory.survey import survey
+from gateway.directory.prepared_targets import survey
 from gateway.errors import Reason
 from gateway.kinds import KINDS
-from gateway.templates.content import Texts
-from gateway.templates.story import Style
+from gateway.texts.content import Texts
+from gateway.texts.story import Style
 from store import campaigns, directory, fairness, ledger, reservations
 from store.campaigns import Campaign
 from store.database import Database

@@ -11,8 +11,8 @@ import typer
 from gateway.cli.terminal import ConfigOption, err, fail, print_lines, run, say, settings_of, store_of, verb, who
 
 if TYPE_CHECKING:
+    from gateway.operations.status import Line
     from gateway.settings import Settings
-    from gateway.status import Line
     from store.campaigns import Campaign
     from store.copies import Copied
     from store.database import Database
@@ -36,7 +36,7 @@ def backup(
     source = _file_of(settings)
 
     async def take() -> Copied:
-        from gateway import backups
+        from gateway.operations import backups
         from store import copies
 
         async with store_of(settings) as database:
@@ -95,7 +95,7 @@ def restore(
 
 
 def _put_back(settings: Settings, file: Path, replace: bool) -> None:
-    from gateway import backups
+    from gateway.operations import backups
     from store.database import exclusive
     from store.errors import StoreError
     from store.schema import migrate
@@ -155,7 +155,7 @@ def new_generation(config: ConfigOption = None) -> None:
 
     Refused while a server runs on the store: what it has sent would no longer be known by its receipts.
     """
-    from gateway.status import hold_lines, server_lives
+    from gateway.operations.status import hold_lines, server_lives
     from store import copies, meta
 
     settings = settings_of(config)
@@ -192,7 +192,7 @@ async def _held(database: Database) -> list[tuple[Campaign, int]]:
 
 
 async def _undecided(database: Database, config: Path | None) -> list[Line]:
-    from gateway.status import Line
+    from gateway.operations.status import Line
 
     more = f" -c {config}" if config else ""
     return [

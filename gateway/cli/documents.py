@@ -10,7 +10,7 @@ import typer
 from gateway.cli.terminal import ConfigOption, fail, run, say, say_json, settings_of, store_of, verb
 
 if TYPE_CHECKING:
-    from gateway.replaying import Conformance
+    from gateway.campaigns.replaying import Conformance
 
 app = typer.Typer(no_args_is_help=True, help="CAP documents: check them, and read again what was refused.")
 
@@ -40,7 +40,7 @@ def replay(
     Beside a running server: nothing is sent or written. Each document is held to what is agreed with its sender. What a
     document was refused for after it was read (who may send, the kind, nobody concerned) is counted by its code.
     """
-    from gateway import replaying
+    from gateway.campaigns import replaying
     from gateway.campaigns.limits import cap_limits
 
     settings = settings_of(config)

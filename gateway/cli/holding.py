@@ -10,7 +10,7 @@ from rich.markup import escape
 from gateway.cli.terminal import ConfigOption, fail, out, print_lines, run, settings_of, store_of, verb, who
 
 if TYPE_CHECKING:
-    from gateway.status import Line
+    from gateway.operations.status import Line
     from store.database import Database
 
 app = typer.Typer()
@@ -34,7 +34,7 @@ def hold(
 
     Examples: tocsin hold channel sms --reason "wrong sender"; tocsin hold zone 5301; tocsin hold all.
     """
-    from gateway.status import hold_lines
+    from gateway.operations.status import hold_lines
     from store import holds
 
     settings = settings_of(config)
@@ -52,7 +52,7 @@ def hold(
 @verb(app)
 def resume(scope: Scope, subject: Subject = "", config: ConfigOption = None) -> None:
     """Lift a hold: give the words that 'tocsin status' shows. Exit code 1 when there is no such hold."""
-    from gateway.status import hold_lines
+    from gateway.operations.status import hold_lines
     from store import holds
 
     settings = settings_of(config)

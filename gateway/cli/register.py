@@ -49,10 +49,10 @@ def load(
     The same file again changes nothing, and what a file does not name stays. A server may be running: it sees every
     change at once, and its alerts go first. Exit code 1 when a line is wrong; each is told with its number.
     """
-    from gateway import loading
+    from gateway.cli import loading
     from gateway.directory.seed import ALONE, BESIDE_A_SERVER, SeedRefused, check
     from gateway.directory.seed import load as load_seed
-    from gateway.status import server_lives
+    from gateway.operations.status import server_lives
 
     settings = settings_of(config)
     if str(file) != "-" and not file.is_file():

@@ -31,13 +31,14 @@ def serve(config: ConfigOption = None) -> None:
     On SQLite the tables are made or migrated first; on PostgreSQL 'tocsin migrate' does it. The log is JSON lines on
     standard output.
     """
-    from gateway import process, service
-    from gateway.logs import configure
+    from gateway import service
+    from gateway.operations import interpreter
+    from gateway.operations.logs import configure
     from gateway.run import CannotStart, PartFailed
 
     settings = settings_of(config)
     configure(settings.logs.level)
-    process.prepare()
+    interpreter.prepare()
     with service.LastResort() as last_resort:
         try:
             run(service.run(settings, last_resort))
@@ -52,8 +53,8 @@ def check_config(config: ConfigOption = None) -> None:
     What is allowed and seldom meant is told as doubtful: SMSCs and relays refuse everybody for it. Opens no port and no
     store. Exit code 2 when there is a fault; doubts are none.
     """
-    from gateway.doubts import doubts, reminders
-    from gateway.feed_key import read_feed_key
+    from gateway.feed.signing_key import read_feed_key
+    from gateway.operations.settings_doubts import doubts, reminders
     from store.clock import Clock
 
     settings = settings_of(config)
@@ -94,7 +95,7 @@ def status(config: ConfigOption = None) -> None:
 
     Lines that begin with ! need somebody; the exit code is 1 then.
     """
-    from gateway.status import status_lines
+    from gateway.operations.status import status_lines
 
     settings = settings_of(config)
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 from rich.markup import escape
 
-from gateway.terminal import Terminal
+from gateway.operations.terminal_output import Terminal
 from gateway.unseen import visible, visible_json
 
 if TYPE_CHECKING:
+    from gateway.operations.status import Line
     from gateway.settings import Settings
-    from gateway.status import Line
     from store.database import Database
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gateway.demo.client import Client, alert_document
-from gateway.demo.town import DemoFailed, Town, free_port
+from gateway.demo.environment import DemoFailed, Town, free_port
+from gateway.operations.terminal_output import Terminal
 from gateway.reports.printed import print_report
 from gateway.reports.reading import parsed
-from gateway.terminal import Terminal
 
 RECEIPTS_S = 10.0
 """How long the demonstration waits for the last receipts before it prints the report."""

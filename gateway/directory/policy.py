@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from channels.contract import Channel
-from channels.sms.lettering import LetterMode
+from channels.sms.transliteration import LetterMode
 from gateway.kinds import Kind
 
 Language = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2,3}$")]

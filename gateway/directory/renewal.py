@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from channels.contract import Channel
 from gateway.directory.columns import Int64, UInt8, find, table
+from gateway.directory.contacts import NO_DETOUR, Best, Detour, best_of, numbered
 from gateway.directory.geography import Int32, grid
+from gateway.directory.opt_outs import FREE_KINDS
 from gateway.directory.snapshot import (
     Leavers,
     Links,
@@ -23,8 +25,6 @@ from gateway.directory.snapshot import (
     networks_of,
     people_of,
 )
-from gateway.directory.ways import NO_DETOUR, Best, Detour, best_of, numbered
-from gateway.directory.wishes import FREE_KINDS
 from store.directory import NOWHERE, RegisterChanges
 
 Column = TypeVar("Column", bound=npt.NDArray[Any])

@@ -14,16 +14,16 @@ import numpy.typing as npt
 from channels.contract import Channel
 from gateway.directory.audience import CHANNELS, Audience, Counts, Covered, Deliveries, Excluded, Skipped
 from gateway.directory.columns import Int64, UInt8, find
+from gateway.directory.contacts import Way, way
 from gateway.directory.geography import Mask
+from gateway.directory.opt_outs import counting
 from gateway.directory.policy import AreaMode
+from gateway.directory.prepared_targets import Survey, survey
 from gateway.directory.problem import Fault, Problem, Severity
 from gateway.directory.reasons import Reason
 from gateway.directory.selection import Selection, select
 from gateway.directory.snapshot import Snapshot
-from gateway.directory.survey import Survey, survey
 from gateway.directory.targets import Targets
-from gateway.directory.ways import Way, way
-from gateway.directory.wishes import counting
 from gateway.kinds import Kind
 
 Taken = Mapping[Channel, npt.NDArray[np.int64] | frozenset[int]]

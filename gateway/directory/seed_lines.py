@@ -17,8 +17,8 @@ from gateway.directory.agreements import SenderTerms, faults, remarks
 from gateway.directory.geography import ShapeRefused, point_e7, territory
 from gateway.directory.policy import ZonePolicy
 from gateway.directory.senders import KindRule
-from gateway.faults import Fault, faults_of
 from gateway.kinds import Kind
+from gateway.validation import Fault, faults_of
 from store.register import ContactRecord
 
 MOST_LISTED = 50

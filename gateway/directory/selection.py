@@ -13,9 +13,9 @@ import numpy.typing as npt
 from gateway.directory.columns import Int64, UInt8
 from gateway.directory.geography import Mask, Shape
 from gateway.directory.policy import AreaMode
+from gateway.directory.prepared_targets import Survey
 from gateway.directory.problem import Fault, Problem, Severity
 from gateway.directory.snapshot import Snapshot
-from gateway.directory.survey import Survey
 from gateway.directory.systems import GROUP, PLP, POLICEZONE, POSTCODE, REFNIS, Code, subject_of
 from gateway.directory.targets import GeocodeTarget
 

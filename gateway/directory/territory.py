@@ -9,7 +9,7 @@ import msgspec
 import shapely
 
 from gateway.directory import geography
-from gateway.directory.survey import Survey
+from gateway.directory.prepared_targets import Survey
 from gateway.directory.targets import Point
 
 MARGIN_M = 5_000

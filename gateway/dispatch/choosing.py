@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from channels.contract import Content, Fit, Refused
+from gateway.dispatch.carriers import Door, Gate
 from gateway.dispatch.refusals import Run, Subject
-from gateway.dispatch.ways import Door, Gate
 from store.records import Row
 
 Fits = tuple[Fit, ...]

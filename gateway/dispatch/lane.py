@@ -16,8 +16,8 @@ from functools import partial
 from typing import TypeVar
 
 from channels.contract import Channel, Content, Mode
+from gateway.dispatch.carriers import Ways
 from gateway.dispatch.sending import STOPS_WITHIN_S, Rules, Sending
-from gateway.dispatch.ways import Ways
 from gateway.dispatch.write_note import WriteNote
 from store import batches, recovery
 from store.batches import Resending

@@ -14,11 +14,11 @@ from itertools import accumulate, takewhile
 
 from channels.contract import Content, Fit, Outcome, Outgoing, Permission, Refused
 from channels.guard import guarded
+from gateway.dispatch.carriers import Gate, Load, Ways
 from gateway.dispatch.choosing import Choosing, Moving, Window
 from gateway.dispatch.outcomes import UNFIT, is_for_us, is_trouble, settlement
 from gateway.dispatch.references import message_reference, reference
 from gateway.dispatch.refusals import Run, Subject, Word
-from gateway.dispatch.ways import Gate, Load, Ways
 from gateway.dispatch.write_note import WriteNote
 from store import batches
 from store.batches import Fence, Grant, Resending

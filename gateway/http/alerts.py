@@ -6,13 +6,13 @@ from typing import Any
 from aiohttp import web
 
 from cap.answer import Heading
-from gateway.access.caller import Caller
+from gateway.access.rights import Caller
 from gateway.campaigns.alerts import BIG_BYTES
 from gateway.campaigns.answers import AlertAnswer
 from gateway.errors import Reason, Refusal
 from gateway.http import cap_answers
 from gateway.http.bodies import CAP_MEDIA_TYPE, EDXL_MEDIA_TYPE, Query, read_body, require_type
-from gateway.http.door import Door
+from gateway.http.context import Door
 from gateway.http.languages import Tongue, tongue_of
 from gateway.http.wording import answer, spoken
 

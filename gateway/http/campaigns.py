@@ -9,16 +9,16 @@ import msgspec
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.access.caller import Action, Caller
+from gateway.access.rights import Action, Caller
 from gateway.campaigns import authority
-from gateway.campaigns.answering import gathering
+from gateway.campaigns.alert_state import gathering
 from gateway.campaigns.answers import MessageRequest
 from gateway.errors import Refusal
 from gateway.http import views
 from gateway.http.bodies import Query, read_json
-from gateway.http.door import Door
-from gateway.http.streams import last_event_id, opened, stream
-from gateway.http.watching import Frame
+from gateway.http.context import Door
+from gateway.http.progress import Frame
+from gateway.http.sse import last_event_id, opened, stream
 from gateway.http.wording import answer, encoded
 from gateway.reports.reading import report_of
 from gateway.reports.tabular import csv_of

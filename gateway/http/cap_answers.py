@@ -16,7 +16,7 @@ from gateway.campaigns.receiving import open_body
 from gateway.campaigns.refused import VERDICTS
 from gateway.errors import Reason, Refusal
 from gateway.http.bodies import CAP_MEDIA_TYPE
-from gateway.http.door import Door
+from gateway.http.context import Door
 from gateway.http.languages import Tongue
 
 

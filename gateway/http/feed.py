@@ -7,14 +7,14 @@ from datetime import datetime
 from aiohttp import web
 from aiohttp.helpers import ETag
 
-from gateway.access.caller import Caller
+from gateway.access.rights import Caller
 from gateway.errors import Refusal
-from gateway.http.airing import air, opened_to_all
+from gateway.feed.current import LANGUAGES, etag_of
+from gateway.feed.formats import Form
 from gateway.http.bodies import CAP_MEDIA_TYPE, Query
-from gateway.http.broadcast import LANGUAGES, etag_of
-from gateway.http.door import Door
-from gateway.http.renderings import Form
-from gateway.http.streams import Wire, last_event_id
+from gateway.http.context import Door
+from gateway.http.feed_stream import air, opened_to_all
+from gateway.http.sse import Wire, last_event_id
 
 _FOREVER = "public, max-age=31536000, immutable"
 _BYTES = "application/octet-stream"

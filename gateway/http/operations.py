@@ -4,10 +4,10 @@ import asyncio
 
 from aiohttp import web
 
-from gateway.access.caller import Action, Caller, Right
+from gateway.access.rights import Action, Caller, Right
 from gateway.errors import Refusal
 from gateway.http.bodies import Query
-from gateway.http.door import Door
+from gateway.http.context import Door
 from gateway.http.metrics import CONTENT_TYPE
 from gateway.http.services import Check
 from gateway.http.wording import answer

@@ -10,10 +10,9 @@ from aiohttp import web
 
 from gateway.access.keys import Stranger, TooManyFailures
 from gateway.errors import Reason, Refusal
-from gateway.http.away import store_is_away
 from gateway.http.languages import tongue_of
 from gateway.http.wording import spoken
-from store.errors import Conflict
+from store.errors import Conflict, store_is_away
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from gateway.access.caller import Caller
+from gateway.access.rights import Caller
 from gateway.campaigns.refused import reasons_of
 from gateway.http.bodies import Query
-from gateway.http.door import Door
+from gateway.http.context import Door
 from gateway.http.languages import Tongue, tongue_of
 from gateway.http.problems import fields_of
 from gateway.http.wording import answer

@@ -10,10 +10,10 @@ from typing import Literal, cast
 
 from aiohttp import web
 
-from gateway.access.caller import Action, Caller
+from gateway.access.rights import Action, Caller
 from gateway.errors import Refusal
-from gateway.http import alerts, campaigns, feed, journal, operations, refused, unsubscribe
-from gateway.http.door import NOBODY, Door, Handle
+from gateway.http import access_log, alerts, campaigns, feed, operations, refused, unsubscribe
+from gateway.http.context import NOBODY, Door, Handle
 from gateway.http.problems import answer_problems
 from gateway.http.visitors import Visitor
 
@@ -74,7 +74,7 @@ TABLE = (
 def application(door: Door, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.Application:
     """The routes of these faces; those of the other one are 404 here."""
     app = web.Application(
-        middlewares=[journal.keep_journal(door.metrics), answer_problems],
+        middlewares=[access_log.keep_journal(door.metrics), answer_problems],
         client_max_size=door.services.server.max_document_bytes,
     )
     app[DOOR] = door
@@ -84,7 +84,7 @@ def application(door: Door, faces: frozenset[str] = frozenset({"inner", "outer"}
             app.router.add_route(route.method, route.path, guarded)
             if route.method == "GET":
                 app.router.add_route("HEAD", route.path, guarded)
-    app.on_response_prepare.append(journal.dress)
+    app.on_response_prepare.append(access_log.dress)
     app.on_shutdown.append(_let_watchers_go)
     return app
 
@@ -96,7 +96,7 @@ async def _let_watchers_go(app: web.Application) -> None:
 
 def _guarded(route: Route, door: Door) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def guarded(request: web.Request) -> web.StreamResponse:
-        request[journal.FACE] = route.face
+        request[access_log.FACE] = route.face
         caller = NOBODY if route.right == "public" else await _admitted(request, door, route.right)
         return await route.handler(request, door, caller)
 
@@ -107,7 +107,7 @@ async def _admitted(request: web.Request, door: Door, right: Right) -> Caller:
     """Raises Refusal: 401 for no or a bad key, 429 after too many of them, 403 for a key without the right."""
     given = request.headers.getall("Authorization", [])
     caller = await door.keyring.caller(", ".join(given) if given else None, request.remote or "")
-    request[journal.CALLER] = caller
+    request[access_log.CALLER] = caller
     door.visitors.vouch(cast(Visitor, request.protocol))
     if right == "account":
         return caller

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from cap.edition import Sign
-from gateway.access.caller import Caller
+from gateway.access.rights import Caller
 from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest, Preview, ZonePreview
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.settings import AlertSettings, ServerSettings

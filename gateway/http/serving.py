@@ -11,19 +11,19 @@ from aiohttp.web_request import BaseRequest
 from gateway.access.keys import Keyring, keys_of
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.dispatch.lane import Lane
-from gateway.feed_key import FeedKey
-from gateway.http.broadcast import Broadcast
+from gateway.feed.changes import Listening
+from gateway.feed.current import Broadcast
+from gateway.feed.formats import Making
+from gateway.feed.signing_key import FeedKey
 from gateway.http.campaigns import snapshot
-from gateway.http.door import Door
-from gateway.http.listening import Listening
-from gateway.http.machine import Machine
+from gateway.http.context import Door
+from gateway.http.health import Machine
 from gateway.http.metrics import Metrics
 from gateway.http.problems import problem
-from gateway.http.renderings import Making
+from gateway.http.progress import Watching
 from gateway.http.routes import application
 from gateway.http.services import AlertDesk, MessageDesk, Services
 from gateway.http.visitors import Visitors, room
-from gateway.http.watching import Watching
 from gateway.settings import Settings
 from gateway.unsubscribing import Unsubscribing
 from store.database import Database

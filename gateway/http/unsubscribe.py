@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from cap.wording import language_of
-from gateway.access.caller import Caller
-from gateway.http.door import Door
+from gateway.access.rights import Caller
+from gateway.http.context import Door
 
 _STYLE = "body{font:1.1em sans-serif;max-width:34em;margin:3em auto;padding:0 1em}button{font:inherit;padding:.6em}"
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from gateway.campaigns.answers import Gathering
-from gateway.logs import scrubbed, shortened
+from gateway.operations.logs import scrubbed, shortened
 from store.campaigns import Campaign, Delivery, Text
 from store.records import Counts
 from store.states import CampaignState

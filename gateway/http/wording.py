@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from gateway.instants import rfc3339
 from gateway.reports.amounts import eur
-from gateway.reports.instants import rfc3339
 
 _MS = "_ms"
 _MILLIEURO = "_millieuro"

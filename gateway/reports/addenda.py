@@ -9,7 +9,7 @@ from functools import partial
 
 import msgspec
 
-from gateway.reports.instants import rfc3339
+from gateway.instants import rfc3339
 from gateway.reports.reading import addenda_of, draw_up, parsed
 from gateway.reports.report import Addendum, Change, Report
 from gateway.setbacks import Setbacks

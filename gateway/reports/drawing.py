@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from channels.contract import Channel
 from gateway.directory import audience as directory
+from gateway.instants import rfc3339, rfc3339_or_none
 from gateway.kinds import Kind
-from gateway.reports import outcomes
+from gateway.reports import persons
 from gateway.reports.gathering import ChannelRows, Facts
-from gateway.reports.instants import rfc3339, rfc3339_or_none
 from gateway.reports.report import (
     AlertHeader,
     ChannelLine,
@@ -94,7 +94,7 @@ def _alert(facts: Facts) -> AlertHeader | None:
 
 def _persons(facts: Facts, frozen: directory.Counts) -> Persons:
     state = facts.campaign.state
-    found = outcomes.persons(
+    found = persons.persons(
         facts.audience,
         {channel: rows.fates for channel, rows in facts.channels.items()},
         facts.elsewhere,

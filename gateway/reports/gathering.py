@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from channels.contract import Channel
 from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, Skipped, decode
 from gateway.directory.reasons import Reason
-from gateway.reports.outcomes import NO_ROW, Elsewhere, Fates
+from gateway.reports.persons import NO_ROW, Elsewhere, Fates
 from store import alerts, campaigns, recount
 from store.alerts import Alert
 from store.campaigns import Campaign, Sum

@@ -5,7 +5,7 @@ from functools import partial
 
 import msgspec
 
-from gateway.reports.instants import rfc3339
+from gateway.instants import rfc3339
 from gateway.reports.reading import draw_up, written
 from gateway.reports.report import Report
 from gateway.setbacks import Setbacks

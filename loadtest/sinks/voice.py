@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from channels.simulated import Arrival
+from channels.simulated.carrier import Arrival
 
 _decoder = msgspec.json.Decoder(Arrival)
 

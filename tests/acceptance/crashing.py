@@ -132,7 +132,7 @@ def main() -> None:
 
     import uvloop
 
-    from gateway.logs import configure
+    from gateway.operations.logs import configure
     from gateway.run import serve
     from gateway.settings import read_settings
 

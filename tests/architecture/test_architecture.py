@@ -17,9 +17,9 @@ import msgspec
 import pytest
 
 from channels.email.settings import SmtpSettings
-from channels.simulated import SimulatedSettings
+from channels.simulated.carrier import SimulatedSettings
 from channels.sms.smpp.settings import SmppSettings
-from gateway.access.caller import Action
+from gateway.access.rights import Action
 from gateway.http.routes import TABLE, Route
 from gateway.settings import Settings, read_settings, settings_of
 

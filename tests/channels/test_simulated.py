@@ -21,8 +21,8 @@ from channels.contract import (
     Refused,
     Throttled,
 )
-from channels.fate import Delay, SimulatedPeer
-from channels.simulated import Arrival, Outage, SimulatedCarrier, SimulatedSettings
+from channels.simulated.carrier import Arrival, Outage, SimulatedCarrier, SimulatedSettings
+from channels.simulated.peer import Delay, SimulatedPeer
 from channels.voice.script import Script
 from tests.channels.conformance import CarrierContract, Inbox, now, outcomes, running, until
 

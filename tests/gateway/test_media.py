@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from channels.contract import Channel
 from channels.email.letter import PreparedMail, Sender
-from channels.sms.lettering import LetterMode
 from channels.sms.text import SmsText, TextRefused
+from channels.sms.transliteration import LetterMode
 from channels.voice.script import Script, SpeechRefused
 from gateway.accounting.tariff import price
 from gateway.media import MEDIA, Posting, Unposted, prepare, shown
-from gateway.templates.compose import Words, from_message
-from gateway.templates.content import MailContent, SmsContent, SpeechContent
-from gateway.templates.story import Style
+from gateway.texts.compose import Words, from_message
+from gateway.texts.content import MailContent, SmsContent, SpeechContent
+from gateway.texts.story import Style
 
 NOW_MS = round(datetime.fromisoformat("2026-11-23T12:00:00+01:00").timestamp() * 1000)
 SMS = SmsContent(text="Inbraak in de Dorpsstraat")

@@ -22,10 +22,10 @@ from cap.feed import FeedEntry, atom
 from cap.geojson import to_geojson
 from cap.harmless import OBEYED as OF_CAP
 from cap.rss import rss
-from gateway.logs import JsonLines
+from gateway.operations.logs import JsonLines
+from gateway.operations.status import Line
+from gateway.operations.terminal_output import Terminal
 from gateway.reports.tabular import cell
-from gateway.status import Line
-from gateway.terminal import Terminal
 from gateway.unseen import OBEYED, visible, visible_json
 from tests.cap.documents import BASE
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.simulated import Arrival
+from channels.simulated.carrier import Arrival
 from loadtest import arrivals
 from loadtest.arrivals import Arrivals
 from loadtest.sinks import stalls

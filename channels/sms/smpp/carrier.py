@@ -22,19 +22,19 @@ from channels.contract import (
     Outgoing,
     ReceiptSink,
 )
+from channels.loop_share import Share
 from channels.sms.concatenation import References
 from channels.sms.numbers import Phone, normalise_phone
 from channels.sms.smpp import statuses
-from channels.sms.smpp.clerk import Clerk
 from channels.sms.smpp.pdu import Command, DataSm, DeliverSm
-from channels.sms.smpp.pump import Batch, Pump, SmppSession, Unit
+from channels.sms.smpp.receipt_intake import Clerk
 from channels.sms.smpp.receipts import Reading
 from channels.sms.smpp.session import BindRefused, Session
 from channels.sms.smpp.settings import SmppSettings, ssl_context
+from channels.sms.smpp.submit_queue import Batch, Pump, SmppSession, Unit
 from channels.sms.smpp.writing import write
 from channels.sms.text import SmsText
 from channels.standstill import RunningClock
-from channels.turns import Share
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar, cast
 
 from channels import wire
+from channels.loop_share import Share
 from channels.sms.smpp.codec import HEADER, Decoder, encode
 from channels.sms.smpp.pdu import (
     LAST_SEQUENCE,
@@ -31,7 +32,6 @@ from channels.sms.smpp.pdu import (
     Unread,
 )
 from channels.standstill import RunningClock, after_reading
-from channels.turns import Share
 
 Unit = TypeVar("Unit")
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from channels.contract import Fit
 from channels.sms import alphabet
-from channels.sms.lettering import LetterMode, legible
 from channels.sms.text import SmsText, split_gsm, split_ucs2
+from channels.sms.transliteration import LetterMode, legible
 
 DEFAULT_ALPHABET, UCS2 = 0, 8  # data_coding (5.2.19)
 _CODECS = {"latin1": "latin-1", "ascii": "ascii"}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from channels.contract import Accepted
+from channels.loop_share import Share
 from channels.sms.smpp.codec import HEADER, Decoder, encode
 from channels.sms.smpp.pdu import (
     Bind,
@@ -18,7 +19,6 @@ from channels.sms.smpp.pdu import (
     SubmitSmResponse,
 )
 from channels.sms.smpp.session import MOST_UNREAD, Session
-from channels.turns import Share
 from loadtest.sinks.smsc import SmscOptions, SmscSink
 from tests.channels.sms.test_sms_smpp_session import BODY, Book
 

@@ -6,8 +6,8 @@ import numpy as np
 import sqlalchemy as sa
 
 from channels.contract import Channel
-from gateway.access.caller import Caller
 from gateway.access.keys import as_caller
+from gateway.access.rights import Caller
 from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.planning import Planner
 from gateway.campaigns.zones import ZonePlanning

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import sqlalchemy as sa
 
-from gateway.access.caller import Action, Caller, Right
+from gateway.access.rights import Action, Caller, Right
 from gateway.campaigns.alerts import ENDED_ONLY
 from gateway.campaigns.cancels import Preparer
 from gateway.campaigns.publication import Publication

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from channels.contract import Channel
-from gateway.access.caller import Caller
+from gateway.access.rights import Caller
 from gateway.campaigns.alerts import _AT_ONCE
 from gateway.campaigns.answers import Gathering
 from gateway.campaigns.cancels import Preparer

@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from channels.contract import Channel, Mode
-from gateway.access.caller import Action, Caller
 from gateway.access.keys import as_caller
+from gateway.access.rights import Action, Caller
 from gateway.campaigns.answers import MessageRequest, MessageText
 from gateway.campaigns.cancels import Preparer
 from gateway.campaigns.messages import MessageDesk
@@ -21,8 +21,8 @@ from gateway.directory.targets import Targets
 from gateway.dispatch.expander import Expander
 from gateway.errors import Refusal
 from gateway.kinds import Kind
-from gateway.templates.content import read_content
-from gateway.templates.wording import Mark, Wording, Words
+from gateway.texts.content import read_content
+from gateway.texts.wording import Mark, Wording, Words
 from store import accounts, campaigns, threads
 from store.database import Database
 from store.errors import StaleThread

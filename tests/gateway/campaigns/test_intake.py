@@ -8,7 +8,7 @@ import pytest
 
 from cap import MsgType, Scope, Status, ValuePair, read
 from channels.contract import Channel
-from gateway.access.caller import Caller
+from gateway.access.rights import Caller
 from gateway.campaigns.intake import Act, Thread, decide, milliseconds
 from gateway.directory.agreements import USUAL
 from gateway.errors import Refusal

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from channels.contract import Channel
+from gateway.campaigns.admission import Shared, Turns
 from gateway.campaigns.answers import MessageRequest, MessageText
 from gateway.campaigns.limits import require_countable, require_modest
-from gateway.campaigns.turns import Shared, Turns
 from gateway.directory.targets import CircleTarget, GeocodeTarget, PolygonTarget, Targets
 from gateway.errors import Refusal
 from gateway.kinds import Kind

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from gateway.access.caller import Caller
 from gateway.access.keys import as_caller
+from gateway.access.rights import Caller
 from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.parked import Parked
 from gateway.campaigns.zones import ZonePlanning

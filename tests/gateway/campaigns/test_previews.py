@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from channels.contract import Channel, Mode
 from channels.sms.smpp.carrier import SmppCarrier
 from channels.sms.smpp.settings import SmppSettings
-from gateway.access.caller import Caller
 from gateway.access.keys import as_caller
+from gateway.access.rights import Caller
 from gateway.campaigns.answers import MessageRequest, MessageText, ZonePreview
 from gateway.campaigns.messages import MessageDesk
 from gateway.campaigns.outlets import Outlets
@@ -20,7 +20,7 @@ from gateway.directory.targets import Targets
 from gateway.errors import Refusal
 from gateway.http.wording import spoken
 from gateway.kinds import Kind
-from gateway.templates.language import choose
+from gateway.texts.language import choose
 from store import accounts, ledger
 from store.database import Database
 from store.directory import addressees

@@ -12,7 +12,7 @@ from cap import Limits, Terms
 from cap.names import CAP_10, CAP_11, CAP_12
 from cap.signing import SignaturePolicy, sign
 from cap.trust import Trust
-from gateway.access.caller import Caller
+from gateway.access.rights import Caller
 from gateway.campaigns.alerts import BIG_BYTES, BIG_POINTS, AlertDesk
 from gateway.campaigns.receiving import located, open_body, receive, reread
 from gateway.directory.agreements import USUAL, Agreement

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from gateway.access.caller import Caller
+from gateway.access.rights import Caller
 from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.refused import RefusedDocuments, reasons_of
 from gateway.errors import Reason, Refusal

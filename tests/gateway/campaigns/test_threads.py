@@ -7,8 +7,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from gateway.access.caller import Action, Caller, Right
 from gateway.access.keys import as_caller
+from gateway.access.rights import Action, Caller, Right
 from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.answers import AlertAnswer
 from gateway.campaigns.cancels import Preparer
@@ -16,7 +16,7 @@ from gateway.campaigns.parked import Parked
 from gateway.campaigns.said import Said
 from gateway.campaigns.zones import Outcome, ZonePlanning
 from gateway.errors import Refusal
-from gateway.publishing import Publisher
+from gateway.feed.publishing import Publisher
 from store import accounts, alerts, campaigns, feed
 from store.database import Database
 from store.tables import account

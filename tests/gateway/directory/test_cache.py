@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from gateway.directory.cache import SnapshotCache
-from gateway.directory.wishes import KIND_BITS
+from gateway.directory.opt_outs import KIND_BITS
 from gateway.kinds import Kind
 from store.opt_outs import OptOut, add_opt_outs, end_opt_outs
 from store.register import (

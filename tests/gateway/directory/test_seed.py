@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.access.caller import Action
+from gateway.access.rights import Action
 from gateway.directory.agreements import SenderTerms, read_terms
 from gateway.directory.seed import SeedRefused, check, load
 from gateway.directory.seed_lines import Contact, Right, normalise

@@ -19,8 +19,8 @@ from channels.contract import (
     ReceiptSink,
 )
 from channels.sms import text as sms_text
+from gateway.dispatch.carriers import Gate, Ways
 from gateway.dispatch.lane import Lane, LaneRules
-from gateway.dispatch.ways import Gate, Ways
 from store.database import Database
 from store.records import Batch
 from store.slots import Ceiling

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from channels.contract import Channel
 from channels.email.carrier import SmtpCarrier
+from gateway.dispatch.carriers import Gate, Ways
 from gateway.dispatch.lane import Lane, LaneRules
-from gateway.dispatch.ways import Gate, Ways
 from store.database import Database
 from store.records import Batch
 from store.slots import Ceiling

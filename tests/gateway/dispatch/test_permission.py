@@ -8,8 +8,8 @@ import pytest
 
 from channels.contract import Channel
 from channels.email.carrier import SmtpCarrier
+from gateway.dispatch.carriers import Gate, Ways
 from gateway.dispatch.lane import Lane, LaneRules
-from gateway.dispatch.ways import Gate, Ways
 from store import holds, launching, lifecycle, recovery
 from store.database import Database
 from store.records import Batch

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.dispatch.ways import Timebase
+from gateway.dispatch.carriers import Timebase
 
 S = 1_000_000
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from cap.edition import Sign
-from gateway.access.caller import Caller
+from gateway.access.rights import Caller
 from gateway.campaigns.answers import (
     AlertAnswer,
     MessageAnswer,
@@ -21,7 +21,7 @@ from gateway.campaigns.answers import (
 )
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.errors import Refusal
-from gateway.http.door import Door
+from gateway.http.context import Door
 from gateway.http.services import Check, Measure, Services
 from gateway.http.serving import make_door, runner_of
 from gateway.settings import AlertSettings, ServerSettings

@@ -163,7 +163,7 @@ async def test_a_fault_of_ours_is_500_without_a_word_of_detail_and_a_traceback_i
 
 
 async def test_every_request_leaves_one_line_without_its_key(door: Doorway, caplog: pytest.LogCaptureFixture):
-    with caplog.at_level(logging.INFO, "gateway.http.journal"):
+    with caplog.at_level(logging.INFO, "gateway.http.access_log"):
         await door.post("/cap/v1/alerts", "a", data=ALERT, headers=CAP)
         await asyncio.sleep(0)
 

@@ -16,11 +16,11 @@ import cap
 from cap.signing import Standing, verify
 from cap.trust import Trust
 from cap.write import moment
-from gateway.feed_key import FeedKey
-from gateway.http import broadcast
-from gateway.http.broadcast import Broadcast
-from gateway.http.renderings import Form, Making
-from gateway.publishing import Publisher
+from gateway.feed import current
+from gateway.feed.current import Broadcast
+from gateway.feed.formats import Form, Making
+from gateway.feed.publishing import Publisher
+from gateway.feed.signing_key import FeedKey
 from gateway.settings import ServerSettings
 from store import alerts, feed
 from store.clock import Clock
@@ -250,8 +250,8 @@ def watched(database: Database, monkeypatch: pytest.MonkeyPatch) -> tuple[Broadc
         return call
 
     for name in ("revision", "state", "documents"):
-        monkeypatch.setattr(broadcast.feed, name, counted(name, getattr(feed, name)))
-    monkeypatch.setattr(broadcast, "make", counted("make", broadcast.make))
+        monkeypatch.setattr(current.feed, name, counted(name, getattr(feed, name)))
+    monkeypatch.setattr(current, "make", counted("make", current.make))
     return Broadcast(database, Making("t", "a", "s@example.org"), life_s=60), done
 
 
@@ -526,7 +526,7 @@ async def test_a_document_in_force_costs_no_read_of_the_store(door: Doorway, mon
     def refuse(*_: object) -> None:
         raise AssertionError("the store was asked")
 
-    monkeypatch.setattr(broadcast.feed, "published", refuse)
+    monkeypatch.setattr(current.feed, "published", refuse)
     assert (await door.get("/cap/alerts/p1.xml")).status == 200
 
 

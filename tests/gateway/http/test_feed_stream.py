@@ -13,11 +13,11 @@ import aiohttp
 import pytest
 
 from gateway.errors import Refusal
-from gateway.http import listening
-from gateway.http.broadcast import Broadcast
-from gateway.http.listening import Listening
-from gateway.http.renderings import Making
-from gateway.publishing import Publisher
+from gateway.feed import changes
+from gateway.feed.changes import Listening
+from gateway.feed.current import Broadcast
+from gateway.feed.formats import Making
+from gateway.feed.publishing import Publisher
 from gateway.settings import AlertSettings
 from store import alerts, feed
 from store.database import Database, open_database
@@ -257,7 +257,7 @@ async def test_a_listener_that_does_not_read_is_cut_off_and_the_others_hear_on(d
 async def test_what_is_kept_for_those_who_come_back_is_bounded(
     database: Database, monkeypatch: pytest.MonkeyPatch, door: Doorway
 ):
-    monkeypatch.setattr(listening, "MOST_KEPT_BYTES", 5_000)
+    monkeypatch.setattr(changes, "MOST_KEPT_BYTES", 5_000)
     for n in range(20):
         await publish(door, f"p{n}", description="x" * 1_000)
     await first_of(door, 1)
@@ -280,7 +280,7 @@ async def test_coming_and_going_costs_the_store_nothing(door: Doorway, monkeypat
         read.append(after)
         return await changes(conn, after, upto)
 
-    monkeypatch.setattr(listening.feed, "changes", counted)
+    monkeypatch.setattr(changes.feed, "changes", counted)
 
     for _ in range(10):
         await first_of(door, 6, seen=0)

@@ -3,9 +3,9 @@
 import asyncio
 
 from channels.contract import Channel, Mode
-from channels.simulated import SimulatedCarrier, SimulatedSettings
+from channels.simulated.carrier import SimulatedCarrier, SimulatedSettings
 from gateway.campaigns.refused import RefusedDocuments
-from gateway.http.machine import Machine
+from gateway.http.health import Machine
 from gateway.http.metrics import Metrics
 from gateway.http.services import Check, Measure
 from store.database import Database
@@ -75,7 +75,7 @@ class Way:
     """A lane as the machine sees it, over a real carrier."""
 
     def __init__(self) -> None:
-        from gateway.dispatch.ways import Gate, Ways
+        from gateway.dispatch.carriers import Gate, Ways
         from store.slots import Ceiling
 
         settings = SimulatedSettings(name="sim-1", channel=Channel.SMS)

@@ -11,7 +11,7 @@ import pytest
 
 from channels.contract import Channel
 from gateway.http.campaigns import snapshot
-from gateway.http.watching import Frame, Watching
+from gateway.http.progress import Frame, Watching
 from gateway.reports.sealing import seal_due
 from store import lifecycle
 from store.database import Database

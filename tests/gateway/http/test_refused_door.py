@@ -3,7 +3,7 @@
 import msgspec
 
 from gateway.errors import Reason, Refusal
-from gateway.http.door import NOBODY
+from gateway.http.context import NOBODY
 from tests.gateway.house import bearer
 from tests.gateway.http.doorway import Doorway
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http.wording import spoken
+from gateway.instants import rfc3339
 from gateway.reports.amounts import eur
-from gateway.reports.instants import rfc3339
 
 
 class Inner(msgspec.Struct):

@@ -1,0 +1,103 @@
+"""What is told of a filed alert: its state, its zones, what was found of it. Reads the store, decides nothing."""
+
+from collections.abc import Iterable
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cap import Status
+from channels.contract import Mode
+from gateway.access.rights import Caller
+from gateway.campaigns import authority
+from gateway.campaigns.answers import AlertAnswer, Gathering, SignatureFound, ZoneResult
+from gateway.campaigns.zones import Outcome
+from gateway.errors import Reason
+from store import alerts as filed_alerts
+from store import campaigns
+from store.alerts import Alert as Filed
+from store.alerts import ZoneAnswer
+from store.findings import Finding, finding_of
+from store.states import CampaignState
+
+_MOST_WARNINGS = 200
+UNKNOWN = Finding(version="1.2", signature="")
+"""Of alerts of before findings were kept."""
+
+
+def with_reasons(finding: Finding, reasons: Iterable[Reason], outcome: Outcome) -> Finding:
+    """And what the zones' plans had to say; each thing once."""
+    told = [
+        *reasons,
+        *outcome.silent,
+        *(r for preview in outcome.previews for r in preview.problems if r.level != "information"),
+    ]
+    once = list(dict.fromkeys(told))[:_MOST_WARNINGS]
+    return msgspec.structs.replace(finding, warnings=msgspec.json.encode(once).decode())
+
+
+def warnings(finding: Finding) -> tuple[Reason, ...]:
+    return msgspec.json.decode(finding.warnings, type=tuple[Reason, ...])
+
+
+def signature(finding: Finding) -> SignatureFound | None:
+    if not finding.signature:
+        return None
+    return SignatureFound(finding.signature, finding.reason, finding.signer, finding.certificate)
+
+
+async def answer(conn: AsyncConnection, filed: Filed, caller: Caller) -> AlertAnswer:
+    """With the zones that are this caller's business: all of them for who posted it."""
+    touched = await seen(conn, filed, caller)
+    found = await finding_of(conn, filed.id) or UNKNOWN
+    return AlertAnswer(
+        id=filed.public_id,
+        sender=filed.sender,
+        identifier=filed.identifier,
+        sent_ms=filed.sent_ms,
+        status=filed.status,
+        msg_type=filed.msg_type,
+        scope=filed.scope,
+        state=filed.state,
+        received_ms=filed.received_ms,
+        note=filed.note,
+        expires_ms=filed.expires_ms,
+        zones=tuple([await _zone(conn, z) for z in touched]),
+        version=found.version,
+        signature=signature(found),
+        envelope=found.envelope_name,
+        warnings=warnings(found),
+    )
+
+
+async def seen(conn: AsyncConnection, filed: Filed, caller: Caller) -> list[ZoneAnswer]:
+    """The zones of an alert that this caller may know of: all of them for who posted it."""
+    touched = await filed_alerts.zones(conn, filed.id)
+    if filed.account_id == caller.account_id:
+        return touched
+    launched = {c.id: c for c in await campaigns.of_alert(conn, filed.id)}
+    mode = Mode.LIVE if filed.status == Status.ACTUAL else Mode.SIMULATION
+    return [
+        z
+        for z in touched
+        if (
+            authority.sees_all_of(caller, z.zone_id, mode)
+            if z.campaign_id is None
+            else authority.sees(caller, launched[z.campaign_id])
+        )
+    ]
+
+
+async def _zone(conn: AsyncConnection, touched: ZoneAnswer) -> ZoneResult:
+    result = ZoneResult(touched.zone, touched.campaign, touched.refusal)
+    if touched.campaign_id is None or touched.campaign_state != CampaignState.PREPARING:
+        return result
+    return msgspec.structs.replace(result, gathering=await gathering(conn, touched.campaign_id))
+
+
+async def gathering(conn: AsyncConnection, campaign_id: int) -> Gathering:
+    """Of a campaign in state `preparing`: from counters, whatever their size."""
+    counts = await campaigns.replaced_counts(conn, campaign_id)
+    return Gathering(
+        may_have_it=sum(count.unknown + count.accepted + count.delivered for count in counts),
+        open=sum(count.open for count in counts),
+    )

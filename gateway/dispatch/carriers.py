@@ -1,0 +1,238 @@
+"""The ways out of one lane: its carriers in the configured order, each behind a gate that knows whether it is open."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from statistics import median_high
+
+from channels.contract import Accepted, Carrier, CarrierState, Outcome, Refused
+from gateway.dispatch.breaker import Breaker
+from gateway.dispatch.refusals import Refusals, Run, Subject
+from gateway.operations.logs import scrubbed
+from store.batches import Way
+from store.overview import CarrierView
+from store.slots import Ceiling
+
+log = logging.getLogger(__name__)
+
+_TRIAL_UNITS = 3
+_MOST_HEAD_START_US = 1_000_000
+_AHEAD = 4
+"""Units granted for each unit of room: a grant leaves over 250 ms while the window empties and fills again."""
+
+
+class Door(Enum):
+    """How a gate stands to one subject."""
+
+    OPEN = "open"
+    BUSY = "busy"
+    """It takes more in a moment: its window is full."""
+    CLOSED = "closed"
+    """Down or at rest, or it refuses us: nobody knows when it takes something."""
+
+
+@dataclass(slots=True)
+class Gate:
+    """A carrier with its ceilings, its breaker, and what it refuses."""
+
+    carrier: Carrier
+    ceilings: tuple[Ceiling, ...]
+    breaker: Breaker = field(default_factory=Breaker)
+    refusals: Refusals = field(default_factory=Refusals)
+    _handed: int = 0
+    """Units handed over whose outcome is not known."""
+
+    @property
+    def guard_s(self) -> float:
+        return min(c.guard_s for c in self.ceilings)
+
+    @property
+    def room(self) -> int:
+        return self.carrier.room
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way: a message longer than the window may go alone."""
+        return self._handed == 0
+
+    @property
+    def name(self) -> str:
+        return self.carrier.name
+
+    def way(self, now_s: float, subject: Subject | None = None) -> Way | None:
+        """None while it takes nothing (of that subject)."""
+        room = self.carrier.room
+        if room <= 0 or not self.breaker.closed(now_s):
+            return None
+        # On trial it is given no more before it has answered: a silent one would have a few in every window.
+        units = min(_TRIAL_UNITS, room) - self._handed if self.breaker.on_trial else room * _AHEAD
+        run = self.bar(subject)
+        if run is not None:
+            units = min(units, run.units_to_try(now_s))
+        if units <= 0:
+            return None
+        return Way(self.carrier.name, self.ceilings, units)
+
+    def bar(self, subject: Subject | None) -> Run | None:
+        """What it has against that subject."""
+        run = self.refusals.runs.get(subject) if subject is not None and self.refusals.runs else None
+        return run if run is not None and run.is_barred else None
+
+    def door(self, now_s: float, subject: Subject) -> Door:
+        if self.way(now_s, subject) is not None:
+            return Door.OPEN
+        is_well = self.carrier.status().state is CarrierState.UP and self.breaker.closed(now_s)
+        if not is_well or self.breaker.on_trial or self.bar(subject) is not None:
+            return Door.CLOSED
+        return Door.BUSY
+
+    def tried(self, subject: Subject | None, units: int, now_s: float) -> bool:
+        """So many of that subject are on their way. Whether they are a trial."""
+        run = self.bar(subject)
+        if run is not None:
+            run.try_units(units, now_s)
+        return run is not None
+
+    def untried(self, subject: Subject, units: int) -> None:
+        """Of a trial: of these nothing was learnt."""
+        run = self.bar(subject)
+        if run is not None:
+            run.put_back(units)
+
+    def rests(self, subject: Subject, now_s: float) -> bool:
+        """Whether it would refuse that subject now."""
+        run = self.bar(subject)
+        return run is not None and now_s < run.barred_until_s
+
+    def refused(self, subject: Subject, person: int, refusal: Refused, now_s: float, units: int) -> Run:
+        """The run of refusals that this one belongs to. What turns out to be against us is told to the operator."""
+        run, barred = self.refusals.refused(subject, person, refusal.code, refusal.text, now_s, units)
+        if barred:
+            about = {"carrier": self.name, "campaign": subject[0], "language": subject[1]}
+            why = {"code": run.code, "why": run.text[:200], "rests_s": run.pause_s}
+            log.warning(
+                "a carrier refuses everybody: it has something against us",
+                extra={"action": "carrier-refuses-us", **about, **why},
+            )
+        return run
+
+    def complaint(self, now_s: float) -> str:
+        """What it has against us, in the words of its peer; empty for nothing."""
+        run = self.refusals.complaint(now_s)
+        if run is not None:
+            return f"it refuses everybody: {run.code} {run.text[:200]}".rstrip()
+        return self.carrier.status().grievance
+
+    def view(self, now_s: float) -> CarrierView:
+        status = self.carrier.status()
+        detail, complaint = scrubbed(status.detail), scrubbed(self.complaint(now_s))
+        return CarrierView(status.name, status.channel, status.mode, status.state, detail, complaint)
+
+    def accepted(self, subject: Subject) -> None:
+        run = self.refusals.accepted(subject)
+        if run is not None and run.pause_s:
+            fields = {"action": "carrier-takes-again", "carrier": self.name, "campaign": subject[0]}
+            log.warning("a carrier that refused everybody takes messages again", extra=fields)
+
+    @property
+    def rate_per_s(self) -> float:
+        """Units a second that its ceilings allow."""
+        return min(c.count / c.window_s for c in self.ceilings)
+
+    def take(self, units: int) -> "Load":
+        self._handed += units
+        return Load(self, units)
+
+    def put_back(self, units: int) -> None:
+        self._handed -= units
+
+    def learn(self, outcome: Outcome, trouble: bool, now_s: float) -> None:
+        if trouble:
+            self.breaker.trouble(now_s)
+        elif isinstance(outcome, Accepted | Refused):
+            self.breaker.success()
+
+
+@dataclass(slots=True)
+class Load:
+    """Units of a group that a carrier has been given and whose outcome is not known. Whoever hands over closes it,
+    however that ends: a carrier on trial that still counted as busy would never be tried again."""
+
+    _gate: Gate
+    _units: int
+
+    def answered(self, units: int) -> None:
+        self._units -= units
+        self._gate.put_back(units)
+
+    def close(self, _: object = None) -> None:
+        """Also as a task's done-callback."""
+        self.answered(self._units)
+
+
+@dataclass(slots=True)
+class Timebase:
+    """The store's clock on this machine's monotonic one, which the event loop's is.
+
+    Read at the beginning of a transaction, not with its answer: nodes whose transactions take their time differently
+    would shift the same slots differently, and squeeze a contract where one takes over from the other. A reading is
+    late by the clock's own way back, so the smallest difference seen lately is the truest, and never early.
+    """
+
+    _differences_s: deque[float] = field(default_factory=lambda: deque(maxlen=32))
+    _answers_s: deque[float] = field(default_factory=lambda: deque([0.0], maxlen=8))
+
+    def learn(self, now_us: int, monotonic_s: float) -> None:
+        """The store's clock was read as `now_us` just now."""
+        self._differences_s.append(monotonic_s - now_us / 1e6)
+
+    def answered(self, now_us: int, monotonic_s: float) -> None:
+        """The transaction that began at `now_us` has answered just now."""
+        self._answers_s.append(monotonic_s - self.loop_time(now_us))
+
+    def loop_time(self, at_us: int) -> float:
+        return at_us / 1e6 + min(self._differences_s)
+
+    @property
+    def head_start_us(self) -> int:
+        """How long an answer takes: slots that begin sooner would have passed when they are known."""
+        return min(int(median_high(self._answers_s) * 1e6), _MOST_HEAD_START_US)
+
+
+@dataclass(slots=True)
+class Ways:
+    gates: Sequence[Gate]
+    most_messages: int
+    """Of one window, so that a fence's transaction stays short."""
+    timebase: Timebase = field(default_factory=Timebase)
+    granted_until_s: dict[str, float] = field(default_factory=dict)
+    """Carrier -> event-loop time of the end of the last slots that it was granted. A hint: other nodes take some."""
+    one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Batches of a lane ask the fence one after the other: two must not be granted the same room."""
+
+    def open(self, now_s: float) -> list[Way]:
+        """Those that would take something of a subject that they have nothing against."""
+        return [way for gate in self.gates if (way := gate.way(now_s)) is not None]
+
+    def of(self, names: Sequence[str], subject: Subject | None, shunned: str, now_s: float) -> list[Way]:
+        """Those of these carriers that are open now, the shunned one last."""
+        ways = [way for g in self.gates if g.name in names and (way := g.way(now_s, subject)) is not None]
+        return sorted(ways, key=lambda way: way.carrier == shunned)
+
+    def granted_for_s(self, names: Sequence[str], now_s: float) -> float:
+        """How long every one of these carriers has nothing to give but slots behind those granted already."""
+        return min((self.granted_until_s.get(name, 0.0) - now_s for name in names), default=0.0)
+
+    @property
+    def rate_per_s(self) -> float:
+        """Units a second that all of them together may carry."""
+        return sum(gate.rate_per_s for gate in self.gates)
+
+    def gate(self, name: str) -> Gate:
+        return next(g for g in self.gates if g.carrier.name == name)
+
+    def any_up(self) -> bool:
+        return any(g.carrier.status().state is not CarrierState.DOWN for g in self.gates)

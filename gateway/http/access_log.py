@@ -1,0 +1,82 @@
+"""Each request's id, its one line in the log, its place in the metrics, and the headers that every answer has."""
+
+import logging
+import re
+import secrets
+import time
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from gateway.access.rights import Caller
+from gateway.http.metrics import Metrics
+from gateway.http.problems import REQUEST_ID, Handler
+from gateway.http.sse import SSE
+
+log = logging.getLogger(__name__)
+
+CALLER = web.RequestKey("caller", Caller)
+FACE = web.RequestKey("face", str)
+_BELIEVED_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_GONE = 499
+"""For the log and the metrics: the peer left before its answer (the word of nginx)."""
+
+
+def keep_journal(metrics: Metrics) -> Middleware:
+    @web.middleware
+    async def journal(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("X-Request-Id", "")
+        request[REQUEST_ID] = given if _BELIEVED_ID.fullmatch(given) else secrets.token_hex(8)
+        began_s = time.perf_counter()
+        response: web.StreamResponse | None = None
+        try:
+            response = await handler(request)
+            return response
+        finally:
+            _write(request, response, time.perf_counter() - began_s, metrics)
+
+    return journal
+
+
+def route_of(request: web.Request) -> str:
+    """The route as it stands in the table: never what a stranger typed."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "none"
+
+
+def _write(request: web.Request, response: web.StreamResponse | None, took_s: float, metrics: Metrics) -> None:
+    status = response.status if response is not None else _GONE
+    stream = response is not None and response.content_type == SSE
+    route = route_of(request)
+    if not stream:
+        metrics.answered(request.method, route, status, took_s)
+    caller = request.get(CALLER)
+    log.info(
+        "%s %s %d",
+        request.method,
+        route,
+        status,
+        extra={
+            "action": "request",
+            "request": request[REQUEST_ID],
+            "method": request.method[:16],
+            "route": route,
+            "status": status,
+            "ms": round(took_s * 1000, 1),
+            "account": caller.code if caller is not None else "",
+            "peer": request.remote or "",
+            "bytes_in": request.content_length or 0,
+        },
+    )
+
+
+async def dress(request: web.Request, response: web.StreamResponse) -> None:
+    """The signal before an answer's head is written: also for streams and for what the router refuses."""
+    headers = response.headers
+    headers.pop("Server", None)
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    headers["Referrer-Policy"] = "no-referrer"
+    headers["X-Request-Id"] = request.get(REQUEST_ID, "")
+    if request.get(FACE) != "outer" or response.status >= 400:
+        headers["Cache-Control"] = "no-store"

@@ -1,0 +1,39 @@
+"""What every handler is given: the house's services and the door's own parts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gateway.access.keys import Keyring
+from gateway.access.rights import Caller
+from gateway.feed.changes import Listening
+from gateway.feed.current import Broadcast
+from gateway.http.metrics import Metrics
+from gateway.http.progress import Watching
+from gateway.http.services import Services
+from gateway.http.visitors import Visitors
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    services: Services
+    keyring: Keyring
+    watching: Watching
+    broadcast: Broadcast
+    listening: Listening
+    metrics: Metrics
+    visitors: Visitors
+    reports: asyncio.Semaphore
+    """Live reports drawn up at once: each reads all rows of its campaign."""
+    heartbeat_s: float = 15.0
+    stream_life_s: float = 900.0
+    listener_write_s: float = 10.0
+    """Who takes nothing of the public stream, or of a long document, for so long is cut off."""
+
+
+Handle = Callable[[web.Request, Door, Caller], Awaitable[web.StreamResponse]]
+"""Public routes are given `NOBODY`."""
+
+NOBODY = Caller(account_id=0, code="", name="", type="", senders=(), kind_rules=(), rights=())
