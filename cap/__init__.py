@@ -40,7 +40,7 @@ False
 ...     print(problem.rule, problem.path, problem.line, problem.remedy)
 DT-Z /alert/sent 5 Write -00:00 for UTC instead of Z.
 
-    read(document: bytes, limits: Limits = DEFAULT_LIMITS, terms: Terms = Terms(), *, terms_of=None) -> Reading
+    read(document: bytes, limits: Limits = DEFAULT_LIMITS, terms: ReadingTerms = ReadingTerms(), *, terms_of=None) -> Reading
         `.accepted`, `.alert` (an Alert, or None), `.version` and `.problems`: everything wrong with the document, each
         with its rule, level, path, line, section, text, value and remedy, its cause and the facts in its sentence, and
         whether the part was left out. Raises nothing for any bytes. The sender's terms may allow CAP 1.0 and 1.1, ask
@@ -102,7 +102,7 @@ from cap.model import (
 from cap.problem import Level, Problem
 from cap.read import Reading, read
 from cap.rules import RULES, Rule, check
-from cap.terms import Terms
+from cap.terms import ReadingTerms
 from cap.write import write
 
 __all__ = [
@@ -122,6 +122,7 @@ __all__ = [
     "Point",
     "Problem",
     "Reading",
+    "ReadingTerms",
     "Reference",
     "Resource",
     "ResponseType",
@@ -130,7 +131,6 @@ __all__ = [
     "Scope",
     "Severity",
     "Status",
-    "Terms",
     "Urgency",
     "ValuePair",
     "atom",

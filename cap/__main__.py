@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cap import commands
-from cap.commands import GOOD, UNUSABLE, Done, Unusable
+from cap.commands import GOOD, UNUSABLE, Done, UnusableInput
 from cap.limits import DEFAULT
 from cap.profile import NAMES, Profile, profile
 from cap.rules import RULES
-from cap.terms import Terms
+from cap.terms import ReadingTerms
 from cap.versions import VERSIONS
 from cap.wording import LANGUAGES
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
         return UNUSABLE if exc.code else GOOD
     try:
         status: int = arguments.run(arguments)
-    except (Unusable, OSError) as exc:
+    except (UnusableInput, OSError) as exc:
         print(f"cap: {exc}", file=sys.stderr)
         return UNUSABLE
     return status
@@ -100,10 +100,10 @@ def _check(arguments: Arguments) -> int:
     return max(_checked(file, terms, as_json=arguments.json, language=wish) for file in arguments.files)
 
 
-def _checked(file: str, terms: Terms, *, as_json: bool, language: str) -> int:
+def _checked(file: str, terms: ReadingTerms, *, as_json: bool, language: str) -> int:
     try:
         done = commands.check(file, _content(file), terms, as_json=as_json, language=language)
-    except (OSError, Unusable) as exc:
+    except (OSError, UnusableInput) as exc:
         done = commands.unreadable(file, str(exc), as_json=as_json)
     return _show(done)
 
@@ -131,8 +131,8 @@ def _convert(arguments: Arguments) -> int:
     return _show(commands.convert(_content(arguments.file), arguments.to, _terms(arguments)))
 
 
-def _terms(arguments: Arguments) -> Terms:
-    return Terms(versions=frozenset({"1.2", *arguments.allow}), profiles=_profiles(arguments))
+def _terms(arguments: Arguments) -> ReadingTerms:
+    return ReadingTerms(versions=frozenset({"1.2", *arguments.allow}), profiles=_profiles(arguments))
 
 
 def _profiles(arguments: Arguments) -> tuple[Profile, ...]:
@@ -141,7 +141,7 @@ def _profiles(arguments: Arguments) -> tuple[Profile, ...]:
 
 def _content(file: str) -> bytes:
     if "\0" in file:
-        raise Unusable(f"no file has the name {file!r}")
+        raise UnusableInput(f"no file has the name {file!r}")
     # One byte more than the limit is enough to see that it is broken.
     if file == "-":
         return sys.stdin.buffer.read(DEFAULT.max_bytes + 1)

@@ -58,7 +58,7 @@ def note(rule: str, text: str, path: str = "") -> str:
 
 def _alert(document: bytes, limits: Limits) -> etree._Element | None:
     root = parse.tree(document, limits)
-    if isinstance(root, parse.Refused):
+    if isinstance(root, parse.UnreadableDocument):
         return None
     version = version_of(root)
     if version is None:

@@ -1,6 +1,6 @@
 """An `alert` element -> an `Alert`, as much of it as can be read. Judges nothing but single texts.
 
-What cannot be read is noted as a `Fault` and replaced by an empty value, so that the rules can still look at the
+What cannot be read is noted as a `BuildFault` and replaced by an empty value, so that the rules can still look at the
 rest. Such a draft may lack fields that the model promises; `cap.read` never hands it out.
 """
 
@@ -35,7 +35,7 @@ from cap.model import (
 from cap.names import CAP_12, VALUE, VALUE_NAME
 
 
-class Fault(NamedTuple):
+class BuildFault(NamedTuple):
     """A text that could not be read, and where."""
 
     element: etree._Element
@@ -48,14 +48,14 @@ class Field(NamedTuple):
     name: str
     lex: Callable[[str], Any] | None = None
     blank: Any = None  # in place of what `lex` cannot read
-    nested: Callable[[etree._Element, list[Fault]], Any] | None = None
+    nested: Callable[[etree._Element, list[BuildFault]], Any] | None = None
     many: bool = False
     may_be_empty: bool = False  # and is then as if it were not there, which is told
 
 
-def draft(root: etree._Element) -> tuple[Alert, list[Fault]]:
+def draft(root: etree._Element) -> tuple[Alert, list[BuildFault]]:
     """The alert under a root element, and every text in it that could not be read."""
-    faults: list[Fault] = []
+    faults: list[BuildFault] = []
     return _alert(root, faults), faults
 
 
@@ -71,23 +71,23 @@ def heading(root: etree._Element) -> tuple[str, str, datetime | None, Status | N
     return found["identifier"], found["sender"], found["sent"], found["status"]
 
 
-def _alert(element: etree._Element, faults: list[Fault]) -> Alert:
+def _alert(element: etree._Element, faults: list[BuildFault]) -> Alert:
     return Alert(**_fields(element, _ALERT, _NO_ALERT, faults))
 
 
-def _info(element: etree._Element, faults: list[Fault]) -> Info:
+def _info(element: etree._Element, faults: list[BuildFault]) -> Info:
     return Info(**_fields(element, _INFO, _NO_INFO, faults))
 
 
-def _resource(element: etree._Element, faults: list[Fault]) -> Resource:
+def _resource(element: etree._Element, faults: list[BuildFault]) -> Resource:
     return Resource(**_fields(element, _RESOURCE, _NO_RESOURCE, faults))
 
 
-def _area(element: etree._Element, faults: list[Fault]) -> Area:
+def _area(element: etree._Element, faults: list[BuildFault]) -> Area:
     return Area(**_fields(element, _AREA, _NO_AREA, faults))
 
 
-def _pair(element: etree._Element, faults: list[Fault]) -> ValuePair:
+def _pair(element: etree._Element, faults: list[BuildFault]) -> ValuePair:
     name = value = ""
     for child in element:
         if child.tag == VALUE_NAME:
@@ -98,7 +98,7 @@ def _pair(element: etree._Element, faults: list[Fault]) -> ValuePair:
 
 
 def _fields(
-    element: etree._Element, known: dict[str, Field], required: dict[str, Any], faults: list[Fault]
+    element: etree._Element, known: dict[str, Field], required: dict[str, Any], faults: list[BuildFault]
 ) -> dict[str, Any]:
     """The model's arguments. Children that are unknown or one too many are the schema's to refuse.
 
@@ -114,11 +114,11 @@ def _fields(
         if nested is not None:
             value = nested(child, faults)
             if may_be_empty and not len(child) and _is_empty(child.text):
-                faults.append(Fault(child, Unreadable("G-EMPTY", "it is empty", "")))
+                faults.append(BuildFault(child, Unreadable("G-EMPTY", "it is empty", "")))
         else:
             value = child.text or ""
             if may_be_empty and _is_empty(value):
-                faults.append(Fault(child, Unreadable("G-EMPTY", "it is empty", "")))
+                faults.append(BuildFault(child, Unreadable("G-EMPTY", "it is empty", "")))
                 if not many:
                     continue
                 value = blank
@@ -126,7 +126,7 @@ def _fields(
                 try:
                     value = lex(value)
                 except Unreadable as reason:
-                    faults.append(Fault(child, reason))
+                    faults.append(BuildFault(child, reason))
                     value = blank
         if many:
             lists.setdefault(name, []).append(value)

@@ -22,7 +22,7 @@ from cap.problem import Problem
 from cap.read import Reading, read
 from cap.rules import Rule
 from cap.signing import Standing
-from cap.terms import Terms
+from cap.terms import ReadingTerms
 from cap.trust import Trust
 from cap.wording import catalogue, translated
 from cap.write import write
@@ -37,14 +37,14 @@ class Done(NamedTuple):
     status: int = GOOD
 
 
-class Unusable(Exception):
+class UnusableInput(Exception):
     """An option or a file of which nothing can be made; the text says why."""
 
 
 # ---- check ---------------------------------------------------------------------------------------------------
 
 
-def check(name: str, document: bytes, terms: Terms, *, as_json: bool, language: str = "en") -> Done:
+def check(name: str, document: bytes, terms: ReadingTerms, *, as_json: bool, language: str = "en") -> Done:
     """The verdict on one document, and every problem with it in a language of the catalogues."""
     found = read(document, terms=terms)
     reading = replace(found, problems=tuple(translated(problem, language) for problem in found.problems))
@@ -84,7 +84,7 @@ def explain(ids: Sequence[str], table: Sequence[Rule], *, language: str, as_json
     Raises Unusable for an id that there is not."""
     by_id = {rule.id: rule for rule in table}
     if unknown := [id for id in ids if id not in by_id]:
-        raise Unusable(f"there is no rule {', '.join(unknown)}")
+        raise UnusableInput(f"there is no rule {', '.join(unknown)}")
     chosen = [_told(rule, language) for rule in ([by_id[id] for id in ids] if ids else table)]
     if as_json:
         names = ("id", "level", "section", "statement", "remedy")
@@ -112,10 +112,10 @@ def sign(document: bytes, key_pem: bytes, certificate_pem: bytes, password: byte
         key = load_pem_private_key(key_pem, password)
         (certificate, *_) = x509.load_pem_x509_certificates(certificate_pem)
         if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-            raise Unusable("the key is neither RSA nor ECDSA")
+            raise UnusableInput("the key is neither RSA nor ECDSA")
         return Done(signing.sign(document, key, certificate))
     except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        raise Unusable(str(exc)) from exc
+        raise UnusableInput(str(exc)) from exc
 
 
 def trust(pinned: bytes, authorities: bytes, names: Sequence[str]) -> Trust:
@@ -123,7 +123,7 @@ def trust(pinned: bytes, authorities: bytes, names: Sequence[str]) -> Trust:
     try:
         return Trust.from_pem(pinned, authorities, names)
     except ValueError as exc:
-        raise Unusable(f"a certificate cannot be read: {exc}") from exc
+        raise UnusableInput(f"a certificate cannot be read: {exc}") from exc
 
 
 def instant(text: str) -> datetime:
@@ -131,7 +131,7 @@ def instant(text: str) -> datetime:
     try:
         return moment(text)
     except ValueError as exc:
-        raise Unusable(f"{text!r}: {exc}") from exc
+        raise UnusableInput(f"{text!r}: {exc}") from exc
 
 
 def verify(name: str, document: bytes, believed: Trust, at: datetime, *, as_json: bool) -> Done:
@@ -154,14 +154,14 @@ FORMS: dict[str, Callable[[Alert], bytes]] = {
 }
 
 
-def convert(document: bytes, form: str, terms: Terms) -> Done:
+def convert(document: bytes, form: str, terms: ReadingTerms) -> Done:
     """One alert, out of CAP XML of any version, its JSON form or an envelope, in another form. Raises Unusable.
 
     What is refused is not converted: a form that is easier to read must not make it look good.
     """
     reading = read(_as_xml(document), terms=terms)
     if reading.alert is None or not reading.accepted:
-        raise Unusable(told("the alert", reading, as_json=False).decode().rstrip())
+        raise UnusableInput(told("the alert", reading, as_json=False).decode().rstrip())
     return Done(FORMS[form](reading.alert))
 
 
@@ -170,12 +170,12 @@ def _as_xml(document: bytes) -> bytes:
         try:
             return from_json(document)
         except ValueError as exc:
-            raise Unusable(str(exc)) from exc
+            raise UnusableInput(str(exc)) from exc
     envelope = edxl.unwrap(document, most=1)
     if envelope is None:
         return document
     if envelope.count != 1:
-        raise Unusable(f"the envelope holds {envelope.count} alerts")
+        raise UnusableInput(f"the envelope holds {envelope.count} alerts")
     return envelope.alerts[0].document
 
 

@@ -29,7 +29,7 @@ class Amiss(NamedTuple):
     facts: tuple[str, ...]
 
 
-class Child(NamedTuple):
+class ChildElement(NamedTuple):
     """An element that may stand in another."""
 
     name: str
@@ -118,7 +118,9 @@ def _longest_run(order: Sequence[int]) -> set[int]:
     return run
 
 
-def _miscounted(parent: etree._Element, known: Sequence[etree._Element], model: Sequence[Child]) -> Iterator[Amiss]:
+def _miscounted(
+    parent: etree._Element, known: Sequence[etree._Element], model: Sequence[ChildElement]
+) -> Iterator[Amiss]:
     counts = Counter(_name(child) for child in known)
     before = ""
     for child in model:
@@ -144,7 +146,7 @@ def _text_between(parent: etree._Element) -> Iterator[Amiss]:
 
 
 @cache
-def _model() -> Mapping[str, tuple[Child, ...]]:
+def _model() -> Mapping[str, tuple[ChildElement, ...]]:
     """The children of each element that has some, in their order."""
     schema = etree.fromstring(xsd.source())
     types = {
@@ -170,8 +172,10 @@ def _words() -> Mapping[str, tuple[str, ...]]:
     return {name: words for name, words in found.items() if words}
 
 
-def _child(element: etree._Element) -> Child:
-    return Child(str(element.get("name")), element.get("minOccurs") != "0", element.get("maxOccurs") == "unbounded")
+def _child(element: etree._Element) -> ChildElement:
+    return ChildElement(
+        str(element.get("name")), element.get("minOccurs") != "0", element.get("maxOccurs") == "unbounded"
+    )
 
 
 def _type(element: etree._Element) -> str:

@@ -12,19 +12,19 @@ from lxml import etree
 
 from cap import parse
 from cap.edxl import unwrap
-from cap.forward import Place, forwarded, has_contents
+from cap.forward import FileAddress, forwarded, has_contents
 from cap.limits import KEPT
 from cap.model import Scope, Status
 from cap.names import ALERT, SIGNATURE
 from cap.read import Reading, read
-from cap.terms import Terms
+from cap.terms import ReadingTerms
 from cap.versions import VERSIONS
 from cap.write import write
 
 Sign = Callable[[bytes], bytes]
 """A CAP 1.2 document without a signature -> the same with one."""
 
-_ANY_VERSION = Terms(versions=frozenset(VERSIONS.values()))
+_ANY_VERSION = ReadingTerms(versions=frozenset(VERSIONS.values()))
 
 
 class Unfit(ValueError):
@@ -32,7 +32,7 @@ class Unfit(ValueError):
 
 
 def edition(
-    document: bytes, sender: str, identifier: str, sign: Sign | None = None, place: Place | None = None
+    document: bytes, sender: str, identifier: str, sign: Sign | None = None, place: FileAddress | None = None
 ) -> bytes:
     """The bytes to publish: the very same ones where nothing has to be changed.
 
@@ -77,7 +77,7 @@ def compact(document: bytes) -> bytes:
 
 def _root(document: bytes) -> etree._Element:
     root = parse.tree(document, KEPT)
-    if isinstance(root, parse.Refused) or root.tag != ALERT:
+    if isinstance(root, parse.UnreadableDocument) or root.tag != ALERT:
         raise Unfit("the document is no CAP 1.2 alert")
     return root
 

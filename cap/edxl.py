@@ -70,7 +70,7 @@ def unwrap(document: bytes, limits: Limits = LIMITS, most: int = 1_000) -> Envel
     and none inside another is looked for. Where there are more than `most` none is taken out.
     """
     root = parse.tree(document, limits)
-    if isinstance(root, parse.Refused) or not is_envelope(root):
+    if isinstance(root, parse.UnreadableDocument) or not is_envelope(root):
         return None
     namespace = str(etree.QName(root).namespace)
     found = list(_carried(root, namespace))

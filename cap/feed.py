@@ -161,7 +161,7 @@ def _whole(entry: FeedEntry) -> etree._Element:
     if has_contents(entry.alert):
         return etree.fromstring(write(forwarded(entry.alert)))
     root = parse.tree(entry.document or write(entry.alert), KEPT)
-    if isinstance(root, parse.Refused):
+    if isinstance(root, parse.UnreadableDocument):
         raise ValueError(f"{entry.alert.identifier} is not fit to be published: {root.why}")
     return root
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from cap.model import Alert, Resource
 
-Place = Callable[[str], str]
+FileAddress = Callable[[str], str]
 """The SHA-256 of an enclosed file (hexadecimal) -> the address at which it can be had."""
 
 
@@ -22,7 +22,7 @@ def has_contents(alert: Alert) -> bool:
     return any(resource.deref_uri for info in alert.infos for resource in info.resources)
 
 
-def forwarded(alert: Alert, place: Place | None = None) -> Alert:
+def forwarded(alert: Alert, place: FileAddress | None = None) -> Alert:
     """The alert without enclosed files; itself if it has none.
 
     Without `place` an enclosed file that has no address of its own is described and no longer linked.
@@ -50,7 +50,7 @@ def sum_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _linked(resource: Resource, place: Place | None) -> Resource:
+def _linked(resource: Resource, place: FileAddress | None) -> Resource:
     if not resource.deref_uri:
         return resource
     # A relative uri names the enclosed content, and means nothing without it.

@@ -77,7 +77,7 @@ def is_radius(radius_km: float) -> bool:
     return isfinite(radius_km) and radius_km >= 0.0
 
 
-class Effort:
+class GeometryEffort:
     """What is left of the comparisons that one document may cost."""
 
     __slots__ = ("left",)
@@ -86,7 +86,7 @@ class Effort:
         self.left = comparisons
 
 
-def crosses_itself(points: Ring, effort: Effort) -> bool | None:
+def crosses_itself(points: Ring, effort: GeometryEffort) -> bool | None:
     """Whether two sides of a closed ring properly cross; None when the effort ran out before the answer.
 
     A ring that only touches itself in a corner does not cross. Sides are swept from south to north, so that a
@@ -103,7 +103,7 @@ def crosses_itself(points: Ring, effort: Effort) -> bool | None:
     return _sweep(points, effort)
 
 
-def _sweep(points: Ring, effort: Effort) -> bool | None:
+def _sweep(points: Ring, effort: GeometryEffort) -> bool | None:
     last = len(points) - 2
     boxes = []  # (south, side, north, west, east)
     for side, ((lat, lon), (lat2, lon2)) in enumerate(pairwise(points)):

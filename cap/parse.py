@@ -26,7 +26,7 @@ ENCODINGS = frozenset(
 )  # fmt: skip
 
 
-class Refused(NamedTuple):
+class UnreadableDocument(NamedTuple):
     """Why a document is not looked at any further."""
 
     rule: str
@@ -43,17 +43,17 @@ class Refused(NamedTuple):
         return CAUSES[f"{self.rule}/{self.cause}"].text.format(*self.facts) if self.cause else self.text
 
 
-def tree(document: bytes, limits: Limits) -> etree._Element | Refused:
+def tree(document: bytes, limits: Limits) -> etree._Element | UnreadableDocument:
     """The root element, without comments and processing instructions. Never raises for any bytes."""
     if len(document) > limits.max_bytes:
-        return Refused("XML-LIMIT", cause="bytes", facts=(str(len(document)), str(limits.max_bytes)))
+        return UnreadableDocument("XML-LIMIT", cause="bytes", facts=(str(len(document)), str(limits.max_bytes)))
     try:
         root = etree.fromstring(document, _parser())
     except etree.XMLSyntaxError as exc:
         cause, facts = _cause_of(document, exc)
-        return Refused(_rule_of(exc), str(exc), line=exc.lineno or None, cause=cause, facts=facts)
+        return UnreadableDocument(_rule_of(exc), str(exc), line=exc.lineno or None, cause=cause, facts=facts)
     except (LookupError, ValueError) as exc:  # libxml2 gave a name or a text that is no string: not XML either
-        return Refused("XML-WF", str(exc))
+        return UnreadableDocument("XML-WF", str(exc))
     return _unsafe(document, root, limits) or root
 
 
@@ -136,15 +136,17 @@ def _parser(*, asides: bool = False) -> etree.XMLParser:
     )
 
 
-def _unsafe(document: bytes, root: etree._Element, limits: Limits) -> Refused | None:
+def _unsafe(document: bytes, root: etree._Element, limits: Limits) -> UnreadableDocument | None:
     info = root.getroottree().docinfo
     if info.internalDTD is not None or info.externalDTD is not None:
-        return Refused("XML-DTD", "the document has a DOCTYPE", line=1)
+        return UnreadableDocument("XML-DTD", "the document has a DOCTYPE", line=1)
     if (info.encoding or "UTF-8").lower() not in ENCODINGS:
-        return Refused("XML-ENC", f"the encoding {info.encoding} is not accepted", line=1, value=info.encoding or "")
+        return UnreadableDocument(
+            "XML-ENC", f"the encoding {info.encoding} is not accepted", line=1, value=info.encoding or ""
+        )
     found = excess(document, root, limits)
     if found is None:
         return None
-    return Refused(
+    return UnreadableDocument(
         "XML-LIMIT", path=path_of(found.element), line=source_line(found.element), cause=found.cause, facts=found.facts
     )

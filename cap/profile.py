@@ -18,13 +18,13 @@ from typing import Any
 from cap import build
 from cap.model import Alert, ValuePair
 from cap.problem import Level
-from cap.rules.row import NOTHING, Finding, Findings, Rule
+from cap.rules.row import NOTHING, Findings, Rule, RuleFinding
 
 NAMES = ("be-plp", "google", "ipaws")
 """The profiles that come along, beside the rules that always hold."""
 
-Row = Mapping[str, Any]
-Test = Callable[[Any, Row], Findings]
+ProfileRow = Mapping[str, Any]
+ProfileTest = Callable[[Any, ProfileRow], Findings]
 
 _ATTRIBUTES = {
     "alert": build.attributes_of("alert"),
@@ -70,7 +70,7 @@ def compiled(name: str, text: str) -> Profile:
     return Profile(name, data["title"], data["source"], *(tuple(rows[on]) for on in ("alert", "info", "area")))
 
 
-def _rule(row: Row) -> Rule:
+def _rule(row: ProfileRow) -> Rule:
     test = _TESTS[row["test"]]
     for name in (row["element"], *row.get("elements", ())):
         _ATTRIBUTES[row["on"]][name]  # a name that this element has not is a fault of the data
@@ -87,84 +87,84 @@ def _rule(row: Row) -> Rule:
 # ---- tests: each takes the element's values and a row --------------------------------------------------------
 
 
-def _values(subject: object, row: Row, element: str = "") -> Sequence[Any]:
+def _values(subject: object, row: ProfileRow, element: str = "") -> Sequence[Any]:
     """The values of a child element, none of them blank."""
     value = getattr(subject, _ATTRIBUTES[row["on"]][element or row["element"]])
     values = value if isinstance(value, tuple) else (value,)
     return [item for item in values if item is not None and (not isinstance(item, str) or item.strip())]
 
 
-def _present(subject: object, row: Row) -> Findings:
-    return NOTHING if _values(subject, row) else (Finding(row["element"], f"there is no {row['element']}"),)
+def _present(subject: object, row: ProfileRow) -> Findings:
+    return NOTHING if _values(subject, row) else (RuleFinding(row["element"], f"there is no {row['element']}"),)
 
 
-def _absent(subject: object, row: Row) -> Findings:
-    return (Finding(row["element"], f"{row['element']} is there"),) if _values(subject, row) else NOTHING
+def _absent(subject: object, row: ProfileRow) -> Findings:
+    return (RuleFinding(row["element"], f"{row['element']} is there"),) if _values(subject, row) else NOTHING
 
 
-def _any(subject: object, row: Row) -> Findings:
+def _any(subject: object, row: ProfileRow) -> Findings:
     elements = row["elements"]
     if any(_values(subject, row, element) for element in elements):
         return NOTHING
-    return (Finding("", f"there is none of {', '.join(elements)}"),)
+    return (RuleFinding("", f"there is none of {', '.join(elements)}"),)
 
 
-def _matches(subject: object, row: Row) -> Findings:
+def _matches(subject: object, row: ProfileRow) -> Findings:
     """For elements that stand once: a path that counts is not made here."""
     pattern = re.compile(row["pattern"])
     return [
-        Finding(row["element"], f"this is not a {row['element']} of the profile", str(value))
+        RuleFinding(row["element"], f"this is not a {row['element']} of the profile", str(value))
         for value in _values(subject, row)
         if not pattern.fullmatch(str(value))
     ]
 
 
-def _includes(subject: object, row: Row) -> Findings:
+def _includes(subject: object, row: ProfileRow) -> Findings:
     if row["value"] in map(str, _values(subject, row)):
         return NOTHING
-    return (Finding(row["element"], f"there is no {row['element']} {row['value']}"),)
+    return (RuleFinding(row["element"], f"there is no {row['element']} {row['value']}"),)
 
 
-def _shorter(subject: object, row: Row) -> Findings:
+def _shorter(subject: object, row: ProfileRow) -> Findings:
     return [
-        Finding(row["element"], f"the {row['element']} has {len(value)} characters", value)
+        RuleFinding(row["element"], f"the {row['element']} has {len(value)} characters", value)
         for value in _values(subject, row)
         if len(value) > row["most"]
     ]
 
 
-def _differs(subject: object, row: Row) -> Findings:
+def _differs(subject: object, row: ProfileRow) -> Findings:
     values = _values(subject, row)
     if values and values == _values(subject, row, row["elements"][0]):
-        return (Finding(row["element"], f"{row['element']} and {row['elements'][0]} say the same", str(values[0])),)
+        return (RuleFinding(row["element"], f"{row['element']} and {row['elements'][0]} say the same", str(values[0])),)
     return NOTHING
 
 
-def _local(subject: object, row: Row) -> Findings:
+def _local(subject: object, row: ProfileRow) -> Findings:
     return [
-        Finding(row["element"], f"the time in {row['element']} has no offset of a place", value.isoformat())
+        RuleFinding(row["element"], f"the time in {row['element']} has no offset of a place", value.isoformat())
         for value in _values(subject, row)
         if isinstance(value, datetime) and not value.utcoffset()
     ]
 
 
-def _pairs(subject: object, row: Row) -> Findings:
+def _pairs(subject: object, row: ProfileRow) -> Findings:
     """Pairs whose names match have values that match; there are at least and at most so many of them."""
     name, value = re.compile(row["name"], re.IGNORECASE), re.compile(row["pattern"])
     pairs: list[tuple[int, ValuePair]] = [
         (number, pair) for number, pair in enumerate(_values(subject, row), 1) if name.fullmatch(pair.name)
     ]
     findings = [
-        Finding(f"{row['element']}[{number}]/value", f"this is not a value of {pair.name}", pair.value)
+        RuleFinding(f"{row['element']}[{number}]/value", f"this is not a value of {pair.name}", pair.value)
         for number, pair in pairs
         if not value.fullmatch(pair.value.strip())
     ]
     if not row.get("least", 0) <= len(pairs) <= row.get("most", len(pairs)):
-        findings.append(Finding("", f"there are {len(pairs)} {row['element']} elements of this name"))
+        findings.append(RuleFinding("", f"there are {len(pairs)} {row['element']} elements of this name"))
     return findings
 
 
-_TESTS: Mapping[str, Test] = {
+_TESTS: Mapping[str, ProfileTest] = {
     "present": _present,
     "absent": _absent,
     "any": _any,

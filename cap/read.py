@@ -16,7 +16,7 @@ from cap.locate import line_of, path_of, source_line
 from cap.model import Alert
 from cap.names import ALERT, CAP_12, CONTAINERS, XMLDSIG
 from cap.problem import Level, Problem
-from cap.terms import USUAL, Terms
+from cap.terms import USUAL, ReadingTerms
 
 # Nobody mends more at once, and a hostile document must not make us write a book about it.
 MOST_PROBLEMS = 200
@@ -50,9 +50,9 @@ class Reading:
 def read(
     document: bytes,
     limits: Limits = DEFAULT,
-    terms: Terms = USUAL,
+    terms: ReadingTerms = USUAL,
     *,
-    terms_of: Callable[[str], Terms] | None = None,
+    terms_of: Callable[[str], ReadingTerms] | None = None,
 ) -> Reading:
     """Read one CAP 1.2 document, or an older one where the sender's terms allow it. Raises nothing for any bytes.
 
@@ -64,7 +64,7 @@ def read(
     does it ahead).
     """
     root = parse.tree(document, limits)
-    if isinstance(root, parse.Refused):
+    if isinstance(root, parse.UnreadableDocument):
         return Reading(None, (_refused(root),))
     if terms_of is not None:
         terms = terms_of(_claimed_sender(root))
@@ -78,7 +78,7 @@ def _claimed_sender(root: etree._Element) -> str:
     return next((child.text or "" for child in root if etree.QName(child).localname == "sender"), "")
 
 
-def _read(root: etree._Element, limits: Limits, terms: Terms) -> Reading:
+def _read(root: etree._Element, limits: Limits, terms: ReadingTerms) -> Reading:
     valid = xsd.is_valid(root)
     draft, faults = build.draft(root)
     problems = _unreadable(faults) + _signatures(root)
@@ -116,7 +116,7 @@ def _voids(problem: Problem) -> bool:
 _WITHOUT_VALUE = frozenset(rule.id for rule in rules.RULES if rule.check is None)
 
 
-def _other(document: bytes, root: etree._Element, limits: Limits, terms: Terms) -> Reading:
+def _other(document: bytes, root: etree._Element, limits: Limits, terms: ReadingTerms) -> Reading:
     """What is not CAP 1.2: an older version, if it may be one, or the one problem of a stranger."""
     version = versions.version_of(root)
     if version is None or version not in terms.versions:
@@ -139,13 +139,13 @@ def _other(document: bytes, root: etree._Element, limits: Limits, terms: Terms) 
     return Reading(reading.alert, (remark, *reading.problems), version)
 
 
-def _by_terms(problems: list[Problem], terms: Terms) -> list[Problem]:
+def _by_terms(problems: list[Problem], terms: ReadingTerms) -> list[Problem]:
     if not (terms.relaxed or terms.strict):
         return problems
     return [_by_term(problem, terms) for problem in problems]
 
 
-def _by_term(problem: Problem, terms: Terms) -> Problem:
+def _by_term(problem: Problem, terms: ReadingTerms) -> Problem:
     if problem.rule in terms.relaxed and problem.level is Level.ERROR:
         return replace(problem, level=Level.WARNING)
     if problem.rule in terms.strict and problem.level is Level.WARNING:
@@ -153,11 +153,11 @@ def _by_term(problem: Problem, terms: Terms) -> Problem:
     return problem
 
 
-def _refused(why: parse.Refused) -> Problem:
+def _refused(why: parse.UnreadableDocument) -> Problem:
     return rules.problem(why.rule, why.path, why.text, line=why.line, value=why.value, cause=why.cause, facts=why.facts)
 
 
-def _unreadable(faults: list[build.Fault]) -> list[Problem]:
+def _unreadable(faults: list[build.BuildFault]) -> list[Problem]:
     return [
         rules.problem(reason.rule, path_of(element), reason.text, line=source_line(element), value=reason.piece)
         for element, reason in faults[:MOST_PROBLEMS]

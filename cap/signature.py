@@ -12,7 +12,7 @@ from lxml import etree
 from cap.names import SIGNATURE, XMLDSIG
 
 
-class Finding(NamedTuple):
+class SignatureFinding(NamedTuple):
     """A rule broken by, or told of, an element."""
 
     rule: str
@@ -20,7 +20,7 @@ class Finding(NamedTuple):
     text: str
 
 
-def findings(root: etree._Element) -> list[Finding]:
+def findings(root: etree._Element) -> list[SignatureFinding]:
     """What there is to say about the signatures of a document; nothing for one without."""
     if next(root.iter(f"{{{XMLDSIG}}}*"), None) is None:
         return []
@@ -28,9 +28,9 @@ def findings(root: etree._Element) -> list[Finding]:
     return [*_misplaced(root, signatures), *_strangers(root), *_remarks(signatures)]
 
 
-def _misplaced(root: etree._Element, signatures: list[etree._Element]) -> list[Finding]:
+def _misplaced(root: etree._Element, signatures: list[etree._Element]) -> list[SignatureFinding]:
     found = [
-        Finding("S-PLACE", signature, "the signature is not a child of alert")
+        SignatureFinding("S-PLACE", signature, "the signature is not a child of alert")
         for signature in signatures
         if signature.getparent() is not root
     ]
@@ -39,20 +39,22 @@ def _misplaced(root: etree._Element, signatures: list[etree._Element]) -> list[F
         if child.tag != SIGNATURE:
             last = False
         elif not last:
-            found.append(Finding("S-PLACE", child, "something stands behind the signature"))
+            found.append(SignatureFinding("S-PLACE", child, "something stands behind the signature"))
     return found
 
 
-def _strangers(root: etree._Element) -> list[Finding]:
+def _strangers(root: etree._Element) -> list[SignatureFinding]:
     return [
-        Finding("S-CHILD", child, f"ds:{etree.QName(child).localname} is not a signature")
+        SignatureFinding("S-CHILD", child, f"ds:{etree.QName(child).localname} is not a signature")
         for child in root.iterchildren(f"{{{XMLDSIG}}}*")
         if child.tag != SIGNATURE
     ]
 
 
-def _remarks(signatures: list[etree._Element]) -> list[Finding]:
-    found = [Finding("S-UNVERIFIED", signature, "the signature was not verified") for signature in signatures[:1]]
+def _remarks(signatures: list[etree._Element]) -> list[SignatureFinding]:
+    found = [
+        SignatureFinding("S-UNVERIFIED", signature, "the signature was not verified") for signature in signatures[:1]
+    ]
     if len(signatures) > 1:
-        found.append(Finding("S-COUNT", signatures[1], f"the alert has {len(signatures)} signatures"))
+        found.append(SignatureFinding("S-COUNT", signatures[1], f"the alert has {len(signatures)} signatures"))
     return found

@@ -103,7 +103,7 @@ def verify(document: bytes, trust: Trust, at: datetime, limits: Limits = DEFAULT
     About 0.4 ms.
     """
     root = parse.tree(document, limits)
-    if isinstance(root, parse.Refused):
+    if isinstance(root, parse.UnreadableDocument):
         return Verification(Standing.UNVERIFIABLE, root.why, "S-SHAPE")
     if next(root.iter(SIGNATURE), None) is None:
         return Verification(Standing.ABSENT, "the document has no signature", "S-ABSENT")
@@ -132,7 +132,7 @@ def sign(document: bytes, key: PrivateKey, certificate: x509.Certificate) -> byt
     document that is no alert or is signed already, and for a key of another certificate.
     """
     root = parse.tree(document, KEPT)
-    if isinstance(root, parse.Refused):
+    if isinstance(root, parse.UnreadableDocument):
         raise ValueError(f"this cannot be signed: {root.why}")
     if root.tag != ALERT or next(root.iter(f"{{{XMLDSIG}}}*"), None) is not None:
         raise ValueError("only a CAP 1.2 alert without a signature can be signed")

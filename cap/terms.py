@@ -13,7 +13,7 @@ POLICIES = frozenset(rule.id for rule in RULES if rule.section == "policy" and r
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ReadingTerms:
     """`versions` that are read, as "1.1"; profiles held to; ids of rules that only warn if broken (`relaxed`), and of
     policies that refuse if broken (`strict`).
 
@@ -35,4 +35,4 @@ class Terms:
             raise ValueError(f"no policies that may be strict: {', '.join(sorted(others))}")
 
 
-USUAL = Terms()
+USUAL = ReadingTerms()

@@ -11,7 +11,7 @@ PART = 0.3
 two thirds of that."""
 
 
-class Share:
+class LoopShare:
     """Of one peer, whatever the number of its connections. It saves up no more than one slice."""
 
     def __init__(self, part: float = PART, slice_s: float = SLICE_S) -> None:

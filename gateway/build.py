@@ -14,7 +14,7 @@ from pathlib import Path
 from channels.catalogue import CarrierSettings, make_carrier
 from channels.contract import Carrier, CarrierState, Channel, Content, Mode
 from channels.email.bounce_intake import BounceIntake, BounceSettings
-from channels.email.letter import Sender
+from channels.email.letter import MailSender
 from channels.simulated.carrier import SimulatedSettings
 from channels.sms.smpp.settings import SmppSettings
 from gateway.campaigns.admission import Turns
@@ -28,7 +28,7 @@ from gateway.campaigns.planning import Planner, Rates
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.campaigns.zones import ZonePlanning
 from gateway.directory.cache import SnapshotCache
-from gateway.dispatch.carriers import Gate, Ways
+from gateway.dispatch.carriers import Gate, LaneCarriers
 from gateway.dispatch.contents import Contents, Make
 from gateway.dispatch.expander import Expander
 from gateway.dispatch.housekeeping import Chore, Housekeeping, store_chores
@@ -51,7 +51,7 @@ from store.database import Database
 from store.directory import addressees
 from store.ledger import expire_lots
 from store.overview import CarrierView
-from store.refused_documents import Keeping
+from store.refused_documents import RefusedQuota
 from store.slots import Ceiling
 from store.transaction import Transaction
 
@@ -227,7 +227,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     async def erase() -> bool:
         return await persons.erase_some(database)
 
-    keeping = retention.Keeping(
+    keeping = retention.RetentionPeriods(
         settings.retention.deliveries_days, settings.retention.receipts_days, settings.retention.audit_days
     )
 
@@ -244,7 +244,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     )
     refused = RefusedDocuments(
         database,
-        Keeping(settings.alerts.keep_refused, settings.alerts.keep_refused_mib * 1_048_576),
+        RefusedQuota(settings.alerts.keep_refused, settings.alerts.keep_refused_mib * 1_048_576),
         settings.alerts.keep_refused_days,
     )
     idle = Turns(per_account=settings.limits.at_once_per_account)
@@ -403,7 +403,9 @@ def _lane(
         channel=channel,
         mode=mode,
         database=database,
-        ways=Ways([Gate(carrier, ceilings) for carrier, ceilings in carriers], most_messages=2 * medium.batch_size),
+        ways=LaneCarriers(
+            [Gate(carrier, ceilings) for carrier, ceilings in carriers], most_messages=2 * medium.batch_size
+        ),
         rules=LaneRules(
             batches_at_once=section.batches_at_once,
             lease_ms=int(section.lease_s * 1000),
@@ -427,7 +429,7 @@ def _maker(settings: Settings, identity: Identity) -> Make:
     email = settings.email
 
     def make(campaign: Campaign, sender_name: str, text: Text) -> Content:
-        sender = Sender(
+        sender = MailSender(
             name=sender_name or email.sender_name,
             address=email.sender_address,
             message_id_domain=email.message_id_domain,

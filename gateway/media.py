@@ -11,7 +11,7 @@ import msgspec
 
 from channels.contract import Channel, Content
 from channels.email import letter
-from channels.email.letter import Letter, Sender
+from channels.email.letter import Letter, MailSender
 from channels.sms import text as sms_text
 from channels.sms.text import SmsText
 from channels.voice import script
@@ -22,7 +22,7 @@ from gateway.texts.content import MailContent, SmsContent, SpeechContent, TextCo
 class Posting(msgspec.Struct, frozen=True, kw_only=True):
     """What mail needs to be posted besides its words; the other channels need nothing."""
 
-    sender: Sender
+    sender: MailSender
     date_ms: int
     """UTC; the Date of mail: when the campaign starts, so that every node makes the same bytes."""
     list_id: str = ""
@@ -39,7 +39,7 @@ class Unposted(msgspec.Struct, frozen=True):
     """As `PreparedMail.octets`."""
 
 
-class Shown(msgspec.Struct, frozen=True):
+class ShownText(msgspec.Struct, frozen=True):
     """One text as a preview shows it."""
 
     text: str
@@ -48,7 +48,7 @@ class Shown(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-Prepare = Callable[[str, TextContent, Posting | None], Content]
+PrepareText = Callable[[str, TextContent, Posting | None], Content]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Medium:
     """What a slot is for, and a carrier's rate counts."""
     paid: str
     """What a price is for."""
-    prepare: Prepare
+    prepare: PrepareText
     """See `gateway.media.prepare`."""
     priced_units: Callable[[Content], int]
     """How many of what is paid one message is."""
@@ -80,18 +80,18 @@ def prepare(channel: Channel, language: str, content: TextContent, posting: Post
     return MEDIA[channel].prepare(language, content, posting)
 
 
-def shown(content: TextContent, ready: Content) -> Shown:
+def shown(content: TextContent, ready: Content) -> ShownText:
     """The exact words of what `prepare` made of this content, and what was shortened or altered."""
     match content, ready:
         case SmsContent(cut=cut), SmsText():
-            return Shown(
+            return ShownText(
                 ready.text, encoding=ready.encoding, note=_joined("Shortened." if cut else "", _altered(ready))
             )
         case SpeechContent(cut=cut), Script():
             length = f"{'About' if ready.estimated else 'Exactly'} {ready.seconds:.0f} seconds."
-            return Shown(" ".join(ready.parts), note=_joined("Shortened." if cut else "", length))
+            return ShownText(" ".join(ready.parts), note=_joined("Shortened." if cut else "", length))
         case MailContent(), _:
-            return Shown("\n\n".join(content.paragraphs), subject=content.subject)
+            return ShownText("\n\n".join(content.paragraphs), subject=content.subject)
     raise TypeError("this was not made of that content")
 
 
@@ -151,7 +151,7 @@ def _joined(*notes: str) -> str:
 
 
 _NOBODY = Posting(
-    sender=Sender(
+    sender=MailSender(
         name="",
         address="nobody@preview.invalid",
         message_id_domain="preview.invalid",

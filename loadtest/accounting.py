@@ -16,7 +16,7 @@ _SHOWN = 10
 
 
 @dataclass(slots=True)
-class Findings:
+class Disagreements:
     """What does not agree, and how much was compared."""
 
     campaigns: int = 0
@@ -45,7 +45,7 @@ class Findings:
     def unaccounted(self) -> int:
         return self.missing + self.never_told + self.doubled + self.reports_off
 
-    def __iadd__(self, other: "Findings") -> "Findings":
+    def __iadd__(self, other: "Disagreements") -> "Disagreements":
         """With those of another run: as if it had been one."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
@@ -66,7 +66,7 @@ class Accounting:
     """Give it every delivery of every campaign, then `close`."""
 
     def __init__(self, sms: Arrivals, email: Arrivals, voice: Arrivals) -> None:
-        self.findings = Findings(never_told=sms.strange + email.strange + voice.strange)
+        self.findings = Disagreements(never_told=sms.strange + email.strange + voice.strange)
         self._sms = Counter(sms.by_address)
         self._by_delivery = {"email": Counter(email.by_delivery), "voice": Counter(voice.by_delivery)}
 
@@ -82,7 +82,7 @@ class Accounting:
         delivery = (internal_id << 24) + line["id"] - 1
         return self._by_delivery[line["channel"]].pop((delivery, line["address"]), 0)
 
-    def close(self) -> Findings:
+    def close(self) -> Disagreements:
         """What is left at the sinks is nobody's."""
         left = Counter({f"sms {key}": n for key, n in self._sms.items()})
         for channel, counted in self._by_delivery.items():

@@ -11,7 +11,7 @@ _PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class GatewayDoor:
     session: aiohttp.ClientSession
     url: str
     token: str

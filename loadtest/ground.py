@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
-from loadtest.stage import Stage, Terms, kill
+from loadtest.stage import RunTerms, Stage, kill
 from loadtest.trial import Trial
 
 _STILL_S = 15.0
@@ -28,7 +28,7 @@ class Ground:
     """What the sinks can take, measured once, before the first trial's run."""
 
     @contextlib.asynccontextmanager
-    async def trial(self, terms: Terms, *, name: str = "", zones: int = 2) -> AsyncIterator[Trial]:
+    async def trial(self, terms: RunTerms, *, name: str = "", zones: int = 2) -> AsyncIterator[Trial]:
         """A gateway, its register and its sinks, all new. Whoever leaves ends them; `name` is a folder of its own."""
         stage = Stage(self.folder / name, terms, zones)
         self.stages.append(stage)

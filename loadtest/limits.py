@@ -14,7 +14,7 @@ import time
 from typing import cast
 
 from channels.sms.smpp.codec import HEADER, encode
-from channels.sms.smpp.pdu import Bind, Command, SubmitSm
+from channels.sms.smpp.pdu import Bind, CommandId, SubmitSm
 
 _WINDOW, _BINDS = 200, 2
 _CONNECTIONS = 16
@@ -50,10 +50,10 @@ class _SmppFlood(asyncio.Protocol):
             if len(buffer) - at < length:
                 break
             at += length
-            if command == Command.SUBMIT_SM | _RESPONSE:
+            if command == CommandId.SUBMIT_SM | _RESPONSE:
                 freed += 1
-            elif command == Command.DELIVER_SM:
-                out.append(HEADER.pack(17, Command.DELIVER_SM | _RESPONSE, 0, sequence) + b"\0")
+            elif command == CommandId.DELIVER_SM:
+                out.append(HEADER.pack(17, CommandId.DELIVER_SM | _RESPONSE, 0, sequence) + b"\0")
             elif not self._bound:
                 self._bound, freed = True, _WINDOW
                 self.answered -= _WINDOW

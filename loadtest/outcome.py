@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from loadtest.accounting import Findings
+from loadtest.accounting import Disagreements
 from loadtest.ground import Ground
 from loadtest.picture import Curve
-from loadtest.verdict import Line, Times
+from loadtest.verdict import Times, VerdictLine
 
 
 class Sheet(msgspec.Struct, frozen=True):
@@ -20,14 +20,14 @@ class Sheet(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Outcome:
-    lines: list[Line] = field(default_factory=list)
+class RunOutcome:
+    lines: list[VerdictLine] = field(default_factory=list)
     times: list[Times] = field(default_factory=list)
     sheets: list[Sheet] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
     drawing: str = ""
     """An SVG document of the scenario's own; without one the curves are drawn."""
-    findings: Findings = field(default_factory=Findings)
+    findings: Disagreements = field(default_factory=Disagreements)
     facts: dict[str, object] = field(default_factory=dict)
     """For the JSON file: settings and figures that no line shows."""
 
@@ -40,5 +40,5 @@ class Scenario:
     """By default."""
     size: str
     """What `--size` means here, in a few words."""
-    run: Callable[[Ground, int, int], Awaitable[Outcome]]
+    run: Callable[[Ground, int, int], Awaitable[RunOutcome]]
     """(ground, seconds, size) -> outcome; `size` is 0 where the user gave none."""

@@ -21,7 +21,7 @@ Line = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Municipality:
     lat: float
     lon: float
     postcode: int
@@ -30,14 +30,14 @@ class Place:
 
 
 _PLACES = (
-    Place(50.6057, 3.3878, 7500, 57081, "fr"),  # Tournai
-    Place(50.8280, 3.2649, 8500, 34022, "nl"),  # Kortrijk
-    Place(50.6279, 6.0360, 4700, 63023, "de"),  # Eupen
-    Place(51.0543, 3.7174, 9000, 44021, "nl"),  # Gent
-    Place(50.4674, 4.8720, 5000, 92094, "fr"),  # Namur
-    Place(51.2194, 4.4025, 2000, 11002, "nl"),  # Antwerpen
-    Place(50.6326, 5.5797, 4000, 62063, "fr"),  # Liège
-    Place(50.8467, 4.3525, 1000, 21004, "fr"),  # Bruxelles
+    Municipality(50.6057, 3.3878, 7500, 57081, "fr"),  # Tournai
+    Municipality(50.8280, 3.2649, 8500, 34022, "nl"),  # Kortrijk
+    Municipality(50.6279, 6.0360, 4700, 63023, "de"),  # Eupen
+    Municipality(51.0543, 3.7174, 9000, 44021, "nl"),  # Gent
+    Municipality(50.4674, 4.8720, 5000, 92094, "fr"),  # Namur
+    Municipality(51.2194, 4.4025, 2000, 11002, "nl"),  # Antwerpen
+    Municipality(50.6326, 5.5797, 4000, 62063, "fr"),  # Liège
+    Municipality(50.8467, 4.3525, 1000, 21004, "fr"),  # Bruxelles
 )
 _FIRST = ("An", "Bart", "Chloé", "Daan", "Élise", "Fatima", "Günther", "Hélène", "Ilse", "Jürgen", "Karel", "Léa")
 _LAST = ("Peeters", "Janssens", "Maes", "Dupont", "Lambert", "Müller", "Schröder", "D'Hondt", "Van den Bossche")
@@ -107,21 +107,21 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _place(number: int, centres: list[tuple[float, float]]) -> Place:
+def _place(number: int, centres: list[tuple[float, float]]) -> Municipality:
     known = _PLACES[number % len(_PLACES)]
     if number < len(centres):
-        return Place(*centres[number], known.postcode, known.refnis, known.language)
+        return Municipality(*centres[number], known.postcode, known.refnis, known.language)
     away = 0.05 * (number // len(_PLACES))
-    return Place(known.lat + away, known.lon + away, known.postcode, known.refnis, known.language)
+    return Municipality(known.lat + away, known.lon + away, known.postcode, known.refnis, known.language)
 
 
-def _centre(place: Place, number: int) -> tuple[float, float]:
+def _centre(place: Municipality, number: int) -> tuple[float, float]:
     """Networks lie on a spiral round the zone's centre, 1 km or more apart."""
     angle, distance = 2.4 * number, 0.012 * math.sqrt(number)
     return place.lat + distance * math.sin(angle), place.lon + distance * 1.6 * math.cos(angle)
 
 
-def _zone(number: int, place: Place, networks: int) -> Iterator[Line]:
+def _zone(number: int, place: Municipality, networks: int) -> Iterator[Line]:
     code = zone_code(number)
     convention = 2 if number % 2 else 1
     yield {"type": "zone", "code": code, "name": f"Zone {code}", "convention": convention}
@@ -189,7 +189,7 @@ def _accounts(zones: int, networks: int, key_salt: str) -> Iterator[Line]:
 class _Maker:
     """The members of one zone, drawn one after another."""
 
-    def __init__(self, draw: random.Random, zone: int, place: Place, networks: int) -> None:
+    def __init__(self, draw: random.Random, zone: int, place: Municipality, networks: int) -> None:
         self._draw = draw
         self._zone = zone
         self._place = place

@@ -28,7 +28,7 @@ from loadtest import verdict
 from loadtest.door import DoorRefused
 from loadtest.ground import Ground
 from loadtest.machine import described
-from loadtest.outcome import Outcome, Scenario, Sheet
+from loadtest.outcome import RunOutcome, Scenario, Sheet
 from loadtest.picture import draw
 from loadtest.scenarios.catalogue import SCENARIOS
 from loadtest.stage import StageFailed
@@ -113,7 +113,7 @@ async def _folder(wanted: Path | None) -> AsyncIterator[Path]:
         await asyncio.to_thread(shutil.rmtree, made, ignore_errors=True)
 
 
-def _show(out: Console, scenario: Scenario, outcome: Outcome, *, floors: bool) -> None:
+def _show(out: Console, scenario: Scenario, outcome: RunOutcome, *, floors: bool) -> None:
     table = Table(title=f"({scenario.name}) {scenario.title}", title_justify="left")
     for column in ("", "measured", "promised", ""):
         table.add_column(column, justify="left" if not column else "right")
@@ -138,7 +138,7 @@ def _sheet_table(sheet: Sheet) -> Table:
     return table
 
 
-def _times_table(outcome: Outcome) -> Table:
+def _times_table(outcome: RunOutcome) -> Table:
     table = Table(title="requests, milliseconds as the clients saw them", title_justify="left")
     for column in ("request", "count", "failed", "p50", "p99", "worst"):
         table.add_column(column, justify="left" if column == "request" else "right")
@@ -147,7 +147,7 @@ def _times_table(outcome: Outcome) -> Table:
     return table
 
 
-def _keep(options: argparse.Namespace, scenario: Scenario, seconds: int, outcome: Outcome) -> None:
+def _keep(options: argparse.Namespace, scenario: Scenario, seconds: int, outcome: RunOutcome) -> None:
     if options.json:
         document = {
             "scenario": scenario.name,

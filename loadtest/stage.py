@@ -32,7 +32,7 @@ class StageFailed(Exception):
     """A part did not start; the text says which and where its log is."""
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
+class RunTerms(msgspec.Struct, frozen=True, kw_only=True):
     """The contracts and settings of a run, as they go into the gateway's settings file."""
 
     sms_per_s: float = 600.0
@@ -53,7 +53,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(slots=True)
-class Child:
+class ChildProcess:
     """A process of ours."""
 
     name: str
@@ -84,10 +84,10 @@ class Child:
 @dataclass(slots=True)
 class Stage:
     folder: Path
-    terms: Terms
+    terms: RunTerms
     zones: int = 2
     networks: int = 0
-    children: dict[str, Child] = field(default_factory=dict)
+    children: dict[str, ChildProcess] = field(default_factory=dict)
     lines: dict[str, list[Line]] = field(default_factory=dict)
     """Of the population, those that a client needs to know: networks."""
     port: int = 0
@@ -150,7 +150,7 @@ class Stage:
             sys.executable, "-m", "gateway", "load", str(seed), "--config", str(self.settings),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-        self.children["load"] = Child("load", process)
+        self.children["load"] = ChildProcess("load", process)
         said, _ = await process.communicate()
         if process.returncode:
             raise StageFailed(f"the population could not be loaded:\n{said.decode(errors='replace')[-2000:]}")
@@ -193,7 +193,7 @@ class Stage:
         for name, dump in zip(self.relays, self.smtp_dumps, strict=True):
             await self.sink("smtp", name, "--dump", str(dump), *terms.smtp_flags)
 
-    async def sink(self, module: str, name: str, *arguments: str) -> Child:
+    async def sink(self, module: str, name: str, *arguments: str) -> ChildProcess:
         child = await self._start(name, "-m", f"loadtest.sinks.{module}", "--port", "0", *arguments, piped=True)
         assert child.process.stdout is not None
         try:
@@ -220,20 +220,20 @@ class Stage:
         found: dict[str, float] = json.loads(said)
         return found
 
-    async def server(self) -> Child:
+    async def server(self) -> ChildProcess:
         return await self._start("gateway", "-m", "gateway", "serve", "--config", str(self.settings))
 
-    async def _start(self, name: str, *arguments: str, piped: bool = False, environ: Any = None) -> Child:
+    async def _start(self, name: str, *arguments: str, piped: bool = False, environ: Any = None) -> ChildProcess:
         with (self.folder / f"{name}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, *arguments,
                 stdout=asyncio.subprocess.PIPE if piped else log, stderr=log,
                 start_new_session=True, env=os.environ | environ if environ else None,
             )  # fmt: skip
-        child = self.children[name] = Child(name, process)
+        child = self.children[name] = ChildProcess(name, process)
         return child
 
-    async def locust(self, seconds: float, users: Sequence[str], plan: dict[str, Any]) -> Child:
+    async def locust(self, seconds: float, users: Sequence[str], plan: dict[str, Any]) -> ChildProcess:
         """`users` are names of `loadtest.locustfile`; `plan` is what they are told."""
         told = self.folder / "plan.json"
         told.write_text(json.dumps(plan), encoding="utf-8")
@@ -244,7 +244,7 @@ class Stage:
             environ={"TOCSIN_LOAD_PLAN": str(told)},
         )  # fmt: skip
 
-    async def watching(self, plan: Plan) -> Child:
+    async def watching(self, plan: Plan) -> ChildProcess:
         """See `loadtest.watching`; ends by itself."""
         told = self.folder / "watching.json"
         told.write_bytes(msgspec.json.encode(plan))
@@ -285,14 +285,14 @@ dump = "{self.voice_dump.absolute()}"
         return self.children[name].port if name in self.children else 1
 
 
-def kill(child: Child) -> None:
+def kill(child: ChildProcess) -> None:
     """At once, as a power cut would: nothing is said and nothing answered any more."""
     if child.process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             child.process.kill()
 
 
-async def end(child: Child, patience_s: float = 40.0) -> None:
+async def end(child: ChildProcess, patience_s: float = 40.0) -> None:
     """Ask it to stop, wait, and end it by force when it does not."""
     process = child.process
     if process.returncode is None:

@@ -13,11 +13,11 @@ from typing import Any
 import aiohttp
 
 from loadtest import arrivals
-from loadtest.accounting import Accounting, Findings, sms_heads
+from loadtest.accounting import Accounting, Disagreements, sms_heads
 from loadtest.arrivals import Arrivals, Instants
 from loadtest.documents import new_mark
-from loadtest.door import Door
-from loadtest.stage import Child, Stage, StageFailed, end, machine_cpu_s
+from loadtest.door import GatewayDoor
+from loadtest.stage import ChildProcess, Stage, StageFailed, end, machine_cpu_s
 from store import campaigns
 from store.database import open_database
 
@@ -27,7 +27,7 @@ _STILL_OPEN = ("queued", "retry")
 
 
 @dataclass(slots=True)
-class Sample:
+class ProcessSample:
     """The processes at one instant."""
 
     at_s: float
@@ -41,7 +41,7 @@ class Trial:
     stage: Stage
     session: aiohttp.ClientSession
     draw: random.Random = field(default_factory=lambda: random.Random(7))
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[ProcessSample] = field(default_factory=list)
     limits: dict[str, float] = field(default_factory=dict)
     """What the sinks can take, measured before the run."""
     bulk: list[str] = field(default_factory=list)
@@ -53,15 +53,15 @@ class Trial:
     """(mark, seconds UTC) of the alerts that Locust's users posted."""
 
     @property
-    def gateway(self) -> Child:
+    def gateway(self) -> ChildProcess:
         return self.stage.children["gateway"]
 
     @property
-    def operator(self) -> Door:
-        return Door(self.session, self.stage.url, self.stage.token("operator"))
+    def operator(self) -> GatewayDoor:
+        return GatewayDoor(self.session, self.stage.url, self.stage.token("operator"))
 
-    def door(self, account: str) -> Door:
-        return Door(self.session, self.stage.url, self.stage.token(account))
+    def door(self, account: str) -> GatewayDoor:
+        return GatewayDoor(self.session, self.stage.url, self.stage.token(account))
 
     async def set_up(self, members: int, networks: int) -> float:
         """Register, sinks, server, all ready; seconds that loading the register took."""
@@ -150,9 +150,9 @@ class Trial:
             self.note()
             await asyncio.sleep(1.0)
 
-    def note(self) -> Sample:
+    def note(self) -> ProcessSample:
         children = self.stage.children
-        sample = Sample(
+        sample = ProcessSample(
             time.time(),
             {name: child.cpu_s() for name, child in children.items()}
             | {"run": time.process_time(), "machine": machine_cpu_s()},
@@ -213,7 +213,7 @@ class Trial:
             "voice": arrivals.voice(self.stage.voice_dump),
         }
 
-    async def account(self, arrived: dict[str, Arrivals]) -> Findings:
+    async def account(self, arrived: dict[str, Arrivals]) -> Disagreements:
         """Every person of every campaign against the sinks."""
         accounting = Accounting(arrived["sms"], arrived["email"], arrived["voice"])
         numbers = await self.numbers([line["id"] for line in await self.operator.campaigns()])

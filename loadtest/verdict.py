@@ -8,7 +8,7 @@ import numpy as np
 API_P99_MS = 200.0
 
 
-class Line(msgspec.Struct, frozen=True):
+class VerdictLine(msgspec.Struct, frozen=True):
     """A line of the table. `holds` is None for what is only told."""
 
     what: str
@@ -32,31 +32,35 @@ class Times(msgspec.Struct, frozen=True):
     worst_ms: float
 
 
-def at_least(what: str, measured: float, floor: float, unit: str = "", *, speed: bool = False) -> Line:
-    return Line(what, _told(measured, unit), f">= {_told(floor, unit)}", measured >= floor, speed)
+def at_least(what: str, measured: float, floor: float, unit: str = "", *, speed: bool = False) -> VerdictLine:
+    return VerdictLine(what, _told(measured, unit), f">= {_told(floor, unit)}", measured >= floor, speed)
 
 
-def at_most(what: str, measured: float, ceiling: float, unit: str = "", *, speed: bool = False) -> Line:
-    return Line(what, _told(measured, unit), f"<= {_told(ceiling, unit)}", measured <= ceiling, speed)
+def at_most(what: str, measured: float, ceiling: float, unit: str = "", *, speed: bool = False) -> VerdictLine:
+    return VerdictLine(what, _told(measured, unit), f"<= {_told(ceiling, unit)}", measured <= ceiling, speed)
 
 
-def at_most_surely(what: str, measured: float, surely: float, ceiling: float, why: str) -> Line:
+def at_most_surely(what: str, measured: float, surely: float, ceiling: float, why: str) -> VerdictLine:
     """As `at_most`, of a measure that may be too high by a fault of who measured: `surely` is what it was at the least.
     Kept when the measure keeps it, broken when what is sure breaks it, and not judged between, with `why`."""
     line = at_most(what, measured, ceiling)
     if line.holds or surely > ceiling:
         return line
     told = f"{line.measured}, for sure {_told(surely, '')}: {why}"
-    return Line(what, told, line.wanted, None, unjudged=why)
+    return VerdictLine(what, told, line.wanted, None, unjudged=why)
 
 
-def goal_at_least(what: str, measured: float, goal: float, unit: str = "") -> Line:
+def goal_at_least(what: str, measured: float, goal: float, unit: str = "") -> VerdictLine:
     """What is wanted next, told with its distance: no promise."""
-    return Line(what, _told(measured, unit), f"goal >= {_told(goal, unit)}: {_distance(measured, goal, measured)}")
+    return VerdictLine(
+        what, _told(measured, unit), f"goal >= {_told(goal, unit)}: {_distance(measured, goal, measured)}"
+    )
 
 
-def goal_at_most(what: str, measured: float, goal: float, unit: str = "") -> Line:
-    return Line(what, _told(measured, unit), f"goal <= {_told(goal, unit)}: {_distance(goal, measured, measured)}")
+def goal_at_most(what: str, measured: float, goal: float, unit: str = "") -> VerdictLine:
+    return VerdictLine(
+        what, _told(measured, unit), f"goal <= {_told(goal, unit)}: {_distance(goal, measured, measured)}"
+    )
 
 
 def _distance(more: float, less: float, measured: float) -> str:
@@ -66,8 +70,8 @@ def _distance(more: float, less: float, measured: float) -> str:
     return f"{less / more:.2g}x away" if more > 0 else f"{_told(measured, '')} is not near"
 
 
-def told(what: str, measured: float | str, unit: str = "") -> Line:
-    return Line(what, measured if isinstance(measured, str) else _told(measured, unit))
+def told(what: str, measured: float | str, unit: str = "") -> VerdictLine:
+    return VerdictLine(what, measured if isinstance(measured, str) else _told(measured, unit))
 
 
 def _told(value: float, unit: str) -> str:
@@ -96,7 +100,7 @@ def by_name(requests: Iterable[tuple[float, str, float, bool]], start_s: float, 
     return [*lines, times("all requests", everything, sum(failed.values()))]
 
 
-def mark(line: Line, *, floors: bool = True) -> str:
+def mark(line: VerdictLine, *, floors: bool = True) -> str:
     """The last word of a line: `ok`, `MISSED`, `below` (a speed that this run does not judge), `not judged` or
     nothing."""
     if line.unjudged:
@@ -108,6 +112,6 @@ def mark(line: Line, *, floors: bool = True) -> str:
     return "below" if line.speed and not floors else "MISSED"
 
 
-def holds(lines: Iterable[Line], *, floors: bool = True) -> bool:
+def holds(lines: Iterable[VerdictLine], *, floors: bool = True) -> bool:
     """Whether nothing that was promised is missed. Without `floors`, speeds are told and not judged."""
     return all(mark(line, floors=floors) != "MISSED" for line in lines)

@@ -2,7 +2,7 @@
 
     python -m loadtest.watching --plan FILE
 
-The plan is a `Plan` in JSON; what was seen is written to its `out` at the end, a `Seen` in JSON. Plain sockets: a
+The plan is a `Plan` in JSON; what was seen is written to its `out` at the end, a `SeenEvent` in JSON. Plain sockets: a
 watcher costs this process as little as can be, for the cores are shared with the gateway.
 """
 
@@ -33,7 +33,7 @@ class Plan(msgspec.Struct, frozen=True):
     out: str
 
 
-class Shown(msgspec.Struct):
+class ShownSnapshot(msgspec.Struct):
     """A snapshot of a campaign: one revision, at however many watchers."""
 
     campaign: int
@@ -47,8 +47,8 @@ class Shown(msgspec.Struct):
     watchers: int = 1
 
 
-class Seen(msgspec.Struct):
-    shown: list[Shown]
+class SeenEvent(msgspec.Struct):
+    shown: list[ShownSnapshot]
     snapshots: int = 0
     """At all watchers together."""
     went_back: int = 0
@@ -77,18 +77,18 @@ class _Snapshot(msgspec.Struct):
     channels: list[_Channel]
 
 
-class Watch:
+class Watchers:
     """All watchers. Snapshots are read once, however many watchers get them."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.seen = Seen([])
+        self.seen = SeenEvent([])
         self.refused: Counter[str] = Counter()
-        self._by_revision: dict[tuple[int, int], Shown] = {}
+        self._by_revision: dict[tuple[int, int], ShownSnapshot] = {}
         self._decoder = msgspec.json.Decoder(_Snapshot)
-        self._last: dict[int, tuple[bytes, Shown]] = {}
+        self._last: dict[int, tuple[bytes, ShownSnapshot]] = {}
 
-    def note(self, campaign: int, data: bytes) -> Shown:
+    def note(self, campaign: int, data: bytes) -> ShownSnapshot:
         now_s = time.time()
         self.seen.snapshots += 1
         kept = self._last.get(campaign)
@@ -101,15 +101,15 @@ class Watch:
         shown.watchers += 1
         return shown
 
-    def _read(self, campaign: int, data: bytes, now_s: float) -> Shown:
+    def _read(self, campaign: int, data: bytes, now_s: float) -> ShownSnapshot:
         snapshot = self._decoder.decode(data)
         key = campaign, snapshot.revision
         if key not in self._by_revision:
             sent = sum(channel.sent for channel in snapshot.channels)
-            self._by_revision[key] = Shown(campaign, snapshot.revision, sent, now_s, now_s, 0)
+            self._by_revision[key] = ShownSnapshot(campaign, snapshot.revision, sent, now_s, now_s, 0)
         return self._by_revision[key]
 
-    async def run(self) -> Seen:
+    async def run(self) -> SeenEvent:
         gate = asyncio.Semaphore(_AT_ONCE)
         until_s = time.monotonic() + self.plan.seconds
         watchers = [_Watcher(self, n % len(self.plan.campaigns), gate) for n in range(self.plan.watchers)]
@@ -126,7 +126,7 @@ class Watch:
 
 
 class _Watcher:
-    def __init__(self, watch: Watch, campaign: int, gate: asyncio.Semaphore) -> None:
+    def __init__(self, watch: Watchers, campaign: int, gate: asyncio.Semaphore) -> None:
         self._watch, self._campaign, self._gate = watch, campaign, gate
         self.is_open = False
         self.revision: int | None = None
@@ -185,7 +185,7 @@ class _Watcher:
             if line.startswith(b"data: "):
                 self._shown(self._watch.note(self._campaign, line[6:-1]))
 
-    def _shown(self, shown: Shown) -> None:
+    def _shown(self, shown: ShownSnapshot) -> None:
         if self.revision is not None and (shown.revision < self.revision or shown.sent < self._sent):
             self._watch.seen.went_back += 1
         self.revision, self._sent = shown.revision, shown.sent
@@ -197,7 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m loadtest.watching", description="Many watchers of progress.")
     parser.add_argument("--plan", type=Path, required=True)
     plan = msgspec.json.decode(parser.parse_args().plan.read_bytes(), type=Plan)
-    seen = uvloop.run(Watch(plan).run())
+    seen = uvloop.run(Watchers(plan).run())
     Path(plan.out).write_bytes(msgspec.json.encode(seen))
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
-from store.register import Tally
+from store.register import RegisterTally
 from store.tables import account, account_right, api_key
 from store.transaction import Transaction
 
@@ -132,7 +132,7 @@ async def terms_of_all(conn: AsyncConnection) -> list[TermsRow]:
     return [TermsRow(*row) for row in rows.all()]
 
 
-async def put_account(tx: Transaction, record: AccountRecord) -> tuple[int, Tally]:
+async def put_account(tx: Transaction, record: AccountRecord) -> tuple[int, RegisterTally]:
     """The account's id; its rights become exactly those of the record, keys are added or given a new hash.
 
     Keys that the record does not name stay: revoking is its own act (`revoke_key`).
@@ -151,8 +151,8 @@ async def put_account(tx: Transaction, record: AccountRecord) -> tuple[int, Tall
     altered = await _put_rights(tx, account_id, record.code, record.rights)
     altered |= await _put_keys(tx, account_id, record.code, record.keys)
     if found is None:
-        return account_id, Tally(new=1)
-    return account_id, Tally(changed=1) if changed or altered else Tally(unchanged=1)
+        return account_id, RegisterTally(new=1)
+    return account_id, RegisterTally(changed=1) if changed or altered else RegisterTally(unchanged=1)
 
 
 async def add_key(

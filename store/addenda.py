@@ -16,7 +16,7 @@ LATEST_MS = 35 * 86_400_000
 loads again after a breakdown comes later."""
 
 
-class Addendum(msgspec.Struct, frozen=True):
+class FiledAddendum(msgspec.Struct, frozen=True):
     number: int
     """From 1."""
     at_ms: int
@@ -44,14 +44,14 @@ async def due(conn: AsyncConnection, now_ms: int, without: Collection[int] = ())
     return [row.id for row in (await conn.execute(_due, values)).all()]
 
 
-async def of(conn: AsyncConnection, campaign_id: int) -> list[Addendum]:
+async def of(conn: AsyncConnection, campaign_id: int) -> list[FiledAddendum]:
     """In their order."""
     rows = await conn.execute(
         sa.select(addendum.c.number, addendum.c.at_ms, addendum.c.document)
         .where(addendum.c.campaign_id == campaign_id)
         .order_by(addendum.c.number)
     )
-    return [Addendum(*row) for row in rows.all()]
+    return [FiledAddendum(*row) for row in rows.all()]
 
 
 _campaign = sa.select(campaign.c.id).where(campaign.c.id == sa.bindparam("campaign")).with_for_update(key_share=True)

@@ -9,7 +9,7 @@ from store.tables import alert, alert_reference, alert_zone, campaign, zone
 from store.transaction import AnyRow, Transaction
 
 
-class Alert(msgspec.Struct, frozen=True):
+class FiledAlert(msgspec.Struct, frozen=True):
     id: int
     public_id: str
     sender: str
@@ -28,22 +28,22 @@ class Alert(msgspec.Struct, frozen=True):
     note: str
 
 
-_alerts = sa.select(*(alert.c[name] for name in Alert.__struct_fields__))
+_alerts = sa.select(*(alert.c[name] for name in FiledAlert.__struct_fields__))
 
 
 _by_key = _alerts.where(alert.c.sender == sa.bindparam("sender"), alert.c.identifier == sa.bindparam("identifier"))
 _by_public_id = _alerts.where(alert.c.public_id == sa.bindparam("public_id"))
 
 
-def _alert(row: AnyRow | None) -> Alert | None:
-    return Alert(*row) if row else None
+def _alert(row: AnyRow | None) -> FiledAlert | None:
+    return FiledAlert(*row) if row else None
 
 
-async def by_key(conn: AsyncConnection, sender: str, identifier: str) -> Alert | None:
+async def by_key(conn: AsyncConnection, sender: str, identifier: str) -> FiledAlert | None:
     return _alert((await conn.execute(_by_key, {"sender": sender, "identifier": identifier})).first())
 
 
-async def by_public_id(conn: AsyncConnection, public_id: str) -> Alert | None:
+async def by_public_id(conn: AsyncConnection, public_id: str) -> FiledAlert | None:
     return _alert((await conn.execute(_by_public_id, {"public_id": public_id})).first())
 
 
@@ -79,11 +79,11 @@ async def zones(conn: AsyncConnection, alert_id: int) -> list[ZoneAnswer]:
     return [ZoneAnswer(*row) for row in (await conn.execute(_zones, {"alert": alert_id})).all()]
 
 
-async def thread(conn: AsyncConnection, thread_id: int, *others: int) -> list[Alert]:
+async def thread(conn: AsyncConnection, thread_id: int, *others: int) -> list[FiledAlert]:
     """Every alert of a thread, or of several, in the order in which they were sent."""
     wanted = alert.c.thread_id.in_((thread_id, *others))
     rows = await conn.execute(_alerts.where(wanted).order_by(alert.c.sent_ms, alert.c.id))
-    return [Alert(*row) for row in rows.all()]
+    return [FiledAlert(*row) for row in rows.all()]
 
 
 # As a literal: an engine does not look into a partial index for a parameter.
@@ -99,12 +99,12 @@ _has_come = (
 )
 
 
-async def parked(conn: AsyncConnection, before_ms: int) -> list[Alert]:
+async def parked(conn: AsyncConnection, before_ms: int) -> list[FiledAlert]:
     """Updates and Cancels that wait no longer: an alert that they name has come, or they came before that instant. What
     still waits is not read: an account may have fifty of them with a thousand names each."""
     due = sa.or_(alert.c.received_ms <= before_ms, _has_come)
     rows = await conn.execute(_alerts.where(_parked, due).order_by(alert.c.id))
-    return [Alert(*row) for row in rows.all()]
+    return [FiledAlert(*row) for row in rows.all()]
 
 
 async def parked_of(conn: AsyncConnection, account_id: int) -> int:

@@ -24,7 +24,7 @@ _WINDOW = 100_000
 _PAGE = 1_000
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line, as it is read."""
 
     id: int
@@ -51,7 +51,7 @@ class Head(msgspec.Struct, frozen=True):
         return f"{self.number}:{self.hash}"
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class ChainVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the chain says."""
 
     links: int
@@ -130,7 +130,7 @@ async def link(tx: Transaction, most: int = LINKED_AT_ONCE) -> int:
     return len(links)
 
 
-async def verify(conn: AsyncConnection, expected: Head | None = None, most_faults: int = 20) -> Verdict:
+async def verify(conn: AsyncConnection, expected: Head | None = None, most_faults: int = 20) -> ChainVerdict:
     """Go through the whole chain. `expected`: a head that was kept elsewhere."""
     faults: list[str] = []
     head = Head(0, GENESIS)
@@ -164,7 +164,7 @@ async def verify(conn: AsyncConnection, expected: Head | None = None, most_fault
     if not seen and expected is not None:
         faults.append(f"the chain ends at {head.number}, before the one that was kept elsewhere ({expected.number})")
     waiting = int((await conn.execute(sa.select(sa.func.count()).select_from(_unlinked.subquery()))).scalar_one())
-    return Verdict(
+    return ChainVerdict(
         links=head.number, waiting=waiting, gone=gone, erased=erased, head=head, faults=tuple(faults[:most_faults])
     )
 
@@ -255,7 +255,7 @@ async def latest(
     subject: str = "",
     since_ms: int = 0,
     before_id: int | None = None,
-) -> list[Line]:
+) -> list[AuditLine]:
     """Newest first; empty words choose all."""
     statement = _told.where(audit.c.at_ms >= since_ms).limit(most)
     for column, wanted in ((audit.c.action, action), (account.c.code, account_code), (audit.c.subject, subject)):
@@ -266,7 +266,7 @@ async def latest(
     rows = (await conn.execute(statement)).all()
     names = await _names(conn, {row.subject for row in rows})
     return [
-        Line(
+        AuditLine(
             id=row.id,
             at_ms=row.at_ms,
             account=row.account_code or "",

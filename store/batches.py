@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store.doubts import OPEN as DOUBT_OPEN
 from store.json_rows import json_rows, pack
 from store.receipts import hear_first, match_new_refs
-from store.records import Batch, Row, Settlement
+from store.records import Batch, DeliveryRow, Settlement
 from store.settling import apply
 from store.slots import Ceiling, Slots, lock, take
-from store.states import OPEN, BatchState, CampaignState, DeliveryState, Event
+from store.states import OPEN, BatchState, CampaignState, DeliveryEvent, DeliveryState
 from store.tables import batch, campaign, delivery, doubt, hold, member
 from store.transaction import AnyRow, Transaction
 
@@ -194,7 +194,7 @@ async def claim(
     )  # fmt: skip
 
 
-async def _due_rows(tx: Transaction, found: AnyRow, most_attempts: int) -> tuple[Row, ...]:
+async def _due_rows(tx: Transaction, found: AnyRow, most_attempts: int) -> tuple[DeliveryRow, ...]:
     """What was put off and is not due yet, and what may have been answered by a receipt that cannot be told yet, has
     nothing to do in this round: the cursor passes over it, and it is not in hand."""
     values = {"first": found.first, "last": found.last, "last_attempt": most_attempts - 1}
@@ -210,12 +210,12 @@ async def _due_rows(tx: Transaction, found: AnyRow, most_attempts: int) -> tuple
     return tuple(_row(row) for row in rows if row.id not in later)
 
 
-def _row(found: AnyRow) -> Row:
+def _row(found: AnyRow) -> DeliveryRow:
     i, address, name, language, units, attempts, last_way, is_doubted, is_alone, _ = found
-    return Row(i, address, name, language, units, attempts, last_way, bool(is_doubted), bool(is_alone))
+    return DeliveryRow(i, address, name, language, units, attempts, last_way, bool(is_doubted), bool(is_alone))
 
 
-async def decided(tx: Transaction, rows: Sequence[Row]) -> set[int]:
+async def decided(tx: Transaction, rows: Sequence[DeliveryRow]) -> set[int]:
     """Those that were to be sent again, and of which it is known meanwhile what became of them."""
     doubted = [row for row in rows if row.is_doubted]
     if not doubted:
@@ -239,7 +239,7 @@ async def _resend_unknown(tx: Transaction, found: AnyRow, resending: Resending) 
     undecided = await hear_first(tx, [r.address for r in unknown], found.channel, found.mode)
     still = {r.id for r in await tx.rows(_unknown, values)}
     resent = [r.id for r in unknown if r.id in still and r.address not in undecided]
-    await apply(tx, [Settlement(i, Event.RESEND) for i in resent])
+    await apply(tx, [Settlement(i, DeliveryEvent.RESEND) for i in resent])
 
 
 # ---- the fence -------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ class Fence(StrEnum):
     EXPIRED = "expired"
 
 
-class Way(msgspec.Struct, frozen=True):
+class OpenCarrier(msgspec.Struct, frozen=True):
     """A carrier that could take something now, in the configured order."""
 
     carrier: str
@@ -320,8 +320,8 @@ async def advance(
     held: Batch,
     *,
     again: Sequence[int],
-    ahead: Sequence[Row],
-    ways: Sequence[Way],
+    ahead: Sequence[DeliveryRow],
+    ways: Sequence[OpenCarrier],
     horizon_ms: int,
     lease_ms: int,
     head_start_us: int = 0,
@@ -359,7 +359,7 @@ async def advance(
     return Grant(carrier, slots, tx.now_us, False, others_begin)
 
 
-def _at_once(ahead: Sequence[Row], one_by_one: bool, beside_others: bool) -> Sequence[Row]:
+def _at_once(ahead: Sequence[DeliveryRow], one_by_one: bool, beside_others: bool) -> Sequence[DeliveryRow]:
     """What may be in hand together: a row that is to be alone, or those before the first of that kind."""
     if not one_by_one and not (ahead and ahead[0].is_alone) and not any(row.is_alone for row in ahead):
         return ahead
@@ -399,7 +399,7 @@ def _check(found: AnyRow | None, held: Batch, now_ms: int) -> Fence | None:
 
 
 async def _first_free(
-    tx: Transaction, mode: str, ways: Sequence[Way], horizon_us: int, units: Sequence[int], head_start_us: int
+    tx: Transaction, mode: str, ways: Sequence[OpenCarrier], horizon_us: int, units: Sequence[int], head_start_us: int
 ) -> tuple[str, Slots]:
     able = [(way, wanted) for way in ways if (wanted := _within(units, way.room))]
     if not able:
@@ -425,7 +425,7 @@ def _within(units: Sequence[int], room: int) -> Sequence[int]:
     return units
 
 
-_MAY_REOPEN = frozenset({Event.NOT_SENT, Event.DEFERRED})
+_MAY_REOPEN = frozenset({DeliveryEvent.NOT_SENT, DeliveryEvent.DEFERRED})
 _settled = json_rows("settled", id=int)
 # PostgreSQL: whoever gives such a batch back has looked before and closed it, or looks when this has been committed.
 # Batches first, then their deliveries, as everywhere: a claim must not wait for these rows and hold what they wait for.

@@ -21,7 +21,7 @@ from store.tables import booking, entry
 from store.transaction import Transaction
 
 
-class Account(StrEnum):
+class LedgerAccount(StrEnum):
     LOT = "lot"
     RESERVED = "reserved"
     SPENT = "spent"
@@ -44,8 +44,8 @@ class What(StrEnum):
     ADDENDUM = "addendum"
 
 
-class Entry(msgspec.Struct, frozen=True):
-    account: Account
+class LedgerEntry(msgspec.Struct, frozen=True):
+    account: LedgerAccount
     lot_id: int | None
     amount_millieuro: int
     """Signed: what comes into the account."""
@@ -53,9 +53,11 @@ class Entry(msgspec.Struct, frozen=True):
     """The network that pays, where that is known."""
 
 
-def move(source: Account, target: Account, lot_id: int | None, amount_millieuro: int) -> tuple[Entry, Entry]:
+def move(
+    source: LedgerAccount, target: LedgerAccount, lot_id: int | None, amount_millieuro: int
+) -> tuple[LedgerEntry, LedgerEntry]:
     """From one account of a lot, or of the loans, to another."""
-    return Entry(source, lot_id, -amount_millieuro), Entry(target, lot_id, amount_millieuro)
+    return LedgerEntry(source, lot_id, -amount_millieuro), LedgerEntry(target, lot_id, amount_millieuro)
 
 
 _MONEY = sa.literal(0x6D6F6E, sa.Integer)
@@ -113,21 +115,21 @@ _held = sa.select(
 _add_booking = sa.insert(booking).returning(booking.c.id)
 _add_entries = sa.insert(entry)
 
-Place = tuple[int | None, Account]
+LotAccount = tuple[int | None, LedgerAccount]
 """An account of a lot."""
 
 
-async def holdings(tx: Transaction, zone_id: int, places: Iterable[Place]) -> dict[Place, int]:
+async def holdings(tx: Transaction, zone_id: int, places: Iterable[LotAccount]) -> dict[LotAccount, int]:
     wanted = pack((lot_id, str(account)) for lot_id, account in places)
     rows = await tx.rows(_held, {"zone": zone_id, "wanted": wanted})
-    return {(row[0], Account(row[1])): int(row[2] or 0) for row in rows}
+    return {(row[0], LedgerAccount(row[1])): int(row[2] or 0) for row in rows}
 
 
 async def book(
     tx: Transaction,
     zone_id: int,
     what: What,
-    entries: Sequence[Entry],
+    entries: Sequence[LedgerEntry],
     *,
     campaign_id: int | None = None,
     note: str = "",
@@ -138,7 +140,7 @@ async def book(
     if not entries or sum(e.amount_millieuro for e in entries) != 0:
         raise ValueError(f"zone {zone_id}: the entries of a booking ({what}) must sum to nothing")
     # The operator's last: when a zone is out of debt, no later entry is about that debt (`ledger.cover`).
-    entries = sorted(entries, key=lambda e: e.account is Account.OPERATOR)
+    entries = sorted(entries, key=lambda e: e.account is LedgerAccount.OPERATOR)
     held = await holdings(tx, zone_id, {(e.lot_id, e.account) for e in entries})
     values = {"zone_id": zone_id, "at_ms": tx.now_ms, "what": str(what), "campaign_id": campaign_id, "note": note}
     booked = await tx.first(_add_booking, values)

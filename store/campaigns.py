@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.records import Counts
+from store.records import DeliveryCounts
 from store.states import CampaignState, DeliveryState
 from store.tables import (
     account,
@@ -108,7 +108,7 @@ async def by_id(conn: AsyncConnection, campaign_id: int) -> Campaign | None:
     return _campaign(row) if row else None
 
 
-class Asked(msgspec.Struct, frozen=True):
+class EarlierRequest(msgspec.Struct, frozen=True):
     """What an account has asked for before, under a key of its own."""
 
     public_id: str
@@ -117,7 +117,7 @@ class Asked(msgspec.Struct, frozen=True):
     """Of what was asked for; empty: not known any more."""
 
 
-async def by_request_key(conn: AsyncConnection, account_id: int, key: str) -> Asked | None:
+async def by_request_key(conn: AsyncConnection, account_id: int, key: str) -> EarlierRequest | None:
     row = (
         await conn.execute(
             sa.select(campaign.c.public_id, idempotency.c.sha256)
@@ -125,7 +125,7 @@ async def by_request_key(conn: AsyncConnection, account_id: int, key: str) -> As
             .where(idempotency.c.account_id == account_id, idempotency.c.key == key)
         )
     ).first()
-    return None if row is None else Asked(row.public_id, row.sha256)
+    return None if row is None else EarlierRequest(row.public_id, row.sha256)
 
 
 async def of_alert(conn: AsyncConnection, alert_id: int) -> list[Campaign]:
@@ -170,29 +170,29 @@ async def replaced_by(conn: AsyncConnection, campaign_id: int) -> list[int]:
 
 
 _counts = (
-    sa.select(*(progress.c[name] for name in Counts.__struct_fields__))
+    sa.select(*(progress.c[name] for name in DeliveryCounts.__struct_fields__))
     .where(progress.c.campaign_id == sa.bindparam("campaign"))
     .order_by(progress.c.channel)
 )
 
 
-async def counts(conn: AsyncConnection, campaign_id: int) -> list[Counts]:
+async def counts(conn: AsyncConnection, campaign_id: int) -> list[DeliveryCounts]:
     """One a channel."""
     rows = await conn.execute(_counts, {"campaign": campaign_id})
-    return [Counts(*row) for row in rows.all()]
+    return [DeliveryCounts(*row) for row in rows.all()]
 
 
 _replaced_counts = (
-    sa.select(*(progress.c[name] for name in Counts.__struct_fields__))
+    sa.select(*(progress.c[name] for name in DeliveryCounts.__struct_fields__))
     .join(campaign_replaces, campaign_replaces.c.replaced_id == progress.c.campaign_id)
     .where(campaign_replaces.c.campaign_id == sa.bindparam("campaign"))
 )
 
 
-async def replaced_counts(conn: AsyncConnection, campaign_id: int) -> list[Counts]:
+async def replaced_counts(conn: AsyncConnection, campaign_id: int) -> list[DeliveryCounts]:
     """Of all that a campaign replaces, one a campaign and channel."""
     rows = await conn.execute(_replaced_counts, {"campaign": campaign_id})
-    return [Counts(*row) for row in rows.all()]
+    return [DeliveryCounts(*row) for row in rows.all()]
 
 
 class Text(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from store.launching import MOST_DELIVERIES, file_audience
 from store.records import Settlement
 from store.savepoints import together_or_apart
 from store.settling import apply
-from store.states import MAY_HAVE_IT, BatchState, CampaignState, DeliveryState, Event
+from store.states import MAY_HAVE_IT, BatchState, CampaignState, DeliveryEvent, DeliveryState
 from store.tables import batch, campaign, campaign_replaces, carrier_ref, contact, delivery, expansion
 from store.transaction import AnyRow, Transaction
 
@@ -292,7 +292,7 @@ async def _spare(tx: Transaction, campaign_id: int, channel: str, decided: Seque
     values = {"channel_": channel, "awaited": pack(awaited), "asked": pack(addresses)}
     reached = {row.address_id for row in await tx.rows(_reached, values)}
     spared = {c.id for c in asked if c.address_id not in reached}
-    await apply(tx, [Settlement(delivery_id, Event.NOT_NEEDED) for delivery_id in sorted(spared)])
+    await apply(tx, [Settlement(delivery_id, DeliveryEvent.NOT_NEEDED) for delivery_id in sorted(spared)])
     return spared
 
 

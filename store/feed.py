@@ -24,7 +24,7 @@ _in_time = sa.or_(feed_entry.c.expires_ms.is_(None), feed_entry.c.expires_ms > s
 _in_force = sa.and_(feed_entry.c.seq.is_not(None), feed_entry.c.ended_seq.is_(None), _in_time)
 
 
-class Pending(msgspec.Struct, frozen=True):
+class PendingAlert(msgspec.Struct, frozen=True):
     """A public alert that was accepted and is not in the feed yet."""
 
     id: int
@@ -52,10 +52,10 @@ _pending = (
 )
 
 
-async def pending(conn: AsyncConnection, *, most: int = 20, without: Collection[int] = ()) -> list[Pending]:
+async def pending(conn: AsyncConnection, *, most: int = 20, without: Collection[int] = ()) -> list[PendingAlert]:
     """In the order in which they were accepted; none `without`."""
     rows = (await conn.execute(_pending, {"most": most, "without": list(without)})).all()
-    return [Pending(*row[:4], bytes(row.document)) for row in rows]
+    return [PendingAlert(*row[:4], bytes(row.document)) for row in rows]
 
 
 def _over_statement() -> sa.Select[tuple[int]]:
@@ -123,7 +123,7 @@ async def revision(conn: AsyncConnection) -> int:
     return int(await meta.read(conn, _REVISION) or 0)
 
 
-class Line(msgspec.Struct, frozen=True):
+class AlertInForce(msgspec.Struct, frozen=True):
     """An alert in force, without its document."""
 
     id: int
@@ -134,7 +134,7 @@ class Line(msgspec.Struct, frozen=True):
     """Bytes of its document."""
 
 
-class State(msgspec.Struct, frozen=True):
+class FeedState(msgspec.Struct, frozen=True):
     """The feed at one instant."""
 
     revision: int
@@ -142,7 +142,7 @@ class State(msgspec.Struct, frozen=True):
     """When it last changed, by what was published, ended or expired; 0 before anything was."""
     in_force: int
     """How many alerts, of which the newest are in `lines`."""
-    lines: tuple[Line, ...]
+    lines: tuple[AlertInForce, ...]
     """Newest first. A Cancel is among them until it expires, for all to see; what was updated or cancelled is not."""
 
 
@@ -178,18 +178,18 @@ _changed = sa.select(
 """When an alert was last published, ended, and expired."""
 
 
-async def state(conn: AsyncConnection, now_ms: int, *, most: int = 500) -> State:
+async def state(conn: AsyncConnection, now_ms: int, *, most: int = 500) -> FeedState:
     """What is in force at `now_ms`."""
     changed = (await conn.execute(_changed, {"now": now_ms})).one()
     lines = (await conn.execute(_lines, {"now": now_ms, "most": most})).all()
     in_force = len(lines)
     if in_force == most:
         in_force = int((await conn.execute(_count, {"now": now_ms})).scalar_one())
-    return State(
+    return FeedState(
         await revision(conn),
         max((at_ms for at_ms in changed if at_ms is not None), default=0),
         in_force,
-        tuple(Line(*row) for row in lines),
+        tuple(AlertInForce(*row) for row in lines),
     )
 
 
@@ -237,7 +237,7 @@ async def published_as(conn: AsyncConnection, names: Sequence[tuple[str, str]]) 
     return {(row[0], row[1]): bytes(row[2]) for row in (await conn.execute(statement)).all()}
 
 
-class Change(msgspec.Struct, frozen=True):
+class FeedChange(msgspec.Struct, frozen=True):
     """One change of the feed: an alert came in, or was ended by a later one."""
 
     seq: int
@@ -256,10 +256,10 @@ _came = sa.select(feed_entry.c.seq, *_SUBJECT, feed_entry.c.published_ms, _docum
 _ended = sa.select(feed_entry.c.ended_seq, *_SUBJECT, feed_entry.c.ended_ms).select_from(_entries)
 
 
-async def changes(conn: AsyncConnection, after: int, upto: int) -> list[Change]:
+async def changes(conn: AsyncConnection, after: int, upto: int) -> list[FeedChange]:
     """Those with a number above `after`, up to `upto`, in their order."""
     came = await conn.execute(_came.where(feed_entry.c.seq > after, feed_entry.c.seq <= upto))
-    found = [Change(row[0], False, *row[1:6], bytes(row[6])) for row in came.all()]
+    found = [FeedChange(row[0], False, *row[1:6], bytes(row[6])) for row in came.all()]
     ended = await conn.execute(_ended.where(feed_entry.c.ended_seq > after, feed_entry.c.ended_seq <= upto))
-    found += [Change(row[0], True, *row[1:6], b"") for row in ended.all()]
+    found += [FeedChange(row[0], True, *row[1:6], b"") for row in ended.all()]
     return sorted(found, key=lambda change: change.seq)

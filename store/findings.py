@@ -11,7 +11,7 @@ from store.tables import alert_finding
 from store.transaction import Transaction
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class AlertFinding(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     """Of CAP, as it was sent: "1.2"."""
     signature: str
@@ -26,23 +26,23 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Of the EDXL-DE envelope it came in; empty when it came by itself."""
 
 
-_NAMES = Finding.__struct_fields__
+_NAMES = AlertFinding.__struct_fields__
 _add = sa.insert(alert_finding)
 _of_alert = alert_finding.c.alert_id == sa.bindparam("alert")
 _finding = sa.select(*(alert_finding.c[name] for name in _NAMES)).where(_of_alert)
 _envelope = sa.select(alert_finding.c.envelope).where(_of_alert)
 
 
-async def file_finding(tx: Transaction, alert_id: int, finding: Finding, envelope: bytes | None) -> None:
+async def file_finding(tx: Transaction, alert_id: int, finding: AlertFinding, envelope: bytes | None) -> None:
     """In the transaction that files the alert. `envelope` is what it came in, byte for byte."""
     values = msgspec.structs.asdict(finding) | {"alert_id": alert_id, "envelope": envelope}
     await tx.run(_add, values)
 
 
-async def finding_of(conn: AsyncConnection, alert_id: int) -> Finding | None:
+async def finding_of(conn: AsyncConnection, alert_id: int) -> AlertFinding | None:
     """None for alerts of before there were findings."""
     row = (await conn.execute(_finding, {"alert": alert_id})).first()
-    return None if row is None else Finding(**dict(zip(_NAMES, row, strict=True)))
+    return None if row is None else AlertFinding(**dict(zip(_NAMES, row, strict=True)))
 
 
 async def envelope_of(conn: AsyncConnection, alert_id: int) -> bytes | None:

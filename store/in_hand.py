@@ -9,7 +9,7 @@ from store.states import DeliveryState
 from store.tables import batch, delivery
 from store.transaction import Transaction
 
-Place = tuple[str, str]
+AddressInHand = tuple[str, str]
 """Number and mode: live and simulation never answer for one another."""
 
 _UNDER_WAY = (
@@ -37,7 +37,7 @@ _anything = (
 )
 
 
-async def in_hand(tx: Transaction, addresses: Iterable[str]) -> frozenset[Place]:
+async def in_hand(tx: Transaction, addresses: Iterable[str]) -> frozenset[AddressInHand]:
     """Where a carrier has an SMS that is not answered yet, of those numbers."""
     rows = await tx.rows(_in_hand, {"asked": pack((a,) for a in sorted(set(addresses)))})
     return frozenset((row.address, row.mode) for row in rows)

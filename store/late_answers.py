@@ -7,15 +7,15 @@ import sqlalchemy as sa
 
 from store.doubts import OPEN
 from store.json_rows import json_rows, pack
-from store.matching import Report
+from store.matching import ReceiptReport
 from store.records import Settlement
 from store.settling import apply, file_part
-from store.states import Event
+from store.states import DeliveryEvent
 from store.tables import carrier_ref, delivery, doubt
 from store.transaction import Transaction
 
 
-class Taken(msgspec.Struct, frozen=True):
+class TakenPart(msgspec.Struct, frozen=True):
     """A part of an attempt in doubt that a carrier has, as is known now."""
 
     carrier: str
@@ -43,7 +43,7 @@ _on_file = (
 )
 
 
-async def record(tx: Transaction, reports: Sequence[Report]) -> list[Report]:
+async def record(tx: Transaction, reports: Sequence[ReceiptReport]) -> list[ReceiptReport]:
     """File the ids of attempts in doubt; a message of which every part was taken is accepted. Returns the reports whose
     attempt is not in doubt (yet): the id may still name it to its receipt."""
     rows = await tx.rows(_doubted, {"answered": pack((n, r.answers, r.attempt) for n, r in enumerate(reports))})
@@ -51,14 +51,14 @@ async def record(tx: Transaction, reports: Sequence[Report]) -> list[Report]:
     await take(
         tx,
         [
-            Taken(reports[n].carrier, reports[n].ref, row.delivery_id, row.round, row.units, reports[n].text)
+            TakenPart(reports[n].carrier, reports[n].ref, row.delivery_id, row.round, row.units, reports[n].text)
             for n, row in found.items()
         ],
     )
     return [report for n, report in enumerate(reports) if n not in found]
 
 
-async def take(tx: Transaction, taken: Sequence[Taken]) -> None:
+async def take(tx: Transaction, taken: Sequence[TakenPart]) -> None:
     """File the ids; an attempt of which as many are on file as it has parts is accepted."""
     if not taken:
         return
@@ -69,7 +69,7 @@ async def take(tx: Transaction, taken: Sequence[Taken]) -> None:
     await apply(
         tx,
         [
-            Settlement(part.delivery_id, Event.ACCEPTED, part.carrier, text=part.text, round=part.round)
+            Settlement(part.delivery_id, DeliveryEvent.ACCEPTED, part.carrier, text=part.text, round=part.round)
             for attempt, part in last.items()
             if on_file[attempt] >= part.parts
         ],

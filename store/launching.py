@@ -14,7 +14,7 @@ from store.errors import AudienceTooLarge, StaleThread
 from store.fairness import give_place_back, start_of
 from store.json_rows import json_rows, pack
 from store.records import NewAlert, NewCampaign, ThreadSeen
-from store.settling import Tally
+from store.settling import CounterTally
 from store.states import BatchState, CampaignState, DeliveryState, after, ended_by
 from store.tables import (
     alert,
@@ -39,7 +39,7 @@ MOST_DELIVERIES = 1 << 24
 """Of one campaign: the id of a delivery is the campaign's and a number below this."""
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class ZoneRefusal(msgspec.Struct, frozen=True):
     """A zone that the alert touches and that does not launch, and why."""
 
     zone_id: int
@@ -52,7 +52,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     account_id: int
     alert: NewAlert | None
     campaigns: tuple[NewCampaign, ...]
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[ZoneRefusal, ...] = ()
     ends: tuple[tuple[int, str], ...] = ()
     """(campaign, the state it ends in): what an Update or Cancel stops, at the same instant."""
     alert_ends: tuple[tuple[int, str], ...] = ()
@@ -277,7 +277,7 @@ async def pending_expansions(tx: Transaction, *, most: int = 16, without: Collec
     return [Expansion(*row) for row in await tx.rows(_pending, {"most": most, "without": list(without)})]
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class AudienceEntry(msgspec.Struct, frozen=True, array_like=True):
     """One line of the frozen audience."""
 
     seq: int
@@ -327,7 +327,9 @@ _addressed = (
 )
 
 
-async def expand(tx: Transaction, campaign_id: int, channel: str, entries: Sequence[Entry], *, batch_size: int) -> int:
+async def expand(
+    tx: Transaction, campaign_id: int, channel: str, entries: Sequence[AudienceEntry], *, batch_size: int
+) -> int:
     """Make the rows and batches of the next entries of a channel; returns how far it has come.
 
     Idempotent: entries that are rows already are passed over. A campaign that has ended meanwhile gets its rows
@@ -364,7 +366,7 @@ async def expand(tx: Transaction, campaign_id: int, channel: str, entries: Seque
 
 
 async def _count_ended(tx: Transaction, campaign_id: int, channel: str, state: DeliveryState, n: int) -> None:
-    tally = Tally()
+    tally = CounterTally()
     tally.move(campaign_id, channel, DeliveryState.QUEUED, state, n)
     await tally.write(tx)
 
@@ -372,7 +374,7 @@ async def _count_ended(tx: Transaction, campaign_id: int, channel: str, state: D
 _add_batch = sa.insert(batch)
 
 
-async def _waiting_of(tx: Transaction, owner: AnyRow, done: AnyRow, fresh: Sequence[Entry]) -> Collection[int]:
+async def _waiting_of(tx: Transaction, owner: AnyRow, done: AnyRow, fresh: Sequence[AudienceEntry]) -> Collection[int]:
     """The sequence numbers of those who wait: of a Cancel from `waits_from` on; of an Update whoever's old message is
     in hand to the same address, so that it does not leave after the new one."""
     if done.waits_from is not None:
@@ -386,7 +388,12 @@ async def _waiting_of(tx: Transaction, owner: AnyRow, done: AnyRow, fresh: Seque
 
 
 async def _make_batches(
-    tx: Transaction, owner: AnyRow, done: AnyRow, fresh: Sequence[Entry], batch_size: int, waiting: Collection[int]
+    tx: Transaction,
+    owner: AnyRow,
+    done: AnyRow,
+    fresh: Sequence[AudienceEntry],
+    batch_size: int,
+    waiting: Collection[int],
 ) -> None:
     base = owner.id << 24
     turn = int(done.expanded_upto > 0 or owner.priority > 0)
@@ -407,7 +414,9 @@ async def _make_batches(
         turn = turn if waits else 1
 
 
-def _parts(fresh: Sequence[Entry], batch_size: int, waiting: Collection[int]) -> Iterator[Sequence[Entry]]:
+def _parts(
+    fresh: Sequence[AudienceEntry], batch_size: int, waiting: Collection[int]
+) -> Iterator[Sequence[AudienceEntry]]:
     """Runs of at most `batch_size`, none across a border between what may go and what waits."""
     for _, run in itertools.groupby(fresh, key=lambda entry: entry.seq in waiting):
         same = list(run)

@@ -11,19 +11,19 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.bookings import Account, Entry, What, book, head, holdings, loan_head, lock, move
+from store.bookings import LedgerAccount, LedgerEntry, What, book, head, holdings, loan_head, lock, move
 from store.tables import entry, lot
 from store.transaction import Transaction
 
 _NOW = sa.bindparam("now", type_=sa.BigInteger)
 _ZONE = sa.bindparam("zone", type_=sa.BigInteger)
-_free = sa.func.coalesce(head(lot.c.zone_id, lot.c.id, str(Account.LOT)), 0)
+_free = sa.func.coalesce(head(lot.c.zone_id, lot.c.id, str(LedgerAccount.LOT)), 0)
 _is_valid = sa.and_(
     lot.c.zone_id == _ZONE,
     lot.c.expired_ms.is_(None),
     sa.or_(lot.c.valid_until_ms.is_(None), lot.c.valid_until_ms > _NOW),
 )
-_debt = sa.func.coalesce(loan_head(_ZONE, str(Account.OPERATOR)), 0)
+_debt = sa.func.coalesce(loan_head(_ZONE, str(LedgerAccount.OPERATOR)), 0)
 _balance = sa.select(
     sa.func.coalesce(sa.select(sa.func.sum(_free)).where(_is_valid).scalar_subquery(), 0) + _debt
 )  # fmt: skip
@@ -38,20 +38,20 @@ in_order_of_expiry = (lot.c.valid_until_ms.asc().nulls_last(), lot.c.id)
 _usable = sa.select(lot.c.id, _free.label("free")).where(_is_valid).order_by(*in_order_of_expiry)
 
 
-class Share(msgspec.Struct, frozen=True):
+class LotShare(msgspec.Struct, frozen=True):
     """A part of an amount, and the lot that it is of; null: of a loan."""
 
     lot_id: int | None
     amount_millieuro: int
 
 
-async def shares(tx: Transaction, zone_id: int, amount_millieuro: int) -> tuple[list[Share], int]:
+async def shares(tx: Transaction, zone_id: int, amount_millieuro: int) -> tuple[list[LotShare], int]:
     """The amount out of what is free now, in order of expiry; and what is lacking."""
     found, lacking = [], amount_millieuro
     for row in await tx.rows(_usable, {"zone": zone_id, "now": tx.now_ms}):
         taken = min(int(row.free), lacking)
         if taken:
-            found.append(Share(row.id, taken))
+            found.append(LotShare(row.id, taken))
         lacking -= taken
     return found, lacking
 
@@ -69,7 +69,13 @@ async def add_lot(
     }  # fmt: skip
     filed = await tx.first(sa.insert(lot).values(values).returning(lot.c.id))
     assert filed is not None
-    await book(tx, zone_id, What.LOT, move(Account.OPERATOR, Account.LOT, filed.id, amount_millieuro), note=reference)
+    await book(
+        tx,
+        zone_id,
+        What.LOT,
+        move(LedgerAccount.OPERATOR, LedgerAccount.LOT, filed.id, amount_millieuro),
+        note=reference,
+    )
     await cover(tx, zone_id)
 
 
@@ -79,7 +85,7 @@ _debts = (
     .where(
         entry.c.zone_id == _ZONE,
         entry.c.lot_id.is_(None),
-        entry.c.account.in_((str(Account.RESERVED), str(Account.SPENT))),
+        entry.c.account.in_((str(LedgerAccount.RESERVED), str(LedgerAccount.SPENT))),
         # Since the zone owed nothing: older loans are all taken over or given back.
         entry.c.id
         > sa.func.coalesce(
@@ -87,7 +93,7 @@ _debts = (
             .where(
                 _clear.c.zone_id == _ZONE,
                 _clear.c.lot_id.is_(None),
-                _clear.c.account == str(Account.OPERATOR),
+                _clear.c.account == str(LedgerAccount.OPERATOR),
                 _clear.c.balance_millieuro == 0,
             )
             .order_by(_clear.c.id.desc())
@@ -111,16 +117,16 @@ async def cover(tx: Transaction, zone_id: int) -> None:
     for debt in await tx.rows(_debts, {"zone": zone_id}):
         found, lacking = await shares(tx, zone_id, int(debt.owed))
         if found:
-            entries = [e for share in found for e in _taken_over(share, Account(debt.account))]
+            entries = [e for share in found for e in _taken_over(share, LedgerAccount(debt.account))]
             await book(tx, zone_id, What.COVER, entries, campaign_id=debt.campaign_id)
         if lacking:
             return
 
 
-def _taken_over(share: Share, account: Account) -> tuple[Entry, ...]:
+def _taken_over(share: LotShare, account: LedgerAccount) -> tuple[LedgerEntry, ...]:
     return (
-        *move(Account.LOT, account, share.lot_id, share.amount_millieuro),
-        *move(account, Account.OPERATOR, None, share.amount_millieuro),
+        *move(LedgerAccount.LOT, account, share.lot_id, share.amount_millieuro),
+        *move(account, LedgerAccount.OPERATOR, None, share.amount_millieuro),
     )
 
 
@@ -140,8 +146,8 @@ async def expire_lots(tx: Transaction, *, most: int = 20) -> int:
     for row in ended:
         if not await tx.run(_expire, {"lot": row.id, "now": tx.now_ms}):
             continue  # another node was quicker
-        place = (row.id, Account.LOT)
+        place = (row.id, LedgerAccount.LOT)
         left = (await holdings(tx, row.zone_id, [place]))[place]
         if left:
-            await book(tx, row.zone_id, What.EXPIRE, move(Account.LOT, Account.EXPIRED, row.id, left))
+            await book(tx, row.zone_id, What.EXPIRE, move(LedgerAccount.LOT, LedgerAccount.EXPIRED, row.id, left))
     return len(ended)

@@ -18,7 +18,7 @@ from store.fairness import give_place_back, join_queue
 from store.records import Settlement
 from store.savepoints import together_or_apart
 from store.settling import apply
-from store.states import ENDED_BY, BatchState, CampaignState, DeliveryState, Event, ended_by
+from store.states import ENDED_BY, BatchState, CampaignState, DeliveryEvent, DeliveryState, ended_by
 from store.tables import audit, batch, campaign, campaign_replaces, delivery, expansion, progress
 from store.transaction import AnyRow, Transaction
 
@@ -174,10 +174,10 @@ async def _close(tx: Transaction, batches: Sequence[AnyRow]) -> int:
     settlements: list[Settlement] = []
     freed: set[int] = set()
     for row in batches:
-        event = ended_by(row.state, row.retired_ms) or Event.CANCEL
+        event = ended_by(row.state, row.retired_ms) or DeliveryEvent.CANCEL
         left = await tx.rows(_open_rows, {"first": row.first, "last": row.last})
         # Whoever may have it after all is in doubt, not cancelled: a Cancel must find them.
-        settlements += [Settlement(r.id, Event.GIVEN_UP if r.doubted else event) for r in left]
+        settlements += [Settlement(r.id, DeliveryEvent.GIVEN_UP if r.doubted else event) for r in left]
         # Money was kept for those that waited for another attempt; what was queued is free since the end.
         if any(r.state == DeliveryState.RETRY for r in left):
             freed.add(row.campaign_id)

@@ -11,17 +11,21 @@ from store.in_hand import anything_in_hand, in_hand
 from store.json_rows import json_rows, pack
 from store.records import Settlement
 from store.settling import apply
-from store.states import Event
+from store.states import DeliveryEvent
 from store.storable_text import readable
 from store.tables import address, carrier_ref, delivery
 from store.transaction import AnyRow, Transaction
 
 OUTSTANDING, DELIVERED, FAILED, EXPIRED = range(4)
 _PART = {"delivered": DELIVERED, "failed": FAILED, "expired": EXPIRED}
-_EVENT = {DELIVERED: Event.RECEIPT_DELIVERED, FAILED: Event.RECEIPT_FAILED, EXPIRED: Event.RECEIPT_EXPIRED}
+_EVENT = {
+    DELIVERED: DeliveryEvent.RECEIPT_DELIVERED,
+    FAILED: DeliveryEvent.RECEIPT_FAILED,
+    EXPIRED: DeliveryEvent.RECEIPT_EXPIRED,
+}
 
 
-class Report(msgspec.Struct, frozen=True):
+class ReceiptReport(msgspec.Struct, frozen=True):
     """A receipt in the store's words. `state` is delivered, failed, expired or pending."""
 
     carrier: str
@@ -90,13 +94,13 @@ _part_states = sa.select(*(carrier_ref.c[n] for n in ("delivery_id", "state", "a
 )
 
 
-async def apply_matching(tx: Transaction, reports: Sequence[Report]) -> list[Report]:
+async def apply_matching(tx: Transaction, reports: Sequence[ReceiptReport]) -> list[ReceiptReport]:
     """Apply what matches by our own reference or the peer's, and return what matches nothing; idempotent."""
     found = await _find(tx, reports)
     parts: dict[int, int] = {}
     whole: list[Settlement] = []
-    of_parts: dict[int, list[Report]] = {}
-    unmatched: list[Report] = []
+    of_parts: dict[int, list[ReceiptReport]] = {}
+    unmatched: list[ReceiptReport] = []
     for n, report in enumerate(reports):
         match = found.get(n)
         if match is None:
@@ -137,7 +141,7 @@ class _Match(msgspec.Struct, frozen=True):
     """All parts of the attempt, where they bear the same id and none of them was lost."""
 
 
-async def _find(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]:
+async def _find(tx: Transaction, reports: Sequence[ReceiptReport]) -> dict[int, _Match]:
     """By the id as it is written; other readings of it are looked up only for what that leaves."""
     found = await _find_echoed(tx, reports)
     named = [n for n, report in enumerate(reports) if report.delivery_id is None]
@@ -147,7 +151,7 @@ async def _find(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]
 
 
 async def _find_by_ref(
-    tx: Transaction, reports: Sequence[Report], sought: Sequence[tuple[int, str, str]]
+    tx: Transaction, reports: Sequence[ReceiptReport], sought: Sequence[tuple[int, str, str]]
 ) -> dict[int, _Match]:
     if not sought:
         return {}
@@ -163,7 +167,7 @@ async def _find_by_ref(
     return {n: _match_of(rows) for n, rows in found.items() if n not in too_late}
 
 
-def _meant(report: Report, rows: Sequence[AnyRow], *, is_nobodys: bool) -> list[AnyRow]:
+def _meant(report: ReceiptReport, rows: Sequence[AnyRow], *, is_nobodys: bool) -> list[AnyRow]:
     """Those that the report can be about. An id may be read in two ways, and an SMSC may give one twice: where the
     receipt names a number it decides, for a wrong match would show somebody as reached who is not. A number that is
     nobody's here was misread, and leaves an id as it is written to whom alone bears it."""
@@ -186,7 +190,9 @@ def _match_of(rows: Sequence[AnyRow]) -> _Match:
     return _Match(best.delivery_id, best.id, best.parts == 1, best.attempt, shared)
 
 
-async def _nobodys(tx: Transaction, reports: Sequence[Report], bearing: Mapping[int, Sequence[AnyRow]]) -> set[str]:
+async def _nobodys(
+    tx: Transaction, reports: Sequence[ReceiptReport], bearing: Mapping[int, Sequence[AnyRow]]
+) -> set[str]:
     """Numbers that reports name, that none of the deliveries bearing their id has, and that no register has either.
     Asked for hardly ever."""
     doubtful = {
@@ -201,7 +207,7 @@ async def _nobodys(tx: Transaction, reports: Sequence[Report], bearing: Mapping[
 
 
 async def _may_be_anothers(
-    tx: Transaction, reports: Sequence[Report], found: Mapping[int, Sequence[AnyRow]]
+    tx: Transaction, reports: Sequence[ReceiptReport], found: Mapping[int, Sequence[AnyRow]]
 ) -> set[int]:
     """Of those whose rows have all been reported on: those to whose number an SMS is in hand, or any where they name
     no number. An SMSC that begins to count again gives it the id of an old one, and its receipt may overtake the
@@ -215,7 +221,7 @@ async def _may_be_anothers(
     return waiting | {n for n, rows in told.items() if rows[0].address in busy}
 
 
-async def _find_echoed(tx: Transaction, reports: Sequence[Report]) -> dict[int, _Match]:
+async def _find_echoed(tx: Transaction, reports: Sequence[ReceiptReport]) -> dict[int, _Match]:
     echoed = {n: r.delivery_id for n, r in enumerate(reports) if r.delivery_id is not None}
     if not echoed:
         return {}
@@ -223,7 +229,7 @@ async def _find_echoed(tx: Transaction, reports: Sequence[Report]) -> dict[int, 
     return {n: _Match(i, None) for n, i in echoed.items() if i in known}
 
 
-async def _judge_parts(tx: Transaction, reported: dict[int, list[Report]]) -> list[Settlement]:
+async def _judge_parts(tx: Transaction, reported: dict[int, list[ReceiptReport]]) -> list[Settlement]:
     """A long SMS is delivered only when all its parts are; one lost part is a lost message."""
     rows = await tx.rows(_part_states, {"wanted": pack((i,) for i in reported)})
     attempts: dict[int, dict[int, list[AnyRow]]] = {}
@@ -232,25 +238,29 @@ async def _judge_parts(tx: Transaction, reported: dict[int, list[Report]]) -> li
     return [s for i, tries in attempts.items() for s in _judged(i, tries, reported[i])]
 
 
-def _judged(delivery_id: int, tries: Mapping[int, Sequence[AnyRow]], reported: Sequence[Report]) -> list[Settlement]:
+def _judged(
+    delivery_id: int, tries: Mapping[int, Sequence[AnyRow]], reported: Sequence[ReceiptReport]
+) -> list[Settlement]:
     """The best that any attempt came to; a failure only when none on file is still open. An attempt that has failed
     beside another one ends the doubt about itself."""
     for round_, parts in tries.items():
         if len(parts) >= parts[0].parts and all(part.state == DELIVERED for part in parts):
             return [_settlement(delivery_id, DELIVERED, _telling(reported, DELIVERED), round_=round_)]
     failed = {r: states for r, parts in tries.items() if (states := {p.state for p in parts} & {FAILED, EXPIRED})}
-    lost = [Settlement(delivery_id, Event.ATTEMPT_LOST, round=r) for r in failed]
+    lost = [Settlement(delivery_id, DeliveryEvent.ATTEMPT_LOST, round=r) for r in failed]
     if len(failed) < len(tries):
         return lost
     verdict = FAILED if any(FAILED in states for states in failed.values()) else EXPIRED
     return [*lost, _settlement(delivery_id, verdict, _telling(reported, verdict), round_=max(failed))]
 
 
-def _telling(reported: Sequence[Report], verdict: int) -> Report:
+def _telling(reported: Sequence[ReceiptReport], verdict: int) -> ReceiptReport:
     return next((r for r in reported if _PART[r.state] == verdict), reported[-1])
 
 
-def _settlement(delivery_id: int, final: int, report: Report, *, round_: int = 0, attempt: int = 0) -> Settlement:
+def _settlement(
+    delivery_id: int, final: int, report: ReceiptReport, *, round_: int = 0, attempt: int = 0
+) -> Settlement:
     return Settlement(
         delivery_id, _EVENT[final], report.carrier, code=report.code, text=report.text, round=round_, attempt=attempt
     )

@@ -43,7 +43,7 @@ _MOST_CAMPAIGNS = 20
 """Looked through in one step of an erasure."""
 
 
-class Person(msgspec.Struct, frozen=True):
+class RegisteredPerson(msgspec.Struct, frozen=True):
     id: int
     zone_id: int
     zone: str
@@ -64,19 +64,19 @@ _person = sa.select(member.c.id, member.c.zone_id, zone.c.code, *(member.c[name]
 )
 
 
-async def find(conn: AsyncConnection, zone_code: str, reference: str) -> Person | None:
+async def find(conn: AsyncConnection, zone_code: str, reference: str) -> RegisteredPerson | None:
     """By the zone's own reference; removed persons too."""
     row = (await conn.execute(_person.where(zone.c.code == zone_code, member.c.reference == reference))).first()
-    return None if row is None else Person(*tuple(row))
+    return None if row is None else RegisteredPerson(*tuple(row))
 
 
-async def named(conn: AsyncConnection, words: str, most: int = 10) -> list[Person]:
+async def named(conn: AsyncConnection, words: str, most: int = 10) -> list[RegisteredPerson]:
     """Persons whose name or address holds these words, for whoever does not know the reference."""
     within_address = sa.or_(contact.c.value.ilike(_like(words)), contact.c.value.like(_like(_as_kept(words))))
     with_address = sa.select(contact.c.member_id).where(contact.c.until_ms.is_(None), within_address)
     wanted = sa.or_(member.c.name.ilike(_like(words)), member.c.id.in_(with_address))
     rows = await conn.execute(_person.where(wanted, member.c.removed_ms.is_(None)).order_by(member.c.id).limit(most))
-    return [Person(*tuple(row)) for row in rows.all()]
+    return [RegisteredPerson(*tuple(row)) for row in rows.all()]
 
 
 def _like(words: str) -> str:
@@ -89,7 +89,7 @@ def _as_kept(words: str) -> str:
     return digits.removeprefix("0") if digits.isdigit() else words
 
 
-async def remove(tx: Transaction, person: Person, by: str = "") -> bool:
+async def remove(tx: Transaction, person: RegisteredPerson, by: str = "") -> bool:
     """Out of the register, contacts closed; False when that was so already."""
     removed = await register.remove_members(tx, person.zone_id, [person.reference]) == 1
     if removed:
@@ -97,7 +97,7 @@ async def remove(tx: Transaction, person: Person, by: str = "") -> bool:
     return removed
 
 
-async def ask_erasure(tx: Transaction, person: Person, by: str = "") -> bool:
+async def ask_erasure(tx: Transaction, person: RegisteredPerson, by: str = "") -> bool:
     """Close them now, and erase what is kept of them as soon as nothing needs it. False: that was asked before."""
     await remove(tx, person, by)
     if await tx.first(sa.select(erasure.c.member_id).where(erasure.c.member_id == person.id)) is not None:
@@ -115,7 +115,7 @@ async def ask_erasure(tx: Transaction, person: Person, by: str = "") -> bool:
 # ---- what is kept ------------------------------------------------------------------------------------------------
 
 
-async def everything(conn: AsyncConnection, person: Person) -> dict[str, Any]:
+async def everything(conn: AsyncConnection, person: RegisteredPerson) -> dict[str, Any]:
     """All that the store holds of a person, for them to read; instants as milliseconds UTC."""
     mine = contact.c.member_id == person.id
     contacts = await _rows(
@@ -162,7 +162,7 @@ async def everything(conn: AsyncConnection, person: Person) -> dict[str, Any]:
     }
 
 
-async def _messages(conn: AsyncConnection, person: Person) -> AsyncIterator[list[dict[str, Any]]]:
+async def _messages(conn: AsyncConnection, person: RegisteredPerson) -> AsyncIterator[list[dict[str, Any]]]:
     """What was sent to them, campaign by campaign."""
     found = await conn.execute(
         sa.select(campaign.c.id, campaign.c.public_id, campaign.c.title, campaign.c.kind)

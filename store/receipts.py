@@ -14,11 +14,11 @@ import sqlalchemy as sa
 
 from store import late_answers, receipts_by_number
 from store.json_rows import json_rows, pack
-from store.matching import Report, apply_matching
+from store.matching import ReceiptReport, apply_matching
 from store.tables import doubt, receipt_inbox
 from store.transaction import AnyRow, Transaction
 
-__all__ = ["Recorded", "Report", "hear_first", "match_inbox", "match_new_refs", "record"]
+__all__ = ["ReceiptReport", "Recorded", "hear_first", "match_inbox", "match_new_refs", "record"]
 
 SETTLED_MS = 60_000
 """Longer than a lease: whatever was in hand when a receipt came has its reference on file by then, or is unknown."""
@@ -30,7 +30,7 @@ class Recorded(msgspec.Struct, frozen=True):
     """Kept in the inbox."""
 
 
-async def record(tx: Transaction, reports: Sequence[Report]) -> Recorded:
+async def record(tx: Transaction, reports: Sequence[ReceiptReport]) -> Recorded:
     """Apply the reports; idempotent. Reports that match nothing are kept for `match_inbox`."""
     late = [r for r in reports if r.answers is not None]
     unmatched = await late_answers.record(tx, late) if late else []
@@ -40,7 +40,7 @@ async def record(tx: Transaction, reports: Sequence[Report]) -> Recorded:
     return Recorded(len(reports) - len(unmatched), len(unmatched))
 
 
-async def set_aside(tx: Transaction, report: Report) -> None:
+async def set_aside(tx: Transaction, report: ReceiptReport) -> None:
     """Keep what could not be recorded, in the inbox, with an instant that both engines can hold."""
     known = 0 <= report.at_ms <= tx.now_ms + receipts_by_number.LATEST_MS
     await _keep(tx, [report if known else msgspec.structs.replace(report, at_ms=tx.now_ms)])
@@ -79,7 +79,7 @@ _matched = json_rows("matched", id=int)
 _close = sa.update(receipt_inbox).where(_kept.id == _matched.c.id).values(matched_ms=sa.bindparam("now"))
 
 
-async def _keep(tx: Transaction, reports: Sequence[Report]) -> None:
+async def _keep(tx: Transaction, reports: Sequence[ReceiptReport]) -> None:
     """In two statements, however many: a quick SMSC's receipts overtake the record of their sending by the hundred."""
     once = list({_identity(r): r for r in reversed(reports)}.values())
     if not once:
@@ -98,7 +98,7 @@ async def _keep(tx: Transaction, reports: Sequence[Report]) -> None:
         await tx.run(_insert, {"waiting": pack(reversed(fresh))})
 
 
-def _identity(r: Report) -> tuple[str, str, str, str | None, int | None, int]:
+def _identity(r: ReceiptReport) -> tuple[str, str, str, str | None, int | None, int]:
     """What makes two of the inbox one."""
     return r.carrier, r.ref, r.state, r.destination, r.answers, r.attempt
 
@@ -224,8 +224,8 @@ async def _match_late(tx: Transaction, rows: Sequence[AnyRow]) -> list[AnyRow]:
     return [row for row in rows if row.id not in closed]
 
 
-def _as_report(row: AnyRow) -> Report:
-    return Report(
+def _as_report(row: AnyRow) -> ReceiptReport:
+    return ReceiptReport(
         row.carrier, row.ref, row.state, row.at_ms, answers=row.answers, attempt=row.attempt,
         destination=row.destination, readings=_as_kept(row.alternatives), code=row.code, text=row.text, mode=row.mode,
     )  # fmt: skip

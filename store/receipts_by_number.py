@@ -13,10 +13,10 @@ import msgspec
 import sqlalchemy as sa
 
 from store.doubts import OPEN
-from store.in_hand import Place, in_hand
+from store.in_hand import AddressInHand, in_hand
 from store.json_rows import json_rows, pack
-from store.late_answers import Taken, take
-from store.matching import Report, apply_matching
+from store.late_answers import TakenPart, take
+from store.matching import ReceiptReport, apply_matching
 from store.tables import campaign, carrier_ref, delivery, doubt
 from store.transaction import AnyRow, Transaction
 
@@ -27,7 +27,7 @@ LATEST_MS = 72 * 3_600_000
 class Found(msgspec.Struct, frozen=True):
     matched: tuple[AnyRow, ...]
     """Rows of the inbox."""
-    undecided: frozenset[Place]
+    undecided: frozenset[AddressInHand]
     """Where something is in hand that could be meant as well."""
 
 
@@ -100,14 +100,14 @@ async def match(tx: Transaction, rows: Sequence[AnyRow]) -> Found:
     if not rows:
         return Found((), frozenset())
     sought = [(n, row.carrier, row.destination, row.mode, row.received_ms) for n, row in enumerate(rows)]
-    fitting: dict[Place, dict[int, list[AnyRow]]] = {}
+    fitting: dict[AddressInHand, dict[int, list[AnyRow]]] = {}
     for fit in await tx.rows(_fitting, {"sought": pack(sought)}):
         fitting.setdefault((rows[fit.n].destination, rows[fit.n].mode), {}).setdefault(fit.n, []).append(fit)
     if not fitting:
         return Found((), frozenset())
     busy = await in_hand(tx, (address for address, _ in fitting))
     matched: list[AnyRow] = []
-    taken: list[Taken] = []
+    taken: list[TakenPart] = []
     for place in sorted(fitting.keys() - busy):
         for ref, part in _meant(fitting[place], rows).items():
             of_ref = [rows[n] for n in fitting[place] if (rows[n].carrier, rows[n].ref) == ref]
@@ -129,8 +129,10 @@ async def _unknown(tx: Transaction, rows: Sequence[AnyRow]) -> list[AnyRow]:
     return [row for n, row in enumerate(rows) if n not in known]
 
 
-def _report(row: AnyRow) -> Report:
-    return Report(row.carrier, row.ref, row.state, row.at_ms, destination=row.destination, code=row.code, text=row.text)
+def _report(row: AnyRow) -> ReceiptReport:
+    return ReceiptReport(
+        row.carrier, row.ref, row.state, row.at_ms, destination=row.destination, code=row.code, text=row.text
+    )
 
 
 # ---- which is meant --------------------------------------------------------------------------------------
@@ -150,7 +152,7 @@ class _Parts(msgspec.Struct, frozen=True):
     """Of so many no id is on file."""
 
 
-def _meant(fitting: Mapping[int, Sequence[AnyRow]], rows: Sequence[AnyRow]) -> dict[_Ref, Taken]:
+def _meant(fitting: Mapping[int, Sequence[AnyRow]], rows: Sequence[AnyRow]) -> dict[_Ref, TakenPart]:
     """Id -> the attempt that has it, of one number; ids of which that would be a guess are left out."""
     open_: dict[_Attempt, _Parts] = {}
     fits: _Fits = {}
@@ -166,12 +168,12 @@ def _meant(fitting: Mapping[int, Sequence[AnyRow]], rows: Sequence[AnyRow]) -> d
             arrived.add(ref)
         elif rows[n].state != "pending":
             failed.add(ref)
-    meant: dict[_Ref, Taken] = {}
+    meant: dict[_Ref, TakenPart] = {}
     for some in _together({ref: able for ref, able in fits.items() if able}):
         certain = _certain(some, {a: parts.free for a, parts in open_.items()})
         if certain is None:
             continue
-        meant |= {(c, r): Taken(c, r, *attempt, open_[attempt].units) for (c, r), attempt in certain.items()}
+        meant |= {(c, r): TakenPart(c, r, *attempt, open_[attempt].units) for (c, r), attempt in certain.items()}
         for attempt in certain.values():
             open_[attempt] = msgspec.structs.replace(open_[attempt], free=open_[attempt].free - 1)
         left = {ref: [a for a in able if open_[a].free] for ref, able in some.items() if ref not in certain}
@@ -233,7 +235,7 @@ def _dealt(fits: _Fits, free: Mapping[_Attempt, int]) -> dict[_Ref, _Attempt] | 
 
 def _of_several(
     fits: _Fits, open_: Mapping[_Attempt, _Parts], arrived: set[_Ref], failed: set[_Ref]
-) -> dict[_Ref, Taken]:
+) -> dict[_Ref, TakenPart]:
     """What ids tell together each of which may be that of more than one attempt."""
     dealt = _dealt(fits, {a: parts.free for a, parts in open_.items()}) or {}
     parts = {a: open_[a] for able in fits.values() for a in able}
@@ -242,10 +244,10 @@ def _of_several(
     # When each part of each has arrived all have, whichever is whose; and of copies in one part any tells of the
     # message.
     if (each_has and fits.keys() <= arrived) or (one_message and all(p.units == 1 for p in parts.values())):
-        return {(c, r): Taken(c, r, *attempt, parts[attempt].units) for (c, r), attempt in dealt.items()}
+        return {(c, r): TakenPart(c, r, *attempt, parts[attempt].units) for (c, r), attempt in dealt.items()}
     untold = [a for a, p in parts.items() if p.free == p.units]
     if one_message and each_has and untold and not fits.keys() & failed:
         # Copies of a long message are all in the house, but which part is of which copy nobody knows: half of each is
         # no whole. They are filed as one copy that has arrived when all of them have.
-        return {(c, r): Taken(c, r, *untold[-1], len(fits)) for c, r in fits}
+        return {(c, r): TakenPart(c, r, *untold[-1], len(fits)) for c, r in fits}
     return {}

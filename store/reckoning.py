@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.bookings import Account, What
+from store.bookings import LedgerAccount, What
 from store.tables import booking, campaign, entry, lot
 
 
@@ -38,7 +38,7 @@ _heads = sa.select(_accounts.c.lot_id, _accounts.c.account, _accounts.c.sum, ent
 _lots = sa.select(lot.c.id, lot.c.amount_millieuro).where(lot.c.zone_id == _ZONE)
 
 
-def _booked(account: Account, *what: What) -> sa.ScalarSelect[int]:
+def _booked(account: LedgerAccount, *what: What) -> sa.ScalarSelect[int]:
     """What came into an account for a campaign, of bookings of some kinds or of all."""
     found = sa.select(_amount).where(entry.c.campaign_id == campaign.c.id, entry.c.account == str(account))
     if what:
@@ -53,9 +53,9 @@ _campaigns = sa.select(
     campaign.c.reserved_millieuro,
     campaign.c.settled_millieuro,
     campaign.c.sealed_ms,
-    _booked(Account.RESERVED, What.RESERVE).label("reserved"),
-    _booked(Account.SPENT).label("spent"),
-    _booked(Account.RESERVED).label("left"),
+    _booked(LedgerAccount.RESERVED, What.RESERVE).label("reserved"),
+    _booked(LedgerAccount.SPENT).label("spent"),
+    _booked(LedgerAccount.RESERVED).label("left"),
 ).where(campaign.c.zone_id == _ZONE)
 
 
@@ -66,7 +66,7 @@ async def differences(conn: AsyncConnection, zone_id: int) -> list[Difference]:
     sums: dict[int | None, dict[str, int]] = {}
     for lot_id, account, total, balance in await conn.execute(_heads, zone):
         sums.setdefault(lot_id, {})[account] = int(total)
-        if total < 0 and account != Account.OPERATOR:
+        if total < 0 and account != LedgerAccount.OPERATOR:
             found.append(Difference(f"{account} below nothing", lot_id, int(total), 0))
         if total != balance:
             found.append(Difference(f"balance of {account}", lot_id, int(balance), int(total)))
@@ -74,8 +74,8 @@ async def differences(conn: AsyncConnection, zone_id: int) -> list[Difference]:
         accounts = sums.get(lot_id, {})
         if sum(accounts.values()) != 0:
             found.append(Difference("accounts of a lot", lot_id, sum(accounts.values()), 0))
-        if lot_id is not None and accounts.get(Account.OPERATOR) != -amount:
-            found.append(Difference("lot", lot_id, -accounts.get(Account.OPERATOR, 0), amount))
+        if lot_id is not None and accounts.get(LedgerAccount.OPERATOR) != -amount:
+            found.append(Difference("lot", lot_id, -accounts.get(LedgerAccount.OPERATOR, 0), amount))
     for row in await conn.execute(_campaigns, zone):
         found += _of_campaign(row)
     return found

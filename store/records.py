@@ -2,13 +2,13 @@
 
 import msgspec
 
-from store.states import DeliveryState, Event
+from store.states import DeliveryEvent, DeliveryState
 
 CAREFUL_AFTER = 2
 """Rounds in a row of which nobody who was in hand was told of."""
 
 
-class Row(msgspec.Struct, frozen=True):
+class DeliveryRow(msgspec.Struct, frozen=True):
     """One delivery of a claimed batch that may still be sent."""
 
     id: int
@@ -45,7 +45,7 @@ class Batch(msgspec.Struct, frozen=True):
     expires_ms: int
     crash_policy: str
     stalls: int
-    rows: tuple[Row, ...]
+    rows: tuple[DeliveryRow, ...]
     losses: int = 0
     """Rounds in a row of which nobody who was in hand was told of."""
     claimed_ms: int = 0
@@ -74,7 +74,7 @@ class Settlement(msgspec.Struct, frozen=True):
     """What is now known of one attempt."""
 
     delivery_id: int
-    event: Event
+    event: DeliveryEvent
     carrier: str = ""
     refs: tuple[str, ...] = ()
     code: str = ""
@@ -87,13 +87,13 @@ class Settlement(msgspec.Struct, frozen=True):
     """The number of that attempt, where our own reference came back with it; 0: not known."""
 
 
-class Change(msgspec.Struct, frozen=True):
+class StateChange(msgspec.Struct, frozen=True):
     delivery_id: int
     old: DeliveryState
     new: DeliveryState
 
 
-class Counts(msgspec.Struct, frozen=True):
+class DeliveryCounts(msgspec.Struct, frozen=True):
     """A campaign's deliveries of one channel by state: their sum is the audience of that channel."""
 
     channel: str

@@ -17,7 +17,7 @@ from store.receipts import match_new_refs
 from store.records import CAREFUL_AFTER, Batch, Settlement
 from store.savepoints import together_or_apart
 from store.settling import apply
-from store.states import BatchState, CampaignState, DeliveryState, Event
+from store.states import BatchState, CampaignState, DeliveryEvent, DeliveryState
 from store.tables import audit, batch, campaign, delivery, doubt, node, receipt_inbox
 from store.transaction import AnyRow, Transaction
 
@@ -207,7 +207,7 @@ async def _take_back(
         s.delivery_id: min(row.claimed_ms or 0, tx.now_ms)
         for row in rows
         for s in lost[row.id]
-        if s.event is Event.LOST
+        if s.event is DeliveryEvent.LOST
     }
     # All at once: deliveries, then counters, as everybody takes them (`settling.apply`).
     await apply(tx, told, handed_ms=handed_ms)
@@ -220,8 +220,8 @@ async def _take_back(
 async def _put_back(
     tx: Transaction, row: AnyRow, told: Sequence[Settlement], due_ms: int | None, stalls: int | None
 ) -> Recovered:
-    in_hand = sum(settlement.event is Event.LOST for settlement in told)
-    not_begun = [settlement.delivery_id for settlement in told if settlement.event is Event.NOT_SENT]
+    in_hand = sum(settlement.event is DeliveryEvent.LOST for settlement in told)
+    not_begun = [settlement.delivery_id for settlement in told if settlement.event is DeliveryEvent.NOT_SENT]
     state = BatchState.READY if due_ms is None else BatchState.WAITING
     back = {"batch": row.id, "state_": int(state), "due": due_ms}
     if row.cursor >= row.first and (in_hand or stalls is None):
@@ -257,8 +257,8 @@ async def _call_lost(tx: Transaction, row: AnyRow, evidence: Evidence | None) ->
 def _fate_of(delivery_id: int, row: AnyRow, evidence: Evidence | None) -> Settlement:
     known = evidence is not None and evidence.was_claimed(row.id, row.round)
     if evidence is not None and known and not evidence.was_begun(delivery_id, row.round):
-        return Settlement(delivery_id, Event.NOT_SENT, round=row.round)
-    return Settlement(delivery_id, Event.LOST, round=row.round)
+        return Settlement(delivery_id, DeliveryEvent.NOT_SENT, round=row.round)
+    return Settlement(delivery_id, DeliveryEvent.LOST, round=row.round)
 
 
 def _breaks_its_worker(row: AnyRow, has_in_hand: bool, stalls: int | None) -> bool:
@@ -272,7 +272,7 @@ async def _called_broken(tx: Transaction, row: AnyRow) -> list[Settlement]:
     """The row that breaks its worker, if it is still to be sent."""
     found = await tx.rows(sa.select(delivery.c.id).where(delivery.c.id == row.first, delivery.c.state.in_(_OPEN)))
     text = "taken out of circulation: it stopped its worker again and again"
-    return [Settlement(r.id, Event.QUARANTINED, code="quarantined", text=text, round=row.round) for r in found]
+    return [Settlement(r.id, DeliveryEvent.QUARANTINED, code="quarantined", text=text, round=row.round) for r in found]
 
 
 async def _was_told(tx: Transaction, row: AnyRow, not_begun: Sequence[int]) -> bool:

@@ -55,7 +55,7 @@ class RefusedDocument(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
-class Keeping(msgspec.Struct, frozen=True):
+class RefusedQuota(msgspec.Struct, frozen=True):
     """How much is kept of one account: what came longest ago goes first."""
 
     documents: int
@@ -75,7 +75,7 @@ _LATEST = (_KEPT.last_ms.desc(), _KEPT.id.desc())
 _AGAIN = ("last_ms", "status", "code", "title", "problems")
 
 
-async def keep(tx: Transaction, refused: Sequence[NewRefused], keeping: Keeping) -> None:
+async def keep(tx: Transaction, refused: Sequence[NewRefused], keeping: RefusedQuota) -> None:
     """The same body of the same account again is counted, and has the verdict of this time."""
     insert = insert_sqlite if tx.sqlite else insert_postgresql
     for each in refused:
@@ -92,7 +92,7 @@ async def keep(tx: Transaction, refused: Sequence[NewRefused], keeping: Keeping)
         await _trim(tx, account_id, keeping)
 
 
-async def _trim(tx: Transaction, account_id: int, keeping: Keeping) -> None:
+async def _trim(tx: Transaction, account_id: int, keeping: RefusedQuota) -> None:
     place = sa.func.row_number().over(order_by=_LATEST).label("place")
     sizes = sa.func.sum(sa.func.length(_KEPT.document)).over(order_by=_LATEST).label("sizes")
     ranked = sa.select(_KEPT.id, place, sizes).where(_KEPT.account_id == account_id).subquery()

@@ -74,7 +74,7 @@ class MemberRecord(msgspec.Struct, frozen=True):
     groups: frozenset[int] = frozenset()
 
 
-class Tally(msgspec.Struct, frozen=True):
+class RegisterTally(msgspec.Struct, frozen=True):
     """What became of records."""
 
     new: int = 0
@@ -83,26 +83,26 @@ class Tally(msgspec.Struct, frozen=True):
     erased: int = 0
     """Left out: they were erased, or are to be, and no record brings them back."""
 
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+    def __add__(self, other: "RegisterTally") -> "RegisterTally":
+        return RegisterTally(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
-async def put_zone(tx: Transaction, record: ZoneRecord) -> tuple[int, Tally]:
+async def put_zone(tx: Transaction, record: ZoneRecord) -> tuple[int, RegisterTally]:
     """The zone's id. A changed policy or convention moves the revision as well."""
     values = {name: getattr(record, name) for name in record.__struct_fields__}
     found = await tx.first(sa.select(zone).where(zone.c.code == record.code))
     if found is None:
         row = await tx.first(sa.insert(zone).values(values).returning(zone.c.id))
         assert row is not None
-        return int(row[0]), Tally(new=1)
+        return int(row[0]), RegisterTally(new=1)
     if all(getattr(found, name) == value for name, value in values.items()):
-        return int(found.id), Tally(unchanged=1)
+        return int(found.id), RegisterTally(unchanged=1)
     await tx.run(sa.update(zone).where(zone.c.id == found.id).values(values))
     await _move_places(tx, found.id)
-    return int(found.id), Tally(changed=1)
+    return int(found.id), RegisterTally(changed=1)
 
 
-async def put_network(tx: Transaction, zone_id: int, record: NetworkRecord) -> tuple[int, Tally]:
+async def put_network(tx: Transaction, zone_id: int, record: NetworkRecord) -> tuple[int, RegisterTally]:
     """The network's id; its codes become exactly those of the record."""
     values = {"name": record.name, "territory": record.territory}
     key = sa.and_(network.c.zone_id == zone_id, network.c.code == record.code)
@@ -111,20 +111,20 @@ async def put_network(tx: Transaction, zone_id: int, record: NetworkRecord) -> t
         statement = sa.insert(network).values(zone_id=zone_id, code=record.code, **values)
         row = await tx.first(statement.returning(network.c.id))
         assert row is not None
-        network_id, tally = int(row[0]), Tally(new=1)
+        network_id, tally = int(row[0]), RegisterTally(new=1)
     else:
-        network_id, tally = int(found.id), Tally(unchanged=1)
+        network_id, tally = int(found.id), RegisterTally(unchanged=1)
         if (found.name, found.territory) != (record.name, record.territory):
             await tx.run(sa.update(network).where(key).values(values))
-            tally = Tally(changed=1)
+            tally = RegisterTally(changed=1)
     if await _put_codes(tx, network_id, record.codes) and tally.unchanged:
-        tally = Tally(changed=1)
+        tally = RegisterTally(changed=1)
     if not tally.unchanged:
         await _move_places(tx, zone_id)
     return network_id, tally
 
 
-async def put_group(tx: Transaction, zone_id: int, code: str, name: str) -> tuple[int, Tally]:
+async def put_group(tx: Transaction, zone_id: int, code: str, name: str) -> tuple[int, RegisterTally]:
     """The group's id."""
     table = member_group
     found = await tx.first(sa.select(table).where(table.c.zone_id == zone_id, table.c.code == code))
@@ -133,17 +133,17 @@ async def put_group(tx: Transaction, zone_id: int, code: str, name: str) -> tupl
         row = await tx.first(statement)
         assert row is not None
         await _move_places(tx, zone_id)
-        return int(row[0]), Tally(new=1)
+        return int(row[0]), RegisterTally(new=1)
     if found.name == name:
-        return int(found.id), Tally(unchanged=1)
+        return int(found.id), RegisterTally(unchanged=1)
     await tx.run(sa.update(table).where(table.c.id == found.id).values(name=name))
     await _move_places(tx, zone_id)
-    return int(found.id), Tally(changed=1)
+    return int(found.id), RegisterTally(changed=1)
 
 
 async def put_members(
     tx: Transaction, zone_id: int, records: Sequence[MemberRecord], new_public_id: Callable[[], str]
-) -> Tally:
+) -> RegisterTally:
     """Bring members of a zone to what the records say; references must differ; up to some 2,000 a call.
 
     A removed member who is named again is one again, with the same id; one who was erased is left out.
@@ -168,7 +168,7 @@ async def put_members(
         await put_links(tx, has, wanted)
         await put_wishes(tx, zone_id, wished, wish | _wishes_of(new_ids, fresh))
     unchanged = len(records) - len(fresh) - len(touched)
-    return Tally(len(fresh), len(touched), unchanged, named - len(records))
+    return RegisterTally(len(fresh), len(touched), unchanged, named - len(records))
 
 
 def tombstone(zone_id: int, reference: str) -> str:

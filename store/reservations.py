@@ -17,7 +17,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.bookings import Account, Entry, What, book, holdings, lock, move
+from store.bookings import LedgerAccount, LedgerEntry, What, book, holdings, lock, move
 from store.errors import CreditExhausted
 from store.ledger import balance_millieuro, cover, in_order_of_expiry, shares
 from store.states import BatchState
@@ -37,13 +37,13 @@ async def reserve(
         if balance < amount_millieuro:
             raise CreditExhausted(zone_id, balance, amount_millieuro)
     found, lacking = await shares(tx, zone_id, amount_millieuro)
-    entries = [e for s in found for e in move(Account.LOT, Account.RESERVED, s.lot_id, s.amount_millieuro)]
+    entries = [e for s in found for e in move(LedgerAccount.LOT, LedgerAccount.RESERVED, s.lot_id, s.amount_millieuro)]
     entries += _lent(lacking)
     await book(tx, zone_id, What.RESERVE, entries, campaign_id=campaign_id)
 
 
-def _lent(amount_millieuro: int) -> Sequence[Entry]:
-    return move(Account.OPERATOR, Account.RESERVED, None, amount_millieuro) if amount_millieuro else ()
+def _lent(amount_millieuro: int) -> Sequence[LedgerEntry]:
+    return move(LedgerAccount.OPERATOR, LedgerAccount.RESERVED, None, amount_millieuro) if amount_millieuro else ()
 
 
 # ---- what is reserved still, and what of it may be charged -----------------------------------------------
@@ -65,7 +65,7 @@ _of_reservation = (
     sa.select(entry.c.lot_id, _amount.label("amount"), lot.c.valid_until_ms)
     .select_from(entry)
     .join(lot, lot.c.id == entry.c.lot_id, isouter=True)
-    .where(entry.c.campaign_id == _CAMPAIGN, entry.c.account == str(Account.RESERVED))
+    .where(entry.c.campaign_id == _CAMPAIGN, entry.c.account == str(LedgerAccount.RESERVED))
     .group_by(entry.c.lot_id, lot.c.valid_until_ms, lot.c.id)
     # Loans come last: a lot without an end is older than any of them.
     .order_by(entry.c.lot_id.is_(None), *in_order_of_expiry)
@@ -174,16 +174,18 @@ async def release(tx: Transaction, zone_id: int, campaign_id: int, kept_millieur
     if not beyond:
         return
     entries = [
-        e for one in beyond for e in move(Account.RESERVED, _home(one, tx.now_ms), one.lot_id, one.amount_millieuro)
+        e
+        for one in beyond
+        for e in move(LedgerAccount.RESERVED, _home(one, tx.now_ms), one.lot_id, one.amount_millieuro)
     ]
     await book(tx, zone_id, What.RELEASE, entries, campaign_id=campaign_id)
     await cover(tx, zone_id)
 
 
-def _home(one: Held, now_ms: int) -> Account:
+def _home(one: Held, now_ms: int) -> LedgerAccount:
     if one.lot_id is None:
-        return Account.OPERATOR
-    return Account.LOT if one.is_valid(now_ms) else Account.EXPIRED
+        return LedgerAccount.OPERATOR
+    return LedgerAccount.LOT if one.is_valid(now_ms) else LedgerAccount.EXPIRED
 
 
 # ---- paid ------------------------------------------------------------------------------------------------
@@ -206,32 +208,34 @@ async def settle(
     if lacking > 0:
         await _recall(tx, zone_id, campaign_id, lacking)
         reserved = await held(tx.conn, campaign_id)
-    entries: list[Entry] = []
+    entries: list[LedgerEntry] = []
     left = amount_millieuro
     for one in reserved:
         paid = min(one.amount_millieuro, left)
         if paid:
-            entries += move(Account.RESERVED, Account.SPENT, one.lot_id, paid)
+            entries += move(LedgerAccount.RESERVED, LedgerAccount.SPENT, one.lot_id, paid)
         left -= paid
     await book(tx, zone_id, what, entries, campaign_id=campaign_id, note=note)
 
 
 async def _recall(tx: Transaction, zone_id: int, campaign_id: int, amount_millieuro: int) -> None:
-    entries: list[Entry] = []
+    entries: list[LedgerEntry] = []
     left = amount_millieuro
     released = await tx.rows(_given_back, {"campaign": campaign_id})
-    places = [(row.lot_id, account) for row in released for account in (Account.LOT, Account.EXPIRED)]
+    places = [(row.lot_id, account) for row in released for account in (LedgerAccount.LOT, LedgerAccount.EXPIRED)]
     there = await holdings(tx, zone_id, places)
     for row in released:
         wanted = -int(row.amount)
-        for account in (Account.LOT, Account.EXPIRED):
+        for account in (LedgerAccount.LOT, LedgerAccount.EXPIRED):
             taken = min(wanted, left, there[row.lot_id, account])
             if taken > 0:
-                entries += move(account, Account.RESERVED, row.lot_id, taken)
+                entries += move(account, LedgerAccount.RESERVED, row.lot_id, taken)
                 wanted, left = wanted - taken, left - taken
     if entries:
         await book(tx, zone_id, What.RECALL, entries, campaign_id=campaign_id)
     if left:
         found, lacking = await shares(tx, zone_id, left)
-        of_others = [e for s in found for e in move(Account.LOT, Account.RESERVED, s.lot_id, s.amount_millieuro)]
+        of_others = [
+            e for s in found for e in move(LedgerAccount.LOT, LedgerAccount.RESERVED, s.lot_id, s.amount_millieuro)
+        ]
         await book(tx, zone_id, What.RECALL, [*of_others, *_lent(lacking)], campaign_id=campaign_id)

@@ -34,7 +34,7 @@ _SEQ_BITS = 24
 _STATES = ("queued", "retry", "unknown", "accepted", "delivered", "failed", "expired", "cancelled", "not_needed")
 
 
-class Keeping(msgspec.Struct, frozen=True):
+class RetentionPeriods(msgspec.Struct, frozen=True):
     """In days."""
 
     deliveries: float
@@ -61,7 +61,7 @@ _given = json_rows("given", id=int)
 _in_given = sa.select(_given.c.id)
 
 
-async def clear_some(tx: Transaction, keeping: Keeping, most: int = AT_ONCE) -> bool:
+async def clear_some(tx: Transaction, keeping: RetentionPeriods, most: int = AT_ONCE) -> bool:
     """One step; whether the next one would find work."""
     return any(
         [
@@ -80,7 +80,7 @@ _orphans = (
 )
 
 
-async def _clear_receipts(tx: Transaction, keeping: Keeping, most: int) -> bool:
+async def _clear_receipts(tx: Transaction, keeping: RetentionPeriods, most: int) -> bool:
     rows = await tx.rows(_matched, {"before": tx.now_ms - MATCHED_MS})
     rows += await tx.rows(_orphans, {"before": tx.now_ms - int(keeping.receipts * DAY_MS)})
     if rows:
@@ -140,7 +140,7 @@ async def _clear_audit(tx: Transaction, before_ms: int, most: int) -> bool:
     return len(gone) >= most
 
 
-async def to_go(conn: AsyncConnection, now_ms: int, keeping: Keeping) -> ToGo:
+async def to_go(conn: AsyncConnection, now_ms: int, keeping: RetentionPeriods) -> ToGo:
     """Reads campaigns and counters, never the deliveries themselves."""
     sealed = sa.and_(campaign.c.sealed_ms.is_not(None), campaign.c.cleared_ms.is_(None))
     due = campaign.c.sealed_ms < now_ms - int(keeping.deliveries * DAY_MS)

@@ -12,28 +12,37 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from store import doubts
 from store.doubts import Doubt
 from store.json_rows import json_rows, pack
-from store.records import Change, Settlement
-from store.states import CHARGING_EVENTS, NEGATIVE_RECEIPTS, OPEN, DeliveryState, Event, after, after_all
+from store.records import Settlement, StateChange
+from store.states import CHARGING_EVENTS, NEGATIVE_RECEIPTS, OPEN, DeliveryEvent, DeliveryState, after, after_all
 from store.tables import carrier_ref, delivery, progress
 from store.transaction import AnyRow, Transaction
 
-_SENDING = frozenset({Event.ACCEPTED, Event.IN_DOUBT})
-_ATTEMPTS = frozenset({Event.ACCEPTED, Event.REFUSED, Event.DEFERRED, Event.EXHAUSTED, Event.IN_DOUBT, Event.LOST})
+_SENDING = frozenset({DeliveryEvent.ACCEPTED, DeliveryEvent.IN_DOUBT})
+_ATTEMPTS = frozenset(
+    {
+        DeliveryEvent.ACCEPTED,
+        DeliveryEvent.REFUSED,
+        DeliveryEvent.DEFERRED,
+        DeliveryEvent.EXHAUSTED,
+        DeliveryEvent.IN_DOUBT,
+        DeliveryEvent.LOST,
+    }
+)
 """What costs an attempt. `NOT_SENT` does not: the next carrier takes it (design section 4)."""
-_BEGINS_DOUBT = frozenset({Event.IN_DOUBT, Event.LOST})
+_BEGINS_DOUBT = frozenset({DeliveryEvent.IN_DOUBT, DeliveryEvent.LOST})
 _CUT = "cut"
 """The code of a message of which the parts that no carrier has are held back for good."""
 _TOLD = frozenset({DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.EXPIRED})
 _ENDS_DOUBT = {
-    Event.ACCEPTED: doubts.TAKEN,
-    Event.RECEIPT_DELIVERED: doubts.TAKEN,
-    Event.REFUSED: doubts.LOST,
-    Event.DEFERRED: doubts.LOST,
-    Event.EXHAUSTED: doubts.LOST,
-    Event.NOT_SENT: doubts.LOST,
-    Event.ATTEMPT_LOST: doubts.LOST,
-    Event.RECEIPT_FAILED: doubts.LOST,
-    Event.RECEIPT_EXPIRED: doubts.LOST,
+    DeliveryEvent.ACCEPTED: doubts.TAKEN,
+    DeliveryEvent.RECEIPT_DELIVERED: doubts.TAKEN,
+    DeliveryEvent.REFUSED: doubts.LOST,
+    DeliveryEvent.DEFERRED: doubts.LOST,
+    DeliveryEvent.EXHAUSTED: doubts.LOST,
+    DeliveryEvent.NOT_SENT: doubts.LOST,
+    DeliveryEvent.ATTEMPT_LOST: doubts.LOST,
+    DeliveryEvent.RECEIPT_FAILED: doubts.LOST,
+    DeliveryEvent.RECEIPT_EXPIRED: doubts.LOST,
 }
 
 _wanted = json_rows("wanted", id=int)
@@ -75,7 +84,7 @@ _count = (
 )
 
 
-class Tally:
+class CounterTally:
     """Differences of the counters of the campaigns and channels touched, gathered and written once."""
 
     def __init__(self) -> None:
@@ -138,7 +147,7 @@ class _Life:
         self.ended: Mapping[int, int] = _NO_DOUBT
         self.named: tuple[Doubt, ...] = ()
 
-    def happen(self, s: Settlement, round_: int | None, now_ms: int, tally: Tally) -> None:
+    def happen(self, s: Settlement, round_: int | None, now_ms: int, tally: CounterTally) -> None:
         campaign = self.id >> 24
         of = s.round or round_
         # A round has one attempt: the settle that is repeated, or that comes after its worker was thought dead,
@@ -155,13 +164,13 @@ class _Life:
         if s.event in _SENDING:
             self.sent_ms = self.sent_ms or now_ms
             tally.sent(campaign, self.channel)
-        if s.event is Event.RESEND and new is not self.state:
+        if s.event is DeliveryEvent.RESEND and new is not self.state:
             tally.resent(campaign, self.channel)
-        if new is not self.state or (s.event is Event.DEFERRED and is_new):
+        if new is not self.state or (s.event is DeliveryEvent.DEFERRED and is_new):
             self.carrier = s.carrier or self.carrier
             self.code, self.text = s.code or None, s.text[:200] or None
             self.changed_ms = now_ms
-            self.due_ms = now_ms + s.wait_ms if s.event is Event.DEFERRED else None
+            self.due_ms = now_ms + s.wait_ms if s.event is DeliveryEvent.DEFERRED else None
         self.state = new
         self.doubted = int(bool(self.open))
         if of is not None:
@@ -169,7 +178,7 @@ class _Life:
 
     def _after(self, s: Settlement, of: int | None, is_new: bool) -> DeliveryState:
         plain = is_new and not self.open and self.state not in _TOLD and s.event not in NEGATIVE_RECEIPTS
-        if plain or s.event is Event.RECEIPT_DELIVERED:
+        if plain or s.event is DeliveryEvent.RECEIPT_DELIVERED:
             return after(self.state, s.event)
         return after_all(
             self.state,
@@ -218,7 +227,7 @@ async def apply(
     *,
     round_: int | None = None,
     handed_ms: int | Mapping[int, int] | None = None,
-) -> list[Change]:
+) -> list[StateChange]:
     """Let the events pass over their deliveries, in the order given; unknown ids are ignored.
 
     `round_` marks the rows as settled in that round of their batch, and a settlement may name its own; references need
@@ -234,12 +243,12 @@ async def apply(
     if doubted:
         for i, rounds in (await doubts.open_of(tx, doubted)).items():
             lives[i].open = rounds
-    tally = Tally()
+    tally = CounterTally()
     for s in settlements:
         life = lives.get(s.delivery_id)
         if life is not None:
             life.happen(s, round_, tx.now_ms, tally)
-    changes = [Change(life.id, life.old, life.state) for life in lives.values() if life.state is not life.old]
+    changes = [StateChange(life.id, life.old, life.state) for life in lives.values() if life.state is not life.old]
     for life in lives.values():
         if life.state is not life.old:
             tally.move(life.id >> 24, life.channel, life.old, life.state)
@@ -281,4 +290,4 @@ async def file_part(tx: Transaction, carrier: str, ref: str, delivery_id: int, r
 def _parts(s: Settlement, life: _Life) -> int:
     """Of an attempt that broke off, only the parts that were taken have a reference: the others count as well, or
     the first half of a long SMS would pass for the whole."""
-    return len(s.refs) if s.event is Event.ACCEPTED else max(len(s.refs), life.units)
+    return len(s.refs) if s.event is DeliveryEvent.ACCEPTED else max(len(s.refs), life.units)

@@ -4,7 +4,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.bookings import Account, head
+from store.bookings import LedgerAccount, head
 from store.ledger import balance_millieuro, in_order_of_expiry
 from store.tables import entry, lot, zone
 
@@ -40,7 +40,7 @@ async def _purse(conn: AsyncConnection, zone_id: int, code: str, now_ms: int) ->
         .group_by(entry.c.account)
     )
     sums = {row.account: int(row.amount) for row in (await conn.execute(of_zone)).all()}
-    free = sa.func.coalesce(head(lot.c.zone_id, lot.c.id, str(Account.LOT)), 0)
+    free = sa.func.coalesce(head(lot.c.zone_id, lot.c.id, str(LedgerAccount.LOT)), 0)
     lots = await conn.execute(
         sa.select(lot.c.reference, lot.c.amount_millieuro, free, lot.c.valid_until_ms)
         .where(lot.c.zone_id == zone_id)
@@ -49,8 +49,8 @@ async def _purse(conn: AsyncConnection, zone_id: int, code: str, now_ms: int) ->
     return Purse(
         zone=code,
         balance_millieuro=await balance_millieuro(conn, zone_id, now_ms),
-        reserved_millieuro=sums.get(str(Account.RESERVED), 0),
-        spent_millieuro=sums.get(str(Account.SPENT), 0),
+        reserved_millieuro=sums.get(str(LedgerAccount.RESERVED), 0),
+        spent_millieuro=sums.get(str(LedgerAccount.SPENT), 0),
         lots=tuple(
             LotView(row[0], row[1], int(row[2]), row[3], row[3] is not None and row[3] <= now_ms) for row in lots.all()
         ),

@@ -42,7 +42,7 @@ MAY_HAVE_IT = frozenset({DeliveryState.UNKNOWN, DeliveryState.ACCEPTED, Delivery
 """Whoever is owed a Cancel (with those in hand at the fence, and whoever an earlier attempt may have reached)."""
 
 
-class Event(StrEnum):
+class DeliveryEvent(StrEnum):
     """What can happen to a delivery."""
 
     ACCEPTED = "accepted"
@@ -68,9 +68,9 @@ class Event(StrEnum):
     NOT_NEEDED = "not_needed"
 
 
-def _transitions() -> dict[tuple[DeliveryState, Event], DeliveryState]:
-    s, e = DeliveryState, Event
-    table: dict[tuple[DeliveryState, Event], DeliveryState] = {}
+def _transitions() -> dict[tuple[DeliveryState, DeliveryEvent], DeliveryState]:
+    s, e = DeliveryState, DeliveryEvent
+    table: dict[tuple[DeliveryState, DeliveryEvent], DeliveryState] = {}
     for state in (s.QUEUED, s.RETRY):
         table |= {
             (state, e.ACCEPTED): s.ACCEPTED,
@@ -117,11 +117,11 @@ def _transitions() -> dict[tuple[DeliveryState, Event], DeliveryState]:
 
 TRANSITIONS = _transitions()
 
-NEGATIVE_RECEIPTS = frozenset({Event.RECEIPT_FAILED, Event.RECEIPT_EXPIRED})
+NEGATIVE_RECEIPTS = frozenset({DeliveryEvent.RECEIPT_FAILED, DeliveryEvent.RECEIPT_EXPIRED})
 
 LATER = {
-    (DeliveryState.FAILED, Event.ACCEPTED): DeliveryState.ACCEPTED,
-    (DeliveryState.EXPIRED, Event.ACCEPTED): DeliveryState.ACCEPTED,
+    (DeliveryState.FAILED, DeliveryEvent.ACCEPTED): DeliveryState.ACCEPTED,
+    (DeliveryState.EXPIRED, DeliveryEvent.ACCEPTED): DeliveryState.ACCEPTED,
 }
 """What follows besides when the event speaks of a later attempt than those that no carrier had taken."""
 
@@ -130,7 +130,16 @@ NEVER_IN_DOUBT = frozenset(
 )
 """What nobody is called of whom another attempt is in doubt: they may have it, and are `UNKNOWN`."""
 
-OF_AN_ATTEMPT = frozenset({Event.REFUSED, Event.DEFERRED, Event.EXHAUSTED, Event.NOT_SENT, Event.IN_DOUBT, Event.LOST})
+OF_AN_ATTEMPT = frozenset(
+    {
+        DeliveryEvent.REFUSED,
+        DeliveryEvent.DEFERRED,
+        DeliveryEvent.EXHAUSTED,
+        DeliveryEvent.NOT_SENT,
+        DeliveryEvent.IN_DOUBT,
+        DeliveryEvent.LOST,
+    }
+)
 """What closes or moves an open delivery only when it speaks of its latest attempt: of an earlier one it ends a doubt,
 and the copy that is to leave, or is in hand, goes on."""
 
@@ -139,18 +148,25 @@ _OF_THE_LATEST = frozenset(
     | {(DeliveryState.ACCEPTED, e) for e in NEGATIVE_RECEIPTS}
 )
 
-CHARGING_EVENTS = frozenset({Event.ACCEPTED, Event.RECEIPT_DELIVERED, Event.RECEIPT_FAILED, Event.RECEIPT_EXPIRED})
+CHARGING_EVENTS = frozenset(
+    {
+        DeliveryEvent.ACCEPTED,
+        DeliveryEvent.RECEIPT_DELIVERED,
+        DeliveryEvent.RECEIPT_FAILED,
+        DeliveryEvent.RECEIPT_EXPIRED,
+    }
+)
 """Events that prove a carrier took the message: the first of them charges it, once for ever."""
 
 
-def after(state: DeliveryState, event: Event) -> DeliveryState:
+def after(state: DeliveryState, event: DeliveryEvent) -> DeliveryState:
     """The state that follows; the same state where the event changes nothing."""
     return TRANSITIONS.get((state, event), state)
 
 
 def after_all(
     state: DeliveryState,
-    event: Event,
+    event: DeliveryEvent,
     *,
     is_latest: bool,
     was_taken: bool,
@@ -165,7 +181,7 @@ def after_all(
     """
     if not is_latest and (state, event) in _OF_THE_LATEST:
         return state
-    if later_doubt and state is DeliveryState.UNKNOWN and event in (Event.NOT_SENT, Event.DEFERRED):
+    if later_doubt and state is DeliveryState.UNKNOWN and event in (DeliveryEvent.NOT_SENT, DeliveryEvent.DEFERRED):
         return state
     new = after(state, event)
     if is_latest and not was_taken:
@@ -200,15 +216,15 @@ class CampaignState(StrEnum):
 
 
 ENDED_BY = {
-    CampaignState.STOPPED: Event.CANCEL,
-    CampaignState.CANCELLED: Event.CANCEL,
-    CampaignState.SUPERSEDED: Event.CANCEL,
-    CampaignState.EXPIRED: Event.EXPIRE,
+    CampaignState.STOPPED: DeliveryEvent.CANCEL,
+    CampaignState.CANCELLED: DeliveryEvent.CANCEL,
+    CampaignState.SUPERSEDED: DeliveryEvent.CANCEL,
+    CampaignState.EXPIRED: DeliveryEvent.EXPIRE,
 }
 """What becomes of the deliveries still open when a campaign ends before its last message."""
 
 
-def ended_by(state: str, retired_ms: int | None) -> Event | None:
+def ended_by(state: str, retired_ms: int | None) -> DeliveryEvent | None:
     """What becomes of the open deliveries of a campaign in this state; None while it may send them. Of one that came
     with a copy of the store and was given up nobody knows whether they were sent since."""
-    return Event.LOST if retired_ms is not None else ENDED_BY.get(CampaignState(state))
+    return DeliveryEvent.LOST if retired_ms is not None else ENDED_BY.get(CampaignState(state))

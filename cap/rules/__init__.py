@@ -18,7 +18,7 @@ from cap.rules.form import FORM
 from cap.rules.info import INFO
 from cap.rules.prose import PROSE
 from cap.rules.resource import RESOURCE
-from cap.rules.row import Check, Finding, Rule
+from cap.rules.row import Rule, RuleCheck, RuleFinding
 
 if TYPE_CHECKING:
     from cap.profile import Profile
@@ -29,7 +29,7 @@ _WHOLE = ALERT + PROSE + CROSSING
 RULES: tuple[Rule, ...] = FORM + _WHOLE + INFO + RESOURCE + AREA
 BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}
 
-Checks = tuple[tuple[Rule, Check], ...]
+Checks = tuple[tuple[Rule, RuleCheck], ...]
 
 
 def problem(
@@ -43,10 +43,10 @@ def problem(
     facts: tuple[str, ...] = (),
 ) -> Problem:
     """A breach of the rule with this id, with the level, section and remedy that the tables give."""
-    return _breach(BY_ID[rule], Finding(path, text, value, cause, facts), path, line)
+    return _breach(BY_ID[rule], RuleFinding(path, text, value, cause, facts), path, line)
 
 
-def _breach(row: Rule, finding: Finding, path: str, line: int | None) -> Problem:
+def _breach(row: Rule, finding: RuleFinding, path: str, line: int | None) -> Problem:
     if not finding.cause:
         return Problem(row.id, row.level, path, line, row.section, finding.text, shortened(finding.value), row.remedy)
     why = CAUSES[f"{row.id}/{finding.cause}"]

@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterable
 
 from cap.lexical import FORBIDDEN_IN_NAME, MOST_NAME_CHARS, is_blank, is_plus_zero
 from cap.model import DEFAULT_LANGUAGE, Alert, Area, Info, MsgType, Scope, Status
-from cap.rules.row import NOTHING, Finding, Findings, Rule, error, information, warning
+from cap.rules.row import NOTHING, Findings, Rule, RuleFinding, error, information, warning
 
 
 def _name(element: str, value: str) -> Findings:
     if not value:
-        return (Finding(element, f"the {element} is empty"),)
+        return (RuleFinding(element, f"the {element} is empty"),)
     if len(value) > MOST_NAME_CHARS:
-        return (Finding(element, f"the {element} has {len(value)} characters; the limit is {MOST_NAME_CHARS}", value),)
+        return (
+            RuleFinding(element, f"the {element} has {len(value)} characters; the limit is {MOST_NAME_CHARS}", value),
+        )
     bad = FORBIDDEN_IN_NAME.search(value)
     if bad:
-        return (Finding(element, f"the {element} has the character {bad[0]!r} at position {bad.start() + 1}", value),)
+        return (
+            RuleFinding(element, f"the {element} has the character {bad[0]!r} at position {bad.start() + 1}", value),
+        )
     return NOTHING
 
 
@@ -30,25 +34,25 @@ def _sender(alert: Alert) -> Findings:
 
 def _exercise_note(alert: Alert) -> Findings:
     if alert.status is Status.EXERCISE and not alert.note.strip():
-        return (Finding("note", "an exercise without a note that says which one"),)
+        return (RuleFinding("note", "an exercise without a note that says which one"),)
     return NOTHING
 
 
 def _error_note(alert: Alert) -> Findings:
     if alert.msg_type is MsgType.ERROR and not alert.note.strip():
-        return (Finding("note", "an Error without a note that says why"),)
+        return (RuleFinding("note", "an Error without a note that says why"),)
     return NOTHING
 
 
 def _references_required(alert: Alert) -> Findings:
     if alert.references or alert.msg_type is MsgType.ALERT or alert.msg_type is None:
         return NOTHING
-    return (Finding("references", f"{alert.msg_type} names no earlier message"),)
+    return (RuleFinding("references", f"{alert.msg_type} names no earlier message"),)
 
 
 def _references_self(alert: Alert) -> Findings:
     if alert.references and alert.sent and alert.reference in alert.references:
-        return (Finding("references", "the message refers to itself", alert.identifier),)
+        return (RuleFinding("references", "the message refers to itself", alert.identifier),)
     return NOTHING
 
 
@@ -56,45 +60,45 @@ def _references_future(alert: Alert) -> Findings:
     if not alert.references or not alert.sent:
         return NOTHING
     later = [reference for reference in alert.references if reference.sent > alert.sent]
-    return [Finding("references", "a reference was sent after this message", item.identifier) for item in later]
+    return [RuleFinding("references", "a reference was sent after this message", item.identifier) for item in later]
 
 
 def _references_twice(alert: Alert) -> Findings:
     if len(set(alert.references)) == len(alert.references):
         return NOTHING
-    return (Finding("references", "the same message is named more than once"),)
+    return (RuleFinding("references", "the same message is named more than once"),)
 
 
 def _restriction_required(alert: Alert) -> Findings:
     if alert.scope is Scope.RESTRICTED and is_blank(alert.restriction):
-        return (Finding("restriction", "a Restricted alert that does not say to whom"),)
+        return (RuleFinding("restriction", "a Restricted alert that does not say to whom"),)
     return NOTHING
 
 
 def _restriction_idle(alert: Alert) -> Findings:
     if alert.restriction.strip() and alert.scope is not Scope.RESTRICTED and alert.scope:
-        return (Finding("restriction", f"a restriction on a {alert.scope} alert has no effect", alert.restriction),)
+        return (RuleFinding("restriction", f"a restriction on a {alert.scope} alert has no effect", alert.restriction),)
     return NOTHING
 
 
 def _addresses_required(alert: Alert) -> Findings:
     if alert.scope is Scope.PRIVATE and not alert.addresses:
-        return (Finding("addresses", "a Private alert without an address"),)
+        return (RuleFinding("addresses", "a Private alert without an address"),)
     return NOTHING
 
 
 def _info_required(alert: Alert) -> Findings:
     if alert.infos or alert.status is not Status.ACTUAL or alert.msg_type not in (MsgType.ALERT, MsgType.UPDATE):
         return NOTHING
-    return (Finding("info", f"an Actual {alert.msg_type} that says nothing"),)
+    return (RuleFinding("info", f"an Actual {alert.msg_type} that says nothing"),)
 
 
 def _utc_sign(alert: Alert) -> Findings:
-    findings = [Finding("sent", "UTC is written +00:00")] if is_plus_zero(alert.sent) else []
+    findings = [RuleFinding("sent", "UTC is written +00:00")] if is_plus_zero(alert.sent) else []
     for number, info in enumerate(alert.infos, 1):
         for name, value in (("effective", info.effective), ("onset", info.onset), ("expires", info.expires)):
             if is_plus_zero(value):
-                findings.append(Finding(f"info[{number}]/{name}", "UTC is written +00:00"))
+                findings.append(RuleFinding(f"info[{number}]/{name}", "UTC is written +00:00"))
     return findings
 
 
@@ -125,7 +129,9 @@ def _language_parity(alert: Alert) -> Findings:
         for language, infos in others:
             if {of(info) for info in infos} != expected:
                 at = f"info[{next(n for n, info in enumerate(alert.infos, 1) if info is infos[0])}]"
-                findings.append(Finding(at, f"{facet} of the {language} text differ from those of the {first} text"))
+                findings.append(
+                    RuleFinding(at, f"{facet} of the {language} text differ from those of the {first} text")
+                )
     return findings
 
 
@@ -134,7 +140,7 @@ def _language_area(alert: Alert) -> Findings:
         return NOTHING
     first = next(iter(alert.infos_by_language()))
     return [
-        Finding(f"info[{number}]", f"the {info.language or DEFAULT_LANGUAGE} text has no area of its own", first)
+        RuleFinding(f"info[{number}]", f"the {info.language or DEFAULT_LANGUAGE} text has no area of its own", first)
         for number, info in enumerate(alert.infos, 1)
         if not info.areas and alert.areas_of(info)
     ]

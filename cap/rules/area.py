@@ -5,14 +5,14 @@ from __future__ import annotations
 from cap import geometry
 from cap.lexical import is_blank
 from cap.model import Alert, Area
-from cap.rules.row import NOTHING, Finding, Findings, Rule, error, warning
+from cap.rules.row import NOTHING, Findings, Rule, RuleFinding, error, warning
 
 
 def _description(area: Area) -> Findings:
     if not is_blank(area.description):
         return NOTHING
     shape = next((word for word, there in _where(area) if there), "")
-    return (Finding("areaDesc", "the description is blank", cause="shape" if shape else "", facts=(shape,)),)
+    return (RuleFinding("areaDesc", "the description is blank", cause="shape" if shape else "", facts=(shape,)),)
 
 
 def _where(area: Area) -> tuple[tuple[str, bool], ...]:
@@ -26,7 +26,7 @@ def _where(area: Area) -> tuple[tuple[str, bool], ...]:
 
 def _few_points(area: Area) -> Findings:
     return [
-        Finding(f"polygon[{number}]", f"a polygon of {len(ring)} points")
+        RuleFinding(f"polygon[{number}]", f"a polygon of {len(ring)} points")
         for number, ring in enumerate(area.polygons, 1)
         if len(ring) < 4
     ] or NOTHING
@@ -34,7 +34,7 @@ def _few_points(area: Area) -> Findings:
 
 def _open(area: Area) -> Findings:
     return [
-        Finding(f"polygon[{number}]", "the last point is not the first", f"{ring[0]} ... {ring[-1]}")
+        RuleFinding(f"polygon[{number}]", "the last point is not the first", f"{ring[0]} ... {ring[-1]}")
         for number, ring in enumerate(area.polygons, 1)
         if ring and ring[0] != ring[-1]
     ] or NOTHING
@@ -47,7 +47,7 @@ def _off_earth(area: Area) -> Findings:
             cause, facts = _beyond(*ring[point - 1])
             lat, lon = ring[point - 1]
             at = f"polygon[{number}]"
-            findings.append(Finding(at, "", f"{lat},{lon}", cause=cause, facts=(str(point), *facts)))
+            findings.append(RuleFinding(at, "", f"{lat},{lon}", cause=cause, facts=(str(point), *facts)))
     return findings
 
 
@@ -69,7 +69,7 @@ def _figure(value: float) -> str:
 
 def _flat(area: Area) -> Findings:
     return [
-        Finding(f"polygon[{number}]", "the polygon encloses nothing")
+        RuleFinding(f"polygon[{number}]", "the polygon encloses nothing")
         for number, ring in enumerate(area.polygons, 1)
         if len(ring) >= 4 and geometry.is_flat(ring)
     ] or NOTHING
@@ -77,7 +77,7 @@ def _flat(area: Area) -> Findings:
 
 def _circle_off_earth(area: Area) -> Findings:
     return [
-        Finding(f"circle[{number}]", "", f"{circle.lat},{circle.lon}", *_beyond(circle.lat, circle.lon))
+        RuleFinding(f"circle[{number}]", "", f"{circle.lat},{circle.lon}", *_beyond(circle.lat, circle.lon))
         for number, circle in enumerate(area.circles, 1)
         if not geometry.on_earth(circle.lat, circle.lon)
     ] or NOTHING
@@ -85,7 +85,7 @@ def _circle_off_earth(area: Area) -> Findings:
 
 def _radius(area: Area) -> Findings:
     return [
-        Finding(f"circle[{number}]", "the radius is negative or endless", str(circle.radius_km))
+        RuleFinding(f"circle[{number}]", "the radius is negative or endless", str(circle.radius_km))
         for number, circle in enumerate(area.circles, 1)
         if not geometry.is_radius(circle.radius_km)
     ] or NOTHING
@@ -93,7 +93,7 @@ def _radius(area: Area) -> Findings:
 
 def _radius_zero(area: Area) -> Findings:
     return [
-        Finding(f"circle[{number}]", "a radius of zero is a point")
+        RuleFinding(f"circle[{number}]", "a radius of zero is a point")
         for number, circle in enumerate(area.circles, 1)
         if circle.radius_km == 0.0
     ] or NOTHING
@@ -101,7 +101,7 @@ def _radius_zero(area: Area) -> Findings:
 
 def _value_blank(area: Area) -> Findings:
     return [
-        Finding(
+        RuleFinding(
             f"geocode[{number}]/value", "", cause="code" if code.name.strip() else "nothing", facts=(code.name.strip(),)
         )
         for number, code in enumerate(area.geocodes, 1)
@@ -111,24 +111,24 @@ def _value_blank(area: Area) -> Findings:
 
 def _code_alone(area: Area) -> Findings:
     if area.geocodes and not area.polygons and not area.circles:
-        return (Finding("", "the area has codes but no polygon or circle", area.description),)
+        return (RuleFinding("", "the area has codes but no polygon or circle", area.description),)
     return NOTHING
 
 
 def _ceiling_alone(area: Area) -> Findings:
     if area.ceiling is not None and area.altitude is None:
-        return (Finding("ceiling", "a ceiling without an altitude", str(area.ceiling)),)
+        return (RuleFinding("ceiling", "a ceiling without an altitude", str(area.ceiling)),)
     return NOTHING
 
 
 def _ceiling_below(area: Area) -> Findings:
     if area.ceiling is not None and area.altitude is not None and area.ceiling < area.altitude:
-        return (Finding("ceiling", "the ceiling is below the altitude", str(area.ceiling)),)
+        return (RuleFinding("ceiling", "the ceiling is below the altitude", str(area.ceiling)),)
     return NOTHING
 
 
 def _crossing(alert: Alert) -> Findings:
-    effort = geometry.Effort()
+    effort = geometry.GeometryEffort()
     findings = []
     for number, info in enumerate(alert.infos, 1):
         for place, area in enumerate(info.areas, 1):
@@ -137,7 +137,7 @@ def _crossing(alert: Alert) -> Findings:
                 if crosses is not False:
                     at = f"info[{number}]/area[{place}]/polygon[{shape}]"
                     cause = "" if crosses else "unchecked"
-                    findings.append(Finding(at, "the polygon crosses itself", cause=cause))
+                    findings.append(RuleFinding(at, "the polygon crosses itself", cause=cause))
     return findings
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from cap.lexical import is_blank
 from cap.model import Alert, Info, ResponseType, Scope, ValuePair
-from cap.rules.row import NOTHING, Finding, Findings, Rule, error, information, warning
+from cap.rules.row import NOTHING, Findings, Rule, RuleFinding, error, information, warning
 
 HEADLINE_CHARS = 160
 
@@ -37,33 +37,33 @@ def _pairs(info: Info) -> Iterator[tuple[str, ValuePair]]:
 
 def _language(alert: Alert, info: Info) -> Findings:
     if info.language and not _LANGUAGE.fullmatch(info.language):
-        return (Finding("language", "not a language tag", info.language),)
+        return (RuleFinding("language", "not a language tag", info.language),)
     return NOTHING
 
 
 def _language_absent(alert: Alert, info: Info) -> Findings:
     if info.language:
         return NOTHING
-    return (Finding("language", "without a language the text counts as American English"),)
+    return (RuleFinding("language", "without a language the text counts as American English"),)
 
 
 def _event(alert: Alert, info: Info) -> Findings:
     if not is_blank(info.event):
         return NOTHING
     told = next((name for name in ("headline", "description") if not is_blank(getattr(info, name))), "")
-    return (Finding("event", "the event is blank", cause="told" if told else "", facts=(told,)),)
+    return (RuleFinding("event", "the event is blank", cause="told" if told else "", facts=(told,)),)
 
 
 def _assess(alert: Alert, info: Info) -> Findings:
     if ResponseType.ASSESS in info.response_types and alert.scope is Scope.PUBLIC:
         number = info.response_types.index(ResponseType.ASSESS) + 1
-        return (Finding(f"responseType[{number}]", "Assess in a Public alert", "Assess"),)
+        return (RuleFinding(f"responseType[{number}]", "Assess in a Public alert", "Assess"),)
     return NOTHING
 
 
 def _value_names(alert: Alert, info: Info) -> Findings:
     return [
-        Finding(f"{at}/valueName", "the valueName is blank", pair.value)
+        RuleFinding(f"{at}/valueName", "the valueName is blank", pair.value)
         for at, pair in _pairs(info)
         if not pair.name.strip()
     ]
@@ -71,7 +71,7 @@ def _value_names(alert: Alert, info: Info) -> Findings:
 
 def _value_name_case(alert: Alert, info: Info) -> Findings:
     return [
-        Finding(f"{at}/valueName", "an acronym is written in capitals without periods", pair.name)
+        RuleFinding(f"{at}/valueName", "an acronym is written in capitals without periods", pair.name)
         for at, pair in _pairs(info)
         if ("." in pair.name and _DOTTED.fullmatch(pair.name))
         or (not pair.name.isupper() and pair.name.upper() in _ACRONYMS)
@@ -80,7 +80,7 @@ def _value_name_case(alert: Alert, info: Info) -> Findings:
 
 def _expires_absent(alert: Alert, info: Info) -> Findings:
     if info.expires is None:
-        return (Finding("expires", "without a time of expiry the recipient's policy sets one"),)
+        return (RuleFinding("expires", "without a time of expiry the recipient's policy sets one"),)
     return NOTHING
 
 
@@ -89,26 +89,26 @@ def _time_order(alert: Alert, info: Info) -> Findings:
         return NOTHING
     effective = info.effective or alert.sent
     if effective and effective > info.expires:
-        return (Finding("expires", "it expires before it takes effect", info.expires.isoformat()),)
+        return (RuleFinding("expires", "it expires before it takes effect", info.expires.isoformat()),)
     return NOTHING
 
 
 def _late_onset(alert: Alert, info: Info) -> Findings:
     """The message expires, not the event: what is foretold for tomorrow may be said until tonight."""
     if info.onset and info.expires and info.onset > info.expires:
-        return (Finding("onset", "it begins after the message expires", info.onset.isoformat()),)
+        return (RuleFinding("onset", "it begins after the message expires", info.onset.isoformat()),)
     return NOTHING
 
 
 def _headline(alert: Alert, info: Info) -> Findings:
     if len(info.headline) > HEADLINE_CHARS:
-        return (Finding("headline", f"the headline has {len(info.headline)} characters", info.headline),)
+        return (RuleFinding("headline", f"the headline has {len(info.headline)} characters", info.headline),)
     return NOTHING
 
 
 def _web(alert: Alert, info: Info) -> Findings:
     if info.web and not _WEB.fullmatch(info.web):
-        return (Finding("web", "not a full http or https address", info.web),)
+        return (RuleFinding("web", "not a full http or https address", info.web),)
     return NOTHING
 
 

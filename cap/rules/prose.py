@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from cap.model import Alert
-from cap.rules.row import Finding, Findings, Rule, warning
+from cap.rules.row import Findings, Rule, RuleFinding, warning
 
 # What is still markup after XML was read: <b>, </p>, <br/>, <!--, &amp;, &nbsp;, &#233;
 _MARKUP = re.compile(
@@ -33,9 +33,9 @@ def _markup(alert: Alert) -> Findings:
     return findings
 
 
-def _found(parent: str, *texts: tuple[str, str]) -> list[Finding]:
+def _found(parent: str, *texts: tuple[str, str]) -> list[RuleFinding]:
     return [
-        Finding(parent + element, f"the text holds the markup {found[0]!r}", text)
+        RuleFinding(parent + element, f"the text holds the markup {found[0]!r}", text)
         for element, text in texts
         if ("<" in text or "&" in text) and (found := _MARKUP.search(text))
     ]

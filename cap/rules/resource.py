@@ -6,7 +6,7 @@ import hashlib
 import re
 
 from cap.model import Resource
-from cap.rules.row import NOTHING, Finding, Findings, Rule, warning
+from cap.rules.row import NOTHING, Findings, Rule, RuleFinding, warning
 
 _TOKEN = r"[A-Za-z0-9!#$&^_.+-]{1,127}"  # noqa: S105 - RFC 6838 4.2, a media type's words
 _MIME = re.compile(rf"{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|\"[^\"]*\"))*")
@@ -20,18 +20,18 @@ _SPACE = str.maketrans("", "", " \t\r\n")
 def _mime(resource: Resource) -> Findings:
     if _MIME.fullmatch(resource.mime_type):
         return NOTHING
-    return (Finding("mimeType", "not a media type", resource.mime_type),)
+    return (RuleFinding("mimeType", "not a media type", resource.mime_type),)
 
 
 def _uri(resource: Resource) -> Findings:
     if not resource.uri or resource.deref_uri or _ABSOLUTE.fullmatch(resource.uri):
         return NOTHING
-    return (Finding("uri", "a relative address without derefUri leads nowhere", resource.uri),)
+    return (RuleFinding("uri", "a relative address without derefUri leads nowhere", resource.uri),)
 
 
 def _deref(resource: Resource) -> Findings:
     if resource.deref_uri and resource.content() is None:
-        return (Finding("derefUri", "not base64", resource.deref_uri),)
+        return (RuleFinding("derefUri", "not base64", resource.deref_uri),)
     return NOTHING
 
 
@@ -43,14 +43,14 @@ def _digest(resource: Resource) -> Findings:
     if not _SHA1.fullmatch(given):
         known = _SUMS.get(len(given)) if _HEX.fullmatch(given) else None
         what = f"a {known}, not a SHA-1" if known else "not a SHA-1 of 40 hexadecimal digits"
-        return (Finding("digest", what, resource.digest),)
+        return (RuleFinding("digest", what, resource.digest),)
     content = resource.content()
     # The standard's checksum, which proves nothing against an attacker: only ever compared, never trusted.
     if content is None or _sha1(content) == given:
         return NOTHING
     if resource.deref_uri and given in (_sha1(text) for text in _as_text(resource.deref_uri)):
-        return (Finding("digest", "the SHA-1 of the base64 text, not of the file", resource.digest),)
-    return (Finding("digest", "not the SHA-1 of derefUri", resource.digest),)
+        return (RuleFinding("digest", "the SHA-1 of the base64 text, not of the file", resource.digest),)
+    return (RuleFinding("digest", "not the SHA-1 of derefUri", resource.digest),)
 
 
 def _sha1(content: bytes) -> str:

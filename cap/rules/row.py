@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cap.problem import Level
 
 
-class Finding(NamedTuple):
+class RuleFinding(NamedTuple):
     """A broken rule: `at` is the child element meant, as `web` or `polygon[2]`, or "" for the element itself.
 
     With a `cause` the text is that of the cause (`cap.rules.causes`), about these `facts`.
@@ -22,9 +22,9 @@ class Finding(NamedTuple):
     facts: tuple[str, ...] = ()
 
 
-Findings = Sequence[Finding]  # so that nothing found is false
-Check = Callable[..., Findings]
-NOTHING: tuple[Finding, ...] = ()
+Findings = Sequence[RuleFinding]  # so that nothing found is false
+RuleCheck = Callable[..., Findings]
+NOTHING: tuple[RuleFinding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +41,19 @@ class Rule:
     section: str
     statement: str
     remedy: str
-    check: Check | None = None
+    check: RuleCheck | None = None
 
 
-def error(id: str, section: str, statement: str, remedy: str, check: Check | None = None) -> Rule:
+def error(id: str, section: str, statement: str, remedy: str, check: RuleCheck | None = None) -> Rule:
     """A row whose breach refuses the document."""
     return Rule(id, Level.ERROR, section, statement, remedy, check)
 
 
-def warning(id: str, section: str, statement: str, remedy: str, check: Check | None = None) -> Rule:
+def warning(id: str, section: str, statement: str, remedy: str, check: RuleCheck | None = None) -> Rule:
     """A row whose breach is told and let pass."""
     return Rule(id, Level.WARNING, section, statement, remedy, check)
 
 
-def information(id: str, section: str, statement: str, remedy: str, check: Check | None = None) -> Rule:
+def information(id: str, section: str, statement: str, remedy: str, check: RuleCheck | None = None) -> Rule:
     """A row that tells the author what was understood."""
     return Rule(id, Level.INFORMATION, section, statement, remedy, check)

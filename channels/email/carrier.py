@@ -25,13 +25,13 @@ from channels.contract import (
     Refused,
     Throttled,
 )
-from channels.email.envelope import Envelope, Offers, envelope
+from channels.email.envelope import MailEnvelope, Offers, envelope
 from channels.email.health import Health
 from channels.email.pace import SHORTEST_WAIT_S, AnswerTime, Patience, SecondWindow
-from channels.email.pending import STOPPED, Job, Pending
+from channels.email.pending import STOPPED, Job, MailQueue
 from channels.email.pool import Pool
 from channels.email.settings import SmtpSettings
-from channels.email.verdict import Fault, Verdict
+from channels.email.verdict import RelayFault, ReplyVerdict
 from channels.permissions import ENDED, has_ended
 from channels.standstill import RunningClock
 
@@ -65,7 +65,7 @@ class SmtpCarrier:
         self._health = Health(name, now_ms)
         self._clock = RunningClock()
         self._pool = Pool(settings, self._health, self._pump, self._clock)
-        self._pending: Pending | None = None
+        self._pending: MailQueue | None = None
         self._in_hand = 0
         self._window = SecondWindow(settings.rate_per_s)
         self._patience = Patience(settings.backoff_max_s)
@@ -133,7 +133,7 @@ class SmtpCarrier:
 
     async def run(self, receipts: ReceiptSink) -> None:
         """Hold the connections. Bounces come in by another door (`bounce_intake`): `receipts` hears nothing."""
-        self._pending = pending = Pending(self._settings.queue_timeout_s, self._pump, self._clock)
+        self._pending = pending = MailQueue(self._settings.queue_timeout_s, self._pump, self._clock)
         self._health.disconnected("connecting")
         try:
             with self._clock.beating():
@@ -200,7 +200,7 @@ class SmtpCarrier:
         job.started_s = now_s
         session.start(made, partial(self._settled, job), job.outgoing.permission)
 
-    def _settled(self, job: Job, answer: Verdict) -> None:
+    def _settled(self, job: Job, answer: ReplyVerdict) -> None:
         answer = self._judged(answer)
         outcome = answer.outcome
         if isinstance(outcome, Accepted):
@@ -211,7 +211,7 @@ class SmtpCarrier:
         elif isinstance(outcome, Refused):
             self._patience.refused()
         job.answer(outcome)
-        if answer.fault is Fault.MISCONFIGURED:
+        if answer.fault is RelayFault.MISCONFIGURED:
             self._grievance = answer.detail
             if self._health.is_up:  # others in flight are told the same: that is one complaint
                 log.warning("%s", answer.detail, extra={"action": "carrier-refuses-us", "carrier": self.name})
@@ -223,22 +223,22 @@ class SmtpCarrier:
         elif answer.detail:
             self._health.remark(answer.detail)
 
-    def _judged(self, answer: Verdict) -> Verdict:
+    def _judged(self, answer: ReplyVerdict) -> ReplyVerdict:
         """A relay that keeps putting us off is busy, whatever it says of each recipient."""
         outcome, detail = answer.outcome, answer.detail
-        lost = isinstance(outcome, NotSent) and answer.fault is Fault.LOST and not outcome.withdrawn
+        lost = isinstance(outcome, NotSent) and answer.fault is RelayFault.LOST and not outcome.withdrawn
         put_off = isinstance(outcome, Deferred) or lost
-        if answer.fault is not Fault.BUSY and not (put_off and self._patience.deferred()):
+        if answer.fault is not RelayFault.BUSY and not (put_off and self._patience.deferred()):
             return answer
         code = outcome.code if isinstance(outcome, Deferred | Throttled) else ""
         resting = self._health.refusal()
         # Mails in flight when the rest began are told the same: that is one request for a slower pace, not many.
         pause_s = resting.pause_s if isinstance(resting, Throttled) else self._patience.pause_s()
         throttled = Throttled(pause_s=pause_s, code=code)
-        return Verdict(throttled, Fault.BUSY, detail or "the relay put off many mails in a row")
+        return ReplyVerdict(throttled, RelayFault.BUSY, detail or "the relay put off many mails in a row")
 
 
-def _made(outgoing: Outgoing, offers: Offers) -> Envelope | Refused:
+def _made(outgoing: Outgoing, offers: Offers) -> MailEnvelope | Refused:
     try:
         return envelope(outgoing, offers)
     except Exception:

@@ -13,7 +13,7 @@ import msgspec
 
 from channels.email.envelope import Offers
 from channels.email.settings import SmtpSettings, Tls
-from channels.email.smtp import Owner, SmtpSession
+from channels.email.smtp import SmtpOwner, SmtpSession
 from channels.standstill import RunningClock
 
 
@@ -33,7 +33,7 @@ class Connector:
         self._clock = clock or RunningClock()
         self._context: ssl.SSLContext | None = None
 
-    async def open(self, owner: Owner) -> SmtpSession | Unreachable:
+    async def open(self, owner: SmtpOwner) -> SmtpSession | Unreachable:
         """Connect, within `connect_timeout_s` in all. Raises nothing but CancelledError."""
         client: aiosmtplib.SMTP | None = None
         session: SmtpSession | None = None
@@ -105,7 +105,7 @@ async def _dialogue(client: aiosmtplib.SMTP, settings: SmtpSettings) -> Unreacha
     return None
 
 
-def _taken_over(client: aiosmtplib.SMTP, settings: SmtpSettings, owner: Owner, clock: RunningClock) -> SmtpSession:
+def _taken_over(client: aiosmtplib.SMTP, settings: SmtpSettings, owner: SmtpOwner, clock: RunningClock) -> SmtpSession:
     transport = cast(asyncio.Transport, client.transport)
     if transport is None or transport.is_closing():
         raise ConnectionResetError

@@ -29,7 +29,7 @@ class Offers(msgspec.Struct, frozen=True, kw_only=True):
     """Of a message (RFC 1870); 0: it is not said."""
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class MailEnvelope(msgspec.Struct, frozen=True):
     """Bytes in the order in which they leave; the body ends with its final dot."""
 
     mail: bytes
@@ -37,7 +37,7 @@ class Envelope(msgspec.Struct, frozen=True):
     body: bytes
 
 
-def envelope(outgoing: Outgoing, offers: Offers) -> Envelope | Refused:
+def envelope(outgoing: Outgoing, offers: Offers) -> MailEnvelope | Refused:
     """The transaction that brings `outgoing` to this relay, or why it cannot take it."""
     mail, address, reference = outgoing.content, outgoing.address, outgoing.reference
     message = outgoing.message or reference  # a second copy is the same mail in all that its reader has
@@ -57,7 +57,7 @@ def envelope(outgoing: Outgoing, offers: Offers) -> Envelope | Refused:
         eight_bit=offers.eight_bit,
     )
     path = return_path(reference, sender.bounce_domain, sender.bounce_key)
-    return Envelope(
+    return MailEnvelope(
         f"MAIL FROM:<{path}>{_mail_options(offers, len(body), ascii_only, reference)}\r\n".encode("ascii"),
         f"RCPT TO:<{address}>{_rcpt_options(offers, address)}\r\n".encode(),
         body + b".\r\n",

@@ -28,7 +28,7 @@ _URL = re.compile(r"https?://[!-;=?-~]+")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 
 
-class Sender(msgspec.Struct, frozen=True, kw_only=True):
+class MailSender(msgspec.Struct, frozen=True, kw_only=True):
     """Who a mail is from, and where its bounces go."""
 
     name: str
@@ -81,7 +81,7 @@ class Slot(IntEnum):
     NAME_HTML_QUOTED = 7
 
 
-class Form(msgspec.Struct, frozen=True):
+class LetterForm(msgspec.Struct, frozen=True):
     """A dot-stuffed message in pieces; `slots` are the pieces to fill in."""
 
     parts: tuple[bytes, ...]
@@ -95,9 +95,9 @@ class Form(msgspec.Struct, frozen=True):
 class PreparedMail(msgspec.Struct, frozen=True):
     """A letter ready for every addressee (`contract.Content`)."""
 
-    sender: Sender
-    eight_bit: Form
-    quoted: Form
+    sender: MailSender
+    eight_bit: LetterForm
+    quoted: LetterForm
     has_token: bool = False
     """Whether its unsubscribe link has a token: making one costs some microseconds."""
 
@@ -145,7 +145,7 @@ def _values(name: str, address: str, reference: str, message_id: str, token: str
     return (to, message_id.encode(), reference.encode(), token.encode(), b"", b"", coded, hypertext)
 
 
-def prepare(letter: Letter, sender: Sender) -> PreparedMail:
+def prepare(letter: Letter, sender: MailSender) -> PreparedMail:
     """Build `letter` once, in 8bit and in quoted-printable. Raises ValueError for a sender, language,
     list, URL or Message-ID that no mail may carry, and when a placeholder did not survive the building."""
     _check(letter, sender)
@@ -159,7 +159,7 @@ def prepare(letter: Letter, sender: Sender) -> PreparedMail:
     )
 
 
-def _check(letter: Letter, sender: Sender) -> None:
+def _check(letter: Letter, sender: MailSender) -> None:
     for address in filter(None, (sender.address, sender.reply_to)):
         if not isinstance(normalise_mailbox(address), Mailbox) or not address.isascii():
             raise ValueError(f"not a mailbox to send from: {address!r}")
@@ -230,7 +230,7 @@ def _pieces(line: str) -> list[str]:
     return [*pieces, line]
 
 
-def _form(letter: Letter, sender: Sender, seed: str, coding: str, text: str, hypertext: str) -> Form:
+def _form(letter: Letter, sender: MailSender, seed: str, coding: str, text: str, hypertext: str) -> LetterForm:
     """The bytes of one variant, cut at their placeholders."""
     encode: Callable[[str], bytes] = _plain_body if coding == "8bit" else _quoted_body(seed)
     skeleton = _skeleton(letter, seed, coding)
@@ -299,7 +299,7 @@ def _part(subtype: str, marker: str, language: str, seed: str, coding: str) -> l
     return [line.encode() for line in lines]
 
 
-def _own_headers(letter: Letter, sender: Sender, seed: str) -> bytes:
+def _own_headers(letter: Letter, sender: MailSender, seed: str) -> bytes:
     """Headers of addresses and ids: nothing folds or encodes inside them."""
     author = phrase(one_line(sender.name)) + b"\r\n " if sender.name else b""
     lines = [
@@ -334,7 +334,7 @@ def _once(message: bytes, marker: bytes, body: bytes) -> bytes:
     return message.replace(marker, body)
 
 
-def _cut(message: bytes, seed: str, coding: str, expected: int) -> Form:
+def _cut(message: bytes, seed: str, coding: str, expected: int) -> LetterForm:
     slots = {_token(seed, slot).encode(): slot for slot in Slot}
     parts = [part.encode("latin-1") for part in _at_tokens(message.decode("latin-1"), seed)]
     indexes = range(1, len(parts), 2)
@@ -350,7 +350,7 @@ def _cut(message: bytes, seed: str, coding: str, expected: int) -> Form:
                 parts[index - 1] = before.removesuffix(blank) + blank.lstrip(b" ").removeprefix(b"=20")
                 spaced.append(index)
     at_line_start = tuple(index for index in indexes if parts[index - 1].endswith(b"\r\n"))
-    return Form(tuple(parts), found, tuple(spaced), at_line_start)
+    return LetterForm(tuple(parts), found, tuple(spaced), at_line_start)
 
 
 def _in_coding(slot: Slot, coding: str) -> Slot:

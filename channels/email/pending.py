@@ -11,7 +11,7 @@ from channels.standstill import Deadline, RunningClock
 
 STOPPED = NotSent("the carrier was stopped", withdrawn=True)
 
-Answer = Callable[[int, Outcome], None]
+OnOutcome = Callable[[int, Outcome], None]
 
 
 class Job:
@@ -19,7 +19,7 @@ class Job:
 
     __slots__ = ("_answer", "_index", "answered", "late_s", "outgoing", "started_s", "timer")
 
-    def __init__(self, index: int, outgoing: Outgoing, answer: Answer) -> None:
+    def __init__(self, index: int, outgoing: Outgoing, answer: OnOutcome) -> None:
         self.outgoing = outgoing
         self.timer: asyncio.TimerHandle | None = None
         self.late_s = 0.0
@@ -35,7 +35,7 @@ class Job:
             self._answer(self._index, outcome)
 
 
-class Pending:
+class MailQueue:
     """The queue before the connections, in the order in which mails came due. Belongs to one event loop."""
 
     def __init__(self, patience_s: float, bell: Callable[[], None], clock: RunningClock | None = None) -> None:

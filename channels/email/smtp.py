@@ -14,9 +14,9 @@ from typing import Protocol, cast
 from channels import wire
 from channels.contract import Deferred, InDoubt, NotSent, Permission, Refused
 from channels.email import verdict
-from channels.email.envelope import Envelope, Offers
+from channels.email.envelope import MailEnvelope, Offers
 from channels.email.reply import NotSmtp, Reply, ReplyReader
-from channels.email.verdict import Fault, Verdict
+from channels.email.verdict import RelayFault, ReplyVerdict
 from channels.permissions import ENDED, Ends, has_ended
 from channels.standstill import Deadline, RunningClock
 
@@ -25,7 +25,7 @@ PIECE_OCTETS = 16_384
 """Of a body, written at once: more than most mails have. The next follows when the system has taken this one."""
 
 
-class Step(Enum):
+class SmtpStep(Enum):
     """Whose reply comes next."""
 
     IDLE = auto()
@@ -41,7 +41,7 @@ class Step(Enum):
     CLOSED = auto()
 
 
-class Owner(Protocol):
+class SmtpOwner(Protocol):
     """Who hears of a session; both calls come from inside the event loop and must not block."""
 
     def session_idle(self, session: "SmtpSession") -> None: ...
@@ -56,7 +56,7 @@ class SmtpSession(asyncio.Protocol):
         self,
         transport: asyncio.Transport,
         offers: Offers,
-        owner: Owner,
+        owner: SmtpOwner,
         *,
         command_timeout_s: float,
         answer_timeout_s: float,
@@ -73,9 +73,9 @@ class SmtpSession(asyncio.Protocol):
         self._answer_timeout_s = answer_timeout_s
         self._loop = asyncio.get_running_loop()
         self._reader = ReplyReader()
-        self._step = Step.IDLE
-        self._envelope: Envelope | None = None
-        self._done: Callable[[Verdict], None] | None = None
+        self._step = SmtpStep.IDLE
+        self._envelope: MailEnvelope | None = None
+        self._done: Callable[[ReplyVerdict], None] | None = None
         self._permission: Permission | None = None
         self._ends = Ends(self._look_at_permission)
         self._written = 0
@@ -92,32 +92,34 @@ class SmtpSession(asyncio.Protocol):
         # A transport under TLS calls itself full at its limit, one without above it: both are full with one octet.
         transport.set_write_buffer_limits(high=int(transport.get_extra_info("sslcontext") is not None), low=0)
 
-    def start(self, envelope: Envelope, done: Callable[[Verdict], None], permission: Permission | None = None) -> None:
+    def start(
+        self, envelope: MailEnvelope, done: Callable[[ReplyVerdict], None], permission: Permission | None = None
+    ) -> None:
         """Begin a transaction; `done` is called exactly once. Only for an idle session. Of the body nothing is written
         once the permission has ended."""
         self.taken += 1
         self._done = done
         if self._transport.is_closing():  # closed by the peer, and the loop has not told us yet
-            self._settle(Verdict(NotSent("the relay closed the connection"), Fault.LOST))
+            self._settle(ReplyVerdict(NotSent("the relay closed the connection"), RelayFault.LOST))
             return
         self._envelope = envelope
         self._written = 0
         self._permission = permission
         self._ends.watch(permission)
-        self._expect(Step.MAIL, self._command_timeout_s)
+        self._expect(SmtpStep.MAIL, self._command_timeout_s)
         grouped = envelope.mail + envelope.rcpt + b"DATA\r\n"
         self._transport.write(grouped if self.offers.pipelining else envelope.mail)
 
     def noop(self) -> None:
         """Ask whether the relay is still there. Only for an idle session."""
-        self._expect(Step.NOOP, self._command_timeout_s)
+        self._expect(SmtpStep.NOOP, self._command_timeout_s)
         self._transport.write(b"NOOP\r\n")
 
     def quit(self) -> None:
         """Leave politely. Only for an idle session."""
         if self._transport.is_closing():
             return
-        self._expect(Step.QUIT, QUIT_TIMEOUT_S)
+        self._expect(SmtpStep.QUIT, QUIT_TIMEOUT_S)
         self._transport.write(b"QUIT\r\n")
 
     def abort(self) -> None:
@@ -126,15 +128,15 @@ class SmtpSession(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heed(data)
-        if self._step is Step.IDLE:
+        if self._step is SmtpStep.IDLE:
             self._rest()
 
     def _heed(self, data: bytes) -> None:
         try:
             for reply in self._reader.feed(data):
-                if self._step is Step.IDLE:
+                if self._step is SmtpStep.IDLE:
                     self._unasked(reply)
-                elif self._step is not Step.CLOSED:
+                elif self._step is not SmtpStep.CLOSED:
                     self._answered(reply)
         except NotSmtp:
             self._break_off("the relay answered something that is not SMTP")
@@ -147,11 +149,11 @@ class SmtpSession(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_full = False
-        if self._step is Step.DOT and self._envelope is not None:
+        if self._step is SmtpStep.DOT and self._envelope is not None:
             self._write_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None and self._step is not Step.CLOSED:
+        if exc is not None and self._step is not SmtpStep.CLOSED:
             # A failed write ends a connection at once, though a reply that came before may wait to be read.
             self._heed(wire.left_behind(self._transport))
         self._give_up("the connection was lost")
@@ -173,15 +175,15 @@ class SmtpSession(asyncio.Protocol):
 
     def _answered(self, reply: Reply) -> None:
         match self._step:
-            case Step.MAIL:
+            case SmtpStep.MAIL:
                 self._after_mail(reply)
-            case Step.RCPT:
+            case SmtpStep.RCPT:
                 self._after_rcpt(reply)
-            case Step.DATA:
+            case SmtpStep.DATA:
                 self._after_data(reply)
-            case Step.DOT:
+            case SmtpStep.DOT:
                 self._after_dot(reply)
-            case Step.QUIT:
+            case SmtpStep.QUIT:
                 self._close()
             case _:  # NOOP, RSET, EMPTY_DOT
                 self._after_nothing(reply)
@@ -190,15 +192,15 @@ class SmtpSession(asyncio.Protocol):
         refused = verdict.on_mail(reply)
         if refused is not None:
             self._settle(refused)
-            if refused.fault is Fault.LOST or reply.code == 421:
+            if refused.fault is RelayFault.LOST or reply.code == 421:
                 self._close()
                 return
         if self.offers.pipelining:
-            self._step = Step.RCPT
+            self._step = SmtpStep.RCPT
         elif refused is not None:
             self._reset()
         else:
-            self._next(Step.RCPT, self._sent().rcpt)
+            self._next(SmtpStep.RCPT, self._sent().rcpt)
 
     def _after_rcpt(self, reply: Reply) -> None:
         if self._done is None and reply.code == 421:
@@ -207,15 +209,15 @@ class SmtpSession(asyncio.Protocol):
         refused = verdict.on_rcpt(reply) if self._done is not None else None
         if refused is not None:
             self._settle(refused)
-            if refused.fault is Fault.LOST:
+            if refused.fault is RelayFault.LOST:
                 self._close()
                 return
         if self.offers.pipelining:
-            self._step = Step.DATA
+            self._step = SmtpStep.DATA
         elif refused is not None:
             self._reset()
         else:
-            self._next(Step.DATA, b"DATA\r\n")
+            self._next(SmtpStep.DATA, b"DATA\r\n")
 
     def _after_data(self, reply: Reply) -> None:
         if self._done is None:  # already refused: nothing may follow, but the dialogue goes on
@@ -223,17 +225,17 @@ class SmtpSession(asyncio.Protocol):
             return
         refused = verdict.on_data(reply)
         if refused is None:
-            self._step = Step.DOT
+            self._step = SmtpStep.DOT
             self._write_on()
             return
         self._settle(refused)
-        self._close() if refused.fault is Fault.LOST else self._reset()
+        self._close() if refused.fault is RelayFault.LOST else self._reset()
 
     def _leave_transaction(self, reply: Reply) -> None:
         if reply.code == 421:
             self._close()
         elif reply.code == 354:
-            self._next(Step.EMPTY_DOT, b".\r\n")
+            self._next(SmtpStep.EMPTY_DOT, b".\r\n")
         else:
             self._reset()  # the transaction is still open: the next MAIL would be "nested"
 
@@ -248,7 +250,7 @@ class SmtpSession(asyncio.Protocol):
             piece = body[self._written : self._written + PIECE_OCTETS]
             self._written += len(piece)
             self._transport.write(piece)
-        self._expect(Step.DOT, self._answer_timeout_s)
+        self._expect(SmtpStep.DOT, self._answer_timeout_s)
 
     def _is_short_of_dot(self) -> bool:
         """Whether the end of the body is still with us: then the relay cannot have the message."""
@@ -260,14 +262,14 @@ class SmtpSession(asyncio.Protocol):
         if not has_ended(self._permission, now):
             return self._permission.not_after
         # What the kernel holds ends with the dot; unless it has left, it can still be thrown away.
-        if self._step is not Step.DOT or self._is_short_of_dot() or wire.unsent(self._transport):
+        if self._step is not SmtpStep.DOT or self._is_short_of_dot() or wire.unsent(self._transport):
             self._withdraw()
         return math.inf
 
     def _withdraw(self) -> None:
         """Hang up on a message that may not go on. After DATA nothing else ends it: any line would be its text."""
         self.is_cut = True
-        self._settle(Verdict(ENDED))
+        self._settle(ReplyVerdict(ENDED))
         wire.cut_off(self._transport)
         self._end()
 
@@ -276,33 +278,33 @@ class SmtpSession(asyncio.Protocol):
         if self._is_short_of_dot():
             if not isinstance(answer.outcome, Refused | Deferred):
                 reason = "the relay answered before the message was written"
-                answer = Verdict(NotSent(reason), Fault.LOST, reason)
+                answer = ReplyVerdict(NotSent(reason), RelayFault.LOST, reason)
             self._settle(answer)
             self._transport.abort()
             self._end()
             return
-        self._step = Step.IDLE
+        self._step = SmtpStep.IDLE
         self._settle(answer)
-        if answer.fault is Fault.LOST:
+        if answer.fault is RelayFault.LOST:
             self._close()
 
     def _after_nothing(self, reply: Reply) -> None:
-        if reply.code == 421 or (reply.code != 250 and self._step is not Step.EMPTY_DOT):
+        if reply.code == 421 or (reply.code != 250 and self._step is not SmtpStep.EMPTY_DOT):
             self._close()
         else:
-            self._step = Step.IDLE
+            self._step = SmtpStep.IDLE
 
-    def _sent(self) -> Envelope:
-        return cast(Envelope, self._envelope)
+    def _sent(self) -> MailEnvelope:
+        return cast(MailEnvelope, self._envelope)
 
     def _reset(self) -> None:
-        self._next(Step.RSET, b"RSET\r\n")
+        self._next(SmtpStep.RSET, b"RSET\r\n")
 
-    def _next(self, step: Step, data: bytes) -> None:
+    def _next(self, step: SmtpStep, data: bytes) -> None:
         self._expect(step, self._command_timeout_s)
         self._transport.write(data)
 
-    def _expect(self, step: Step, timeout_s: float) -> None:
+    def _expect(self, step: SmtpStep, timeout_s: float) -> None:
         self._step = step
         self._patience_s = timeout_s
         self._deadline.set(timeout_s)
@@ -323,19 +325,19 @@ class SmtpSession(asyncio.Protocol):
         """Over as soon as it is decided: a peer slow to take leave must not hold up the next connection."""
         self._deadline.close()
         self._ends.close()
-        self._step = Step.CLOSED
+        self._step = SmtpStep.CLOSED
         if not self.closed.is_set():
             self.closed.set()
             self._owner.session_closed(self)
 
     def _give_up(self, reason: str, *, withdrawn: bool = False) -> None:
         """Only once the body has left can the relay have the message."""
-        if self._step is Step.DOT and not self._is_short_of_dot():
-            self._settle(Verdict(InDoubt(f"{reason} after the final dot"), Fault.LOST, reason))
+        if self._step is SmtpStep.DOT and not self._is_short_of_dot():
+            self._settle(ReplyVerdict(InDoubt(f"{reason} after the final dot"), RelayFault.LOST, reason))
         else:
-            self._settle(Verdict(NotSent(reason, withdrawn), Fault.LOST, reason))
+            self._settle(ReplyVerdict(NotSent(reason, withdrawn), RelayFault.LOST, reason))
 
-    def _settle(self, answer: Verdict) -> None:
+    def _settle(self, answer: ReplyVerdict) -> None:
         done, self._done, self._envelope = self._done, None, None
         if done is not None:
             done(answer)

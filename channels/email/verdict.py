@@ -13,7 +13,7 @@ from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Ref
 from channels.email.reply import Reply
 
 
-class Fault(Enum):
+class RelayFault(Enum):
     """What the relay itself has, apart from this message."""
 
     NONE = auto()
@@ -25,9 +25,9 @@ class Fault(Enum):
     """It and we disagree on where we are, or it is leaving: this connection is over."""
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class ReplyVerdict(msgspec.Struct, frozen=True):
     outcome: Outcome
-    fault: Fault = Fault.NONE
+    fault: RelayFault = RelayFault.NONE
     detail: str = ""
     """For the operator: names no person and no secret."""
 
@@ -82,7 +82,7 @@ _ADDRESS = re.compile(r"<[^<>]*>|\S+@\S+")
 `gateway.dispatch` tells them by whom they are said to."""
 
 
-def on_mail(reply: Reply) -> Verdict | None:
+def on_mail(reply: Reply) -> ReplyVerdict | None:
     """MAIL FROM holds nothing of the recipient: whatever is wrong, is wrong with the relay or the pace.
     None: go on."""
     if 200 <= reply.code < 300:
@@ -91,13 +91,13 @@ def on_mail(reply: Reply) -> Verdict | None:
         return _lost("MAIL", reply)
     if reply.code < 500:
         detail = f"the relay asks for a slower pace ({reply.label} to MAIL)"
-        return Verdict(Throttled(pause_s=0.0, code=reply.label), Fault.BUSY, detail)
+        return ReplyVerdict(Throttled(pause_s=0.0, code=reply.label), RelayFault.BUSY, detail)
     if reply.code == 552 or reply.enhanced == "5.3.4":  # RFC 1870 6.1: this message is too big
-        return Verdict(Refused(reply.label, reply.text))
+        return ReplyVerdict(Refused(reply.label, reply.text))
     return _misconfigured("MAIL", reply)
 
 
-def on_rcpt(reply: Reply) -> Verdict | None:
+def on_rcpt(reply: Reply) -> ReplyVerdict | None:
     """None: the recipient is taken."""
     if 200 <= reply.code < 300:
         return None
@@ -106,7 +106,7 @@ def on_rcpt(reply: Reply) -> Verdict | None:
     return _of_the_message("RCPT", reply)
 
 
-def on_data(reply: Reply) -> Verdict | None:
+def on_data(reply: Reply) -> ReplyVerdict | None:
     """None: the body may follow."""
     if reply.code == 354:
         return None
@@ -115,25 +115,27 @@ def on_data(reply: Reply) -> Verdict | None:
     return _of_the_message("DATA", reply)
 
 
-def on_dot(reply: Reply) -> Verdict:
+def on_dot(reply: Reply) -> ReplyVerdict:
     """The only reply that takes a message over (RFC 5321 4.2.5)."""
     if 200 <= reply.code < 300:
-        return Verdict(Accepted(text=reply.text))
+        return ReplyVerdict(Accepted(text=reply.text))
     if reply.code < 400:
         doubt = InDoubt(f"a reply without meaning to the final dot ({reply.label})")
-        return Verdict(doubt, Fault.LOST, doubt.reason)
+        return ReplyVerdict(doubt, RelayFault.LOST, doubt.reason)
     if reply.code == 421:  # an answer, so not taken; it costs an attempt, as the message may be what broke it
-        return Verdict(Deferred(reply.label, reply.text), Fault.LOST, "the relay closed after a message (421)")
+        return ReplyVerdict(
+            Deferred(reply.label, reply.text), RelayFault.LOST, "the relay closed after a message (421)"
+        )
     return _of_the_message("the message", reply)
 
 
-def _of_the_message(step: str, reply: Reply) -> Verdict:
+def _of_the_message(step: str, reply: Reply) -> ReplyVerdict:
     """Most relays tell at RCPT, or after the message, what they have against us (Postfix: `smtpd_delay_reject`)."""
     if reply.code in _NOT_ALLOWED or reply.enhanced in _OURS or _is_ours(reply.text):
         return _misconfigured(step, reply)
     if reply.code < 500:
-        return Verdict(Deferred(reply.label, reply.text))
-    return Verdict(Refused(reply.label, reply.text))
+        return ReplyVerdict(Deferred(reply.label, reply.text))
+    return ReplyVerdict(Refused(reply.label, reply.text))
 
 
 def _is_ours(text: str) -> bool:
@@ -141,11 +143,11 @@ def _is_ours(text: str) -> bool:
     return _OUR_WORDS.search(_ADDRESS.sub("", text.lower())) is not None
 
 
-def _lost(step: str, reply: Reply) -> Verdict:
+def _lost(step: str, reply: Reply) -> ReplyVerdict:
     detail = f"the relay broke off the dialogue ({reply.label} to {step})"
-    return Verdict(NotSent(detail), Fault.LOST, detail)
+    return ReplyVerdict(NotSent(detail), RelayFault.LOST, detail)
 
 
-def _misconfigured(step: str, reply: Reply) -> Verdict:
+def _misconfigured(step: str, reply: Reply) -> ReplyVerdict:
     detail = f"the relay refuses us, not the recipient ({reply.label} to {step})"
-    return Verdict(NotSent(detail), Fault.MISCONFIGURED, detail)
+    return ReplyVerdict(NotSent(detail), RelayFault.MISCONFIGURED, detail)

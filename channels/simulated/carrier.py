@@ -33,7 +33,7 @@ from channels.contract import (
 )
 from channels.permissions import ENDED, has_ended
 from channels.simulated.peer import Fate, LaterReceipt, SimulatedPeer, Temper
-from channels.simulated.receipt_queue import Postbag
+from channels.simulated.receipt_queue import ReceiptQueue
 
 _SHORTEST_SLEEP_S = 0.001  # uvloop counts whole milliseconds and would spin on less
 _ANSWER = -1  # the event that stands where a part's number does
@@ -144,7 +144,7 @@ class SimulatedCarrier:
         self._calls = 0
         self._bells: set[asyncio.Future[None]] = set()
         self._arrivals: deque[float] = deque()
-        self._postbag = Postbag(now_ms)
+        self._postbag = ReceiptQueue(now_ms)
         self._dump_fd: int | None = None
 
     @property

@@ -18,7 +18,7 @@ _LONGEST_PAUSE_S = 5.0
 _Entry = tuple[float, int, Receipt]
 
 
-class Postbag:
+class ReceiptQueue:
     """Holds receipts, in memory only, from `put` until a sink has kept them."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:

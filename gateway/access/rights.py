@@ -12,9 +12,9 @@ from channels.contract import Channel
 from gateway.directory.agreements import USUAL, Agreement
 from gateway.directory.senders import KindRule
 
-Networks = frozenset[int] | None
+NetworkScope = frozenset[int] | None
 """Of one zone. None: the whole of it; empty: nothing."""
-NOTHING: Networks = frozenset()
+NOTHING: NetworkScope = frozenset()
 FEED = "feed"
 """The public feed as a channel: only a right to every channel includes it."""
 
@@ -71,7 +71,7 @@ class Caller(msgspec.Struct, frozen=True):
         """What holds for alerts of this sender."""
         return self.agreements.get(sender, USUAL)
 
-    def reach(self, action: Action, zone_id: int, kind: str, channel: str, mode: str) -> Networks:
+    def reach(self, action: Action, zone_id: int, kind: str, channel: str, mode: str) -> NetworkScope:
         """The networks of a zone to which this may be done in this kind, channel and mode."""
         held = [r.network_id for r in self.rights if r.covers(action, zone_id, kind, channel, mode)]
         return None if None in held else frozenset(n for n in held if n is not None)

@@ -9,22 +9,22 @@ from cap import Status
 from channels.contract import Mode
 from gateway.access.rights import Caller
 from gateway.campaigns import authority
-from gateway.campaigns.answers import AlertAnswer, Gathering, SignatureFound, ZoneResult
-from gateway.campaigns.zones import Outcome
+from gateway.campaigns.answers import AlertAnswer, GatheringAnswer, SignatureFound, ZoneResult
+from gateway.campaigns.zones import ZoneOutcomes
 from gateway.errors import Reason
 from store import alerts as filed_alerts
 from store import campaigns
-from store.alerts import Alert as Filed
+from store.alerts import FiledAlert as Filed
 from store.alerts import ZoneAnswer
-from store.findings import Finding, finding_of
+from store.findings import AlertFinding, finding_of
 from store.states import CampaignState
 
 _MOST_WARNINGS = 200
-UNKNOWN = Finding(version="1.2", signature="")
+UNKNOWN = AlertFinding(version="1.2", signature="")
 """Of alerts of before findings were kept."""
 
 
-def with_reasons(finding: Finding, reasons: Iterable[Reason], outcome: Outcome) -> Finding:
+def with_reasons(finding: AlertFinding, reasons: Iterable[Reason], outcome: ZoneOutcomes) -> AlertFinding:
     """And what the zones' plans had to say; each thing once."""
     told = [
         *reasons,
@@ -35,11 +35,11 @@ def with_reasons(finding: Finding, reasons: Iterable[Reason], outcome: Outcome) 
     return msgspec.structs.replace(finding, warnings=msgspec.json.encode(once).decode())
 
 
-def warnings(finding: Finding) -> tuple[Reason, ...]:
+def warnings(finding: AlertFinding) -> tuple[Reason, ...]:
     return msgspec.json.decode(finding.warnings, type=tuple[Reason, ...])
 
 
-def signature(finding: Finding) -> SignatureFound | None:
+def signature(finding: AlertFinding) -> SignatureFound | None:
     if not finding.signature:
         return None
     return SignatureFound(finding.signature, finding.reason, finding.signer, finding.certificate)
@@ -94,10 +94,10 @@ async def _zone(conn: AsyncConnection, touched: ZoneAnswer) -> ZoneResult:
     return msgspec.structs.replace(result, gathering=await gathering(conn, touched.campaign_id))
 
 
-async def gathering(conn: AsyncConnection, campaign_id: int) -> Gathering:
+async def gathering(conn: AsyncConnection, campaign_id: int) -> GatheringAnswer:
     """Of a campaign in state `preparing`: from counters, whatever their size."""
     counts = await campaigns.replaced_counts(conn, campaign_id)
-    return Gathering(
+    return GatheringAnswer(
         may_have_it=sum(count.unknown + count.accepted + count.delivered for count in counts),
         open=sum(count.open for count in counts),
     )

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cap import DEFAULT_LIMITS, Alert, Limits, MsgType
-from cap.thread import Step, repeat
+from cap.thread import ThreadStep, repeat
 from gateway.access.rights import Caller
 from gateway.campaigns import authority
 from gateway.campaigns.admission import Shared, Turns
@@ -23,18 +23,18 @@ from gateway.campaigns.publication import Publication
 from gateway.campaigns.receiving import Received, located, receive, reread
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.campaigns.said import Said, of_alert
-from gateway.campaigns.zones import Outcome, ZonePlanning, launch_of
+from gateway.campaigns.zones import ZoneOutcomes, ZonePlanning, launch_of
 from gateway.errors import Reason, Refusal
 from gateway.kinds import Kind
 from gateway.settings import LimitSettings
 from gateway.texts.compose import MAPPING
 from store import alerts as filed_alerts
 from store import campaigns, threads
-from store.alerts import Alert as Filed
+from store.alerts import FiledAlert as Filed
 from store.campaigns import Campaign
 from store.database import Database
 from store.errors import Conflict, CreditExhausted, StaleThread
-from store.findings import Finding, envelope_of, file_finding, finding_of
+from store.findings import AlertFinding, envelope_of, file_finding, finding_of
 from store.launching import Launch, launch
 from store.records import NewAlert
 from store.states import CampaignState
@@ -187,7 +187,7 @@ class AlertDesk:
             raise _located(not_yours(alert.sender), received)
         async with self.database.read() as conn:
             filed = await filed_alerts.by_key(conn, alert.sender, alert.identifier)
-        same = filed is not None and repeat(filed.sha256, received.digest) is Step.SAME
+        same = filed is not None and repeat(filed.sha256, received.digest) is ThreadStep.SAME
         if received.refusal is not None and not same:
             raise received.refusal
         if filed is None:
@@ -227,7 +227,7 @@ class AlertDesk:
         caller: Caller,
         decision: Decision,
         everything: Launch,
-        finding: Finding,
+        finding: AlertFinding,
         envelope: bytes | None,
         parked_id: int | None = None,
     ) -> None:
@@ -247,7 +247,7 @@ class AlertDesk:
             title = f"{waiting} messages of this account wait for alerts that have not arrived: no more may wait."
             raise Refusal(429, "too-many-parked", title, detail="Send what they refer to, or send this again later.")
 
-    def _require_somebody(self, decision: Decision, outcome: Outcome) -> None:
+    def _require_somebody(self, decision: Decision, outcome: ZoneOutcomes) -> None:
         if decision.act is not Act.LAUNCH or outcome.plans:
             return
         # An Update that every zone refuses must not take the place of what it updates, in the feed either.
@@ -289,15 +289,15 @@ class AlertDesk:
 
     async def _planned(
         self, caller: Caller, alert: Alert, decision: Decision, *, dry: bool = False
-    ) -> tuple[Said | None, Outcome]:
+    ) -> tuple[Said | None, ZoneOutcomes]:
         """None is said, and nothing planned, of what is only filed; of an Update that came too late, or says nothing,
         what it ends."""
         if decision.act not in _SAID and decision.follows:
             async with self.database.read() as conn:
                 earlier = await campaigns.of_thread(conn, *(t.id for t in decision.threads))
-            return None, Outcome(stops=[c.id for c in earlier if c.purpose != "cancel"])
+            return None, ZoneOutcomes(stops=[c.id for c in earlier if c.purpose != "cancel"])
         if decision.act not in _SAID:
-            return None, Outcome()
+            return None, ZoneOutcomes()
         said = of_alert(alert, decision)
         return said, await self.zones.plan(caller, said, dry=dry)
 
@@ -434,7 +434,7 @@ def _not_to_end(text: str) -> Refusal:
     return Refusal(403, "not-your-alert", text, (Reason("C-AUTH", text, path="/alert/references", remedy=remedy),))
 
 
-def _told(decision: Decision, outcome: Outcome) -> Decision:
+def _told(decision: Decision, outcome: ZoneOutcomes) -> Decision:
     """Where nobody is told: a sender must not take the answer for more."""
     if decision.act is Act.CANCEL and outcome.refusals:
         note = decision.note or ("" if outcome.cancels else ENDED_ONLY)
@@ -469,7 +469,7 @@ def _new_alert(alert: Alert, caller: Caller, decision: Decision, document: bytes
     )
 
 
-def _launch_of(caller: Caller, decision: Decision, said: Said | None, outcome: Outcome, new: NewAlert) -> Launch:
+def _launch_of(caller: Caller, decision: Decision, said: Said | None, outcome: ZoneOutcomes, new: NewAlert) -> Launch:
     if said is None:
         return Launch(
             account_id=caller.account_id,
@@ -490,7 +490,7 @@ def _launch_of(caller: Caller, decision: Decision, said: Said | None, outcome: O
 
 
 async def _file(
-    tx: Transaction, everything: Launch, finding: Finding, envelope: bytes | None, parked_id: int | None
+    tx: Transaction, everything: Launch, finding: AlertFinding, envelope: bytes | None, parked_id: int | None
 ) -> None:
     if parked_id is not None:
         await filed_alerts.remove_parked(tx, parked_id)

@@ -11,7 +11,7 @@ from gateway.errors import Reason
 from gateway.kinds import Kind
 
 
-class Counted(msgspec.Struct, frozen=True):
+class ReasonCount(msgspec.Struct, frozen=True):
     reason: str
     text: str
     persons: int
@@ -59,9 +59,9 @@ class ZonePreview(msgspec.Struct, frozen=True):
     mode: str = ""
     resolved: int = 0
     included: int = 0
-    excluded: tuple[Counted, ...] = ()
-    covered: tuple[Counted, ...] = ()
-    skipped: tuple[Counted, ...] = ()
+    excluded: tuple[ReasonCount, ...] = ()
+    covered: tuple[ReasonCount, ...] = ()
+    skipped: tuple[ReasonCount, ...] = ()
     matched_by: dict[str, int] = {}
     readers: tuple[Readers, ...] = ()
     """Persons included by the language they read, and which text they get."""
@@ -105,7 +105,7 @@ class Preview(msgspec.Struct, frozen=True):
     signature: SignatureFound | None = None
 
 
-class Gathering(msgspec.Struct, frozen=True):
+class GatheringAnswer(msgspec.Struct, frozen=True):
     """What a Cancel ends has ended, and whom it goes to is being gathered. By the counters of that, at this moment:"""
 
     may_have_it: int
@@ -119,7 +119,7 @@ class ZoneResult(msgspec.Struct, frozen=True, omit_defaults=True):
     campaign: str | None = None
     """Public id."""
     refusal: str = ""
-    gathering: Gathering | None = None
+    gathering: GatheringAnswer | None = None
     """Of a Cancel whose audience is not known yet."""
 
 

@@ -15,7 +15,7 @@ NO_RIGHT = "A-RIGHT"
 """The rule that an account breaks which asks for more than its rights give."""
 
 
-class Sent(Protocol):
+class SentCampaign(Protocol):
     """A campaign, as its rights are asked (`store.campaigns.Campaign`)."""
 
     @property
@@ -32,7 +32,7 @@ class Sent(Protocol):
     def uses(self) -> Collection[str]: ...
 
 
-def sees(caller: Caller, campaign: Sent) -> bool:
+def sees(caller: Caller, campaign: SentCampaign) -> bool:
     """Its counts, texts, people and report: they sum over its channels, and a part of them would be wrong."""
     return _may(caller, Action.READ, campaign)
 
@@ -42,11 +42,11 @@ def sees_all_of(caller: Caller, zone_id: int, mode: str) -> bool:
     return all(caller.may(Action.READ, zone_id, kind, Channel, mode, decided_by=0) for kind in Kind)
 
 
-def stops(caller: Caller, campaign: Sent) -> bool:
+def stops(caller: Caller, campaign: SentCampaign) -> bool:
     return _may(caller, Action.STOP, campaign)
 
 
-def ends(caller: Caller, campaign: Sent) -> bool:
+def ends(caller: Caller, campaign: SentCampaign) -> bool:
     """By a Cancel or an Update: who may stop it, or might have sent it."""
     sending = Action.LAUNCH if campaign.purpose == "message" else Action.SUBMIT
     return stops(caller, campaign) or _may(caller, sending, campaign)
@@ -59,7 +59,7 @@ def told_by(
     kind: str,
     mode: str,
     channels: Iterable[str],
-    originals: Iterable[Sent],
+    originals: Iterable[SentCampaign],
 ) -> frozenset[str]:
     """The channels, of these, on which a Cancel of this kind may tell everyone who has one of the originals. `action`:
     what its author must be allowed to do."""
@@ -75,7 +75,7 @@ def missing(kind: str, zone: str, channels: Collection[str] = ()) -> Reason:
     return Reason(NO_RIGHT, text, value=zone, remedy="Have the right entered for the account, or let another one send.")
 
 
-def _may(caller: Caller, action: Action, campaign: Sent) -> bool:
+def _may(caller: Caller, action: Action, campaign: SentCampaign) -> bool:
     uses = campaign.uses or tuple(Channel)
     return caller.may(
         action, campaign.zone_id, campaign.kind, uses, campaign.mode, decided_by=campaign.account_id

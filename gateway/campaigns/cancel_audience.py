@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from channels.contract import Channel
-from gateway.directory.audience import CHANNELS, Audience, Covered, Deliveries, Excluded, Skipped
+from gateway.directory.audience import CHANNELS, Audience, Covered, Deliveries, Excluded, SkippedChannel
 from gateway.directory.columns import Int64, UInt8
 from gateway.directory.policy import ZonePolicy
-from gateway.directory.reasons import Reason as Why
+from gateway.directory.reasons import ExclusionReason as Why
 from gateway.texts.language import choose
 from store.cancelling import HolderColumns
 
-Group = tuple[str, str]
+OwedGroup = tuple[str, str]
 """Channel, and the language in which the message was read."""
 _Table = npt.NDArray[np.int64]
 """Five lines: the group's number, member, contact, (address << 1) | in hand, whether something is known to have
@@ -25,7 +25,7 @@ reached the address."""
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class OwedPerson:
     channel: str
     language: str
     member_id: int
@@ -39,7 +39,7 @@ class Owed:
     """Aligned columns: channel by channel, in each those first who may be told at once, then those who are known to
     have something of the thread, and then by member."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[OwedGroup, ...]
     group: Int64
     """Index into `groups`."""
     member_id: Int64
@@ -53,8 +53,8 @@ class Owed:
     def __len__(self) -> int:
         return len(self.group)
 
-    def __getitem__(self, place: int) -> Person:
-        return Person(
+    def __getitem__(self, place: int) -> OwedPerson:
+        return OwedPerson(
             *self.groups[int(self.group[place])],
             int(self.member_id[place]),
             int(self.contact_id[place]),
@@ -63,11 +63,11 @@ class Owed:
         )
 
 
-class Gathering:
+class HolderGathering:
     """Pages of holders, campaign by campaign of a thread, becoming one row a channel and address."""
 
     def __init__(self) -> None:
-        self._groups: dict[Group, int] = {}
+        self._groups: dict[OwedGroup, int] = {}
         self._found = np.empty((5, 0), np.int64)
         self._pages: list[_Table] = []
 
@@ -116,7 +116,7 @@ class Gathering:
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
     audience: Audience
-    tally: Mapping[Group, int]
+    tally: Mapping[OwedGroup, int]
     """Deliveries by channel and language of the text."""
     waits_from: Mapping[str, int]
     """The first sequence number, per channel, of those to whom some message of the thread is still in hand."""
@@ -131,7 +131,7 @@ def draw_up(owed: Owed, texts: Mapping[str, Sequence[str]], policy: ZonePolicy) 
         raise KeyError("no texts")
     languages = tuple(dict.fromkeys(language for channel in texts.values() for language in channel))
     deliveries: dict[Channel, Deliveries] = {}
-    tally: dict[Group, int] = {}
+    tally: dict[OwedGroup, int] = {}
     waits_from: dict[str, int] = {}
     spares_from: dict[str, int] = {}
     seq = 0
@@ -181,7 +181,7 @@ def _audience(languages: tuple[str, ...], deliveries: dict[Channel, Deliveries])
         deliveries=deliveries,
         excluded=Excluded(ids, small),
         covered=Covered(ids, small, ids, ids, small),
-        skipped=Skipped(missing, numbers, np.full(len(missing), int(Why.NOT_TOLD), np.uint8)),
+        skipped=SkippedChannel(missing, numbers, np.full(len(missing), int(Why.NOT_TOLD), np.uint8)),
     )
 
 

@@ -16,7 +16,7 @@ from channels.contract import Channel, Mode
 from gateway.access.rights import Action, Caller
 from gateway.campaigns import authority
 from gateway.campaigns.answers import ChannelPreview, TextPreview, ZonePreview
-from gateway.campaigns.cancel_audience import Gathering, Owed, draw_up
+from gateway.campaigns.cancel_audience import HolderGathering, Owed, draw_up
 from gateway.campaigns.planning import ZoneRefused, price_of
 from gateway.campaigns.said import Said, called
 from gateway.campaigns.texts import style_of, texts_of
@@ -179,7 +179,7 @@ def _channel_preview(channel: str, previews: Sequence[TextPreview]) -> ChannelPr
 async def _gather(conn: AsyncConnection, campaign_ids: Sequence[int]) -> Owed:
     """One a channel and address over the whole thread; in hand if any message of the thread is, to that address. The
     event loop only fetches: what is in proportion to the people is done in threads."""
-    gathering = Gathering()
+    gathering = HolderGathering()
     for campaign_id in campaign_ids:
         after = 0
         while page := await cancelling.columns(conn, campaign_id, after=after):

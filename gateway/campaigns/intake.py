@@ -10,14 +10,14 @@ from enum import StrEnum
 import msgspec
 
 from cap import Alert, Info, MsgType, Reference, Scope, Status
-from cap.thread import REACH, Known, Placement, Reach, Remark, State, Step, place
+from cap.thread import REACH, KnownMessage, MessageState, Placement, Reach, ThreadRemark, ThreadStep, place
 from channels.contract import Channel, Mode
 from gateway.access.rights import Caller
 from gateway.directory.senders import KindRule
 from gateway.directory.targets import Targets, from_cap
 from gateway.errors import Reason, Refusal
 from gateway.kinds import KINDS, Kind
-from store.alerts import Alert as Filed
+from store.alerts import FiledAlert as Filed
 from store.records import ThreadSeen
 
 KIND_PARAMETER = "tocsin:kind"
@@ -96,7 +96,7 @@ def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decisio
         expires_ms = max(milliseconds(alert.sent), now_ms if alert.msg_type is MsgType.CANCEL else 0) + life_ms
         text = f"No expires: {life_ms // 3_600_000} hours by the kind."
         problems.append(Reason("I-EXPIRES", text, level="information"))
-    act = Act.CANCEL if placement.step is Step.END else Act.LAUNCH
+    act = Act.CANCEL if placement.step is ThreadStep.END else Act.LAUNCH
     over = _over(starts_ms, expires_ms, now_ms) if act is Act.LAUNCH else ""
     if over:
         act = Act.EXPIRED
@@ -268,7 +268,7 @@ def _channels(alert: Alert) -> tuple[tuple[Channel, ...] | None, list[Reason]]:
 
 # ---- thread --------------------------------------------------------------------------------------------------
 
-_UNSENT: Mapping[Step, Act] = {Step.WAIT: Act.PARK, Step.STALE: Act.LOG, Step.KEEP: Act.LOG}
+_UNSENT: Mapping[ThreadStep, Act] = {ThreadStep.WAIT: Act.PARK, ThreadStep.STALE: Act.LOG, ThreadStep.KEEP: Act.LOG}
 _REFUSED: Mapping[str, tuple[int, str]] = {
     "C-AUTH": (403, "not-your-alert"),
     "C-STATUS": (409, "status-differs"),
@@ -308,22 +308,22 @@ def _threads(thread: Thread, placement: Placement) -> tuple[ThreadSeen, ...]:
     return tuple(seen.get(t, ThreadSeen(t)) for t in (placement.thread, *placement.merges))
 
 
-def _remark(remark: Remark) -> Reason:
+def _remark(remark: ThreadRemark) -> Reason:
     remedy = _REMEDIES.get(remark.rule, "")
     return Reason(
         remark.rule, remark.text, level=remark.level, path="/alert/references", value=remark.value, remedy=remedy
     )  # fmt: skip
 
 
-def _known(filed: Filed, at_ms: int) -> Known:
-    over = filed.state == State.ACTIVE and filed.expires_ms is not None and filed.expires_ms <= at_ms
+def _known(filed: Filed, at_ms: int) -> KnownMessage:
+    over = filed.state == MessageState.ACTIVE and filed.expires_ms is not None and filed.expires_ms <= at_ms
     sent = datetime.fromtimestamp(filed.sent_ms // 1000, UTC)  # CAP has whole seconds
-    return Known(
+    return KnownMessage(
         key=filed.id,
         reference=Reference(filed.sender, filed.identifier, sent),
         status=Status(filed.status),
         scope=Scope(filed.scope),
-        state=State.EXPIRED if over else State(filed.state),
+        state=MessageState.EXPIRED if over else MessageState(filed.state),
         thread=filed.thread_id,
     )
 
@@ -331,7 +331,7 @@ def _known(filed: Filed, at_ms: int) -> Known:
 def _unsent(alert: Alert, placement: Placement, threads: tuple[ThreadSeen, ...], expires_ms: int) -> Decision:
     """What is filed and answered, and launches nothing."""
     act = _UNSENT[placement.step]
-    if placement.step is not Step.KEEP:
+    if placement.step is not ThreadStep.KEEP:
         problems = tuple(_remark(remark) for remark in placement.remarks)
         return Decision(act=act, threads=threads, note=placement.remarks[0].text, problems=problems)
     answers = alert.msg_type in (MsgType.ACK, MsgType.ERROR)

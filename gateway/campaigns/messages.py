@@ -17,7 +17,7 @@ from gateway.campaigns.answers import MessageAnswer, MessageRequest, MessageText
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import FARTHEST_MS
 from gateway.campaigns.limits import require_modest
-from gateway.campaigns.planning import Planner, Wish, ZonePlan, ZoneRefused
+from gateway.campaigns.planning import Planner, ZonePlan, ZoneRefused, ZoneWish
 from gateway.campaigns.said import Said
 from gateway.campaigns.texts import language_warnings, style_of
 from gateway.directory.policy import read_policy
@@ -26,7 +26,7 @@ from gateway.errors import Reason, Refusal
 from gateway.kinds import KINDS, Kind
 from gateway.settings import LimitSettings
 from gateway.texts.content import TextsRefused
-from gateway.texts.wording import Wording, Words, write
+from gateway.texts.wording import OwnWords, Wording, write
 from store import campaigns, directory, fairness, ledger, lifecycle
 from store.database import Database
 from store.directory import ZoneRow
@@ -163,7 +163,7 @@ class MessageDesk:
         preview = msgspec.structs.replace(plan.preview, problems=plan.preview.problems + warnings)
         return ZonePlan(plan.zone, campaign, preview, plan.audience)
 
-    async def _wish(self, caller: Caller, request: MessageRequest) -> Wish:
+    async def _wish(self, caller: Caller, request: MessageRequest) -> ZoneWish:
         now_ms = self.database.clock.now_ms()
         starts_ms = max(_instant(request.starts_at, "starts_at", now_ms), now_ms)
         expires_ms = _instant(request.expires_at, "expires_at", starts_ms + KINDS[request.kind].default_life_s * 1000)
@@ -181,7 +181,7 @@ class MessageDesk:
             targets=request.targets,
             zones=frozenset({request.zone}),
         )
-        return Wish(
+        return ZoneWish(
             caller=caller,
             action=Action.LAUNCH,
             said=said,
@@ -208,8 +208,8 @@ def _uncovered(balance: int, needed: int, preview: ZonePreview) -> Refusal:
     return Refusal(402, "credit-exhausted", text, (reason,), members=figures | {"preview": shown})
 
 
-def _words(text: MessageText) -> Words:
-    return Words(language=text.language, sms=text.sms, subject=text.subject, email=text.email, voice=text.voice)
+def _words(text: MessageText) -> OwnWords:
+    return OwnWords(language=text.language, sms=text.sms, subject=text.subject, email=text.email, voice=text.voice)
 
 
 def _require_rights(caller: Caller, request: MessageRequest, zone: ZoneRow) -> None:

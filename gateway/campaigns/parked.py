@@ -9,7 +9,7 @@ from gateway.campaigns.alerts import AlertDesk
 from gateway.errors import Refusal
 from gateway.setbacks import Setbacks
 from store import accounts, alerts
-from store.alerts import Alert
+from store.alerts import FiledAlert
 from store.database import Database
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Parked:
         # One that cannot be handled now must not keep the others waiting; it is tried again.
         return any(await self._setbacks.each(due, "parked-failed", lambda alert_id: self._retry(waiting[alert_id])))
 
-    async def _retry(self, filed: Alert) -> bool:
+    async def _retry(self, filed: FiledAlert) -> bool:
         try:
             # Rights as they are now: an account that was closed meanwhile launches nothing.
             caller = await self._caller(filed.account_id)

@@ -13,15 +13,15 @@ from channels.contract import Channel, Content, Mode
 from gateway.access.rights import Action, Caller
 from gateway.accounting.tariff import price
 from gateway.campaigns import authority
-from gateway.campaigns.answers import ChannelPreview, Counted, TextPreview, ZonePreview
+from gateway.campaigns.answers import ChannelPreview, ReasonCount, TextPreview, ZonePreview
 from gateway.campaigns.outlets import Outlets
 from gateway.campaigns.said import Said
 from gateway.directory.audience import CHANNELS, Audience
 from gateway.directory.cache import SnapshotCache
 from gateway.directory.policy import ZonePolicy, read_policy
-from gateway.directory.prepared_targets import Survey
-from gateway.directory.problem import Problem
-from gateway.directory.reasons import Reason as Why
+from gateway.directory.prepared_targets import PreparedTargets
+from gateway.directory.problem import TargetProblem
+from gateway.directory.reasons import ExclusionReason as Why
 from gateway.directory.resolve import Resolution, ResolveRequest, resolve
 from gateway.errors import Reason
 from gateway.kinds import KINDS, Kind
@@ -32,7 +32,7 @@ from store.fairness import Queue
 from store.launching import MOST_DELIVERIES
 from store.records import NewCampaign, NewText
 
-Taken = dict[Channel, npt.NDArray[np.int64]]
+TakenContacts = dict[Channel, npt.NDArray[np.int64]]
 
 
 Rates = Callable[[Mode], Mapping[Channel, float]]
@@ -53,13 +53,13 @@ class NobodyHere(ZoneRefused):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class ZoneWish:
     """What is asked of every zone."""
 
     caller: Caller
     action: Action
     said: Said
-    ground: Survey
+    ground: PreparedTargets
     """Its targets, made ready."""
     at_ms: int
     """The instant whose prices hold."""
@@ -81,7 +81,7 @@ class ZonePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class PricedText:
     """A text as it will leave, with its price."""
 
     content: TextContent
@@ -111,7 +111,9 @@ class Planner:
     outlets: Outlets = field(default_factory=Outlets)
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def channels(self, wish: Wish, zone: ZoneRow, policy: ZonePolicy) -> tuple[tuple[Channel, ...], frozenset[Channel]]:
+    def channels(
+        self, wish: ZoneWish, zone: ZoneRow, policy: ZonePolicy
+    ) -> tuple[tuple[Channel, ...], frozenset[Channel]]:
         """(asked for, of these not to be had): by the zone's policy, the account's rights, the carriers there are."""
         given = set(policy.channels(wish.kind))
         rights = wish.caller.channels(wish.action, zone.id, wish.kind, wish.said.mode)
@@ -129,7 +131,7 @@ class Planner:
             )
         return asked, frozenset(c for c in asked if c not in allowed)
 
-    async def concerns(self, wish: Wish, zone: ZoneRow, also_members: npt.NDArray[np.int64] | None) -> bool:
+    async def concerns(self, wish: ZoneWish, zone: ZoneRow, also_members: npt.NDArray[np.int64] | None) -> bool:
         """Whether the targets mean anybody of this zone at all, whatever may be sent to them."""
         snapshot = await self.snapshots.get(zone.id)
         if snapshot is None:
@@ -149,7 +151,12 @@ class Planner:
         return resolution.audience.resolved > 0
 
     async def plan(
-        self, wish: Wish, zone: ZoneRow, texts: Texts, taken: Taken, also_members: npt.NDArray[np.int64] | None = None
+        self,
+        wish: ZoneWish,
+        zone: ZoneRow,
+        texts: Texts,
+        taken: TakenContacts,
+        also_members: npt.NDArray[np.int64] | None = None,
     ) -> ZonePlan:
         """Raises ZoneRefused, NobodyHere when the targets mean nobody of this zone."""
         policy = read_policy(zone.policy)
@@ -192,7 +199,7 @@ class Planner:
         return msgspec.structs.replace(preview, channels=channels, problems=preview.problems + closed)
 
     async def _priced(
-        self, wish: Wish, zone: ZoneRow, texts: Texts, resolution: Resolution, problems: tuple[Reason, ...]
+        self, wish: ZoneWish, zone: ZoneRow, texts: Texts, resolution: Resolution, problems: tuple[Reason, ...]
     ) -> ZonePlan:
         audience = resolution.audience
         deliveries = sum(len(audience.deliveries[channel]) for channel in audience.channels)
@@ -244,8 +251,8 @@ class Planner:
 
     def _worded(
         self, texts: Texts, tally: _Tally, at_ms: int
-    ) -> tuple[dict[tuple[Channel, str], Words], tuple[Reason, ...]]:
-        words: dict[tuple[Channel, str], Words] = {}
+    ) -> tuple[dict[tuple[Channel, str], PricedText], tuple[Reason, ...]]:
+        words: dict[tuple[Channel, str], PricedText] = {}
         told: list[Reason] = []
         for (channel, language), count in tally.texts.items():
             content, remark = self.outlets.adapted(channel, language, texts.by_channel[channel][language])
@@ -255,11 +262,11 @@ class Planner:
 
     def _preview(
         self,
-        wish: Wish,
+        wish: ZoneWish,
         zone: ZoneRow,
         resolution: Resolution,
         tally: _Tally,
-        words: Mapping[tuple[Channel, str], Words],
+        words: Mapping[tuple[Channel, str], PricedText],
         total: int,
         problems: tuple[Reason, ...],
     ) -> ZonePreview:
@@ -283,7 +290,9 @@ class Planner:
             problems=problems + tuple(Reason("RESOLVE", text, level="information") for text in resolution.ignored),
         )
 
-    def _channel(self, channel: Channel, tally: _Tally, words: Mapping[tuple[Channel, str], Words]) -> ChannelPreview:
+    def _channel(
+        self, channel: Channel, tally: _Tally, words: Mapping[tuple[Channel, str], PricedText]
+    ) -> ChannelPreview:
         mine = [w for (c, _), w in words.items() if c is channel]
         units = sum(w.units * w.preview.deliveries for w in mine)
         return ChannelPreview(
@@ -311,7 +320,7 @@ def _closed(channel: str) -> Reason:
 
 
 def _networks(
-    wish: Wish, zone: ZoneRow, asked: tuple[Channel, ...], unavailable: frozenset[Channel]
+    wish: ZoneWish, zone: ZoneRow, asked: tuple[Channel, ...], unavailable: frozenset[Channel]
 ) -> frozenset[int] | None:
     """The networks that the account may reach on EVERY channel it will use: rights that differ by channel must not
     add up to more than any of them gives."""
@@ -345,7 +354,7 @@ def _by_channel(numbers: npt.NDArray[np.uint8]) -> dict[Channel, int]:
     return {channel: int(n) for channel, n in zip(CHANNELS, counted, strict=True)}
 
 
-def _words(channel: Channel, language: str, content: TextContent, deliveries: int, at_ms: int) -> Words:
+def _words(channel: Channel, language: str, content: TextContent, deliveries: int, at_ms: int) -> PricedText:
     ready = prepare(channel, language, content)
     cost = price_of(channel, ready, at_ms)
     look = shown(content, ready)
@@ -360,7 +369,7 @@ def _words(channel: Channel, language: str, content: TextContent, deliveries: in
         encoding=look.encoding,
         note=look.note,
     )
-    return Words(content, ready, ready.units, cost, preview)
+    return PricedText(content, ready, ready.units, cost, preview)
 
 
 def price_of(channel: Channel, ready: Content, at_ms: int) -> int:
@@ -368,11 +377,11 @@ def price_of(channel: Channel, ready: Content, at_ms: int) -> int:
     return price(channel, MEDIA[channel].priced_units(ready), at_ms)
 
 
-def _counted(reasons: Mapping[str, int]) -> tuple[Counted, ...]:
+def _counted(reasons: Mapping[str, int]) -> tuple[ReasonCount, ...]:
     sentences = {why.word: why.sentence for why in Why}
-    return tuple(Counted(word, sentences[word], n) for word, n in reasons.items())
+    return tuple(ReasonCount(word, sentences[word], n) for word, n in reasons.items())
 
 
-def _reason(problem: Problem) -> Reason:
+def _reason(problem: TargetProblem) -> Reason:
     rule = "T-" + problem.fault.upper().replace("_", "-")
     return Reason(rule, problem.text, level=problem.severity, value=problem.subject)

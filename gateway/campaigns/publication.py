@@ -26,7 +26,7 @@ _MOST_NAMED = 10
 _KNOWN_S = 5.0
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class PublicationVerdict(msgspec.Struct, frozen=True):
     may: bool
     problems: tuple[Reason, ...] = ()
 
@@ -40,21 +40,23 @@ class Publication:
     _known: Sequence[ZoneLand] = ()
     _until_s: float = float("-inf")
 
-    async def verdict(self, caller: Caller, kind: str, targets: Targets) -> Verdict:
+    async def verdict(self, caller: Caller, kind: str, targets: Targets) -> PublicationVerdict:
         """What to say of publishing these areas under this kind; without any area only the right counts."""
         zones = [z for z in await self._zones(caller) if publishes(caller, z.id, kind)]
         if not zones:
             text = f"This account may not publish messages of kind {kind}: it does not stand in the public feed."
             remedy = "Have the right `publish` entered for the account, or let one publish it that has it."
-            return Verdict(False, (Reason("P-RIGHT", text, level="warning", path="/alert/scope", remedy=remedy),))
+            return PublicationVerdict(
+                False, (Reason("P-RIGHT", text, level="warning", path="/alert/scope", remedy=remedy),)
+            )
         if targets == Targets():
-            return Verdict(True)
+            return PublicationVerdict(True)
         nowhere = [zone.code for zone in zones if not zone.territory]
         if nowhere:
             names = ", ".join(nowhere[:_MOST_NAMED])
             text = f"Where it is published for was not looked at: of {names} no territory is known."
             told = Reason("P-UNCHECKED", text, level="information", remedy="Give the zone its territory.")
-            return Verdict(True, (told,))
+            return PublicationVerdict(True, (told,))
         async with self.database.read() as conn:
             own = await _own_codes(conn, zones, targets)
         lands = [land for zone in zones if (land := read_territory(zone.territory)) is not None]
@@ -73,14 +75,18 @@ class Publication:
         return self._known
 
 
-async def _in_its_place(targets: Targets, lands: Sequence[Territory], own: Collection[tuple[str, str]]) -> Verdict:
+async def _in_its_place(
+    targets: Targets, lands: Sequence[Territory], own: Collection[tuple[str, str]]
+) -> PublicationVerdict:
     outside = await asyncio.to_thread(lambda: beyond(survey(targets), lands, own))
     if not outside:
-        return Verdict(True)
+        return PublicationVerdict(True)
     names = ", ".join(f"“{name[:100]}”" for name in outside[:_MOST_NAMED])
     text = f"It does not stand in the public feed: {names} is not known to lie in the territory of the account's zones."
     remedy = f"Draw within the territory, or up to {MARGIN_M // 1000} km around it; or have rings and codes mended."
-    return Verdict(False, (Reason("P-AREA", text, level="warning", path="/alert/info[1]/area", remedy=remedy),))
+    return PublicationVerdict(
+        False, (Reason("P-AREA", text, level="warning", path="/alert/info[1]/area", remedy=remedy),)
+    )
 
 
 def publishes(caller: Caller, zone_id: int, kind: str) -> bool:

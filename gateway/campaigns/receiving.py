@@ -19,7 +19,7 @@ from cap import Alert, Limits, Problem
 from cap.edxl import LINE, Envelope, unwrap
 from cap.limits import KEPT
 from cap.locate import line_of
-from cap.parse import Refused, tree
+from cap.parse import UnreadableDocument, tree
 from cap.rules import BY_ID
 from cap.signing import SignaturePolicy, Standing, Verification, verify
 from cap.trust import names_of
@@ -27,12 +27,12 @@ from cap.versions import VERSIONS, modernise, version_of
 from gateway.access.rights import Caller
 from gateway.directory.agreements import Agreement
 from gateway.errors import Reason, Refusal
-from store.findings import Finding
+from store.findings import AlertFinding
 
 UNREADABLE = frozenset({"XML-WF", "XML-DTD", "XML-ENC"})
 """Rules whose breach leaves nothing to be judged: 400, not 422."""
 SIGNATURE = "/alert/Signature"
-_EVERY_VERSION = cap.Terms(versions=frozenset(VERSIONS.values()))
+_EVERY_VERSION = cap.ReadingTerms(versions=frozenset(VERSIONS.values()))
 _ENDS = frozenset({"cancel", "ack", "error"})
 
 
@@ -57,7 +57,7 @@ class Received:
     opened: Opened
     digest: str
     warnings: tuple[Reason, ...]
-    finding: Finding
+    finding: AlertFinding
     refusal: Refusal | None = None
 
 
@@ -80,7 +80,7 @@ def receive(body: bytes, caller: Caller, at: datetime, limits: Limits = cap.DEFA
         opened=opened,
         digest=hashlib.sha256(opened.document).hexdigest(),
         warnings=tuple(reasons),
-        finding=Finding(
+        finding=AlertFinding(
             version=reading.version,
             signature="unchecked" if any(r.rule == "S-UNVERIFIED" for r in reasons) else str(Standing.ABSENT),
             envelope_name=_name(opened.envelope),
@@ -185,7 +185,7 @@ def _told(opened: Opened, verification: Verification, level: str) -> Reason:
     return located([reason], opened)[0]
 
 
-def _signed_by(finding: Finding, certificate: x509.Certificate | None) -> Finding:
+def _signed_by(finding: AlertFinding, certificate: x509.Certificate | None) -> AlertFinding:
     if certificate is None:
         return finding
     names = ", ".join(sorted(names_of(certificate)))[:500]
@@ -200,7 +200,7 @@ def _signed_by(finding: Finding, certificate: x509.Certificate | None) -> Findin
 def located(reasons: Sequence[Reason], opened: Opened) -> tuple[Reason, ...]:
     """With the line of the body for whatever stands in the alert; each that has one keeps it."""
     root = tree(opened.document, KEPT)
-    if isinstance(root, Refused):
+    if isinstance(root, UnreadableDocument):
         return tuple(reasons)
     if version_of(root) != "1.2":
         modernise(root)

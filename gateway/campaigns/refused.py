@@ -21,7 +21,7 @@ from gateway.campaigns.receiving import open_body
 from gateway.errors import Reason, Refusal
 from store import refused_documents
 from store.database import Database
-from store.refused_documents import Keeping, NewRefused, RefusedDocument, pack
+from store.refused_documents import NewRefused, RefusedDocument, RefusedQuota, pack
 
 VERDICTS = frozenset({400, 402, 403, 409, 422})
 """Of HTTP: on the document, and not on the machine or the caller's patience."""
@@ -45,7 +45,7 @@ class _Waiting:
 @dataclass(slots=True)
 class RefusedDocuments:
     database: Database
-    keeping: Keeping
+    keeping: RefusedQuota
     """No documents: nothing is kept."""
     life_days: int
     bell: asyncio.Event = field(default_factory=asyncio.Event)

@@ -26,7 +26,7 @@ _PAGE = 50
 _DAY_MS = 86_400_000
 
 
-class Seen(msgspec.Struct, frozen=True):
+class SeenDocument(msgspec.Struct, frozen=True):
     """One document to be judged, where it is from, and how often it came; the verdict of then, if there was one."""
 
     name: str
@@ -103,10 +103,14 @@ async def replay(database: Database, wanted: Wanted, limits: Limits) -> Conforma
     if wanted.files:
         # Of a file nobody knows the account: each sender is held to what is agreed with whoever posts as it.
         everybody = {sender: a for by_sender in agreed.values() for sender, a in by_sender.items()}
-        return conformance(judged(Seen(str(file), file.read_bytes(), everybody), limits) for file in wanted.files)
+        return conformance(
+            judged(SeenDocument(str(file), file.read_bytes(), everybody), limits) for file in wanted.files
+        )
     found: list[Judged] = []
     async for kept, body in _kept(database, wanted):
-        seen = Seen(kept.public_id, body, agreed[kept.account_id], kept.times, kept.code, kept.sender, kept.identifier)
+        seen = SeenDocument(
+            kept.public_id, body, agreed[kept.account_id], kept.times, kept.code, kept.sender, kept.identifier
+        )
         found.append(await asyncio.to_thread(judged, seen, limits))
     return conformance(found)
 
@@ -131,7 +135,7 @@ async def _kept(database: Database, wanted: Wanted) -> AsyncIterator[tuple[Refus
 # ---- judging -----------------------------------------------------------------------------------------------------
 
 
-def judged(seen: Seen, limits: Limits = cap.DEFAULT_LIMITS) -> Judged:
+def judged(seen: SeenDocument, limits: Limits = cap.DEFAULT_LIMITS) -> Judged:
     """The document as it would be read today."""
     try:
         document = open_body(seen.body).document
@@ -142,7 +146,7 @@ def judged(seen: Seen, limits: Limits = cap.DEFAULT_LIMITS) -> Judged:
     return _judged(seen, cap.read(document, limits, terms_of=lambda s: seen.agreements.get(s, USUAL).terms))
 
 
-def _judged(seen: Seen, reading: Reading) -> Judged:
+def _judged(seen: SeenDocument, reading: Reading) -> Judged:
     alert = reading.alert
     return Judged(
         name=seen.name,

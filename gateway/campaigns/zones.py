@@ -15,7 +15,7 @@ from gateway.access.rights import Action, Caller
 from gateway.campaigns import authority, cancels
 from gateway.campaigns.answers import ZonePreview
 from gateway.campaigns.identity import new_public_id
-from gateway.campaigns.planning import NobodyHere, Planner, Taken, Wish, ZonePlan, ZoneRefused
+from gateway.campaigns.planning import NobodyHere, Planner, TakenContacts, ZonePlan, ZoneRefused, ZoneWish
 from gateway.campaigns.said import Said
 from gateway.campaigns.texts import style_of, texts_of
 from gateway.directory.audience import decode
@@ -31,7 +31,7 @@ from store.campaigns import Campaign
 from store.database import Database
 from store.directory import ZoneRow
 from store.fairness import Queue
-from store.launching import Launch, Refusal
+from store.launching import Launch, ZoneRefusal
 from store.records import NewCampaign
 from store.states import CampaignState
 
@@ -40,7 +40,7 @@ Written = dict[tuple[Style, tuple[Channel, ...]], Texts]
 
 
 @dataclass(slots=True)
-class Outcome:
+class ZoneOutcomes:
     """What planning came to, zone by zone."""
 
     plans: list[ZonePlan] = field(default_factory=list)
@@ -72,7 +72,9 @@ class ZonePlanning:
     database: Database
     planner: Planner
 
-    async def plan(self, caller: Caller, said: Said, action: Action = Action.SUBMIT, *, dry: bool = False) -> Outcome:
+    async def plan(
+        self, caller: Caller, said: Said, action: Action = Action.SUBMIT, *, dry: bool = False
+    ) -> ZoneOutcomes:
         """`action`: what its author must be allowed to do in a zone.
 
         Raises nothing of a zone's: its refusal stands in the outcome and the other zones go on.
@@ -81,7 +83,7 @@ class ZonePlanning:
         An Update is planned before anything ends, as a zone that refuses it goes on with what it has: its time is that
         of reading the audiences of its thread and of resolving its own, in threads.
         """
-        outcome = Outcome()
+        outcome = ZoneOutcomes()
         async with self.database.read() as conn:
             zones = await directory.zones(conn, None if said.zones is None else sorted(said.zones))
             earlier = await campaigns.of_thread(conn, *(t.id for t in said.threads)) if said.threads else []
@@ -102,7 +104,7 @@ class ZonePlanning:
         said: Said,
         zones: Sequence[ZoneRow],
         earlier: Sequence[Campaign],
-        outcome: Outcome,
+        outcome: ZoneOutcomes,
         dry: bool,
     ) -> None:
         assert said.kind is not None, "only a Cancel may leave it to what it cancels"
@@ -110,14 +112,14 @@ class ZonePlanning:
             # Nothing is reckoned for who may send this nowhere.
             outcome.refusals += [(z, why.text, (why,)) for z in zones for why in [authority.missing(said.kind, z.code)]]
             return
-        wish = Wish(
+        wish = ZoneWish(
             caller=caller,
             action=action,
             said=said,
             ground=await asyncio.to_thread(survey, said.targets),
             at_ms=self.database.clock.now_ms(),
         )
-        taken: Taken = {}
+        taken: TakenContacts = {}
         written: Written = {}
         waiting = await self._queue(wish) if dry else _NOTHING
         for zone in zones:
@@ -136,16 +138,16 @@ class ZonePlanning:
                 waiting = _with(waiting, preview)
                 await asyncio.to_thread(_take, taken, plan)
 
-    async def _queue(self, wish: Wish) -> Queue:
+    async def _queue(self, wish: ZoneWish) -> Queue:
         async with self.database.read() as conn:
             return await fairness.queue(conn, wish.said.mode, KINDS[wish.kind].priority)
 
     async def _plan_zone(
         self,
-        wish: Wish,
+        wish: ZoneWish,
         zone: ZoneRow,
         earlier: Sequence[Campaign],
-        taken: Taken,
+        taken: TakenContacts,
         written: Written,
     ) -> ZonePlan:
         told = await self._told(earlier)
@@ -161,7 +163,7 @@ class ZonePlanning:
         campaign = msgspec.structs.replace(plan.campaign, public_id=new_public_id(), replaces=replaces)
         return ZonePlan(plan.zone, campaign, plan.preview, plan.audience)
 
-    async def _texts(self, wish: Wish, zone: ZoneRow, written: Written) -> Texts:
+    async def _texts(self, wish: ZoneWish, zone: ZoneRow, written: Written) -> Texts:
         policy = read_policy(zone.policy)
         asked, _ = self.planner.channels(wish, zone, policy)
         style = style_of(zone, policy, wish.kind)
@@ -202,7 +204,7 @@ class ZonePlanning:
         said: Said,
         zones: Sequence[ZoneRow],
         earlier: Sequence[Campaign],
-        outcome: Outcome,
+        outcome: ZoneOutcomes,
         dry: bool,
     ) -> None:
         for zone in zones:
@@ -233,13 +235,13 @@ class ZonePlanning:
                         outcome.previews.append(await cancels.preview(conn, new, zone))
 
 
-def launch_of(caller: Caller, said: Said, outcome: Outcome) -> Launch:
+def launch_of(caller: Caller, said: Said, outcome: ZoneOutcomes) -> Launch:
     """All that is written when it is launched as it was planned, in the threads as they were found."""
     return Launch(
         account_id=caller.account_id,
         alert=None,
         campaigns=tuple(p.campaign for p in outcome.plans) + tuple(outcome.cancels),
-        refusals=tuple(Refusal(z.id, text) for z, text, _ in outcome.refusals),
+        refusals=tuple(ZoneRefusal(z.id, text) for z, text, _ in outcome.refusals),
         ends=outcome.ends(said.cancels),
         threads=said.threads,
     )
@@ -264,7 +266,7 @@ def _union(members: Sequence[Int64]) -> Int64:
     return np.unique(np.concatenate(members))
 
 
-def _take(taken: Taken, plan: ZonePlan) -> None:
+def _take(taken: TakenContacts, plan: ZonePlan) -> None:
     for channel in plan.audience.channels:
         mine = plan.audience.addresses(channel)
         taken[channel] = np.concatenate([taken[channel], mine]) if channel in taken else mine

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 key = typer.Typer(no_args_is_help=True, help="API keys: make, list, let end, revoke.")
 account = typer.Typer(no_args_is_help=True, help="Accounts: list, disable, enable.")
 
-Code = Annotated[str, typer.Argument(help="Code of the account, as in the seed file.")]
+CodeArgument = Annotated[str, typer.Argument(help="Code of the account, as in the seed file.")]
 KeyId = Annotated[str, typer.Argument(help="The key's id: the part of the token between the two underscores.")]
-Ends = Annotated[
+ExpiresOption = Annotated[
     str, typer.Option("--expires", help="When it ends: 90d, 12h, a date (2027-01-31) or an instant with its offset.")
 ]
 TAKES = "A server believes a key for five seconds: so long it may still be good."
@@ -26,8 +26,8 @@ TAKES = "A server believes a key for five seconds: so long it may still be good.
 
 @verb(key, "make")
 def make(
-    account: Code,
-    expires: Ends = "",
+    account: CodeArgument,
+    expires: ExpiresOption = "",
     note: Annotated[str, typer.Option(help="Whose it is, or where it is used.")] = "",
     line: Annotated[bool, typer.Option("--line", help="Store nothing: print the values for a seed file.")] = False,
     config: ConfigOption = None,
@@ -154,7 +154,7 @@ def list_accounts(json: JsonOption = False, config: ConfigOption = None) -> None
 
 @verb(account, "disable")
 def disable(
-    code: Code,
+    code: CodeArgument,
     reason: Annotated[str, typer.Option(help="For the audit, and for whoever comes next.")] = "",
     config: ConfigOption = None,
 ) -> None:
@@ -167,7 +167,7 @@ def disable(
 
 
 @verb(account, "enable")
-def enable(code: Code, config: ConfigOption = None) -> None:
+def enable(code: CodeArgument, config: ConfigOption = None) -> None:
     """Let an account's keys be good again."""
     _set(code, False, "", config)
     say(f"Account {code} is enabled.")

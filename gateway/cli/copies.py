@@ -11,7 +11,7 @@ import typer
 from gateway.cli.terminal import ConfigOption, err, fail, print_lines, run, say, settings_of, store_of, verb, who
 
 if TYPE_CHECKING:
-    from gateway.operations.status import Line
+    from gateway.operations.status import StatusLine
     from gateway.settings import Settings
     from store.campaigns import Campaign
     from store.copies import Copied
@@ -79,7 +79,7 @@ def restore(
     if file is not None:
         _put_back(settings, file, replace)
 
-    async def look() -> list[Line]:
+    async def look() -> list[StatusLine]:
         from store import copies
 
         async with store_of(settings) as database:
@@ -160,7 +160,7 @@ def new_generation(config: ConfigOption = None) -> None:
 
     settings = settings_of(config)
 
-    async def renew() -> tuple[str, list[Line]]:
+    async def renew() -> tuple[str, list[StatusLine]]:
         async with store_of(settings) as database:
             if await server_lives(database, database.clock.now_ms()):
                 fail("a server runs on this store, or did some seconds ago: stop it first, then try again", 1)
@@ -191,12 +191,12 @@ async def _held(database: Database) -> list[tuple[Campaign, int]]:
         return found
 
 
-async def _undecided(database: Database, config: Path | None) -> list[Line]:
-    from gateway.operations.status import Line
+async def _undecided(database: Database, config: Path | None) -> list[StatusLine]:
+    from gateway.operations.status import StatusLine
 
     more = f" -c {config}" if config else ""
     return [
-        Line(
+        StatusLine(
             False,
             f"campaign {c.public_id} ({c.zone_code}, {c.kind}, {c.mode}): {c.title[:50]!r} would send {left} messages;"
             f" tocsin resume campaign {c.public_id}{more} sends them, tocsin retire {c.public_id}{more} gives them up",

@@ -10,21 +10,21 @@ from rich.markup import escape
 from gateway.cli.terminal import ConfigOption, fail, out, print_lines, run, settings_of, store_of, verb, who
 
 if TYPE_CHECKING:
-    from gateway.operations.status import Line
+    from gateway.operations.status import StatusLine
     from store.database import Database
 
 app = typer.Typer()
 
-Scope = Annotated[str, typer.Argument(help="all, channel, zone or campaign: what is meant, always said.")]
-Subject = Annotated[
+ScopeArgument = Annotated[str, typer.Argument(help="all, channel, zone or campaign: what is meant, always said.")]
+SubjectArgument = Annotated[
     str, typer.Argument(help="sms, email or voice; the zone's code; the campaign's id. Nothing after 'all'.")
 ]
 
 
 @verb(app)
 def hold(
-    scope: Scope,
-    subject: Subject = "",
+    scope: ScopeArgument,
+    subject: SubjectArgument = "",
     reason: Annotated[str, typer.Option(help="Shown by 'tocsin status' to whoever comes next.")] = "",
     config: ConfigOption = None,
 ) -> None:
@@ -39,7 +39,7 @@ def hold(
 
     settings = settings_of(config)
 
-    async def place() -> list[Line]:
+    async def place() -> list[StatusLine]:
         async with store_of(settings) as database:
             inner = await _subject(database, scope, subject)
             await database.write(lambda tx: holds.place(tx, scope, inner, reason, who()))
@@ -50,14 +50,14 @@ def hold(
 
 
 @verb(app)
-def resume(scope: Scope, subject: Subject = "", config: ConfigOption = None) -> None:
+def resume(scope: ScopeArgument, subject: SubjectArgument = "", config: ConfigOption = None) -> None:
     """Lift a hold: give the words that 'tocsin status' shows. Exit code 1 when there is no such hold."""
     from gateway.operations.status import hold_lines
     from store import holds
 
     settings = settings_of(config)
 
-    async def lift() -> tuple[bool, list[Line]]:
+    async def lift() -> tuple[bool, list[StatusLine]]:
         async with store_of(settings) as database:
             inner = await _subject(database, scope, subject)
             lifted: bool = await database.write(lambda tx: holds.lift(tx, scope, inner, who()))

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from gateway.directory.seed import LoadReport
-from gateway.directory.seed_lines import Reader
+from gateway.directory.seed_lines import SeedReader
 from store import audit, schema
 from store.database import Database, open_database
 from store.transaction import Transaction
@@ -96,7 +96,7 @@ def progress_of(file: Path, lines: IO[bytes], console: Console) -> LoadProgress:
     return LoadProgress(console, lines.tell, file.stat().st_size)
 
 
-def tell(report: LoadReport | Reader, out: Console, err: Console) -> None:
+def tell(report: LoadReport | SeedReader, out: Console, err: Console) -> None:
     """What became of a file, or that it is sound."""
     for remark in report.remarks:
         text = f"[yellow]line {remark.line}: {escape(remark.path)}:[/yellow] {escape(remark.text)}"
@@ -108,7 +108,7 @@ def tell(report: LoadReport | Reader, out: Console, err: Console) -> None:
             err.print(escape(text), highlight=False, soft_wrap=True)
         if report.unusable_count > len(report.unusable):
             err.print(f"  and {report.unusable_count - len(report.unusable)} more")
-    if isinstance(report, Reader):
+    if isinstance(report, SeedReader):
         out.print("The file is sound.")
         return
     for kind, tally in report.tallies.items():

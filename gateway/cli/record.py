@@ -10,7 +10,7 @@ import typer
 from gateway.cli.terminal import ConfigOption, JsonOption, fail, out, run, say, say_json, settings_of, store_of, verb
 
 if TYPE_CHECKING:
-    from store.audit import Line, Verdict
+    from store.audit import AuditLine, ChainVerdict
 
 app = typer.Typer()
 audit = typer.Typer(
@@ -70,7 +70,7 @@ def lines(
 
     settings = settings_of(config)
 
-    async def read() -> list[Line]:
+    async def read() -> list[AuditLine]:
         async with store_of(settings) as database, database.read() as conn:
             since_ms = database.clock.now_ms() - days * 86_400_000
             return await kept.latest(
@@ -99,7 +99,7 @@ def verify(
     except ValueError as exc:
         fail(str(exc))
 
-    async def go() -> Verdict:
+    async def go() -> ChainVerdict:
         async with store_of(settings) as database, database.read() as conn:
             return await kept.verify(conn, expected)
 
@@ -114,7 +114,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _told(line: Line) -> str:
+def _told(line: AuditLine) -> str:
     at = datetime.fromtimestamp(line.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     beside = dict(line.apart or {})
     by = line.account or beside.pop("by", "")

@@ -28,14 +28,16 @@ from gateway.unseen import visible
 
 if TYPE_CHECKING:
     from gateway.directory.seed import LoadReport
-    from gateway.directory.seed_lines import Reader
-    from store.persons import Person
+    from gateway.directory.seed_lines import SeedReader
+    from store.persons import RegisteredPerson
 
 app = typer.Typer()
 member = typer.Typer(no_args_is_help=True, help="One person of a register: what is kept of them, and how it goes.")
 
-Zone = Annotated[str, typer.Argument(help="Code of the zone whose register it is.")]
-Reference = Annotated[str, typer.Argument(help="The zone's own key of the person; 'tocsin member find' tells it.")]
+ZoneArgument = Annotated[str, typer.Argument(help="Code of the zone whose register it is.")]
+ReferenceArgument = Annotated[
+    str, typer.Argument(help="The zone's own key of the person; 'tocsin member find' tells it.")
+]
 
 
 @verb(app)
@@ -58,7 +60,7 @@ def load(
     if str(file) != "-" and not file.is_file():
         fail(f"{file}: no such file")
 
-    async def read() -> LoadReport | Reader:
+    async def read() -> LoadReport | SeedReader:
         async with loading.store(settings.store.url, check_only) as database:
             write = functools.partial(database.write, urgent=False)
             alone = not await server_lives(database, database.clock.now_ms())
@@ -102,7 +104,7 @@ def find(
 
     settings = settings_of(config)
 
-    async def look() -> list[Person]:
+    async def look() -> list[RegisteredPerson]:
         async with store_of(settings) as database, database.read() as conn:
             return await persons.named(conn, words)
 
@@ -114,7 +116,7 @@ def find(
 
 
 @verb(member, "remove")
-def remove(zone: Zone, reference: Reference, config: ConfigOption = None) -> None:
+def remove(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOption = None) -> None:
     """Take a person out of the register: no message reaches them any more; their name and addresses stay in the store.
 
     A seed file that names them again brings them back. 'tocsin member erase' lets what is kept of them go.
@@ -133,7 +135,7 @@ def remove(zone: Zone, reference: Reference, config: ConfigOption = None) -> Non
 
 
 @verb(member, "erase")
-def erase(zone: Zone, reference: Reference, config: ConfigOption = None) -> None:
+def erase(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOption = None) -> None:
     """Close a person at once, and erase their name and addresses as soon as nothing needs them.
 
     That is when every campaign from before is sealed and no alert of the zone from before is in force: a server that
@@ -158,7 +160,7 @@ def erase(zone: Zone, reference: Reference, config: ConfigOption = None) -> None
 
 
 @verb(member, "export")
-def export(zone: Zone, reference: Reference, config: ConfigOption = None) -> None:
+def export(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOption = None) -> None:
     """All that is kept of a person, as JSON on standard output: for them to read."""
     from store import audit, persons
 
@@ -175,7 +177,7 @@ def export(zone: Zone, reference: Reference, config: ConfigOption = None) -> Non
     say_json(run(gather()))
 
 
-async def _person(database: Any, zone: str, reference: str) -> Person:
+async def _person(database: Any, zone: str, reference: str) -> RegisteredPerson:
     from store import persons
 
     async with database.read() as conn:

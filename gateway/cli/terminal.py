@@ -20,7 +20,7 @@ from gateway.operations.terminal_output import Terminal
 from gateway.unseen import visible, visible_json
 
 if TYPE_CHECKING:
-    from gateway.operations.status import Line
+    from gateway.operations.status import StatusLine
     from gateway.settings import Settings
     from store.database import Database
 
@@ -102,7 +102,7 @@ def store_named(settings: Settings) -> str:
     return str(path) if path else sa.make_url(settings.store.url).render_as_string(hide_password=True)
 
 
-def print_lines(lines: Iterable[Line]) -> None:
+def print_lines(lines: Iterable[StatusLine]) -> None:
     for line in lines:
         text = escape(visible(line.text))  # a campaign's title may hold anything
         out.print(text if line.well else f"[red]! {text}[/red]", highlight=False, soft_wrap=True)

@@ -15,7 +15,7 @@ TEMPLATE = Path(__file__).parent / "alert.xml"
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class DemoClient:
     session: aiohttp.ClientSession
     url: str
     token: str

@@ -27,7 +27,7 @@ class DemoFailed(Exception):
 
 
 @dataclass(slots=True)
-class Town:
+class DemoEnvironment:
     """The folder of the demonstration, kept from one run to the next."""
 
     folder: Path

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gateway.demo.client import Client, alert_document
-from gateway.demo.environment import DemoFailed, Town, free_port
+from gateway.demo.client import DemoClient, alert_document
+from gateway.demo.environment import DemoEnvironment, DemoFailed, free_port
 from gateway.operations.terminal_output import Terminal
 from gateway.reports.printed import print_report
 from gateway.reports.reading import parsed
@@ -34,7 +34,7 @@ async def run_demo(folder: Path, port: int, once: bool) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    town = Town(folder)
+    town = DemoEnvironment(folder)
     try:
         async with town.open(), aiohttp.ClientSession() as session:
             show = asyncio.create_task(_show(out, town, session, port, once, stop))
@@ -55,7 +55,7 @@ async def run_demo(folder: Path, port: int, once: bool) -> int:
 
 
 async def _show(
-    out: Console, town: Town, session: aiohttp.ClientSession, port: int, once: bool, stop: asyncio.Event
+    out: Console, town: DemoEnvironment, session: aiohttp.ClientSession, port: int, once: bool, stop: asyncio.Event
 ) -> None:
     client = await _open_town(out, town, session, port)
     campaigns = await _post(out, town, client)
@@ -69,7 +69,7 @@ async def _show(
         await stop.wait()
 
 
-async def _open_town(out: Console, town: Town, session: aiohttp.ClientSession, port: int) -> Client:
+async def _open_town(out: Console, town: DemoEnvironment, session: aiohttp.ClientSession, port: int) -> DemoClient:
     seed = town.prepare()
     bounces, door = free_port(), free_port(port)
     out.print("Peers on this machine: two SMSCs (SMPP 3.4), a mail server (SMTP), a simulated telephone trunk ...")
@@ -78,13 +78,15 @@ async def _open_town(out: Console, town: Town, session: aiohttp.ClientSession, p
     settings = town.write_settings(door, smsc, smtp, bounces)
     await _load(out, seed, settings)
     server = await town.server(settings)
-    client = Client(session, f"http://127.0.0.1:{door}", town.keys["cic-demo"])
+    client = DemoClient(session, f"http://127.0.0.1:{door}", town.keys["cic-demo"])
     await _until_up(out, town, client, server)
     out.print(f"The gateway is up at {client.url}; its log is {town.folder}/server.log")
     return client
 
 
-async def _until_up(out: Console, town: Town, client: Client, server: asyncio.subprocess.Process) -> None:
+async def _until_up(
+    out: Console, town: DemoEnvironment, client: DemoClient, server: asyncio.subprocess.Process
+) -> None:
     """As long as the machine needs, while the server lives. What it said last tells why it does not."""
     for _ in range(_UP_TRIES):
         if await client.until_ready(_PATIENCE_S):
@@ -123,7 +125,7 @@ async def _load(out: Console, seed: Path, settings: Path) -> None:
     out.print(f"The register: {counted}.")
 
 
-async def _post(out: Console, town: Town, client: Client) -> list[str]:
+async def _post(out: Console, town: DemoEnvironment, client: DemoClient) -> list[str]:
     document = alert_document("cic@police.example", _areas(town.folder / "seed.jsonl"))
     (town.folder / "alert.xml").write_bytes(document)
     status, answer = await client.post(document)
@@ -150,7 +152,7 @@ def _areas(seed: Path) -> list[tuple[str, str]]:
     return found
 
 
-async def _follow(out: Console, client: Client, campaigns: list[str]) -> None:
+async def _follow(out: Console, client: DemoClient, campaigns: list[str]) -> None:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -167,7 +169,7 @@ async def _follow(out: Console, client: Client, campaigns: list[str]) -> None:
             out.print("Some receipts have not come yet; the report says which.")
 
 
-async def _bar(client: Client, campaign: str, bars: Progress) -> None:
+async def _bar(client: DemoClient, campaign: str, bars: Progress) -> None:
     tasks: dict[str, Any] = {}
     sent_at: float | None = None
     loop = asyncio.get_running_loop()
@@ -187,7 +189,7 @@ async def _bar(client: Client, campaign: str, bars: Progress) -> None:
                 return
 
 
-def _curl(out: Console, town: Town, client: Client, campaigns: list[str]) -> None:
+def _curl(out: Console, town: DemoEnvironment, client: DemoClient, campaigns: list[str]) -> None:
     key = f'-H "Authorization: Bearer $(cat {town.key_file("cic-demo")})"'
     out.print("\nTry it yourself, from this folder:\n", style="bold")
     lines = [

@@ -14,14 +14,14 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from msgspec import Meta
 
-from cap import RULES, Terms
+from cap import RULES, ReadingTerms
 from cap.profile import NAMES, Profile, profile
 from cap.signing import SignaturePolicy
 from cap.terms import POLICIES
 from cap.trust import Trust, is_strong
 
 MOST_CERTIFICATES = 16
-Word = Annotated[str, Meta(min_length=1, max_length=255)]
+ShortText = Annotated[str, Meta(min_length=1, max_length=255)]
 Pem = Annotated[str, Meta(max_length=100_000)]
 _SIGNED: Mapping[str, SignaturePolicy] = {
     "none": SignaturePolicy.IGNORED,
@@ -34,7 +34,7 @@ _MARK = "-----BEGIN CERTIFICATE-----"
 class SenderTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """As in a seed file (docs/seed-format.md)."""
 
-    sender: Word
+    sender: ShortText
     versions: tuple[Literal["1.0", "1.1", "1.2"], ...] = ("1.2",)
     profiles: tuple[str, ...] = ()
     """Beside the rules that always hold: be-plp, google, ipaws."""
@@ -47,9 +47,9 @@ class SenderTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     """PEM: the sender's own."""
     authorities: Pem = ""
     """PEM: who may have issued the sender's."""
-    names: tuple[Word, ...] = ()
+    names: tuple[ShortText, ...] = ()
     """One of which a certificate issued by an authority must bear."""
-    acts_for: tuple[Word, ...] = ()
+    acts_for: tuple[ShortText, ...] = ()
     """Other senders whose alerts it may update and cancel."""
 
 
@@ -57,13 +57,13 @@ class SenderTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 class Agreement:
     """The same, ready to be held to."""
 
-    terms: Terms
+    terms: ReadingTerms
     policy: SignaturePolicy
     trust: Trust
     acts_for: frozenset[str]
 
 
-USUAL = Agreement(Terms(), SignaturePolicy.IGNORED, Trust(), frozenset())
+USUAL = Agreement(ReadingTerms(), SignaturePolicy.IGNORED, Trust(), frozenset())
 """With senders about whom nothing is said."""
 
 
@@ -87,7 +87,7 @@ def _agreement(entry: SenderTerms) -> Agreement:
     known = POLICIES | _own_rules(profiles)
     relaxed, strict = frozenset(entry.relaxed) & known, frozenset(entry.strict) & known
     return Agreement(
-        Terms(frozenset(entry.versions), profiles, relaxed, strict),
+        ReadingTerms(frozenset(entry.versions), profiles, relaxed, strict),
         _SIGNED[entry.signature],
         Trust.from_pem(entry.certificates.encode(), entry.authorities.encode(), entry.names),
         frozenset(entry.acts_for),

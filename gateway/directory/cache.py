@@ -18,7 +18,7 @@ from gateway.directory.snapshot import Snapshot, build
 from store.directory import RegisterMoved, member_count, read_changes, read_register, register_rev, zones
 
 T = TypeVar("T")
-Read = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+OpenRead = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 """`Database.read`."""
 
 _LOAD_S = 60.0
@@ -28,7 +28,7 @@ _LOAD_S = 60.0
 class SnapshotCache:
     """The zones of this process."""
 
-    def __init__(self, read: Read, *, max_members: int = 5_000_000) -> None:
+    def __init__(self, read: OpenRead, *, max_members: int = 5_000_000) -> None:
         """`max_members`: least recently used zones are dropped beyond it (about 106 bytes a member)."""
         self._read = read
         self._max_members = max_members

@@ -33,7 +33,7 @@ class ColumnBroken(ValueError):
     """The bytes are not those of the column that their description promises."""
 
 
-class Column(msgspec.Struct, frozen=True, array_like=True):
+class ColumnCoding(msgspec.Struct, frozen=True, array_like=True):
     """How one column is written: `value = base + running sum or plain offset`."""
 
     length: int
@@ -48,20 +48,20 @@ class Column(msgspec.Struct, frozen=True, array_like=True):
         return self.length * self.width
 
 
-def pack(values: npt.NDArray[Any]) -> tuple[Column, bytes]:
+def pack(values: npt.NDArray[Any]) -> tuple[ColumnCoding, bytes]:
     """A one-dimensional column of integers; any order, ascending ones are smallest."""
     if not values.size:
-        return Column(0, 0, 1, False), b""
+        return ColumnCoding(0, 0, 1, False), b""
     wide = values.astype(np.int64, copy=False)
     steps = np.diff(wide, prepend=wide[:1])
     ascending = bool(steps.min() >= 0)
     base = int(wide[0] if ascending else wide.min())
     offsets = steps if ascending else wide - base
     width = _width(int(offsets.max()))
-    return Column(wide.size, base, width, ascending), offsets.astype(f"<u{width}").tobytes()
+    return ColumnCoding(wide.size, base, width, ascending), offsets.astype(f"<u{width}").tobytes()
 
 
-def unpack(column: Column, data: memoryview) -> Int64:
+def unpack(column: ColumnCoding, data: memoryview) -> Int64:
     """The values again. Raises ColumnBroken."""
     if column.width not in (1, 2, 4, 8) or column.length < 0 or len(data) != column.octets:
         raise ColumnBroken("a column has not the length that its description gives")

@@ -47,7 +47,7 @@ NO_DETOUR = Detour(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Best:
+class BestContacts:
     """The one contact of each member for a channel; 0 where there is none."""
 
     contact_id: Int64
@@ -66,10 +66,10 @@ class Best:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Way:
+class ChannelContacts:
     """The contacts of a channel for one kind of message; asked for ascending rows."""
 
-    best: Best
+    best: BestContacts
     detour: Detour
 
     def contact_id(self, rows: Int64) -> Int64:
@@ -95,12 +95,12 @@ class Way:
         return found  # type: ignore[return-value]
 
 
-def way(best: Best, kind: Kind) -> Way:
+def way(best: BestContacts, kind: Kind) -> ChannelContacts:
     """Only kinds that nobody has to receive have detours (invariant 5)."""
-    return Way(best, best.detours.get(kind, NO_DETOUR))
+    return ChannelContacts(best, best.detours.get(kind, NO_DETOUR))
 
 
-def best_of(rows: MemberRows, member_id: Int64) -> dict[Channel, Best]:
+def best_of(rows: MemberRows, member_id: Int64) -> dict[Channel, BestContacts]:
     """For each channel."""
     contacts = table(rows.contacts, 5)
     owners, known = find(member_id, contacts[:, 0])
@@ -121,7 +121,7 @@ def _unwanted(rows: MemberRows, address_id: Int64) -> Bits:
     return found
 
 
-def _best_of(rows: Int64, contacts: Int64, unwanted: Bits, channel: Channel, size: int) -> Best:
+def _best_of(rows: Int64, contacts: Int64, unwanted: Bits, channel: Channel, size: int) -> BestContacts:
     contact, address, kind, rank = contacts.T[1:]
     ways = _WAYS[channel]
     preference = np.full(max(ContactType) + 1, len(ways))
@@ -153,7 +153,7 @@ def _detour(turned: Int64, rows: Int64, contact: Int64, address: Int64) -> Detou
     return Detour(turned, contact_id, address_id, np.full(turned.size, -1, np.int32))
 
 
-def numbered(contact_id: Int64, address_id: Int64, detours: Mapping[Kind, Detour]) -> Best:
+def numbered(contact_id: Int64, address_id: Int64, detours: Mapping[Kind, Detour]) -> BestContacts:
     """With the addresses numbered from 0, in their order."""
     values, numbers = _numbered(address_id, contact_id != 0, detours)
     made: dict[Kind, Detour] = {}
@@ -162,7 +162,7 @@ def numbered(contact_id: Int64, address_id: Int64, detours: Mapping[Kind, Detour
         has = detour.contact_id != 0
         dense[has] = np.searchsorted(values, detour.address_id[has])
         made[kind] = replace(detour, dense=dense)
-    return Best(contact_id, address_id, numbers, values.size, made)
+    return BestContacts(contact_id, address_id, numbers, values.size, made)
 
 
 def _numbered(address_id: Int64, has: Mask, detours: Mapping[Kind, Detour]) -> tuple[Int64, Int32]:

@@ -102,7 +102,7 @@ def _crossings(corners: Float64, most: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Circle:
+class CircleOnGround:
     lat: float
     lon: float
     radius_m: float
@@ -114,7 +114,7 @@ class Shape:
 
     parts: tuple[Any, ...]
     """GEOS polygons on integer coordinates (longitude, latitude); two when it crosses the antimeridian."""
-    circle: Circle | None = None
+    circle: CircleOnGround | None = None
     repaired: bool = False
     """The ring crossed itself; what it winds round counts as inside, so that nobody is left out."""
     collapsed: bool = False
@@ -176,7 +176,7 @@ def circle(lat: float, lon: float, radius_km: float) -> Shape:
     lons, lats, _ = Geod(ellps="WGS84").fwd(np.full(size, lon), np.full(size, lat), bearings, np.full(size, rim_m))
     rim = np.column_stack([lats, lons])
     rim[-1] = rim[0]
-    return Shape(_ring(rim, Effort()).parts, Circle(lat, lon, radius_km * 1000))
+    return Shape(_ring(rim, Effort()).parts, CircleOnGround(lat, lon, radius_km * 1000))
 
 
 def territory(rings: Sequence[Sequence[Point]]) -> Any:
@@ -317,7 +317,7 @@ def _column_of(lon_e7: float) -> int:
     return (int(np.floor(lon_e7)) + HALF_TURN) >> _LON_SHIFT
 
 
-def _within(circle: Circle, lon: Float64, lat: Float64) -> Mask:
+def _within(circle: CircleOnGround, lon: Float64, lat: Float64) -> Mask:
     """Which points lie within the circle: haversine where it is sure, the geodesic near the rim."""
     distance = _haversine_m(circle, lon, lat)
     inside = distance <= circle.radius_m * (1 - _HAVERSINE_ERROR)
@@ -330,7 +330,7 @@ def _within(circle: Circle, lon: Float64, lat: Float64) -> Mask:
     return inside
 
 
-def _haversine_m(circle: Circle, lon: Float64, lat: Float64) -> Float64:
+def _haversine_m(circle: CircleOnGround, lon: Float64, lat: Float64) -> Float64:
     here, there = np.radians(circle.lat), np.radians(lat)
     half_lat = np.sin((there - here) / 2) ** 2
     half_lon = np.sin(np.radians(lon - circle.lon) / 2) ** 2

@@ -5,13 +5,13 @@ from enum import StrEnum
 import msgspec
 
 
-class Severity(StrEnum):
+class TargetSeverity(StrEnum):
     ERROR = "error"
     """Nothing may be sent on these targets."""
     WARNING = "warning"
 
 
-class Fault(StrEnum):
+class TargetFault(StrEnum):
     """The names are part of the API."""
 
     BAD_SHAPE = "bad_shape"
@@ -32,10 +32,10 @@ class Fault(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-class Problem(msgspec.Struct, frozen=True):
+class TargetProblem(msgspec.Struct, frozen=True):
     """`subject` is what it is about: an area's description, SYSTEM=value, a network's code."""
 
-    fault: Fault
-    severity: Severity
+    fault: TargetFault
+    severity: TargetSeverity
     subject: str
     text: str

@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 
-class Reason(IntEnum):
+class ExclusionReason(IntEnum):
     """The numbers are kept in frozen audiences: never give one a second meaning."""
 
     OPTED_OUT = 1
@@ -27,12 +27,14 @@ class Reason(IntEnum):
 
 
 _SENTENCES = {
-    Reason.OPTED_OUT: "This member does not want messages of this kind.",
-    Reason.NO_CONTACT: "The register holds no address of this member for this channel.",
-    Reason.NO_CHANNEL: "This channel was asked for, but may not be used for this message.",
-    Reason.SAME_ADDRESS: "Another member of this campaign is reached at the same address.",
-    Reason.OTHER_ZONE: "The same address is reached by this alert's campaign in another zone.",
-    Reason.NOT_TOLD: "Nothing was sent to this member on this channel, so there is nothing to cancel.",
-    Reason.ADDRESS_OPTED_OUT: "No address of this member for this channel wants messages of this kind.",
-    Reason.NETWORK_OPTED_OUT: "This member does not want messages of this kind through the networks concerned.",
+    ExclusionReason.OPTED_OUT: "This member does not want messages of this kind.",
+    ExclusionReason.NO_CONTACT: "The register holds no address of this member for this channel.",
+    ExclusionReason.NO_CHANNEL: "This channel was asked for, but may not be used for this message.",
+    ExclusionReason.SAME_ADDRESS: "Another member of this campaign is reached at the same address.",
+    ExclusionReason.OTHER_ZONE: "The same address is reached by this alert's campaign in another zone.",
+    ExclusionReason.NOT_TOLD: "Nothing was sent to this member on this channel, so there is nothing to cancel.",
+    ExclusionReason.ADDRESS_OPTED_OUT: "No address of this member for this channel wants messages of this kind.",
+    ExclusionReason.NETWORK_OPTED_OUT: (
+        "This member does not want messages of this kind through the networks concerned."
+    ),
 }

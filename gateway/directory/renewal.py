@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from channels.contract import Channel
 from gateway.directory.columns import Int64, UInt8, find, table
-from gateway.directory.contacts import NO_DETOUR, Best, Detour, best_of, numbered
+from gateway.directory.contacts import NO_DETOUR, BestContacts, Detour, best_of, numbered
 from gateway.directory.geography import Int32, grid
 from gateway.directory.opt_outs import FREE_KINDS
 from gateway.directory.snapshot import (
@@ -147,11 +147,13 @@ def _leavers(old: Leavers, order: _Order, changed: Leavers) -> Leavers:
     return Leavers(row[by_row], network_id[by_row], wishes[by_row])
 
 
-def _best(old: Mapping[Channel, Best], order: _Order, changed: Mapping[Channel, Best]) -> dict[Channel, Best]:
+def _best(
+    old: Mapping[Channel, BestContacts], order: _Order, changed: Mapping[Channel, BestContacts]
+) -> dict[Channel, BestContacts]:
     return {channel: _best_of(best, order, changed[channel]) for channel, best in old.items()}
 
 
-def _best_of(old: Best, order: _Order, changed: Best) -> Best:
+def _best_of(old: BestContacts, order: _Order, changed: BestContacts) -> BestContacts:
     contact_id = order.merged(old.contact_id, changed.contact_id)
     address_id = order.merged(old.address_id, changed.address_id)
     numbers, addresses = _numbers(old, changed)
@@ -164,10 +166,10 @@ def _best_of(old: Best, order: _Order, changed: Best) -> Best:
     if addresses > 2 * address_id.size + 1000:
         # From 0 again, once more numbers are given than there are members: many changes have come since.
         return numbered(contact_id, address_id, detours)
-    return Best(contact_id, address_id, order.merged(old.dense, numbers[changed.dense]), addresses, detours)
+    return BestContacts(contact_id, address_id, order.merged(old.dense, numbers[changed.dense]), addresses, detours)
 
 
-def _numbers(old: Best, changed: Best) -> tuple[Int32, int]:
+def _numbers(old: BestContacts, changed: BestContacts) -> tuple[Int32, int]:
     """For each number of an address among the changes the one it has now: its old one if it had one, else a new one;
     the last is that of no address. And how many numbers are given."""
     wanted = np.zeros(changed.addresses, np.int64)

@@ -12,21 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from channels.contract import Channel
-from gateway.directory.audience import CHANNELS, Audience, Counts, Covered, Deliveries, Excluded, Skipped
+from gateway.directory.audience import CHANNELS, Audience, AudienceCounts, Covered, Deliveries, Excluded, SkippedChannel
 from gateway.directory.columns import Int64, UInt8, find
-from gateway.directory.contacts import Way, way
+from gateway.directory.contacts import ChannelContacts, way
 from gateway.directory.geography import Mask
 from gateway.directory.opt_outs import counting
 from gateway.directory.policy import AreaMode
-from gateway.directory.prepared_targets import Survey, survey
-from gateway.directory.problem import Fault, Problem, Severity
-from gateway.directory.reasons import Reason
+from gateway.directory.prepared_targets import PreparedTargets, survey
+from gateway.directory.problem import TargetFault, TargetProblem, TargetSeverity
+from gateway.directory.reasons import ExclusionReason
 from gateway.directory.selection import Selection, select
 from gateway.directory.snapshot import Snapshot
 from gateway.directory.targets import Targets
 from gateway.kinds import Kind
 
-Taken = Mapping[Channel, npt.NDArray[np.int64] | frozenset[int]]
+TakenContacts = Mapping[Channel, npt.NDArray[np.int64] | frozenset[int]]
 
 
 class ResolveRequest(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ class ResolveRequest(msgspec.Struct, frozen=True):
     """Whether an area that only borders on a network's territory means its members."""
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class ResolveRefusal(msgspec.Struct, frozen=True):
     """Nothing can be sent; `areas` are the names of what was asked for."""
 
     text: str
@@ -73,7 +73,7 @@ class Readers(msgspec.Struct, frozen=True):
 class ResolutionCounts(msgspec.Struct, frozen=True):
     """For `campaign.counts` and the preview."""
 
-    persons: Counts
+    persons: AudienceCounts
     matched_by: dict[str, int]
     languages: dict[str, int]
     """Deliveries by language."""
@@ -92,15 +92,18 @@ class Resolution:
     revision: int
     audience: Audience
     counts: ResolutionCounts
-    problems: tuple[Problem, ...]
+    problems: tuple[TargetProblem, ...]
     unmatched: tuple[str, ...]
     """Areas, networks and groups that nobody was found for, by name."""
     ignored: tuple[str, ...]
-    refusal: Refusal | None
+    refusal: ResolveRefusal | None
 
 
 def resolve(
-    snapshot: Snapshot, request: ResolveRequest, taken: Taken | None = None, ground: Survey | None = None
+    snapshot: Snapshot,
+    request: ResolveRequest,
+    taken: TakenContacts | None = None,
+    ground: PreparedTargets | None = None,
 ) -> Resolution:
     """Everyone of the zone whom the request means, once each. `ground` is `survey(request.targets)`, made before.
 
@@ -125,7 +128,7 @@ def resolve(
     problems = selection.problems
     if refusal is None and not audience.members.size:
         text = "Everyone concerned is excluded: nobody can be reached."
-        problems += (Problem(Fault.UNREACHABLE, Severity.WARNING, snapshot.code, text),)
+        problems += (TargetProblem(TargetFault.UNREACHABLE, TargetSeverity.WARNING, snapshot.code, text),)
     return Resolution(
         zone_id=snapshot.zone_id,
         revision=snapshot.revision,
@@ -138,7 +141,7 @@ def resolve(
     )
 
 
-def _select(snapshot: Snapshot, request: ResolveRequest, ground: Survey) -> Selection:
+def _select(snapshot: Snapshot, request: ResolveRequest, ground: PreparedTargets) -> Selection:
     return select(
         snapshot,
         ground,
@@ -150,7 +153,7 @@ def _select(snapshot: Snapshot, request: ResolveRequest, ground: Survey) -> Sele
     )
 
 
-def _left(snapshot: Snapshot, request: ResolveRequest, ground: Survey, rows: Int64) -> dict[Channel, Mask]:
+def _left(snapshot: Snapshot, request: ResolveRequest, ground: PreparedTargets, rows: Int64) -> dict[Channel, Mask]:
     """Who is concerned only through networks whose messages of this kind they do not want: whoever the targets mean
     no longer, as if they were not members of those. Channels that nobody left so are not among the keys."""
     leavers, found = snapshot.leavers, dict[bytes, Mask]()
@@ -170,26 +173,26 @@ def _left(snapshot: Snapshot, request: ResolveRequest, ground: Survey, rows: Int
     return left
 
 
-def _refusal(targets: Targets, selection: Selection, audience: Audience) -> Refusal | None:
+def _refusal(targets: Targets, selection: Selection, audience: Audience) -> ResolveRefusal | None:
     areas = targets.names()
-    errors = [problem for problem in selection.problems if problem.severity is Severity.ERROR]
+    errors = [problem for problem in selection.problems if problem.severity is TargetSeverity.ERROR]
     if errors:
-        return Refusal(" ".join(f"{e.subject}: {e.text}" for e in errors[:10]), areas)
+        return ResolveRefusal(" ".join(f"{e.subject}: {e.text}" for e in errors[:10]), areas)
     if not audience.resolved:
         asked = ", ".join(areas[:10]) or "nothing at all"
-        return Refusal(f"Nobody of this zone is concerned: {asked}.", areas)
+        return ResolveRefusal(f"Nobody of this zone is concerned: {asked}.", areas)
     return None
 
 
 _TOLD_FIRST = (
-    Reason.OPTED_OUT,
-    Reason.NETWORK_OPTED_OUT,
-    Reason.ADDRESS_OPTED_OUT,
-    Reason.NO_CONTACT,
-    Reason.NO_CHANNEL,
+    ExclusionReason.OPTED_OUT,
+    ExclusionReason.NETWORK_OPTED_OUT,
+    ExclusionReason.ADDRESS_OPTED_OUT,
+    ExclusionReason.NO_CONTACT,
+    ExclusionReason.NO_CHANNEL,
 )
 """Of the reasons that a person's channels have, the one that is told of the person."""
-_RANK = np.array([_TOLD_FIRST.index(r) if r in _TOLD_FIRST else 255 for r in range(max(Reason) + 1)], np.uint8)
+_RANK = np.array([_TOLD_FIRST.index(r) if r in _TOLD_FIRST else 255 for r in range(max(ExclusionReason) + 1)], np.uint8)
 
 
 @dataclass(slots=True, eq=False)
@@ -199,7 +202,7 @@ class _Ledger:
     included: Mask
     why: UInt8
     """The rank of the reason to tell, of those who get nothing."""
-    covered: list[tuple[Way, int, Int64, UInt8]] = field(default_factory=list)
+    covered: list[tuple[ChannelContacts, int, Int64, UInt8]] = field(default_factory=list)
     """(way, channel, rows, reasons)."""
     skipped: list[tuple[int, Int64, UInt8]] = field(default_factory=list)
 
@@ -210,19 +213,19 @@ class _Ledger:
 
 
 def _audience(
-    snapshot: Snapshot, request: ResolveRequest, rows: Int64, left: Mapping[Channel, Mask], taken: Taken
+    snapshot: Snapshot, request: ResolveRequest, rows: Int64, left: Mapping[Channel, Mask], taken: TakenContacts
 ) -> tuple[Audience, Int64]:
     """The audience, and the rows of everyone in it."""
     channels = tuple(channel for channel in CHANNELS if channel in request.channels)
     wishes = snapshot.opt_outs[rows]
     language = _language_table(snapshot, request)
-    ledger = _Ledger(np.zeros(len(rows), np.bool_), np.full(len(rows), _RANK[Reason.NO_CHANNEL]))
+    ledger = _Ledger(np.zeros(len(rows), np.bool_), np.full(len(rows), _RANK[ExclusionReason.NO_CHANNEL]))
     deliveries: dict[Channel, Deliveries] = {}
     for channel in channels:
         unwilling = _unwilling((wishes & counting(request.kind, channel)) != 0, left.get(channel))
         ways = way(snapshot.best[channel], request.kind)
         if channel in request.unavailable:
-            reasons = np.where(unwilling, unwilling, Reason.NO_CHANNEL).astype(np.uint8)
+            reasons = np.where(unwilling, unwilling, ExclusionReason.NO_CHANNEL).astype(np.uint8)
             ledger.skip(channel, rows, np.arange(len(rows)), reasons)
             sent = rows[:0]
         else:
@@ -249,19 +252,21 @@ def _audience(
 
 def _unwilling(own: Mask, left: Mask | None) -> UInt8:
     """Why the person does not want it, as a Reason; 0: they have nothing against it."""
-    unwilling = own * np.uint8(Reason.OPTED_OUT)
+    unwilling = own * np.uint8(ExclusionReason.OPTED_OUT)
     if left is not None:
-        unwilling[left & ~own] = Reason.NETWORK_OPTED_OUT
+        unwilling[left & ~own] = ExclusionReason.NETWORK_OPTED_OUT
     return unwilling
 
 
-def _tell_apart(ways: Way, channel: Channel, rows: Int64, unwilling: UInt8, taken: Int64, ledger: _Ledger) -> Int64:
+def _tell_apart(
+    ways: ChannelContacts, channel: Channel, rows: Int64, unwilling: UInt8, taken: Int64, ledger: _Ledger
+) -> Int64:
     """The rows that get a message on a channel; all others go to the ledger."""
     dense = ways.dense(rows)
     reachable = (unwilling == 0) & (dense >= 0)
     ledger.included |= reachable
     missing = np.flatnonzero(~reachable)
-    no_way = np.where(ways.silenced(rows[missing]), Reason.ADDRESS_OPTED_OUT, Reason.NO_CONTACT)
+    no_way = np.where(ways.silenced(rows[missing]), ExclusionReason.ADDRESS_OPTED_OUT, ExclusionReason.NO_CONTACT)
     reasons = np.where(unwilling[missing], unwilling[missing], no_way)
     ledger.skip(channel, rows, missing, reasons.astype(np.uint8))
     candidates, numbers = rows[reachable], dense[reachable]
@@ -271,7 +276,7 @@ def _tell_apart(ways: Way, channel: Channel, rows: Int64, unwilling: UInt8, take
     elsewhere = np.isin(ways.address_id(candidates), taken) if taken.size else np.zeros(len(candidates), bool)
     sent = (first[numbers] == candidates) & ~elsewhere
     other = np.flatnonzero(~sent)
-    why = np.where(elsewhere[other], Reason.OTHER_ZONE, Reason.SAME_ADDRESS).astype(np.uint8)
+    why = np.where(elsewhere[other], ExclusionReason.OTHER_ZONE, ExclusionReason.SAME_ADDRESS).astype(np.uint8)
     ledger.covered.append((ways, CHANNELS.index(channel), candidates[other], why))
     return np.asarray(candidates[sent])
 
@@ -282,7 +287,7 @@ def _ids(taken: npt.NDArray[np.int64] | frozenset[int] | None) -> Int64:
     return np.array(sorted(taken), dtype=np.int64) if isinstance(taken, frozenset) else taken
 
 
-def _covered(snapshot: Snapshot, parts: list[tuple[Way, int, Int64, UInt8]]) -> Covered:
+def _covered(snapshot: Snapshot, parts: list[tuple[ChannelContacts, int, Int64, UInt8]]) -> Covered:
     return Covered(
         _joined([snapshot.member_id[rows] for _, _, rows, _ in parts]),
         _joined([np.full(len(rows), number, np.uint8) for _, number, rows, _ in parts]).astype(np.uint8),
@@ -292,8 +297,8 @@ def _covered(snapshot: Snapshot, parts: list[tuple[Way, int, Int64, UInt8]]) -> 
     )
 
 
-def _skipped(snapshot: Snapshot, parts: list[tuple[int, Int64, UInt8]]) -> Skipped:
-    return Skipped(
+def _skipped(snapshot: Snapshot, parts: list[tuple[int, Int64, UInt8]]) -> SkippedChannel:
+    return SkippedChannel(
         _joined([snapshot.member_id[rows] for _, rows, _ in parts]),
         _joined([np.full(len(rows), number, np.uint8) for number, rows, _ in parts]).astype(np.uint8),
         _joined([reasons for _, _, reasons in parts]).astype(np.uint8),

@@ -19,7 +19,7 @@ from gateway.directory.agreements import write_terms
 from gateway.directory.geography import point_e7
 from gateway.directory.municipalities import current
 from gateway.directory.policy import write_policy
-from gateway.directory.seed_lines import Known, Numbered, Reader, Remark, SeedError, Unusable
+from gateway.directory.seed_lines import Numbered, RegisterCodes, SeedError, SeedReader, SeedRemark, UnusableContact
 from gateway.directory.senders import write_kind_rules
 from gateway.directory.systems import REFNIS, system_of
 from gateway.directory.territory import Territory, write_territory
@@ -30,7 +30,7 @@ from store.lots import put_lot
 from store.register import (
     MemberRecord,
     NetworkRecord,
-    Tally,
+    RegisterTally,
     ZoneRecord,
     put_group,
     put_members,
@@ -56,12 +56,12 @@ class Write(Protocol):
 class LoadReport(msgspec.Struct, frozen=True):
     """How far a load is, or how it ended."""
 
-    tallies: dict[str, Tally]
+    tallies: dict[str, RegisterTally]
     """By type of line."""
     unusable_count: int
-    unusable: tuple[Unusable, ...]
+    unusable: tuple[UnusableContact, ...]
     """The first 50 contacts that were left out; their members are loaded."""
-    remarks: tuple[Remark, ...] = ()
+    remarks: tuple[SeedRemark, ...] = ()
     """The first 50 remarks on what was loaded, as on a certificate that has expired."""
 
     @property
@@ -78,13 +78,13 @@ class SeedRefused(Exception):
         self.count = count
 
 
-async def check(write: Write, lines: Iterable[str | bytes]) -> Reader:
+async def check(write: Write, lines: Iterable[str | bytes]) -> SeedReader:
     """Read a whole file and keep nothing: its `errors`, `remarks` and `unusable` contacts.
 
     Whatever is no member is tried as `load` would file it, and taken back: lots and keys may contradict the store."""
     places = await write(_places)
     reader = _reader(places)
-    tried = [n for n in reader.read(lines) if not isinstance(n.entry, seed_lines.Member)]
+    tried = [n for n in reader.read(lines) if not isinstance(n.entry, seed_lines.MemberLine)]
     if not reader.error_count:
         with contextlib.suppress(_TakenBack):
             await write(functools.partial(_try, places, tried, reader))
@@ -101,14 +101,14 @@ async def load(
     SeedRefused, and what `write` raises."""
     places = await write(_places)
     reader = _reader(places)
-    tallies: dict[str, Tally] = {}
+    tallies: dict[str, RegisterTally] = {}
     for batch in _batches(reader.read(lines), at_once):
         if reader.error_count:
             continue  # read on, for the other errors
         tally, made = await write(functools.partial(_file, places, batch))
         places = made
         for name, some in tally.items():
-            tallies[name] = tallies.get(name, Tally()) + some
+            tallies[name] = tallies.get(name, RegisterTally()) + some
         if progress is not None:
             progress(_report(tallies, reader))
     if reader.error_count:
@@ -121,7 +121,7 @@ def _batches(entries: Iterator[Numbered], size: int) -> Iterator[list[Numbered]]
         yield batch
 
 
-def _report(tallies: dict[str, Tally], reader: Reader) -> LoadReport:
+def _report(tallies: dict[str, RegisterTally], reader: SeedReader) -> LoadReport:
     return LoadReport(dict(tallies), reader.unusable_count, tuple(reader.unusable), tuple(reader.remarks))
 
 
@@ -134,12 +134,12 @@ class _Places(msgspec.Struct, frozen=True):
     now_ms: int
     """By the store's clock."""
 
-    def known(self) -> Known:
-        return Known(set(self.zones), set(self.networks), set(self.groups))
+    def known(self) -> RegisterCodes:
+        return RegisterCodes(set(self.zones), set(self.networks), set(self.groups))
 
 
-def _reader(places: _Places) -> Reader:
-    return Reader(places.known(), _EPOCH + timedelta(milliseconds=places.now_ms))
+def _reader(places: _Places) -> SeedReader:
+    return SeedReader(places.known(), _EPOCH + timedelta(milliseconds=places.now_ms))
 
 
 async def _places(tx: Transaction) -> _Places:
@@ -152,20 +152,22 @@ async def _places(tx: Transaction) -> _Places:
     )
 
 
-async def _file(before: _Places, batch: Sequence[Numbered], tx: Transaction) -> tuple[dict[str, Tally], _Places]:
+async def _file(
+    before: _Places, batch: Sequence[Numbered], tx: Transaction
+) -> tuple[dict[str, RegisterTally], _Places]:
     """One transaction: repeated by the store after a lost connection, so it keeps nothing outside its result."""
     places = _Places(dict(before.zones), dict(before.networks), dict(before.groups), before.now_ms)
-    tallies: dict[str, Tally] = {}
+    tallies: dict[str, RegisterTally] = {}
     for (kind, _), run in groupby(batch, key=lambda numbered: (type(numbered.entry), _zone_of(numbered.entry))):
         some = list(run)
-        if kind is seed_lines.Member:
+        if kind is seed_lines.MemberLine:
             tally = await _file_members(tx, places, some)
         else:
-            tally = Tally()
+            tally = RegisterTally()
             for numbered in some:
                 tally += await _file_one(tx, places, numbered)
-        name = kind.__name__.lower()
-        tallies[name] = tallies.get(name, Tally()) + tally
+        name = kind.__name__.removesuffix("Line").lower()
+        tallies[name] = tallies.get(name, RegisterTally()) + tally
     return tallies, places
 
 
@@ -173,7 +175,7 @@ class _TakenBack(Exception):
     """Nothing of a transaction is kept."""
 
 
-async def _try(before: _Places, entries: Sequence[Numbered], reader: Reader, tx: Transaction) -> None:
+async def _try(before: _Places, entries: Sequence[Numbered], reader: SeedReader, tx: Transaction) -> None:
     places = _Places(dict(before.zones), dict(before.networks), dict(before.groups), before.now_ms)
     reader.forget()  # a lost connection repeats the work
     for numbered in entries:
@@ -185,43 +187,47 @@ async def _try(before: _Places, entries: Sequence[Numbered], reader: Reader, tx:
     raise _TakenBack
 
 
-def _zone_of(entry: seed_lines.Entry) -> str:
-    return entry.zone if isinstance(entry, seed_lines.Member) else ""
+def _zone_of(entry: seed_lines.SeedLine) -> str:
+    return entry.zone if isinstance(entry, seed_lines.MemberLine) else ""
 
 
-async def _file_one(tx: Transaction, places: _Places, numbered: Numbered) -> Tally:
+async def _file_one(tx: Transaction, places: _Places, numbered: Numbered) -> RegisterTally:
     try:
         return await _file_entry(tx, places, numbered.entry)
     except (StoreError, ValueError) as exc:
         raise SeedRefused([SeedError(numbered.line, "$", str(exc))], 1) from exc
 
 
-async def _file_entry(tx: Transaction, places: _Places, entry: Any) -> Tally:
+async def _file_entry(tx: Transaction, places: _Places, entry: Any) -> RegisterTally:
     match entry:
-        case seed_lines.Zone():
+        case seed_lines.ZoneLine():
             territory = Territory(entry.territory, tuple(sorted(map(_geocode, entry.codes))))
             policy = write_policy(entry.policy)
             record = ZoneRecord(entry.code, entry.name, entry.convention, policy, write_territory(territory))
             places.zones[entry.code], tally = await put_zone(tx, record)
-        case seed_lines.Network():
+        case seed_lines.NetworkLine():
             key = (entry.zone, entry.code)
             places.networks[key], tally = await put_network(tx, places.zones[entry.zone], _network(entry))
-        case seed_lines.Group():
+        case seed_lines.GroupLine():
             key = (entry.zone, entry.code)
             zone_id = places.zones[entry.zone]
             places.groups[key], tally = await put_group(tx, zone_id, entry.code, entry.name)
-        case seed_lines.Account():
+        case seed_lines.AccountLine():
             _, tally = await put_account(tx, _account(entry, places))
         case _:
             until_ms = None if entry.valid_until is None else _ms(entry.valid_until)
             lot = (entry.reference, entry.amount_millieuro, until_ms)
-            tally = Tally(new=1) if await put_lot(tx, places.zones[entry.zone], *lot) else Tally(unchanged=1)
+            tally = (
+                RegisterTally(new=1)
+                if await put_lot(tx, places.zones[entry.zone], *lot)
+                else RegisterTally(unchanged=1)
+            )
     return tally
 
 
-async def _file_members(tx: Transaction, places: _Places, some: Sequence[Numbered]) -> Tally:
+async def _file_members(tx: Transaction, places: _Places, some: Sequence[Numbered]) -> RegisterTally:
     first = some[0].entry
-    assert isinstance(first, seed_lines.Member)
+    assert isinstance(first, seed_lines.MemberLine)
     records = [_member(numbered, places) for numbered in some]
     # Ids that begin with the second stand beside one another in their index: half as much is written.
     second = f"{tx.now_ms // 1000:08x}"
@@ -230,7 +236,7 @@ async def _file_members(tx: Transaction, places: _Places, some: Sequence[Numbere
 
 def _member(numbered: Numbered, places: _Places) -> MemberRecord:
     entry = numbered.entry
-    assert isinstance(entry, seed_lines.Member)
+    assert isinstance(entry, seed_lines.MemberLine)
     lon_e7, lat_e7 = (None, None)
     if entry.position is not None:
         lon_e7, lat_e7 = point_e7(entry.position.lat, entry.position.lon)
@@ -249,7 +255,7 @@ def _member(numbered: Numbered, places: _Places) -> MemberRecord:
     )
 
 
-def _network(entry: seed_lines.Network) -> NetworkRecord:
+def _network(entry: seed_lines.NetworkLine) -> NetworkRecord:
     territory = msgspec.json.encode(entry.territory).decode() if entry.territory else None
     return NetworkRecord(entry.code, entry.name, territory, frozenset(map(_geocode, entry.codes)))
 
@@ -259,7 +265,7 @@ def _geocode(code: seed_lines.Geocode) -> tuple[str, str]:
     return system, current(value) if system == REFNIS and value.isdigit() else value
 
 
-def _account(entry: seed_lines.Account, places: _Places) -> AccountRecord:
+def _account(entry: seed_lines.AccountLine, places: _Places) -> AccountRecord:
     rights = frozenset(
         RightRow(
             right.action,
@@ -283,7 +289,7 @@ def _account(entry: seed_lines.Account, places: _Places) -> AccountRecord:
     )
 
 
-def _published(entry: seed_lines.Account) -> Iterator[seed_lines.Right]:
+def _published(entry: seed_lines.AccountLine) -> Iterator[seed_lines.RightLine]:
     """Files of before publishing was a right say nothing of it, and mean that dispatch centres publish."""
     said = any(right.action == "publish" for right in entry.rights)
     if said or not entry.publishes or entry.account_type != "cic":

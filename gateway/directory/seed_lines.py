@@ -25,7 +25,7 @@ MOST_LISTED = 50
 """Errors, and unusable contacts, that are told one by one; beyond it they are counted."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
+ShortCode = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Point = tuple[float, float]
 
@@ -39,8 +39,8 @@ class Geocode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: Name
 
 
-class Zone(_Line, frozen=True):
-    code: Code
+class ZoneLine(_Line, frozen=True):
+    code: ShortCode
     name: Name
     convention: Literal[1, 2]
     policy: ZonePolicy = ZonePolicy()
@@ -49,55 +49,55 @@ class Zone(_Line, frozen=True):
     """Of its territory, beside the rings: its municipalities, postcodes."""
 
 
-class Network(_Line, frozen=True):
-    zone: Code
-    code: Code
+class NetworkLine(_Line, frozen=True):
+    zone: ShortCode
+    code: ShortCode
     name: Name
     territory: tuple[tuple[Point, ...], ...] = ()
     codes: tuple[Geocode, ...] = ()
 
 
-class Group(_Line, frozen=True):
-    zone: Code
-    code: Code
+class GroupLine(_Line, frozen=True):
+    zone: ShortCode
+    code: ShortCode
     name: Name
 
 
-class Right(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RightLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: Literal["submit", "launch", "read", "stop", "publish", "operate"]
-    zone: Code | None = None
-    network: Code | None = None
+    zone: ShortCode | None = None
+    network: ShortCode | None = None
     kind: Literal["*", "alert", "preventive", "news", "info"] = "*"
     channel: Literal["*", "sms", "email", "voice"] = "*"
     mode: Literal["*", "live", "simulation"] = "*"
 
 
-class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class KeyLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_id: Annotated[str, Meta(pattern=r"^[a-z0-9]{8,32}$")]
     secret_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Account(_Line, frozen=True):
-    code: Code
+class AccountLine(_Line, frozen=True):
+    code: ShortCode
     name: Name
     account_type: Literal["cic", "officer", "coordinator", "administrator", "operator", "auditor", "consumer"]
     senders: tuple[Name, ...] = ()
     kind_rules: tuple[KindRule, ...] = ()
     terms: tuple[SenderTerms, ...] = ()
-    rights: tuple[Right, ...] = ()
+    rights: tuple[RightLine, ...] = ()
     publishes: bool = True
     """Of a dispatch centre's system for whose rights no line says what it may publish: whether it may where it submits
     alerts for a whole zone."""
-    keys: tuple[Key, ...] = ()
+    keys: tuple[KeyLine, ...] = ()
 
 
-class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SeedPosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lat: float
     lon: float
 
 
 class Membership(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    code: Code
+    code: ShortCode
     role: Literal["member", "coordinator", "co-coordinator"] = "member"
 
 
@@ -107,28 +107,28 @@ class Contact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: str
 
 
-class Member(_Line, frozen=True):
-    zone: Code
+class MemberLine(_Line, frozen=True):
+    zone: ShortCode
     reference: Name
     name: Name
     language: Annotated[str, Meta(pattern=r"^([a-z]{2,3})?$")] = ""
-    position: Position | None = None
+    position: SeedPosition | None = None
     postcode: Annotated[int, Meta(ge=1000, le=9999)] | None = None
     refnis: Annotated[int, Meta(ge=10000, le=99999)] | None = None
     networks: tuple[Membership, ...] = ()
-    groups: tuple[Code, ...] = ()
+    groups: tuple[ShortCode, ...] = ()
     contacts: tuple[Contact, ...] = ()
     opt_outs: tuple[Kind, ...] = ()
 
 
-class Lot(_Line, frozen=True):
-    zone: Code
+class LotLine(_Line, frozen=True):
+    zone: ShortCode
     reference: Name
     amount_millieuro: Annotated[int, Meta(gt=0)]
     valid_until: Annotated[datetime, Meta(tz=True)] | None = None
 
 
-Entry = Zone | Network | Group | Account | Member | Lot
+SeedLine = ZoneLine | NetworkLine | GroupLine | AccountLine | MemberLine | LotLine
 
 
 class SeedError(msgspec.Struct, frozen=True):
@@ -140,7 +140,7 @@ class SeedError(msgspec.Struct, frozen=True):
     """Which entry it is: its name and reference or code, where they can be read."""
 
 
-class Remark(msgspec.Struct, frozen=True):
+class SeedRemark(msgspec.Struct, frozen=True):
     """Loaded, and likely not what was meant."""
 
     line: int
@@ -148,7 +148,7 @@ class Remark(msgspec.Struct, frozen=True):
     text: str
 
 
-class Unusable(msgspec.Struct, frozen=True):
+class UnusableContact(msgspec.Struct, frozen=True):
     """A contact that was left out; its value stays in the file."""
 
     line: int
@@ -163,11 +163,11 @@ class Numbered(msgspec.Struct, frozen=True):
     """An entry that is sound by itself and in its place, with a member's contacts in normal form."""
 
     line: int
-    entry: Entry
+    entry: SeedLine
     contacts: tuple[ContactRecord, ...] = ()
 
 
-class Known(msgspec.Struct):
+class RegisterCodes(msgspec.Struct):
     """What a line may refer to: what the register has, and what came before in the file."""
 
     zones: set[str]
@@ -175,19 +175,19 @@ class Known(msgspec.Struct):
     groups: set[tuple[str, str]]
 
 
-class Reader:
+class SeedReader:
     """Reads one file's lines in order, and keeps account of what is wrong with them."""
 
-    def __init__(self, known: Known, at: datetime) -> None:
+    def __init__(self, known: RegisterCodes, at: datetime) -> None:
         """`at`: the time (aware) for which certificates are judged."""
-        self.remarks: list[Remark] = []
+        self.remarks: list[SeedRemark] = []
         self.errors: list[SeedError] = []
         self.error_count = 0
-        self.unusable: list[Unusable] = []
+        self.unusable: list[UnusableContact] = []
         self.unusable_count = 0
         self._known = known
         self._at = at
-        self._decoder = msgspec.json.Decoder(Entry)
+        self._decoder = msgspec.json.Decoder(SeedLine)
         self._seen: set[int] = set()
 
     def read(self, lines: Iterable[str | bytes]) -> Iterator[Numbered]:
@@ -215,7 +215,7 @@ class Reader:
                 self._error(number, path, reason, _named(entry))
             if not found:
                 self._remark(number, entry)
-                contacts = self._contacts(number, entry) if isinstance(entry, Member) else ()
+                contacts = self._contacts(number, entry) if isinstance(entry, MemberLine) else ()
                 yield Numbered(number, entry, contacts)
 
     def contradicts(self, numbered: Numbered, reason: str) -> None:
@@ -240,7 +240,7 @@ class Reader:
             return
         who = _named_by(value)
         reason, _, path = str(exc).partition(" - at `")
-        found = [_placed(fault) for fault in faults_of(value, Entry)]
+        found = [_placed(fault) for fault in faults_of(value, SeedLine)]
         if not found:
             found = [(path.rstrip("`") or "$", reason)]
         elif found[0][0] == "$.type":
@@ -249,13 +249,13 @@ class Reader:
         # A line is one error, however much is wrong with it.
         self._error(number, path, "; ".join([reason, *(f"{where}: {what}" for where, what in others)]), who)
 
-    def _remark(self, line: int, entry: Entry) -> None:
-        told: list[Remark] = []
-        if isinstance(entry, Account):
-            told = [Remark(line, f"$.terms{path}", text) for path, text in remarks(entry.terms, self._at)]
-        if isinstance(entry, Member) and Kind.ALERT in entry.opt_outs:
+    def _remark(self, line: int, entry: SeedLine) -> None:
+        told: list[SeedRemark] = []
+        if isinstance(entry, AccountLine):
+            told = [SeedRemark(line, f"$.terms{path}", text) for path, text in remarks(entry.terms, self._at)]
+        if isinstance(entry, MemberLine) and Kind.ALERT in entry.opt_outs:
             text = f"{_named(entry)}: nobody opts out of alerts: against an urgent one no opt-out counts"
-            told = [Remark(line, "$.opt_outs", text)]
+            told = [SeedRemark(line, "$.opt_outs", text)]
         self.remarks += told[: MOST_LISTED - len(self.remarks)]
 
     def _error(self, line: int, path: str, reason: str, who: str = "") -> None:
@@ -263,32 +263,32 @@ class Reader:
         if len(self.errors) < MOST_LISTED:
             self.errors.append(SeedError(line, path, reason, who))
 
-    def _faults(self, entry: Entry) -> Iterator[tuple[str, str]]:
+    def _faults(self, entry: SeedLine) -> Iterator[tuple[str, str]]:
         """(path, reason) of whatever the types cannot say; registers what later lines may refer to."""
         key = (type(entry).__name__, *_key(entry))
         if hash(key) in self._seen:  # eight bytes a line, not the line: a million members are a million lines
             yield "$", "this stands in the file already"
         self._seen.add(hash(key))
-        if not isinstance(entry, Lot) and _CONTROL.search(entry.name):
+        if not isinstance(entry, LotLine) and _CONTROL.search(entry.name):
             yield "$.name", "there is a control character in the name"
-        if not isinstance(entry, Zone | Account) and entry.zone not in self._known.zones:
+        if not isinstance(entry, ZoneLine | AccountLine) and entry.zone not in self._known.zones:
             yield "$.zone", f"there is no zone {entry.zone} before this line"
         match entry:
-            case Zone():
+            case ZoneLine():
                 self._known.zones.add(entry.code)
                 yield from _territory_faults(entry)
-            case Network():
+            case NetworkLine():
                 self._known.networks.add((entry.zone, entry.code))
                 yield from _territory_faults(entry)
-            case Group():
+            case GroupLine():
                 self._known.groups.add((entry.zone, entry.code))
-            case Account():
+            case AccountLine():
                 yield from self._right_faults(entry)
                 yield from ((f"$.terms{path}", reason) for path, reason in faults(entry.terms, entry.senders))
-            case Member():
+            case MemberLine():
                 yield from self._member_faults(entry)
 
-    def _right_faults(self, account: Account) -> Iterator[tuple[str, str]]:
+    def _right_faults(self, account: AccountLine) -> Iterator[tuple[str, str]]:
         for place, right in enumerate(account.rights):
             path = f"$.rights[{place}]"
             if right.zone is not None and right.zone not in self._known.zones:
@@ -298,7 +298,7 @@ class Reader:
             elif right.action == "publish" and (right.network, right.channel) != (None, "*"):
                 yield path, "what is published is published for a whole zone and for everybody: no network, no channel"
 
-    def _member_faults(self, member: Member) -> Iterator[tuple[str, str]]:
+    def _member_faults(self, member: MemberLine) -> Iterator[tuple[str, str]]:
         codes = [membership.code for membership in member.networks]
         for place, code in enumerate(codes):
             if (member.zone, code) not in self._known.networks:
@@ -314,7 +314,7 @@ class Reader:
             except ShapeRefused as exc:
                 yield "$.position", str(exc)
 
-    def _contacts(self, line: int, member: Member) -> tuple[ContactRecord, ...]:
+    def _contacts(self, line: int, member: MemberLine) -> tuple[ContactRecord, ...]:
         found: dict[ContactRecord, None] = {}
         for place, contact in enumerate(member.contacts):
             read = normalise(contact)
@@ -322,7 +322,7 @@ class Reader:
                 self.unusable_count += 1
                 if len(self.unusable) < MOST_LISTED:
                     self.unusable.append(
-                        Unusable(line, f"$.contacts[{place}]", read, _named(member), contact.value[:80])
+                        UnusableContact(line, f"$.contacts[{place}]", read, _named(member), contact.value[:80])
                     )
             else:
                 found[read] = None
@@ -349,8 +349,8 @@ def _placed(fault: Fault) -> tuple[str, str]:
     return fault.path.rpartition(".")[0], f"unknown field `{fault.facts[0]}`{meant}"
 
 
-def _named(entry: Entry) -> str:
-    name = "" if isinstance(entry, Lot) else entry.name
+def _named(entry: SeedLine) -> str:
+    name = "" if isinstance(entry, LotLine) else entry.name
     return f"{name} ({_key(entry)[-1]})".lstrip()
 
 
@@ -378,17 +378,17 @@ def normalise(contact: Contact) -> ContactRecord | str:
     return ContactRecord("mobile" if phone.takes_sms else "landline", phone.e164)
 
 
-def _key(entry: Entry) -> tuple[str, ...]:
+def _key(entry: SeedLine) -> tuple[str, ...]:
     match entry:
-        case Zone() | Account():
+        case ZoneLine() | AccountLine():
             return (entry.code,)
-        case Network() | Group():
+        case NetworkLine() | GroupLine():
             return (entry.zone, entry.code)
-        case Member() | Lot():
+        case MemberLine() | LotLine():
             return (entry.zone, entry.reference)
 
 
-def _territory_faults(entry: Network | Zone) -> Iterator[tuple[str, str]]:
+def _territory_faults(entry: NetworkLine | ZoneLine) -> Iterator[tuple[str, str]]:
     for place, ring in enumerate(entry.territory):
         try:
             territory([ring])

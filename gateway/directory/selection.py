@@ -13,10 +13,10 @@ import numpy.typing as npt
 from gateway.directory.columns import Int64, UInt8
 from gateway.directory.geography import Mask, Shape
 from gateway.directory.policy import AreaMode
-from gateway.directory.prepared_targets import Survey
-from gateway.directory.problem import Fault, Problem, Severity
+from gateway.directory.prepared_targets import PreparedTargets
+from gateway.directory.problem import TargetFault, TargetProblem, TargetSeverity
 from gateway.directory.snapshot import Snapshot
-from gateway.directory.systems import GROUP, PLP, POLICEZONE, POSTCODE, REFNIS, Code, subject_of
+from gateway.directory.systems import GROUP, PLP, POLICEZONE, POSTCODE, REFNIS, AreaCode, subject_of
 from gateway.directory.targets import GeocodeTarget
 
 NOT_MATCHED = 255
@@ -47,7 +47,7 @@ class Selection:
     """Everyone concerned, ascending."""
     how: UInt8
     """A Match for each of `rows`."""
-    problems: tuple[Problem, ...]
+    problems: tuple[TargetProblem, ...]
     unmatched: tuple[str, ...]
     """Areas, networks and groups by name that nobody was found for."""
     beyond_rights: int
@@ -76,7 +76,7 @@ class _Reach:
 
 def select(
     snapshot: Snapshot,
-    survey: Survey,
+    survey: PreparedTargets,
     *,
     area_mode: AreaMode,
     allow_whole_zone: bool,
@@ -128,7 +128,7 @@ class _Selector:
     how: UInt8 = field(init=False)
     outside: Mask = field(init=False)
     names: dict[str, bool] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[TargetProblem] = field(default_factory=list)
     bordering: dict[int, None] = field(default_factory=dict)
     """Places of networks that a shape only borders on."""
     understood: int = 0
@@ -172,9 +172,9 @@ class _Selector:
                 text = f"It also reaches {code}, which only borders on it."
             else:
                 text = f"{code} only borders on it and is not reached by it."
-            self._problem(Fault.ONLY_BORDERS, code, text)
+            self._problem(TargetFault.ONLY_BORDERS, code, text)
 
-    def code(self, target: GeocodeTarget, code: Code) -> None:
+    def code(self, target: GeocodeTarget, code: AreaCode) -> None:
         if code.system == PLP:
             self.network(target.area, code.value)
         elif code.system == GROUP:
@@ -185,15 +185,15 @@ class _Selector:
             self._place(target.area, code)
         else:
             text = f"No member and no network of this zone is known by {code.system}."
-            self._problem(Fault.UNKNOWN_SYSTEM, subject_of(target), text)
+            self._problem(TargetFault.UNKNOWN_SYSTEM, subject_of(target), text)
 
     def network(self, name: str, code: str) -> None:
         place = self.snapshot.networks.by_code.get(code)
         if place is None:
-            self._problem(Fault.UNKNOWN_NETWORK, code, f"This zone has no network “{code}”.")
+            self._problem(TargetFault.UNKNOWN_NETWORK, code, f"This zone has no network “{code}”.")
         elif not self.reach.networks[place]:
             text = f"The network “{code}” is not among those that this account may reach."
-            self._problem(Fault.BEYOND_RIGHTS, code, text, Severity.ERROR)
+            self._problem(TargetFault.BEYOND_RIGHTS, code, text, TargetSeverity.ERROR)
         else:
             self._understand(name)
             self._mark(name, self.snapshot.networks.members.of(np.array([place])), Match.NETWORK, None)
@@ -201,7 +201,7 @@ class _Selector:
     def group(self, name: str, code: str) -> None:
         place = self.snapshot.groups.by_code.get(code)
         if place is None:
-            self._problem(Fault.UNKNOWN_GROUP, code, f"This zone has no group “{code}”.")
+            self._problem(TargetFault.UNKNOWN_GROUP, code, f"This zone has no group “{code}”.")
         else:
             self._understand(name)
             rows = self.snapshot.groups.members.of(np.array([place]))
@@ -210,7 +210,7 @@ class _Selector:
     def whole_zone(self, name: str) -> None:
         if not self.allow_whole_zone:
             text = "The policy of this zone does not allow to reach everyone at once."
-            self._problem(Fault.WHOLE_ZONE, name, text, Severity.ERROR)
+            self._problem(TargetFault.WHOLE_ZONE, name, text, TargetSeverity.ERROR)
         else:
             self._understand(name)
             self._mark(name, np.arange(len(self.snapshot)), Match.WHOLE_ZONE, self.reach.whole)
@@ -218,11 +218,11 @@ class _Selector:
     def thread(self, member_ids: Int64) -> None:
         self._mark("", self.snapshot.rows_of(member_ids), Match.THREAD, self.reach.whole)
 
-    def result(self, survey: Survey, earlier: Int64) -> Selection:
+    def result(self, survey: PreparedTargets, earlier: Int64) -> Selection:
         unplaced = self._unplaced() if survey.shapes else 0
         if unplaced:
             text = f"{unplaced} members have no position and no network with a territory."
-            self._problem(Fault.WITHOUT_TERRITORY, self.snapshot.code, text)
+            self._problem(TargetFault.WITHOUT_TERRITORY, self.snapshot.code, text)
         self._borders()
         problems = [*survey.problems, *self.problems]
         if not self.understood and not earlier.size:
@@ -238,7 +238,7 @@ class _Selector:
             thread_gone=earlier.size - self.snapshot.rows_of(earlier).size,
         )
 
-    def _place(self, name: str, code: Code) -> None:
+    def _place(self, name: str, code: AreaCode) -> None:
         """A code of a place: by the members' own, or by the codes that networks name."""
         self._understand(name)
         networks = self.snapshot.networks
@@ -272,8 +272,10 @@ class _Selector:
         self.understood += 1
         self.names.setdefault(name, False)
 
-    def _problem(self, fault: Fault, subject: str, text: str, severity: Severity = Severity.WARNING) -> None:
-        self.problems.append(Problem(fault, severity, subject, text))
+    def _problem(
+        self, fault: TargetFault, subject: str, text: str, severity: TargetSeverity = TargetSeverity.WARNING
+    ) -> None:
+        self.problems.append(TargetProblem(fault, severity, subject, text))
 
     def _allowed(self, networks: Int64) -> Int64:
         return networks[self.reach.networks[networks]]
@@ -307,9 +309,15 @@ def _only(rows: npt.NDArray[Any], mask: Mask) -> npt.NDArray[Any]:
     return np.asarray(rows[mask[rows]])
 
 
-def _as_error(problem: Problem) -> Problem:
+def _as_error(problem: TargetProblem) -> TargetProblem:
     """Where nothing else was asked for, what is not understood is no longer a side remark."""
-    softer = (Fault.REPAIRED_SHAPE, Fault.FLAT_SHAPE, Fault.ONLY_BORDERS, Fault.MERGED_CODE, Fault.WITHOUT_TERRITORY)
+    softer = (
+        TargetFault.REPAIRED_SHAPE,
+        TargetFault.FLAT_SHAPE,
+        TargetFault.ONLY_BORDERS,
+        TargetFault.MERGED_CODE,
+        TargetFault.WITHOUT_TERRITORY,
+    )
     if problem.fault in softer:
         return problem
-    return Problem(problem.fault, Severity.ERROR, problem.subject, problem.text)
+    return TargetProblem(problem.fault, TargetSeverity.ERROR, problem.subject, problem.text)

@@ -15,7 +15,7 @@ import shapely
 
 from channels.contract import Channel
 from gateway.directory.columns import Int64, UInt8, find, table
-from gateway.directory.contacts import Best, best_of
+from gateway.directory.contacts import BestContacts, best_of
 from gateway.directory.geography import Grid, Int32, Mask, ShapeRefused, grid, territory
 from gateway.directory.municipalities import current, renumbered
 from gateway.directory.opt_outs import Bits, bits_of
@@ -106,7 +106,7 @@ class Snapshot:
     grid: Grid
     networks: Networks
     groups: Groups
-    best: Mapping[Channel, Best]
+    best: Mapping[Channel, BestContacts]
     leavers: Leavers
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ import re
 import msgspec
 
 from gateway.directory.municipalities import current
-from gateway.directory.problem import Fault, Problem, Severity
+from gateway.directory.problem import TargetFault, TargetProblem, TargetSeverity
 from gateway.directory.targets import GeocodeTarget
 
 REFNIS = "REFNIS"
@@ -29,24 +29,26 @@ _FORMS = {REFNIS: re.compile(r"\d{5}"), POSTCODE: re.compile(r"[1-9]\d{3}"), POL
 _BELGIF = re.compile(r"https?://vocab\.belgif\.be/auth/(refnis\d{4})(?:[/#](\d{5}))?[/#]?")
 
 
-class Code(msgspec.Struct, frozen=True):
+class AreaCode(msgspec.Struct, frozen=True):
     """A system of this list, or another in capitals, and a value in its form."""
 
     system: str
     value: str
 
 
-def read_geocode(target: GeocodeTarget) -> tuple[Code | None, tuple[Problem, ...]]:
+def read_geocode(target: GeocodeTarget) -> tuple[AreaCode | None, tuple[TargetProblem, ...]]:
     """The code, and what there is to say about it. None: the value cannot be of its system."""
     system, value = _named(target.system.strip(), target.value.strip())
     form = _FORMS.get(system)
     if not value or (form is not None and not form.fullmatch(value)):
         text = f"“{target.value}” is not a value of {system}."
-        return None, (Problem(Fault.BAD_CODE, Severity.WARNING, subject_of(target), text),)
+        return None, (TargetProblem(TargetFault.BAD_CODE, TargetSeverity.WARNING, subject_of(target), text),)
     if system == REFNIS and (now := current(value)) != value:
         text = f"The municipality {value} has become part of {now}: all of {now} is meant."
-        return Code(system, now), (Problem(Fault.MERGED_CODE, Severity.WARNING, subject_of(target), text),)
-    return Code(system, value), ()
+        return AreaCode(system, now), (
+            TargetProblem(TargetFault.MERGED_CODE, TargetSeverity.WARNING, subject_of(target), text),
+        )
+    return AreaCode(system, value), ()
 
 
 def system_of(name: str) -> str:

@@ -9,7 +9,7 @@ import msgspec
 import shapely
 
 from gateway.directory import geography
-from gateway.directory.prepared_targets import Survey
+from gateway.directory.prepared_targets import PreparedTargets
 from gateway.directory.targets import Point
 
 MARGIN_M = 5_000
@@ -35,7 +35,9 @@ def write_territory(territory: Territory) -> str:
     return "" if territory == Territory() else msgspec.json.encode(territory).decode()
 
 
-def beyond(ground: Survey, territories: Sequence[Territory], own: Collection[tuple[str, str]]) -> tuple[str, ...]:
+def beyond(
+    ground: PreparedTargets, territories: Sequence[Territory], own: Collection[tuple[str, str]]
+) -> tuple[str, ...]:
     """The names of the areas that lie beyond all these territories together, or of which that cannot be known.
 
     `own`: codes of the zones themselves, of their networks and groups: (system, value).
@@ -59,7 +61,7 @@ def _lies_in(shape: geography.Shape, land: shapely.Geometry) -> bool:
     return any(bool(shapely.covers(land, part)) for part in shape.parts)
 
 
-def _unplaced(ground: Survey) -> Iterable[str]:
+def _unplaced(ground: PreparedTargets) -> Iterable[str]:
     """Areas of which nothing, or not everything, could be read."""
     targets = ground.targets
     yield from targets.empty_areas

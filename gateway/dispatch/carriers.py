@@ -10,9 +10,9 @@ from statistics import median_high
 
 from channels.contract import Accepted, Carrier, CarrierState, Outcome, Refused
 from gateway.dispatch.breaker import Breaker
-from gateway.dispatch.refusals import Refusals, Run, Subject
+from gateway.dispatch.refusals import RefusalRun, Refusals, Subject
 from gateway.operations.logs import scrubbed
-from store.batches import Way
+from store.batches import OpenCarrier
 from store.overview import CarrierView
 from store.slots import Ceiling
 
@@ -24,7 +24,7 @@ _AHEAD = 4
 """Units granted for each unit of room: a grant leaves over 250 ms while the window empties and fills again."""
 
 
-class Door(Enum):
+class Openness(Enum):
     """How a gate stands to one subject."""
 
     OPEN = "open"
@@ -62,7 +62,7 @@ class Gate:
     def name(self) -> str:
         return self.carrier.name
 
-    def way(self, now_s: float, subject: Subject | None = None) -> Way | None:
+    def way(self, now_s: float, subject: Subject | None = None) -> OpenCarrier | None:
         """None while it takes nothing (of that subject)."""
         room = self.carrier.room
         if room <= 0 or not self.breaker.closed(now_s):
@@ -74,20 +74,20 @@ class Gate:
             units = min(units, run.units_to_try(now_s))
         if units <= 0:
             return None
-        return Way(self.carrier.name, self.ceilings, units)
+        return OpenCarrier(self.carrier.name, self.ceilings, units)
 
-    def bar(self, subject: Subject | None) -> Run | None:
+    def bar(self, subject: Subject | None) -> RefusalRun | None:
         """What it has against that subject."""
         run = self.refusals.runs.get(subject) if subject is not None and self.refusals.runs else None
         return run if run is not None and run.is_barred else None
 
-    def door(self, now_s: float, subject: Subject) -> Door:
+    def door(self, now_s: float, subject: Subject) -> Openness:
         if self.way(now_s, subject) is not None:
-            return Door.OPEN
+            return Openness.OPEN
         is_well = self.carrier.status().state is CarrierState.UP and self.breaker.closed(now_s)
         if not is_well or self.breaker.on_trial or self.bar(subject) is not None:
-            return Door.CLOSED
-        return Door.BUSY
+            return Openness.CLOSED
+        return Openness.BUSY
 
     def tried(self, subject: Subject | None, units: int, now_s: float) -> bool:
         """So many of that subject are on their way. Whether they are a trial."""
@@ -107,7 +107,7 @@ class Gate:
         run = self.bar(subject)
         return run is not None and now_s < run.barred_until_s
 
-    def refused(self, subject: Subject, person: int, refusal: Refused, now_s: float, units: int) -> Run:
+    def refused(self, subject: Subject, person: int, refusal: Refused, now_s: float, units: int) -> RefusalRun:
         """The run of refusals that this one belongs to. What turns out to be against us is told to the operator."""
         run, barred = self.refusals.refused(subject, person, refusal.code, refusal.text, now_s, units)
         if barred:
@@ -203,7 +203,7 @@ class Timebase:
 
 
 @dataclass(slots=True)
-class Ways:
+class LaneCarriers:
     gates: Sequence[Gate]
     most_messages: int
     """Of one window, so that a fence's transaction stays short."""
@@ -213,11 +213,11 @@ class Ways:
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Batches of a lane ask the fence one after the other: two must not be granted the same room."""
 
-    def open(self, now_s: float) -> list[Way]:
+    def open(self, now_s: float) -> list[OpenCarrier]:
         """Those that would take something of a subject that they have nothing against."""
         return [way for gate in self.gates if (way := gate.way(now_s)) is not None]
 
-    def of(self, names: Sequence[str], subject: Subject | None, shunned: str, now_s: float) -> list[Way]:
+    def of(self, names: Sequence[str], subject: Subject | None, shunned: str, now_s: float) -> list[OpenCarrier]:
         """Those of these carriers that are open now, the shunned one last."""
         ways = [way for g in self.gates if g.name in names and (way := g.way(now_s, subject)) is not None]
         return sorted(ways, key=lambda way: way.carrier == shunned)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from channels.contract import Content, Fit, Refused
-from gateway.dispatch.carriers import Door, Gate
-from gateway.dispatch.refusals import Run, Subject
-from store.records import Row
+from gateway.dispatch.carriers import Gate, Openness
+from gateway.dispatch.refusals import RefusalRun, Subject
+from store.records import DeliveryRow
 
 Fits = tuple[Fit, ...]
 """How well each gate, in their order, can take a message."""
@@ -21,7 +21,7 @@ a second."""
 class Moving:
     """A message known not sent that looks for another carrier."""
 
-    row: Row
+    row: DeliveryRow
     moves: int = 0
     words: dict[str, Refused] = field(default_factory=dict)
     """Carriers that have refused it, each with its last word."""
@@ -34,7 +34,7 @@ class Window:
     """What is asked of the fence together: messages for which the same ways are open."""
 
     again: list[Moving]
-    ahead: list[Row]
+    ahead: list[DeliveryRow]
     names: tuple[str, ...] = ()
     """Carriers, in their order."""
     shunned: str = ""
@@ -57,10 +57,10 @@ class Choosing:
     gates: Sequence[Gate]
     _fits: dict[int, Fits] = field(default_factory=dict)
 
-    def subject(self, row: Row) -> Subject:
+    def subject(self, row: DeliveryRow) -> Subject:
         return (self.campaign_id, row.language)
 
-    def fits(self, row: Row) -> Fits:
+    def fits(self, row: DeliveryRow) -> Fits:
         found = self._fits.get(row.id)
         if found is None:
             content = self.contents[row.language]
@@ -69,15 +69,15 @@ class Choosing:
 
     def has_other_way(self, m: Moving, now_s: float) -> bool:
         """Whether a carrier that has not refused it is there for it, be it after a moment."""
-        return _Look(self, now_s).at(m.row, m.words)[0] is not Door.CLOSED
+        return _Look(self, now_s).at(m.row, m.words)[0] is not Openness.CLOSED
 
-    def bars(self, rows: Iterable[Row]) -> list[Run]:
+    def bars(self, rows: Iterable[DeliveryRow]) -> list[RefusalRun]:
         """What carriers have against us that concerns these."""
         languages = {row.language for row in rows}
         found = (gate.bar((self.campaign_id, language)) for language in languages for gate in self.gates)
         return [bar for bar in found if bar is not None]
 
-    def window(self, again: Sequence[Moving], ahead: Iterable[Row], now_s: float, most: int) -> Window | None:
+    def window(self, again: Sequence[Moving], ahead: Iterable[DeliveryRow], now_s: float, most: int) -> Window | None:
         """The next one; None while for nothing of it a way is open."""
         look = _Look(self, now_s)
         rows = list(islice(ahead, most))
@@ -85,9 +85,9 @@ class Choosing:
         chosen, others, waits = [], False, False
         for m in again:
             door, names = look.at(m.row, m.words)
-            if door is Door.CLOSED or look.spares(m.row, names, again, rows):
+            if door is Openness.CLOSED or look.spares(m.row, names, again, rows):
                 continue
-            if door is Door.BUSY:
+            if door is Openness.BUSY:
                 waits = True
                 continue
             key = look.key(m.row, names)
@@ -97,15 +97,15 @@ class Choosing:
             else:
                 others = True
         passed = 0
-        taken: list[Row] = []
+        taken: list[DeliveryRow] = []
         for row in () if others else rows:
             door, names = look.at(row, {})
-            if door is Door.CLOSED or look.spares(row, names, again, rows):
+            if door is Openness.CLOSED or look.spares(row, names, again, rows):
                 if taken:
                     break
                 passed += 1
                 continue
-            if door is Door.BUSY:
+            if door is Openness.BUSY:
                 waits = True
                 break
             key = look.key(row, names)
@@ -127,12 +127,12 @@ class _Look:
     def __init__(self, choosing: Choosing, now_s: float) -> None:
         self._choosing = choosing
         self._now_s = now_s
-        self._doors: dict[str, list[Door]] = {}
-        self._seen: dict[tuple[object, ...], tuple[Door, tuple[str, ...]]] = {}
+        self._doors: dict[str, list[Openness]] = {}
+        self._seen: dict[tuple[object, ...], tuple[Openness, tuple[str, ...]]] = {}
         self._fresh: dict[str, bool] = {}
         self.refusing = any(gate.refusals.runs for gate in choosing.gates)
 
-    def at(self, row: Row, words: Mapping[str, Refused]) -> tuple[Door, tuple[str, ...]]:
+    def at(self, row: DeliveryRow, words: Mapping[str, Refused]) -> tuple[Openness, tuple[str, ...]]:
         """How the ways stand for it, and the names of the open ones."""
         fits = self._choosing.fits(row)
         key = (row.language, fits, *words)
@@ -141,11 +141,13 @@ class _Look:
             seen = self._seen[key] = self._stand(row.language, fits, words)
         return seen
 
-    def key(self, row: Row, names: tuple[str, ...]) -> tuple[object, ...]:
+    def key(self, row: DeliveryRow, names: tuple[str, ...]) -> tuple[object, ...]:
         """Messages with the same one may share a window."""
         return (names, row.last_way, row.language if self.refusing else "")
 
-    def spares(self, row: Row, names: tuple[str, ...], again: Sequence[Moving], rows: Sequence[Row]) -> bool:
+    def spares(
+        self, row: DeliveryRow, names: tuple[str, ...], again: Sequence[Moving], rows: Sequence[DeliveryRow]
+    ) -> bool:
         """Whether a trial is better made with somebody else: this one was refused before. Another batch may have
         somebody, so it is left to those for a moment."""
         if not self.refusing or not names or not self._was_refused(row, names):
@@ -159,13 +161,13 @@ class _Look:
         bars = [bar for gate in self._choosing.gates if gate.name in names and (bar := gate.bar(subject)) is not None]
         return fresh or self._now_s < min(bar.barred_until_s for bar in bars) + LEFT_TO_OTHERS_S
 
-    def _was_refused(self, row: Row, names: tuple[str, ...]) -> bool:
+    def _was_refused(self, row: DeliveryRow, names: tuple[str, ...]) -> bool:
         """By each of the open ways, while they refused everybody."""
         subject = self._choosing.subject(row)
         bars = [gate.bar(subject) for gate in self._choosing.gates if gate.name in names]
         return all(bar is not None and row.id in bar.people for bar in bars)
 
-    def _stand(self, language: str, fits: Fits, words: Mapping[str, Refused]) -> tuple[Door, tuple[str, ...]]:
+    def _stand(self, language: str, fits: Fits, words: Mapping[str, Refused]) -> tuple[Openness, tuple[str, ...]]:
         doors = self._doors.get(language)
         if doors is None:
             subject = (self._choosing.campaign_id, language)
@@ -174,9 +176,9 @@ class _Look:
             able = [
                 (gate.name, door)
                 for gate, door, fit in zip(self._choosing.gates, doors, fits, strict=True)
-                if fit is wanted and door is not Door.CLOSED and gate.name not in words
+                if fit is wanted and door is not Openness.CLOSED and gate.name not in words
             ]
             if able:
-                names = tuple(name for name, door in able if door is Door.OPEN)
-                return (Door.OPEN if names else Door.BUSY), names
-        return Door.CLOSED, ()
+                names = tuple(name for name, door in able if door is Openness.OPEN)
+                return (Openness.OPEN if names else Openness.BUSY), names
+        return Openness.CLOSED, ()

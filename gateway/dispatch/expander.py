@@ -16,7 +16,7 @@ from gateway.setbacks import Round, Setbacks
 from store import campaigns, launching
 from store.database import Database
 from store.errors import StoreUnavailable
-from store.launching import Entry, Expansion
+from store.launching import AudienceEntry, Expansion
 from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _TOGETHER = 64
 """Expansions of one transaction, at most."""
 _SMALL_OCTETS = 20_000
 """Of a frozen audience that is read at once and not kept: one chunk makes all its rows."""
-_Chunk: TypeAlias = tuple[Expansion, Sequence[Entry]]
+_Chunk: TypeAlias = tuple[Expansion, Sequence[AudienceEntry]]
 
 
 @dataclass(slots=True)
@@ -100,7 +100,7 @@ class Expander:
         round_.end()
         return chunks
 
-    async def _next(self, expansion: Expansion, most: int, read: dict[int, Audience]) -> Sequence[Entry]:
+    async def _next(self, expansion: Expansion, most: int, read: dict[int, Audience]) -> Sequence[AudienceEntry]:
         if expansion.campaign_id not in read:
             read.clear()  # the channels of a campaign follow one another
             read[expansion.campaign_id] = await self._audience(expansion)
@@ -147,7 +147,7 @@ class Expander:
         return kept
 
 
-def _entries(audience: Audience, channel: Channel, expansion: Expansion, most: int) -> list[Entry]:
+def _entries(audience: Audience, channel: Channel, expansion: Expansion, most: int) -> list[AudienceEntry]:
     found = audience.deliveries[channel]
     start = expansion.expanded_upto
     chunk = slice(start, min(start + most, expansion.size))
@@ -159,6 +159,6 @@ def _entries(audience: Audience, channel: Channel, expansion: Expansion, most: i
     )
     first = expansion.first_seq + start
     return [
-        Entry(first + n, member, contact, audience.languages[language])
+        AudienceEntry(first + n, member, contact, audience.languages[language])
         for n, (member, contact, language) in enumerate(columns)
     ]

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from channels.contract import Channel, Content, Mode
-from gateway.dispatch.carriers import Ways
+from gateway.dispatch.carriers import LaneCarriers
 from gateway.dispatch.sending import STOPS_WITHIN_S, Rules, Sending
 from gateway.dispatch.write_note import WriteNote
 from store import batches, recovery
@@ -42,7 +42,7 @@ PERMISSION_EVERY_S = 0.4
 FAILED_REST_S = 1.0
 LONGEST_UNPREPARED_MS = 2_000
 
-Prepare = Callable[[Batch], Awaitable[Mapping[str, Content]]]
+PrepareContents = Callable[[Batch], Awaitable[Mapping[str, Content]]]
 """The contents of a batch's campaign by language, ready to be handed to carriers."""
 
 
@@ -77,11 +77,11 @@ class Lane:
     channel: Channel
     mode: Mode
     database: Database
-    ways: Ways
+    ways: LaneCarriers
     rules: LaneRules
     generation: str
     node: str
-    prepare: Prepare
+    prepare: PrepareContents
     room_on_disk: Callable[[], bool]
     note: WriteNote | None = None
     """Where it is kept which messages a carrier begins to write."""

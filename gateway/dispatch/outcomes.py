@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from channels.contract import Accepted, Channel, Deferred, InDoubt, NotSent, Outcome, Refused, Throttled
 from store.records import Settlement
-from store.states import Event
+from store.states import DeliveryEvent
 
 UNFIT = ("unfit", "No carrier can take this message: its letters, its country or its size stand against each of them.")
 """Code and text of what no carrier is given."""
@@ -17,16 +17,16 @@ def settlement(
     made before this one; `delays_ms` stand before the second, third ... one, and the last repeats."""
     match outcome:
         case Accepted(refs=refs, text=text):
-            return Settlement(delivery_id, Event.ACCEPTED, carrier, refs, text=text)
+            return Settlement(delivery_id, DeliveryEvent.ACCEPTED, carrier, refs, text=text)
         case Refused(code=code, text=text, refs=refs):
-            return Settlement(delivery_id, Event.REFUSED, carrier, refs, code, text)
+            return Settlement(delivery_id, DeliveryEvent.REFUSED, carrier, refs, code, text)
         case Deferred(code=code, text=text):
             if attempts + 1 >= most_attempts:
-                return Settlement(delivery_id, Event.EXHAUSTED, carrier, (), code, text)
+                return Settlement(delivery_id, DeliveryEvent.EXHAUSTED, carrier, (), code, text)
             wait_ms = delays_ms[min(attempts, len(delays_ms) - 1)]
-            return Settlement(delivery_id, Event.DEFERRED, carrier, (), code, text, wait_ms)
+            return Settlement(delivery_id, DeliveryEvent.DEFERRED, carrier, (), code, text, wait_ms)
         case InDoubt(reason=reason, refs=refs, code=code):
-            return Settlement(delivery_id, Event.IN_DOUBT, carrier, refs, code, reason)
+            return Settlement(delivery_id, DeliveryEvent.IN_DOUBT, carrier, refs, code, reason)
         case NotSent() | Throttled():
             return None
 

@@ -67,8 +67,8 @@ class ReceiptDesk:
         self.matched += recorded.matched
         self.waiting += recorded.waiting
 
-    def _bare(self, r: Receipt) -> receipts.Report:
-        return receipts.Report(
+    def _bare(self, r: Receipt) -> receipts.ReceiptReport:
+        return receipts.ReceiptReport(
             r.carrier, r.ref, str(r.state), r.at_ms, destination=r.destination, code=r.code, text=r.text, raw=r.raw,
             mode=self._mode(r),
         )  # fmt: skip
@@ -76,9 +76,9 @@ class ReceiptDesk:
     def _mode(self, r: Receipt) -> str:
         return "simulation" if r.carrier in self.simulated else "live"
 
-    def _report(self, r: Receipt) -> receipts.Report:
+    def _report(self, r: Receipt) -> receipts.ReceiptReport:
         ours = attempt_of(r.ref if r.echoed else r.answers, self.generation)
-        return receipts.Report(
+        return receipts.ReceiptReport(
             carrier=r.carrier,
             ref=r.ref,
             state=str(r.state),

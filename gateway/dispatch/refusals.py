@@ -35,7 +35,7 @@ Subject = tuple[int, str]
 """A campaign and a language: what is said. A peer may refuse one text and take another."""
 
 
-class Word(Enum):
+class RefusalMeaning(Enum):
     """What a refusal turns out to be."""
 
     OPEN = "open"
@@ -46,7 +46,7 @@ class Word(Enum):
 
 
 @dataclass(slots=True)
-class Run:
+class RefusalRun:
     """Refusals of one subject in a row; an acceptance ends it."""
 
     last_s: float
@@ -88,13 +88,13 @@ class Run:
         """Of the trial: these have said nothing of the carrier, so others may be tried in their place."""
         self.trial, self.tried = self.trial + units, max(self.tried - units, 0)
 
-    def word(self, since_s: float, now_s: float) -> Word:
+    def word(self, since_s: float, now_s: float) -> RefusalMeaning:
         """Of a refusal that came at `since_s`."""
         if self.ended:
-            return Word.THE_PERSONS
+            return RefusalMeaning.THE_PERSONS
         if self.is_barred:
-            return Word.OURS
-        return Word.THE_PERSONS if now_s - since_s >= SILENCE_S else Word.OPEN
+            return RefusalMeaning.OURS
+        return RefusalMeaning.THE_PERSONS if now_s - since_s >= SILENCE_S else RefusalMeaning.OPEN
 
     def remember(self, person: int, code: str, now_s: float) -> None:
         self.last_s = now_s
@@ -121,26 +121,26 @@ class Run:
 class Refusals:
     """Of one carrier. Empty as long as all is well."""
 
-    runs: dict[Subject, Run] = field(default_factory=dict)
+    runs: dict[Subject, RefusalRun] = field(default_factory=dict)
     _known: dict[Subject, dict[int, None]] = field(default_factory=dict)
     """Deliveries refused before the carrier last accepted one of their subject: refused again, it is about them."""
-    _row: dict[str, dict[int, Run]] = field(default_factory=dict)
+    _row: dict[str, dict[int, RefusalRun]] = field(default_factory=dict)
     """Code -> delivery -> run, of all subjects since the carrier last accepted anything."""
     _row_s: float = -math.inf
 
     def refused(
         self, subject: Subject, person: int, code: str, text: str, now_s: float, units: int = 1
-    ) -> tuple[Run, bool]:
+    ) -> tuple[RefusalRun, bool]:
         """The run that the refusal belongs to, and whether the subject is barred by it, for the first time or
         again. `units`: of a trial; 0 for what left otherwise."""
         run = self.runs.get(subject)
         if person in self._known.get(subject, ()):
             if run is not None and run.is_barred:
                 run.put_back(units)
-            return Run(now_s, ended=True), False
+            return RefusalRun(now_s, ended=True), False
         if run is None:
             self._make_room(now_s)
-            run = self.runs[subject] = Run(now_s)
+            run = self.runs[subject] = RefusalRun(now_s)
         was_barred = run.is_barred
         run.remember(person, code, now_s)
         if was_barred:
@@ -152,7 +152,7 @@ class Refusals:
         run.bar(code, text, now_s)
         return run, True
 
-    def accepted(self, subject: Subject) -> Run | None:
+    def accepted(self, subject: Subject) -> RefusalRun | None:
         """The run that this ends, where there is one. What barred other subjects for the same reason is over, too:
         they are tried again at once."""
         self._row.clear()
@@ -168,15 +168,15 @@ class Refusals:
         self._know(subject, run.people)
         return run
 
-    def barred(self) -> Iterator[Run]:
+    def barred(self) -> Iterator[RefusalRun]:
         return (run for run in self.runs.values() if run.is_barred)
 
-    def complaint(self, now_s: float) -> Run | None:
+    def complaint(self, now_s: float) -> RefusalRun | None:
         """What the carrier has against us, if anything: the bar that lasts longest."""
         self._forget(now_s)
         return max(self.barred(), key=lambda run: run.barred_until_s, default=None)
 
-    def _is_a_row(self, run: Run, person: int, code: str, text: str, now_s: float) -> bool:
+    def _is_a_row(self, run: RefusalRun, person: int, code: str, text: str, now_s: float) -> bool:
         """Of one person each in several subjects: those are barred, too."""
         if now_s - self._row_s > IN_A_ROW_S:
             self._row.clear()

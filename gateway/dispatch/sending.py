@@ -14,18 +14,18 @@ from itertools import accumulate, takewhile
 
 from channels.contract import Content, Fit, Outcome, Outgoing, Permission, Refused
 from channels.guard import guarded
-from gateway.dispatch.carriers import Gate, Load, Ways
+from gateway.dispatch.carriers import Gate, LaneCarriers, Load
 from gateway.dispatch.choosing import Choosing, Moving, Window
 from gateway.dispatch.outcomes import UNFIT, is_for_us, is_trouble, settlement
 from gateway.dispatch.references import message_reference, reference
-from gateway.dispatch.refusals import Run, Subject, Word
+from gateway.dispatch.refusals import RefusalMeaning, RefusalRun, Subject
 from gateway.dispatch.write_note import WriteNote
 from store import batches
 from store.batches import Fence, Grant, Resending
 from store.database import Database
 from store.errors import StoreUnavailable
-from store.records import Batch, Row, Settlement
-from store.states import Event
+from store.records import Batch, DeliveryRow, Settlement
+from store.states import DeliveryEvent
 from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class _LastWord:
     m: Moving
     gate: Gate
     refusal: Refused
-    run: Run
+    run: RefusalRun
     since_s: float
 
 
@@ -87,7 +87,7 @@ class Sending:
     batch: Batch
     contents: Mapping[str, Content]
     """By language."""
-    ways: Ways
+    ways: LaneCarriers
     database: Database
     rules: Rules
     stopping: asyncio.Event
@@ -104,9 +104,9 @@ class Sending:
     parts: tuple[Batch, ...] = ()
     """What is still held: the batch, or what of it waits for its answers."""
     permission: Permission = field(default_factory=lambda: Permission(0.0))
-    _ahead: deque[Row] = field(default_factory=deque)
+    _ahead: deque[DeliveryRow] = field(default_factory=deque)
     _again: deque[Moving] = field(default_factory=deque)
-    _in_flight: dict[int, Row] = field(default_factory=dict)
+    _in_flight: dict[int, DeliveryRow] = field(default_factory=dict)
     """Handed over, and without an answer that counts."""
     _last_words: dict[int, _LastWord] = field(default_factory=dict)
     _begins: bool = False
@@ -180,11 +180,11 @@ class Sending:
 
     # ---- the fence -----------------------------------------------------------------------------------
 
-    def _has_a_way(self, row: Row) -> bool:
+    def _has_a_way(self, row: DeliveryRow) -> bool:
         """Where no carrier can take it, however long it waits, that is said at once."""
         if any(fit is not Fit.NOT for fit in self._choosing.fits(row)):
             return True
-        self.results.append(Settlement(row.id, Event.REFUSED, "", (), *UNFIT))
+        self.results.append(Settlement(row.id, DeliveryEvent.REFUSED, "", (), *UNFIT))
         return False
 
     async def _hand_over(self, tasks: asyncio.TaskGroup) -> None:
@@ -291,7 +291,7 @@ class Sending:
                 self.results.append(self._not_sent(m.row))
         self._again = deque(m for m in self._again if m.moves <= MOST_MOVES)
 
-    def _first_ones(self, ahead: list[Row]) -> list[Row]:
+    def _first_ones(self, ahead: list[DeliveryRow]) -> list[DeliveryRow]:
         """Of a campaign that begins: so many that those that begin with it have theirs within a second; one at
         least."""
         units = self.ways.rate_per_s * min(HORIZON_MS, BEGINNING_MS / (self.batch.others_begin + 1)) / 1000
@@ -304,7 +304,7 @@ class Sending:
             self.results.append(self._not_sent(self._ahead.popleft()))
             self._unwanted = True
 
-    async def _advance(self, window: Window, again: list[int], ahead: list[Row]) -> Grant | Fence | None:
+    async def _advance(self, window: Window, again: list[int], ahead: list[DeliveryRow]) -> Grant | Fence | None:
         """None when the store cannot write now: nothing was granted, the results are kept for later."""
         results, self.results = self.results, []
         timebase = self.ways.timebase
@@ -380,7 +380,7 @@ class Sending:
         self.ways.granted_until_s[grant.carrier] = end_s = base_s + at * spacing_s
         return end_s
 
-    def _outgoing(self, row: Row, instants: tuple[float, ...]) -> Outgoing:
+    def _outgoing(self, row: DeliveryRow, instants: tuple[float, ...]) -> Outgoing:
         return Outgoing(
             reference=reference(self.rules.generation, row.id, row.attempts + 1),
             address=row.address,
@@ -494,21 +494,21 @@ class Sending:
         for word in list(self._last_words.values()):
             m, refusal = word.m, word.refusal
             meant = word.run.word(word.since_s, now_s)
-            if meant is Word.OPEN:
+            if meant is RefusalMeaning.OPEN:
                 continue
             del self._last_words[m.row.id]
             del self._in_flight[m.row.id]
-            if meant is Word.OURS:
+            if meant is RefusalMeaning.OURS:
                 del m.words[word.gate.name]
                 self._move(m, costs=1)
             else:
                 name = word.gate.name
-                self.results.append(Settlement(m.row.id, Event.REFUSED, name, (), refusal.code, refusal.text))
+                self.results.append(Settlement(m.row.id, DeliveryEvent.REFUSED, name, (), refusal.code, refusal.text))
 
     def _comes_back_s(self, result: Settlement) -> float:
-        if result.event is Event.DEFERRED:
+        if result.event is DeliveryEvent.DEFERRED:
             return result.wait_ms / 1000
-        if result.event is Event.IN_DOUBT and self.batch.crash_policy == "resend":
+        if result.event is DeliveryEvent.IN_DOUBT and self.batch.crash_policy == "resend":
             return self.rules.resending.wait_ms / 1000
         return math.inf
 
@@ -516,8 +516,8 @@ class Sending:
         m.moves += costs
         self._again.append(m)
 
-    def _not_sent(self, row: Row) -> Settlement:
-        return Settlement(row.id, Event.NOT_SENT)
+    def _not_sent(self, row: DeliveryRow) -> Settlement:
+        return Settlement(row.id, DeliveryEvent.NOT_SENT)
 
     # ---- where handing over ends -----------------------------------------------------------------------
 

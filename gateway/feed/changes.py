@@ -23,7 +23,7 @@ from gateway.feed.current import READ_TIMEOUT_S, Broadcast
 from gateway.instants import rfc3339
 from store import feed
 from store.errors import store_is_away
-from store.feed import Change
+from store.feed import FeedChange
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _CHUNK = 10
 _AWAY_S = 1.0
 
 
-class Event(msgspec.Struct, frozen=True):
+class FeedEvent(msgspec.Struct, frozen=True):
     id: int
     thin: bytes
     full: bytes
@@ -59,7 +59,7 @@ class Listening:
     """The number up to which events are no longer kept."""
     last: int = 0
     """The number of the newest event."""
-    _events: deque[Event] = field(default_factory=deque)
+    _events: deque[FeedEvent] = field(default_factory=deque)
     _bytes: int = 0
     _listeners: int = 0
     _by_address: dict[str, int] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class Listening:
         finally:
             self._count(address, -1)
 
-    def after(self, seen: int) -> list[Event] | None:
+    def after(self, seen: int) -> list[FeedEvent] | None:
         """What came after this number, oldest first; None when something of it is no longer kept, or never was."""
         if seen < self.floor or seen > self.last:
             return None
@@ -155,7 +155,7 @@ class Listening:
             self.last = upto
             self._wake()
 
-    def _keep(self, event: Event) -> None:
+    def _keep(self, event: FeedEvent) -> None:
         self._events.append(event)
         self._bytes += len(event.full)
         while len(self._events) > self.most_events or self._bytes > MOST_KEPT_BYTES:
@@ -178,7 +178,7 @@ class Listening:
         self.changed = asyncio.Event()
 
 
-def _event(change: Change) -> Event:
+def _event(change: FeedChange) -> FeedEvent:
     about: dict[str, object] = {
         "url": f"/cap/alerts/{change.public_id}.xml",
         "sender": change.sender,
@@ -186,13 +186,13 @@ def _event(change: Change) -> Event:
     }
     if change.ended:
         octets = _written(change.seq, "ended", about | {"at": rfc3339(change.at_ms)})
-        return Event(change.seq, octets, octets)
+        return FeedEvent(change.seq, octets, octets)
     about |= {"at": rfc3339(change.at_ms), **_told(cap.read(change.document, KEPT).alert)}
     thin = full = _written(change.seq, "alert", about)
     if len(change.document) <= _ENCLOSED_BYTES:
         with contextlib.suppress(UnicodeDecodeError):  # in another encoding it is linked only
             full = _written(change.seq, "alert", about | {"document": change.document.decode()})
-    return Event(change.seq, thin, full)
+    return FeedEvent(change.seq, thin, full)
 
 
 def _told(alert: cap.Alert | None) -> dict[str, object]:

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 import cap
 from cap.forward import enclosed
 from cap.limits import KEPT
-from gateway.feed.formats import Feed, Form, Item, Making, View, make
+from gateway.feed.formats import Feed, FeedFormat, Item, Making, View, make
 from store import feed
 from store.database import Database
 from store.errors import store_is_away
-from store.feed import Line
+from store.feed import AlertInForce
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Broadcast:
     _looked_ms: int = 0
     """When the store was last read."""
     _again_s: float = 0.0
-    _made: dict[tuple[str, Form, str], tuple[View, int, Feed]] = field(default_factory=dict)
+    _made: dict[tuple[str, FeedFormat, str], tuple[View, int, Feed]] = field(default_factory=dict)
     """By address, form and language: for which state and which minute."""
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
     _maker: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -70,11 +70,11 @@ class Broadcast:
                 self._view = self._view.at(now_ms)
             return self._view
 
-    async def feed(self, form: Form, base_url: str, language: str = "") -> tuple[Feed, datetime | None]:
+    async def feed(self, form: FeedFormat, base_url: str, language: str = "") -> tuple[Feed, datetime | None]:
         """The feed in this form, linking to `base_url`, and when it last changed; `language` is one of LANGUAGES, or
         empty."""
         view = await self.view()
-        minute = self._looked_ms // _HEARTBEAT_MS if form is Form.HEARTBEAT else 0
+        minute = self._looked_ms // _HEARTBEAT_MS if form is FeedFormat.HEARTBEAT else 0
         key = (base_url, form, language)
         async with self._maker:
             kept = self._made.get(key)
@@ -163,7 +163,7 @@ _SETTLED_MS = 5_000
 """A transaction is begun, waits for its turn and is committed within this time (store/database.py)."""
 
 
-def _within(lines: tuple[Line, ...]) -> Iterator[Line]:
+def _within(lines: tuple[AlertInForce, ...]) -> Iterator[AlertInForce]:
     """The newest, as many as may be kept in memory."""
     left = MOST_KEPT_BYTES
     for line in lines:
@@ -172,7 +172,7 @@ def _within(lines: tuple[Line, ...]) -> Iterator[Line]:
             yield line
 
 
-def _item(line: Line, document: bytes) -> Item:
+def _item(line: AlertInForce, document: bytes) -> Item:
     alert = cap.read(document, KEPT).alert
     return Item(
         line.id, line.public_id, alert, document, etag_of(document), line.published_ms, line.expires_ms

@@ -20,7 +20,7 @@ feed (notes on CAP feeds)."""
 _FOREVER_MS = 1 << 62
 
 
-class Form(StrEnum):
+class FeedFormat(StrEnum):
     ATOM = "atom"
     FULL = "full"
     """Atom with the whole alert in each entry."""
@@ -108,7 +108,7 @@ class Making:
     most_bytes: int = cap_feed.MOST_BYTES
 
 
-def make(making: Making, view: View, form: Form, base_url: str, language: str, looked_ms: int) -> Feed:
+def make(making: Making, view: View, form: FeedFormat, base_url: str, language: str, looked_ms: int) -> Feed:
     """`looked_ms` is when the store was last heard of: only the heartbeat tells it."""
     body, media_type = _BY_FORM[form](_Page(making, view, form, base_url, language, looked_ms))
     return Feed(body, hashlib.sha256(body).hexdigest()[:32], media_type)
@@ -118,7 +118,7 @@ def make(making: Making, view: View, form: Form, base_url: str, language: str, l
 class _Page:
     making: Making
     view: View
-    form: Form
+    form: FeedFormat
     base_url: str
     language: str
     looked_ms: int
@@ -161,7 +161,7 @@ class _Page:
 
 
 def _atom(page: _Page) -> tuple[bytes, str]:
-    full = page.form is Form.FULL
+    full = page.form is FeedFormat.FULL
 
     def made(entries: Sequence[FeedEntry], remark: str) -> bytes:
         return cap.atom(
@@ -232,12 +232,12 @@ def _counted(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
-_BY_FORM: dict[Form, Callable[[_Page], tuple[bytes, str]]] = {
-    Form.ATOM: _atom,
-    Form.FULL: _atom,
-    Form.RSS: _rss,
-    Form.GEOJSON: _geojson,
-    Form.HEARTBEAT: _heartbeat,
+_BY_FORM: dict[FeedFormat, Callable[[_Page], tuple[bytes, str]]] = {
+    FeedFormat.ATOM: _atom,
+    FeedFormat.FULL: _atom,
+    FeedFormat.RSS: _rss,
+    FeedFormat.GEOJSON: _geojson,
+    FeedFormat.HEARTBEAT: _heartbeat,
 }
 
 

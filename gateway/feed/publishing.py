@@ -9,11 +9,11 @@ import logging
 from dataclasses import dataclass, field
 
 from cap.edition import Sign, Unfit, edition
-from cap.forward import Place
+from cap.forward import FileAddress
 from gateway.setbacks import Setbacks
 from store import feed
 from store.database import Database
-from store.feed import Edition, Pending
+from store.feed import Edition, PendingAlert
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +43,10 @@ class Publisher:
                 log.info("published", extra={"action": "published", "alert": made.public_id})
         return bool(waiting)
 
-    def _place(self, public_id: str) -> Place:
+    def _place(self, public_id: str) -> FileAddress:
         return lambda sha256: f"{self.public_url}/cap/alerts/{public_id}/files/{sha256}"
 
-    def _made(self, waiting: list[Pending]) -> tuple[list[Edition], list[int], dict[int, Exception]]:
+    def _made(self, waiting: list[PendingAlert]) -> tuple[list[Edition], list[int], dict[int, Exception]]:
         """What can be published, what never can, and what could not be made now: none of them stops the others."""
         editions, unfit, failed = [], [], {}
         for pending in waiting:

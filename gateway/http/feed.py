@@ -10,11 +10,11 @@ from aiohttp.helpers import ETag
 from gateway.access.rights import Caller
 from gateway.errors import Refusal
 from gateway.feed.current import LANGUAGES, etag_of
-from gateway.feed.formats import Form
+from gateway.feed.formats import FeedFormat
 from gateway.http.bodies import CAP_MEDIA_TYPE, Query
 from gateway.http.context import Door
 from gateway.http.feed_stream import air, opened_to_all
-from gateway.http.sse import Wire, last_event_id
+from gateway.http.sse import EventWire, last_event_id
 
 _FOREVER = "public, max-age=31536000, immutable"
 _BYTES = "application/octet-stream"
@@ -32,22 +32,22 @@ _PIECE_BYTES = 65_536
 async def atom(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
     """GET /cap/feed.atom?full=&lang=: with links to the alerts, or with the whole of them."""
     query = Query(request, "full", "lang")
-    return await _feed(request, door, Form.FULL if query.flag("full") else Form.ATOM, query)
+    return await _feed(request, door, FeedFormat.FULL if query.flag("full") else FeedFormat.ATOM, query)
 
 
 async def rss(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
     """GET /cap/feed.rss?lang=: in the form that the WMO's composer writes and reads."""
-    return await _feed(request, door, Form.RSS, Query(request, "lang"))
+    return await _feed(request, door, FeedFormat.RSS, Query(request, "lang"))
 
 
 async def geojson(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
     """GET /cap/active.geojson?lang=: the areas of what is in force now."""
-    return await _feed(request, door, Form.GEOJSON, Query(request, "lang"))
+    return await _feed(request, door, FeedFormat.GEOJSON, Query(request, "lang"))
 
 
 async def heartbeat(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
     """GET /cap/heartbeat.xml: a CAP message of status System, new every minute, that names what is in force."""
-    return await _feed(request, door, Form.HEARTBEAT, Query(request), _HEARTBEAT_MAX_AGE_S)
+    return await _feed(request, door, FeedFormat.HEARTBEAT, Query(request), _HEARTBEAT_MAX_AGE_S)
 
 
 async def alert(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
@@ -95,12 +95,12 @@ async def stream(request: web.Request, door: Door, _caller: Caller) -> web.Strea
 
 
 async def _feed(
-    request: web.Request, door: Door, form: Form, query: Query, max_age_s: int = _MAX_AGE_S
+    request: web.Request, door: Door, form: FeedFormat, query: Query, max_age_s: int = _MAX_AGE_S
 ) -> web.StreamResponse:
     language = query.one_of("lang", LANGUAGES) or ""
     made, modified = await door.broadcast.feed(form, _base_url(request, door), language)
     # A heartbeat is new although nothing has changed.
-    modified = None if form is Form.HEARTBEAT else modified
+    modified = None if form is FeedFormat.HEARTBEAT else modified
     return await _answer(
         request, door, made.body, _Head(made.etag, made.media_type, modified, f"public, max-age={max_age_s}")
     )
@@ -142,7 +142,7 @@ async def _answer(
 async def _pour(request: web.Request, response: web.StreamResponse, body: bytes, write_s: float) -> None:
     response.content_length = len(body)
     await response.prepare(request)
-    wire = Wire(request, response, write_s)
+    wire = EventWire(request, response, write_s)
     try:
         for start in range(0, len(body), _PIECE_BYTES):
             await wire.write(body[start : start + _PIECE_BYTES])

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.feed.changes import Listening
-from gateway.http.sse import Wire, glance, opened
+from gateway.http.sse import EventWire, glance, opened
 from gateway.instants import rfc3339
 
 HEARTBEATS = 4
@@ -40,7 +40,7 @@ async def air(
     response = opened_to_all()
     with contextlib.suppress(ConnectionError):
         await response.prepare(request)
-        wire = Wire(request, response, write_s)
+        wire = EventWire(request, response, write_s)
         try:
             await _aired(wire, listening, seen, full, heartbeat_s, life_s)
             await wire.end()
@@ -50,7 +50,7 @@ async def air(
 
 
 async def _aired(
-    wire: Wire, listening: Listening, seen: int | None, full: bool, heartbeat_s: float, life_s: float
+    wire: EventWire, listening: Listening, seen: int | None, full: bool, heartbeat_s: float, life_s: float
 ) -> None:
     now_s = asyncio.get_running_loop().time
     until_s, beat_s = now_s() + life_s, now_s()

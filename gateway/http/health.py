@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from channels.contract import CarrierState
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.dispatch.lane import Lane
-from gateway.http.services import Check, Measure
+from gateway.http.services import HealthCheck, Measure
 from store.database import Database
 from store.errors import StoreUnavailable
 from store.overview import Overview, overview
@@ -19,16 +19,16 @@ _LIFE_S = 1.0
 
 
 @dataclass(slots=True)
-class Machine:
+class MachineHealth:
     database: Database
     lanes: Sequence[Lane]
     room_on_disk: Callable[[], bool]
     refused: RefusedDocuments
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
     _looked_s: float = -_LIFE_S
-    _checks: list[Check] = field(default_factory=list)
+    _checks: list[HealthCheck] = field(default_factory=list)
 
-    async def readiness(self) -> list[Check]:
+    async def readiness(self) -> list[HealthCheck]:
         """A channel without any carrier up is shown, and is not vital: the others go on (design section 7, 12), and
         alerts are still taken. Looked at once a second: anybody may ask, and a transaction is not for nothing."""
         async with self._one:
@@ -38,26 +38,26 @@ class Machine:
                 self._looked_s = now_s
             return self._checks
 
-    async def _store(self) -> Check:
+    async def _store(self) -> HealthCheck:
         try:
             async with asyncio.timeout(_WRITE_S):
                 await self.database.write(lambda tx: tx.rows(sa.text("SELECT 1")))
         except (StoreUnavailable, TimeoutError) as exc:
-            return Check("store", False, str(exc) or f"No transaction within {_WRITE_S:g} s.")
-        return Check("store", True, "Writable.")
+            return HealthCheck("store", False, str(exc) or f"No transaction within {_WRITE_S:g} s.")
+        return HealthCheck("store", True, "Writable.")
 
-    def _disk(self) -> Check:
+    def _disk(self) -> HealthCheck:
         room = self.room_on_disk()
-        return Check("disk", room, "Enough room." if room else "Too little room: nothing is launched or claimed.")
+        return HealthCheck("disk", room, "Enough room." if room else "Too little room: nothing is launched or claimed.")
 
-    def _lane(self, lane: Lane) -> Check:
+    def _lane(self, lane: Lane) -> HealthCheck:
         """Numbers, no names and no peer's words: anybody may ask. `tocsin status` has those."""
         now_s = asyncio.get_running_loop().time()
         views = [gate.view(now_s) for gate in lane.ways.gates]
         up = sum(view.state is CarrierState.UP for view in views)
         refusing = sum(bool(view.refuses_us) for view in views)
         text = f"Carriers: {len(views)}, up: {up}" + (f", refuses us: {refusing}." if refusing else ".")
-        return Check(f"{lane.channel} {lane.mode}", lane.ways.any_up(), text, vital=False)
+        return HealthCheck(f"{lane.channel} {lane.mode}", lane.ways.any_up(), text, vital=False)
 
     async def measures(self) -> list[Measure]:
         async with self.database.read() as conn:

@@ -26,7 +26,7 @@ _UNTRANSLATED = ("note", "notes", "refusal", "mapping", "excluded", "covered", "
 """Members of an answer that are for people and there in English only."""
 
 
-class Words(msgspec.Struct, frozen=True):
+class Catalogue(msgspec.Struct, frozen=True):
     titles: Mapping[str, str] = {}
     rules: Mapping[str, tuple[str, str]] = {}
     """What is wanted, and how to mend its breach ("" where that says it)."""
@@ -35,13 +35,13 @@ class Words(msgspec.Struct, frozen=True):
 
 
 @cache
-def words(language: str) -> Words:
+def words(language: str) -> Catalogue:
     """Those of the gateway and of CAP; none for English, which is what is translated."""
     if language == ENGLISH:
-        return Words()
+        return Catalogue()
     text = (files("gateway") / "http" / "catalogues" / f"{language}.toml").read_text(encoding="utf-8")
-    own = msgspec.convert(tomllib.loads(text), Words)
-    return Words(own.titles, {**rules_of_cap(language), **own.rules}, own.facts)
+    own = msgspec.convert(tomllib.loads(text), Catalogue)
+    return Catalogue(own.titles, {**rules_of_cap(language), **own.rules}, own.facts)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from gateway.errors import Refusal
 from gateway.http.bodies import Query
 from gateway.http.context import Door
 from gateway.http.metrics import CONTENT_TYPE
-from gateway.http.services import Check
+from gateway.http.services import HealthCheck
 from gateway.http.wording import answer
 from store import directory
 
@@ -58,7 +58,7 @@ async def ready(request: web.Request, door: Door, _caller: Caller) -> web.Stream
         async with asyncio.timeout(_READY_S):
             checks = list(await door.services.readiness())
     except TimeoutError:
-        checks = [Check("answer", False, f"The checks took longer than {_READY_S:g} s.")]
+        checks = [HealthCheck("answer", False, f"The checks took longer than {_READY_S:g} s.")]
     well = all(check.well for check in checks if check.vital)
     headers = {} if well else {"Retry-After": "5"}
     return answer({"ready": well, "checks": checks}, 200 if well else 503, headers)

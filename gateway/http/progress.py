@@ -33,7 +33,7 @@ class Frame(msgspec.Struct, frozen=True):
     """Its state may not change without its revision: who has seen this id has seen it all."""
 
 
-Read = Callable[[int], Awaitable[Frame]]
+ReadFrame = Callable[[int], Awaitable[Frame]]
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class Watched:
 
 @dataclass(slots=True)
 class Watching:
-    read: Read
+    read: ReadFrame
     most: int
     most_per_account: int = 0
     """0: as many as there may be at all."""

@@ -18,7 +18,7 @@ from gateway.http.problems import answer_problems
 from gateway.http.visitors import Visitor
 
 Face = Literal["inner", "outer"]
-Right = Action | tuple[Action, ...] | Literal["public", "account"]
+RouteRight = Action | tuple[Action, ...] | Literal["public", "account"]
 DOOR = web.AppKey("door", Door)
 
 
@@ -28,7 +28,7 @@ class Route:
     """GET answers HEAD too."""
     path: str
     handler: Handle
-    right: Right
+    right: RouteRight
     face: Face = "inner"
 
 
@@ -103,7 +103,7 @@ def _guarded(route: Route, door: Door) -> Callable[[web.Request], Awaitable[web.
     return guarded
 
 
-async def _admitted(request: web.Request, door: Door, right: Right) -> Caller:
+async def _admitted(request: web.Request, door: Door, right: RouteRight) -> Caller:
     """Raises Refusal: 401 for no or a bad key, 429 after too many of them, 403 for a key without the right."""
     given = request.headers.getall("Authorization", [])
     caller = await door.keyring.caller(", ".join(given) if given else None, request.remote or "")

@@ -15,7 +15,7 @@ from gateway.unsubscribing import Unsubscribing
 from store.database import Database
 
 
-class AlertDesk(Protocol):
+class AlertService(Protocol):
     """Every method raises Refusal."""
 
     async def submit(self, caller: Caller, document: bytes) -> AlertAnswer: ...
@@ -35,7 +35,7 @@ class AlertDesk(Protocol):
         ...
 
 
-class MessageDesk(Protocol):
+class MessageService(Protocol):
     """Every method raises Refusal."""
 
     async def launch(self, caller: Caller, request: MessageRequest) -> MessageAnswer: ...
@@ -47,7 +47,7 @@ class MessageDesk(Protocol):
         ...
 
 
-class Check(msgspec.Struct, frozen=True):
+class HealthCheck(msgspec.Struct, frozen=True):
     """One condition of being ready. What is not `vital` is shown and does not take the server out of service."""
 
     name: str
@@ -66,16 +66,16 @@ class Measure(msgspec.Struct, frozen=True):
     labels: dict[str, str] = {}
 
 
-Readiness = Callable[[], Awaitable[Sequence[Check]]]
+Readiness = Callable[[], Awaitable[Sequence[HealthCheck]]]
 Measures = Callable[[], Awaitable[Sequence[Measure]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     database: Database
-    alerts: AlertDesk
+    alerts: AlertService
     refused: RefusedDocuments
-    messages: MessageDesk
+    messages: MessageService
     readiness: Readiness
     measures: Measures
     server: ServerSettings

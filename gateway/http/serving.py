@@ -17,12 +17,12 @@ from gateway.feed.formats import Making
 from gateway.feed.signing_key import FeedKey
 from gateway.http.campaigns import snapshot
 from gateway.http.context import Door
-from gateway.http.health import Machine
+from gateway.http.health import MachineHealth
 from gateway.http.metrics import Metrics
 from gateway.http.problems import problem
 from gateway.http.progress import Watching
 from gateway.http.routes import application
-from gateway.http.services import AlertDesk, MessageDesk, Services
+from gateway.http.services import AlertService, MessageService, Services
 from gateway.http.visitors import Visitors, room
 from gateway.settings import Settings
 from gateway.unsubscribing import Unsubscribing
@@ -38,7 +38,7 @@ _MOST_LINE = 8190
 _SHUTDOWN_S = 5.0
 
 
-class House(Protocol):
+class GatewayParts(Protocol):
     """What the door takes from the gateway."""
 
     @property
@@ -46,11 +46,11 @@ class House(Protocol):
     @property
     def database(self) -> Database: ...
     @property
-    def alerts(self) -> AlertDesk: ...
+    def alerts(self) -> AlertService: ...
     @property
     def refused(self) -> RefusedDocuments: ...
     @property
-    def messages(self) -> MessageDesk: ...
+    def messages(self) -> MessageService: ...
     @property
     def lanes(self) -> Sequence[Lane]: ...
     @property
@@ -61,9 +61,9 @@ class House(Protocol):
     def feed_key(self) -> FeedKey | None: ...
 
 
-def make_runner(house: House) -> web.AppRunner:
+def make_runner(house: GatewayParts) -> web.AppRunner:
     """Sites are the caller's to start. After the sites have stopped, `cleanup` lets the watchers go."""
-    machine = Machine(house.database, house.lanes, house.disk, house.refused)
+    machine = MachineHealth(house.database, house.lanes, house.disk, house.refused)
     services = Services(
         database=house.database,
         alerts=house.alerts,

@@ -29,7 +29,7 @@ def opened() -> web.StreamResponse:
     return web.StreamResponse(headers=headers)
 
 
-class Wire:
+class EventWire:
     """What one watcher is written on. Raises TimeoutError when it takes nothing for too long."""
 
     def __init__(self, request: web.Request, response: web.StreamResponse, write_s: float = _WRITE_S) -> None:
@@ -78,13 +78,13 @@ async def stream(
     response = opened()
     with contextlib.suppress(ConnectionError, TimeoutError):
         await response.prepare(request)
-        wire = Wire(request, response)
+        wire = EventWire(request, response)
         await _progress(wire, watched, seen, heartbeat_s, life_s)
         await wire.end()
     return response
 
 
-async def _progress(wire: Wire, watched: Watched, seen: int | None, heartbeat_s: float, life_s: float) -> None:
+async def _progress(wire: EventWire, watched: Watched, seen: int | None, heartbeat_s: float, life_s: float) -> None:
     now_s = asyncio.get_running_loop().time
     until_s = now_s() + life_s
     shown: Frame | None = None

@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 
-from gateway.campaigns.answers import Gathering
+from gateway.campaigns.answers import GatheringAnswer
 from gateway.operations.logs import scrubbed, shortened
 from store.campaigns import Campaign, Delivery, Text
-from store.records import Counts
+from store.records import DeliveryCounts
 from store.states import CampaignState
 
 _SHOWN = (
@@ -34,7 +34,7 @@ def campaign_line(campaign: Campaign) -> dict[str, Any]:
 
 
 def campaign_page(
-    campaign: Campaign, counts: list[Counts], texts: list[Text], gathering: Gathering | None
+    campaign: Campaign, counts: list[DeliveryCounts], texts: list[Text], gathering: GatheringAnswer | None
 ) -> dict[str, Any]:
     own = href(campaign)
     return campaign_line(campaign) | {
@@ -53,7 +53,7 @@ def campaign_page(
     }
 
 
-def progress(campaign: Campaign, counts: list[Counts]) -> dict[str, Any]:
+def progress(campaign: Campaign, counts: list[DeliveryCounts]) -> dict[str, Any]:
     """A snapshot. `revision` grows with every change of a counter."""
     return {
         "campaign": campaign.public_id,
@@ -70,7 +70,7 @@ def progress(campaign: Campaign, counts: list[Counts]) -> dict[str, Any]:
     }
 
 
-def revision(counts: list[Counts]) -> int:
+def revision(counts: list[DeliveryCounts]) -> int:
     return sum(count.revision for count in counts)
 
 

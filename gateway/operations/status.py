@@ -17,7 +17,7 @@ from store.copies import LastBackup, last_backup
 from store.database import Database
 from store.holds import Hold
 from store.overview import ChannelView, NodeView, nodes, overview
-from store.retention import Keeping, ToGo, to_go
+from store.retention import RetentionPeriods, ToGo, to_go
 from store.states import CampaignState
 
 LATE_MS = 8_000
@@ -32,7 +32,7 @@ _MOST_CAMPAIGNS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class StatusLine:
     well: bool
     text: str
 
@@ -43,7 +43,7 @@ async def server_lives(database: Database, now_ms: int) -> bool:
         return _any_alive(await nodes(conn), now_ms)
 
 
-async def hold_lines(database: Database, now_ms: int, config: Path | None = None) -> list[Line]:
+async def hold_lines(database: Database, now_ms: int, config: Path | None = None) -> list[StatusLine]:
     """A line for each hold that stands, with the command that lifts it."""
     async with database.read() as conn:
         standing = await holds.standing(conn)
@@ -57,7 +57,7 @@ async def status_lines(
     config: Path | None = None,
     backup: BackupSettings | None = None,
     keeping: RetentionSettings | None = None,
-) -> list[Line]:
+) -> list[StatusLine]:
     """About ten, the worst ones marked. `min_free_mib`: the watermark below which the server takes nothing on;
     `config`: the file of settings, for the commands that are shown; `backup`: how often one is to be made;
     `keeping`: what goes when."""
@@ -67,7 +67,7 @@ async def status_lines(
         unsealed = await campaigns.unfinished(conn, most=_MOST_CAMPAIGNS)
         last = await last_backup(conn)
         days = keeping or RetentionSettings()
-        going = await to_go(conn, now_ms, Keeping(days.deliveries_days, days.receipts_days, days.audit_days))
+        going = await to_go(conn, now_ms, RetentionPeriods(days.deliveries_days, days.receipts_days, days.audit_days))
         erasures = await persons.waiting(conn)
         waiting = {c.id: sum(count.open for count in await campaigns.counts(conn, c.id)) for c in unsealed}
         size = await database.size_bytes(conn)
@@ -77,19 +77,21 @@ async def status_lines(
     lines += _backup(database, last, backup, now_ms)
     lines += _prices(now_ms)
     lines += [_channel(c, standing, disk.well, _any_alive(view.nodes, now_ms)) for c in view.channels]
-    lines.append(Line(True, f"campaigns: {view.campaigns_running} running, {view.campaigns_unsealed} not sealed yet"))
-    lines += [Line(not _is_stuck(c, now_ms), f"  {_campaign(c, waiting[c.id], now_ms)}") for c in unsealed]
+    lines.append(
+        StatusLine(True, f"campaigns: {view.campaigns_running} running, {view.campaigns_unsealed} not sealed yet")
+    )
+    lines += [StatusLine(not _is_stuck(c, now_ms), f"  {_campaign(c, waiting[c.id], now_ms)}") for c in unsealed]
     if view.campaigns_unsealed > len(unsealed):
-        lines.append(Line(True, f"  and {view.campaigns_unsealed - len(unsealed)} more"))
+        lines.append(StatusLine(True, f"  and {view.campaigns_unsealed - len(unsealed)} more"))
     lines += _kept(going, days.deliveries_days, now_ms)
     if erasures:
-        lines.append(Line(True, f"{erasures} persons are to be erased once nothing needs their addresses"))
+        lines.append(StatusLine(True, f"{erasures} persons are to be erased once nothing needs their addresses"))
     if view.open_receipts:
-        lines.append(Line(False, f"{view.open_receipts} receipts match no message (yet)"))
+        lines.append(StatusLine(False, f"{view.open_receipts} receipts match no message (yet)"))
     return lines
 
 
-def _kept(going: ToGo, days: int, now_ms: int) -> list[Line]:
+def _kept(going: ToGo, days: int, now_ms: int) -> list[StatusLine]:
     """What grows, and when it goes."""
     if going.oldest_ms is None:
         return []
@@ -98,7 +100,7 @@ def _kept(going: ToGo, days: int, now_ms: int) -> list[Line]:
         text += f"; {going.campaigns} campaigns are being cleared of theirs: {days} days are over"
     else:
         text += f"; the first go in {_age(going.oldest_ms + days * 86_400_000 - now_ms)}, {days} days after their seal"
-    return [Line(True, text)]
+    return [StatusLine(True, text)]
 
 
 async def _outer_name(conn: AsyncConnection, hold: Hold) -> str:
@@ -112,28 +114,28 @@ async def _outer_name(conn: AsyncConnection, hold: Hold) -> str:
     return hold.subject
 
 
-def _hold(hold: Hold, name: str, now_ms: int, config: Path | None) -> Line:
+def _hold(hold: Hold, name: str, now_ms: int, config: Path | None) -> StatusLine:
     command = ["tocsin", "resume", hold.scope, *([name] if name else []), *(["-c", str(config)] if config else [])]
     what = " ".join(filter(None, (hold.scope, name)))
     why = f": {hold.reason}" if hold.reason else ", no reason given"
     text = f"HOLD on {what} since {_age(now_ms - hold.at_ms)} by {hold.by}{why}; to lift it: {shlex.join(command)}"
-    return Line(False, text)
+    return StatusLine(False, text)
 
 
 def _any_alive(seen: Sequence[NodeView], now_ms: int) -> bool:
     return any(now_ms - n.seen_ms < SILENT_MS for n in seen)
 
 
-def _nodes(seen: Sequence[NodeView], now_ms: int) -> list[Line]:
+def _nodes(seen: Sequence[NodeView], now_ms: int) -> list[StatusLine]:
     """A line each: one that was killed cannot say so, its last sign of life can."""
     alive = [n for n in seen if now_ms - n.seen_ms < SILENT_MS]
     if not alive:
         last = f", last sign of life {_age(now_ms - seen[0].seen_ms)} ago" if seen else ""
-        return [Line(False, f"NO SERVER is running on this store{last}: nothing leaves")]
+        return [StatusLine(False, f"NO SERVER is running on this store{last}: nothing leaves")]
     return [_node(n, now_ms) for n in alive]
 
 
-def _carriers(seen: Sequence[NodeView], now_ms: int) -> list[Line]:
+def _carriers(seen: Sequence[NodeView], now_ms: int) -> list[StatusLine]:
     """A line for each that somebody should look at; the others are well and say nothing."""
     lines = []
     for node in seen:
@@ -141,70 +143,80 @@ def _carriers(seen: Sequence[NodeView], now_ms: int) -> list[Line]:
             continue
         for c in node.carriers:
             if c.refuses_us:
-                lines.append(Line(False, f"{c.channel} carrier {c.name} REFUSES US: {c.refuses_us}"))
+                lines.append(StatusLine(False, f"{c.channel} carrier {c.name} REFUSES US: {c.refuses_us}"))
             elif c.state != CarrierState.UP:
-                lines.append(Line(False, f"{c.channel} carrier {c.name} is {c.state}: {c.detail}"))
+                lines.append(StatusLine(False, f"{c.channel} carrier {c.name} is {c.state}: {c.detail}"))
     return list(dict.fromkeys(lines))
 
 
-def _node(n: NodeView, now_ms: int) -> Line:
+def _node(n: NodeView, now_ms: int) -> StatusLine:
     silence_ms = now_ms - n.seen_ms
     text = f"server: {n.name}, started {_age(now_ms - n.started_ms)} ago, last sign of life {_age(silence_ms)} ago"
     if silence_ms < LATE_MS:
-        return Line(True, text)
-    return Line(False, f"{text}: OVERDUE, it gives one every 5 s; it was stopped, killed or cannot write")
+        return StatusLine(True, text)
+    return StatusLine(False, f"{text}: OVERDUE, it gives one every 5 s; it was stopped, killed or cannot write")
 
 
-def _disk(database: Database, size: int, min_free_mib: int) -> Line:
+def _disk(database: Database, size: int, min_free_mib: int) -> StatusLine:
     free = database.free_bytes()
     if free is None:
-        return Line(True, f"store: {size / 2**20:.0f} MiB in PostgreSQL")
+        return StatusLine(True, f"store: {size / 2**20:.0f} MiB in PostgreSQL")
     text = f"store: {size / 2**20:.0f} MiB in {database.path}, {free / 2**30:.1f} GiB free"
     if free < min_free_mib * 2**20:
-        return Line(False, f"{text}; THE DISK IS FULL: below {min_free_mib} MiB nothing is launched or claimed")
-    return Line(True, text)
+        return StatusLine(False, f"{text}; THE DISK IS FULL: below {min_free_mib} MiB nothing is launched or claimed")
+    return StatusLine(True, text)
 
 
-def _backup(database: Database, last: LastBackup | None, settings: BackupSettings | None, now_ms: int) -> list[Line]:
+def _backup(
+    database: Database, last: LastBackup | None, settings: BackupSettings | None, now_ms: int
+) -> list[StatusLine]:
     if database.path is None:
         return []
     scheduled = settings is not None and bool(settings.folder)
     if last is None:
-        return [Line(False, "backup: NONE yet; a running server makes the first within minutes")] if scheduled else []
+        return (
+            [StatusLine(False, "backup: NONE yet; a running server makes the first within minutes")]
+            if scheduled
+            else []
+        )
     age_ms = now_ms - last.at_ms
     text = f"backup: the last good one is {_age(age_ms)} old, {last.bytes / 2**20:.0f} MiB in {last.path}"
     late = settings is not None and scheduled and age_ms > 2 * settings.every_h * 3_600_000
-    return [Line(False, f"{text}: TOO OLD, the log of the server says why") if late else Line(True, text)]
+    return [StatusLine(False, f"{text}: TOO OLD, the log of the server says why") if late else StatusLine(True, text)]
 
 
-def _prices(now_ms: int, tariff: Tariff = PRICE_LIST) -> list[Line]:
+def _prices(now_ms: int, tariff: Tariff = PRICE_LIST) -> list[StatusLine]:
     """Nothing as long as the price list holds for a while."""
     try:
         until = tariff.at(now_ms).until
     except NoPrice as exc:
-        return [Line(False, f"prices: {exc}; is this machine's clock right?")]
+        return [StatusLine(False, f"prices: {exc}; is this machine's clock right?")]
     left_ms = until.timestamp() * 1000 - now_ms
     if left_ms > PRICES_END_MS:
         return []
     day = until.date().isoformat()
     if tariff.lapsed(now_ms):
         return [
-            Line(False, f"prices: THE PRICE LIST HAS RUN OUT on {day}; its prices are charged until there is another")
+            StatusLine(
+                False, f"prices: THE PRICE LIST HAS RUN OUT on {day}; its prices are charged until there is another"
+            )
         ]
-    return [Line(False, f"prices: the price list runs out on {day}, in {_age(int(left_ms))}; agree on the next one")]
+    return [
+        StatusLine(False, f"prices: the price list runs out on {day}, in {_age(int(left_ms))}; agree on the next one")
+    ]
 
 
-def _channel(c: ChannelView, standing: Sequence[Hold], room: bool, alive: bool) -> Line:
+def _channel(c: ChannelView, standing: Sequence[Hold], room: bool, alive: bool) -> StatusLine:
     text = (
         f"{c.channel} {c.mode}: {c.queued} queued, {c.retry} to retry, {c.unknown} in doubt, "
         f"{c.accepted} handed over and not confirmed; batches {c.ready_batches} ready, {c.leased_batches} leased, "
         f"{c.waiting_batches} waiting"
     )
     if c.late_leases:
-        return Line(False, f"{text}; {c.late_leases} LEASES ENDED and not taken back: is a server running?")
+        return StatusLine(False, f"{text}; {c.late_leases} LEASES ENDED and not taken back: is a server running?")
     if c.ready_batches and not c.leased_batches:
-        return Line(False, f"{text}; NOTHING IS TAKEN UP: {_why(c, standing, room, alive)}")
-    return Line(True, text)
+        return StatusLine(False, f"{text}; NOTHING IS TAKEN UP: {_why(c, standing, room, alive)}")
+    return StatusLine(True, text)
 
 
 def _why(c: ChannelView, standing: Sequence[Hold], room: bool, alive: bool) -> str:

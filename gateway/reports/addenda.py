@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.instants import rfc3339
 from gateway.reports.reading import addenda_of, draw_up, parsed
-from gateway.reports.report import Addendum, Change, Report
+from gateway.reports.report import Addendum, Report, ReportChange
 from gateway.setbacks import Setbacks
 from store import addenda, campaigns
 from store.database import Database
@@ -89,7 +89,7 @@ def _told(sealed: Report, before: Sequence[Addendum]) -> Figures:
     return found
 
 
-def _changes(before: Figures, after: Figures) -> tuple[Change, ...]:
+def _changes(before: Figures, after: Figures) -> tuple[ReportChange, ...]:
     places = dict.fromkeys((*before, *after))
     moved = ((place, before.get(place, 0), after.get(place, 0)) for place in places)
-    return tuple(Change(*place, was, now) for place, was, now in moved if was != now)
+    return tuple(ReportChange(*place, was, now) for place, was, now in moved if was != now)

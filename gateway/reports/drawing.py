@@ -17,14 +17,14 @@ from gateway.reports.report import (
     Equation,
     Header,
     Money,
-    Outcome,
+    PersonCounts,
     Persons,
     Report,
     counted,
 )
 from gateway.reports.words import OUTCOMES
 from store.campaigns import Campaign
-from store.records import Counts
+from store.records import DeliveryCounts
 from store.states import CampaignState, DeliveryState
 
 _STATES = tuple(state.word for state in DeliveryState)
@@ -92,7 +92,7 @@ def _alert(facts: Facts) -> AlertHeader | None:
     return AlertHeader(a.public_id, a.sender, a.identifier, sent, a.status, a.msg_type, a.scope, a.sha256)
 
 
-def _persons(facts: Facts, frozen: directory.Counts) -> Persons:
+def _persons(facts: Facts, frozen: directory.AudienceCounts) -> Persons:
     state = facts.campaign.state
     found = persons.persons(
         facts.audience,
@@ -104,7 +104,9 @@ def _persons(facts: Facts, frozen: directory.Counts) -> Persons:
     # Whoever may not have an alert stands first: somebody must go to them.
     order = sorted(OUTCOMES, key="in_doubt".__ne__) if facts.campaign.kind == Kind.ALERT else OUTCOMES
     lines = tuple(
-        Outcome(outcome, sum(found[outcome].values()), counted(found[outcome])) for outcome in order if outcome in found
+        PersonCounts(outcome, sum(found[outcome].values()), counted(found[outcome]))
+        for outcome in order
+        if outcome in found
     )
     return Persons(frozen.resolved, frozen.included, counted(frozen.excluded), lines)
 
@@ -119,7 +121,7 @@ def _states(facts: Facts) -> dict[str, dict[str, int]]:
     return found
 
 
-def _channel(channel: Channel, rows: ChannelRows, states: dict[str, int], counts: Counts | None) -> ChannelLine:
+def _channel(channel: Channel, rows: ChannelRows, states: dict[str, int], counts: DeliveryCounts | None) -> ChannelLine:
     audience = len(rows.fates.states)
     rate = None
     if rows.sent > 1 and rows.first_sent_ms is not None and rows.last_sent_ms is not None:
@@ -157,7 +159,7 @@ def _equal(name: str, text: str, left: int, right: int) -> Equation:
     return Equation(name, text, left, right, "=", left == right)
 
 
-def _audience_equations(frozen: directory.Counts, persons: Persons) -> Iterator[Equation]:
+def _audience_equations(frozen: directory.AudienceCounts, persons: Persons) -> Iterator[Equation]:
     excluded = sum(frozen.excluded.values())
     yield _equal("persons", "resolved = included + excluded", frozen.resolved, frozen.included + excluded)
     parts = sum(sum(part.values()) for part in (frozen.deliveries, frozen.covered, frozen.skipped))
@@ -166,7 +168,9 @@ def _audience_equations(frozen: directory.Counts, persons: Persons) -> Iterator[
     yield _equal("outcomes", "included = persons of every outcome", frozen.included, told)
 
 
-def _row_equations(facts: Facts, counts: dict[str, Counts], states: dict[str, dict[str, int]]) -> Iterator[Equation]:
+def _row_equations(
+    facts: Facts, counts: dict[str, DeliveryCounts], states: dict[str, dict[str, int]]
+) -> Iterator[Equation]:
     for channel, rows in facts.channels.items():
         word = channel.value
         audience = len(rows.fates.states)

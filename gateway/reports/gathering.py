@@ -8,14 +8,14 @@ import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.contract import Channel
-from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, Skipped, decode
-from gateway.directory.reasons import Reason
+from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, SkippedChannel, decode
+from gateway.directory.reasons import ExclusionReason
 from gateway.reports.persons import NO_ROW, Elsewhere, Fates
 from store import alerts, campaigns, recount
-from store.alerts import Alert
+from store.alerts import FiledAlert
 from store.campaigns import Campaign, Sum
 from store.database import Database
-from store.records import Counts
+from store.records import DeliveryCounts
 from store.recount import Expanded, Page
 
 
@@ -38,12 +38,12 @@ class ChannelRows:
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
     campaign: Campaign
-    alert: Alert | None
+    alert: FiledAlert | None
     audience: Audience
     channels: Mapping[Channel, ChannelRows]
     elsewhere: tuple[Elsewhere, ...]
     sums: tuple[Sum, ...]
-    counts: tuple[Counts, ...]
+    counts: tuple[DeliveryCounts, ...]
     read_ms: int
 
     @property
@@ -82,7 +82,7 @@ def _nobody() -> Audience:
     """Of a campaign whose audience is still being gathered."""
     ids, small = np.empty(0, np.int64), np.empty(0, np.uint8)
     return Audience(
-        0, (), (), {}, Excluded(ids, small), Covered(ids, small, ids, ids, small), Skipped(ids, small, small)
+        0, (), (), {}, Excluded(ids, small), Covered(ids, small, ids, ids, small), SkippedChannel(ids, small, small)
     )
 
 
@@ -91,7 +91,7 @@ _NOBODY = _nobody()
 
 async def _elsewhere(conn: AsyncConnection, campaign: Campaign, audience: Audience) -> tuple[Elsewhere, ...]:
     """The campaigns in other zones that reach somebody who is covered here."""
-    if campaign.alert_id is None or not (audience.covered.reason == Reason.OTHER_ZONE).any():
+    if campaign.alert_id is None or not (audience.covered.reason == ExclusionReason.OTHER_ZONE).any():
         return ()
     found = []
     for other in await campaigns.of_alert(conn, campaign.alert_id):

@@ -10,7 +10,7 @@ from gateway.reports.gathering import gather
 from gateway.reports.report import Addendum, Moved, Report
 from store import addenda, campaigns
 from store.database import Database
-from store.records import Counts
+from store.records import DeliveryCounts
 from store.states import DeliveryState
 
 
@@ -50,7 +50,7 @@ async def addenda_of(conn: AsyncConnection, campaign_id: int) -> tuple[Addendum,
     return tuple(msgspec.json.decode(one.document, type=Addendum) for one in await addenda.of(conn, campaign_id))
 
 
-def _moved(sealed: Report, counts: list[Counts]) -> list[Moved]:
+def _moved(sealed: Report, counts: list[DeliveryCounts]) -> list[Moved]:
     then = {line.channel: line.states for line in sealed.channels}
     moved = []
     for count in counts:

@@ -8,7 +8,7 @@ import msgspec
 from gateway.reports.words import sentence
 
 
-class Counted(msgspec.Struct, frozen=True):
+class ReasonCount(msgspec.Struct, frozen=True):
     reason: str
     text: str
     """The reason as a sentence."""
@@ -47,20 +47,20 @@ class AlertHeader(msgspec.Struct, frozen=True):
     """Of the document as it was received."""
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class PersonCounts(msgspec.Struct, frozen=True):
     """reached, accepted, in_doubt, pending, not_reached, expired, cancelled or not_needed: each person is in one of
     them."""
 
     outcome: str
     persons: int
-    reasons: tuple[Counted, ...]
+    reasons: tuple[ReasonCount, ...]
 
 
 class Persons(msgspec.Struct, frozen=True):
     resolved: int
     included: int
-    excluded: tuple[Counted, ...]
-    outcomes: tuple[Outcome, ...]
+    excluded: tuple[ReasonCount, ...]
+    outcomes: tuple[PersonCounts, ...]
     """Of those included."""
 
     def of(self, outcome: str) -> int:
@@ -140,7 +140,7 @@ class Moved(msgspec.Struct, frozen=True):
     now: int
 
 
-class Change(msgspec.Struct, frozen=True):
+class ReportChange(msgspec.Struct, frozen=True):
     """One figure, as the report and its earlier addenda tell it and as it is now."""
 
     section: str
@@ -161,7 +161,7 @@ class Addendum(msgspec.Struct, frozen=True, kw_only=True):
     made: str
     revision: int
     """Of the counters."""
-    changes: tuple[Change, ...]
+    changes: tuple[ReportChange, ...]
     entry_millieuro: int
     """What the zone's ledger was charged with it, by an entry of its own."""
     settled_millieuro: int
@@ -192,7 +192,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All that has moved since the seal: what stands in the addenda, and what is not in one yet."""
 
 
-def counted(reasons: dict[str, int]) -> tuple[Counted, ...]:
+def counted(reasons: dict[str, int]) -> tuple[ReasonCount, ...]:
     """Most persons first."""
     ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(Counted(reason, sentence(reason), persons) for reason, persons in ordered)
+    return tuple(ReasonCount(reason, sentence(reason), persons) for reason, persons in ordered)

@@ -11,7 +11,7 @@ from gateway.unseen import visible
 COLUMNS = ("section", "channel", "name", "reason", "count", "meaning")
 """`count` is persons in the section persons, deliveries in deliveries, millieuro without VAT in money."""
 
-Line = tuple[str, str, str, str, int, str]
+ReportRow = tuple[str, str, str, str, int, str]
 
 
 def csv_of(report: Report) -> str:
@@ -34,7 +34,7 @@ def cell(value: str | int) -> str | int:
 _FORMULA = ("=", "+", "-", "@")
 
 
-def _lines(report: Report) -> Iterator[Line]:
+def _lines(report: Report) -> Iterator[ReportRow]:
     persons, money = report.persons, report.money
     yield ("persons", "", "resolved", "", persons.resolved, "Whom the targets mean.")
     yield ("persons", "", "included", "", persons.included, "Of them, to whom something is sent.")

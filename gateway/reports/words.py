@@ -1,6 +1,6 @@
 """The reasons of a report as sentences. Pure."""
 
-from gateway.directory.reasons import Reason
+from gateway.directory.reasons import ExclusionReason
 
 OUTCOMES = {
     "reached": "Delivered on at least one channel.",
@@ -27,7 +27,7 @@ _SENTENCES = {
     "not_needed": "This person had not received what was to be cancelled.",
     "other_zone": "The address belongs to the campaign of another zone, whose record of it was not found.",
 }
-_EXCLUSIONS = {reason.word: reason.sentence for reason in Reason}
+_EXCLUSIONS = {reason.word: reason.sentence for reason in ExclusionReason}
 
 
 def sentence(reason: str) -> str:

@@ -26,7 +26,7 @@ from gateway.texts.content import Texts
 from gateway.texts.language import primary
 from gateway.texts.story import Passage, Story, Style
 from gateway.texts.tidy import one_line, says_something
-from gateway.texts.wording import Mark, Wording, Words, label, typed, write
+from gateway.texts.wording import Mark, OwnWords, Wording, label, typed, write
 
 _MOST_SEEN = 500
 """Characters in which a name must say something to be one."""
@@ -56,7 +56,7 @@ def from_alert(alert: Alert, channels: Collection[Channel], style: Style, *, can
     return write(wording_of(alert), channels, style, cancelled=named(cancelled) if cancelled else ())
 
 
-def from_message(words: Sequence[Words], channels: Collection[Channel], style: Style, *, title: str) -> Texts:
+def from_message(words: Sequence[OwnWords], channels: Collection[Channel], style: Style, *, title: str) -> Texts:
     """The texts of a composed message, each in its own words.
 
     Raises TextsRefused with every fault: a language twice or without a text, a text too long for its channel.

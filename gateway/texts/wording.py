@@ -27,7 +27,7 @@ class Mark(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Words(msgspec.Struct, frozen=True, kw_only=True):
+class OwnWords(msgspec.Struct, frozen=True, kw_only=True):
     """A coordinator's own words in one language; what is empty is made of the others."""
 
     language: str
@@ -42,7 +42,7 @@ class Wording(msgspec.Struct, frozen=True, kw_only=True):
 
     stories: tuple[Story, ...] = ()
     """One a language, to be written for every channel."""
-    words: tuple[Words, ...] = ()
+    words: tuple[OwnWords, ...] = ()
     """One a language, sent as they were typed."""
     title: str = ""
     """The subject of mails whose words have none."""
@@ -78,7 +78,7 @@ def write(wording: Wording, channels: Collection[Channel], style: Style, *, canc
     return _written(stories, channels, style, wording.notes)
 
 
-def typed(words: Sequence[Words], channels: Collection[Channel], style: Style, *, title: str) -> Texts:
+def typed(words: Sequence[OwnWords], channels: Collection[Channel], style: Style, *, title: str) -> Texts:
     """Each text in its own words, without what no channel carries.
 
     Raises TextsRefused with every fault: a language twice or without a text, a text too long for its channel.
@@ -160,7 +160,7 @@ def _written(stories: Sequence[Story], channels: Collection[Channel], style: Sty
 # ---- words as they were typed ---------------------------------------------------------------------------------
 
 
-def _typed_sms(words: Words, style: Style, title: str) -> SmsContent:
+def _typed_sms(words: OwnWords, style: Style, title: str) -> SmsContent:
     if not says_something(words.sms):
         return writing.sms(_derived(words, words.email if says_something(words.email) else words.voice), style)
     text = "\n".join(paragraphs(words.sms))
@@ -172,7 +172,7 @@ def _typed_sms(words: Words, style: Style, title: str) -> SmsContent:
     return SmsContent(text=text, mode=style.sms_mode)
 
 
-def _typed_mail(words: Words, style: Style, title: str) -> MailContent:
+def _typed_mail(words: OwnWords, style: Style, title: str) -> MailContent:
     text = next(filter(says_something, (words.email, words.sms, words.voice)), "")
     derived = _derived(words, text)
     return MailContent(
@@ -182,7 +182,7 @@ def _typed_mail(words: Words, style: Style, title: str) -> MailContent:
     )
 
 
-def _typed_speech(words: Words, style: Style, title: str) -> SpeechContent:
+def _typed_speech(words: OwnWords, style: Style, title: str) -> SpeechContent:
     if not says_something(words.voice):
         return writing.speech(_derived(words, words.sms if says_something(words.sms) else words.email), style)
     language = primary(words.language)
@@ -195,13 +195,13 @@ def _typed_speech(words: Words, style: Style, title: str) -> SpeechContent:
     return SpeechContent(body=body, opening=opening, menu=menu)
 
 
-def _derived(words: Words, text: str) -> Story:
+def _derived(words: OwnWords, text: str) -> Story:
     if not says_something(text):
         raise TextsRefused(f"There is no text in {primary(words.language)}.")
     return Story(language=primary(words.language), passages=(Passage(headline=text),))
 
 
-_TYPED: dict[Channel, Callable[[Words, Style, str], TextContent]] = {
+_TYPED: dict[Channel, Callable[[OwnWords, Style, str], TextContent]] = {
     Channel.SMS: _typed_sms,
     Channel.EMAIL: _typed_mail,
     Channel.VOICE: _typed_speech,

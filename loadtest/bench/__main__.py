@@ -22,10 +22,10 @@ import msgspec
 import uvloop
 from rich.console import Console
 
-from loadtest.bench.figures import Failed, Line, Section, Skipped
-from loadtest.bench.ground import Ground
+from loadtest.bench.figures import Failed, Figure, PeerMissing, Section
+from loadtest.bench.ground import BenchGround
 from loadtest.bench.report import show
-from loadtest.bench.rows import ROWS, Row
+from loadtest.bench.rows import ROWS, BenchRow
 from loadtest.door import DoorRefused
 from loadtest.machine import Others, described
 from loadtest.stage import StageFailed
@@ -59,7 +59,7 @@ async def _run(options: argparse.Namespace) -> int:
     started_s = time.monotonic()
     sections: list[Section] = []
     async with _folder() as folder, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session:
-        ground = Ground(folder, session, options.quick, options.receipt_delay_s)
+        ground = BenchGround(folder, session, options.quick, options.receipt_delay_s)
         for name in options.only:
             err.print(f"bench: {name} ...", highlight=False)
             sections.append(await measured(name, ROWS[name], ground))
@@ -85,15 +85,15 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=_WIDTH)
 
 
-async def measured(name: str, row: Row, ground: Ground) -> Section:
+async def measured(name: str, row: BenchRow, ground: BenchGround) -> Section:
     """What a row found, or why it did not."""
     started_s, others, failed = time.monotonic(), Others(), ""
-    lines: list[Line] = []
+    lines: list[Figure] = []
     try:
         async with asyncio.timeout(row.at_most_s):
             lines = await row.measure(ground)
-    except Skipped as exc:
-        lines = [Line(what="all of it", skipped=str(exc))]
+    except PeerMissing as exc:
+        lines = [Figure(what="all of it", skipped=str(exc))]
     except _BROKEN as exc:
         failed = str(exc) or f"something did not answer, or it took more than {row.at_most_s:.0f} s"
     except Exception as exc:

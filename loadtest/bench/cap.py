@@ -20,10 +20,10 @@ import cap
 from cap import parse, rules, xsd
 from cap.build import draft
 from cap.limits import DEFAULT
-from loadtest.bench.figures import Claim, Line
-from loadtest.bench.ground import Ground
+from loadtest.bench.figures import Claim, Figure
+from loadtest.bench.ground import BenchGround
 from loadtest.bench.processes import asked
-from loadtest.stage import Stage, Terms
+from loadtest.stage import RunTerms, Stage
 
 TITLE = "CAP documents a second"
 ROUNDS = 5
@@ -33,7 +33,7 @@ SMALL, WORST = "alert of 1.6 kB", f"{WORST_POINTS:,} points"
 OURS = "parse + schema + all rules"
 PEERS = ("lxml parse alone", "xmlschema", "capvalidator, schema")
 
-Read = Callable[[bytes], object]
+ReadDocument = Callable[[bytes], object]
 
 
 # ---- documents -----------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def documents() -> dict[str, bytes]:
 # ---- readers -------------------------------------------------------------------------------------------------
 
 
-def readers() -> dict[str, Read]:
+def readers() -> dict[str, ReadDocument]:
     """Ours in its steps, and the others. capvalidator compiles its schema for each document, by design."""
     from capvalidator.validate import Validator  # type: ignore[import-untyped]
 
@@ -127,7 +127,7 @@ def readers() -> dict[str, Read]:
 
 def _tree(document: bytes) -> etree._Element:
     root = parse.tree(document, DEFAULT)
-    assert not isinstance(root, parse.Refused), root
+    assert not isinstance(root, parse.UnreadableDocument), root
     return root
 
 
@@ -138,7 +138,7 @@ def _valued(root: etree._Element) -> object:
 # ---- measuring -----------------------------------------------------------------------------------------------
 
 
-def rate(read: Read, document: bytes, rounds: int = ROUNDS, round_s: float = ROUND_S) -> float:
+def rate(read: ReadDocument, document: bytes, rounds: int = ROUNDS, round_s: float = ROUND_S) -> float:
     """Documents a second: the best of the rounds."""
     read(document)
     best = 0.0
@@ -175,8 +175,8 @@ def main() -> None:
 # ---- the row ---------------------------------------------------------------------------------------------------
 
 
-async def measure(ground: Ground) -> list[Line]:
-    stage = Stage(ground.folder, Terms())
+async def measure(ground: BenchGround) -> list[Figure]:
+    stage = Stage(ground.folder, RunTerms())
     rounds, round_s = (1, 0.05) if ground.quick else (ROUNDS, ROUND_S)
     flags = ("--rounds", str(rounds), "--round-s", str(round_s))
     async with stage.open():
@@ -193,10 +193,10 @@ async def measure(ground: Ground) -> list[Line]:
     ]
 
 
-def _lines(document: str, size: int, rates: dict[str, float], settings: str) -> Iterator[Line]:
+def _lines(document: str, size: int, rates: dict[str, float], settings: str) -> Iterator[Figure]:
     ours = rates[OURS]
     beside = tuple(Claim(f"x {reader}", ours / value) for reader, value in rates.items() if reader in PEERS)
-    yield Line(
+    yield Figure(
         what=f"{document}, {OURS}",
         value=ours,
         unit="/s",
@@ -205,7 +205,7 @@ def _lines(document: str, size: int, rates: dict[str, float], settings: str) -> 
     )
     for reader, value in rates.items():
         if reader != OURS:
-            yield Line(what=f"{document}, {reader}", value=value, unit="/s")
+            yield Figure(what=f"{document}, {reader}", value=value, unit="/s")
 
 
 def _promises(document: str, ours: float) -> tuple[Claim, ...]:

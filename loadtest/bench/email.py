@@ -11,13 +11,13 @@ from datetime import datetime
 
 import msgspec
 
-from loadtest.bench.figures import Claim, Failed, Line, ratio
-from loadtest.bench.ground import Ground
+from loadtest.bench.figures import Claim, Failed, Figure, ratio
+from loadtest.bench.ground import BenchGround
 from loadtest.bench.processes import asked, folder_of, found, listening, start
-from loadtest.stage import Child, Stage, Terms, end, free_port
+from loadtest.stage import ChildProcess, RunTerms, Stage, end, free_port
 
 TITLE = "e-mail over SMTP, 16 connections, each individually addressed"
-_TERMS = Terms(email_per_s=100_000, connections=16)
+_TERMS = RunTerms(email_per_s=100_000, connections=16)
 _ROUNDS = 2
 _ENOUGH_S = 120.0
 _SAMPLE = 40
@@ -27,7 +27,7 @@ _ADDED_BY_SOURCE = 140
 """About what smtp-source writes as header fields above its payload."""
 
 
-class Sample(msgspec.Struct, frozen=True):
+class MailSample(msgspec.Struct, frozen=True):
     """Mails of the gateway as they arrive."""
 
     octets: int
@@ -36,14 +36,14 @@ class Sample(msgspec.Struct, frozen=True):
     """One of them."""
 
 
-class Best(msgspec.Struct, frozen=True):
+class BestRounds(msgspec.Struct, frozen=True):
     """The best of the rounds: what disturbs a measurement only ever makes it slower."""
 
     per_s: float
     cpu_us: float
 
 
-async def measure(ground: Ground) -> list[Line]:
+async def measure(ground: BenchGround) -> list[Figure]:
     sink, source = found("smtp-sink", "Postfix"), found("smtp-source", "Postfix")
     async with ground.stage(_TERMS) as stage:
         sample = await _sample(ground, stage, sink)
@@ -57,8 +57,8 @@ async def measure(ground: Ground) -> list[Line]:
     return _lines(_best(ours), _best(theirs), _best(python), sample.octets, count)
 
 
-def _lines(ours: Best, theirs: Best, python: Best, octets: int, count: int) -> list[Line]:
-    source = Line(
+def _lines(ours: BestRounds, theirs: BestRounds, python: BestRounds, octets: int, count: int) -> list[Figure]:
+    source = Figure(
         what="smtp-source",
         value=theirs.per_s,
         unit="mails/s",
@@ -66,7 +66,7 @@ def _lines(ours: Best, theirs: Best, python: Best, octets: int, count: int) -> l
             f"-d -s 16 -N (sessions reused), {count:,} mails of {octets:,} octets, {theirs.cpu_us:.0f} us of CPU each"
         ),
     )
-    library = Line(
+    library = Figure(
         what="aiosmtplib",
         value=python.per_s,
         unit="mails/s",
@@ -76,7 +76,7 @@ def _lines(ours: Best, theirs: Best, python: Best, octets: int, count: int) -> l
         ),
     )
     return [
-        Line(
+        Figure(
             what="gateway: status kept",
             value=ours.per_s,
             unit="mails/s",
@@ -89,7 +89,7 @@ def _lines(ours: Best, theirs: Best, python: Best, octets: int, count: int) -> l
                 "the last mail that is settled; through the same smtp-sink"
             ),
         ),
-        Line(
+        Figure(
             what="gateway: CPU a mail",
             value=ours.cpu_us,
             unit="us",
@@ -101,7 +101,7 @@ def _lines(ours: Best, theirs: Best, python: Best, octets: int, count: int) -> l
     ]
 
 
-def _best(rounds: list[Best]) -> Best:
+def _best(rounds: list[BestRounds]) -> BestRounds:
     return max(rounds, key=lambda one: one.per_s)
 
 
@@ -109,7 +109,7 @@ def _best(rounds: list[Best]) -> Best:
 
 
 @contextlib.asynccontextmanager
-async def _sinking(stage: Stage, sink: str, *flags: str) -> AsyncIterator[Child]:
+async def _sinking(stage: Stage, sink: str, *flags: str) -> AsyncIterator[ChildProcess]:
     """Postfix's smtp-sink in place of the stage's own relay."""
     await end(stage.children["smtp"])
     port = free_port()
@@ -123,7 +123,7 @@ async def _sinking(stage: Stage, sink: str, *flags: str) -> AsyncIterator[Child]
         await end(child)
 
 
-async def _sample(ground: Ground, stage: Stage, sink: str) -> Sample:
+async def _sample(ground: BenchGround, stage: Stage, sink: str) -> MailSample:
     """Send to a few through a sink that keeps them: how large a mail is, and that each has one recipient of its own."""
     with folder_of(_SINK_USER) as folder:
         async with _sinking(stage, sink, "-D", str(folder / "mails")), ground.gateway(stage) as gateway:
@@ -134,7 +134,7 @@ async def _sample(ground: Ground, stage: Stage, sink: str) -> Sample:
     return read_sample(kept, int(counts["total"]))
 
 
-def read_sample(kept: bytes, expected: int) -> Sample:
+def read_sample(kept: bytes, expected: int) -> MailSample:
     """Raises Failed when the sink has other mails than the gateway says it sent."""
     recipients = _ENVELOPE.findall(kept)
     if len(recipients) != expected or len(set(recipients)) != expected:
@@ -142,7 +142,7 @@ def read_sample(kept: bytes, expected: int) -> Sample:
     # The sink writes its own head before each: X-Client-Addr to Received.
     mails = [m for m in re.split(rb"(?m)^X-Client-Addr: .*$", kept) if m.strip()]
     bodies = [_without_trace(mail) for mail in mails]
-    return Sample(sum(map(len, bodies)) // len(bodies), bodies[0])
+    return MailSample(sum(map(len, bodies)) // len(bodies), bodies[0])
 
 
 def _without_trace(mail: bytes) -> bytes:
@@ -155,7 +155,7 @@ def _without_trace(mail: bytes) -> bytes:
 # ---- who sends -------------------------------------------------------------------------------------------------
 
 
-async def _gateway(ground: Ground, stage: Stage) -> Best:
+async def _gateway(ground: BenchGround, stage: Stage) -> BestRounds:
     async with ground.gateway(stage) as gateway:
         before_s = gateway.child.cpu_s()
         campaign, _, _ = await gateway.launch(["email"])
@@ -166,10 +166,10 @@ async def _gateway(ground: Ground, stage: Stage) -> Best:
     # The first may be settled before the launch has answered.
     first_s, last_s = (datetime.fromisoformat(counts[name]).timestamp() for name in ("first_sent", "last_sent"))
     took_s = last_s - min(launched_s, first_s)
-    return Best(total / took_s, 1e6 * used_s / total)
+    return BestRounds(total / took_s, 1e6 * used_s / total)
 
 
-async def _smtp_source(stage: Stage, source: str, count: int, octets: int) -> Best:
+async def _smtp_source(stage: Stage, source: str, count: int, octets: int) -> BestRounds:
     payload = max(octets - _ADDED_BY_SOURCE, 100)
     started_s = time.monotonic()
     child = await start(
@@ -184,14 +184,14 @@ async def _smtp_source(stage: Stage, source: str, count: int, octets: int) -> Be
     if code:
         raise Failed(f"smtp-source ended with {code}: see {stage.folder}/smtp-source.log")
     used_s = after.children_user + after.children_system - before.children_user - before.children_system
-    return Best(count / took_s, 1e6 * used_s / count)
+    return BestRounds(count / took_s, 1e6 * used_s / count)
 
 
-async def _aiosmtplib(stage: Stage, count: int, mail: bytes) -> Best:
+async def _aiosmtplib(stage: Stage, count: int, mail: bytes) -> BestRounds:
     file = stage.folder / "mail.eml"
     file.write_bytes(mail)
     said = await asked(
         stage, "mailer", sys.executable, "-m", "loadtest.bench.mailer", "--port", str(stage.children["smtp"].port),
         "--count", str(count), "--connections", "16", "--mail", str(file), timeout_s=_ENOUGH_S,
     )  # fmt: skip
-    return Best(said["per_s"], said["cpu_us"])
+    return BestRounds(said["per_s"], said["cpu_us"])

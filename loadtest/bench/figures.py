@@ -29,7 +29,7 @@ class Claim(msgspec.Struct, frozen=True):
         return f"{number(self.value)} {self.text}{goal}"
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One measured thing: ours or a peer's."""
 
     what: str
@@ -47,7 +47,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     title: str
-    lines: tuple[Line, ...]
+    lines: tuple[Figure, ...]
     took_s: float = 0.0
     others_cores: float = 0.0
     """What everything else on the machine used of it meanwhile."""
@@ -55,7 +55,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     """Why it broke off; empty when it did not."""
 
 
-class Skipped(Exception):
+class PeerMissing(Exception):
     """A peer that is not there; the text is a sentence."""
 
 
@@ -63,7 +63,7 @@ class Failed(Exception):
     """A part did not do what it was asked; the text says which and what it said."""
 
 
-def ratio(ours: float, peer: Line, text: str, goal: float | None = None) -> tuple[Claim, ...]:
+def ratio(ours: float, peer: Figure, text: str, goal: float | None = None) -> tuple[Claim, ...]:
     """Ours to a peer's; nothing where the peer was skipped."""
     return (Claim(text, ours / peer.value, goal),) if peer.value else ()
 

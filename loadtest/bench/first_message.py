@@ -9,13 +9,13 @@ import msgspec
 
 from loadtest import documents
 from loadtest.arrivals import mark_of
-from loadtest.bench.figures import Claim, Failed, Line, percentiles
-from loadtest.bench.ground import PER_NETWORK, ZONE, Gateway, Ground
+from loadtest.bench.figures import Claim, Failed, Figure, percentiles
+from loadtest.bench.ground import PER_NETWORK, ZONE, BenchGround, GatewayProcess
 from loadtest.sinks.smsc import Part
-from loadtest.stage import Stage, Terms
+from loadtest.stage import RunTerms, Stage
 
 TITLE = f"an alert to {PER_NETWORK} members, from the POST to the wire"
-_TERMS = Terms()
+_TERMS = RunTerms()
 _APART_S = 1.5
 """An alert's own SMS take half a second at the contract's rate: the next one comes when it has left."""
 _REST_S = 3.0
@@ -30,7 +30,7 @@ class Posted(msgspec.Struct, frozen=True):
     """How long the 202 took."""
 
 
-class Seen(msgspec.Struct, frozen=True):
+class SeenAlert(msgspec.Struct, frozen=True):
     """One alert at the sink, milliseconds after its POST began."""
 
     first_ms: float
@@ -38,9 +38,9 @@ class Seen(msgspec.Struct, frozen=True):
     messages: int
 
 
-async def measure(ground: Ground) -> list[Line]:
+async def measure(ground: BenchGround) -> list[Figure]:
     alerts = 4 if ground.quick else 20
-    lines: list[Line] = []
+    lines: list[Figure] = []
     for busy in (False, True):
         async with ground.stage(_TERMS) as stage, ground.gateway(stage) as gateway:
             waiting = await _newsletters(gateway, alerts * _APART_S + _REST_S) if busy else 0
@@ -51,7 +51,7 @@ async def measure(ground: Ground) -> list[Line]:
     return lines
 
 
-async def _newsletters(gateway: Gateway, seconds: float) -> int:
+async def _newsletters(gateway: GatewayProcess, seconds: float) -> int:
     """More than the contracts let out in this time; they are leaving when this returns."""
     sms = email = 0
     while sms < seconds * _TERMS.sms_per_s or email < seconds * _TERMS.email_per_s:
@@ -63,7 +63,7 @@ async def _newsletters(gateway: Gateway, seconds: float) -> int:
     return sms + email
 
 
-async def _post(ground: Ground, gateway: Gateway, stage: Stage, alerts: int) -> list[Posted]:
+async def _post(ground: BenchGround, gateway: GatewayProcess, stage: Stage, alerts: int) -> list[Posted]:
     cic, draw = ground.cic(stage), random.Random(13)
     networks = [line["code"] for line in stage.lines["network"] if line["zone"] == ZONE]
     posted = []
@@ -78,7 +78,7 @@ async def _post(ground: Ground, gateway: Gateway, stage: Stage, alerts: int) -> 
     return posted
 
 
-def _seen(dump: Path, posted: list[Posted]) -> list[Seen]:
+def _seen(dump: Path, posted: list[Posted]) -> list[SeenAlert]:
     """Raises Failed when an alert has no SMS at the sink."""
     wanted = {alert.mark: alert.at_ms for alert in posted}
     arrived: dict[str, list[float]] = {mark: [] for mark in wanted}
@@ -91,10 +91,10 @@ def _seen(dump: Path, posted: list[Posted]) -> list[Seen]:
     missing = [mark for mark, instants in arrived.items() if not instants]
     if missing:
         raise Failed(f"of {len(posted)} alerts {len(missing)} have no SMS at the sink")
-    return [Seen(min(instants), max(instants), len(instants)) for instants in arrived.values()]
+    return [SeenAlert(min(instants), max(instants), len(instants)) for instants in arrived.values()]
 
 
-def _lines(posted: list[Posted], seen: list[Seen], when: str) -> list[Line]:
+def _lines(posted: list[Posted], seen: list[SeenAlert], when: str) -> list[Figure]:
     first50, first99 = percentiles([one.first_ms for one in seen])
     last50, last99 = percentiles([one.last_ms for one in seen])
     answer50, answer99 = percentiles([one.answered_ms for one in posted])
@@ -104,18 +104,18 @@ def _lines(posted: list[Posted], seen: list[Seen], when: str) -> list[Line]:
         f"mail at {_TERMS.email_per_s:,.0f}/s by contract; p99 of {len(posted)} is their worst"
     )
     return [
-        Line(
+        Figure(
             what=f"first SMS, {when}, p50",
             value=first50,
             unit="ms",
             claims=(Claim("ms p99", first99, _FIRST_MS, at_most=True),),
             settings=settings,
         ),
-        Line(
+        Figure(
             what=f"last SMS, {when}, p50",
             value=last50,
             unit="ms",
             claims=(Claim("ms p99", last99, _LAST_MS, at_most=True),),
         ),
-        Line(what=f"202, {when}, p50", value=answer50, unit="ms", claims=(Claim("ms p99", answer99),)),
+        Figure(what=f"202, {when}, p50", value=answer50, unit="ms", claims=(Claim("ms p99", answer99),)),
     ]

@@ -14,9 +14,9 @@ import aiohttp
 
 from loadtest.bench.figures import Failed
 from loadtest.documents import new_mark
-from loadtest.door import Door
+from loadtest.door import GatewayDoor
 from loadtest.population import zone_code
-from loadtest.stage import Child, Stage, Terms, end
+from loadtest.stage import ChildProcess, RunTerms, Stage, end
 
 PER_NETWORK = 300
 ZONE = zone_code(0)
@@ -25,13 +25,13 @@ _LOOK_S = 0.1
 
 
 @dataclass(slots=True)
-class Gateway:
+class GatewayProcess:
     """A server process under measurement."""
 
-    child: Child
+    child: ChildProcess
     stage: Stage
-    operator: Door
-    officer: Door
+    operator: GatewayDoor
+    officer: GatewayDoor
     draw: random.Random
 
     async def launch(self, channels: list[str], targets: dict[str, Any] | None = None) -> tuple[str, str, int]:
@@ -54,7 +54,7 @@ class Gateway:
 
 
 @dataclass(slots=True)
-class Ground:
+class BenchGround:
     folder: Path
     session: aiohttp.ClientSession
     quick: bool
@@ -68,7 +68,7 @@ class Ground:
         return 3_000 if self.quick else 60_000
 
     @contextlib.asynccontextmanager
-    async def stage(self, terms: Terms) -> AsyncIterator[Stage]:
+    async def stage(self, terms: RunTerms) -> AsyncIterator[Stage]:
         """A fresh copy of the register, both sinks and no gateway yet. Everything of it ends on the way out."""
         stage = await self._loaded()
         stage.terms = terms
@@ -79,12 +79,12 @@ class Ground:
         stage.children.clear()
 
     @contextlib.asynccontextmanager
-    async def gateway(self, stage: Stage) -> AsyncIterator[Gateway]:
+    async def gateway(self, stage: Stage) -> AsyncIterator[GatewayProcess]:
         """A server that is ready, all its carriers up."""
         stage.write_settings()
         child = await stage.server()
         try:
-            gateway = Gateway(
+            gateway = GatewayProcess(
                 child, stage, self._door(stage, "operator"), self._door(stage, f"officer-{ZONE}"), self.draw
             )
             if not await gateway.operator.until_ready(_READY_S):
@@ -93,16 +93,16 @@ class Ground:
         finally:
             await end(child)
 
-    def _door(self, stage: Stage, account: str) -> Door:
-        return Door(self.session, stage.url, stage.token(account))
+    def _door(self, stage: Stage, account: str) -> GatewayDoor:
+        return GatewayDoor(self.session, stage.url, stage.token(account))
 
-    def cic(self, stage: Stage) -> Door:
+    def cic(self, stage: Stage) -> GatewayDoor:
         return self._door(stage, "cic-demo")
 
     async def _loaded(self) -> Stage:
         """One zone; loaded with the gateway's own command at the first call."""
         if self._stage is None:
-            stage = Stage(self.folder, Terms(), zones=1)
+            stage = Stage(self.folder, RunTerms(), zones=1)
             async with stage.open():
                 stage.write_settings()
                 await stage.populate(self.members, self.members // PER_NETWORK)

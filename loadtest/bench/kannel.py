@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from loadtest.bench.processes import answer, found, listening, start
-from loadtest.stage import Child, Stage, end, free_port
+from loadtest.stage import ChildProcess, Stage, end, free_port
 
 MARK = "NR0000BEEF"
 """In the text of what is sent: the sink knows a message by it."""
@@ -54,7 +54,7 @@ password = bench
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class KannelRun:
     done_s: float
     """Wall clock when the URL of the last receipt was called; 0 without receipts."""
     cpu_s: float
@@ -64,9 +64,9 @@ class Sent:
 class Kannel:
     stage: Stage
     http: int
-    boxes: tuple[Child, Child]
+    boxes: tuple[ChildProcess, ChildProcess]
 
-    async def send(self, count: int, *, receipts: bool) -> Sent:
+    async def send(self, count: int, *, receipts: bool) -> KannelRun:
         """One request a message, each to a number of its own. Raises Failed."""
         before_s = sum(box.cpu_s() for box in self.boxes)
         dump = self.stage.smsc_dumps[0]
@@ -76,7 +76,7 @@ class Kannel:
             *(["--receipts"] if receipts else []), piped=True,
         )  # fmt: skip
         said = await answer(client, self.stage.folder / "sendsms.log", _SEND_S)
-        return Sent(float(said["done_s"]) if receipts else 0.0, sum(box.cpu_s() for box in self.boxes) - before_s)
+        return KannelRun(float(said["done_s"]) if receipts else 0.0, sum(box.cpu_s() for box in self.boxes) - before_s)
 
     def described(self, *, receipts: bool) -> str:
         asked = "dlr-mask 3, dlr-url called" if receipts else "no receipts asked for"

@@ -12,18 +12,18 @@ import time
 
 from loadtest.bench.queue import CARRIER
 from store import batches, receipts
-from store.batches import Fence, Resending, Way
+from store.batches import Fence, OpenCarrier, Resending
 from store.database import Database, open_database
-from store.receipts import Report
-from store.records import Batch, Row, Settlement
+from store.receipts import ReceiptReport
+from store.records import Batch, DeliveryRow, Settlement
 from store.slots import Ceiling
-from store.states import Event
+from store.states import DeliveryEvent
 
 _AT_ONCE = 4
 """Batches under way, as a lane of the product has."""
 _LEASE_MS = 60_000
 _HORIZON_MS = 250
-_WAY = Way(CARRIER, (Ceiling(CARRIER, count=1_000_000, window_s=1.0, guard_s=0.0),), 1_000_000)
+_WAY = OpenCarrier(CARRIER, (Ceiling(CARRIER, count=1_000_000, window_s=1.0, guard_s=0.0),), 1_000_000)
 _RESENDING = Resending(wait_ms=0, most_attempts=1)
 
 
@@ -61,12 +61,12 @@ async def _pass_the_fence(database: Database, held: Batch) -> None:
 
 
 async def _settle(database: Database, held: Batch) -> None:
-    accepted = [Settlement(row.id, Event.ACCEPTED, CARRIER, (ref_of(row.id),)) for row in held.rows]
+    accepted = [Settlement(row.id, DeliveryEvent.ACCEPTED, CARRIER, (ref_of(row.id),)) for row in held.rows]
     await database.write(lambda tx: batches.give_back(tx, held, accepted, retry_ms=tx.now_ms, resending=_RESENDING))
 
 
-def _report(row: Row) -> Report:
-    return Report(carrier=CARRIER, ref=ref_of(row.id), state="delivered", at_ms=0, destination=row.address)
+def _report(row: DeliveryRow) -> ReceiptReport:
+    return ReceiptReport(carrier=CARRIER, ref=ref_of(row.id), state="delivered", at_ms=0, destination=row.address)
 
 
 async def run(url: str, node: str, at_s: float) -> dict[str, float]:

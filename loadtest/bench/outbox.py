@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadtest.bench import postgres
-from loadtest.bench.figures import Claim, Failed, Line, Skipped, ratio
-from loadtest.bench.ground import Ground
+from loadtest.bench.figures import Claim, Failed, Figure, PeerMissing, ratio
+from loadtest.bench.ground import BenchGround
 from loadtest.bench.processes import answer, asked, start
 from loadtest.bench.queue import BATCH, delivered, fill
-from loadtest.stage import Stage, Terms
+from loadtest.stage import RunTerms, Stage
 from store.database import open_database
 
 TITLE = "outbox: claim, fence, settle, receipt; outcomes made up, no network"
@@ -23,11 +23,11 @@ _LEAD_S = 2.5
 _MODULE = "loadtest.bench.lives"
 
 
-async def measure(ground: Ground) -> list[Line]:
+async def measure(ground: BenchGround) -> list[Figure]:
     deliveries = 5_000 if ground.quick else 60_000
     folder = ground.folder / "outbox"
     folder.mkdir(exist_ok=True)
-    stage = Stage(folder, Terms())
+    stage = Stage(folder, RunTerms())
     async with stage.open():
         await fill(_url(folder / "filled.db"), deliveries)
         hand = _rated("a loop by hand", await _by_hand(stage), deliveries)
@@ -36,18 +36,18 @@ async def measure(ground: Ground) -> list[Line]:
     return _lines(ours, hand, servers, deliveries)
 
 
-def _lines(ours: Line, hand: Line, servers: Sequence[Line], deliveries: int) -> list[Line]:
+def _lines(ours: Figure, hand: Figure, servers: Sequence[Figure], deliveries: int) -> list[Figure]:
     assert ours.value is not None
     settings = f"{deliveries:,} deliveries, batches of {BATCH}, every step a commit, WAL, synchronous=FULL"
     lines = [
-        Line(
+        Figure(
             what="store on SQLite",
             value=ours.value,
             unit="lives/s",
             claims=ratio(ours.value, hand, "x the loop by hand", 0.6),
             settings=f"{settings}; 4 batches under way; {ours.settings}",
         ),
-        Line(
+        Figure(
             what="sqlite3 by hand",
             value=hand.value,
             unit="lives/s",
@@ -58,7 +58,7 @@ def _lines(ours: Line, hand: Line, servers: Sequence[Line], deliveries: int) -> 
         goal = 2.0 if server.what.endswith("2 workers") else None
         claims = (Claim("x SQLite", server.value / ours.value, goal),) if server.value else ()
         lines.append(
-            Line(
+            Figure(
                 what=server.what, value=server.value, unit="lives/s", claims=claims, settings=server.settings,
                 skipped=server.skipped,
             )
@@ -66,7 +66,7 @@ def _lines(ours: Line, hand: Line, servers: Sequence[Line], deliveries: int) -> 
     return lines
 
 
-def _rated(what: str, workers: Sequence[dict[str, float]], deliveries: int, settings: str = "") -> Line:
+def _rated(what: str, workers: Sequence[dict[str, float]], deliveries: int, settings: str = "") -> Figure:
     """Raises Failed when lives are missing."""
     lives = sum(int(worker["lives"]) for worker in workers)
     if lives != deliveries:
@@ -74,7 +74,7 @@ def _rated(what: str, workers: Sequence[dict[str, float]], deliveries: int, sett
     took_s = max(w["end_s"] for w in workers) - min(w["start_s"] for w in workers)
     cpu_us = sum(w["cpu_us"] * w["lives"] for w in workers) / lives
     told = f"{cpu_us:.0f} us of CPU each"
-    return Line(what=what, value=lives / took_s, unit="lives/s", settings=f"{settings}, {told}" if settings else told)
+    return Figure(what=what, value=lives / took_s, unit="lives/s", settings=f"{settings}, {told}" if settings else told)
 
 
 def _url(file: Path) -> str:
@@ -109,7 +109,7 @@ async def _verify(url: str, lives: int) -> None:
         raise Failed(f"{lives} lives, but the store counts {counted}")
 
 
-async def _postgres(stage: Stage, deliveries: int) -> list[Line]:
+async def _postgres(stage: Stage, deliveries: int) -> list[Figure]:
     names = {1: "store on PostgreSQL, 1 worker", 2: "store on PostgreSQL, 2 workers"}
     try:
         async with contextlib.AsyncExitStack() as stack:
@@ -123,8 +123,8 @@ async def _postgres(stage: Stage, deliveries: int) -> list[Line]:
                 settings = f"{postgres.SETTINGS}; {workers} process(es) with 4 batches under way each"
                 lines.append(_rated(what, said, deliveries, settings))
             return lines
-    except Skipped as exc:
-        return [Line(what=what, skipped=str(exc)) for what in names.values()]
+    except PeerMissing as exc:
+        return [Figure(what=what, skipped=str(exc)) for what in names.values()]
 
 
 async def _workers(stage: Stage, url: str, workers: int) -> list[dict[str, float]]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import asyncpg
 
-from loadtest.bench.figures import Failed, Skipped
+from loadtest.bench.figures import Failed, PeerMissing
 from loadtest.bench.processes import folder_of, listening, start
-from loadtest.stage import Child, Stage, end, free_port
+from loadtest.stage import ChildProcess, Stage, end, free_port
 
 SETTINGS = "PostgreSQL on this machine, fsync and synchronous_commit on, shared_buffers 256 MB"
 _USER = "postgres"
@@ -23,7 +23,7 @@ def binaries() -> Path:
     """The newest version's. Raises Skipped."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4]))
     if not found:
-        raise Skipped("PostgreSQL is not installed: as root, 'make bench' installs it from Debian")
+        raise PeerMissing("PostgreSQL is not installed: as root, 'make bench' installs it from Debian")
     return found[-1].parent
 
 
@@ -89,7 +89,7 @@ async def _connect(port: int) -> asyncpg.Connection:
     return await asyncpg.connect(host="127.0.0.1", port=port, user="tocsin", database="postgres")
 
 
-async def _end(server: Child) -> None:
+async def _end(server: ChildProcess) -> None:
     """A fast shutdown: sessions are cut."""
     if server.process.returncode is None:
         with contextlib.suppress(ProcessLookupError):

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from loadtest.bench.figures import Failed, Skipped
-from loadtest.stage import Child, Stage, end
+from loadtest.bench.figures import Failed, PeerMissing
+from loadtest.stage import ChildProcess, Stage, end
 
 _SYSTEM_FOLDERS = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin:/bin"
 _LISTENS_S = 15.0
@@ -21,22 +21,22 @@ def found(name: str, whose: str) -> str:
     """The path of a program. Raises Skipped, naming the peer whose it is."""
     path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_FOLDERS}")
     if path is None:
-        raise Skipped(f"{whose} is not installed: as root, 'make bench' installs it from Debian")
+        raise PeerMissing(f"{whose} is not installed: as root, 'make bench' installs it from Debian")
     return path
 
 
-async def start(stage: Stage, name: str, *argv: str, piped: bool = False) -> Child:
+async def start(stage: Stage, name: str, *argv: str, piped: bool = False) -> ChildProcess:
     """What it says goes to `NAME.log` in the stage's folder, or is read by the caller."""
     with (stage.folder / f"{name}.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE if piped else log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
-    child = stage.children[name] = Child(name, process)
+    child = stage.children[name] = ChildProcess(name, process)
     return child
 
 
-async def answer(child: Child, log: Path, timeout_s: float) -> Any:
+async def answer(child: ChildProcess, log: Path, timeout_s: float) -> Any:
     """The JSON of the last line that it prints before it ends well. Raises Failed."""
     try:
         async with asyncio.timeout(timeout_s):
@@ -56,7 +56,7 @@ async def asked(stage: Stage, name: str, *argv: str, timeout_s: float = 120.0) -
     return await answer(child, stage.folder / f"{name}.log", timeout_s)
 
 
-async def listening(child: Child, port: int) -> None:
+async def listening(child: ChildProcess, port: int) -> None:
     """Until somebody takes connections there. Raises Failed."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _LISTENS_S

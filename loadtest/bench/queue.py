@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from store import launching
 from store.database import Database, open_database
-from store.launching import Entry, Launch
+from store.launching import AudienceEntry, Launch
 from store.records import NewCampaign, NewText
 from store.schema import migrate
 from store.tables import account, address, contact, member, progress, zone
@@ -27,7 +27,9 @@ async def fill(url: str, deliveries: int) -> None:
             await database.write(lambda tx, n=numbers: _people(tx, n))  # type: ignore[misc]
         campaign_id = await database.write(lambda tx: _launch(tx, deliveries))
         for first in range(0, deliveries, _CHUNK):
-            entries = [Entry(seq, seq + 1, seq + 1, "nl") for seq in range(first, min(first + _CHUNK, deliveries))]
+            entries = [
+                AudienceEntry(seq, seq + 1, seq + 1, "nl") for seq in range(first, min(first + _CHUNK, deliveries))
+            ]
             await database.write(
                 lambda tx, e=entries: launching.expand(tx, campaign_id, "sms", e, batch_size=BATCH)  # type: ignore[misc]
             )

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from loadtest.bench.figures import Claim, Line, Section, number
+from loadtest.bench.figures import Claim, Figure, Section, number
 
 _COLOURS = {True: "green", False: "red", None: ""}
 
@@ -31,7 +31,7 @@ def show(out: Console, heading: str, sections: Sequence[Section]) -> None:
                 out.print(f"{line.what}: {line.settings}.", style="dim", highlight=False, markup=False)
 
 
-def _cells(line: Line) -> tuple[str, str, str, str]:
+def _cells(line: Figure) -> tuple[str, str, str, str]:
     what = f"  {escape(line.what)}"
     if line.value is None:
         return what, "skipped", "", escape(line.skipped)

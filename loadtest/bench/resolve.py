@@ -17,9 +17,9 @@ import shapely
 
 from loadtest.bench import country
 from loadtest.bench.country import E7, Int64
-from loadtest.bench.figures import Claim, Failed, Line, number, percentiles
-from loadtest.bench.ground import ZONE, Gateway, Ground
-from loadtest.stage import Stage, Terms
+from loadtest.bench.figures import Claim, Failed, Figure, number, percentiles
+from loadtest.bench.ground import ZONE, BenchGround, GatewayProcess
+from loadtest.stage import RunTerms, Stage
 
 TITLE = "areas among 1,000,000 members of one zone (20,000 with --quick)"
 _AREAS = 20
@@ -27,12 +27,12 @@ _SMALL, _LARGE = (50, 0.02), (10_000, 0.08)
 """Vertices and radius in degrees of latitude."""
 _RESOLVER_MS = 15.0
 _FREEZE_MS = 1_000.0
-_TERMS = Terms()
+_TERMS = RunTerms()
 
 Ring = list[tuple[float, float]]
 
 
-class Asked(msgspec.Struct, frozen=True):
+class AskedAreas(msgspec.Struct, frozen=True):
     """The same areas asked of one of the two."""
 
     p50_ms: float
@@ -41,7 +41,7 @@ class Asked(msgspec.Struct, frozen=True):
     """People found, area by area."""
 
 
-async def measure(ground: Ground) -> list[Line]:
+async def measure(ground: BenchGround) -> list[Figure]:
     people, rounds = (20_000, 2) if ground.quick else (1_000_000, 10)
     places = country.positions(people)
     async with ground.stage(_TERMS) as stage:
@@ -62,11 +62,11 @@ async def measure(ground: Ground) -> list[Line]:
     return lines
 
 
-def _lines(vertices: int, door: Asked, sql: Asked, least_ms: float, rounds: int) -> list[Line]:
+def _lines(vertices: int, door: AskedAreas, sql: AskedAreas, least_ms: float, rounds: int) -> list[Figure]:
     found = sum(door.counts) // len(door.counts)
     settings = f"{_AREAS} areas, {rounds} times each, one at a time, {found:,} people on average"
     return [
-        Line(
+        Figure(
             what=f"gateway's door: an area of {vertices:,} vertices, p50",
             value=door.p50_ms,
             unit="ms",
@@ -81,7 +81,7 @@ def _lines(vertices: int, door: Asked, sql: Asked, least_ms: float, rounds: int)
                 "the goal is the resolver's alone, of which the gateway shows no time of its own"
             ),
         ),
-        Line(
+        Figure(
             what=f"plain SQL: an area of {vertices:,} vertices, p50",
             value=sql.p50_ms,
             unit="ms",
@@ -123,7 +123,7 @@ def _message(targets: dict[str, Any], **more: Any) -> bytes:
     return msgspec.json.encode(body | more)
 
 
-async def _post(gateway: Gateway, path: str, body: bytes) -> tuple[float, dict[str, Any]]:
+async def _post(gateway: GatewayProcess, path: str, body: bytes) -> tuple[float, dict[str, Any]]:
     """Milliseconds until the whole answer is there, and the answer. Raises Failed."""
     door = gateway.officer
     headers = {"Authorization": f"Bearer {door.token}", "Content-Type": "application/json"}
@@ -136,17 +136,17 @@ async def _post(gateway: Gateway, path: str, body: bytes) -> tuple[float, dict[s
     return took_ms, msgspec.json.decode(said)
 
 
-async def _preview(gateway: Gateway, body: bytes) -> tuple[float, int]:
+async def _preview(gateway: GatewayProcess, body: bytes) -> tuple[float, int]:
     took_ms, said = await _post(gateway, "/api/v1/campaigns?dry_run=1", body)
     return took_ms, int(said["resolved"])
 
 
-async def _warm(gateway: Gateway) -> None:
+async def _warm(gateway: GatewayProcess) -> None:
     """The register is in memory when the first has been answered."""
     await _preview(gateway, _message({"whole_zone": True}))
 
 
-async def _door(gateway: Gateway, rings: Sequence[Ring], rounds: int) -> Asked:
+async def _door(gateway: GatewayProcess, rings: Sequence[Ring], rounds: int) -> AskedAreas:
     bodies = [_message({"polygons": [{"area": "here", "points": ring}]}) for ring in rings]
     await _preview(gateway, bodies[0])
     took: list[float] = []
@@ -155,17 +155,17 @@ async def _door(gateway: Gateway, rings: Sequence[Ring], rounds: int) -> Asked:
         answers = [await _preview(gateway, body) for body in bodies]
         took += [took_ms for took_ms, _ in answers]
         counts = [count for _, count in answers]
-    return Asked(*percentiles(took), counts)
+    return AskedAreas(*percentiles(took), counts)
 
 
-async def _nearly_nobody(gateway: Gateway, rounds: int, places: Int64) -> Line:
+async def _nearly_nobody(gateway: GatewayProcess, rounds: int, places: Int64) -> Figure:
     """What the door costs when there is next to nothing to find: a triangle round one member."""
     lat, lon = (places[0] / E7).tolist()
     ring = [(lat - 1e-6, lon - 2e-6), (lat - 1e-6, lon + 2e-6), (lat + 2e-6, lon), (lat - 1e-6, lon - 2e-6)]
     body = _message({"polygons": [{"area": "here", "points": ring}]})
     took = [(await _preview(gateway, body))[0] for _ in range(rounds * _AREAS)]
     p50_ms, p99_ms = percentiles(took)
-    return Line(
+    return Figure(
         what="gateway's door: an area of one person, p50",
         value=p50_ms,
         unit="ms",
@@ -174,7 +174,7 @@ async def _nearly_nobody(gateway: Gateway, rounds: int, places: Int64) -> Line:
     )
 
 
-async def _freeze(gateway: Gateway, people: int) -> Line:
+async def _freeze(gateway: GatewayProcess, people: int) -> Figure:
     """Everybody, three times; starts in a week, so that nothing is sent."""
     starts = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 7 * 86_400))
     took: list[float] = []
@@ -186,7 +186,7 @@ async def _freeze(gateway: Gateway, people: int) -> Line:
             raise Failed(f"of {people} members {said['preview']['resolved']} were found")
         messages = sum(channel["deliveries"] for channel in said["preview"]["channels"])
         took.append(took_ms)
-    return Line(
+    return Figure(
         what=f"gateway's door: an audience of {number(people)} frozen",
         value=min(took),
         unit="ms",
@@ -203,7 +203,7 @@ async def _freeze(gateway: Gateway, people: int) -> Line:
 _BOX = "SELECT id, lat_e7, lon_e7 FROM person WHERE lat_e7 BETWEEN ? AND ? AND lon_e7 BETWEEN ? AND ?"
 
 
-def _plain(file: Path, rings: Sequence[Ring], rounds: int) -> Asked:
+def _plain(file: Path, rings: Sequence[Ring], rounds: int) -> AskedAreas:
     db = sqlite3.connect(file)
     db.execute("PRAGMA mmap_size=1073741824")
     inside(db, rings[0])
@@ -216,7 +216,7 @@ def _plain(file: Path, rings: Sequence[Ring], rounds: int) -> Asked:
             counts.append(len(inside(db, ring)))
             took.append(1000 * (time.perf_counter() - started_s))
     db.close()
-    return Asked(*percentiles(took), counts)
+    return AskedAreas(*percentiles(took), counts)
 
 
 def inside(db: sqlite3.Connection, ring: Ring) -> Int64:

@@ -5,26 +5,26 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from loadtest.bench import cap, email, first_message, outbox, resolve, sms, voice
-from loadtest.bench.figures import Line
-from loadtest.bench.ground import Ground
+from loadtest.bench.figures import Figure
+from loadtest.bench.ground import BenchGround
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BenchRow:
     title: str
-    measure: Callable[[Ground], Awaitable[list[Line]]]
+    measure: Callable[[BenchGround], Awaitable[list[Figure]]]
     at_most_s: float
     """A row that takes longer is broken off."""
 
 
-ROWS: Mapping[str, Row] = MappingProxyType(
+ROWS: Mapping[str, BenchRow] = MappingProxyType(
     {
-        "sms": Row(sms.TITLE, sms.measure, 240.0),
-        "email": Row(email.TITLE, email.measure, 240.0),
-        "outbox": Row(outbox.TITLE, outbox.measure, 240.0),
-        "cap": Row(cap.TITLE, cap.measure, 120.0),
-        "resolve": Row(resolve.TITLE, resolve.measure, 240.0),
-        "first_message": Row(first_message.TITLE, first_message.measure, 240.0),
-        "voice": Row(voice.TITLE, voice.measure, 120.0),
+        "sms": BenchRow(sms.TITLE, sms.measure, 240.0),
+        "email": BenchRow(email.TITLE, email.measure, 240.0),
+        "outbox": BenchRow(outbox.TITLE, outbox.measure, 240.0),
+        "cap": BenchRow(cap.TITLE, cap.measure, 120.0),
+        "resolve": BenchRow(resolve.TITLE, resolve.measure, 240.0),
+        "first_message": BenchRow(first_message.TITLE, first_message.measure, 240.0),
+        "voice": BenchRow(voice.TITLE, voice.measure, 120.0),
     }
 )

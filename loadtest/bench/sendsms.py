@@ -21,7 +21,7 @@ _ENOUGH_S = 100.0
 _DONE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
-class Sender(asyncio.Protocol):
+class SendsmsConnection(asyncio.Protocol):
     """One connection: the next request when the last was answered."""
 
     def __init__(self, requests: Iterator[bytes]) -> None:
@@ -104,7 +104,10 @@ async def send(port: int, count: int, connections: int, dump: Path, receipts: bo
     server = await loop.create_server(lambda: Callbacks(counted), "127.0.0.1", 0)
     made = list(requests(count, server.sockets[0].getsockname()[1] if receipts else 0))
     queue = iter(made)
-    senders = [(await loop.create_connection(lambda: Sender(queue), "127.0.0.1", port))[1] for _ in range(connections)]
+    senders = [
+        (await loop.create_connection(lambda: SendsmsConnection(queue), "127.0.0.1", port))[1]
+        for _ in range(connections)
+    ]
     try:
         async with asyncio.timeout(_ENOUGH_S):
             await asyncio.gather(*(sender.ended for sender in senders))

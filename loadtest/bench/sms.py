@@ -8,16 +8,16 @@ import msgspec
 
 from loadtest import arrivals
 from loadtest.bench import kannel
-from loadtest.bench.figures import Claim, Failed, Line, Skipped, ratio
-from loadtest.bench.ground import Ground
-from loadtest.stage import Stage, Terms
+from loadtest.bench.figures import Claim, Failed, Figure, PeerMissing, ratio
+from loadtest.bench.ground import BenchGround
+from loadtest.stage import RunTerms, Stage
 
 TITLE = "SMS over SMPP, one account, 1,000 segments unanswered at most"
-_TERMS = Terms(sms_per_s=100_000, sms_window=500, binds=2)
+_TERMS = RunTerms(sms_per_s=100_000, sms_window=500, binds=2)
 _ENOUGH_S = 120.0
 
 
-class Run(msgspec.Struct, frozen=True):
+class SmsRun(msgspec.Struct, frozen=True):
     """What the sink saw, per second, and what it cost."""
 
     messages: int
@@ -29,7 +29,7 @@ class Run(msgspec.Struct, frozen=True):
     """User and system, all processes of the product, per message."""
 
 
-def terms(receipt_delay_s: float) -> Terms:
+def terms(receipt_delay_s: float) -> RunTerms:
     """The sink of the gateway and of the peers alike."""
     flags = ("--receipt-delay-s", str(receipt_delay_s))
     return msgspec.structs.replace(_TERMS, smsc_flags=(flags,))
@@ -39,7 +39,7 @@ def receipts_come(delay_s: float) -> str:
     return f"receipts {delay_s:g} s after their answers, which is in the time" if delay_s else "receipts at once"
 
 
-async def measure(ground: Ground) -> list[Line]:
+async def measure(ground: BenchGround) -> list[Figure]:
     come = receipts_come(ground.receipt_delay_s)
     async with ground.stage(terms(ground.receipt_delay_s)) as stage:
         limit = (await stage.limits(1.0 if ground.quick else 3.0))["smsc_per_s"]
@@ -47,7 +47,7 @@ async def measure(ground: Ground) -> list[Line]:
     peers = [await _peer(ground, receipts=receipts) for receipts in (True, False)]
     with_receipts, without = peers
     return [
-        Line(
+        Figure(
             what="gateway: whole life, receipt kept",
             value=ours.lives_per_s,
             unit="SMS/s",
@@ -62,15 +62,15 @@ async def measure(ground: Ground) -> list[Line]:
                 f"last receipt that is committed; {come}; every number reached once"
             ),
         ),
-        Line(what="gateway: submits", value=ours.submits_per_s, unit="SMS/s"),
-        Line(
+        Figure(what="gateway: submits", value=ours.submits_per_s, unit="SMS/s"),
+        Figure(
             what="gateway: CPU an SMS",
             value=ours.cpu_us,
             unit="us",
             settings="user and system of the whole process, launch, API and receipts included",
         ),
         *peers,
-        Line(
+        Figure(
             what="the sink alone",
             value=limit,
             unit="SMS/s",
@@ -79,7 +79,7 @@ async def measure(ground: Ground) -> list[Line]:
     ]
 
 
-async def _gateway(ground: Ground, stage: Stage) -> Run:
+async def _gateway(ground: BenchGround, stage: Stage) -> SmsRun:
     async with ground.gateway(stage) as gateway:
         before_s = gateway.child.cpu_s()
         campaign, mark, _ = await gateway.launch(["sms"])
@@ -89,7 +89,7 @@ async def _gateway(ground: Ground, stage: Stage) -> Run:
     return await asyncio.to_thread(read_run, stage.smsc_dumps[0], mark, int(counts["total"]), done_s, used_s)
 
 
-async def _peer(ground: Ground, *, receipts: bool) -> Line:
+async def _peer(ground: BenchGround, *, receipts: bool) -> Figure:
     what = f"Kannel {'with' if receipts else 'without'} receipts"
     come = f"; {receipts_come(ground.receipt_delay_s)}" if receipts else ""
     count = (2_000 if ground.quick else 20_000) * (1 if receipts else 2)
@@ -99,9 +99,9 @@ async def _peer(ground: Ground, *, receipts: bool) -> Line:
             async with kannel.running(stage, port) as peer:
                 sent = await peer.send(count, receipts=receipts)
             run = await asyncio.to_thread(read_run, stage.smsc_dumps[0], kannel.MARK, count, sent.done_s, sent.cpu_s)
-    except Skipped as exc:
-        return Line(what=what, skipped=str(exc))
-    return Line(
+    except PeerMissing as exc:
+        return Figure(what=what, skipped=str(exc))
+    return Figure(
         what=what,
         value=run.lives_per_s,
         unit="SMS/s",
@@ -111,11 +111,11 @@ async def _peer(ground: Ground, *, receipts: bool) -> Line:
     )
 
 
-def read_run(dump: Path, mark: str, count: int, done_s: float, used_s: float) -> Run:
+def read_run(dump: Path, mark: str, count: int, done_s: float, used_s: float) -> SmsRun:
     """Raises Failed when a number was reached twice or not at all."""
     arrived = arrivals.sms(dump)
     reached = [n for (head, _), n in arrived.by_address.items() if mark in head]
     if len(reached) != count or sum(reached) != count:
         raise Failed(f"{count} messages, but the sink has {sum(reached)} for {len(reached)} numbers")
     first_s, last_s = float(arrived.units_s[0]), float(arrived.units_s[-1])
-    return Run(count, count / (last_s - first_s), count / (max(done_s, last_s) - first_s), 1e6 * used_s / count)
+    return SmsRun(count, count / (last_s - first_s), count / (max(done_s, last_s) - first_s), 1e6 * used_s / count)

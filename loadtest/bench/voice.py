@@ -3,19 +3,19 @@
 import asyncio
 import time
 
-from loadtest.bench.figures import Claim, Line
-from loadtest.bench.ground import Gateway, Ground
+from loadtest.bench.figures import Claim, Figure
+from loadtest.bench.ground import BenchGround, GatewayProcess
 from loadtest.sinks.voice import starts
-from loadtest.stage import Terms
+from loadtest.stage import RunTerms
 
 TITLE = "calls on the simulated trunk, at the ceiling of 600 starts a minute"
 _CEILING_PER_MIN = 600
 _SETTLE_S = 2.0
 
 
-async def measure(ground: Ground) -> list[Line]:
+async def measure(ground: BenchGround) -> list[Figure]:
     seconds = 4.0 if ground.quick else 30.0
-    async with ground.stage(Terms()) as stage:
+    async with ground.stage(RunTerms()) as stage:
         stage.voice_dump.unlink(missing_ok=True)
         async with ground.gateway(stage) as gateway:
             await asyncio.sleep(_SETTLE_S)
@@ -31,25 +31,25 @@ async def measure(ground: Ground) -> list[Line]:
     used_us = 1e6 * busy * (ended_ms - began_ms) / 1000 / max(calls, 1)
     idle_us = 1e6 * idle * (ended_ms - began_ms) / 1000 / max(calls, 1)
     return [
-        Line(
+        Figure(
             what="call starts",
             value=per_min,
             unit="a minute",
             claims=(Claim("of the ceiling", per_min / _CEILING_PER_MIN, 0.99),),
             settings=f"counted in the trunk's own file over {seconds:.0f} s; calls talk ten times faster than life",
         ),
-        Line(
+        Figure(
             what="gateway: CPU a call",
             value=used_us,
             unit="us",
             claims=(Claim("us of it is the process idle", idle_us),),
             settings="user and system of the whole process, which at ten calls a second mostly waits",
         ),
-        Line(what="gateway idle, of one core", value=100 * idle, unit="%"),
+        Figure(what="gateway idle, of one core", value=100 * idle, unit="%"),
     ]
 
 
-async def _cpu(gateway: Gateway, seconds: float) -> float:
+async def _cpu(gateway: GatewayProcess, seconds: float) -> float:
     """Cores used on average."""
     before_s, started_s = gateway.child.cpu_s(), time.monotonic()
     await asyncio.sleep(seconds)

@@ -6,20 +6,20 @@ import time
 
 from loadtest import verdict
 from loadtest.ground import Ground
-from loadtest.outcome import Outcome
+from loadtest.outcome import RunOutcome
 from loadtest.scenarios import judging
-from loadtest.stage import Terms
+from loadtest.stage import RunTerms
 from loadtest.trial import Trial
-from loadtest.verdict import Line, Times
+from loadtest.verdict import Times, VerdictLine
 
 WARM_S = 3.0
 EVERYBODY = {"CicSystem": 4, "Coordinator": 6, "FeedReader": 20, "Console": 12}
 _CALLS_PER_S = 10.5
 
 
-async def all_lanes(ground: Ground, seconds: int, size: int) -> Outcome:
+async def all_lanes(ground: Ground, seconds: int, size: int) -> RunOutcome:
     members = size or min(max(seconds * 1000, 10_000), 200_000)
-    async with ground.trial(Terms()) as trial:
+    async with ground.trial(RunTerms()) as trial:
         await trial.set_up(members, networks=max(2, members // 50))
         async with trial.watched():
             await flood(trial, seconds + WARM_S + 5)
@@ -41,9 +41,9 @@ async def flood(trial: Trial, seconds: float) -> None:
     await trial.flood("email", math.ceil(seconds * terms.email_per_s))
 
 
-async def _judged(trial: Trial, start_s: float, end_s: float, rest_s: float) -> Outcome:
+async def _judged(trial: Trial, start_s: float, end_s: float, rest_s: float) -> RunOutcome:
     arrived = await trial.arrived()
-    outcome = Outcome(
+    outcome = RunOutcome(
         lines=[
             *judging.floors(arrived, start_s, end_s),
             *judging.ceilings(trial.stage.terms, arrived),
@@ -58,7 +58,7 @@ async def _judged(trial: Trial, start_s: float, end_s: float, rest_s: float) -> 
     return outcome
 
 
-def _conditional(times: list[Times]) -> Line:
+def _conditional(times: list[Times]) -> VerdictLine:
     """What caches spare the gateway: GETs that named what they have, and those answered with 304."""
     count = {t.name: t.requests for t in times}
     asked = {name: n for name, n in count.items() if name.endswith((": 304", ": 200 for another"))}

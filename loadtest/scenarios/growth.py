@@ -14,17 +14,17 @@ import sqlalchemy as sa
 from loadtest import verdict
 from loadtest.arrivals import Arrivals
 from loadtest.ground import Ground
-from loadtest.outcome import Outcome, Sheet
+from loadtest.outcome import RunOutcome, Sheet
 from loadtest.picture import Growth, draw_growth
-from loadtest.stage import Terms
+from loadtest.stage import RunTerms
 from loadtest.trial import Trial
-from loadtest.verdict import Line
+from loadtest.verdict import VerdictLine
 from store.database import open_database
 from store.tables import expansion
 
 _SIZES = (1_000, 10_000, 100_000, 1_000_000)
 _PER_NETWORK = 300
-_TERMS = Terms(sms_per_s=50_000, email_per_s=50_000, sms_window=1_000)
+_TERMS = RunTerms(sms_per_s=50_000, email_per_s=50_000, sms_window=1_000)
 _WORSE = 1.5
 """How many times its share of growth a cost may take from one size to the next."""
 _LEAST_S = 0.25
@@ -37,7 +37,7 @@ _SETTLE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class GrowthStep:
     """One size. Seconds from the POST; memory is the gateway's."""
 
     members: int
@@ -57,7 +57,7 @@ class Cost:
     """Something that is compared from one size to the next."""
 
     word: str
-    of: Callable[[Step], float]
+    of: Callable[[GrowthStep], float]
 
 
 COSTS = (
@@ -69,11 +69,11 @@ COSTS = (
 )
 
 
-async def growth(ground: Ground, seconds: int, size: int) -> Outcome:
+async def growth(ground: Ground, seconds: int, size: int) -> RunOutcome:
     """It takes the time it takes: `seconds` counts for nothing here."""
     most = size or _SIZES[-1]
     sizes = [n for n in _SIZES if n < most] + [most]
-    outcome = Outcome()
+    outcome = RunOutcome()
     steps = [await _step(ground, outcome, members) for members in sizes]
     outcome.lines += grown(steps)
     findings = outcome.findings
@@ -102,7 +102,7 @@ async def growth(ground: Ground, seconds: int, size: int) -> Outcome:
 # ---- one size ------------------------------------------------------------------------------------------------
 
 
-async def _step(ground: Ground, outcome: Outcome, members: int) -> Step:
+async def _step(ground: Ground, outcome: RunOutcome, members: int) -> GrowthStep:
     async with ground.trial(_TERMS, name=f"growth-{members}", zones=1) as trial:
         async with ground.telling(f"{members:,} members: a register made and loaded, a gateway and its sinks"):
             load_s = await trial.set_up(members, networks=max(1, members // _PER_NETWORK))
@@ -118,7 +118,7 @@ async def _step(ground: Ground, outcome: Outcome, members: int) -> Step:
         messages, answered_s, first_s, expanded_s, last_s, cpu_s = (
             statistics.median(values) for values in zip(*runs, strict=True)
         )
-        return Step(
+        return GrowthStep(
             members, round(messages), load_s, answered_s, first_s, expanded_s, last_s, cpu_s,
             before.memory_mib["gateway"], trial.most_memory_mib("gateway"),
         )  # fmt: skip
@@ -174,7 +174,7 @@ async def _expanded(trial: Trial, campaign: str, within_s: float) -> float:
 # ---- from one size to the next -------------------------------------------------------------------------------
 
 
-def grown(steps: list[Step]) -> list[Line]:
+def grown(steps: list[GrowthStep]) -> list[VerdictLine]:
     lines = []
     for before, after in itertools.pairwise(steps):
         for cost in COSTS:
@@ -183,13 +183,13 @@ def grown(steps: list[Step]) -> list[Line]:
     return lines + _memory(steps)
 
 
-def ratio(cost: Cost, before: Step, after: Step) -> float:
+def ratio(cost: Cost, before: GrowthStep, after: GrowthStep) -> float:
     """1 where a cost grows as the messages do; 2 where it grows twice as much. What is below `_LEAST_S` counts as that
     much: it is one chunk, one poll and noise."""
     return (cost.of(after) / max(cost.of(before), _LEAST_S)) / (after.messages / before.messages)
 
 
-def _memory(steps: list[Step]) -> list[Line]:
+def _memory(steps: list[GrowthStep]) -> list[VerdictLine]:
     """Beside what an almost empty gateway takes: bytes that each further message adds, from step to step."""
     added = [bytes_each(steps[0], step) for step in steps[1:]]
     lines = []
@@ -199,11 +199,11 @@ def _memory(steps: list[Step]) -> list[Line]:
     return lines
 
 
-def bytes_each(base: Step, step: Step) -> float:
+def bytes_each(base: GrowthStep, step: GrowthStep) -> float:
     return (step.most_mib - base.most_mib) * 1_048_576 / max(step.messages - base.messages, 1)
 
 
-def _sheet(steps: list[Step]) -> Sheet:
+def _sheet(steps: list[GrowthStep]) -> Sheet:
     columns = (
         "members", "messages", "load, s", "202, s", "first, s", "rows, s", "last, s", "messages/s", "CPU, s",
         "us a message", "memory before", "most, MiB", "bytes a message more",

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from loadtest import verdict
 from loadtest.arrivals import Arrivals
-from loadtest.outcome import Outcome
+from loadtest.outcome import RunOutcome
 from loadtest.picture import Curve
-from loadtest.stage import Terms
+from loadtest.stage import RunTerms
 from loadtest.trial import Trial
-from loadtest.verdict import Line
+from loadtest.verdict import VerdictLine
 
 SMS_FLOOR, EMAIL_FLOOR = 500.0, 2500.0
 CALLS_CEILING, CALL_USE_FLOOR = 600, 0.99
@@ -19,7 +19,7 @@ CONTRACT_SLACK = 1.01
 _NOT_RUNNING = ("load", "limits", "limit-smsc", "limit-smtp", "machine", "run")
 
 
-def floors(arrived: dict[str, Arrivals], start_s: float, end_s: float) -> list[Line]:
+def floors(arrived: dict[str, Arrivals], start_s: float, end_s: float) -> list[VerdictLine]:
     """The service's promise of rates (design section 8), between two instants."""
     seconds = end_s - start_s
     per_s = {channel: a.between(start_s, end_s) / seconds for channel, a in arrived.items()}
@@ -31,7 +31,7 @@ def floors(arrived: dict[str, Arrivals], start_s: float, end_s: float) -> list[L
     ]
 
 
-def ceilings(terms: Terms, arrived: dict[str, Arrivals]) -> list[Line]:
+def ceilings(terms: RunTerms, arrived: dict[str, Arrivals]) -> list[VerdictLine]:
     """A sink that stood still reads at once what came over a while: only what surely came in one second breaks a
     contract. Call starts are stamped by the trunk itself."""
     sms, email = terms.sms_per_s * terms.smscs, terms.email_per_s * terms.smtps
@@ -42,12 +42,12 @@ def ceilings(terms: Terms, arrived: dict[str, Arrivals]) -> list[Line]:
     ]
 
 
-def _in_any_second(what: str, arrived: Arrivals, ceiling: float) -> Line:
+def _in_any_second(what: str, arrived: Arrivals, ceiling: float) -> VerdictLine:
     why = f"the sink stood still for up to {1000 * arrived.stood_still_s():.0f} ms"
     return verdict.at_most_surely(what, arrived.most_in(1.0), arrived.surely_in(1.0), ceiling, why)
 
 
-def add_api(outcome: Outcome, trial: Trial, start_s: float, end_s: float) -> None:
+def add_api(outcome: RunOutcome, trial: Trial, start_s: float, end_s: float) -> None:
     """What Locust's users met between two instants."""
     outcome.times = verdict.by_name(trial.requests, start_s, end_s)
     everything = outcome.times[-1]
@@ -60,7 +60,7 @@ def add_api(outcome: Outcome, trial: Trial, start_s: float, end_s: float) -> Non
 
 
 async def add_accounting(
-    outcome: Outcome, trial: Trial, arrived: dict[str, Arrivals], *, carriers_die: bool = False
+    outcome: RunOutcome, trial: Trial, arrived: dict[str, Arrivals], *, carriers_die: bool = False
 ) -> None:
     """Everybody, one by one. Where carriers die, their doubt and their receipts are told and not judged here."""
     findings = await trial.account(arrived)
@@ -79,7 +79,7 @@ async def add_accounting(
         ]
 
 
-def add_costs(outcome: Outcome, trial: Trial, arrived: dict[str, Arrivals], start_s: float, end_s: float) -> None:
+def add_costs(outcome: RunOutcome, trial: Trial, arrived: dict[str, Arrivals], start_s: float, end_s: float) -> None:
     """What the run took of the machine, and how fast the sinks themselves are."""
     seconds = end_s - start_s
     units = sum(a.between(start_s, end_s) for a in arrived.values())

@@ -8,15 +8,15 @@ import time
 from dataclasses import dataclass
 
 from loadtest import verdict
-from loadtest.accounting import Findings
+from loadtest.accounting import Disagreements
 from loadtest.arrivals import Arrivals
 from loadtest.ground import Ground
-from loadtest.outcome import Outcome, Sheet
+from loadtest.outcome import RunOutcome, Sheet
 from loadtest.picture import Curve
 from loadtest.scenarios import judging
-from loadtest.stage import Terms, end, kill
+from loadtest.stage import RunTerms, end, kill
 from loadtest.trial import Trial
-from loadtest.verdict import Line
+from loadtest.verdict import VerdictLine
 
 _WARM_S = 4.0
 _MEMBERS = 6_000
@@ -34,26 +34,26 @@ _REPLIES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CarrierStretch:
     name: str
-    terms: Terms
+    terms: RunTerms
     allowed: dict[str, float]
     """By channel, the most that these carriers let through: messages a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    part: Part
+    part: CarrierStretch
     reached: dict[str, float]
-    findings: Findings
+    findings: Disagreements
     cpu_s: float
     seconds: float
     memory_mib: float
 
 
-def delayed(delay_s: float, *, window: int, connections: int, sms_per_s: float) -> Part:
+def delayed(delay_s: float, *, window: int, connections: int, sms_per_s: float) -> CarrierStretch:
     """What they allow is the contract or the law of windows, whichever is less."""
-    terms = Terms(
+    terms = RunTerms(
         sms_per_s=sms_per_s,
         sms_window=window,
         connections=connections,
@@ -63,16 +63,16 @@ def delayed(delay_s: float, *, window: int, connections: int, sms_per_s: float) 
     sms = min(sms_per_s, terms.binds * window / delay_s)
     email = min(terms.email_per_s, connections / (_REPLIES * delay_s))
     name = f"answers after {delay_s * 1000:.0f} ms, {terms.binds} x {window}"
-    return Part(name, terms, {"sms": sms, "email": email})
+    return CarrierStretch(name, terms, {"sms": sms, "email": email})
 
 
-def throttling(sms_per_s: int, email_per_s: int) -> Part:
+def throttling(sms_per_s: int, email_per_s: int) -> CarrierStretch:
     """Peers that take less than their contract says."""
-    terms = Terms(
+    terms = RunTerms(
         smsc_flags=(("--max-rate-per-s", str(sms_per_s)),),
         smtp_flags=("--throttle", str(email_per_s)),
     )
-    return Part("throttling", terms, {"sms": float(sms_per_s), "email": float(email_per_s)})
+    return CarrierStretch("throttling", terms, {"sms": float(sms_per_s), "email": float(email_per_s)})
 
 
 _SLOW = (
@@ -81,12 +81,12 @@ _SLOW = (
     delayed(0.05, window=20, connections=64, sms_per_s=1_000),  # the law is less: 800/s
     throttling(300, 1_000),
 )
-_DYING = Terms(smscs=2, smtps=2, email_per_s=600.0)
+_DYING = RunTerms(smscs=2, smtps=2, email_per_s=600.0)
 
 
-async def slow_carriers(ground: Ground, seconds: int, size: int) -> Outcome:
+async def slow_carriers(ground: Ground, seconds: int, size: int) -> RunOutcome:
     """`seconds` is of each part."""
-    outcome = Outcome()
+    outcome = RunOutcome()
     results = [await _slow(ground, outcome, part, seconds, size or _MEMBERS) for part in _SLOW]
     results += [await _dying(ground, outcome, kind, seconds, size or seconds * 1_000) for kind in ("news", "alert")]
     outcome.lines += [
@@ -101,7 +101,7 @@ async def slow_carriers(ground: Ground, seconds: int, size: int) -> Outcome:
 # ---- late answers, throttling --------------------------------------------------------------------------------
 
 
-async def _slow(ground: Ground, outcome: Outcome, part: Part, seconds: int, members: int) -> Result:
+async def _slow(ground: Ground, outcome: RunOutcome, part: CarrierStretch, seconds: int, members: int) -> Result:
     async with ground.trial(part.terms, name=part.name.replace(" ", "-").replace(",", "")) as trial:
         await trial.set_up(members, networks=_NETWORKS)
         async with trial.watched():
@@ -132,24 +132,24 @@ def _taken(arrivals: Arrivals, start_s: float, end_s: float) -> int:
     return sum(int(((times_s >= start_s) & (times_s < end_s)).sum()) for times_s in arrivals.by_campaign.values())
 
 
-def _nobody_lost(name: str, findings: Findings) -> list[Line]:
+def _nobody_lost(name: str, findings: Disagreements) -> list[VerdictLine]:
     return [
         verdict.at_most(f"{name}: unaccounted", findings.unaccounted, 0),
         verdict.at_most(f"{name}: unfinished at the end", findings.unfinished, 0),
     ]
 
 
-def _failed(findings: Findings) -> int:
+def _failed(findings: Disagreements) -> int:
     return sum(n for state, n in findings.states.items() if state.endswith((" failed", " expired")))
 
 
 # ---- one of two dies -----------------------------------------------------------------------------------------
 
 
-async def _dying(ground: Ground, outcome: Outcome, kind: str, seconds: int, members: int) -> Result:
+async def _dying(ground: Ground, outcome: RunOutcome, kind: str, seconds: int, members: int) -> Result:
     """News may leave messages in doubt and never doubles; an alert is sent again and leaves nobody in doubt."""
     name = f"one of two dies ({kind})"
-    part = Part(name, _DYING, {"sms": _DYING.sms_per_s, "email": _DYING.email_per_s})
+    part = CarrierStretch(name, _DYING, {"sms": _DYING.sms_per_s, "email": _DYING.email_per_s})
     async with ground.trial(_DYING, name=f"dying-{kind}") as trial:
         await trial.set_up(members, networks=_NETWORKS)
         async with trial.watched():
@@ -190,7 +190,7 @@ async def _death(trial: Trial) -> float:
     return died_s
 
 
-def _doubts(name: str, kind: str, findings: Findings) -> list[Line]:
+def _doubts(name: str, kind: str, findings: Disagreements) -> list[VerdictLine]:
     """What was in the hands of the dead ones is the most that may be in doubt, or sent again."""
     in_hand = _DYING.binds * _DYING.sms_window + _DYING.connections
     may_doubt, may_repeat = (0, in_hand) if kind == "alert" else (in_hand, 0)
@@ -206,13 +206,13 @@ def _doubts(name: str, kind: str, findings: Findings) -> list[Line]:
 
 
 def _result(
-    trial: Trial, part: Part, reached: dict[str, float], findings: Findings, start_s: float, end_s: float
+    trial: Trial, part: CarrierStretch, reached: dict[str, float], findings: Disagreements, start_s: float, end_s: float
 ) -> Result:
     used_s = trial.cpu_between("gateway", start_s, end_s)
     return Result(part, reached, findings, used_s, end_s - start_s, trial.most_memory_mib("gateway"))
 
 
-def _curves(part: Part, arrived: dict[str, Arrivals], start_s: float, end_s: float) -> list[Curve]:
+def _curves(part: CarrierStretch, arrived: dict[str, Arrivals], start_s: float, end_s: float) -> list[Curve]:
     """Of SMS and e-mail, against what these carriers allow."""
     found = []
     for channel, word in (("sms", "SMS"), ("email", "e-mails")):

@@ -8,11 +8,11 @@ import numpy as np
 from loadtest import verdict
 from loadtest.arrivals import Arrivals, mark_of
 from loadtest.ground import Ground
-from loadtest.outcome import Outcome
+from loadtest.outcome import RunOutcome
 from loadtest.scenarios import judging
-from loadtest.stage import Terms
+from loadtest.stage import RunTerms
 from loadtest.trial import Trial
-from loadtest.verdict import Line
+from loadtest.verdict import VerdictLine
 
 _PER_S = 50
 _PER_NETWORK = 5
@@ -24,9 +24,9 @@ _P99_GOAL_MS = 100.0
 """Design section 8, of durable 202s."""
 
 
-async def small_alerts(ground: Ground, seconds: int, size: int) -> Outcome:
+async def small_alerts(ground: Ground, seconds: int, size: int) -> RunOutcome:
     members = size or _MEMBERS
-    async with ground.trial(Terms()) as trial:
+    async with ground.trial(RunTerms()) as trial:
         await trial.set_up(members, networks=max(2, members // _PER_NETWORK))
         async with trial.watched():
             async with trial.crowd(seconds + _WARM_S + 1, {"AlertStorm": _PER_S}):
@@ -37,7 +37,7 @@ async def small_alerts(ground: Ground, seconds: int, size: int) -> Outcome:
                 trial.note()
             rest_s = await trial.come_to_rest(stop=False, within_s=60.0 + seconds)
         arrived = await trial.arrived()
-        outcome = Outcome()
+        outcome = RunOutcome()
         judging.add_api(outcome, trial, start_s, end_s)
         taken = next((t for t in outcome.times if t.name == "post: Alert"), verdict.times("post: Alert", [], 0))
         outcome.lines = [
@@ -55,7 +55,7 @@ async def small_alerts(ground: Ground, seconds: int, size: int) -> Outcome:
         return outcome
 
 
-def _first_messages(trial: Trial, arrived: dict[str, Arrivals]) -> list[Line]:
+def _first_messages(trial: Trial, arrived: dict[str, Arrivals]) -> list[VerdictLine]:
     """From each POST to its first SMS: they bear the mark of their alert."""
     first_s: dict[str, float] = {}
     for head, times_s in arrived["sms"].by_campaign.items():

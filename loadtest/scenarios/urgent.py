@@ -14,11 +14,11 @@ from loadtest import verdict
 from loadtest.arrivals import Arrivals, Instants
 from loadtest.documents import alert, new_mark, plp
 from loadtest.ground import Ground
-from loadtest.outcome import Outcome, Sheet
+from loadtest.outcome import RunOutcome, Sheet
 from loadtest.scenarios import judging
-from loadtest.stage import StageFailed, Terms
+from loadtest.stage import RunTerms, StageFailed
 from loadtest.trial import Trial
-from loadtest.verdict import Line
+from loadtest.verdict import VerdictLine
 
 _NEWSLETTER = 1_000_000
 _PER_NETWORK = 300
@@ -52,10 +52,10 @@ class _Told:
     messages: dict[str, int]
 
 
-async def urgent(ground: Ground, seconds: int, size: int) -> Outcome:
+async def urgent(ground: Ground, seconds: int, size: int) -> RunOutcome:
     """`seconds` is what the alerts are spread over."""
     members = size or _NEWSLETTER
-    async with ground.trial(Terms()) as trial:
+    async with ground.trial(RunTerms()) as trial:
         load_s = await trial.set_up(members, networks=max(2, members // _PER_NETWORK))
         async with trial.watched():
             letter_ms = await _newsletter(trial)
@@ -68,7 +68,7 @@ async def urgent(ground: Ground, seconds: int, size: int) -> Outcome:
             rest_s = await trial.come_to_rest(stop=True, within_s=300.0)
         arrived = await trial.arrived()
         told = [await _told(trial, arrived, each) for each in posted]
-        outcome = Outcome(lines=_promises(told), sheets=[_sheet(told)])
+        outcome = RunOutcome(lines=_promises(told), sheets=[_sheet(told)])
         outcome.lines += _newsletter_lines(arrived, members, start_s, end_s, load_s, letter_ms)
         outcome.lines += judging.ceilings(trial.stage.terms, arrived)
         await judging.add_accounting(outcome, trial, arrived)
@@ -127,7 +127,7 @@ async def _told(trial: Trial, arrived: dict[str, Arrivals], posted: _Posted) -> 
     )
 
 
-def _promises(told: list[_Told]) -> list[Line]:
+def _promises(told: list[_Told]) -> list[VerdictLine]:
     arrived = [each for each in told if each.first_s]
     lines = [verdict.at_least("urgent alerts with a message at a sink", len(arrived), len(told))]
     for channel, word in (("sms", "SMS"), ("email", "e-mail"), ("voice", "call")):
@@ -145,7 +145,7 @@ def _promises(told: list[_Told]) -> list[Line]:
     return [*lines, verdict.told("POST to 202, worst", max(each.posted.answered_ms for each in told), "ms")]
 
 
-def _firsts(word: str, firsts_s: list[float], *, judged: bool) -> list[Line]:
+def _firsts(word: str, firsts_s: list[float], *, judged: bool) -> list[VerdictLine]:
     """Each channel by itself: an e-mail in time helps nobody who waits for his SMS. Calls wait for the shared ceiling
     of starts, and for the alert before."""
     p50, p99 = (1000 * float(v) for v in np.percentile(firsts_s, (50, 99), method="higher"))
@@ -160,7 +160,7 @@ def _firsts(word: str, firsts_s: list[float], *, judged: bool) -> list[Line]:
 
 def _newsletter_lines(
     arrived: dict[str, Arrivals], members: int, start_s: float, end_s: float, load_s: float, letter_ms: float
-) -> list[Line]:
+) -> list[VerdictLine]:
     lines = [
         verdict.told("members of the newsletter", members),
         verdict.told("`tocsin load` of the register", load_s, "s"),

@@ -12,13 +12,13 @@ import numpy as np
 from loadtest import verdict
 from loadtest.arrivals import Arrivals, Instants
 from loadtest.ground import Ground
-from loadtest.outcome import Outcome
+from loadtest.outcome import RunOutcome
 from loadtest.picture import Curve
 from loadtest.scenarios import judging
-from loadtest.stage import StageFailed, Terms
+from loadtest.stage import RunTerms, StageFailed
 from loadtest.trial import Trial
-from loadtest.verdict import Line
-from loadtest.watching import Plan, Seen, Shown
+from loadtest.verdict import VerdictLine
+from loadtest.watching import Plan, SeenEvent, ShownSnapshot
 
 _WATCHERS = 1_000
 _WARM_S = 8.0
@@ -28,10 +28,10 @@ _CROWD = {"CicSystem": 2, "Coordinator": 3, "FeedReader": 10}
 _CALLS_PER_S = 10.5
 
 
-async def watchers(ground: Ground, seconds: int, size: int) -> Outcome:
+async def watchers(ground: Ground, seconds: int, size: int) -> RunOutcome:
     count = size or _WATCHERS
     members = min(max(seconds * 1000, 10_000), 200_000)
-    async with ground.trial(Terms()) as trial:
+    async with ground.trial(RunTerms()) as trial:
         await trial.set_up(members, networks=max(2, members // 50))
         idle_mib = trial.note().memory_mib["gateway"]
         async with trial.watched():
@@ -50,7 +50,7 @@ async def watchers(ground: Ground, seconds: int, size: int) -> Outcome:
             rest_s = await trial.come_to_rest(stop=True)
         arrived = await trial.arrived()
         instants = {n: await _sent(trial, arrived, campaign) for n, campaign in enumerate(plan.campaigns)}
-        outcome = Outcome(lines=_promises(seen, plan, seconds))
+        outcome = RunOutcome(lines=_promises(seen, plan, seconds))
         outcome.lines += _lags(seen.shown, instants, start_s, end_s)
         outcome.lines += _goals(arrived, start_s, end_s)
         outcome.lines += judging.ceilings(trial.stage.terms, arrived)
@@ -83,10 +83,10 @@ def _plan(trial: Trial, launched: Mapping[str, list[str]], count: int, seconds: 
     return Plan(stage.url, stage.token("operator"), tuple(dealt), count, seconds, out)
 
 
-async def _seen(path: Path) -> Seen:
+async def _seen(path: Path) -> SeenEvent:
     if not await asyncio.to_thread(path.exists):
         raise StageFailed(f"the watchers ended without an account: see {path.parent}/watching.log")
-    return msgspec.json.decode(await asyncio.to_thread(path.read_bytes), type=Seen)
+    return msgspec.json.decode(await asyncio.to_thread(path.read_bytes), type=SeenEvent)
 
 
 async def _sent(trial: Trial, arrived: dict[str, Arrivals], campaign: str) -> Instants:
@@ -95,7 +95,7 @@ async def _sent(trial: Trial, arrived: dict[str, Arrivals], campaign: str) -> In
     return np.sort(np.concatenate((instants["sms"], instants["email"])))
 
 
-def _promises(seen: Seen, plan: Plan, seconds: float) -> list[Line]:
+def _promises(seen: SeenEvent, plan: Plan, seconds: float) -> list[VerdictLine]:
     return [
         verdict.at_least("watchers with an open stream at the end", seen.open_at_end, plan.watchers),
         verdict.at_most("watchers that were shown nothing", seen.never, 0),
@@ -105,7 +105,9 @@ def _promises(seen: Seen, plan: Plan, seconds: float) -> list[Line]:
     ]
 
 
-def _lags(shown: Iterable[Shown], instants: Mapping[int, Instants], start_s: float, end_s: float) -> list[Line]:
+def _lags(
+    shown: Iterable[ShownSnapshot], instants: Mapping[int, Instants], start_s: float, end_s: float
+) -> list[VerdictLine]:
     inside = [s for s in shown if start_s <= s.first_s < end_s]
     first_s = [lag_s(s.sent, s.first_s, instants[s.campaign]) for s in inside if len(instants[s.campaign])]
     last_s = [lag_s(s.sent, s.last_s, instants[s.campaign]) for s in inside if len(instants[s.campaign])]
@@ -126,7 +128,7 @@ def lag_s(sent: int, at_s: float, instants: Instants) -> float:
     return max(0.0, at_s - float(instants[sent])) if sent < len(instants) else 0.0
 
 
-def _goals(arrived: dict[str, Arrivals], start_s: float, end_s: float) -> list[Line]:
+def _goals(arrived: dict[str, Arrivals], start_s: float, end_s: float) -> list[VerdictLine]:
     """The promise is made without watchers; with a thousand of them it is what is wanted next."""
     seconds = end_s - start_s
     per_s = {channel: a.between(start_s, end_s) / seconds for channel, a in arrived.items()}
@@ -139,7 +141,7 @@ def _goals(arrived: dict[str, Arrivals], start_s: float, end_s: float) -> list[L
     ]
 
 
-def _snapshots(shown: Iterable[Shown], start_s: float, end_s: float) -> Curve:
+def _snapshots(shown: Iterable[ShownSnapshot], start_s: float, end_s: float) -> Curve:
     seconds = max(1, round(end_s - start_s))
     counted = [0.0] * seconds
     for each in shown:

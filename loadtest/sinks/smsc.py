@@ -24,13 +24,13 @@ from channels.sms.smpp.codec import HEADER, Decoder, encode
 from channels.sms.smpp.pdu import (
     Bind,
     BindResponse,
-    Command,
+    CommandId,
+    CommandStatus,
     DeliverSmResponse,
     EnquireLink,
     EnquireLinkResponse,
     Pdu,
     ProtocolError,
-    Status,
     SubmitSm,
     SubmitSmResponse,
     Unbind,
@@ -62,14 +62,14 @@ class SmscOptions(msgspec.Struct, frozen=True, kw_only=True):
     refuse_prefix: str = ""
     """Destinations that begin so (digits) are refused with `refuse_status`."""
     refuse_suffix: str = ""
-    refuse_status: int = Status.INVALID_DESTINATION
+    refuse_status: int = CommandStatus.INVALID_DESTINATION
     throttle_every: int = 0
     """Every n-th submit is answered ESME_RTHROTTLED; 0: none."""
     max_rate_per_s: int = 0
     """More in any second are answered ESME_RTHROTTLED; 0: no limit."""
     fail_every: int = 0
     """Every n-th submit is answered `fail_status`; 0: none."""
-    fail_status: int = Status.QUEUE_FULL
+    fail_status: int = CommandStatus.QUEUE_FULL
     bind_status: int = 0
     deaf: bool = False
     """Connections are accepted and nothing is ever answered."""
@@ -249,8 +249,8 @@ class SmscSink:
             return options.fail_status
         if (options.throttle_every and count % options.throttle_every == 0) or self._too_fast():
             self.counts["throttled"] += 1
-            return Status.THROTTLED
-        return Status.OK
+            return CommandStatus.THROTTLED
+        return CommandStatus.OK
 
     def _too_fast(self) -> bool:
         if not self.options.max_rate_per_s:
@@ -382,7 +382,7 @@ class _Link(asyncio.Protocol):
         for receipt in receipts:
             self._sequence = self._sequence % 0x7FFFFFFF + 1
             self._unacknowledged[self._sequence] = receipt
-            out.append(HEADER.pack(16 + len(receipt), Command.DELIVER_SM, 0, self._sequence) + receipt)
+            out.append(HEADER.pack(16 + len(receipt), CommandId.DELIVER_SM, 0, self._sequence) + receipt)
         self.sink.counts["receipts"] += len(out)
         if out and not self.transport.is_closing():
             self.transport.write(b"".join(out))
@@ -437,14 +437,14 @@ class _Link(asyncio.Protocol):
         options = self.sink.options
         status = options.bind_status
         if options.password and pdu.password != options.password:
-            status = Status.INVALID_PASSWORD
+            status = CommandStatus.INVALID_PASSWORD
         self.transport.write(
             encode(BindResponse(command=pdu.command, status=status, sequence=pdu.sequence, system_id="smsc"))
         )
         if status:
             return
         self.system_id = pdu.system_id
-        self.receives = pdu.command is not Command.BIND_TRANSMITTER
+        self.receives = pdu.command is not CommandId.BIND_TRANSMITTER
         self.sink.counts["binds"] += 1
         if self.receives:
             self.deliver(self.sink.backlog(self.system_id))

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 
 from channels.sms.smpp.codec import HEADER, Decoder, encode
-from channels.sms.smpp.pdu import BindResponse, Command, DeliverSm, EnquireLink
+from channels.sms.smpp.pdu import BindResponse, CommandId, DeliverSm, EnquireLink
 from tests.acceptance.world import alert
 
 _RECEIPT = b"id:7 sub:001 dlvrd:001 submit date:2611261200 done date:2611261201 stat:DELIVRD err:000 text:hello"
@@ -25,7 +25,7 @@ FLOODS = {
     "enquire_link": encode(EnquireLink(sequence=9)),
     "handset": encode(DeliverSm(sequence=5, source="32470000000", destination="PLP", short_message=b"hi")),
     "receipt": encode(DeliverSm(sequence=5, esm_class=4, source="32470000000", short_message=_RECEIPT)),
-    "malformed": HEADER.pack(40, Command.DELIVER_SM, 0, 7) + b"\xff" * 24,
+    "malformed": HEADER.pack(40, CommandId.DELIVER_SM, 0, 7) + b"\xff" * 24,
 }
 
 

@@ -48,14 +48,14 @@ PIECES = (
 CHILD = """
 import sys, time
 from datetime import UTC, datetime
-from cap import Terms, explain, read, write
+from cap import ReadingTerms, explain, read, write
 from cap.answer import error, heading
 from cap.edxl import unwrap
 from cap.profile import NAMES, profile
 from cap.signing import Standing, verify
 from cap.trust import Trust
 explain.ready()
-USUAL, LAX = Terms(), Terms(versions=frozenset(("1.0", "1.1", "1.2")), profiles=tuple(map(profile, NAMES)))
+USUAL, LAX = ReadingTerms(), ReadingTerms(versions=frozenset(("1.0", "1.1", "1.2")), profiles=tuple(map(profile, NAMES)))
 for number, line in enumerate(sys.stdin):
     document = bytes.fromhex(line)
     start = time.perf_counter()

@@ -8,7 +8,7 @@ from lxml import etree
 from signxml import XMLSigner, methods
 from signxml.algorithms import CanonicalizationMethod
 
-from cap import Terms, read
+from cap import ReadingTerms, read
 from cap.edxl import LINE, unwrap
 from cap.names import CAP_11, CAP_12
 from cap.signing import Standing, sign, verify
@@ -56,7 +56,7 @@ def test_an_envelope_may_hold_several_alerts_and_says_where_each_began():
     envelope = unwrap(ONE.format(ALERT + "<other/>" + ALERT.replace(CAP_12, CAP_11)).encode())
 
     assert [enclosed.line for enclosed in envelope.alerts] == [7, 7 + ALERT.count("\n")]
-    assert read(envelope.alerts[1].document, terms=Terms(frozenset({"1.1"}))).version == "1.1"
+    assert read(envelope.alerts[1].document, terms=ReadingTerms(frozenset({"1.1"}))).version == "1.1"
 
 
 def test_a_hundred_alerts_fit_into_one_envelope():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cap import Circle
-from cap.geometry import MOST_COMPARISONS, Effort, circle, crosses_itself, is_flat, ring
+from cap.geometry import MOST_COMPARISONS, GeometryEffort, circle, crosses_itself, is_flat, ring
 from cap.lexical import Unreadable
 
 GRID = st.tuples(st.integers(0, 9).map(float), st.integers(0, 9).map(float))
@@ -68,18 +68,18 @@ def test_a_crossing_is_found_exactly_where_two_sides_cross(points):
     closed = (*points, points[0])
     sides = list(pairwise(closed))
 
-    assert crosses_itself(closed, Effort()) is any(cross(*one, *other) for one in sides for other in sides)
+    assert crosses_itself(closed, GeometryEffort()) is any(cross(*one, *other) for one in sides for other in sides)
 
 
 def test_a_ring_that_only_touches_itself_does_not_cross():
     touching = ((0.0, 0.0), (2.0, 2.0), (4.0, 0.0), (4.0, 4.0), (2.0, 2.0), (0.0, 4.0), (0.0, 0.0))
 
-    assert crosses_itself(touching, Effort()) is False
+    assert crosses_itself(touching, GeometryEffort()) is False
 
 
 def test_looking_for_crossings_costs_no_more_than_it_may():
     to_and_fro = tuple((float(n % 2), float(n)) for n in range(900))
-    effort = Effort()
+    effort = GeometryEffort()
 
     assert crosses_itself((*to_and_fro, to_and_fro[0]), effort) is None
     assert -900 < effort.left < 0

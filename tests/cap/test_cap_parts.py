@@ -2,7 +2,7 @@
 
 import pytest
 
-from cap import Level, MsgType, Terms, read, write
+from cap import Level, MsgType, ReadingTerms, read, write
 from cap.parts import UNTYPED
 from cap.profile import profile
 from tests.cap.documents import BASE, INFO, POLYGON, SIGNATURE, TRIPLE, changed, element, inserted
@@ -226,7 +226,7 @@ def test_what_a_profile_asks_of_a_part_is_not_left_out():
     document = changed(("55085", "x"))
 
     assert read(document).accepted
-    assert not read(document, terms=Terms(profiles=(profile("be-plp"),))).accepted
+    assert not read(document, terms=ReadingTerms(profiles=(profile("be-plp"),))).accepted
 
 
 def test_an_alert_without_an_info_is_read_and_told():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cap import RULES, Level, Terms, read
+from cap import RULES, Level, ReadingTerms, read
 from cap.profile import NAMES, compiled, profile
 from cap.rules.row import Rule
 from tests.cap.documents import BASE, INFO, POLYGON, TRIPLE, changed, element, inserted
@@ -117,7 +117,7 @@ PREFIXES = {"BE": "be-plp", "GOOGLE": "google", "IPAWS": "ipaws"}
 
 def checked(name, document):
     """The problems that a profile adds, and whether the document is accepted with and without it."""
-    alone, held = read(document), read(document, terms=Terms(profiles=(profile(name),)))
+    alone, held = read(document), read(document, terms=ReadingTerms(profiles=(profile(name),)))
     assert set(alone.problems) <= set(held.problems)
     return [problem for problem in held.problems if problem not in alone.problems], held.accepted, alone.accepted
 
@@ -153,7 +153,7 @@ def test_rows_of_profiles_are_rows_like_the_others():
 
 
 def test_two_profiles_may_hold_at_once_and_a_broken_draft_is_looked_at_too():
-    both = Terms(profiles=(profile("be-plp"), profile("google")))
+    both = ReadingTerms(profiles=(profile("be-plp"), profile("google")))
 
     problems = read(changed(("Severe", "Bad"), ("fr-BE", "es"), ("101</contact>", "</contact>")), terms=both).problems
 
@@ -161,7 +161,7 @@ def test_two_profiles_may_hold_at_once_and_a_broken_draft_is_looked_at_too():
 
 
 def test_a_row_of_a_profile_may_be_relaxed():
-    terms = Terms(profiles=(profile("be-plp"),), relaxed=frozenset({"BE-LANG"}))
+    terms = ReadingTerms(profiles=(profile("be-plp"),), relaxed=frozenset({"BE-LANG"}))
 
     reading = read(element("language", "es"), terms=terms)
 
@@ -187,7 +187,9 @@ remedy = "R."
 def test_a_profile_can_be_made_of_a_text():
     made = compiled("x", ROW)
 
-    assert [problem.rule for problem in read(element("web", ""), terms=Terms(profiles=(made,))).problems] == ["X-1"]
+    assert [problem.rule for problem in read(element("web", ""), terms=ReadingTerms(profiles=(made,))).problems] == [
+        "X-1"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from cap import RULES, Certainty, Level, Limits, Terms, ValuePair, read
+from cap import RULES, Certainty, Level, Limits, ReadingTerms, ValuePair, read
 from cap.names import CAP_10, CAP_11, CAP_12
 from cap.terms import POLICIES
 from tests.cap.documents import BASE, INFO, changed, element
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "cap-samples"
-ANY = Terms(versions=frozenset({"1.0", "1.1", "1.2"}))
+ANY = ReadingTerms(versions=frozenset({"1.0", "1.1", "1.2"}))
 FIRST = BASE.replace(CAP_12, CAP_10)
 SECOND = BASE.replace(CAP_12, CAP_11)
 
@@ -98,7 +98,7 @@ def test_an_older_time_without_an_offset_is_no_instant():
 
 @pytest.mark.parametrize(("document", "version"), [(SECOND.encode(), "1.1"), (first(), "1.0"), (BASE.encode(), "1.2")])
 def test_a_version_outside_the_terms_is_refused_by_its_name(document, version):
-    reading = read(document, terms=Terms(versions=frozenset({"1.2"} if version != "1.2" else {"1.1", "1.2"})))
+    reading = read(document, terms=ReadingTerms(versions=frozenset({"1.2"} if version != "1.2" else {"1.1", "1.2"})))
 
     assert reading.accepted is (version == "1.2")
     if version != "1.2":
@@ -135,7 +135,7 @@ def test_the_examples_of_the_older_standards_are_all_accepted():
 
 def test_a_policy_of_ours_warns_and_refuses_where_that_is_agreed_with_a_sender():
     document = element("ceiling", "10")
-    usual, strict = read(document), read(document, terms=Terms(strict=frozenset({"G-ALT-ORDER"})))
+    usual, strict = read(document), read(document, terms=ReadingTerms(strict=frozenset({"G-ALT-ORDER"})))
 
     assert usual.accepted
     assert not strict.accepted
@@ -152,9 +152,9 @@ def test_no_policy_of_ours_refuses_by_itself():
 def test_neither_the_standard_nor_safety_is_agreed_on(kind, rule):
     assert rule not in POLICIES
     with pytest.raises(ValueError, match=rule):
-        Terms(**{kind: frozenset({rule})})
+        ReadingTerms(**{kind: frozenset({rule})})
 
 
 def test_terms_name_only_versions_there_are():
     with pytest.raises(ValueError, match=r"2\.0"):
-        Terms(versions=frozenset({"2.0"}))
+        ReadingTerms(versions=frozenset({"2.0"}))

@@ -20,9 +20,9 @@ from channels.email.bounces import read_bounce
 from channels.email.reply import NotSmtp, ReplyReader
 from channels.sms.smpp.codec import Decoder, decode, encode
 from channels.sms.smpp.pdu import DataSm, DeliverSm, EnquireLink, ProtocolError, SubmitSmResponse, Unread
-from channels.sms.smpp.receipts import Reading, read_receipt
+from channels.sms.smpp.receipts import ReceiptDialect, read_receipt
 from gateway.campaigns.answers import MessageRequest
-from gateway.directory.seed_lines import Known, Reader
+from gateway.directory.seed_lines import RegisterCodes, SeedReader
 from gateway.errors import Refusal
 from gateway.http.bodies import struct_of
 from gateway.unseen import visible
@@ -53,7 +53,7 @@ _PDUS = (
     SubmitSmResponse(status=0, sequence=9, message_id="abc"),
     EnquireLink(status=0, sequence=10),
 )
-_READING = Reading()
+_READING = ReceiptDialect()
 
 
 def smpp(data: bytes) -> None:
@@ -139,7 +139,7 @@ _AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def seed_file(data: bytes) -> None:
-    reader = Reader(Known({"5301"}, {("5301", "N")}, set()), _AT)
+    reader = SeedReader(RegisterCodes({"5301"}, {("5301", "N")}, set()), _AT)
     for _ in reader.read(data.split(b"\n")):
         pass
     for error in reader.errors:

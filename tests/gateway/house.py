@@ -10,15 +10,15 @@ import sqlalchemy as sa
 
 from channels.contract import Channel
 from gateway.access.keys import hashed
-from gateway.directory.audience import CHANNELS, Audience, Covered, Deliveries, Excluded, Skipped
-from gateway.directory.reasons import Reason
+from gateway.directory.audience import CHANNELS, Audience, Covered, Deliveries, Excluded, SkippedChannel
+from gateway.directory.reasons import ExclusionReason
 from store import accounts, launching
 from store.accounts import AccountRecord, KeyRecord, RightRow
 from store.database import Database
-from store.launching import Entry, Launch, Refusal
+from store.launching import AudienceEntry, Launch, ZoneRefusal
 from store.records import NewAlert, NewCampaign, NewText, Settlement
 from store.settling import apply
-from store.states import Event
+from store.states import DeliveryEvent
 from store.tables import address, contact, member, zone
 from store.transaction import Transaction
 
@@ -103,8 +103,8 @@ class House:
         """`covered`: (member, channel, the member whose delivery covers them). Whoever else is included and lacks a
         channel is skipped there."""
         channels = tuple(c for c in CHANNELS if c in wanted)
-        cover = [(m, c, self.contacts[by, c], Reason.SAME_ADDRESS) for m, c, by in covered]
-        cover += [(m, c, self.contacts[m, c], Reason.OTHER_ZONE) for m, c in covered_elsewhere]
+        cover = [(m, c, self.contacts[by, c], ExclusionReason.SAME_ADDRESS) for m, c, by in covered]
+        cover += [(m, c, self.contacts[m, c], ExclusionReason.OTHER_ZONE) for m, c in covered_elsewhere]
         included = sorted({m for ms in wanted.values() for m in ms} | {m for m, *_ in cover})
         has = {(m, c) for c, ms in wanted.items() for m in ms} | {(m, c) for m, c, *_ in cover}
         skipped = [(m, c) for m in (*included, *excluded) for c in channels if (m, c) not in has]
@@ -113,7 +113,7 @@ class House:
             ("nl",),
             channels,
             {c: self._deliveries(c, sorted(wanted[c])) for c in channels},
-            Excluded(_ids(excluded), _small([Reason.OPTED_OUT] * len(excluded))),
+            Excluded(_ids(excluded), _small([ExclusionReason.OPTED_OUT] * len(excluded))),
             Covered(
                 _ids([m for m, *_ in cover]),
                 _small([CHANNELS.index(c) for _, c, *_ in cover]),
@@ -121,10 +121,10 @@ class House:
                 _ids([at[1] for *_, at, _ in cover]),
                 _small([why for *_, why in cover]),
             ),
-            Skipped(
+            SkippedChannel(
                 _ids([m for m, _ in skipped]),
                 _small([CHANNELS.index(c) for _, c in skipped]),
-                _small([Reason.NO_CONTACT] * len(skipped)),
+                _small([ExclusionReason.NO_CONTACT] * len(skipped)),
             ),
         )
 
@@ -150,7 +150,7 @@ class House:
 
     async def launch(
         self, account_id: int, *campaigns: NewCampaign, alert: NewAlert | None = None, publish: bool = False,
-        publish_until_ms: int | None = None, refusals: tuple[Refusal, ...] = (),
+        publish_until_ms: int | None = None, refusals: tuple[ZoneRefusal, ...] = (),
     ) -> list[int]:  # fmt: skip
         decision = Launch(
             account_id=account_id, alert=alert, campaigns=campaigns, publish=publish,
@@ -164,7 +164,7 @@ class House:
         for channel in audience.channels:
             found = audience.deliveries[channel]
             entries = [
-                Entry(first + n, int(m), int(c), "nl")
+                AudienceEntry(first + n, int(m), int(c), "nl")
                 for n, (m, c) in enumerate(zip(found.member_id, found.contact_id, strict=True))
             ]
             first += len(entries)
@@ -173,7 +173,9 @@ class House:
                 lambda tx, w=channel.value, e=some: launching.expand(tx, campaign_id, w, e, batch_size=500)
             )
 
-    async def settle(self, campaign_id: int, *events: tuple[int, Event], code: str = "", carrier: str = "c1") -> None:
+    async def settle(
+        self, campaign_id: int, *events: tuple[int, DeliveryEvent], code: str = "", carrier: str = "c1"
+    ) -> None:
         """(sequence number, what happens to it)."""
         settlements = [Settlement(campaign_id << 24 | seq, event, carrier, code=code) for seq, event in events]
         await self.database.write(lambda tx: apply(tx, settlements))

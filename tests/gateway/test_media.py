@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.contract import Channel
-from channels.email.letter import PreparedMail, Sender
+from channels.email.letter import MailSender, PreparedMail
 from channels.sms.text import SmsText, TextRefused
 from channels.sms.transliteration import LetterMode
 from channels.voice.script import Script, SpeechRefused
 from gateway.accounting.tariff import price
 from gateway.media import MEDIA, Posting, Unposted, prepare, shown
-from gateway.texts.compose import Words, from_message
+from gateway.texts.compose import OwnWords, from_message
 from gateway.texts.content import MailContent, SmsContent, SpeechContent
 from gateway.texts.story import Style
 
@@ -22,7 +22,7 @@ NOW_MS = round(datetime.fromisoformat("2026-11-23T12:00:00+01:00").timestamp() *
 SMS = SmsContent(text="Inbraak in de Dorpsstraat")
 MAIL = MailContent(subject="Inbraak", paragraphs=("Een", "Twee"), urgent=True)
 SPEECH = SpeechContent(body="Inbraak in de Dorpsstraat.", opening="Bericht van Zone.")
-SENDER = Sender(
+SENDER = MailSender(
     name="Zone",
     address="no-reply@alerts.example",
     message_id_domain="alerts.example",
@@ -127,7 +127,7 @@ def test_the_table_is_not_changed_at_run_time():
 @given(st.integers(0, 2**32), st.lists(st.text(max_size=400), min_size=1, max_size=4))
 def test_the_price_of_a_preview_is_the_sum_over_its_rows(seed, bodies):
     words = [
-        Words(language=language, email=f"Alarm {body}")
+        OwnWords(language=language, email=f"Alarm {body}")
         for language, body in zip(["nl", "fr", "de", "en"], bodies, strict=False)
     ]
     texts = from_message(words, tuple(Channel), Style(), title="Alarm").by_channel

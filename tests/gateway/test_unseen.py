@@ -23,7 +23,7 @@ from cap.geojson import to_geojson
 from cap.harmless import OBEYED as OF_CAP
 from cap.rss import rss
 from gateway.operations.logs import JsonLines
-from gateway.operations.status import Line
+from gateway.operations.status import StatusLine
 from gateway.operations.terminal_output import Terminal
 from gateway.reports.tabular import cell
 from gateway.unseen import OBEYED, visible, visible_json
@@ -84,7 +84,7 @@ def test_the_colours_of_our_own_stay() -> None:
 def test_a_title_forges_no_line_of_status(capsys: pytest.CaptureFixture[str]) -> None:
     from gateway.cli.terminal import print_lines
 
-    print_lines([Line(True, f"campaign: {FORGED}")])
+    print_lines([StatusLine(True, f"campaign: {FORGED}")])
 
     assert capsys.readouterr().out.count("\n") == 1
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadtest.accounting import Accounting, CampaignAccount, Findings
+from loadtest.accounting import Accounting, CampaignAccount, Disagreements
 from loadtest.arrivals import Arrivals
 
 NUMBER = 7
@@ -28,7 +28,7 @@ class World:
     resent: bool = False
     report: dict[str, Any] | None = None
 
-    def judged(self) -> Findings:
+    def judged(self) -> Disagreements:
         sms, email, voice = (Arrivals(np.empty(0)) for _ in range(3))
         sms.by_address.update(self.sms)
         email.by_delivery.update(self.email)

@@ -17,10 +17,10 @@ import pytest
 
 from loadtest.bench import kannel, sms
 from loadtest.bench.__main__ import measured
-from loadtest.bench.figures import Failed, Line, Section, Skipped
-from loadtest.bench.ground import Ground
-from loadtest.bench.rows import ROWS, Row
-from loadtest.stage import Stage, Terms
+from loadtest.bench.figures import Failed, Figure, PeerMissing, Section
+from loadtest.bench.ground import BenchGround
+from loadtest.bench.rows import ROWS, BenchRow
+from loadtest.stage import RunTerms, Stage
 
 
 def command(*arguments: str) -> list[str]:
@@ -103,14 +103,14 @@ def test_ctrl_c_ends_what_was_started_and_leaves_no_folder(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-async def section(tmp_path: Path, measure: Callable[[Ground], Awaitable[list[Line]]]) -> Section:
+async def section(tmp_path: Path, measure: Callable[[BenchGround], Awaitable[list[Figure]]]) -> Section:
     async with aiohttp.ClientSession() as session:
-        return await measured("email", Row("e-mail", measure, 0.2), Ground(tmp_path, session, quick=True))
+        return await measured("email", BenchRow("e-mail", measure, 0.2), BenchGround(tmp_path, session, quick=True))
 
 
 async def test_a_row_whose_peer_is_not_there_is_a_line_that_says_so(tmp_path: Path) -> None:
-    async def measure(_: Ground) -> list[Line]:
-        raise Skipped("Postfix is not installed")
+    async def measure(_: BenchGround) -> list[Figure]:
+        raise PeerMissing("Postfix is not installed")
 
     found = await section(tmp_path, measure)
     assert [line.skipped for line in found.lines] == ["Postfix is not installed"]
@@ -118,10 +118,10 @@ async def test_a_row_whose_peer_is_not_there_is_a_line_that_says_so(tmp_path: Pa
 
 
 async def test_a_row_that_breaks_off_says_why_and_one_that_hangs_is_broken_off(tmp_path: Path) -> None:
-    async def broken(_: Ground) -> list[Line]:
+    async def broken(_: BenchGround) -> list[Figure]:
         raise Failed("40 mails, but the sink has 39")
 
-    async def hanging(_: Ground) -> list[Line]:
+    async def hanging(_: BenchGround) -> list[Figure]:
         await asyncio.Event().wait()
         return []
 
@@ -135,7 +135,7 @@ async def test_a_row_that_breaks_off_says_why_and_one_that_hangs_is_broken_off(t
 async def test_kannel_brings_every_message_to_the_sink_once(tmp_path: Path, receipts: bool) -> None:
     if not shutil.which("bearerbox", path="/usr/sbin:/usr/bin"):
         pytest.skip("Kannel is not installed: 'make bench' installs it")
-    stage = Stage(tmp_path, Terms())
+    stage = Stage(tmp_path, RunTerms())
     async with stage.open():
         dump = stage.smsc_dumps[0]
         sink = await stage.sink("smsc", "smsc-0", "--dump", str(dump))

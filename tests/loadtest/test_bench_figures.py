@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from loadtest.bench.figures import Claim, Line, Section, number, percentiles, ratio
+from loadtest.bench.figures import Claim, Figure, Section, number, percentiles, ratio
 from loadtest.bench.report import show
 
 
@@ -24,8 +24,8 @@ def test_a_claim_without_a_goal_is_only_told() -> None:
 
 
 def test_a_ratio_to_a_peer_that_is_not_there_is_no_ratio() -> None:
-    assert ratio(10.0, Line(what="Kannel", skipped="Kannel is not installed"), "x Kannel", 3.0) == ()
-    (claim,) = ratio(10.0, Line(what="Kannel", value=4.0), "x Kannel", 3.0)
+    assert ratio(10.0, Figure(what="Kannel", skipped="Kannel is not installed"), "x Kannel", 3.0) == ()
+    (claim,) = ratio(10.0, Figure(what="Kannel", value=4.0), "x Kannel", 3.0)
     assert (claim.value, claim.holds) == (2.5, False)
 
 
@@ -52,7 +52,7 @@ def shown(*sections: Section) -> str:
 
 def test_the_table_shows_what_was_skipped_and_why() -> None:
     reason = "Kannel is not installed: as root, 'make bench' installs it from Debian"
-    text = shown(Section(name="sms", title="SMS", lines=(Line(what="Kannel with receipts", skipped=reason),)))
+    text = shown(Section(name="sms", title="SMS", lines=(Figure(what="Kannel with receipts", skipped=reason),)))
     row = next(line for line in text.splitlines() if "Kannel with receipts" in line)
     assert "skipped" in row
     assert reason in row
@@ -66,5 +66,5 @@ def test_the_table_shows_what_broke_off_and_what_others_used() -> None:
 
 
 def test_the_peers_settings_are_printed() -> None:
-    line = Line(what="smtp-source", value=20_000, unit="mails/s", settings="-d -s 16 -N, 100 mails")
+    line = Figure(what="smtp-source", value=20_000, unit="mails/s", settings="-d -s 16 -N, 100 mails")
     assert "smtp-source: -d -s 16 -N, 100 mails." in shown(Section(name="email", title="e-mail", lines=(line,)))

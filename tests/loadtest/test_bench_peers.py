@@ -10,7 +10,7 @@ import pytest
 
 from loadtest.bench import email, mailer, processes, sendsms
 from loadtest.bench.cap import SMALL, WORST, documents, rate, readers
-from loadtest.bench.figures import Failed, Skipped
+from loadtest.bench.figures import Failed, PeerMissing
 from loadtest.sinks.smtp import SmtpSink
 
 KEPT = b"""X-Client-Addr: 127.0.0.1
@@ -153,7 +153,7 @@ async def test_the_mailer_sends_every_mail_to_a_recipient_of_its_own() -> None:
 
 
 def test_a_program_that_is_not_there_is_skipped_with_the_peers_name() -> None:
-    with pytest.raises(Skipped, match="Kannel is not installed"):
+    with pytest.raises(PeerMissing, match="Kannel is not installed"):
         processes.found("no-such-program-anywhere", "Kannel")
 
 

@@ -14,7 +14,7 @@ from loadtest.picture import Curve, Growth, draw, draw_growth
 from loadtest.scenarios import growth, judging
 from loadtest.scenarios.catalogue import SCENARIOS
 from loadtest.scenarios.watchers import lag_s
-from loadtest.stage import Terms
+from loadtest.stage import RunTerms
 
 
 def evenly(per_s: float, seconds: float) -> Arrivals:
@@ -25,7 +25,7 @@ def arrived(sms: float = 600, email: float = 3000, calls: float = 9.95, seconds:
     return {"sms": evenly(sms, seconds), "email": evenly(email, seconds), "voice": evenly(calls, seconds)}
 
 
-def missed(lines: list[verdict.Line]) -> list[str]:
+def missed(lines: list[verdict.VerdictLine]) -> list[str]:
     return [line.what for line in lines if verdict.mark(line) == "MISSED"]
 
 
@@ -50,7 +50,7 @@ def test_what_arrived_outside_the_measured_time_keeps_no_floor() -> None:
 
 
 def test_contracts_that_are_kept_break_no_ceiling() -> None:
-    assert missed(judging.ceilings(Terms(), arrived())) == []
+    assert missed(judging.ceilings(RunTerms(), arrived())) == []
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_contracts_that_are_kept_break_no_ceiling() -> None:
     ],
 )
 def test_each_ceiling_is_broken_by_itself(fast: dict[str, float], line: str) -> None:
-    assert missed(judging.ceilings(Terms(), arrived(**fast))) == [line]
+    assert missed(judging.ceilings(RunTerms(), arrived(**fast))) == [line]
 
 
 def test_a_burst_of_one_second_breaks_a_ceiling_that_the_average_keeps() -> None:
     calm = arrived(sms=100)
     calm["sms"].units_s = np.sort(np.concatenate((calm["sms"].units_s, np.linspace(50.0, 50.9, 520))))
 
-    assert missed(judging.ceilings(Terms(), calm)) == ["most SMS segments in any second"]
+    assert missed(judging.ceilings(RunTerms(), calm)) == ["most SMS segments in any second"]
 
 
 def read_late(sent_s: Instants, stalls: list[tuple[float, float]]) -> dict[str, Arrivals]:
@@ -85,7 +85,7 @@ STOOD = [(50.0, 50.04), (80.0, 80.4)]
 
 
 def test_a_contract_that_is_kept_is_not_broken_by_a_sink_that_stood_still() -> None:
-    (_, sms, _) = judging.ceilings(Terms(), read_late(np.arange(0.0, 120.0, 1 / 600), STOOD))
+    (_, sms, _) = judging.ceilings(RunTerms(), read_late(np.arange(0.0, 120.0, 1 / 600), STOOD))
 
     assert re.fullmatch("840, for sure 60[01]: the sink stood still for up to 400 ms", sms.measured)
     assert verdict.mark(sms) == "not judged"
@@ -93,7 +93,7 @@ def test_a_contract_that_is_kept_is_not_broken_by_a_sink_that_stood_still() -> N
 
 @pytest.mark.parametrize("per_s", [608, 625, 1200])
 def test_a_contract_that_is_broken_all_along_is_broken_whenever_the_sink_stood_still(per_s: int) -> None:
-    lines = judging.ceilings(Terms(), read_late(np.arange(0.0, 120.0, 1 / per_s), STOOD))
+    lines = judging.ceilings(RunTerms(), read_late(np.arange(0.0, 120.0, 1 / per_s), STOOD))
 
     assert missed(lines) == ["most SMS segments in any second"]
 
@@ -103,23 +103,23 @@ def test_a_burst_is_broken_also_where_the_sink_slept_through_it(start_s: float) 
     """700 in half a second: however they are laid on the time that the sink slept, some second has them all."""
     burst = np.concatenate((np.arange(0.0, 120.0, 1 / 100), np.linspace(start_s, start_s + 0.5, 700)))
 
-    assert missed(judging.ceilings(Terms(), read_late(np.sort(burst), STOOD))) == ["most SMS segments in any second"]
+    assert missed(judging.ceilings(RunTerms(), read_late(np.sort(burst), STOOD))) == ["most SMS segments in any second"]
 
 
 def test_broken_ceilings_fail_also_where_speeds_are_only_told() -> None:
-    assert not verdict.holds(judging.ceilings(Terms(), arrived(calls=10.5)), floors=False)
+    assert not verdict.holds(judging.ceilings(RunTerms(), arrived(calls=10.5)), floors=False)
 
 
 def test_two_carriers_have_two_contracts() -> None:
-    assert missed(judging.ceilings(Terms(smscs=2, smtps=2), arrived(sms=1200, email=6000))) == []
+    assert missed(judging.ceilings(RunTerms(smscs=2, smtps=2), arrived(sms=1200, email=6000))) == []
 
 
 # ---- growth ----------------------------------------------------------------------------------------------------
 
 
-def step(members: int, *, power: float = 1.0, mib_each: float = 0.0005) -> growth.Step:
+def step(members: int, *, power: float = 1.0, mib_each: float = 0.0005) -> growth.GrowthStep:
     share = (members / 1_000) ** power
-    return growth.Step(
+    return growth.GrowthStep(
         members=members, messages=members, load_s=share, answered_s=share, first_s=0.1, expanded_s=share,
         last_s=share, cpu_s=share, before_mib=100.0, most_mib=150.0 + members * mib_each,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from channels.sms.smpp.pdu import Bind, SubmitSm
 from loadtest import arrivals
 from loadtest.sinks import stalls
 from loadtest.sinks.stalls import Pulse, Stall
-from loadtest.stage import Child, Stage, Terms
+from loadtest.stage import ChildProcess, RunTerms, Stage
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -66,9 +66,9 @@ def test_no_stamp_is_held_for_later_than_it_is_nor_for_earlier_than_the_gap_befo
 
 
 @contextlib.asynccontextmanager
-async def smsc(folder: Path) -> AsyncIterator[tuple[Child, asyncio.StreamWriter]]:
+async def smsc(folder: Path) -> AsyncIterator[tuple[ChildProcess, asyncio.StreamWriter]]:
     """A sink in a process of its own, and a client that is bound to it."""
-    stage = Stage(folder, Terms())
+    stage = Stage(folder, RunTerms())
     async with stage.open():
         sink = await stage.sink("smsc", "smsc-0", "--dump", str(stage.smsc_dumps[0]), "--receipts", "none")
         reader, writer = await asyncio.open_connection("127.0.0.1", sink.port)
@@ -89,7 +89,7 @@ def lines(dump: Path) -> int:
     return dump.read_bytes().count(b"\n") if dump.exists() else 0
 
 
-async def written(sink: Child, dump: Path, count: int) -> None:
+async def written(sink: ChildProcess, dump: Path, count: int) -> None:
     while lines(dump) < count:
         assert sink.process.returncode is None
         await asyncio.sleep(0.01)

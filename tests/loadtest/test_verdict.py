@@ -57,7 +57,7 @@ def test_what_is_told_and_what_is_a_goal_never_fails_a_run() -> None:
         (verdict.goal_at_least("calls", 0, 600), "goal >= 600: 0 is not near"),
     ],
 )
-def test_a_goal_is_told_with_its_distance(line: verdict.Line, words: str) -> None:
+def test_a_goal_is_told_with_its_distance(line: verdict.VerdictLine, words: str) -> None:
     assert line.wanted == words
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from loadtest.watching import Plan, Seen, Watch
+from loadtest.watching import Plan, SeenEvent, Watchers
 
 
 def event(revision: int, accepted: int, *, queued: int = 5) -> bytes:
@@ -45,11 +45,13 @@ class Door:
             writer.close()
 
 
-async def seen(door: Door, *, watchers: int = 3, campaigns: tuple[str, ...] = ("a",), seconds: float = 0.5) -> Seen:
+async def seen(
+    door: Door, *, watchers: int = 3, campaigns: tuple[str, ...] = ("a",), seconds: float = 0.5
+) -> SeenEvent:
     async with door.open():
         plan = Plan(f"http://127.0.0.1:{door.port}", "secret", campaigns, watchers, seconds, "")
         async with asyncio.timeout(20):
-            return await Watch(plan).run()
+            return await Watchers(plan).run()
 
 
 async def test_each_watcher_is_shown_each_snapshot_and_each_is_noted_once() -> None:

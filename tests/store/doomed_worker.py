@@ -7,18 +7,18 @@ import asyncio
 import sys
 
 from store import batches
-from store.batches import Grant, Resending, Way
+from store.batches import Grant, OpenCarrier, Resending
 from store.database import open_database
 from store.records import Settlement
 from store.slots import Ceiling
-from store.states import Event
+from store.states import DeliveryEvent
 
 
 async def main(url: str, advanced: int, settled: int, lease_ms: int) -> None:
     async with open_database(url) as database:
         held = await database.write(lambda tx: batches.claim(tx, "sms", "live", "doomed", lease_ms, Resending(0, 3)))
         assert held is not None
-        way = Way("c1", (Ceiling("wide", 100_000, 1.0, 0.0),), 100_000)
+        way = OpenCarrier("c1", (Ceiling("wide", 100_000, 1.0, 0.0),), 100_000)
         grant = await database.write(
             lambda tx: batches.advance(
                 tx, held, again=(), ahead=held.rows[:advanced], ways=[way], horizon_ms=250, lease_ms=lease_ms
@@ -26,7 +26,7 @@ async def main(url: str, advanced: int, settled: int, lease_ms: int) -> None:
         )
         assert isinstance(grant, Grant)
         assert grant.slots.messages == advanced
-        answers = [Settlement(r.id, Event.ACCEPTED, "c1", (f"ref-{r.id}",)) for r in held.rows[:settled]]
+        answers = [Settlement(r.id, DeliveryEvent.ACCEPTED, "c1", (f"ref-{r.id}",)) for r in held.rows[:settled]]
         await database.write(lambda tx: batches.settle(tx, held, answers))
         print("in hand", flush=True)
         await asyncio.sleep(60)

@@ -11,12 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from store import batches, launching, lifecycle
-from store.batches import Fence, Grant, Resending, Way
+from store.batches import Fence, Grant, OpenCarrier, Resending
 from store.database import Database
-from store.launching import Entry, Launch
+from store.launching import AudienceEntry, Launch
 from store.records import Batch, NewAlert, NewCampaign, NewText, Settlement
 from store.slots import Ceiling
-from store.states import BatchState, DeliveryState, Event
+from store.states import BatchState, DeliveryEvent, DeliveryState
 from store.tables import account, address, batch, contact, delivery, member, zone
 from store.transaction import AnyRow, Transaction
 
@@ -28,7 +28,7 @@ AT_ONCE = Resending(wait_ms=0, most_attempts=3)
 """In doubt is sent again at the next claim."""
 PATIENT = Resending(wait_ms=HOUR_MS, most_attempts=3)
 WIDE = Ceiling("wide", count=100_000, window_s=1.0, guard_s=0.0)
-WIDE_WAY = Way("c1", (WIDE,), 100_000)
+WIDE_WAY = OpenCarrier("c1", (WIDE,), 100_000)
 HORIZON_MS = 250
 
 
@@ -54,7 +54,7 @@ class Made:
     public_id: str
     town: Town
     ids: dict[str, tuple[int, ...]]
-    entries: dict[str, tuple[Entry, ...]]
+    entries: dict[str, tuple[AudienceEntry, ...]]
 
 
 async def a_zone(database: Database) -> int:
@@ -152,9 +152,9 @@ def a_new_campaign(
     return NewCampaign(**values | changes)
 
 
-def entries(town: Town, channel: str, people: int, first_seq: int = 0) -> tuple[Entry, ...]:
+def entries(town: Town, channel: str, people: int, first_seq: int = 0) -> tuple[AudienceEntry, ...]:
     return tuple(
-        Entry(first_seq + n, person.member_id, person.contacts[channel], "nl")
+        AudienceEntry(first_seq + n, person.member_id, person.contacts[channel], "nl")
         for n, person in enumerate(town.people[:people])
     )
 
@@ -253,7 +253,7 @@ async def advance(
     *,
     skip: int = 0,
     again: Sequence[int] = (),
-    ways: Sequence[Way] = (WIDE_WAY,),
+    ways: Sequence[OpenCarrier] = (WIDE_WAY,),
     horizon_ms: int = HORIZON_MS,
     lease_ms: int = LEASE_MS,
 ) -> Grant | Fence:
@@ -298,11 +298,12 @@ async def tick(database: Database) -> int:
 
 def accepted(ids: Sequence[int], carrier: str = "c1", *, parts: int = 1) -> list[Settlement]:
     return [
-        Settlement(i, Event.ACCEPTED, carrier, tuple(f"{carrier}-{i}-{p}" for p in range(1, parts + 1))) for i in ids
+        Settlement(i, DeliveryEvent.ACCEPTED, carrier, tuple(f"{carrier}-{i}-{p}" for p in range(1, parts + 1)))
+        for i in ids
     ]
 
 
-def happened(ids: Sequence[int], event: Event, carrier: str = "c1") -> list[Settlement]:
+def happened(ids: Sequence[int], event: DeliveryEvent, carrier: str = "c1") -> list[Settlement]:
     return [Settlement(i, event, carrier) for i in ids]
 
 

@@ -14,9 +14,9 @@ from store import batches, cancelling, lifecycle, receipts, recovery
 from store.batches import Grant, Resending
 from store.clock import Clock
 from store.database import Database
-from store.receipts import Report
+from store.receipts import ReceiptReport
 from store.records import Batch, Settlement
-from store.states import DeliveryState, Event
+from store.states import DeliveryEvent, DeliveryState
 from store.tables import delivery
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
@@ -115,11 +115,11 @@ class World:
     def _answer(self, copy: Copy) -> Settlement:
         """What comes back: the truth, or nothing."""
         if self.random.random() < 0.35:
-            return Settlement(copy.delivery_id, Event.IN_DOUBT, "c1", copy.refs[: self.random.randint(0, 1)])
+            return Settlement(copy.delivery_id, DeliveryEvent.IN_DOUBT, "c1", copy.refs[: self.random.randint(0, 1)])
         if copy.refs:
-            return Settlement(copy.delivery_id, Event.ACCEPTED, "c1", copy.refs)
+            return Settlement(copy.delivery_id, DeliveryEvent.ACCEPTED, "c1", copy.refs)
         copy.known_lost = copy.was_refused = True
-        event = self.random.choice((Event.REFUSED, Event.NOT_SENT, Event.DEFERRED))
+        event = self.random.choice((DeliveryEvent.REFUSED, DeliveryEvent.NOT_SENT, DeliveryEvent.DEFERRED))
         return Settlement(copy.delivery_id, event, "c1", code="11", wait_ms=2_000)
 
     async def settle(self) -> None:
@@ -183,11 +183,11 @@ class World:
         for _ in range(self.random.randint(1, 3)):
             if self.receipts_of:
                 copy, ref = self.random.choice(self.receipts_of)
-                told.append(Report("c1", ref, copy.fate, 1, destination=copy.address))
+                told.append(ReceiptReport("c1", ref, copy.fate, 1, destination=copy.address))
                 copy.known_lost = copy.known_lost or copy.fate == "failed"
                 copy.is_told = True
         if self.random.random() < 0.2:
-            told.append(Report("c1", f"foreign{self.random.random()}", "pending", 1, destination="+32470999999"))
+            told.append(ReceiptReport("c1", f"foreign{self.random.random()}", "pending", 1, destination="+32470999999"))
         if told:
             await self.database.write(lambda tx: receipts.record(tx, told))
 

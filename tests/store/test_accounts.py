@@ -3,7 +3,7 @@
 import pytest
 
 from store.accounts import AccountRecord, KeyRecord, RightRow, find_key, put_account, revoke_key
-from store.register import Tally, ZoneRecord, put_zone
+from store.register import RegisterTally, ZoneRecord, put_zone
 
 KEY = KeyRecord("0123456789ab", "a" * 64)
 
@@ -37,7 +37,7 @@ async def test_the_terms_of_its_senders_come_with_the_key_and_a_change_of_them_i
 
     _, tally = await database.write(lambda tx: put_account(tx, _account(terms=terms)))
 
-    assert tally == Tally(changed=1)
+    assert tally == RegisterTally(changed=1)
     assert (await _find(database)).terms == terms
 
 
@@ -57,7 +57,7 @@ async def test_an_account_put_again_is_left_alone(database):
 
     _, tally = await database.write(lambda tx: put_account(tx, record))
 
-    assert tally == Tally(unchanged=1)
+    assert tally == RegisterTally(unchanged=1)
 
 
 async def test_rights_become_exactly_those_of_the_record(database):

@@ -20,7 +20,7 @@ async def noted(database: Database, count: int = 3) -> None:
         ))  # fmt: skip
 
 
-async def verdict(database: Database, expected: Head | None = None) -> audit.Verdict:
+async def verdict(database: Database, expected: Head | None = None) -> audit.ChainVerdict:
     async with database.read() as conn:
         return await audit.verify(conn, expected)
 

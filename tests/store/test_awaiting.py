@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from gateway.campaigns.cancels import Preparer
 from store import awaiting, cancelling, lifecycle, recovery
-from store.states import BatchState, Event
+from store.states import BatchState, DeliveryEvent
 from store.tables import contact, meta
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
@@ -58,7 +58,9 @@ async def test_who_has_the_old_text_in_hand_gets_the_new_one_when_its_answer_has
     assert await release(database) == 1
     assert await told(database) == [new.ids["sms"][0]]
     await make.give_back(
-        database, held, [*make.happened(old.ids["sms"][1:2], Event.REFUSED), *make.accepted(old.ids["sms"][2:3])]
+        database,
+        held,
+        [*make.happened(old.ids["sms"][1:2], DeliveryEvent.REFUSED), *make.accepted(old.ids["sms"][2:3])],
     )
     assert await release(database) == 1
     assert await told(database) == list(new.ids["sms"][1:3]), "who did not get the old text gets the new one"

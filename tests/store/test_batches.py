@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack
 import pytest
 
 from store import batches, campaigns, holds, launching, lifecycle, recovery, settling
-from store.batches import Fence, Grant, Resending, Way
+from store.batches import Fence, Grant, OpenCarrier, Resending
 from store.database import open_database
 from store.records import Settlement
 from store.slots import Ceiling
-from store.states import BatchState, DeliveryState, Event
+from store.states import BatchState, DeliveryEvent, DeliveryState
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
 
@@ -202,8 +202,8 @@ async def test_a_claim_brings_only_what_is_still_to_be_sent(database):
     await make.advance(database, held)
     settled = [
         *make.accepted(ids[:1]),
-        *make.happened(ids[1:2], Event.REFUSED),
-        *make.happened(ids[2:3], Event.DEFERRED),
+        *make.happened(ids[1:2], DeliveryEvent.REFUSED),
+        *make.happened(ids[2:3], DeliveryEvent.DEFERRED),
     ]
     await make.give_back(database, held, settled, retry_in_ms=-1)
 
@@ -213,7 +213,7 @@ async def test_a_claim_brings_only_what_is_still_to_be_sent(database):
 async def test_a_person_whose_register_entry_is_gone_still_gets_the_message(database):
     made = await make.a_campaign(database, 1, expand=False)
     entry = made.entries["sms"][0]
-    ghost = launching.Entry(entry.seq, 999_999_999, entry.contact_id, entry.language)
+    ghost = launching.AudienceEntry(entry.seq, 999_999_999, entry.contact_id, entry.language)
     await database.write(lambda tx: launching.expand(tx, made.id, "sms", [ghost], batch_size=10))
 
     (row,) = (await make.must_claim(database)).rows
@@ -226,7 +226,7 @@ async def test_a_person_whose_register_entry_is_gone_still_gets_the_message(data
 
 async def test_the_cursor_moves_no_further_than_the_slots(database):
     made = await make.a_campaign(database, 50)
-    slow = Way("c1", (Ceiling("slow", 20, 1, 0.0),), 1000)
+    slow = OpenCarrier("c1", (Ceiling("slow", 20, 1, 0.0),), 1000)
     held = await make.must_claim(database)
 
     grant = await make.advance(database, held, ways=[slow])
@@ -242,7 +242,7 @@ async def test_the_cursor_moves_no_further_than_the_carriers_window(database):
     made = await make.a_campaign(database, 10, units=2)
     held = await make.must_claim(database)
 
-    grant = await make.advance(database, held, ways=[Way("c1", (make.WIDE,), 7)])
+    grant = await make.advance(database, held, ways=[OpenCarrier("c1", (make.WIDE,), 7)])
 
     assert (grant.slots.messages, grant.slots.units) == (3, 6)
     assert (await make.batch_row(database, held.id)).cursor == made.ids["sms"][2]
@@ -252,15 +252,15 @@ async def test_a_message_longer_than_the_window_goes_alone(database):
     await make.a_campaign(database, 3, units=9)
     held = await make.must_claim(database)
 
-    assert (await make.advance(database, held, ways=[Way("c1", (make.WIDE,), 4)])).slots.messages == 1
-    assert (await make.advance(database, held, skip=1, ways=[Way("c1", (make.WIDE,), 0)])).slots.messages == 0
+    assert (await make.advance(database, held, ways=[OpenCarrier("c1", (make.WIDE,), 4)])).slots.messages == 1
+    assert (await make.advance(database, held, skip=1, ways=[OpenCarrier("c1", (make.WIDE,), 0)])).slots.messages == 0
 
 
 async def test_what_looks_for_another_carrier_is_granted_before_what_was_not_sent_yet(database):
     made = await make.a_campaign(database, 10)
     held = await make.must_claim(database)
     await make.advance(database, held, 4)
-    four = Way("c2", (Ceiling("c2", 13, 1, 0.0),), 1000)
+    four = OpenCarrier("c2", (Ceiling("c2", 13, 1, 0.0),), 1000)
 
     grant = await make.advance(database, held, skip=4, again=[1, 1, 1], ways=[four])
 
@@ -273,7 +273,7 @@ async def test_a_grant_for_what_is_sent_again_alone_leaves_the_cursor_where_it_i
     held = await make.must_claim(database)
     await make.advance(database, held, 4)
 
-    grant = await make.advance(database, held, skip=4, again=[2, 2], ways=[Way("c2", (make.WIDE,), 3)])
+    grant = await make.advance(database, held, skip=4, again=[2, 2], ways=[OpenCarrier("c2", (make.WIDE,), 3)])
 
     assert (grant.slots.messages, grant.slots.units) == (1, 2)
     assert (await make.batch_row(database, held.id)).cursor == made.ids["sms"][3]
@@ -282,7 +282,7 @@ async def test_a_grant_for_what_is_sent_again_alone_leaves_the_cursor_where_it_i
 async def test_the_first_carrier_in_order_that_has_slots_is_taken(database):
     await make.a_campaign(database, 10)
     held = await make.must_claim(database)
-    ways = [Way("c1", (Ceiling("one", 1, 1, 0.0),), 100), Way("c2", (make.WIDE,), 100)]
+    ways = [OpenCarrier("c1", (Ceiling("one", 1, 1, 0.0),), 100), OpenCarrier("c2", (make.WIDE,), 100)]
 
     granted = [await make.advance(database, held, 1, skip=n, ways=ways) for n in range(3)]
 
@@ -411,7 +411,9 @@ async def test_the_last_that_is_to_be_sent_again_is_the_end_of_its_batch(databas
     held = await make.must_claim(database)
     await make.advance(database, held)
     first, *others = urgent.ids["sms"]
-    await make.give_back(database, held, [Settlement(first, Event.NOT_SENT), *make.accepted(others)], retry_in_ms=-1)
+    await make.give_back(
+        database, held, [Settlement(first, DeliveryEvent.NOT_SENT), *make.accepted(others)], retry_in_ms=-1
+    )
     news = await make.a_campaign(database, 2, priority=3)
     await make.tick(database)
     again = await make.must_claim(database)
@@ -506,7 +508,7 @@ async def test_who_turns_out_not_to_have_been_sent_after_all_is_sent_then(databa
     await make.tick(database)
     assert await make.words_of(database, made) == ["unknown"] * 4
 
-    await make.settle(database, frozen, make.happened(made.ids["sms"][:3], Event.NOT_SENT))
+    await make.settle(database, frozen, make.happened(made.ids["sms"][:3], DeliveryEvent.NOT_SENT))
     await assert_sound(database, made)
     await make.tick(database)
     held = await make.must_claim(database)
@@ -529,20 +531,22 @@ async def given_back(database, events, *, crash_policy="resend", advanced=None, 
 
 
 async def test_when_everything_is_answered_the_batch_is_done(database):
-    state, row, _ = await given_back(database, [Event.ACCEPTED, Event.REFUSED, Event.EXHAUSTED])
+    state, row, _ = await given_back(database, [DeliveryEvent.ACCEPTED, DeliveryEvent.REFUSED, DeliveryEvent.EXHAUSTED])
 
     assert (state, row.state, row.node) == (DONE, DONE, None)
 
 
 async def test_what_is_known_not_sent_waits_until_it_is_due_and_comes_back(database):
-    state, row, made = await given_back(database, [Event.ACCEPTED, Event.NOT_SENT], retry_in_ms=make.HOUR_MS)
+    state, row, made = await given_back(
+        database, [DeliveryEvent.ACCEPTED, DeliveryEvent.NOT_SENT], retry_in_ms=make.HOUR_MS
+    )
     assert state is WAITING
     assert row.due_ms > await make.now_ms(database)
     assert await make.words_of(database, made) == ["accepted", "retry"]
     await make.tick(database)
     assert await make.claim(database) is None
 
-    other, _, later = await given_back(database, [Event.DEFERRED], retry_in_ms=-1)
+    other, _, later = await given_back(database, [DeliveryEvent.DEFERRED], retry_in_ms=-1)
     await make.tick(database)
     assert other is WAITING
     assert make.ids_of(await make.must_claim(database)) == list(later.ids["sms"])
@@ -553,7 +557,7 @@ async def put_off_and_gave_way(database, **options):
     made = await make.a_campaign(database, 3, **options)
     held = await make.must_claim(database)
     await make.advance(database, held, 1)
-    put_off = Settlement(made.ids["sms"][0], Event.DEFERRED, "c1", code="450", wait_ms=make.HOUR_MS)
+    put_off = Settlement(made.ids["sms"][0], DeliveryEvent.DEFERRED, "c1", code="450", wait_ms=make.HOUR_MS)
     assert await make.give_back(database, held, [put_off]) is READY
     return await make.must_claim(database), made
 
@@ -590,7 +594,10 @@ async def test_what_one_carrier_put_off_has_that_one_as_its_last_way(database):
     made = await make.a_campaign(database, 2)
     held = await make.must_claim(database)
     await make.advance(database, held)
-    answers = [Settlement(made.ids["sms"][0], Event.DEFERRED, "c1", code="450"), *make.accepted(made.ids["sms"][1:])]
+    answers = [
+        Settlement(made.ids["sms"][0], DeliveryEvent.DEFERRED, "c1", code="450"),
+        *make.accepted(made.ids["sms"][1:]),
+    ]
     await make.give_back(database, held, answers)
     await make.tick(database)
 
@@ -600,13 +607,15 @@ async def test_what_one_carrier_put_off_has_that_one_as_its_last_way(database):
 
 
 async def test_what_was_not_reached_is_ready_at_once(database):
-    state, row, _ = await given_back(database, [Event.NOT_SENT, None, None], advanced=1, retry_in_ms=make.HOUR_MS)
+    state, row, _ = await given_back(
+        database, [DeliveryEvent.NOT_SENT, None, None], advanced=1, retry_in_ms=make.HOUR_MS
+    )
 
     assert (state, row.due_ms) == (READY, None)
 
 
 async def test_without_a_way_out_what_was_not_reached_rests(database):
-    state, row, _ = await given_back(database, [Event.NOT_SENT, None], advanced=1, rest_in_ms=make.HOUR_MS)
+    state, row, _ = await given_back(database, [DeliveryEvent.NOT_SENT, None], advanced=1, rest_in_ms=make.HOUR_MS)
 
     assert state is WAITING
     assert row.due_ms > await make.now_ms(database)
@@ -615,13 +624,17 @@ async def test_without_a_way_out_what_was_not_reached_rests(database):
 
 
 async def test_in_doubt_of_an_urgent_kind_is_sent_again_after_the_wait_for_receipts(database):
-    state, row, made = await given_back(database, [Event.IN_DOUBT, Event.ACCEPTED], resending=make.PATIENT)
+    state, row, made = await given_back(
+        database, [DeliveryEvent.IN_DOUBT, DeliveryEvent.ACCEPTED], resending=make.PATIENT
+    )
     assert state is WAITING
     assert row.due_ms > await make.now_ms(database) + make.HOUR_MS // 2
     await make.tick(database)
     assert await make.claim(database) is None
 
-    other, _, urgent = await given_back(database, [Event.IN_DOUBT, Event.ACCEPTED], resending=make.AT_ONCE)
+    other, _, urgent = await given_back(
+        database, [DeliveryEvent.IN_DOUBT, DeliveryEvent.ACCEPTED], resending=make.AT_ONCE
+    )
     await make.tick(database)
     held = await make.must_claim(database)
     assert other is WAITING
@@ -632,7 +645,7 @@ async def test_in_doubt_of_an_urgent_kind_is_sent_again_after_the_wait_for_recei
 
 
 async def test_in_doubt_of_any_other_kind_is_reported_and_never_sent_again(database):
-    state, _, made = await given_back(database, [Event.IN_DOUBT, Event.ACCEPTED], crash_policy="report")
+    state, _, made = await given_back(database, [DeliveryEvent.IN_DOUBT, DeliveryEvent.ACCEPTED], crash_policy="report")
     await make.tick(database)
 
     assert state is DONE
@@ -641,8 +654,8 @@ async def test_in_doubt_of_any_other_kind_is_reported_and_never_sent_again(datab
 
 
 async def test_a_receipt_that_comes_during_the_wait_spares_the_second_message(database):
-    _, _, made = await given_back(database, [Event.IN_DOUBT], resending=make.AT_ONCE)
-    await database.write(lambda tx: settling.apply(tx, make.happened(made.ids["sms"], Event.RECEIPT_DELIVERED)))
+    _, _, made = await given_back(database, [DeliveryEvent.IN_DOUBT], resending=make.AT_ONCE)
+    await database.write(lambda tx: settling.apply(tx, make.happened(made.ids["sms"], DeliveryEvent.RECEIPT_DELIVERED)))
     await make.tick(database)
 
     held = await make.must_claim(database)
@@ -661,7 +674,7 @@ async def test_in_doubt_is_sent_again_only_so_many_times_and_then_stays_in_doubt
         held = await make.must_claim(database, resending=twice)
         assert len(held.rows) == 1
         await make.advance(database, held)
-        doubt = make.happened(make.ids_of(held), Event.IN_DOUBT)
+        doubt = make.happened(make.ids_of(held), DeliveryEvent.IN_DOUBT)
         states.append(await make.give_back(database, held, doubt, resending=twice))
 
     assert states == [WAITING, DONE]
@@ -679,7 +692,7 @@ async def test_who_was_tried_often_enough_is_not_tried_again_with_the_others_of_
     once = Resending(0, 1)
     held = await make.must_claim(database, resending=once)
     await make.advance(database, held)
-    answers = [*make.happened([a], Event.IN_DOUBT), *make.happened([b], Event.NOT_SENT)]
+    answers = [*make.happened([a], DeliveryEvent.IN_DOUBT), *make.happened([b], DeliveryEvent.NOT_SENT)]
     await make.give_back(database, held, answers, resending=once, retry_in_ms=-1)
     await make.tick(database)
 
@@ -688,7 +701,9 @@ async def test_who_was_tried_often_enough_is_not_tried_again_with_the_others_of_
 
 
 async def test_not_sent_costs_no_attempt_and_deferred_does(database):
-    _, _, made = await given_back(database, [Event.NOT_SENT, Event.DEFERRED, Event.REFUSED, Event.ACCEPTED])
+    _, _, made = await given_back(
+        database, [DeliveryEvent.NOT_SENT, DeliveryEvent.DEFERRED, DeliveryEvent.REFUSED, DeliveryEvent.ACCEPTED]
+    )
 
     assert [row.attempts for row in await make.rows_of(database, made)] == [0, 1, 1, 1]
 
@@ -714,8 +729,8 @@ async def test_a_batch_of_five_hundred_says_what_became_of_every_one(database):
     ids = make.ids_of(held)
     settled = [
         *make.accepted(ids[:400], parts=2),
-        *make.happened(ids[400:450], Event.REFUSED),
-        *make.happened(ids[450:], Event.IN_DOUBT),
+        *make.happened(ids[400:450], DeliveryEvent.REFUSED),
+        *make.happened(ids[450:], DeliveryEvent.IN_DOUBT),
     ]
 
     await make.settle(database, held, settled[:300])

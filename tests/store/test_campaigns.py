@@ -9,7 +9,7 @@ from store import alerts, campaigns, feed
 from store.launching import Launch, launch
 from store.records import Settlement
 from store.settling import apply
-from store.states import DeliveryState, Event
+from store.states import DeliveryEvent, DeliveryState
 from tests.store import makers as make
 
 
@@ -24,9 +24,9 @@ async def made(database):
     made = await make.a_campaign(database, 6, channels=("sms", "email"), units=2, price_millieuro=110)
     a, b, c, d, e, _ = made.ids["sms"]
     happened = [
-        *make.accepted([a, b]), *make.happened([b], Event.RECEIPT_DELIVERED),
-        Settlement(c, Event.REFUSED, "c1", (), "550", "no such number"),
-        Settlement(d, Event.REFUSED, "c2", (), "551"), *make.happened([e], Event.IN_DOUBT),
+        *make.accepted([a, b]), *make.happened([b], DeliveryEvent.RECEIPT_DELIVERED),
+        Settlement(c, DeliveryEvent.REFUSED, "c1", (), "550", "no such number"),
+        Settlement(d, DeliveryEvent.REFUSED, "c2", (), "551"), *make.happened([e], DeliveryEvent.IN_DOUBT),
     ]  # fmt: skip
     await database.write(lambda tx: apply(tx, happened))
     return made

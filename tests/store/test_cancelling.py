@@ -4,9 +4,9 @@ import pytest
 import sqlalchemy as sa
 
 from store import awaiting, campaigns, cancelling, launching, lifecycle, recovery, settling
-from store.launching import Entry, expand
+from store.launching import AudienceEntry, expand
 from store.records import Settlement
-from store.states import BatchState, Event
+from store.states import BatchState, DeliveryEvent
 from store.tables import contact, meta
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
@@ -31,7 +31,7 @@ async def a_cancel(database, old, entries, waits_from, *, replaces=(), ends=(), 
         database, old.town, state="preparing", purpose="cancel", replaces=(old.id, *replaces), ends=ends,
         reserved_millieuro=0,
     )  # fmt: skip
-    lines = tuple(Entry(n, h.member_id, h.contact_id, h.language) for n, h in enumerate(entries))
+    lines = tuple(AudienceEntry(n, h.member_id, h.contact_id, h.language) for n, h in enumerate(entries))
     assert await database.write(
         lambda tx: cancelling.file_prepared(
             tx, new.id, b"blob", [("sms", len(lines))], waits_from={"sms": waits_from}, counts="{}",
@@ -75,11 +75,12 @@ async def test_whoever_may_have_it_and_nobody_else(database):
     held = await make.must_claim(database)
     await make.advance(database, held, 7)
     settled = [
-        *make.accepted(ids[:2]), *make.happened(ids[2:3], Event.IN_DOUBT), *make.happened(ids[3:4], Event.REFUSED),
-        *make.happened(ids[4:5], Event.NOT_SENT),
+        *make.accepted(ids[:2]), *make.happened(ids[2:3], DeliveryEvent.IN_DOUBT), *make.happened(ids[3:4],
+        DeliveryEvent.REFUSED),
+        *make.happened(ids[4:5], DeliveryEvent.NOT_SENT),
     ]  # fmt: skip
     await make.settle(database, held, settled)
-    await database.write(lambda tx: settling.apply(tx, make.happened(ids[1:2], Event.RECEIPT_DELIVERED)))
+    await database.write(lambda tx: settling.apply(tx, make.happened(ids[1:2], DeliveryEvent.RECEIPT_DELIVERED)))
     await end(database, made)
 
     found = await holders(database, made)
@@ -106,7 +107,7 @@ async def test_the_pages_of_holders_are_the_same_people(database):
     assert len(await holders(database, made)) == 14
 
 
-@pytest.mark.parametrize("receipt", [Event.RECEIPT_FAILED, Event.RECEIPT_EXPIRED])
+@pytest.mark.parametrize("receipt", [DeliveryEvent.RECEIPT_FAILED, DeliveryEvent.RECEIPT_EXPIRED])
 async def test_a_message_that_a_carrier_took_and_lost_may_have_arrived_in_part(database, receipt):
     made = await make.a_campaign(database, 1)
     await make.sent(database)
@@ -138,7 +139,7 @@ async def test_whoever_an_earlier_attempt_may_have_reached_is_found_before_and_a
 
 async def test_a_second_attempt_that_was_refused_does_not_hide_a_first_one_in_doubt(database):
     made = await make.a_campaign(database, 1)
-    for event in (Event.IN_DOUBT, Event.REFUSED):
+    for event in (DeliveryEvent.IN_DOUBT, DeliveryEvent.REFUSED):
         held = await make.must_claim(database)
         await make.advance(database, held)
         await make.give_back(database, held, make.happened(make.ids_of(held), event))
@@ -200,7 +201,7 @@ async def test_who_has_it_for_certain_gets_the_cancel_at_once_and_who_was_in_han
     assert await release(database) == 0, "the original is still in a worker's hands"
     assert await make.claim(database) is None
 
-    late = [*make.accepted(old.ids["sms"][2:3]), *make.happened(old.ids["sms"][3:], Event.NOT_SENT)]
+    late = [*make.accepted(old.ids["sms"][2:3]), *make.happened(old.ids["sms"][3:], DeliveryEvent.NOT_SENT)]
     await make.give_back(database, held, late)
     assert await release(database) == 1
 
@@ -235,7 +236,7 @@ async def test_a_cancel_for_people_none_of_whom_has_it_needs_nobody_and_complete
     await make.advance(database, held)
     await end(database, old)
     new = await a_cancel(database, old, await holders(database, old), waits_from=0)
-    await make.give_back(database, held, make.happened(old.ids["sms"], Event.REFUSED))
+    await make.give_back(database, held, make.happened(old.ids["sms"], DeliveryEvent.REFUSED))
     await release(database)
 
     empty = await make.must_claim(database)
@@ -304,7 +305,9 @@ async def test_who_is_known_to_have_the_old_text_is_told_though_another_answer_i
 async def test_who_turns_out_not_to_have_it_is_spared_though_another_answer_is_missing(database):
     old, new, [held] = await in_hand(database, 4)
     a, b, c, _ = old.ids["sms"]
-    await make.settle(database, held, [*make.happened([a, c], Event.NOT_SENT), *make.happened([b], Event.REFUSED)])
+    await make.settle(
+        database, held, [*make.happened([a, c], DeliveryEvent.NOT_SENT), *make.happened([b], DeliveryEvent.REFUSED)]
+    )
 
     assert await release(database) == 0, "nobody is to be told yet"
 
@@ -358,7 +361,7 @@ async def test_a_cancel_reaches_a_shared_address_whose_other_contact_has_the_mes
     )
     got, not_got = (of_alert, of_update) if reached_first else (of_update, of_alert)
 
-    await make.give_back(database, not_got, make.happened(make.ids_of(not_got), Event.NOT_SENT))
+    await make.give_back(database, not_got, make.happened(make.ids_of(not_got), DeliveryEvent.NOT_SENT))
     assert await release(database) == 0, "the other message is in hand to the same address"
     assert await make.words_of(database, cancel) == ["queued"]
     await make.give_back(database, got, make.accepted(make.ids_of(got)))
@@ -407,9 +410,9 @@ async def test_what_came_of_the_old_text_while_the_audience_was_gathered_counts(
     )  # fmt: skip
     found = await holders(database, old)
     await make.give_back(
-        database, held, [*make.accepted(old.ids["sms"][:1]), *make.happened(old.ids["sms"][1:], Event.REFUSED)]
+        database, held, [*make.accepted(old.ids["sms"][:1]), *make.happened(old.ids["sms"][1:], DeliveryEvent.REFUSED)]
     )
-    lines = tuple(Entry(n, h.member_id, h.contact_id, h.language) for n, h in enumerate(found))
+    lines = tuple(AudienceEntry(n, h.member_id, h.contact_id, h.language) for n, h in enumerate(found))
     await database.write(
         lambda tx: cancelling.file_prepared(
             tx, cancel.id, b"x", [("sms", 2)], waits_from={"sms": 0}, counts="{}", reserved_millieuro=110
@@ -428,7 +431,7 @@ async def test_a_cancel_of_before_anything_was_noted_spares_nobody_who_has_it(da
     old, new, [held] = await in_hand(database, 2)
     await database.write(lambda tx: awaiting.forget(tx, new.id))
     await make.give_back(
-        database, held, [*make.accepted(old.ids["sms"][:1]), *make.happened(old.ids["sms"][1:], Event.REFUSED)]
+        database, held, [*make.accepted(old.ids["sms"][:1]), *make.happened(old.ids["sms"][1:], DeliveryEvent.REFUSED)]
     )
 
     assert await release(database) == 1
@@ -529,7 +532,7 @@ async def test_columns_are_the_holders(database):
 # ---- a part of it ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("event", [Event.REFUSED, Event.EXHAUSTED, Event.DEFERRED])
+@pytest.mark.parametrize("event", [DeliveryEvent.REFUSED, DeliveryEvent.EXHAUSTED, DeliveryEvent.DEFERRED])
 async def test_who_has_the_first_part_of_a_long_message_may_have_it(database, event):
     made = await make.a_campaign(database, 2, units=2)
     held = await make.must_claim(database)
@@ -537,7 +540,8 @@ async def test_who_has_the_first_part_of_a_long_message_may_have_it(database, ev
     broken_off, refused = made.ids["sms"]
     await make.give_back(
         database, held,
-        [Settlement(broken_off, event, "c1", ("part-1",), "ESME_X", "no"), Settlement(refused, Event.REFUSED, "c1")],
+        [Settlement(broken_off, event, "c1", ("part-1",), "ESME_X", "no"), Settlement(refused,
+        DeliveryEvent.REFUSED, "c1")],
     )  # fmt: skip
     await end(database, made)
     while await database.write(lifecycle.close_ended):

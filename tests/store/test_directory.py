@@ -23,7 +23,7 @@ from store.register import (
     ContactRecord,
     MemberRecord,
     NetworkRecord,
-    Tally,
+    RegisterTally,
     ZoneRecord,
     put_group,
     put_members,
@@ -150,7 +150,7 @@ async def test_members_put_again_are_left_alone_and_the_register_stays_where_it_
     before = await _revision(database, zone_id)
     second = await _put(database, zone_id, *people)
 
-    assert (first, second) == (Tally(new=9), Tally(unchanged=9))
+    assert (first, second) == (RegisterTally(new=9), RegisterTally(unchanged=9))
     assert await _revision(database, zone_id) == before == 1
 
 
@@ -164,7 +164,7 @@ async def test_the_order_of_contacts_is_part_of_them(database):
     ranks = [(row[4], row[2]) for row in _rows((await _register(database, zone_id)).members.contacts, 5)]
     async with database.read() as conn:
         values = {row.id: row.value for row in await conn.execute(sa.select(address))}
-    assert tally == Tally(changed=1)
+    assert tally == RegisterTally(changed=1)
     assert [values[address_id] for _, address_id in sorted(ranks)] == ["+32470000002", "+32470000001"]
 
 
@@ -180,7 +180,7 @@ async def test_a_removed_member_has_no_open_contact_and_comes_back_as_the_same_p
 
     again = await _register(database, zone_id)
     assert (_rows(gone.members.members, 6), _rows(gone.members.contacts, 5)) == ([], [])
-    assert tally == Tally(changed=1)
+    assert tally == RegisterTally(changed=1)
     assert _rows(again.members.members, 6)[0][0] == before[0][0]
     assert len(_rows(again.members.contacts, 5)) == 1
 
@@ -244,7 +244,7 @@ async def test_any_change_of_a_network_moves_the_register_once(database, changed
     same = await database.write(lambda tx: put_network(tx, zone_id, record))
     other = await database.write(lambda tx: put_network(tx, zone_id, changed))
 
-    assert (same, other) == ((network_id, Tally(unchanged=1)), (network_id, Tally(changed=1)))
+    assert (same, other) == ((network_id, RegisterTally(unchanged=1)), (network_id, RegisterTally(changed=1)))
     assert await _revision(database, zone_id) == before + 1
 
 
@@ -254,7 +254,7 @@ async def test_a_changed_policy_moves_the_register_and_the_same_one_does_not(dat
     _, same = await database.write(lambda tx: put_zone(tx, ZoneRecord("5301", "Zone 5301", 1, "{}")))
     _, other = await database.write(lambda tx: put_zone(tx, ZoneRecord("5301", "Zone 5301", 2, "{}")))
 
-    assert (same, other) == (Tally(unchanged=1), Tally(changed=1))
+    assert (same, other) == (RegisterTally(unchanged=1), RegisterTally(changed=1))
     assert await _revision(database, zone_id) == 1
 
 

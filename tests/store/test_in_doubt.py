@@ -6,9 +6,9 @@ import sqlalchemy as sa
 
 from store import lifecycle, receipts, recovery
 from store.batches import Resending
-from store.receipts import Report
+from store.receipts import ReceiptReport
 from store.records import Settlement
-from store.states import BatchState, Event
+from store.states import BatchState, DeliveryEvent
 from store.tables import carrier_ref, delivery, doubt, node, receipt_inbox
 from tests.store import makers as make
 from tests.store.invariants import assert_sums_close
@@ -33,7 +33,7 @@ async def given_back(database, made, *settlements, resending=SMS, **options):
 
 async def in_doubt(database, town=1, refs=(), **options):
     made = await make.a_campaign(database, town, **options)
-    await given_back(database, made, *(Settlement(i, Event.IN_DOUBT, "c1", refs) for i in made.ids["sms"]))
+    await given_back(database, made, *(Settlement(i, DeliveryEvent.IN_DOUBT, "c1", refs) for i in made.ids["sms"]))
     return made
 
 
@@ -65,7 +65,7 @@ async def test_what_a_receipt_in_the_house_answers_is_not_sent_again(database, s
     made = await in_doubt(database)
     later(database, 1)
     address = made.town.people[0].addresses["sms"]
-    await receive(database, Report("c1", "4711", state, 0, destination=address, code="x", text="y"))
+    await receive(database, ReceiptReport("c1", "4711", state, 0, destination=address, code="x", text="y"))
 
     assert await claimed_again(database) == []
 
@@ -75,10 +75,10 @@ async def test_what_a_receipt_in_the_house_answers_is_not_sent_again(database, s
 async def test_a_receipt_that_follows_one_of_progress_finds_its_message(database):
     made = await in_doubt(database)
     address = made.town.people[0].addresses["sms"]
-    await receive(database, Report("c1", "4711", "pending", 0, destination=address))
+    await receive(database, ReceiptReport("c1", "4711", "pending", 0, destination=address))
     assert await claimed_again(database) == []
 
-    await receive(database, Report("c1", "4711", "delivered", 0, destination=address))
+    await receive(database, ReceiptReport("c1", "4711", "delivered", 0, destination=address))
 
     await assert_words(database, made, "delivered")
 
@@ -90,7 +90,7 @@ async def test_of_a_dead_worker_s_message_the_receipt_of_any_carrier_tells(datab
     await database.write(recovery.end_all_leases)
     await database.write(recovery.recover)
     address = made.town.people[0].addresses["sms"]
-    await receive(database, Report("c7", "1", "delivered", 0, destination=address))
+    await receive(database, ReceiptReport("c7", "1", "delivered", 0, destination=address))
 
     assert await claimed_again(database) == []
 
@@ -102,7 +102,7 @@ async def test_a_long_sms_is_not_sent_again_when_every_part_has_its_receipt(data
     for made, parts in ((whole, 2), (half, 1)):
         address = made.town.people[0].addresses["sms"]
         for part in range(parts):
-            await receive(database, Report("c1", f"{made.id}.{part}", "delivered", 0, destination=address))
+            await receive(database, ReceiptReport("c1", f"{made.id}.{part}", "delivered", 0, destination=address))
 
     again = [*await claimed_again(database), *await claimed_again(database, 0)]
 
@@ -114,7 +114,7 @@ async def test_two_messages_to_one_number_are_both_told_by_two_receipts(database
     town = await make.a_town(database, 1)
     first, second = await in_doubt(database, town), await in_doubt(database, town)
     address = town.people[0].addresses["sms"]
-    await receive(database, *(Report("c1", ref, "delivered", 0, destination=address) for ref in "ab"))
+    await receive(database, *(ReceiptReport("c1", ref, "delivered", 0, destination=address) for ref in "ab"))
 
     assert await claimed_again(database) == []
 
@@ -125,7 +125,7 @@ async def test_two_messages_to_one_number_are_both_told_by_two_receipts(database
 async def test_one_receipt_for_two_messages_is_no_answer_for_either(database):
     town = await make.a_town(database, 1)
     first, second = await in_doubt(database, town), await in_doubt(database, town)
-    await receive(database, Report("c1", "a", "delivered", 0, destination=town.people[0].addresses["sms"]))
+    await receive(database, ReceiptReport("c1", "a", "delivered", 0, destination=town.people[0].addresses["sms"]))
 
     again = [*await claimed_again(database), *await claimed_again(database, 0)]
 
@@ -134,7 +134,7 @@ async def test_one_receipt_for_two_messages_is_no_answer_for_either(database):
 
 async def test_a_receipt_older_than_the_sending_is_another_s(database):
     town = await make.a_town(database, 1)
-    await receive(database, Report("c1", "old", "delivered", 0, destination=town.people[0].addresses["sms"]))
+    await receive(database, ReceiptReport("c1", "old", "delivered", 0, destination=town.people[0].addresses["sms"]))
     later(database, 1)
     made = await in_doubt(database, town)
 
@@ -148,11 +148,11 @@ async def test_while_another_message_to_the_number_is_in_hand_nobody_is_guessed_
     other = await make.a_campaign(database, town, kind="news", priority=3)
     busy = await make.must_claim(database, resending=SMS)
     await make.advance(database, busy)
-    await receive(database, Report("c1", "its-own", "delivered", 0, destination=town.people[0].addresses["sms"]))
+    await receive(database, ReceiptReport("c1", "its-own", "delivered", 0, destination=town.people[0].addresses["sms"]))
 
     assert await claimed_again(database) == []
     await assert_words(database, made, "unknown")
-    await make.give_back(database, busy, [Settlement(other.ids["sms"][0], Event.ACCEPTED, "c1", ("its-own",))])
+    await make.give_back(database, busy, [Settlement(other.ids["sms"][0], DeliveryEvent.ACCEPTED, "c1", ("its-own",))])
 
     await assert_words(database, other, "delivered")
     assert await claimed_again(database) == [] or await make.words_of(database, made) == ["retry"]
@@ -161,7 +161,7 @@ async def test_while_another_message_to_the_number_is_in_hand_nobody_is_guessed_
 async def test_the_inbox_keeps_what_it_has_told(database):
     made = await in_doubt(database)
     address = made.town.people[0].addresses["sms"]
-    await receive(database, Report("c1", "4711", "delivered", 0, destination=address))
+    await receive(database, ReceiptReport("c1", "4711", "delivered", 0, destination=address))
     await claimed_again(database)
 
     async with database.read() as conn:
@@ -179,13 +179,13 @@ def number(made):
 
 
 def told(made, ref, state="delivered", carrier="c1", **more):
-    return Report(carrier, ref, state, 0, destination=number(made), **more)
+    return ReceiptReport(carrier, ref, state, 0, destination=number(made), **more)
 
 
 async def twice_in_doubt(database, *, carriers=("c1", "c1"), units=1, between=()):
     made = await make.a_campaign(database, 1, units=units)
     for n, carrier in enumerate(carriers):
-        await given_back(database, made, Settlement(made.ids["sms"][0], Event.IN_DOUBT, carrier))
+        await given_back(database, made, Settlement(made.ids["sms"][0], DeliveryEvent.IN_DOUBT, carrier))
         later(database, 1)
         if n == 0:
             await receive(database, *(told(made, ref) for ref in between))
@@ -209,7 +209,7 @@ async def test_two_messages_to_one_number_by_two_carriers_have_each_their_receip
     made = []
     for carrier in ("c1", "c2"):
         made.append(await make.a_campaign(database, town))
-        await given_back(database, made[-1], Settlement(made[-1].ids["sms"][0], Event.IN_DOUBT, carrier))
+        await given_back(database, made[-1], Settlement(made[-1].ids["sms"][0], DeliveryEvent.IN_DOUBT, carrier))
     await receive(database, told(made[0], "x"), told(made[1], "y", "failed", "c2"))
 
     assert [*await claimed_again(database), *await claimed_again(database, 0)] == []
@@ -311,7 +311,7 @@ async def test_two_copies_of_a_long_sms_whose_parts_cannot_be_told_apart_have_ar
 
 async def test_a_part_that_was_held_back_for_good_is_nobody_s(database):
     made = await make.a_campaign(database, 1, units=2)
-    await given_back(database, made, Settlement(made.ids["sms"][0], Event.IN_DOUBT, "c1", ("k",), "cut"))
+    await given_back(database, made, Settlement(made.ids["sms"][0], DeliveryEvent.IN_DOUBT, "c1", ("k",), "cut"))
     await receive(database, told(made, "k"), told(made, "stray"))
 
     await claimed_again(database)
@@ -324,7 +324,7 @@ async def test_a_worker_that_was_thought_dead_tells_what_it_held_back(database):
     old = await make.must_claim(database, resending=SMS)
     await make.advance(database, old)
     await die(database)
-    await make.settle(database, old, [Settlement(made.ids["sms"][0], Event.IN_DOUBT, "c1", ("k",), "cut")])
+    await make.settle(database, old, [Settlement(made.ids["sms"][0], DeliveryEvent.IN_DOUBT, "c1", ("k",), "cut")])
     await receive(database, told(made, "k"), told(made, "stray"))
 
     await claimed_again(database)
@@ -360,7 +360,7 @@ async def a_call_and_an_sms(database, event):
 
 
 async def test_an_sms_receipt_tells_nothing_of_a_lost_call(database):
-    made = await a_call_and_an_sms(database, Event.ACCEPTED)
+    made = await a_call_and_an_sms(database, DeliveryEvent.ACCEPTED)
     await die(database)
     later(database, 1)
     await receive(database, told(made, "stray"))
@@ -373,7 +373,7 @@ async def test_an_sms_receipt_tells_nothing_of_a_lost_call(database):
 
 @pytest.mark.parametrize("rings", [True, False])
 async def test_a_call_does_not_hide_whose_an_sms_receipt_is(database, rings):
-    made = await a_call_and_an_sms(database, Event.IN_DOUBT)
+    made = await a_call_and_an_sms(database, DeliveryEvent.IN_DOUBT)
     if not rings:
         await die(database)
     later(database, 1)
@@ -416,11 +416,11 @@ async def test_an_answer_that_comes_late_is_an_acceptance(database):
     made = await in_doubt(database)
     (i,) = made.ids["sms"]
 
-    await receive(database, Report("c1", "4711", "pending", 0, answers=i, attempt=1))
+    await receive(database, ReceiptReport("c1", "4711", "pending", 0, answers=i, attempt=1))
 
     await assert_words(database, made, "accepted")
     assert await claimed_again(database) == []
-    await receive(database, Report("c1", "4711", "delivered", 0))
+    await receive(database, ReceiptReport("c1", "4711", "delivered", 0))
     await assert_words(database, made, "delivered")
 
 
@@ -428,9 +428,9 @@ async def test_a_late_answer_for_one_part_says_nothing_of_the_other(database):
     made = await in_doubt(database, units=2)
     (i,) = made.ids["sms"]
 
-    await receive(database, Report("c1", "a", "pending", 0, answers=i, attempt=1))
+    await receive(database, ReceiptReport("c1", "a", "pending", 0, answers=i, attempt=1))
     await assert_words(database, made, "unknown")
-    await receive(database, Report("c1", "b", "pending", 0, answers=i, attempt=1))
+    await receive(database, ReceiptReport("c1", "b", "pending", 0, answers=i, attempt=1))
 
     await assert_words(database, made, "accepted")
 
@@ -438,10 +438,10 @@ async def test_a_late_answer_for_one_part_says_nothing_of_the_other(database):
 async def test_the_receipt_that_came_before_the_late_answer_is_found_by_it(database):
     made = await in_doubt(database)
     (i,) = made.ids["sms"]
-    await receive(database, Report("c1", "4711", "delivered", 0))
+    await receive(database, ReceiptReport("c1", "4711", "delivered", 0))
     await assert_words(database, made, "unknown")
 
-    await receive(database, Report("c1", "4711", "pending", 0, answers=i, attempt=1))
+    await receive(database, ReceiptReport("c1", "4711", "pending", 0, answers=i, attempt=1))
 
     await assert_words(database, made, "delivered")
 
@@ -455,9 +455,11 @@ async def test_a_late_answer_that_overtakes_the_record_of_its_doubt_counts_the_s
     await make.advance(database, held)
     destination = number(made) if names_the_number else None
     for n in range(units):
-        await receive(database, Report("c1", f"p{n}", "pending", 0, destination=destination, answers=i, attempt=1))
+        await receive(
+            database, ReceiptReport("c1", f"p{n}", "pending", 0, destination=destination, answers=i, attempt=1)
+        )
 
-    await make.give_back(database, held, [Settlement(i, Event.IN_DOUBT, "c1")], resending=SMS)
+    await make.give_back(database, held, [Settlement(i, DeliveryEvent.IN_DOUBT, "c1")], resending=SMS)
 
     assert await claimed_again(database) == []
     await assert_words(database, made, "accepted")
@@ -474,7 +476,7 @@ async def test_a_late_answer_is_no_other_attempt_s(database):
 async def test_a_late_answer_to_nobody_waits_in_the_inbox(database):
     made = await in_doubt(database)
 
-    await receive(database, Report("c1", "4711", "pending", 0, answers=made.ids["sms"][0], attempt=7))
+    await receive(database, ReceiptReport("c1", "4711", "pending", 0, answers=made.ids["sms"][0], attempt=7))
 
     await assert_words(database, made, "unknown")
 
@@ -488,7 +490,10 @@ async def test_what_is_in_doubt_does_not_wait_for_what_was_put_off(database, pol
     a, b = made.ids["sms"]
 
     await given_back(
-        database, made, Settlement(a, Event.DEFERRED, "c1", wait_ms=300_000), Settlement(b, Event.IN_DOUBT, "c1")
+        database,
+        made,
+        Settlement(a, DeliveryEvent.DEFERRED, "c1", wait_ms=300_000),
+        Settlement(b, DeliveryEvent.IN_DOUBT, "c1"),
     )
 
     (row,) = await make.batches_of(database, made)
@@ -503,7 +508,8 @@ async def test_what_was_put_off_does_not_wait_for_what_is_in_doubt(database):
     slow = Resending(wait_ms=300_000, most_attempts=3)
 
     await given_back(
-        database, made, Settlement(a, Event.DEFERRED, "c1", wait_ms=2_000), Settlement(b, Event.IN_DOUBT, "c1"),
+        database, made, Settlement(a, DeliveryEvent.DEFERRED, "c1", wait_ms=2_000), Settlement(b,
+        DeliveryEvent.IN_DOUBT, "c1"),
         resending=slow,
     )  # fmt: skip
 
@@ -525,10 +531,10 @@ async def attempted(database, made, *events, carrier="c1", refs=()):
         await make.tick(database)
 
 
-@pytest.mark.parametrize("event", [Event.REFUSED, Event.EXHAUSTED])
+@pytest.mark.parametrize("event", [DeliveryEvent.REFUSED, DeliveryEvent.EXHAUSTED])
 async def test_who_may_have_an_earlier_copy_is_in_doubt_whatever_becomes_of_the_next(database, event):
     made = await make.a_campaign(database, 1)
-    await attempted(database, made, Event.IN_DOUBT, event)
+    await attempted(database, made, DeliveryEvent.IN_DOUBT, event)
 
     await assert_words(database, made, "unknown")
     assert await make.claim(database) is None, "what a carrier has refused is not sent a third time"
@@ -539,7 +545,7 @@ async def test_who_may_have_it_is_in_doubt_when_the_campaign_ends_before_the_nex
     made = await make.a_campaign(database, 2)
     held = await make.must_claim(database)
     await make.advance(database, held, 1)
-    await make.give_back(database, held, [Settlement(made.ids["sms"][0], Event.IN_DOUBT, "c1")])
+    await make.give_back(database, held, [Settlement(made.ids["sms"][0], DeliveryEvent.IN_DOUBT, "c1")])
     again = await make.must_claim(database)  # the first one is to be sent again
     await make.give_back(database, again)
 
@@ -556,14 +562,14 @@ async def test_who_may_have_it_is_in_doubt_when_the_campaign_ends_before_the_nex
 
 async def test_the_failure_of_the_second_copy_is_not_that_of_the_first(database):
     made = await make.a_campaign(database, 1)
-    await attempted(database, made, Event.IN_DOUBT)
-    await attempted(database, made, Event.ACCEPTED, refs=("second",))
+    await attempted(database, made, DeliveryEvent.IN_DOUBT)
+    await attempted(database, made, DeliveryEvent.ACCEPTED, refs=("second",))
 
-    await receive(database, Report("c1", "second", "failed", 0))
+    await receive(database, ReceiptReport("c1", "second", "failed", 0))
     await assert_words(database, made, "unknown")
     later(database, 61)
     address = made.town.people[0].addresses["sms"]
-    await receive(database, Report("c1", "first", "delivered", 0, destination=address))
+    await receive(database, ReceiptReport("c1", "first", "delivered", 0, destination=address))
     later(database, 61)
     await database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0)))
 
@@ -572,11 +578,11 @@ async def test_the_failure_of_the_second_copy_is_not_that_of_the_first(database)
 
 async def test_when_every_copy_is_known_to_have_failed_the_message_has(database):
     made = await make.a_campaign(database, 1)
-    await attempted(database, made, Event.IN_DOUBT)
-    await attempted(database, made, Event.REFUSED)
+    await attempted(database, made, DeliveryEvent.IN_DOUBT)
+    await attempted(database, made, DeliveryEvent.REFUSED)
     address = made.town.people[0].addresses["sms"]
 
-    await receive(database, Report("c1", "first", "failed", 0, destination=address))
+    await receive(database, ReceiptReport("c1", "first", "failed", 0, destination=address))
     later(database, 61)
     await database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0)))
 
@@ -586,19 +592,19 @@ async def test_when_every_copy_is_known_to_have_failed_the_message_has(database)
 async def test_a_failure_of_an_earlier_copy_does_not_close_one_in_hand(database):
     made = await make.a_campaign(database, 1, units=2)
     (i,) = made.ids["sms"]
-    await attempted(database, made, Event.IN_DOUBT, refs=("p1",))
+    await attempted(database, made, DeliveryEvent.IN_DOUBT, refs=("p1",))
     again = await make.must_claim(database)
     await make.advance(database, again)
 
-    await receive(database, Report("c1", "p1", "failed", 0))
-    await make.give_back(database, again, [Settlement(i, Event.ACCEPTED, "c2", ("q1", "q2"))])
+    await receive(database, ReceiptReport("c1", "p1", "failed", 0))
+    await make.give_back(database, again, [Settlement(i, DeliveryEvent.ACCEPTED, "c2", ("q1", "q2"))])
 
     await assert_words(database, made, "accepted")
-    await receive(database, *(Report("c2", ref, "failed", 0) for ref in ("q1", "q2")))
+    await receive(database, *(ReceiptReport("c2", ref, "failed", 0) for ref in ("q1", "q2")))
     await assert_words(database, made, "failed")
 
 
-@pytest.mark.parametrize(("event", "word"), [(Event.REFUSED, "failed"), (Event.ACCEPTED, "accepted")])
+@pytest.mark.parametrize(("event", "word"), [(DeliveryEvent.REFUSED, "failed"), (DeliveryEvent.ACCEPTED, "accepted")])
 async def test_a_late_refusal_of_a_lost_lease_does_not_decide_over_the_next_copy(database, event, word):
     made = await make.a_campaign(database, 1)
     (i,) = made.ids["sms"]
@@ -610,7 +616,7 @@ async def test_a_late_refusal_of_a_lost_lease_does_not_decide_over_the_next_copy
     await make.advance(database, new)
 
     for _ in range(2):  # told twice: the first commit's answer was lost
-        await make.settle(database, old, [Settlement(i, Event.REFUSED, "c1", code="11")])
+        await make.settle(database, old, [Settlement(i, DeliveryEvent.REFUSED, "c1", code="11")])
     await assert_words(database, made, "retry")
     await make.give_back(database, new, [Settlement(i, event, "c2", code="12")])
 
@@ -621,11 +627,11 @@ async def test_an_old_bounce_decides_nothing_about_a_newer_copy(database):
     """Our own reference came back with it: it names the attempt."""
     made = await make.a_campaign(database, 1)
     (i,) = made.ids["sms"]
-    await attempted(database, made, Event.IN_DOUBT, Event.ACCEPTED)
+    await attempted(database, made, DeliveryEvent.IN_DOUBT, DeliveryEvent.ACCEPTED)
 
-    await receive(database, Report("c1", "g.1.1", "failed", 0, delivery_id=i, attempt=1))
+    await receive(database, ReceiptReport("c1", "g.1.1", "failed", 0, delivery_id=i, attempt=1))
     await assert_words(database, made, "accepted")
-    await receive(database, Report("c1", "g.1.2", "failed", 0, delivery_id=i, attempt=2))
+    await receive(database, ReceiptReport("c1", "g.1.2", "failed", 0, delivery_id=i, attempt=2))
 
     await assert_words(database, made, "failed")
 
@@ -636,8 +642,8 @@ async def test_a_bounce_that_overtakes_the_record_of_its_sending_counts(database
     held = await make.must_claim(database)
     await make.advance(database, held)
 
-    await receive(database, Report("c1", "g.1.1", "failed", 0, delivery_id=i, attempt=1))
-    await make.give_back(database, held, [Settlement(i, Event.ACCEPTED, "c1")])
+    await receive(database, ReceiptReport("c1", "g.1.1", "failed", 0, delivery_id=i, attempt=1))
+    await make.give_back(database, held, [Settlement(i, DeliveryEvent.ACCEPTED, "c1")])
 
     await assert_words(database, made, "failed")
 
@@ -645,7 +651,7 @@ async def test_a_bounce_that_overtakes_the_record_of_its_sending_counts(database
 async def test_a_doubt_that_is_answered_is_kept_as_answered(database):
     made = await in_doubt(database)
     (i,) = made.ids["sms"]
-    await receive(database, Report("c1", "4711", "pending", 0, answers=i, attempt=1))
+    await receive(database, ReceiptReport("c1", "4711", "pending", 0, answers=i, attempt=1))
 
     async with database.read() as conn:
         rows = (await conn.execute(sa.select(doubt.c.delivery_id, doubt.c.round, doubt.c.state))).all()
@@ -666,7 +672,7 @@ async def test_a_batch_with_nothing_but_doubt_comes_back_for_urgent_kinds_only(d
 
 
 def one_doubt(made, carrier="c1", **more):
-    return Settlement(made.ids["sms"][0], Event.IN_DOUBT, carrier, **more)
+    return Settlement(made.ids["sms"][0], DeliveryEvent.IN_DOUBT, carrier, **more)
 
 
 async def turn(database, *settlements, channel="sms"):
@@ -685,19 +691,19 @@ async def again(database):
     return make.ids_of(held) if held else []
 
 
-@pytest.mark.parametrize("event", [Event.NOT_SENT, Event.DEFERRED])
+@pytest.mark.parametrize("event", [DeliveryEvent.NOT_SENT, DeliveryEvent.DEFERRED])
 async def test_a_second_copy_that_did_not_leave_hears_the_inbox_again(database, event):
     made = await make.a_campaign(database, 1)
     await turn(database, one_doubt(made))
     await passes(database, 5.5)
     await turn(database, Settlement(made.ids["sms"][0], event, "c1", wait_ms=1000))
     await passes(database, 1)
-    await receive(database, Report("c1", "r", "delivered", 0, destination=number(made)))
+    await receive(database, ReceiptReport("c1", "r", "delivered", 0, destination=number(made)))
     await passes(database, 5)
     assert await again(database) == []
 
 
-@pytest.mark.parametrize("late", [Event.NOT_SENT, Event.DEFERRED])
+@pytest.mark.parametrize("late", [DeliveryEvent.NOT_SENT, DeliveryEvent.DEFERRED])
 async def test_a_late_word_on_the_first_copy_does_not_send_a_fourth(database, late):
     made = await make.a_campaign(database, 1)
     old = await make.must_claim(database, resending=SMS)
@@ -735,14 +741,14 @@ async def test_a_receipt_of_after_the_step_finds_a_doubt_of_before(database, die
         await make.give_back(database, held, [one_doubt(made)], resending=SMS)
     await back(database)
     await passes(database, 1)
-    await receive(database, Report("c1", "r", "delivered", 0, destination=number(made)))
+    await receive(database, ReceiptReport("c1", "r", "delivered", 0, destination=number(made)))
     await passes(database, 5.5)
     assert await again(database) == []
 
 
 async def test_a_receipt_of_before_the_step_is_not_that_of_a_message_of_after(database):
     town = await make.a_town(database, 1)
-    await receive(database, Report("c1", "old", "delivered", 0, destination=town.people[0].addresses["sms"]))
+    await receive(database, ReceiptReport("c1", "old", "delivered", 0, destination=town.people[0].addresses["sms"]))
     await back(database)
     await passes(database, 10)
     made = await make.a_campaign(database, town)

@@ -8,9 +8,9 @@ from alembic import command
 from store import receipts
 from store.batches import Resending
 from store.database import open_database
-from store.receipts import Report
+from store.receipts import ReceiptReport
 from store.records import Settlement
-from store.states import Event
+from store.states import DeliveryEvent
 from store.tables import doubt
 from tests.store import makers as make
 from tests.store.test_money_migration import moved
@@ -19,7 +19,7 @@ SHORT = Resending(wait_ms=300, most_attempts=3)
 
 
 def one_doubt(made):
-    return Settlement(made.ids["sms"][0], Event.IN_DOUBT, "c1")
+    return Settlement(made.ids["sms"][0], DeliveryEvent.IN_DOUBT, "c1")
 
 
 def number(made):
@@ -41,7 +41,7 @@ async def test_a_receipt_that_came_before_the_time_out_is_heard(store_url):
         held = await make.must_claim(database, resending=SHORT)
         await make.advance(database, held)
         await asyncio.sleep(0.02)
-        await receive(database, Report("c1", "r", "delivered", 0, destination=number(made)))
+        await receive(database, ReceiptReport("c1", "r", "delivered", 0, destination=number(made)))
         await asyncio.sleep(0.02)
         await make.give_back(database, held, [one_doubt(made)], resending=SHORT)
     await migrated_again(store_url)

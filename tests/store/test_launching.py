@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from store import alerts, campaigns, cancelling, feed, ledger, lifecycle
 from store.errors import Conflict, CreditExhausted, StaleThread
-from store.launching import Launch, Refusal, end_campaigns, expand, launch, pending_expansions
+from store.launching import Launch, ZoneRefusal, end_campaigns, expand, launch, pending_expansions
 from store.states import BatchState
 from store.tables import (
     alert,
@@ -70,7 +70,7 @@ async def test_one_alert_for_two_zones_is_one_alert_and_two_campaigns(database):
     towns = [await make.a_town(database, 3), await make.a_town(database, 4)]
     refused = await make.a_zone(database)
     decision = await a_decision(
-        database, towns=towns, publish=True, publish_until_ms=123, refusals=(Refusal(refused, "nobody there"),)
+        database, towns=towns, publish=True, publish_until_ms=123, refusals=(ZoneRefusal(refused, "nobody there"),)
     )
 
     launched = await database.write(lambda tx: launch(tx, decision))
@@ -114,7 +114,7 @@ async def test_a_launch_that_fails_in_the_middle_leaves_nothing(database, fault)
     broken = {
         "second campaign": change(decision, campaigns=(first, change(second, public_id=first.public_id))),
         "text": change(decision, campaigns=(first, change(second, texts=second.texts * 2))),
-        "zone": change(decision, refusals=(Refusal(first.zone_id, "twice"),)),
+        "zone": change(decision, refusals=(ZoneRefusal(first.zone_id, "twice"),)),
         "thread": change(decision, alert_ends=((999_999, "superseded"),)),
         "credit": change(decision, campaigns=(first, change(second, must_cover=True))),
     }[fault]

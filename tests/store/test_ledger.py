@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from store import bookings, ledger, lifecycle, lots, reckoning
-from store.bookings import Account, Entry, What
+from store.bookings import LedgerAccount, LedgerEntry, What
 from store.errors import Conflict, CreditExhausted
-from store.states import Event
+from store.states import DeliveryEvent
 from store.tables import booking, entry
 from tests.store import makers as make
 from tests.store.bookkeeping import accounts, assert_books_close, at, balance, booked
@@ -251,7 +251,7 @@ async def test_a_simulation_costs_nothing(database):
     await a_lot(database, town.zone_id, 100)
 
     made = await make.a_campaign(database, town, mode="simulation", reserved_millieuro=0, price_millieuro=0)
-    await make.sent(database, mode="simulation", answer=lambda ids: make.happened(ids, Event.REFUSED))
+    await make.sent(database, mode="simulation", answer=lambda ids: make.happened(ids, DeliveryEvent.REFUSED))
     await make.tick(database)
     await database.write(lambda tx: lifecycle.seal(tx, made.id, "{}", 0))
 
@@ -267,8 +267,8 @@ async def test_a_booking_that_does_not_sum_to_nothing_is_not_written(database):
 
     for entries in (
         [],
-        [Entry(Account.SPENT, None, 5)],
-        [Entry(Account.SPENT, None, 5), Entry(Account.OPERATOR, None, -4)],
+        [LedgerEntry(LedgerAccount.SPENT, None, 5)],
+        [LedgerEntry(LedgerAccount.SPENT, None, 5), LedgerEntry(LedgerAccount.OPERATOR, None, -4)],
     ):
         with pytest.raises(ValueError, match="sum to nothing"):
             await database.write(lambda tx, e=entries: bookings.book(tx, town.zone_id, What.SETTLE, e))
@@ -278,7 +278,7 @@ async def test_a_booking_that_does_not_sum_to_nothing_is_not_written(database):
 
 async def test_an_account_that_gave_what_it_had_not_is_found_and_stops_nobody(database):
     town = await make.a_town(database, 1)
-    spoilt = bookings.move(Account.RESERVED, Account.SPENT, None, 100)
+    spoilt = bookings.move(LedgerAccount.RESERVED, LedgerAccount.SPENT, None, 100)
     await database.write(lambda tx: bookings.book(tx, town.zone_id, What.SETTLE, spoilt))
 
     made = await make.a_campaign(database, town)

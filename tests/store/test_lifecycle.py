@@ -22,7 +22,7 @@ from store import (
 )
 from store.lifecycle import close_ended, seal, sealable, stop, tick
 from store.records import Settlement
-from store.states import BatchState, Event
+from store.states import BatchState, DeliveryEvent
 from store.tables import audit, batch, campaign, meta
 from tests.store import makers as make
 from tests.store.bookkeeping import assert_books_close, booked
@@ -92,7 +92,9 @@ async def test_a_campaign_scheduled_long_ago_does_not_go_before_everyone_when_it
 async def test_what_is_known_not_sent_comes_back_when_due(database):
     made = await make.a_campaign(database, 1)
     held = await make.must_claim(database)
-    await make.give_back(database, held, make.happened(made.ids["sms"], Event.NOT_SENT), retry_in_ms=make.HOUR_MS)
+    await make.give_back(
+        database, held, make.happened(made.ids["sms"], DeliveryEvent.NOT_SENT), retry_in_ms=make.HOUR_MS
+    )
     assert await make.tick(database) == 0
 
     await ripen(database, made)
@@ -206,7 +208,7 @@ async def test_a_held_campaign_may_still_be_stopped(database):
 # ---- sealing ---------------------------------------------------------------------------------------------
 
 
-async def completed(database, *, events=(Event.ACCEPTED, Event.ACCEPTED), **options):
+async def completed(database, *, events=(DeliveryEvent.ACCEPTED, DeliveryEvent.ACCEPTED), **options):
     made = await make.a_campaign(database, len(events), **options)
     held = await make.must_claim(database)
     await make.advance(database, held)
@@ -221,12 +223,12 @@ async def test_a_report_may_be_sealed_when_the_last_delivery_is_final(database):
     assert await to_be_sealed(database) == []
 
     for i in made.ids["sms"]:
-        await database.write(lambda tx, i=i: settling.apply(tx, make.happened([i], Event.RECEIPT_DELIVERED)))
+        await database.write(lambda tx, i=i: settling.apply(tx, make.happened([i], DeliveryEvent.RECEIPT_DELIVERED)))
 
     assert await to_be_sealed(database) == [made.id]
 
 
-@pytest.mark.parametrize("events", [[Event.ACCEPTED], [Event.IN_DOUBT]])
+@pytest.mark.parametrize("events", [[DeliveryEvent.ACCEPTED], [DeliveryEvent.IN_DOUBT]])
 async def test_or_when_the_horizon_of_its_evidence_has_passed(database, events):
     made = await completed(database, events=events, horizon_ms=1000, crash_policy="report")
 
@@ -242,7 +244,9 @@ async def test_a_running_campaign_is_never_sealed(database):
 
 
 async def test_the_seal_settles_the_ledger_once(database):
-    made = await completed(database, events=[Event.ACCEPTED, Event.REFUSED, Event.ACCEPTED], price_millieuro=55)
+    made = await completed(
+        database, events=[DeliveryEvent.ACCEPTED, DeliveryEvent.REFUSED, DeliveryEvent.ACCEPTED], price_millieuro=55
+    )
     zone_id = made.town.zone_id
     await database.write(lambda tx: ledger.add_lot(tx, zone_id, 1000, None, "lot"))
     async with database.read() as conn:
@@ -267,9 +271,9 @@ async def test_the_seal_settles_the_ledger_once(database):
 
 
 async def test_what_was_sent_twice_is_paid_once(database):
-    made = await completed(database, events=[Event.IN_DOUBT], price_millieuro=55)
+    made = await completed(database, events=[DeliveryEvent.IN_DOUBT], price_millieuro=55)
     await make.sent(database)
-    await database.write(lambda tx: settling.apply(tx, make.happened(made.ids["sms"], Event.RECEIPT_DELIVERED)))
+    await database.write(lambda tx: settling.apply(tx, make.happened(made.ids["sms"], DeliveryEvent.RECEIPT_DELIVERED)))
 
     async with database.read() as conn:
         (counts,) = await campaigns.counts(conn, made.id)
@@ -280,7 +284,9 @@ async def test_a_receipt_after_the_seal_still_changes_its_row(database):
     made = await completed(database, horizon_ms=0)
     assert await database.write(lambda tx: seal(tx, made.id, "{}", 110))
 
-    await database.write(lambda tx: settling.apply(tx, make.happened(made.ids["sms"][:1], Event.RECEIPT_DELIVERED)))
+    await database.write(
+        lambda tx: settling.apply(tx, make.happened(made.ids["sms"][:1], DeliveryEvent.RECEIPT_DELIVERED))
+    )
 
     assert await make.words_of(database, made) == ["delivered", "accepted"]
     assert (await found(database, made)).report == "{}"
@@ -296,7 +302,7 @@ async def test_a_completed_campaign_runs_again_when_somebody_turns_out_not_to_ha
     await make.tick(database)
     assert (await found(database, made)).state == "completed"
 
-    await make.settle(database, frozen, make.happened(made.ids["sms"][:1], Event.NOT_SENT))
+    await make.settle(database, frozen, make.happened(made.ids["sms"][:1], DeliveryEvent.NOT_SENT))
     await make.tick(database)
     again = await found(database, made)
     assert (again.state, again.ended_ms) == ("running", None)
@@ -317,7 +323,7 @@ async def test_who_was_not_sent_to_after_all_is_closed_when_the_campaign_has_end
     await make.tick(database)
     assert (await found(database, made)).ended_ms is not None
 
-    await make.settle(database, frozen, make.happened(made.ids["sms"][:1], Event.NOT_SENT))
+    await make.settle(database, frozen, make.happened(made.ids["sms"][:1], DeliveryEvent.NOT_SENT))
     assert await database.write(close_ended) == 1
 
     assert await make.words_of(database, made) == ["cancelled", "unknown"]
@@ -340,7 +346,7 @@ async def test_who_was_not_sent_to_after_all_is_closed_when_what_was_complete_ha
         database, made.town, purpose=purpose, replaces=(made.id,), ends=((made.id, state),), channels=("email",)
     )
 
-    await make.settle(database, frozen, make.happened(made.ids["sms"][1:2], Event.NOT_SENT))
+    await make.settle(database, frozen, make.happened(made.ids["sms"][1:2], DeliveryEvent.NOT_SENT))
     await make.tick(database)
     assert await database.write(close_ended) == 1
 
@@ -433,14 +439,14 @@ async def in_doubt(database):
     made = await make.a_campaign(database, 1, crash_policy="report")
     held = await make.must_claim(database)
     await make.advance(database, held)
-    await make.give_back(database, held, [Settlement(made.ids["sms"][0], Event.IN_DOUBT, "c1", ("r1",))])
+    await make.give_back(database, held, [Settlement(made.ids["sms"][0], DeliveryEvent.IN_DOUBT, "c1", ("r1",))])
     await make.tick(database)
     return made
 
 
 def delivered(made):
     address = made.town.people[0].addresses["sms"]
-    return lambda tx: receipts.record(tx, [receipts.Report("c1", "r1", "delivered", 0, destination=address)])
+    return lambda tx: receipts.record(tx, [receipts.ReceiptReport("c1", "r1", "delivered", 0, destination=address)])
 
 
 async def untold(database):

@@ -19,7 +19,7 @@ from store.register import (
     ContactRecord,
     MemberRecord,
     NetworkRecord,
-    Tally,
+    RegisterTally,
     ZoneRecord,
     put_members,
     put_network,
@@ -223,12 +223,12 @@ async def test_a_load_undoes_what_an_earlier_one_said_and_nothing_that_a_person_
 
     tally = await _put(database, zone_id, AN)
 
-    assert tally == Tally(changed=1)
+    assert tally == RegisterTally(changed=1)
     assert await _in_force(database) == {
         (member_id, None, "news", "*", "click"),
         (None, address_id, "news", "sms", "click"),
     }
-    assert await _put(database, zone_id, AN) == Tally(unchanged=1)
+    assert await _put(database, zone_id, AN) == RegisterTally(unchanged=1)
 
 
 async def test_a_load_touches_only_the_kinds_that_differ(database):

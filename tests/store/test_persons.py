@@ -6,12 +6,12 @@ import sqlalchemy as sa
 
 from store import audit, persons
 from store.database import Database
-from store.register import ContactRecord, MemberRecord, Tally, put_members
+from store.register import ContactRecord, MemberRecord, RegisterTally, put_members
 from store.tables import campaign, contact, delivery, doubt, member, metadata, receipt_inbox, zone
 from tests.store.makers import Made, a_campaign
 
 
-async def of(database: Database, member_id: int) -> persons.Person:
+async def of(database: Database, member_id: int) -> persons.RegisteredPerson:
     async with database.read() as conn:
         row = (await conn.execute(
             sa.select(zone.c.code, member.c.reference)
@@ -23,7 +23,7 @@ async def of(database: Database, member_id: int) -> persons.Person:
     return found
 
 
-async def told(database: Database, made: Made, person: persons.Person) -> tuple[str, ...]:
+async def told(database: Database, made: Made, person: persons.RegisteredPerson) -> tuple[str, ...]:
     """A carrier has answered about them, a receipt came, and an attempt is in doubt; what of it is personal."""
     mobile, mail = (made.town.people[0].addresses[c] for c in ("sms", "email"))
     first = made.ids["sms"][0]
@@ -150,7 +150,7 @@ async def test_no_file_brings_an_erased_person_back_and_others_are_loaded(databa
     again = MemberRecord(person.reference, person.name, "nl", contacts=(ContactRecord("mobile", "+32470999999"),))
     new = MemberRecord("new", "Somebody", "nl")
 
-    async def load() -> Tally:
+    async def load() -> RegisterTally:
         names = iter(("x1", "x2"))
         return await database.write(lambda tx: put_members(tx, person.zone_id, [again, new], lambda: next(names)))
 
@@ -159,7 +159,7 @@ async def test_no_file_brings_an_erased_person_back_and_others_are_loaded(databa
     await erased_all(database)
     afterwards = await load()
 
-    assert (while_asked, afterwards) == (Tally(new=1, erased=1), Tally(unchanged=1, erased=1))
+    assert (while_asked, afterwards) == (RegisterTally(new=1, erased=1), RegisterTally(unchanged=1, erased=1))
     assert person.name not in await everything_kept(database)
 
 

@@ -4,10 +4,10 @@ import pytest
 import sqlalchemy as sa
 
 from store import recovery
-from store.receipts import Recorded, Report, match_inbox, record
+from store.receipts import ReceiptReport, Recorded, match_inbox, record
 from store.records import Settlement
 from store.settling import apply
-from store.states import Event
+from store.states import DeliveryEvent
 from store.tables import receipt_inbox
 from tests.store import makers as make
 from tests.store.invariants import assert_sums_close
@@ -34,7 +34,7 @@ async def in_hand(database, n=1, **options):
     return made, held
 
 
-async def sent(database, *refs, n=1, event=Event.ACCEPTED, **options):
+async def sent(database, *refs, n=1, event=DeliveryEvent.ACCEPTED, **options):
     """A campaign whose first delivery has these references on carrier `c1`."""
     made, held = await in_hand(database, n, **options)
     await make.settle(database, held, [Settlement(made.ids["sms"][0], event, "c1", refs)])
@@ -54,7 +54,7 @@ async def assert_words(database, made, *words):
 async def test_a_receipt_finds_its_message_by_reference(database, state, word):
     made = await sent(database, "r1")
 
-    assert await receive(database, Report("c1", "r1", state, 1, code="042", text="why")) == Recorded(1, 0)
+    assert await receive(database, ReceiptReport("c1", "r1", state, 1, code="042", text="why")) == Recorded(1, 0)
 
     await assert_words(database, made, word)
     assert await inbox(database) == []
@@ -67,10 +67,12 @@ async def test_another_carriers_equal_id_is_another_message(database, carrier, w
     made, held = await in_hand(database, 2)
     a, b = made.ids["sms"]
     await make.settle(
-        database, held, [Settlement(a, Event.ACCEPTED, "c1", ("7",)), Settlement(b, Event.ACCEPTED, "c2", ("7",))]
+        database,
+        held,
+        [Settlement(a, DeliveryEvent.ACCEPTED, "c1", ("7",)), Settlement(b, DeliveryEvent.ACCEPTED, "c2", ("7",))],
     )
 
-    await receive(database, Report(carrier, "7", "delivered", 1))
+    await receive(database, ReceiptReport(carrier, "7", "delivered", 1))
 
     await assert_words(database, made, *words)
 
@@ -78,9 +80,9 @@ async def test_another_carriers_equal_id_is_another_message(database, carrier, w
 async def test_a_receipt_that_overtakes_the_record_of_its_sending_waits_for_it(database):
     made, held = await in_hand(database)
 
-    assert await receive(database, Report("c1", "r1", "delivered", 1)) == Recorded(0, 1)
+    assert await receive(database, ReceiptReport("c1", "r1", "delivered", 1)) == Recorded(0, 1)
     assert await make.words_of(database, made) == ["queued"]
-    await make.settle(database, held, [Settlement(made.ids["sms"][0], Event.ACCEPTED, "c1", ("r1",))])
+    await make.settle(database, held, [Settlement(made.ids["sms"][0], DeliveryEvent.ACCEPTED, "c1", ("r1",))])
 
     await assert_words(database, made, "delivered")
     assert await inbox(database) == [("c1", "r1", "delivered", True)]
@@ -94,15 +96,15 @@ async def test_an_early_receipt_never_goes_to_an_older_message_to_the_same_addre
     old = await make.a_campaign(database, town)
     held = await make.must_claim(database)
     await make.advance(database, held)
-    await make.give_back(database, held, make.happened(old.ids["sms"], Event.IN_DOUBT), resending=make.PATIENT)
+    await make.give_back(database, held, make.happened(old.ids["sms"], DeliveryEvent.IN_DOUBT), resending=make.PATIENT)
     new = await make.a_campaign(database, town)
     held = await make.must_claim(database)
     await make.advance(database, held)
     destination = town.people[0].addresses["sms"]
 
-    await receive(database, Report("c1", "r-new", "delivered", 1, destination=destination))
+    await receive(database, ReceiptReport("c1", "r-new", "delivered", 1, destination=destination))
     await look_again(database, settled_ms=60_000)
-    await make.settle(database, held, [Settlement(new.ids["sms"][0], Event.ACCEPTED, "c1", ("r-new",))])
+    await make.settle(database, held, [Settlement(new.ids["sms"][0], DeliveryEvent.ACCEPTED, "c1", ("r-new",))])
 
     await assert_words(database, old, "unknown")
     await assert_words(database, new, "delivered")
@@ -110,7 +112,7 @@ async def test_an_early_receipt_never_goes_to_an_older_message_to_the_same_addre
 
 async def test_a_receipt_that_comes_twice_changes_nothing_the_second_time(database):
     made = await sent(database, "r1")
-    report = Report("c1", "r1", "delivered", 1)
+    report = ReceiptReport("c1", "r1", "delivered", 1)
 
     await receive(database, report, report)
     before = await make.rows_of(database, made)
@@ -121,7 +123,7 @@ async def test_a_receipt_that_comes_twice_changes_nothing_the_second_time(databa
 
 
 async def test_a_receipt_nobody_knows_is_kept_once(database):
-    unknown = Report("c1", "who", "delivered", 1, raw="id:who " + "x" * 2000, text="y" * 500)
+    unknown = ReceiptReport("c1", "who", "delivered", 1, raw="id:who " + "x" * 2000, text="y" * 500)
 
     assert await receive(database, unknown, unknown) == Recorded(0, 2)
     assert await receive(database, unknown) == Recorded(0, 1)
@@ -133,18 +135,22 @@ async def test_another_reading_of_the_id_is_believed_only_when_the_destination_a
     made = await sent(database, "255")
     address = made.town.people[0].addresses["sms"]
 
-    await receive(database, Report("c1", "ff", "delivered", 1, readings=lambda _: ("255",)))
-    await receive(database, Report("c1", "FF", "delivered", 1, readings=lambda _: ("255",), destination="+32470999999"))
+    await receive(database, ReceiptReport("c1", "ff", "delivered", 1, readings=lambda _: ("255",)))
+    await receive(
+        database, ReceiptReport("c1", "FF", "delivered", 1, readings=lambda _: ("255",), destination="+32470999999")
+    )
     await assert_words(database, made, "accepted")
 
-    await receive(database, Report("c1", "0xff", "delivered", 1, readings=lambda _: ("255",), destination=address))
+    await receive(
+        database, ReceiptReport("c1", "0xff", "delivered", 1, readings=lambda _: ("255",), destination=address)
+    )
     await assert_words(database, made, "delivered")
 
 
 async def test_the_id_itself_is_believed_before_another_reading_of_it(database):
     first, other = await sent(database, "16"), await sent(database, "10")
 
-    await receive(database, Report("c1", "16", "delivered", 1, readings=lambda _: ("10",)))
+    await receive(database, ReceiptReport("c1", "16", "delivered", 1, readings=lambda _: ("10",)))
 
     await assert_words(database, first, "delivered")
     await assert_words(database, other, "accepted")
@@ -154,7 +160,7 @@ async def test_an_id_with_the_number_of_another_member_is_another_message(databa
     made = await sent(database, "1")
     somebody = (await make.a_town(database, 1)).people[0].addresses["sms"]
 
-    assert await receive(database, Report("c1", "1", "delivered", 1, destination=somebody)) == Recorded(0, 1)
+    assert await receive(database, ReceiptReport("c1", "1", "delivered", 1, destination=somebody)) == Recorded(0, 1)
 
     await assert_words(database, made, "accepted")
     assert await inbox(database) == [("c1", "1", "delivered", False)]
@@ -164,7 +170,7 @@ async def test_an_id_with_the_number_of_another_member_is_another_message(databa
 async def test_an_id_with_a_number_that_is_nobodys_is_believed(database, misread):
     made = await sent(database, "1")
 
-    assert await receive(database, Report("c1", "1", "delivered", 1, destination=misread)) == Recorded(1, 0)
+    assert await receive(database, ReceiptReport("c1", "1", "delivered", 1, destination=misread)) == Recorded(1, 0)
 
     await assert_words(database, made, "delivered")
 
@@ -172,7 +178,7 @@ async def test_an_id_with_a_number_that_is_nobodys_is_believed(database, misread
 async def test_an_id_that_two_messages_bear_with_a_number_that_is_nobodys_waits(database):
     old, new = await sent(database, "1"), await sent(database, "1")
 
-    await receive(database, Report("c1", "1", "delivered", 1, destination="+470000001"))
+    await receive(database, ReceiptReport("c1", "1", "delivered", 1, destination="+470000001"))
 
     await assert_words(database, old, "accepted")
     await assert_words(database, new, "accepted")
@@ -182,7 +188,9 @@ async def test_an_id_that_two_messages_bear_with_a_number_that_is_nobodys_waits(
 async def test_a_reading_of_an_id_is_believed_for_its_number_alone(database):
     made = await sent(database, "10")
 
-    await receive(database, Report("c1", "A", "delivered", 1, destination="+470000001", readings=lambda _: ["10"]))
+    await receive(
+        database, ReceiptReport("c1", "A", "delivered", 1, destination="+470000001", readings=lambda _: ["10"])
+    )
 
     await assert_words(database, made, "accepted")
 
@@ -192,7 +200,7 @@ async def test_ids_are_equal_without_case(database, reported):
     made = await sent(database, "SAR-0f-1eedf843")
     number = made.town.people[0].addresses["sms"]
 
-    await receive(database, Report("c1", reported, "delivered", 1, destination=number))
+    await receive(database, ReceiptReport("c1", reported, "delivered", 1, destination=number))
 
     await assert_words(database, made, "delivered")
 
@@ -200,7 +208,7 @@ async def test_ids_are_equal_without_case(database, reported):
 async def test_ids_that_differ_by_case_alone_are_told_apart(database):
     small, capital = await sent(database, "aB1"), await sent(database, "Ab1")
 
-    await receive(database, Report("c1", "Ab1", "delivered", 1))
+    await receive(database, ReceiptReport("c1", "Ab1", "delivered", 1))
 
     await assert_words(database, small, "accepted")
     await assert_words(database, capital, "delivered")
@@ -212,7 +220,7 @@ async def test_ids_that_differ_by_case_alone_are_told_apart(database):
 async def test_one_id_for_all_parts_and_one_receipt_for_the_whole(database):
     made = await sent(database, "7", "7", "7")
 
-    await receive(database, Report("c1", "7", "delivered", 1))
+    await receive(database, ReceiptReport("c1", "7", "delivered", 1))
 
     await assert_words(database, made, "delivered")
 
@@ -220,7 +228,7 @@ async def test_one_id_for_all_parts_and_one_receipt_for_the_whole(database):
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_one_id_for_all_parts_and_a_receipt_a_part(database, at_once):
     made = await sent(database, "7", "7", "7")
-    three = [Report("c1", "7", "delivered", n) for n in range(3)]
+    three = [ReceiptReport("c1", "7", "delivered", n) for n in range(3)]
 
     for some in [three] if at_once else [[one] for one in three]:
         await receive(database, *some)
@@ -232,16 +240,16 @@ async def test_one_id_for_all_parts_and_a_receipt_a_part(database, at_once):
 async def test_of_parts_with_one_id_the_worst_is_believed(database):
     made = await sent(database, "7", "7")
 
-    await receive(database, Report("c1", "7", "delivered", 1), Report("c1", "7", "failed", 2))
+    await receive(database, ReceiptReport("c1", "7", "delivered", 1), ReceiptReport("c1", "7", "failed", 2))
 
     await assert_words(database, made, "failed")
 
 
 async def test_parts_with_one_id_of_which_one_was_lost_are_not_delivered_by_the_others(database):
     made = await sent(database, "7", "7")
-    await receive(database, Report("c1", "7", "failed", 1))
+    await receive(database, ReceiptReport("c1", "7", "failed", 1))
 
-    await receive(database, Report("c1", "7", "delivered", 2))
+    await receive(database, ReceiptReport("c1", "7", "delivered", 2))
 
     await assert_words(database, made, "failed")
 
@@ -253,12 +261,12 @@ async def test_a_receipt_that_overtakes_its_record_is_not_swallowed_by_an_old_me
     """An SMSC that counts from 1 again, and the same person."""
     town = await make.a_town(database, 1)
     old = await sent(database, "1", n=town)
-    await receive(database, Report("c1", "1", "delivered", 1, destination=town.people[0].addresses["sms"]))
+    await receive(database, ReceiptReport("c1", "1", "delivered", 1, destination=town.people[0].addresses["sms"]))
     new, held = await in_hand(database, town)
 
-    await receive(database, Report("c1", "1", "delivered", 2, destination=town.people[0].addresses["sms"]))
+    await receive(database, ReceiptReport("c1", "1", "delivered", 2, destination=town.people[0].addresses["sms"]))
     assert await inbox(database) == [("c1", "1", "delivered", False)]
-    await make.settle(database, held, [Settlement(new.ids["sms"][0], Event.ACCEPTED, "c1", ("1",))])
+    await make.settle(database, held, [Settlement(new.ids["sms"][0], DeliveryEvent.ACCEPTED, "c1", ("1",))])
 
     await assert_words(database, old, "delivered")
     await assert_words(database, new, "delivered")
@@ -269,11 +277,11 @@ async def test_a_repetition_that_waits_is_never_about_an_attempt_in_doubt(databa
     town = await make.a_town(database, 1)
     number = town.people[0].addresses["sms"]
     old = await sent(database, "1", n=town)
-    await receive(database, Report("c1", "1", "delivered", 1, destination=number))
+    await receive(database, ReceiptReport("c1", "1", "delivered", 1, destination=number))
     new, held = await in_hand(database, town)
 
-    assert await receive(database, Report("c1", "1", "delivered", 1, destination=number)) == Recorded(0, 1)
-    await make.settle(database, held, [Settlement(new.ids["sms"][0], Event.IN_DOUBT, "c1")])
+    assert await receive(database, ReceiptReport("c1", "1", "delivered", 1, destination=number)) == Recorded(0, 1)
+    await make.settle(database, held, [Settlement(new.ids["sms"][0], DeliveryEvent.IN_DOUBT, "c1")])
     await look_again(database)
 
     await assert_words(database, old, "delivered")
@@ -283,11 +291,11 @@ async def test_a_repetition_that_waits_is_never_about_an_attempt_in_doubt(databa
 async def test_a_receipt_without_a_number_may_be_about_whatever_is_in_hand(database):
     """The SMSC counts from 1 again, for somebody else, and its receipts name nobody."""
     old = await sent(database, "1")
-    await receive(database, Report("c1", "1", "delivered", 1))
+    await receive(database, ReceiptReport("c1", "1", "delivered", 1))
     new, held = await in_hand(database)
 
-    await receive(database, Report("c1", "1", "delivered", 2))
-    await make.settle(database, held, [Settlement(new.ids["sms"][0], Event.ACCEPTED, "c1", ("1",))])
+    await receive(database, ReceiptReport("c1", "1", "delivered", 2))
+    await make.settle(database, held, [Settlement(new.ids["sms"][0], DeliveryEvent.ACCEPTED, "c1", ("1",))])
 
     await assert_words(database, old, "delivered")
     await assert_words(database, new, "delivered")
@@ -297,14 +305,14 @@ async def test_a_receipt_that_comes_twice_is_known_while_nothing_is_in_hand(data
     made = await sent(database, "1")
     number = made.town.people[0].addresses["sms"]
     for _ in range(2):
-        assert await receive(database, Report("c1", "1", "delivered", 1, destination=number)) == Recorded(1, 0)
+        assert await receive(database, ReceiptReport("c1", "1", "delivered", 1, destination=number)) == Recorded(1, 0)
 
 
 async def test_a_receipt_without_an_id_is_kept_and_is_nobodys(database):
-    made = await sent(database, event=Event.IN_DOUBT)
+    made = await sent(database, event=DeliveryEvent.IN_DOUBT)
     number = made.town.people[0].addresses["sms"]
 
-    await receive(database, Report("c1", "", "delivered", 1, destination=number, raw="what it said"))
+    await receive(database, ReceiptReport("c1", "", "delivered", 1, destination=number, raw="what it said"))
     await look_again(database)
 
     await assert_words(database, made, "unknown")
@@ -316,7 +324,7 @@ async def test_of_two_messages_with_one_id_the_destination_decides(database):
     old = await sent(database, "1")
     new = await sent(database, "1")
 
-    await receive(database, Report("c1", "1", "delivered", 1, destination=old.town.people[0].addresses["sms"]))
+    await receive(database, ReceiptReport("c1", "1", "delivered", 1, destination=old.town.people[0].addresses["sms"]))
 
     await assert_words(database, old, "delivered")
     await assert_words(database, new, "accepted")
@@ -324,10 +332,10 @@ async def test_of_two_messages_with_one_id_the_destination_decides(database):
 
 async def test_of_two_messages_with_one_id_and_nothing_else_the_outstanding_and_newest_is_meant(database):
     old = await sent(database, "1")
-    await receive(database, Report("c1", "1", "delivered", 1))
+    await receive(database, ReceiptReport("c1", "1", "delivered", 1))
     new = await sent(database, "1")
 
-    await receive(database, Report("c1", "1", "failed", 1))
+    await receive(database, ReceiptReport("c1", "1", "failed", 1))
 
     await assert_words(database, old, "delivered")
     await assert_words(database, new, "failed")
@@ -336,7 +344,7 @@ async def test_of_two_messages_with_one_id_and_nothing_else_the_outstanding_and_
 # ---- by destination --------------------------------------------------------------------------------------
 
 
-async def in_doubt(database, town, *, carrier="c1", event=Event.IN_DOUBT, units=1):
+async def in_doubt(database, town, *, carrier="c1", event=DeliveryEvent.IN_DOUBT, units=1):
     made = await make.a_campaign(database, town, crash_policy="report", units=units)
     held = await make.must_claim(database)
     await make.advance(database, held)
@@ -347,7 +355,7 @@ async def in_doubt(database, town, *, carrier="c1", event=Event.IN_DOUBT, units=
 async def test_when_exactly_one_in_doubt_fits_the_destination_the_receipt_is_its_own(database):
     town = await make.a_town(database, 2)
     made = await in_doubt(database, town)
-    report = Report("c1", "lost-id", "delivered", 1, destination=town.people[0].addresses["sms"])
+    report = ReceiptReport("c1", "lost-id", "delivered", 1, destination=town.people[0].addresses["sms"])
 
     assert await receive(database, report) == Recorded(0, 1)
     assert await look_again(database, settled_ms=60_000) == (0, None), "not before others can have claimed it"
@@ -360,9 +368,9 @@ async def test_when_exactly_one_in_doubt_fits_the_destination_the_receipt_is_its
 
 async def test_what_a_dead_worker_had_in_hand_is_found_whatever_the_carrier(database):
     town = await make.a_town(database, 1)
-    made = await in_doubt(database, town, carrier="", event=Event.LOST)
+    made = await in_doubt(database, town, carrier="", event=DeliveryEvent.LOST)
 
-    await receive(database, Report("c9", "x", "delivered", 1, destination=town.people[0].addresses["sms"]))
+    await receive(database, ReceiptReport("c9", "x", "delivered", 1, destination=town.people[0].addresses["sms"]))
     await look_again(database)
 
     await assert_words(database, made, "delivered")
@@ -374,8 +382,8 @@ async def test_a_late_answer_that_overtook_the_record_of_its_doubt_is_heard_befo
     held = await make.must_claim(database)
     await make.advance(database, held)
     for ref in "ab":
-        assert await receive(database, Report("c1", ref, "pending", 1, answers=i, attempt=1)) == Recorded(0, 1)
-    await make.give_back(database, held, [Settlement(i, Event.IN_DOUBT, "c1")])
+        assert await receive(database, ReceiptReport("c1", ref, "pending", 1, answers=i, attempt=1)) == Recorded(0, 1)
+    await make.give_back(database, held, [Settlement(i, DeliveryEvent.IN_DOUBT, "c1")])
     await make.tick(database)
 
     again = await make.claim(database)
@@ -389,8 +397,10 @@ async def test_a_late_answer_that_overtook_the_record_of_its_doubt_is_found_in_t
     (i,) = made.ids["sms"]
     held = await make.must_claim(database)
     await make.advance(database, held)
-    await receive(database, Report("c1", "a", "pending", 1, answers=i, attempt=1), Report("c1", "a", "delivered", 1))
-    await make.give_back(database, held, [Settlement(i, Event.IN_DOUBT, "c1")])
+    await receive(
+        database, ReceiptReport("c1", "a", "pending", 1, answers=i, attempt=1), ReceiptReport("c1", "a", "delivered", 1)
+    )
+    await make.give_back(database, held, [Settlement(i, DeliveryEvent.IN_DOUBT, "c1")])
 
     await look_again(database, settled_ms=60_000)
 
@@ -405,10 +415,10 @@ async def test_what_a_worker_held_back_for_good_is_nobody_s(database):
     await make.advance(database, held)
     await database.write(recovery.end_all_leases)
     await database.write(recovery.recover)
-    await make.settle(database, held, [Settlement(made.ids["sms"][0], Event.IN_DOUBT, "c1", ("k",), "cut")])
+    await make.settle(database, held, [Settlement(made.ids["sms"][0], DeliveryEvent.IN_DOUBT, "c1", ("k",), "cut")])
 
     for ref in ("k", "stray"):
-        await receive(database, Report("c1", ref, "delivered", 1, destination=town.people[0].addresses["sms"]))
+        await receive(database, ReceiptReport("c1", ref, "delivered", 1, destination=town.people[0].addresses["sms"]))
     await look_again(database)
 
     await assert_words(database, made, "unknown")
@@ -416,8 +426,8 @@ async def test_what_a_worker_held_back_for_good_is_nobody_s(database):
 
 async def test_a_simulated_carrier_s_receipt_is_about_no_live_message(database):
     town = await make.a_town(database, 1)
-    made = await in_doubt(database, town, carrier="", event=Event.LOST)
-    report = Report("c1", "x", "delivered", 1, destination=town.people[0].addresses["sms"], mode="simulation")
+    made = await in_doubt(database, town, carrier="", event=DeliveryEvent.LOST)
+    report = ReceiptReport("c1", "x", "delivered", 1, destination=town.people[0].addresses["sms"], mode="simulation")
 
     await receive(database, report)
 
@@ -429,7 +439,7 @@ async def test_when_two_in_doubt_fit_nobody_is_guessed(database):
     town = await make.a_town(database, 1)
     first, second = await in_doubt(database, town), await in_doubt(database, town)
 
-    await receive(database, Report("c1", "x", "delivered", 1, destination=town.people[0].addresses["sms"]))
+    await receive(database, ReceiptReport("c1", "x", "delivered", 1, destination=town.people[0].addresses["sms"]))
 
     assert await look_again(database) == (0, None)
     await assert_words(database, first, "unknown")
@@ -440,13 +450,13 @@ async def test_the_receipt_of_a_first_attempt_never_goes_to_another_message_in_d
     """An alert in hand at a crash had arrived, is sent again and delivered; a newsletter to the same person, in hand
     at the next crash, had not left. The receipt of the alert's first attempt names nobody but that person."""
     town = await make.a_town(database, 1)
-    alarm = await in_doubt(database, town, carrier="", event=Event.LOST)
-    await receive(database, Report("c1", "first", "delivered", 1, destination=town.people[0].addresses["sms"]))
+    alarm = await in_doubt(database, town, carrier="", event=DeliveryEvent.LOST)
+    await receive(database, ReceiptReport("c1", "first", "delivered", 1, destination=town.people[0].addresses["sms"]))
     again = [Settlement(alarm.ids["sms"][0], event, "c1", refs) for event, refs in
-             ((Event.RESEND, ()), (Event.ACCEPTED, ("second",)))]  # fmt: skip
+             ((DeliveryEvent.RESEND, ()), (DeliveryEvent.ACCEPTED, ("second",)))]  # fmt: skip
     await database.write(lambda tx: apply(tx, again, round_=2))
-    await receive(database, Report("c1", "second", "delivered", 1))
-    news = await in_doubt(database, town, carrier="", event=Event.LOST)
+    await receive(database, ReceiptReport("c1", "second", "delivered", 1))
+    news = await in_doubt(database, town, carrier="", event=DeliveryEvent.LOST)
 
     async def a_minute_ago(tx):
         await tx.run(sa.update(receipt_inbox).values(received_ms=tx.now_ms - 60_000))
@@ -461,10 +471,10 @@ async def test_the_receipt_of_a_first_attempt_never_goes_to_another_message_in_d
 @pytest.mark.parametrize(
     "report",
     [
-        Report("c2", "x", "delivered", 1, destination="HERE"),
-        Report("c1", "x", "delivered", 1),
-        Report("c1", "x", "delivered", 1, destination="+32470000000"),
-        Report("c1", "x", "pending", 1, destination="HERE"),
+        ReceiptReport("c2", "x", "delivered", 1, destination="HERE"),
+        ReceiptReport("c1", "x", "delivered", 1),
+        ReceiptReport("c1", "x", "delivered", 1, destination="+32470000000"),
+        ReceiptReport("c1", "x", "pending", 1, destination="HERE"),
     ],
     ids=["another carrier", "no destination", "another destination", "not final"],
 )
@@ -472,7 +482,7 @@ async def test_what_does_not_fit_stays_in_the_inbox(database, report):
     town = await make.a_town(database, 1)
     made = await in_doubt(database, town)
     if report.destination == "HERE":
-        report = Report(report.carrier, "x", report.state, 1, destination=town.people[0].addresses["sms"])
+        report = ReceiptReport(report.carrier, "x", report.state, 1, destination=town.people[0].addresses["sms"])
 
     await receive(database, report)
     await look_again(database)
@@ -483,7 +493,7 @@ async def test_what_does_not_fit_stays_in_the_inbox(database, report):
 
 async def test_a_receipt_from_before_the_sending_is_another_messages(database):
     town = await make.a_town(database, 1)
-    await receive(database, Report("c1", "old", "delivered", 1, destination=town.people[0].addresses["sms"]))
+    await receive(database, ReceiptReport("c1", "old", "delivered", 1, destination=town.people[0].addresses["sms"]))
 
     async def a_day_ago(tx):
         await tx.run(sa.update(receipt_inbox).values(received_ms=tx.now_ms - 24 * make.HOUR_MS))
@@ -499,7 +509,7 @@ async def test_one_part_of_a_long_sms_in_doubt_says_nothing_of_the_others(databa
     town = await make.a_town(database, 2)
     made = await in_doubt(database, town, units=2)
     for n, state in enumerate(("delivered", "failed")):
-        await receive(database, Report("c1", f"x{n}", state, 1, destination=town.people[n].addresses["sms"]))
+        await receive(database, ReceiptReport("c1", f"x{n}", state, 1, destination=town.people[n].addresses["sms"]))
 
     await look_again(database)
 
@@ -508,7 +518,7 @@ async def test_one_part_of_a_long_sms_in_doubt_says_nothing_of_the_others(databa
 
 async def test_the_inbox_is_gone_through_in_pages(database):
     for n in range(5):
-        await receive(database, Report("c1", f"r{n}", "delivered", 1))
+        await receive(database, ReceiptReport("c1", f"r{n}", "delivered", 1))
 
     after, pages = (0, 0), 0
     while after is not None:
@@ -533,8 +543,8 @@ async def test_what_waits_is_found_without_a_walk_past_all_that_has_ever_waited(
 async def test_a_reading_of_the_id_that_becomes_known_later_is_found_in_the_inbox(database):
     made, held = await in_hand(database)
     address = made.town.people[0].addresses["sms"]
-    await receive(database, Report("c1", "ff", "delivered", 1, readings=lambda _: ("255",), destination=address))
-    await make.settle(database, held, [Settlement(made.ids["sms"][0], Event.ACCEPTED, "c1", ("255",))])
+    await receive(database, ReceiptReport("c1", "ff", "delivered", 1, readings=lambda _: ("255",), destination=address))
+    await make.settle(database, held, [Settlement(made.ids["sms"][0], DeliveryEvent.ACCEPTED, "c1", ("255",))])
     await assert_words(database, made, "accepted")
 
     assert await look_again(database, settled_ms=60_000) == (1, None)
@@ -550,8 +560,8 @@ async def test_a_peer_that_echoes_our_reference_needs_no_look_up(database):
 
     found = await receive(
         database,
-        Report("mail", "v.1", "delivered", 1, delivery_id=a),
-        Report("mail", "v.2", "failed", 1, delivery_id=b),
+        ReceiptReport("mail", "v.1", "delivered", 1, delivery_id=a),
+        ReceiptReport("mail", "v.2", "failed", 1, delivery_id=b),
     )
 
     assert found == Recorded(2, 0)
@@ -560,7 +570,7 @@ async def test_a_peer_that_echoes_our_reference_needs_no_look_up(database):
 
 
 async def test_an_echoed_reference_to_nobody_waits_in_the_inbox_and_is_not_dropped(database):
-    assert await receive(database, Report("mail", "v.404", "failed", 1, delivery_id=404)) == Recorded(0, 1)
+    assert await receive(database, ReceiptReport("mail", "v.404", "failed", 1, delivery_id=404)) == Recorded(0, 1)
 
     assert await inbox(database) == [("mail", "v.404", "failed", False)]
 
@@ -572,11 +582,11 @@ async def test_a_long_sms_is_delivered_only_when_all_its_parts_are(database):
     made = await sent(database, "a", "b", "c", units=3)
 
     for ref in "ac":
-        await receive(database, Report("c1", ref, "delivered", 1))
+        await receive(database, ReceiptReport("c1", ref, "delivered", 1))
         await assert_words(database, made, "accepted")
-    await receive(database, Report("c1", "c", "delivered", 1))
+    await receive(database, ReceiptReport("c1", "c", "delivered", 1))
     await assert_words(database, made, "accepted")
-    await receive(database, Report("c1", "b", "delivered", 1))
+    await receive(database, ReceiptReport("c1", "b", "delivered", 1))
 
     await assert_words(database, made, "delivered")
 
@@ -584,7 +594,7 @@ async def test_a_long_sms_is_delivered_only_when_all_its_parts_are(database):
 async def test_all_parts_in_one_go_are_one_delivery(database):
     made = await sent(database, "a", "b", units=2)
 
-    await receive(database, *(Report("c1", ref, "delivered", 1) for ref in "ab"))
+    await receive(database, *(ReceiptReport("c1", ref, "delivered", 1) for ref in "ab"))
 
     await assert_words(database, made, "delivered")
 
@@ -593,7 +603,9 @@ async def test_all_parts_in_one_go_are_one_delivery(database):
 async def test_one_lost_part_is_a_lost_message(database, state, word):
     made = await sent(database, "a", "b", units=2)
 
-    await receive(database, Report("c1", "b", state, 1, code="lost"), Report("c1", "a", "delivered", 1, code="fine"))
+    await receive(
+        database, ReceiptReport("c1", "b", state, 1, code="lost"), ReceiptReport("c1", "a", "delivered", 1, code="fine")
+    )
 
     await assert_words(database, made, word)
     (row,) = await make.rows_of(database, made)
@@ -602,19 +614,19 @@ async def test_one_lost_part_is_a_lost_message(database, state, word):
 
 async def test_a_part_that_failed_and_then_arrived_after_all_completes_the_message(database):
     made = await sent(database, "a", "b", units=2)
-    await receive(database, Report("c1", "a", "delivered", 1), Report("c1", "b", "failed", 1))
+    await receive(database, ReceiptReport("c1", "a", "delivered", 1), ReceiptReport("c1", "b", "failed", 1))
     await assert_words(database, made, "failed")
 
-    await receive(database, Report("c1", "b", "delivered", 1))
+    await receive(database, ReceiptReport("c1", "b", "delivered", 1))
 
     await assert_words(database, made, "delivered")
 
 
 async def test_delivered_is_not_taken_back_by_a_later_failure_even_of_a_part(database):
     made = await sent(database, "a", "b", units=2)
-    await receive(database, *(Report("c1", ref, "delivered", 1) for ref in "ab"))
+    await receive(database, *(ReceiptReport("c1", ref, "delivered", 1) for ref in "ab"))
 
-    await receive(database, Report("c1", "a", "failed", 1), Report("c1", "b", "expired", 1))
+    await receive(database, ReceiptReport("c1", "a", "failed", 1), ReceiptReport("c1", "b", "expired", 1))
 
     await assert_words(database, made, "delivered")
 
@@ -622,16 +634,16 @@ async def test_delivered_is_not_taken_back_by_a_later_failure_even_of_a_part(dat
 async def test_failed_and_delivered_in_one_breath_is_delivered(database):
     made = await sent(database, "a")
 
-    await receive(database, Report("c1", "a", "failed", 1), Report("c1", "a", "delivered", 2))
+    await receive(database, ReceiptReport("c1", "a", "failed", 1), ReceiptReport("c1", "a", "delivered", 2))
 
     await assert_words(database, made, "delivered")
 
 
 async def test_half_a_message_that_arrived_is_not_a_message(database):
     """The carrier took one part and never answered for the other."""
-    made = await sent(database, "a", units=2, event=Event.IN_DOUBT)
+    made = await sent(database, "a", units=2, event=DeliveryEvent.IN_DOUBT)
 
-    await receive(database, Report("c1", "a", "delivered", 1))
+    await receive(database, ReceiptReport("c1", "a", "delivered", 1))
 
     await assert_words(database, made, "unknown")
 
@@ -639,15 +651,15 @@ async def test_half_a_message_that_arrived_is_not_a_message(database):
 async def test_a_message_failed_only_when_every_attempt_did(database):
     made = await make.a_campaign(database, 1)
     (i,) = made.ids["sms"]
-    for ref, event in (("first", Event.IN_DOUBT), ("second", Event.ACCEPTED)):
+    for ref, event in (("first", DeliveryEvent.IN_DOUBT), ("second", DeliveryEvent.ACCEPTED)):
         held = await make.must_claim(database)
         await make.advance(database, held)
         await make.give_back(database, held, [Settlement(i, event, "c1", (ref,))])
         await make.tick(database)
 
-    await receive(database, Report("c1", "second", "failed", 1))
+    await receive(database, ReceiptReport("c1", "second", "failed", 1))
     await assert_words(database, made, "accepted")
-    await receive(database, Report("c1", "first", "delivered", 1))
+    await receive(database, ReceiptReport("c1", "first", "delivered", 1))
 
     await assert_words(database, made, "delivered")
 
@@ -655,21 +667,21 @@ async def test_a_message_failed_only_when_every_attempt_did(database):
 async def test_when_the_last_open_attempt_fails_the_message_has_failed(database):
     made = await make.a_campaign(database, 1)
     (i,) = made.ids["sms"]
-    for ref, event in (("first", Event.IN_DOUBT), ("second", Event.ACCEPTED)):
+    for ref, event in (("first", DeliveryEvent.IN_DOUBT), ("second", DeliveryEvent.ACCEPTED)):
         held = await make.must_claim(database)
         await make.advance(database, held)
         await make.give_back(database, held, [Settlement(i, event, "c1", (ref,))])
         await make.tick(database)
 
-    await receive(database, Report("c1", "first", "expired", 1), Report("c1", "second", "failed", 1))
+    await receive(database, ReceiptReport("c1", "first", "expired", 1), ReceiptReport("c1", "second", "failed", 1))
 
     await assert_words(database, made, "failed")
 
 
 async def test_a_receipt_for_a_cancelled_message_is_a_fact_and_is_charged(database):
     made = await sent(database, "r1", n=2)
-    await database.write(lambda tx: apply(tx, make.happened(made.ids["sms"], Event.CANCEL)))
-    await receive(database, Report("mail", "x", "delivered", 1, delivery_id=made.ids["sms"][1]))
+    await database.write(lambda tx: apply(tx, make.happened(made.ids["sms"], DeliveryEvent.CANCEL)))
+    await receive(database, ReceiptReport("mail", "x", "delivered", 1, delivery_id=made.ids["sms"][1]))
 
     await assert_words(database, made, "accepted", "delivered")
     assert [row.charged for row in await make.rows_of(database, made)] == [1, 1]
@@ -679,7 +691,7 @@ async def test_five_hundred_receipts_are_one_transaction(database):
     made, held = await in_hand(database, 500)
     await make.settle(database, held, make.accepted(made.ids["sms"], parts=2))
     reports = [
-        Report("c1", f"c1-{i}-{part}", "delivered" if n % 5 else "failed", 1)
+        ReceiptReport("c1", f"c1-{i}-{part}", "delivered" if n % 5 else "failed", 1)
         for n, i in enumerate(made.ids["sms"])
         for part in (1, 2)
     ]

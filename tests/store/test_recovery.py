@@ -15,10 +15,10 @@ from store import batches, campaigns, lifecycle, receipts, recovery, settling
 from store.batches import Resending
 from store.database import open_database
 from store.errors import StoreUnavailable
-from store.receipts import Report
+from store.receipts import ReceiptReport
 from store.records import Settlement
 from store.recovery import HALVE_AFTER, QUARANTINE_AFTER, Recovered
-from store.states import BatchState, Event
+from store.states import BatchState, DeliveryEvent
 from store.tables import audit, batch, delivery, doubt, node
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
@@ -48,11 +48,11 @@ async def crashed(database, *, advanced, settled=(), **options):
 
 
 def taken(i):
-    return Settlement(i, Event.ACCEPTED, "c1", (f"ref-{i}",))
+    return Settlement(i, DeliveryEvent.ACCEPTED, "c1", (f"ref-{i}",))
 
 
 def not_sent(i):
-    return Settlement(i, Event.NOT_SENT)
+    return Settlement(i, DeliveryEvent.NOT_SENT)
 
 
 # ---- a clock that was stepped back -----------------------------------------------------------------------
@@ -536,7 +536,9 @@ async def taken_up(database, note) -> list[Recovered]:
 async def test_in_doubt_is_only_what_was_begun_and_not_answered(database):
     made, held = await crashed(database, advanced=6, settled=[taken])
     ids = make.ids_of(held)
-    note = Note(held, begun=ids[1:4], answers=[taken(ids[1]), Settlement(ids[2], Event.REFUSED, "c1", code="11")])
+    note = Note(
+        held, begun=ids[1:4], answers=[taken(ids[1]), Settlement(ids[2], DeliveryEvent.REFUSED, "c1", code="11")]
+    )
 
     assert await taken_up(database, note) == [Recovered(held.id, 1)]
 
@@ -562,7 +564,7 @@ async def test_an_answer_that_only_the_note_has_finds_its_receipt(database):
     ids = make.ids_of(held)
     await taken_up(database, Note(held, begun=ids[:2], answers=[taken(ids[0])]))
 
-    await database.write(lambda tx: receipts.record(tx, [Report("c1", f"ref-{ids[0]}", "delivered", 1)]))
+    await database.write(lambda tx: receipts.record(tx, [ReceiptReport("c1", f"ref-{ids[0]}", "delivered", 1)]))
 
     assert (await make.words_of(database, made))[:2] == ["delivered", "unknown"]
     await assert_sound(database, made)

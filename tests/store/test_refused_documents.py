@@ -3,10 +3,10 @@
 import zlib
 
 from store import refused_documents
-from store.refused_documents import Keeping, NewRefused, forget, keep, latest, pack
+from store.refused_documents import NewRefused, RefusedQuota, forget, keep, latest, pack
 from tests.store.makers import an_account
 
-WIDE = Keeping(1_000, 10_000_000)
+WIDE = RefusedQuota(1_000, 10_000_000)
 
 
 def refused(account_id, name, at_ms=1_000, *, body=None, sender="cic@x.example", code="invalid-cap", status=422):
@@ -64,20 +64,23 @@ async def test_the_same_bytes_again_are_counted_and_have_the_verdict_of_the_last
 async def test_of_each_account_only_so_many_and_so_much_are_kept(database):
     one, other = await an_account(database), await an_account(database)
     await put(
-        database, *(refused(one, str(n), n) for n in range(10)), refused(other, "theirs", 0), keeping=Keeping(3, 10_000)
+        database,
+        *(refused(one, str(n), n) for n in range(10)),
+        refused(other, "theirs", 0),
+        keeping=RefusedQuota(3, 10_000),
     )
 
     assert [kept.identifier for kept in await listed(database, account_id=one)] == ["9", "8", "7"]
     assert [kept.identifier for kept in await listed(database, account_id=other)] == ["theirs"]
 
     noise = [zlib.crc32(bytes([n])).to_bytes(4, "big") * 1 for n in range(4)]
-    await put(database, *(refused(one, f"n{n}", 20 + n, body=noise[n]) for n in range(4)), keeping=Keeping(9, 30))
+    await put(database, *(refused(one, f"n{n}", 20 + n, body=noise[n]) for n in range(4)), keeping=RefusedQuota(9, 30))
     assert [kept.identifier for kept in await listed(database, account_id=one)] == ["n3", "n2"]
 
 
 async def test_a_document_larger_than_all_that_may_be_kept_is_the_only_one(database):
     account_id = await an_account(database)
-    await put(database, refused(account_id, "a", 1), refused(account_id, "b", 2), keeping=Keeping(9, 1))
+    await put(database, refused(account_id, "a", 1), refused(account_id, "b", 2), keeping=RefusedQuota(9, 1))
 
     assert [kept.identifier for kept in await listed(database)] == ["b"]
 

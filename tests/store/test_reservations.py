@@ -8,7 +8,7 @@ from store.batches import Resending
 from store.errors import CreditExhausted
 from store.launching import Launch
 from store.records import NewText, Settlement
-from store.states import Event
+from store.states import DeliveryEvent
 from tests.store import makers as make
 from tests.store.bookkeeping import accounts, assert_books_close, at, balance, booked
 from tests.store.invariants import assert_sums_close
@@ -81,7 +81,7 @@ async def test_what_is_in_hand_stays_reserved_until_its_answer(database):
     assert await balance(database, town.zone_id) == LOT - 4 * PRICE
 
     await make.give_back(database, held, make.accepted(make.ids_of(held)[:1]) + [
-        Settlement(i, Event.REFUSED, "c1") for i in make.ids_of(held)[1:4]
+        Settlement(i, DeliveryEvent.REFUSED, "c1") for i in make.ids_of(held)[1:4]
     ])  # fmt: skip
     await close(database, made)
     assert await balance(database, town.zone_id) == LOT - PRICE
@@ -94,7 +94,13 @@ async def test_what_is_in_doubt_or_waits_for_another_attempt_stays_reserved_unti
     held, other = await make.must_claim(database), await make.must_claim(database)
     await make.advance(database, held)
     await make.advance(database, other)
-    events = [Event.IN_DOUBT, Event.DEFERRED, Event.DEFERRED, Event.ACCEPTED, Event.REFUSED]
+    events = [
+        DeliveryEvent.IN_DOUBT,
+        DeliveryEvent.DEFERRED,
+        DeliveryEvent.DEFERRED,
+        DeliveryEvent.ACCEPTED,
+        DeliveryEvent.REFUSED,
+    ]
     await make.give_back(
         database, held, [Settlement(i, e, "c1") for i, e in zip(make.ids_of(held), events, strict=True)],
         resending=Resending(make.HOUR_MS, 3), retry_in_ms=make.HOUR_MS,
@@ -130,7 +136,7 @@ async def test_the_dearest_text_of_a_channel_is_kept_for_each_that_may_be_charge
     town = await a_town(database, 10)
     texts = (NewText("sms", "nl", "{}", 1, PRICE), NewText("sms", "fr", "{}", 3, 3 * PRICE))
     made = await make.a_campaign(database, town, texts=texts, reserved_millieuro=10 * 3 * PRICE)
-    await make.sent(database, answer=lambda ids: make.happened(ids[:2], Event.IN_DOUBT), resending=make.PATIENT)
+    await make.sent(database, answer=lambda ids: make.happened(ids[:2], DeliveryEvent.IN_DOUBT), resending=make.PATIENT)
 
     await stop(database, made)
 
@@ -238,7 +244,9 @@ async def freed_too_early(database, town):
     made = await make.a_campaign(database, town, people=10)
     await stop(database, made)
     await close(database, made)
-    await database.write(lambda tx: settling.apply(tx, make.happened(made.ids["sms"][:2], Event.RECEIPT_DELIVERED)))
+    await database.write(
+        lambda tx: settling.apply(tx, make.happened(made.ids["sms"][:2], DeliveryEvent.RECEIPT_DELIVERED))
+    )
     return made
 
 
@@ -290,7 +298,7 @@ async def test_an_addendum_is_money_of_the_lot_that_was_reserved_even_after_its_
     now = await make.now_ms(database)
     town = await a_town(database, 3, until_ms=now + DAY_MS)
     made = await make.a_campaign(database, town)
-    await make.sent(database, answer=lambda ids: make.happened(ids, Event.IN_DOUBT), resending=make.PATIENT)
+    await make.sent(database, answer=lambda ids: make.happened(ids, DeliveryEvent.IN_DOUBT), resending=make.PATIENT)
     await stop(database, made)
     await close(database, made)
     await seal(database, made)

@@ -2,7 +2,7 @@
 until somebody decides; what is launched from then on does."""
 
 from store import holds, meta, recovery
-from store.states import Event
+from store.states import DeliveryEvent
 from tests.store import makers as make
 
 
@@ -55,7 +55,7 @@ async def test_what_a_copy_has_not_made_rows_of_yet_is_held_as_well(database):
 
 async def test_only_what_is_not_over_is_held_once_each_with_its_reason(database):
     over = await make.a_campaign(database, 1)
-    await make.sent(database, answer=lambda ids: make.happened(ids, Event.REFUSED))
+    await make.sent(database, answer=lambda ids: make.happened(ids, DeliveryEvent.REFUSED))
     await make.tick(database)
     running = await make.a_campaign(database, 1)
     await restored(database)

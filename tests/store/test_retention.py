@@ -4,14 +4,14 @@ import sqlalchemy as sa
 
 from store import audit, receipts, retention
 from store.database import Database
-from store.matching import Report
-from store.retention import AT_ONCE, DAY_MS, Keeping
+from store.matching import ReceiptReport
+from store.retention import AT_ONCE, DAY_MS, RetentionPeriods
 from store.tables import audit as lines
 from store.tables import batch, campaign, carrier_ref, delivery, expansion, progress, receipt_inbox
 from tests.store import makers as make
 from tests.store.makers import Made, a_campaign
 
-YEAR = Keeping(deliveries=400, receipts=35, audit=3650)
+YEAR = RetentionPeriods(deliveries=400, receipts=35, audit=3650)
 
 
 async def sealed(database: Database, made: Made, days_ago: float) -> None:
@@ -24,7 +24,7 @@ async def sealed(database: Database, made: Made, days_ago: float) -> None:
     await database.write(work)
 
 
-async def cleared(database: Database, keeping: Keeping = YEAR) -> int:
+async def cleared(database: Database, keeping: RetentionPeriods = YEAR) -> int:
     """How many steps that took."""
     steps = 1
     while await database.write(lambda tx: retention.clear_some(tx, keeping)):
@@ -126,7 +126,7 @@ async def test_old_lines_of_the_audit_go_from_the_oldest_and_their_links_stay(da
 
 
 async def test_a_receipt_that_matches_nothing_is_tried_less_and_less(database: Database) -> None:
-    orphans = [Report("a", f"gone-{n}", "delivered", 1, destination=f"+3247{n:07}") for n in range(50)]
+    orphans = [ReceiptReport("a", f"gone-{n}", "delivered", 1, destination=f"+3247{n:07}") for n in range(50)]
     await database.write(lambda tx: receipts.record(tx, orphans))
 
     tried = [await database.write(lambda tx: receipts.try_due(tx, since_ms=0)) for _ in range(3)]
@@ -148,7 +148,7 @@ async def test_a_rest_doubles_what_was_waited_and_is_an_hour_at_most() -> None:
 
 async def test_what_rests_is_matched_at_once_when_its_message_is_known(database: Database) -> None:
     made = await a_campaign(database, 1)
-    await database.write(lambda tx: receipts.record(tx, [Report("a", "quick", "delivered", 1)]))
+    await database.write(lambda tx: receipts.record(tx, [ReceiptReport("a", "quick", "delivered", 1)]))
     await database.write(lambda tx: receipts.try_due(tx, since_ms=0))
 
     await database.write(lambda tx: tx.run(sa.insert(carrier_ref).values(

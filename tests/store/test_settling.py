@@ -7,10 +7,10 @@ import sqlalchemy as sa
 
 from store import campaigns, cancelling, lifecycle, receipts, recovery
 from store.batches import Fence, Resending
-from store.receipts import Report
+from store.receipts import ReceiptReport
 from store.records import Settlement
 from store.settling import apply
-from store.states import FINAL, DeliveryState, Event
+from store.states import FINAL, DeliveryEvent, DeliveryState
 from store.tables import carrier_ref
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
@@ -44,7 +44,7 @@ async def test_a_change_says_what_it_was_and_what_it_is_now(database):
     first, second = made.ids["sms"]
 
     changes = await happen(
-        database, [*make.accepted([second]), Settlement(first, Event.DEFERRED, "c1", (), "4xx", "full")]
+        database, [*make.accepted([second]), Settlement(first, DeliveryEvent.DEFERRED, "c1", (), "4xx", "full")]
     )
 
     assert [(c.delivery_id, c.old, c.new) for c in changes] == [
@@ -62,8 +62,8 @@ async def test_several_events_of_one_delivery_pass_in_their_order(database):
     (i,) = made.ids["sms"]
 
     changes = await happen(database, [
-        Settlement(i, Event.ACCEPTED, "c1", ("r",)), Settlement(i, Event.RECEIPT_DELIVERED, "c1"),
-        Settlement(i, Event.RECEIPT_FAILED, "c1"),
+        Settlement(i, DeliveryEvent.ACCEPTED, "c1", ("r",)), Settlement(i, DeliveryEvent.RECEIPT_DELIVERED, "c1"),
+        Settlement(i, DeliveryEvent.RECEIPT_FAILED, "c1"),
     ])  # fmt: skip
 
     assert [(c.old, c.new) for c in changes] == [(DeliveryState.QUEUED, DeliveryState.DELIVERED)]
@@ -73,7 +73,7 @@ async def test_several_events_of_one_delivery_pass_in_their_order(database):
 async def test_a_delivery_nobody_knows_is_ignored(database):
     made = await make.a_campaign(database, 1)
 
-    assert await happen(database, [Settlement(404, Event.ACCEPTED, "c1", ("r",))]) == []
+    assert await happen(database, [Settlement(404, DeliveryEvent.ACCEPTED, "c1", ("r",))]) == []
     assert await happen(database, []) == []
     assert await refs(database, 404) == []
     await assert_sound(database, made)
@@ -83,8 +83,8 @@ async def test_the_same_settlements_twice_change_and_charge_nothing_more(databas
     made = await make.a_campaign(database, 6)
     ids = made.ids["sms"]
     settled = [
-        *make.accepted(ids[:2], parts=2), *make.happened(ids[2:3], Event.REFUSED),
-        *make.happened(ids[3:4], Event.DEFERRED), *make.happened(ids[4:5], Event.IN_DOUBT),
+        *make.accepted(ids[:2], parts=2), *make.happened(ids[2:3], DeliveryEvent.REFUSED),
+        *make.happened(ids[3:4], DeliveryEvent.DEFERRED), *make.happened(ids[4:5], DeliveryEvent.IN_DOUBT),
     ]  # fmt: skip
     held = await make.must_claim(database)
     await make.advance(database, held)
@@ -106,12 +106,12 @@ async def test_what_a_carrier_took_is_charged_once_for_ever(database):
     a, b, c, d = made.ids["sms"]
 
     await happen(database, make.accepted([a]))
-    await happen(database, make.happened([a, b], Event.RECEIPT_DELIVERED))
-    await happen(database, [*make.happened([a], Event.ACCEPTED), *make.happened([c], Event.IN_DOUBT)])
-    await happen(database, make.happened([c], Event.RESEND))
-    await happen(database, make.happened([c], Event.ACCEPTED))
-    await happen(database, make.happened([c], Event.RECEIPT_FAILED))
-    await happen(database, make.happened([d], Event.REFUSED))
+    await happen(database, make.happened([a, b], DeliveryEvent.RECEIPT_DELIVERED))
+    await happen(database, [*make.happened([a], DeliveryEvent.ACCEPTED), *make.happened([c], DeliveryEvent.IN_DOUBT)])
+    await happen(database, make.happened([c], DeliveryEvent.RESEND))
+    await happen(database, make.happened([c], DeliveryEvent.ACCEPTED))
+    await happen(database, make.happened([c], DeliveryEvent.RECEIPT_FAILED))
+    await happen(database, make.happened([d], DeliveryEvent.REFUSED))
 
     assert (await counts(database, made))["sms"].charged_millieuro == 3 * 70
     assert [row.charged for row in await make.rows_of(database, made)] == [1, 1, 1, 0]
@@ -133,7 +133,7 @@ async def test_the_revision_moves_with_every_change_and_only_then(database):
 
     await happen(database, make.accepted(made.ids["sms"]))
     once = (await counts(database, made))["sms"].revision
-    await happen(database, make.happened(made.ids["sms"], Event.CANCEL))
+    await happen(database, make.happened(made.ids["sms"], DeliveryEvent.CANCEL))
 
     assert once == before + 1
     assert (await counts(database, made))["sms"].revision == once
@@ -145,7 +145,7 @@ async def test_the_first_and_the_last_sending_are_kept(database):
     await happen(database, make.accepted([a]))
     first = (await counts(database, made))["sms"].first_sent_ms
     await happen(database, make.accepted([b]))
-    await happen(database, make.happened([c], Event.REFUSED))
+    await happen(database, make.happened([c], DeliveryEvent.REFUSED))
 
     found = (await counts(database, made))["sms"]
     assert found.first_sent_ms == first
@@ -156,7 +156,7 @@ async def test_long_texts_of_a_peer_are_cut_and_hostile_ones_are_kept_as_they_ar
     made = await make.a_campaign(database, 1)
     nasty = "'; DROP TABLE delivery; -- \x01 é 🚨" + "x" * 500
 
-    await happen(database, [Settlement(made.ids["sms"][0], Event.REFUSED, "c1", (), "550", nasty)])
+    await happen(database, [Settlement(made.ids["sms"][0], DeliveryEvent.REFUSED, "c1", (), "550", nasty)])
 
     (row,) = await make.rows_of(database, made)
     assert row.text == nasty[:200]
@@ -169,7 +169,7 @@ async def test_every_part_has_its_reference_under_the_round_in_which_it_was_sent
     made = await make.a_campaign(database, 1)
     (i,) = made.ids["sms"]
     held = await make.must_claim(database)
-    await make.settle(database, held, [Settlement(i, Event.ACCEPTED, "c1", ("a", "b"))])
+    await make.settle(database, held, [Settlement(i, DeliveryEvent.ACCEPTED, "c1", ("a", "b"))])
 
     assert await refs(database, i) == [("c1", "a", held.round, 1, 2), ("c1", "b", held.round, 2, 2)]
 
@@ -179,7 +179,7 @@ async def test_of_an_attempt_that_broke_off_the_parts_without_a_reference_count_
     (i,) = made.ids["sms"]
     held = await make.must_claim(database)
 
-    await make.settle(database, held, [Settlement(i, Event.IN_DOUBT, "c1", ("a",))])
+    await make.settle(database, held, [Settlement(i, DeliveryEvent.IN_DOUBT, "c1", ("a",))])
 
     assert await refs(database, i) == [("c1", "a", held.round, 1, 3)]
 
@@ -192,9 +192,9 @@ async def test_a_late_answer_of_a_worker_thought_dead_is_filed_under_its_own_att
     await database.write(recovery.recover)
     again = await make.must_claim(database)
     await make.advance(database, again)
-    await make.settle(database, again, [Settlement(i, Event.ACCEPTED, "c1", ("second",))])
+    await make.settle(database, again, [Settlement(i, DeliveryEvent.ACCEPTED, "c1", ("second",))])
 
-    await make.settle(database, frozen, [Settlement(i, Event.ACCEPTED, "c1", ("first",))])
+    await make.settle(database, frozen, [Settlement(i, DeliveryEvent.ACCEPTED, "c1", ("first",))])
 
     assert await refs(database, i) == [("c1", "second", again.round, 1, 1), ("c1", "first", frozen.round, 1, 1)]
     (row,) = await make.rows_of(database, made)
@@ -206,7 +206,9 @@ async def test_two_carriers_may_use_the_same_id(database):
     held = await make.must_claim(database)
 
     await make.settle(
-        database, held, [Settlement(i, Event.ACCEPTED, c, ("1",)) for i, c in zip(made.ids["sms"], "ab", strict=True)]
+        database,
+        held,
+        [Settlement(i, DeliveryEvent.ACCEPTED, c, ("1",)) for i, c in zip(made.ids["sms"], "ab", strict=True)],
     )
 
     assert [(await refs(database, i))[0][0] for i in made.ids["sms"]] == ["a", "b"]
@@ -232,14 +234,15 @@ class Story:
         ]
 
     def answers(self, ids):
-        events = [Event.ACCEPTED] * 6 + [
-            Event.REFUSED, Event.DEFERRED, Event.NOT_SENT, Event.IN_DOUBT, Event.EXHAUSTED,
+        events = [DeliveryEvent.ACCEPTED] * 6 + [
+            DeliveryEvent.REFUSED, DeliveryEvent.DEFERRED, DeliveryEvent.NOT_SENT, DeliveryEvent.IN_DOUBT,
+            DeliveryEvent.EXHAUSTED,
         ]  # fmt: skip
         for i in ids:
             event = self.random.choice(events)
             carrier = self.random.choice(["c1", "c2"])
             refs = ()
-            if event in (Event.ACCEPTED, Event.IN_DOUBT, Event.REFUSED):
+            if event in (DeliveryEvent.ACCEPTED, DeliveryEvent.IN_DOUBT, DeliveryEvent.REFUSED):
                 refs = tuple(f"{i % 7}-{self.random.randrange(10**6)}" for _ in range(self.random.choice((1, 2))))
                 self.answered += [(carrier, ref, i) for ref in refs]
             yield Settlement(i, event, carrier, refs, "code", "text")
@@ -294,11 +297,11 @@ class Story:
             state = self.random.choice(["delivered", "failed", "expired", "pending"])
             if self.answered and self.random.random() < 0.8:
                 carrier, ref, _ = self.random.choice(self.answered)
-                reports.append(Report(carrier, ref, state, 1))
+                reports.append(ReceiptReport(carrier, ref, state, 1))
             else:
                 town = self.campaigns[0].town
                 address = self.random.choice(town.people).addresses["sms"]
-                reports.append(Report("c1", str(self.random.random()), state, 1, destination=address))
+                reports.append(ReceiptReport("c1", str(self.random.random()), state, 1, destination=address))
         await self.database.write(lambda tx: receipts.record(tx, reports))
         await self.database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0), settled_ms=-1))
 

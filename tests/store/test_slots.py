@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.batches import Way
+from store.batches import OpenCarrier
 from store.clock import Clock
 from store.database import open_database
 from store.slots import Ceiling, Slots, believable, plan, take
@@ -374,7 +374,7 @@ async def test_a_ceiling_out_of_order_that_another_holds_gives_nothing_and_one_t
 
 async def test_two_nodes_that_try_two_carriers_in_different_order_do_not_deadlock(database):
     await make.a_campaign(database, 60, batch_size=30)
-    ways = [Way(name, (Ceiling(f"sms:{name}", 20, 1.0, 0.0),), 100) for name in ("A", "B")]
+    ways = [OpenCarrier(name, (Ceiling(f"sms:{name}", 20, 1.0, 0.0),), 100) for name in ("A", "B")]
 
     async def node(name, order):
         held = await make.must_claim(database, node=name)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from store import batches, lifecycle, recovery
 from store.batches import Resending, _runs
-from store.records import Batch, Row, Settlement
-from store.states import BatchState, Event
+from store.records import Batch, DeliveryRow, Settlement
+from store.states import BatchState, DeliveryEvent
 from store.tables import batch
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
@@ -86,7 +86,7 @@ async def test_a_less_urgent_kind_waits_only_while_something_urgent_is_really_to
 async def test_what_was_put_off_stands_in_a_batch_of_its_own_between_those_that_are_silent(database):
     made, held = await handed_over(database, 6, of=6)
     ids = made.ids["sms"]
-    put_off = [Settlement(ids[2], Event.DEFERRED, "c1", wait_ms=0)]
+    put_off = [Settlement(ids[2], DeliveryEvent.DEFERRED, "c1", wait_ms=0)]
 
     parts = await let_go(database, held, {ids[0], ids[1], ids[4]}, [*put_off, *make.accepted([ids[3], ids[5]])])
 
@@ -127,7 +127,7 @@ async def test_what_a_worker_thought_dead_knows_of_a_split_batch_finds_its_rows(
         await make.advance(database, other)
         await make.give_back(database, other, make.accepted(make.ids_of(other)))
 
-    await make.settle(database, held, [Settlement(i, Event.NOT_SENT) for i in (ids[0], ids[3])])
+    await make.settle(database, held, [Settlement(i, DeliveryEvent.NOT_SENT) for i in (ids[0], ids[3])])
 
     again = []
     while (other := await make.claim(database)) is not None:
@@ -252,7 +252,7 @@ async def test_a_row_that_kills_costs_itself_only_though_what_is_in_doubt_waits(
 
 
 def a_batch(first, last, ids):
-    rows = tuple(Row(i, "", "", "nl", 1, 0) for i in ids)
+    rows = tuple(DeliveryRow(i, "", "", "nl", 1, 0) for i in ids)
     return Batch(1, 1, "n", 1, 0, "sms", "live", 0, first, last, 0, 0, 0, "resend", 0, rows)
 
 
@@ -285,7 +285,7 @@ async def test_what_is_in_doubt_is_let_go_only_where_it_is_sent_again(database, 
     made, held = await handed_over(database, 3, of=3, crash_policy=policy)
     ids = made.ids["sms"]
 
-    await let_go(database, held, {ids[0]}, [Settlement(ids[1], Event.IN_DOUBT, "c1"), *make.accepted([ids[2]])])
+    await let_go(database, held, {ids[0]}, [Settlement(ids[1], DeliveryEvent.IN_DOUBT, "c1"), *make.accepted([ids[2]])])
 
     expected = [(0, 0, "LEASED"), (1, 2, "WAITING")] if policy == "resend" else [(0, 2, "LEASED")]
     assert await lie(database, made) == expected

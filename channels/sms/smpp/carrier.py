@@ -22,16 +22,16 @@ from channels.contract import (
     Outgoing,
     ReceiptSink,
 )
-from channels.loop_share import Share
+from channels.loop_share import LoopShare
 from channels.sms.concatenation import References
 from channels.sms.numbers import Phone, normalise_phone
 from channels.sms.smpp import statuses
-from channels.sms.smpp.pdu import Command, DataSm, DeliverSm
-from channels.sms.smpp.receipt_intake import Clerk
-from channels.sms.smpp.receipts import Reading
+from channels.sms.smpp.pdu import CommandId, DataSm, DeliverSm
+from channels.sms.smpp.receipt_intake import ReceiptIntake
+from channels.sms.smpp.receipts import ReceiptDialect
 from channels.sms.smpp.session import BindRefused, Session
 from channels.sms.smpp.settings import SmppSettings, ssl_context
-from channels.sms.smpp.submit_queue import Batch, Pump, SmppSession, Unit
+from channels.sms.smpp.submit_queue import GroupOutcomes, SmppSession, SubmissionPart, SubmitQueue
 from channels.sms.smpp.writing import write
 from channels.sms.text import SmsText
 from channels.standstill import RunningClock
@@ -62,9 +62,9 @@ class SmppCarrier:
         self._ssl = ssl_context(settings)
         references = References(name, start=self._random.randrange(256))
         self._clock = RunningClock()
-        self._share = Share()
-        self._pump = Pump(settings, references, wall_ms, self._note, self._clock, self._late)
-        self._clerk = Clerk(
+        self._share = LoopShare()
+        self._queue = SubmitQueue(settings, references, wall_ms, self._note, self._clock, self._late)
+        self._intake = ReceiptIntake(
             name,
             _reading(settings),
             limit=settings.receipts_waiting,
@@ -94,7 +94,7 @@ class SmppCarrier:
 
     @property
     def room(self) -> int:
-        return self._pump.room
+        return self._queue.room
 
     def status(self) -> CarrierStatus:
         self._note()
@@ -104,7 +104,7 @@ class SmppCarrier:
             mode=self._mode,
             state=self._state,
             detail=self._detail(),
-            in_flight=self._pump.in_flight,
+            in_flight=self._queue.in_flight,
             window=self._settings.binds * self._settings.window,
             since_ms=self._since_ms,
             grievance=self._grievance,
@@ -135,24 +135,24 @@ class SmppCarrier:
             for index in range(len(group)):
                 yield index, NotSent("the carrier is not running", withdrawn=True)
             return
-        batch = Batch()
-        tickets = self._pump.take_up(group, batch)
+        batch = GroupOutcomes()
+        tickets = self._queue.take_up(group, batch)
         try:
             for _ in group:
                 yield await batch.get()
         finally:
-            self._pump.withdraw(tickets)
+            self._queue.withdraw(tickets)
 
     async def run(self, receipts: ReceiptSink) -> None:
-        clerk = asyncio.create_task(self._clerk.work(receipts), name=f"{self._name} receipts")
+        intake = asyncio.create_task(self._intake.work(receipts), name=f"{self._name} receipts")
         self._running = True
         try:
             with self._clock.beating():
                 await self._hold()
         finally:
             self._running = False
-            clerk.cancel()
-            await asyncio.gather(clerk, return_exceptions=True)
+            intake.cancel()
+            await asyncio.gather(intake, return_exceptions=True)
 
     async def _hold(self) -> None:
         async with asyncio.TaskGroup() as binds:
@@ -162,7 +162,7 @@ class SmppCarrier:
 
     # One bind.
 
-    async def _keep(self, role: Command, label: str) -> None:
+    async def _keep(self, role: CommandId, label: str) -> None:
         """Connect, serve, and again, until cancelled; then drain and unbind."""
         pause_s, said = self._settings.reconnect_first_s, ""
         while True:
@@ -172,17 +172,17 @@ class SmppCarrier:
             if lived_s or reason != said:
                 logger.warning("%s down: %s", label, reason, extra=self._extra("smpp.bind_down"))
                 said = reason
-            self._trouble = self._pump.trouble = reason
+            self._trouble = self._queue.trouble = reason
             self._note()
             await asyncio.sleep(pause_s * self._random.uniform(0.75, 1.0))
             pause_s = min(pause_s * 2, self._settings.reconnect_longest_s)
 
-    async def _serve(self, role: Command, label: str) -> tuple[str, float]:
+    async def _serve(self, role: CommandId, label: str) -> tuple[str, float]:
         """One connection from its making to its end; returns why it ended and how many seconds it was bound."""
         session: SmppSession | None = None
         try:
             session = await self._connect(role)
-            self._pump.add(session)
+            self._queue.add(session)
             logger.info("%s up", label, extra=self._extra("smpp.bind_up"))
             self._note()
             bound = time.monotonic()
@@ -201,7 +201,7 @@ class SmppCarrier:
             if session is not None and not session.closed.done():
                 session.abort("stopped")
 
-    async def _connect(self, role: Command) -> SmppSession:
+    async def _connect(self, role: CommandId) -> SmppSession:
         """A bound session. Raises OSError, TimeoutError, BindRefused."""
         settings = self._settings
         loop = asyncio.get_running_loop()
@@ -225,8 +225,8 @@ class SmppCarrier:
             raise
         return session
 
-    def _session(self, role: Command) -> SmppSession:
-        return Session[Unit](
+    def _session(self, role: CommandId) -> SmppSession:
+        return Session[SubmissionPart](
             self,
             role=role,
             window=self._settings.window,
@@ -235,19 +235,19 @@ class SmppCarrier:
             timeouts_to_recycle=self._settings.timeouts_to_recycle,
             drain_timeout_s=self._settings.drain_timeout_s,
             clock=self._clock,
-            late=self._pump.late,
+            late=self._queue.late,
             share=self._share,
         )
 
     async def _leave(self, session: SmppSession) -> None:
         """Wait for the answers still due, then for receipts to be committed, then unbind; all of it bounded."""
-        self._pump.stop()
+        self._queue.stop()
         try:
             async with self._clock.timeout(self._settings.drain_timeout_s):
-                while self._pump.busy(session) and not session.closed.done():
+                while self._queue.busy(session) and not session.closed.done():
                     self._moved.clear()
                     await self._moved.wait()
-                await self._clerk.settled()
+                await self._intake.settled()
         except TimeoutError:
             self._trouble = "stopped with answers outstanding"
         try:
@@ -258,23 +258,23 @@ class SmppCarrier:
 
     # Owner of the sessions: messages go to the pump, receipts to the clerk.
 
-    def answered(self, unit: Unit, status: int, message_id: str, written: float) -> None:
-        self._pump.answered(unit, status, message_id, written)
+    def answered(self, unit: SubmissionPart, status: int, message_id: str, written: float) -> None:
+        self._queue.answered(unit, status, message_id, written)
 
-    def unanswered(self, unit: Unit) -> None:
-        self._pump.unanswered(unit)
+    def unanswered(self, unit: SubmissionPart) -> None:
+        self._queue.unanswered(unit)
 
-    def lost(self, session: SmppSession, units: Sequence[Unit], reason: str) -> None:
-        self._pump.lost(session, units, reason)
+    def lost(self, session: SmppSession, units: Sequence[SubmissionPart], reason: str) -> None:
+        self._queue.lost(session, units, reason)
 
     def _late(self, outgoing: Outgoing, ref: str) -> None:
-        self._clerk.late_answer(ref, answers=outgoing.reference, destination=outgoing.address)
+        self._intake.late_answer(ref, answers=outgoing.reference, destination=outgoing.address)
 
     def arrived(self, session: SmppSession, pdu: DeliverSm | DataSm) -> None:
-        self._clerk.arrived(session, pdu)
+        self._intake.arrived(session, pdu)
 
     def progressed(self) -> None:
-        self._pump.progressed()
+        self._queue.progressed()
         self._moved.set()
 
     # What an operator is told.
@@ -282,20 +282,20 @@ class SmppCarrier:
     def _note(self) -> None:
         """Keep the state and say so once when it changes."""
         state = CarrierState.DOWN
-        if self._pump.ready_sessions:
-            state = CarrierState.PAUSED if self._pump.resting else CarrierState.UP
+        if self._queue.ready_sessions:
+            state = CarrierState.PAUSED if self._queue.resting else CarrierState.UP
         if state is not self._state:
             self._state, self._since_ms = state, self._wall_ms()
             logger.info("%s", self._detail(), extra=self._extra(f"smpp.{state}"))
-        if self._pump.grievance != self._grievance:
-            self._grievance = self._pump.grievance
+        if self._queue.grievance != self._grievance:
+            self._grievance = self._queue.grievance
             told = self._grievance or "the SMSC takes messages again"
             logger.warning(
                 "%s", told, extra=self._extra("carrier-refuses-us" if self._grievance else "carrier-takes-again")
             )
 
     def _detail(self) -> str:
-        ready = self._pump.ready_sessions
+        ready = self._queue.ready_sessions
         if self._state is CarrierState.DOWN:
             return self._trouble
         if self._state is CarrierState.PAUSED:
@@ -311,17 +311,17 @@ class SmppCarrier:
 
 
 _ROLES = {
-    "transceiver": (Command.BIND_TRANSCEIVER,),
-    "separate": (Command.BIND_TRANSMITTER, Command.BIND_RECEIVER),
+    "transceiver": (CommandId.BIND_TRANSCEIVER,),
+    "separate": (CommandId.BIND_TRANSMITTER, CommandId.BIND_RECEIVER),
 }
 
 
-def _reading(settings: SmppSettings) -> Reading:
+def _reading(settings: SmppSettings) -> ReceiptDialect:
     def national(number: str) -> str | None:
         phone = normalise_phone(number, region=settings.home_region)
         return phone.e164 if isinstance(phone, Phone) else None
 
-    return Reading(
+    return ReceiptDialect(
         base=settings.id_base_receipt,
         source=settings.source_address,
         zone=ZoneInfo(settings.receipt_zone) if settings.receipt_zone else None,

@@ -13,7 +13,7 @@ from channels.sms.smpp.pdu import (
     RESPONSE,
     Bind,
     BindResponse,
-    Command,
+    CommandId,
     DataSm,
     DataSmResponse,
     DeliverSm,
@@ -175,7 +175,7 @@ Reader = Callable[[int, int, _Body], Pdu]
 Writer = Callable[..., tuple[int, bytes]]
 
 
-def _read_bind(command: Command) -> Reader:
+def _read_bind(command: CommandId) -> Reader:
     def read(status: int, sequence: int, body: _Body) -> Pdu:
         system_id, password = body.string("system_id"), body.string("password")
         system_type = body.string("system_type")
@@ -196,7 +196,7 @@ def _read_bind(command: Command) -> Reader:
     return read
 
 
-def _read_bind_response(command: Command) -> Reader:
+def _read_bind_response(command: CommandId) -> Reader:
     def read(status: int, sequence: int, body: _Body) -> Pdu:
         system_id = body.last_string()
         return BindResponse(status=status, sequence=sequence, command=command, system_id=system_id, tlvs=body.tlvs())
@@ -292,7 +292,7 @@ def _write_bind_response(pdu: BindResponse) -> tuple[int, bytes]:
     return pdu.command | RESPONSE, body
 
 
-def _write_message(command: Command) -> Writer:
+def _write_message(command: CommandId) -> Writer:
     def write(pdu: ShortMessage) -> tuple[int, bytes]:
         message = pdu.short_message
         if len(message) > 255:
@@ -315,7 +315,7 @@ def _write_message(command: Command) -> Writer:
 
 
 def _write_data(pdu: DataSm) -> tuple[int, bytes]:
-    return Command.DATA_SM, (
+    return CommandId.DATA_SM, (
         c_string(pdu.service_type, 65, "service_type")
         + bytes((pdu.source_ton, pdu.source_npi))
         + c_string(pdu.source, 65, "source_addr")
@@ -326,7 +326,7 @@ def _write_data(pdu: DataSm) -> tuple[int, bytes]:
     )
 
 
-def _write_message_response(command: Command) -> Writer:
+def _write_message_response(command: CommandId) -> Writer:
     def write(pdu: MessageResponse) -> tuple[int, bytes]:
         if pdu.status and not pdu.message_id and not pdu.tlvs:
             return command | RESPONSE, b""  # 4.4.2: no body with an error
@@ -350,36 +350,36 @@ def _tlvs(tlvs: Tlvs) -> bytes:
         raise ValueError("an optional parameter holds at most 65,535 octets") from exc
 
 
-_BINDS = (Command.BIND_TRANSCEIVER, Command.BIND_RECEIVER, Command.BIND_TRANSMITTER)
+_BINDS = (CommandId.BIND_TRANSCEIVER, CommandId.BIND_RECEIVER, CommandId.BIND_TRANSMITTER)
 
 _READERS: dict[int, Reader] = {
     **{command: _read_bind(command) for command in _BINDS},
     **{command | RESPONSE: _read_bind_response(command) for command in _BINDS},
-    Command.SUBMIT_SM: _read_message(SubmitSm),
-    Command.DELIVER_SM: _read_message(DeliverSm),
-    Command.DATA_SM: _read_data,
-    Command.SUBMIT_SM | RESPONSE: _read_message_response(SubmitSmResponse),
-    Command.DELIVER_SM | RESPONSE: _read_message_response(DeliverSmResponse),
-    Command.DATA_SM | RESPONSE: _read_message_response(DataSmResponse),
-    Command.ENQUIRE_LINK: _read_bare(EnquireLink),
-    Command.ENQUIRE_LINK | RESPONSE: _read_bare(EnquireLinkResponse),
-    Command.UNBIND: _read_bare(Unbind),
-    Command.UNBIND | RESPONSE: _read_bare(UnbindResponse),
+    CommandId.SUBMIT_SM: _read_message(SubmitSm),
+    CommandId.DELIVER_SM: _read_message(DeliverSm),
+    CommandId.DATA_SM: _read_data,
+    CommandId.SUBMIT_SM | RESPONSE: _read_message_response(SubmitSmResponse),
+    CommandId.DELIVER_SM | RESPONSE: _read_message_response(DeliverSmResponse),
+    CommandId.DATA_SM | RESPONSE: _read_message_response(DataSmResponse),
+    CommandId.ENQUIRE_LINK: _read_bare(EnquireLink),
+    CommandId.ENQUIRE_LINK | RESPONSE: _read_bare(EnquireLinkResponse),
+    CommandId.UNBIND: _read_bare(Unbind),
+    CommandId.UNBIND | RESPONSE: _read_bare(UnbindResponse),
     GENERIC_NACK: _read_bare(GenericNack),
 }
 _WRITERS: dict[type[Pdu], Writer] = {
     Bind: _write_bind,
     BindResponse: _write_bind_response,
-    SubmitSm: _write_message(Command.SUBMIT_SM),
-    DeliverSm: _write_message(Command.DELIVER_SM),
+    SubmitSm: _write_message(CommandId.SUBMIT_SM),
+    DeliverSm: _write_message(CommandId.DELIVER_SM),
     DataSm: _write_data,
-    SubmitSmResponse: _write_message_response(Command.SUBMIT_SM),
-    DeliverSmResponse: _write_message_response(Command.DELIVER_SM),
-    DataSmResponse: _write_message_response(Command.DATA_SM),
-    EnquireLink: _write_bare(Command.ENQUIRE_LINK),
-    EnquireLinkResponse: _write_bare(Command.ENQUIRE_LINK | RESPONSE),
-    Unbind: _write_bare(Command.UNBIND),
-    UnbindResponse: _write_bare(Command.UNBIND | RESPONSE),
+    SubmitSmResponse: _write_message_response(CommandId.SUBMIT_SM),
+    DeliverSmResponse: _write_message_response(CommandId.DELIVER_SM),
+    DataSmResponse: _write_message_response(CommandId.DATA_SM),
+    EnquireLink: _write_bare(CommandId.ENQUIRE_LINK),
+    EnquireLinkResponse: _write_bare(CommandId.ENQUIRE_LINK | RESPONSE),
+    Unbind: _write_bare(CommandId.UNBIND),
+    UnbindResponse: _write_bare(CommandId.UNBIND | RESPONSE),
     GenericNack: _write_bare(GENERIC_NACK),
     Unread: _write_unread,
 }

@@ -12,7 +12,7 @@ LAST_SEQUENCE = 0x7FFFFFFF  # 5.1.4
 Tlvs = tuple[tuple[int, bytes], ...]
 
 
-class Command(IntEnum):
+class CommandId(IntEnum):
     """Command ids of requests (5.1.2.1); a response has the high bit set besides."""
 
     BIND_RECEIVER = 0x01
@@ -29,7 +29,7 @@ RESPONSE = 0x80000000
 GENERIC_NACK = 0x80000000
 
 
-class Status(IntEnum):
+class CommandStatus(IntEnum):
     """The command statuses that somebody here sets or tells apart (5.1.3)."""
 
     OK = 0x00
@@ -72,7 +72,7 @@ class Pdu(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bind(Pdu, frozen=True, kw_only=True):
-    command: Command = Command.BIND_TRANSCEIVER
+    command: CommandId = CommandId.BIND_TRANSCEIVER
     system_id: str = ""
     password: str = ""
     system_type: str = ""
@@ -86,7 +86,7 @@ class Bind(Pdu, frozen=True, kw_only=True):
 
 
 class BindResponse(Pdu, frozen=True, kw_only=True):
-    command: Command = Command.BIND_TRANSCEIVER
+    command: CommandId = CommandId.BIND_TRANSCEIVER
     system_id: str = ""
     tlvs: Tlvs = ()
 

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable
 
 from channels.contract import Receipt, ReceiptSink, ReceiptsRefused, ReceiptState
-from channels.sms.smpp.pdu import DataSm, DeliverSm, Status
-from channels.sms.smpp.receipts import Reading, read_receipt
+from channels.sms.smpp.pdu import CommandStatus, DataSm, DeliverSm
+from channels.sms.smpp.receipts import ReceiptDialect, read_receipt
 from channels.sms.smpp.submit_queue import SmppSession
 
 logger = logging.getLogger(__name__)
@@ -19,21 +19,21 @@ _BATCH = 500  # receipts a commit
 
 _AGAIN_S = 1.0  # between two tries with what no peer will repeat
 
-Arrival = tuple[tuple[SmppSession, DeliverSm | DataSm] | None, Receipt]
+ReceivedReceipt = tuple[tuple[SmppSession, DeliverSm | DataSm] | None, Receipt]
 """A receipt and what it came in, or None for news that no peer will repeat."""
 
 
-class Clerk:
+class ReceiptIntake:
     """One for an account, whatever the number of its binds."""
 
     def __init__(
-        self, carrier: str, reading: Reading, *, limit: int, timeout_s: float, wall_ms: Callable[[], int]
+        self, carrier: str, reading: ReceiptDialect, *, limit: int, timeout_s: float, wall_ms: Callable[[], int]
     ) -> None:
         """At most `limit` receipts wait; a commit may take `timeout_s`."""
         self._carrier, self._reading = carrier, reading
         self._limit, self._timeout_s = limit, timeout_s
         self._wall_ms = wall_ms
-        self._desk: deque[Arrival] = deque()
+        self._desk: deque[ReceivedReceipt] = deque()
         self._bell = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -43,9 +43,9 @@ class Clerk:
         """Put a receipt on the desk. A message from a handset is acknowledged and let go: nobody here reads it."""
         receipt = read_receipt(pdu, carrier=self._carrier, arrived_ms=self._wall_ms(), reading=self._reading)
         if receipt is None:
-            session.acknowledge(pdu, Status.OK)
+            session.acknowledge(pdu, CommandStatus.OK)
         elif len(self._desk) >= self._limit:
-            session.acknowledge(pdu, Status.TEMPORARY_RECEIVER_ERROR)
+            session.acknowledge(pdu, CommandStatus.TEMPORARY_RECEIVER_ERROR)
         else:
             self._put((session, pdu), receipt)
 
@@ -75,7 +75,7 @@ class Clerk:
                 arrivals = [self._desk.popleft() for _ in range(min(_BATCH, len(self._desk)))]
                 status = await self._commit(sink, [receipt for _, receipt in arrivals])
                 _acknowledge(arrivals, status)
-                if status is not Status.OK:
+                if status is not CommandStatus.OK:
                     self._put_off([receipt for origin, receipt in arrivals if origin is None])
             if not self._put_aside:
                 self._idle.set()
@@ -99,20 +99,20 @@ class Clerk:
         for receipt in receipts:
             self._put(None, receipt)
 
-    async def _commit(self, sink: ReceiptSink, receipts: list[Receipt]) -> Status:
+    async def _commit(self, sink: ReceiptSink, receipts: list[Receipt]) -> CommandStatus:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await sink(receipts)
         except (ReceiptsRefused, TimeoutError) as exc:
             self._log(len(receipts), "refused" if isinstance(exc, ReceiptsRefused) else "timed out")
-            return Status.TEMPORARY_RECEIVER_ERROR
+            return CommandStatus.TEMPORARY_RECEIVER_ERROR
         except Exception:
             # A fault of the sink's must not end the bind: the SMSC keeps the receipts and repeats them.
             logger.exception(
                 "receipts not committed", extra={"action": "smpp.receipts_failed", "carrier": self._carrier}
             )
-            return Status.TEMPORARY_RECEIVER_ERROR
-        return Status.OK
+            return CommandStatus.TEMPORARY_RECEIVER_ERROR
+        return CommandStatus.OK
 
     def _log(self, count: int, why: str) -> None:
         logger.warning(
@@ -123,7 +123,7 @@ class Clerk:
         )
 
 
-def _acknowledge(arrivals: list[Arrival], status: Status) -> None:
+def _acknowledge(arrivals: list[ReceivedReceipt], status: CommandStatus) -> None:
     origins = [origin for origin, _ in arrivals if origin is not None]
     for session, pdu in origins:
         session.acknowledge(pdu, status)

@@ -73,7 +73,7 @@ _EARLY_MS, _LATE_MS = 14 * 86_400_000, 300_000
 """How far a receipt's own time may stand before and after its arrival to be believed."""
 
 
-class Reading(msgspec.Struct, frozen=True):
+class ReceiptDialect(msgspec.Struct, frozen=True):
     """How one peer writes its receipts."""
 
     base: IdBase = IdBase.AUTO
@@ -85,7 +85,7 @@ class Reading(msgspec.Struct, frozen=True):
     """Reads a number without country code, where the peer writes such ones."""
 
 
-def read_receipt(pdu: DeliverSm | DataSm, *, carrier: str, arrived_ms: int, reading: Reading) -> Receipt | None:
+def read_receipt(pdu: DeliverSm | DataSm, *, carrier: str, arrived_ms: int, reading: ReceiptDialect) -> Receipt | None:
     """The receipt that a unit holds, or None when it is a message from a handset. One that is flagged as a receipt and
     names no id that can be read has an empty `ref`: nobody can tell whose it is, and it is kept. Never raises."""
     kind = pdu.esm_class & _TYPE_MASK
@@ -189,7 +189,7 @@ def _at_ms(date: str, zone: tzinfo | None, arrived_ms: int) -> int:
     return at_ms if arrived_ms - _EARLY_MS <= at_ms <= arrived_ms + _LATE_MS else arrived_ms
 
 
-def _destination(pdu: DeliverSm | DataSm, reading: Reading) -> str | None:
+def _destination(pdu: DeliverSm | DataSm, reading: ReceiptDialect) -> str | None:
     """To whom the message had gone: the origin of the receipt, unless the peer left the addresses unswapped."""
     number, ton = pdu.source, pdu.source_ton
     if reading.source and number.lstrip("+") == reading.source.lstrip("+"):

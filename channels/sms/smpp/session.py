@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar, cast
 
 from channels import wire
-from channels.loop_share import Share
+from channels.loop_share import LoopShare
 from channels.sms.smpp.codec import HEADER, Decoder, encode
 from channels.sms.smpp.pdu import (
     LAST_SEQUENCE,
     RESPONSE,
     Bind,
     BindResponse,
-    Command,
+    CommandId,
+    CommandStatus,
     DataSm,
     DeliverSm,
     EnquireLink,
@@ -25,7 +26,6 @@ from channels.sms.smpp.pdu import (
     GenericNack,
     Pdu,
     ProtocolError,
-    Status,
     SubmitSmResponse,
     Unbind,
     UnbindResponse,
@@ -43,7 +43,7 @@ _AT_ONCE = 32
 """Units between two looks at the clock."""
 
 
-class Owner(Protocol[Unit]):
+class SmppOwner(Protocol[Unit]):
     """What a session reports to. Every call is prompt and raises nothing."""
 
     def answered(self, unit: Unit, status: int, message_id: str, written: float) -> None:
@@ -75,9 +75,9 @@ class Session(asyncio.Protocol, Generic[Unit]):
 
     def __init__(
         self,
-        owner: Owner[Unit],
+        owner: SmppOwner[Unit],
         *,
-        role: Command = Command.BIND_TRANSCEIVER,
+        role: CommandId = CommandId.BIND_TRANSCEIVER,
         window: int,
         answer_timeout_s: float,
         enquire_link_s: float,
@@ -86,7 +86,7 @@ class Session(asyncio.Protocol, Generic[Unit]):
         drain_timeout_s: float = 5.0,
         clock: RunningClock | None = None,
         late: Callable[[Unit, str], None] | None = None,
-        share: Share | None = None,
+        share: LoopShare | None = None,
     ) -> None:
         """`drain_timeout_s`: how long a peer that unbinds may still answer. `clock`: by which the peer is judged.
         `late` hears of a unit that was taken under this id after it had been handed back as unanswered. `share`: of the
@@ -102,7 +102,7 @@ class Session(asyncio.Protocol, Generic[Unit]):
         self._drain_timeout_s = drain_timeout_s
         self._clock = clock or RunningClock()
         self._late = late
-        self._share = share or Share()
+        self._share = share or LoopShare()
         self._turn: asyncio.Handle | None = None
         """The next one, while octets wait that were read and not heeded."""
         self._judges_later = False
@@ -131,7 +131,7 @@ class Session(asyncio.Protocol, Generic[Unit]):
     @property
     def ready(self) -> bool:
         """Whether segments may be submitted on it at all."""
-        return self._bound and not self._leaving and self._role is not Command.BIND_RECEIVER
+        return self._bound and not self._leaving and self._role is not CommandId.BIND_RECEIVER
 
     @property
     def leaving(self) -> bool:
@@ -151,11 +151,11 @@ class Session(asyncio.Protocol, Generic[Unit]):
         """Take up one submit_sm (`free` must be above 0); it leaves with the next `flush`."""
         sequence = self._next_sequence()
         self._flight[sequence] = (unit, self._loop.time(), self._clock.lost_s)
-        self._out += (HEADER.pack(16 + len(body), Command.SUBMIT_SM, 0, sequence), body)
+        self._out += (HEADER.pack(16 + len(body), CommandId.SUBMIT_SM, 0, sequence), body)
 
     def acknowledge(self, pdu: DeliverSm | DataSm, status: int) -> None:
         """Answer what `arrived`; leaves with the next `flush`. Nothing happens if the connection is over."""
-        command = Command.DELIVER_SM if isinstance(pdu, DeliverSm) else Command.DATA_SM
+        command = CommandId.DELIVER_SM if isinstance(pdu, DeliverSm) else CommandId.DATA_SM
         self._owed -= 1
         self._out.append(HEADER.pack(17, command | RESPONSE, status, pdu.sequence) + b"\0")
 
@@ -324,7 +324,7 @@ class Session(asyncio.Protocol, Generic[Unit]):
             case GenericNack():
                 self._on_nack(pdu)
             case Unread(command=command) if not command & RESPONSE:
-                status = Status.INVALID_LENGTH if pdu.problem else Status.INVALID_COMMAND
+                status = CommandStatus.INVALID_LENGTH if pdu.problem else CommandStatus.INVALID_COMMAND
                 self._out.append(encode(GenericNack(status=status, sequence=pdu.sequence)))
             case _:
                 pass  # an answer to something never asked says nothing about a message
@@ -353,7 +353,7 @@ class Session(asyncio.Protocol, Generic[Unit]):
         """A nack of one of our submits is its answer: not taken. Any other means that the peer lost the thread."""
         if not self._bind_answer.done():
             self._on_bind_answer(pdu)
-        elif not self._on_answer(pdu.sequence, pdu.status or Status.SYSTEM_ERROR, ""):
+        elif not self._on_answer(pdu.sequence, pdu.status or CommandStatus.SYSTEM_ERROR, ""):
             self.abort(f"the peer refused a unit with status 0x{pdu.status:08X}")
 
     # The clock and the end.

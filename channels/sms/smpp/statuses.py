@@ -65,7 +65,7 @@ THROTTLE = (0x58,)
 _NOT_BOUND = 0x04
 
 
-class Verdict(Enum):
+class StatusVerdict(Enum):
     TAKEN = "taken"
     PERMANENT = "permanent"
     TEMPORARY = "temporary"
@@ -78,18 +78,18 @@ class Verdict(Enum):
 
 def verdicts(
     permanent: tuple[int, ...], ours: tuple[int, ...], temporary: tuple[int, ...], throttle: tuple[int, ...]
-) -> dict[int, Verdict]:
+) -> dict[int, StatusVerdict]:
     """The table of an account; a status in two lists is the milder (throttle, temporary, ours, permanent).
 
     What stands in no list is temporary to those who ask: the message is known not taken, and may be yet.
     """
     return {
-        _NOT_BOUND: Verdict.NOT_BOUND,
-        **dict.fromkeys(permanent, Verdict.PERMANENT),
-        **dict.fromkeys(ours, Verdict.OURS),
-        **dict.fromkeys(temporary, Verdict.TEMPORARY),
-        **dict.fromkeys(throttle, Verdict.THROTTLE),
-        0: Verdict.TAKEN,
+        _NOT_BOUND: StatusVerdict.NOT_BOUND,
+        **dict.fromkeys(permanent, StatusVerdict.PERMANENT),
+        **dict.fromkeys(ours, StatusVerdict.OURS),
+        **dict.fromkeys(temporary, StatusVerdict.TEMPORARY),
+        **dict.fromkeys(throttle, StatusVerdict.THROTTLE),
+        0: StatusVerdict.TAKEN,
     }
 
 

@@ -7,16 +7,16 @@ from typing import cast
 
 from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Refused, Throttled
 from channels.sms.smpp import statuses
-from channels.sms.smpp.statuses import Verdict
+from channels.sms.smpp.statuses import StatusVerdict
 from channels.sms.smpp.submit import Template
 
 _RETRIES = 3
 """Times that parts of a half-taken message are offered again: half an SMS is shown to nobody."""
 
-_Trouble = tuple[Verdict, int, float]
+_Trouble = tuple[StatusVerdict, int, float]
 
 
-class Transit:
+class Submission:
     """The parts of one message: to write, in flight, taken, sent back."""
 
     __slots__ = (
@@ -92,11 +92,11 @@ class Transit:
             return self.settle(Accepted(self._ids()))
         return self._weigh()
 
-    def sent_back(self, part: int, verdict: Verdict, status: int, pause_s: float = 0.0) -> Outcome | None:
+    def sent_back(self, part: int, verdict: StatusVerdict, status: int, pause_s: float = 0.0) -> Outcome | None:
         """A part was not taken. Gives the outcome if this settles the message."""
         self.in_flight -= 1
         self._back.append(part)
-        if self._trouble is None or verdict is Verdict.PERMANENT:
+        if self._trouble is None or verdict is StatusVerdict.PERMANENT:
             self._trouble = (verdict, status, pause_s)
         return self._weigh()
 
@@ -137,7 +137,7 @@ class Transit:
         if self.in_flight or (self._trouble is None and self._cut is None):
             return None
         refs, untouched = self._ids(), all(ref is None for ref in self._refs)
-        if self._cut is not None and (self._trouble is None or self._trouble[0] is not Verdict.PERMANENT):
+        if self._cut is not None and (self._trouble is None or self._trouble[0] is not StatusVerdict.PERMANENT):
             held_back = InDoubt("taken in part only: the rest was held back", refs, "cut")
             return self.settle(self._cut if untouched else held_back)
         return self._weigh_trouble(refs, untouched=untouched)
@@ -145,12 +145,12 @@ class Transit:
     def _weigh_trouble(self, refs: tuple[str, ...], *, untouched: bool) -> Outcome | None:
         verdict, status, pause_s = cast(_Trouble, self._trouble)
         code, name = statuses.code(status), statuses.name(status)
-        if verdict is Verdict.PERMANENT:
+        if verdict is StatusVerdict.PERMANENT:
             return self.settle(Refused(code, name, refs))
         if untouched:
             return self.settle(_known_not_taken(verdict, code, name, pause_s))
         self._retries += 1
-        if self._retries <= _RETRIES and verdict not in (Verdict.NOT_BOUND, Verdict.OURS):
+        if self._retries <= _RETRIES and verdict not in (StatusVerdict.NOT_BOUND, StatusVerdict.OURS):
             return None
         return self.settle(InDoubt(f"taken in part only: {name}", refs))
 
@@ -159,11 +159,11 @@ class Transit:
         return tuple(ref for ref in self._refs if ref)
 
 
-def _known_not_taken(verdict: Verdict, code: str, name: str, pause_s: float) -> Outcome:
-    if verdict is Verdict.THROTTLE:
+def _known_not_taken(verdict: StatusVerdict, code: str, name: str, pause_s: float) -> Outcome:
+    if verdict is StatusVerdict.THROTTLE:
         return Throttled(pause_s, code)
-    if verdict is Verdict.NOT_BOUND:
+    if verdict is StatusVerdict.NOT_BOUND:
         return NotSent(name)
-    if verdict is Verdict.OURS:
+    if verdict is StatusVerdict.OURS:
         return NotSent(f"the SMSC refuses us, not the recipient: {code} {name}")
     return Deferred(code, name)

@@ -16,8 +16,8 @@ from channels.sms.smpp.ids import normal_id
 from channels.sms.smpp.pacing import Pacer, Rest
 from channels.sms.smpp.session import Session
 from channels.sms.smpp.settings import SmppSettings
-from channels.sms.smpp.statuses import Verdict
-from channels.sms.smpp.submission import Transit
+from channels.sms.smpp.statuses import StatusVerdict
+from channels.sms.smpp.submission import Submission
 from channels.sms.smpp.submit import Template
 from channels.sms.text import SmsText
 from channels.standstill import RunningClock
@@ -38,7 +38,7 @@ LATE_S = 0.1
 otherwise, and every message, the urgent ones too, would leave seconds after its slot."""
 
 
-class Batch:
+class GroupOutcomes:
     """The outcomes of one group, waiting to be fetched."""
 
     __slots__ = ("_results", "_waiter")
@@ -59,16 +59,16 @@ class Batch:
         return self._results.popleft()
 
 
-class Ticket:
+class Queued:
     """A message in the queue or in flight, and where its outcome goes."""
 
-    __slots__ = ("batch", "index", "lost_s", "outgoing", "queued", "session", "transit", "turn")
+    __slots__ = ("batch", "index", "lost_s", "outgoing", "session", "submission", "turn", "waiting_units")
 
-    def __init__(self, transit: Transit, batch: Batch, index: int, outgoing: Outgoing) -> None:
-        self.transit, self.batch, self.index, self.outgoing = transit, batch, index, outgoing
+    def __init__(self, submission: Submission, batch: GroupOutcomes, index: int, outgoing: Outgoing) -> None:
+        self.submission, self.batch, self.index, self.outgoing = submission, batch, index, outgoing
         self.session: SmppSession | None = None
         """The bind of its first part, and so of all."""
-        self.queued = 0
+        self.waiting_units = 0
         """Units counted as waiting."""
         self.turn = 0
         """Its valid entry in the queue; older ones are stale."""
@@ -76,12 +76,12 @@ class Ticket:
         """What the running clock had lost when it was queued."""
 
 
-Unit = tuple[Ticket, int]
-SmppSession = Session[Unit]
-Entry = tuple[float, int, Ticket]
+SubmissionPart = tuple[Queued, int]
+SmppSession = Session[SubmissionPart]
+HeapEntry = tuple[float, int, Queued]
 
 
-class Pump:
+class SubmitQueue:
     """Implements the message half of `session.Owner`. Everything here is prompt: no call waits."""
 
     def __init__(
@@ -116,8 +116,8 @@ class Pump:
         self._rest = Rest(settings.throttle_first_s, settings.throttle_longest_s)
         self._pacer = Pacer(settings.rate_per_s)
         self._sessions: list[SmppSession] = []
-        self._queue: list[Entry] = []
-        self._held: list[Entry] = []
+        self._queue: list[HeapEntry] = []
+        self._held: list[HeapEntry] = []
         self._turns = 0
         self._waiting = 0
         self._pumping = self._stopped = False
@@ -154,7 +154,7 @@ class Pump:
 
     @property
     def _late(self) -> bool:
-        waits = next((slot for slot, turn, ticket in self._queue[:1] if ticket.turn == turn), float("inf"))
+        waits = next((slot for slot, turn, queued in self._queue[:1] if queued.turn == turn), float("inf"))
         return asyncio.get_running_loop().time() - waits > LATE_S
 
     def add(self, session: SmppSession) -> None:
@@ -162,7 +162,7 @@ class Pump:
         self._sessions.append(session)
         self.progressed()
 
-    def take_up(self, group: Sequence[Outgoing], batch: Batch) -> list[Ticket]:
+    def take_up(self, group: Sequence[Outgoing], batch: GroupOutcomes) -> list[Queued]:
         """Queue a group; whatever cannot be queued has its outcome in the batch at once."""
         refusal = self._refuses_all()
         templates: dict[tuple[int, int | None], Template | Refused] = {}
@@ -175,19 +175,19 @@ class Pump:
             if isinstance(made, Refused):
                 batch.put(index, made)
                 continue
-            ticket = Ticket(made, batch, index, outgoing)
-            tickets.append(ticket)
-            self._push(ticket, made.slot)
+            queued = Queued(made, batch, index, outgoing)
+            tickets.append(queued)
+            self._push(queued, made.slot)
             if outgoing.permission is not None:
                 self._ends.watch(outgoing.permission)
         self.progressed()
         return tickets
 
-    def withdraw(self, tickets: Iterable[Ticket]) -> None:
+    def withdraw(self, tickets: Iterable[Queued]) -> None:
         """Nobody wants these outcomes any more: write no further part of any."""
-        for ticket in tickets:
-            if ticket.transit.outcome is None:
-                self._settle(ticket, ticket.transit.lost("withdrawn", withdrawn=True))
+        for queued in tickets:
+            if queued.submission.outcome is None:
+                self._settle(queued, queued.submission.lost("withdrawn", withdrawn=True))
 
     def stop(self) -> None:
         """Take up nothing more and give back what has not begun; what has begun goes on."""
@@ -197,44 +197,44 @@ class Pump:
     def busy(self, session: SmppSession) -> bool:
         """Whether the session has answers to wait for or parts to write."""
         entries = (*self._queue, *self._held)
-        return session.in_flight > 0 or any(t.session is session and t.queued for _, _, t in entries)
+        return session.in_flight > 0 or any(t.session is session and t.waiting_units for _, _, t in entries)
 
     # What sessions report.
 
-    def answered(self, unit: Unit, status: int, message_id: str, written: float) -> None:
-        ticket, part = unit
-        verdict = self._judged(ticket, self._verdicts.get(status, Verdict.TEMPORARY))
-        if verdict is Verdict.TAKEN:
+    def answered(self, unit: SubmissionPart, status: int, message_id: str, written: float) -> None:
+        queued, part = unit
+        verdict = self._judged(queued, self._verdicts.get(status, StatusVerdict.TEMPORARY))
+        if verdict is StatusVerdict.TAKEN:
             ref = normal_id(message_id, self._settings.id_base_response)
-            told = ticket.transit.outcome is not None
-            self._settle(ticket, ticket.transit.taken(part, ref))
+            told = queued.submission.outcome is not None
+            self._settle(queued, queued.submission.taken(part, ref))
             if told and ref:
-                self._late_answer(ticket.outgoing, ref)
+                self._late_answer(queued.outgoing, ref)
         else:
             pause_s = 0.0
-            if verdict is Verdict.THROTTLE:
+            if verdict is StatusVerdict.THROTTLE:
                 pause_s = self._throttled(status, written)
-            elif verdict is Verdict.OURS:
+            elif verdict is StatusVerdict.OURS:
                 self._refused_us(status, written)
-            self._settle(ticket, ticket.transit.sent_back(part, verdict, status, pause_s))
-        if ticket.transit.offer_again():
-            self._push(ticket, asyncio.get_running_loop().time() + self._settings.throttle_first_s)
-            self._ends.watch(ticket.outgoing.permission)
-        if verdict is Verdict.NOT_BOUND and ticket.session is not None:
+            self._settle(queued, queued.submission.sent_back(part, verdict, status, pause_s))
+        if queued.submission.offer_again():
+            self._push(queued, asyncio.get_running_loop().time() + self._settings.throttle_first_s)
+            self._ends.watch(queued.outgoing.permission)
+        if verdict is StatusVerdict.NOT_BOUND and queued.session is not None:
             # Soon, not now: other answers of the same read may say of their messages that they were not taken.
-            asyncio.get_running_loop().call_soon(ticket.session.abort, "the peer says that we are not bound")
+            asyncio.get_running_loop().call_soon(queued.session.abort, "the peer says that we are not bound")
 
-    def _judged(self, ticket: Ticket, verdict: Verdict) -> Verdict:
+    def _judged(self, queued: Queued, verdict: StatusVerdict) -> StatusVerdict:
         """An SMSC that puts everybody off is not well, whatever it says of each recipient."""
-        if verdict is Verdict.TAKEN:
+        if verdict is StatusVerdict.TAKEN:
             self._put_off.clear()
             if self.grievance:
                 self.grievance = ""
                 self._changed()
-        elif verdict is Verdict.TEMPORARY:
-            self._put_off.add(ticket.transit.digits)
+        elif verdict is StatusVerdict.TEMPORARY:
+            self._put_off.add(queued.submission.digits)
             if self.grievance or len(self._put_off) >= PUT_OFF_IN_A_ROW:
-                return Verdict.OURS
+                return StatusVerdict.OURS
         return verdict
 
     def _refused_us(self, status: int, written: float) -> None:
@@ -246,21 +246,21 @@ class Pump:
         self._wake_at(self._grudge.until)
         self._changed()
 
-    def unanswered(self, unit: Unit) -> None:
-        ticket, _ = unit
-        self._settle(ticket, ticket.transit.lost(f"no answer within {self._settings.answer_timeout_s:g} s"))
+    def unanswered(self, unit: SubmissionPart) -> None:
+        queued, _ = unit
+        self._settle(queued, queued.submission.lost(f"no answer within {self._settings.answer_timeout_s:g} s"))
 
-    def late(self, unit: Unit, message_id: str) -> None:
+    def late(self, unit: SubmissionPart, message_id: str) -> None:
         """A unit was taken after all that had been handed back as unanswered."""
         if ref := normal_id(message_id, self._settings.id_base_response):
             self._late_answer(unit[0].outgoing, ref)
 
-    def lost(self, session: SmppSession, units: Sequence[Unit], reason: str) -> None:
-        for ticket, _ in units:
-            self._settle(ticket, ticket.transit.lost(reason))
-        for _, _, ticket in (*self._queue, *self._held):
-            if ticket.session is session:
-                self._settle(ticket, ticket.transit.lost(reason))
+    def lost(self, session: SmppSession, units: Sequence[SubmissionPart], reason: str) -> None:
+        for queued, _ in units:
+            self._settle(queued, queued.submission.lost(reason))
+        for _, _, queued in (*self._queue, *self._held):
+            if queued.session is session:
+                self._settle(queued, queued.submission.lost(reason))
         if session in self._sessions:
             self._sessions.remove(session)
         self.trouble = reason
@@ -288,94 +288,94 @@ class Pump:
             heapq.heappush(queue, entry)
         self._held.clear()
         while queue:
-            slot, turn, ticket = queue[0]
-            transit = ticket.transit
-            if ticket.turn != turn or not transit.may_write:
+            slot, turn, queued = queue[0]
+            submission = queued.submission
+            if queued.turn != turn or not submission.may_write:
                 heapq.heappop(queue)
                 continue
-            permission = ticket.outgoing.permission
+            permission = queued.outgoing.permission
             if permission is not None and now >= permission.not_after:
                 heapq.heappop(queue)
-                self._cut(ticket)
+                self._cut(queued)
                 continue
-            instant = self._pacer.gap(slot) if transit.overtime else self._pacer.instant(slot)
+            instant = self._pacer.gap(slot) if submission.overtime else self._pacer.instant(slot)
             at = max(instant, self._rests_until)
             if at > now:
                 self._wake_at(at)
                 return
-            session = ticket.session or self._freest()
+            session = queued.session or self._freest()
             if session is None:
                 if not self.ready_sessions:
                     self._give_back(NotSent(self._why_down()))
                     return
-                if now - slot - (self._clock.lost_s - ticket.lost_s) <= self._settings.answer_timeout_s:
+                if now - slot - (self._clock.lost_s - queued.lost_s) <= self._settings.answer_timeout_s:
                     return
                 heapq.heappop(queue)
-                self._settle(ticket, transit.lost("no room in the window in time"))
+                self._settle(queued, submission.lost("no room in the window in time"))
                 continue
             entry = heapq.heappop(queue)
             if session.free <= 0:
                 self._held.append(entry)
-            elif not transit.written and self._expired(transit):
-                self._settle(ticket, transit.lost("expired before it could leave", withdrawn=True))
+            elif not submission.written and self._expired(submission):
+                self._settle(queued, submission.lost("expired before it could leave", withdrawn=True))
             else:
-                if transit.overtime:
+                if submission.overtime:
                     self._pacer.filled(now)
                 else:
                     self._pacer.left(slot, now)
-                self._submit(ticket, session, now)
+                self._submit(queued, session, now)
 
-    def _submit(self, ticket: Ticket, session: SmppSession, now: float) -> None:
-        transit = ticket.transit
-        if not transit.written and ticket.outgoing.begins is not None:
-            ticket.outgoing.begins(ticket.outgoing.number)
-        part = transit.take_part()
-        ticket.session = session
-        session.submit((ticket, part), transit.template.body(transit.digits, part, transit.reference))
-        self._waiting -= ticket.queued
-        ticket.queued = 0
-        if transit.todo:
-            self._push(ticket, max(now, transit.slot) if transit.overtime else transit.slot)
+    def _submit(self, queued: Queued, session: SmppSession, now: float) -> None:
+        submission = queued.submission
+        if not submission.written and queued.outgoing.begins is not None:
+            queued.outgoing.begins(queued.outgoing.number)
+        part = submission.take_part()
+        queued.session = session
+        session.submit((queued, part), submission.template.body(submission.digits, part, submission.reference))
+        self._waiting -= queued.waiting_units
+        queued.waiting_units = 0
+        if submission.todo:
+            self._push(queued, max(now, submission.slot) if submission.overtime else submission.slot)
 
-    def _push(self, ticket: Ticket, slot: float) -> None:
+    def _push(self, queued: Queued, slot: float) -> None:
         self._turns += 1
-        ticket.turn = self._turns
-        heapq.heappush(self._queue, (slot, self._turns, ticket))
-        ticket.lost_s = self._clock.lost_s
-        units = len(ticket.transit.todo)
-        self._waiting += units - ticket.queued
-        ticket.queued = units
+        queued.turn = self._turns
+        heapq.heappush(self._queue, (slot, self._turns, queued))
+        queued.lost_s = self._clock.lost_s
+        units = len(queued.submission.todo)
+        self._waiting += units - queued.waiting_units
+        queued.waiting_units = units
 
-    def _settle(self, ticket: Ticket, outcome: Outcome | None) -> None:
+    def _settle(self, queued: Queued, outcome: Outcome | None) -> None:
         if outcome is not None:
-            self._waiting -= ticket.queued
-            ticket.queued = 0
-            ticket.batch.put(ticket.index, outcome)
+            self._waiting -= queued.waiting_units
+            queued.waiting_units = 0
+            queued.batch.put(queued.index, outcome)
 
-    def _cut(self, ticket: Ticket) -> None:
+    def _cut(self, queued: Queued) -> None:
         """Nothing more of it leaves."""
-        self._settle(ticket, ticket.transit.cut(ENDED))
-        self._waiting -= ticket.queued
-        ticket.queued = 0
+        self._settle(queued, queued.submission.cut(ENDED))
+        self._waiting -= queued.waiting_units
+        queued.waiting_units = 0
 
     def _look_at_permissions(self, now: float) -> float:
         """Cut what waits and may not leave any more; when the next permission ends."""
         ends = float("inf")
-        for _, turn, ticket in (*self._queue, *self._held):
-            permission = ticket.outgoing.permission
-            if permission is None or ticket.turn != turn or not ticket.queued:
+        for _, turn, queued in (*self._queue, *self._held):
+            permission = queued.outgoing.permission
+            if permission is None or queued.turn != turn or not queued.waiting_units:
                 continue
             if now >= permission.not_after:
-                self._cut(ticket)
+                self._cut(queued)
             else:
                 ends = min(ends, permission.not_after)
         return ends
 
     def _give_back(self, outcome: Outcome) -> None:
         """This outcome for all that has not begun."""
-        for _, _, ticket in self._queue:
-            if not ticket.transit.written:
-                self._settle(ticket, ticket.transit.settle(outcome))
+        for _, _, queued in self._queue:
+            if not queued.submission.written:
+                self._settle(queued, queued.submission.settle(outcome))
 
     def _throttled(self, status: int, written: float) -> float:
         """Rest; what waits goes back to those who know the slots, lest it leave in one burst after the rest."""
@@ -401,7 +401,7 @@ class Pump:
 
     def _transit(
         self, outgoing: Outgoing, templates: dict[tuple[int, int | None], Template | Refused]
-    ) -> Transit | Refused:
+    ) -> Submission | Refused:
         key = (id(outgoing.content), outgoing.expires_ms)
         template = templates.get(key)
         if template is None:
@@ -413,7 +413,7 @@ class Pump:
             return Refused("address", "not a number in international form")
         reference = self._references.take(digits) if template.total > 1 else 0
         slots = outgoing.due or (asyncio.get_running_loop().time(),)
-        return Transit(template, slots, outgoing.expires_ms, digits=digits.encode(), reference=reference)
+        return Submission(template, slots, outgoing.expires_ms, digits=digits.encode(), reference=reference)
 
     def _template(self, outgoing: Outgoing) -> Template | Refused:
         if not isinstance(outgoing.content, SmsText):
@@ -430,8 +430,8 @@ class Pump:
                 best, most = session, free
         return best
 
-    def _expired(self, transit: Transit) -> bool:
-        return transit.expires_ms is not None and self._wall_ms() >= transit.expires_ms
+    def _expired(self, submission: Submission) -> bool:
+        return submission.expires_ms is not None and self._wall_ms() >= submission.expires_ms
 
     def _wake_at(self, at: float) -> None:
         loop = asyncio.get_running_loop()

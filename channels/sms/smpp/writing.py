@@ -17,32 +17,32 @@ _CODECS = {"latin1": "latin-1", "ascii": "ascii"}
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenText:
     fit: Fit
     coding: int = DEFAULT_ALPHABET
     segments: tuple[bytes, ...] = ()
     """The octets of each part, without the concatenation header; as many as the text was counted to take."""
 
 
-NOT_AT_ALL = Written(Fit.NOT)
+NOT_AT_ALL = WrittenText(Fit.NOT)
 
 
-def write(text: SmsText, default_alphabet: str) -> Written:
+def write(text: SmsText, default_alphabet: str) -> WrittenText:
     if text.encoding == "ucs2":
-        return Written(Fit.WHOLE, UCS2, text.segments)
+        return WrittenText(Fit.WHOLE, UCS2, text.segments)
     if default_alphabet == "gsm":
-        return Written(Fit.WHOLE, DEFAULT_ALPHABET, text.segments)
+        return WrittenText(Fit.WHOLE, DEFAULT_ALPHABET, text.segments)
     codec = _CODECS[default_alphabet]
     if (segments := _encoded(text.segments, codec)) is not None:
-        return Written(Fit.WHOLE, DEFAULT_ALPHABET, segments)
+        return WrittenText(Fit.WHOLE, DEFAULT_ALPHABET, segments)
     wide = split_ucs2(text.text)
     if len(wide) == text.units:
-        return Written(Fit.WHOLE, UCS2, wide)
+        return WrittenText(Fit.WHOLE, UCS2, wide)
     plain = legible(text.text, codec) if text.mode is LetterMode.GSM else None
     segments = _encoded(split_gsm(plain), codec) if plain is not None else None
     if segments is None or len(segments) != text.units:
         return NOT_AT_ALL
-    return Written(Fit.LEGIBLE, DEFAULT_ALPHABET, segments)
+    return WrittenText(Fit.LEGIBLE, DEFAULT_ALPHABET, segments)
 
 
 def adapted(text: str, mode: LetterMode, alphabets: frozenset[str]) -> str | None:

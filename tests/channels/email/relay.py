@@ -4,10 +4,10 @@ import asyncio
 
 from channels.contract import Outgoing
 from channels.email.carrier import SmtpCarrier
-from channels.email.letter import Letter, PreparedMail, Sender, prepare
+from channels.email.letter import Letter, MailSender, PreparedMail, prepare
 from channels.email.settings import SmtpSettings, Tls
 
-SENDER = Sender(
+SENDER = MailSender(
     name="PLP Dorp",
     address="no-reply@example.be",
     message_id_domain="example.be",

@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from channels.email.escaping import MAX_NAME_CHARACTERS, shown_name
-from channels.email.letter import Letter, PreparedMail, Sender, prepare
+from channels.email.letter import Letter, MailSender, PreparedMail, prepare
 from channels.email.unsubscribe import token
 
-SENDER = Sender(
+SENDER = MailSender(
     name="PLP Dörp, zone 1",
     address="no-reply@alerts.example.be",
     message_id_domain="alerts.example.be",

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from channels.contract import Accepted, CarrierState, NotSent, Outcome, Outgoing, Permission, Refused
-from channels.email.letter import Form, PreparedMail
+from channels.email.letter import LetterForm, PreparedMail
 from channels.email.settings import Tls
 from tests.channels.conformance import now, outcomes, running, until
 from tests.channels.email.certificates import write_certificate
@@ -26,7 +26,7 @@ KILOBYTES = b"Subject: long\r\n\r\n" + (b"y" * 70 + b"\r\n") * 10_000
 
 
 def a_mail(text: bytes) -> PreparedMail:
-    form = Form(parts=(text,), slots=(), spaced=(), at_line_start=())
+    form = LetterForm(parts=(text,), slots=(), spaced=(), at_line_start=())
     return PreparedMail(sender=SENDER, eight_bit=form, quoted=form)
 
 

@@ -7,7 +7,7 @@ from time import monotonic, time_ns
 
 from channels.contract import Outgoing
 from channels.email.carrier import SmtpCarrier
-from channels.email.letter import Letter, PreparedMail, Sender, prepare
+from channels.email.letter import Letter, MailSender, PreparedMail, prepare
 from channels.email.settings import SmtpSettings, Tls
 from loadtest.sinks.smtp import Options, SmtpSink
 from tests.channels.conformance import CarrierContract
@@ -51,7 +51,7 @@ class TestSmtpCarrier(CarrierContract):
                 answer_timeout_s=0.5,
                 drain_timeout_s=0.5,
             )
-            sender = Sender(
+            sender = MailSender(
                 name="PLP",
                 address="no-reply@example.be",
                 message_id_domain="example.be",

@@ -4,7 +4,7 @@ import pytest
 
 from channels.contract import Deferred, NotSent, Refused
 from channels.email.reply import Reply
-from channels.email.verdict import Fault, on_data, on_dot, on_rcpt
+from channels.email.verdict import RelayFault, on_data, on_dot, on_rcpt
 
 
 def reply(text: str) -> Reply:
@@ -54,7 +54,7 @@ def test_what_is_about_us_burns_no_recipient_wherever_it_is_told(read, text: str
     verdict = read(reply(text))
 
     assert isinstance(verdict.outcome, NotSent)
-    assert verdict.fault in (Fault.MISCONFIGURED, Fault.LOST)
+    assert verdict.fault in (RelayFault.MISCONFIGURED, RelayFault.LOST)
     assert "@" not in verdict.detail
 
 
@@ -63,7 +63,7 @@ def test_what_is_about_the_recipient_is_the_relays_last_word_on_him(text: str) -
     verdict = on_rcpt(reply(text))
 
     assert isinstance(verdict.outcome, Refused)
-    assert verdict.fault is Fault.NONE
+    assert verdict.fault is RelayFault.NONE
 
 
 @pytest.mark.parametrize("text", ["452 4.2.2 mailbox full", "450 4.2.0 greylisted, try later", "451 4.3.0 try later"])

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from channels.contract import Accepted
-from channels.loop_share import Share
+from channels.loop_share import LoopShare
 from channels.sms.smpp.codec import HEADER, Decoder, encode
 from channels.sms.smpp.pdu import (
     Bind,
     BindResponse,
-    Command,
+    CommandId,
     DeliverSm,
     EnquireLink,
     EnquireLinkResponse,
@@ -28,10 +28,10 @@ FLOODS = {
     "enquire_link": ENQUIRE,
     "a handset's message": encode(DeliverSm(sequence=5, source="32470000000", destination="PLP", short_message=b"hi")),
     "a receipt": encode(DeliverSm(sequence=5, esm_class=4, source="32470000000", short_message=RECEIPT)),
-    "a deliver_sm without an end": HEADER.pack(40, Command.DELIVER_SM, 0, 7) + b"\xff" * 24,
+    "a deliver_sm without an end": HEADER.pack(40, CommandId.DELIVER_SM, 0, 7) + b"\xff" * 24,
     "an unknown command": HEADER.pack(16, 0x77, 0, 1),
     "an answer to nothing": encode(SubmitSmResponse(sequence=77, message_id="x")),
-    "a nack of nothing": HEADER.pack(17, Command.DELIVER_SM | 0x80000000, 0, 1) + b"\0",
+    "a nack of nothing": HEADER.pack(17, CommandId.DELIVER_SM | 0x80000000, 0, 1) + b"\0",
 }
 
 
@@ -76,7 +76,7 @@ class Wire(asyncio.Transport):
 def connected(book: Book, **options: Any) -> tuple[Session[int], Wire]:
     """With slices so short that each is one handful of units."""
     session: Session[int] = Session(
-        book, window=10, answer_timeout_s=5.0, enquire_link_s=30.0, share=Share(slice_s=1e-9, **options)
+        book, window=10, answer_timeout_s=5.0, enquire_link_s=30.0, share=LoopShare(slice_s=1e-9, **options)
     )
     wire = Wire()
     session.connection_made(wire)

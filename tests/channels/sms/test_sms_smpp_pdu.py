@@ -7,13 +7,13 @@ from msgspec import structs
 
 from channels.sms.smpp import codec, pdu
 from channels.sms.smpp.codec import Decoder
-from channels.sms.smpp.pdu import Command, ProtocolError, Status
+from channels.sms.smpp.pdu import CommandId, CommandStatus, ProtocolError
 
 octet = st.integers(0, 255)
 string = st.text(st.characters(min_codepoint=1, max_codepoint=255), max_size=16)
 tlvs = st.lists(st.tuples(st.integers(0, 0xFFFF), st.binary(max_size=300)), max_size=4).map(tuple)
 header = {"status": st.integers(0, 0xFFFFFFFF), "sequence": st.integers(0, 0xFFFFFFFF)}
-bind_command = st.sampled_from([Command.BIND_TRANSCEIVER, Command.BIND_RECEIVER, Command.BIND_TRANSMITTER])
+bind_command = st.sampled_from([CommandId.BIND_TRANSCEIVER, CommandId.BIND_RECEIVER, CommandId.BIND_TRANSMITTER])
 FIELDS = {
     "str": string,
     "int": octet,
@@ -25,7 +25,7 @@ FIELDS = {
 
 def values_of(kind: type[pdu.Pdu]) -> st.SearchStrategy[pdu.Pdu]:
     """Any value of a unit's type, by the types of its fields."""
-    by_type = {str: string, int: octet, bytes: st.binary(max_size=255), pdu.Tlvs: tlvs, Command: bind_command}
+    by_type = {str: string, int: octet, bytes: st.binary(max_size=255), pdu.Tlvs: tlvs, CommandId: bind_command}
     fields = {f.name: by_type[f.type] for f in structs.fields(kind)}
     return st.builds(kind, **{**fields, **header})
 
@@ -78,7 +78,7 @@ def test_no_octets_raise_anything_but_a_protocol_error(pieces: list[bytes]) -> N
         pass
 
 
-@given(st.sampled_from([*Command, *(c | pdu.RESPONSE for c in Command), pdu.GENERIC_NACK, 0x112]), st.binary())
+@given(st.sampled_from([*CommandId, *(c | pdu.RESPONSE for c in CommandId), pdu.GENERIC_NACK, 0x112]), st.binary())
 def test_a_body_of_any_octets_gives_a_unit_with_the_sequence_to_answer(command: int, body: bytes) -> None:
     frame = codec.HEADER.pack(16 + len(body), command, 0, 77) + body
 
@@ -98,10 +98,10 @@ def test_a_length_that_no_unit_has_ends_the_stream_but_loses_nothing_before_it(l
 
 
 def test_a_unit_cut_short_inside_is_kept_unread_with_its_problem() -> None:
-    frame = codec.HEADER.pack(20, Command.DELIVER_SM, 0, 5) + b"abcd"
+    frame = codec.HEADER.pack(20, CommandId.DELIVER_SM, 0, 5) + b"abcd"
 
     assert codec.decode(frame) == pdu.Unread(
-        sequence=5, command=Command.DELIVER_SM, body=b"abcd", problem="no end of service_type"
+        sequence=5, command=CommandId.DELIVER_SM, body=b"abcd", problem="no end of service_type"
     )
 
 
@@ -117,7 +117,7 @@ def test_unknown_commands_and_unknown_parameters_are_kept() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"abc", b"abc\0", b"abc\0\x00\x1e"])
 def test_an_answer_is_read_without_its_nul_its_body_or_with_padding(body: bytes) -> None:
-    frame = codec.HEADER.pack(16 + len(body), Command.SUBMIT_SM | pdu.RESPONSE, 0, 1) + body
+    frame = codec.HEADER.pack(16 + len(body), CommandId.SUBMIT_SM | pdu.RESPONSE, 0, 1) + body
 
     unit = codec.decode(frame)
 
@@ -174,4 +174,4 @@ def test_a_bind_never_shows_its_password() -> None:
 
 def test_an_instant_is_written_in_utc_to_the_second_below() -> None:
     assert codec.absolute_time(1_795_437_296_999) == "261123123456000+"
-    assert Status(0x58) is Status.THROTTLED
+    assert CommandStatus(0x58) is CommandStatus.THROTTLED

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from channels.contract import Receipt, ReceiptState
 from channels.sms.smpp.ids import IdBase, normal_id, other_readings
 from channels.sms.smpp.pdu import DataSm, DeliverSm, Tag
-from channels.sms.smpp.receipts import Reading, read_receipt
+from channels.sms.smpp.receipts import ReceiptDialect, read_receipt
 
 NOW = 1_795_437_296_000  # 2026-11-23 12:34:56 UTC
 WHOLE = "id:47 sub:001 dlvrd:001 submit date:2611231233 done date:2611231234 stat:DELIVRD err:000 text:Alerte PLP"
@@ -21,11 +21,13 @@ PENDING, DELIVERED, FAILED, EXPIRED = (
 )
 
 
-def receipt(text: str = "", esm_class: int = 0x04, reading: Reading | None = None, **fields: object) -> Receipt | None:
+def receipt(
+    text: str = "", esm_class: int = 0x04, reading: ReceiptDialect | None = None, **fields: object
+) -> Receipt | None:
     unit = DeliverSm(
         source="32477123456", source_ton=1, esm_class=esm_class, short_message=text.encode("latin-1"), **fields
     )
-    return read_receipt(unit, carrier="a", arrived_ms=NOW, reading=reading or Reading())
+    return read_receipt(unit, carrier="a", arrived_ms=NOW, reading=reading or ReceiptDialect())
 
 
 def the(value: Receipt | None) -> Receipt:
@@ -34,7 +36,7 @@ def the(value: Receipt | None) -> Receipt:
 
 
 def test_the_receipt_of_the_standard_is_read_whole() -> None:
-    got = the(receipt(WHOLE, reading=Reading(base=IdBase.DEC, zone=ZoneInfo("UTC"))))
+    got = the(receipt(WHOLE, reading=ReceiptDialect(base=IdBase.DEC, zone=ZoneInfo("UTC"))))
 
     assert (got.carrier, got.ref, got.state, got.destination) == ("a", "47", DELIVERED, "+32477123456")
     assert (got.at_ms, got.code, got.text, got.raw) == (NOW - 56_000, "000", "DELIVRD", WHOLE)
@@ -142,7 +144,7 @@ def test_a_receipt_may_come_in_the_payload_in_data_sm_or_without_its_flag() -> N
     data_sm = DataSm(source="32477123456", source_ton=1, esm_class=0x04, tlvs=payload)
 
     assert the(receipt(tlvs=payload)).ref == "47"
-    assert the(read_receipt(data_sm, carrier="a", arrived_ms=NOW, reading=Reading())).state is DELIVERED
+    assert the(read_receipt(data_sm, carrier="a", arrived_ms=NOW, reading=ReceiptDialect())).state is DELIVERED
     assert the(receipt(WHOLE, esm_class=0)).ref == "47"
 
 
@@ -150,8 +152,8 @@ def test_a_receipt_in_ucs2_or_the_gsm_alphabet_is_read() -> None:
     ucs2 = DeliverSm(esm_class=4, data_coding=8, short_message=WHOLE.encode("utf-16-be"))
     gsm = DeliverSm(esm_class=4, short_message=b"id:a\x11b stat:DELIVRD")
 
-    assert the(read_receipt(ucs2, carrier="a", arrived_ms=NOW, reading=Reading())).ref == "47"
-    assert the(read_receipt(gsm, carrier="a", arrived_ms=NOW, reading=Reading())).ref == "a_b"
+    assert the(read_receipt(ucs2, carrier="a", arrived_ms=NOW, reading=ReceiptDialect())).ref == "47"
+    assert the(read_receipt(gsm, carrier="a", arrived_ms=NOW, reading=ReceiptDialect())).ref == "a_b"
 
 
 @pytest.mark.parametrize("text", ["STOP", "id:1 please", "my id:1 stat:DELIVRD", ""])
@@ -218,7 +220,7 @@ def test_a_receipt_is_read_behind_whatever_stands_before_its_text(octets: bytes,
             DeliverSm(
                 short_message=blank, tlvs=((Tag.MESSAGE_PAYLOAD, octets),), esm_class=esm_class, data_coding=coding
             ),
-            carrier="a", arrived_ms=0, reading=Reading(),
+            carrier="a", arrived_ms=0, reading=ReceiptDialect(),
         )  # fmt: skip
         assert (got.ref, got.state) == ("A1", ReceiptState.DELIVERED)
 
@@ -246,7 +248,7 @@ def test_a_receipt_without_its_flag_and_without_dates_is_one(text: str) -> None:
     ],
 )
 def test_only_a_believable_date_replaces_the_time_of_arrival(date: str, zone: str | None, at_ms: int) -> None:
-    reading = Reading(zone=ZoneInfo(zone) if zone else None)
+    reading = ReceiptDialect(zone=ZoneInfo(zone) if zone else None)
 
     assert the(receipt(f"id:1 done date:{date} stat:DELIVRD", reading=reading)).at_ms == at_ms
 
@@ -266,7 +268,7 @@ def test_only_a_believable_date_replaces_the_time_of_arrival(date: str, zone: st
 )
 def test_the_destination_is_e164_or_unknown(source: str, ton: int, destination: str | None) -> None:
     unit = DeliverSm(source=source, source_ton=ton, esm_class=4, short_message=b"id:1 stat:DELIVRD")
-    reading = Reading(national=lambda number: "+32" + number[1:])
+    reading = ReceiptDialect(national=lambda number: "+32" + number[1:])
 
     assert the(read_receipt(unit, carrier="a", arrived_ms=NOW, reading=reading)).destination == destination
 
@@ -276,7 +278,7 @@ def test_a_peer_that_does_not_swap_the_addresses_is_understood() -> None:
         source="3280", destination="32477123456", destination_ton=1, esm_class=4, short_message=b"id:1 stat:DELIVRD"
     )
 
-    got = the(read_receipt(unit, carrier="a", arrived_ms=NOW, reading=Reading(source="+3280")))
+    got = the(read_receipt(unit, carrier="a", arrived_ms=NOW, reading=ReceiptDialect(source="+3280")))
 
     assert got.destination == "+32477123456"
 
@@ -318,7 +320,7 @@ def test_case_alone_is_an_alternative_not_a_match() -> None:
 
 
 def test_a_known_base_offers_no_alternatives() -> None:
-    assert the(receipt("id:10 stat:DELIVRD", reading=Reading(base=IdBase.DEC))).readings is None
+    assert the(receipt("id:10 stat:DELIVRD", reading=ReceiptDialect(base=IdBase.DEC))).readings is None
 
 
 @given(st.text(max_size=70))
@@ -339,6 +341,6 @@ def test_no_octets_of_a_stranger_break_the_reader(
 ) -> None:
     unit = DeliverSm(esm_class=esm_class, data_coding=coding, short_message=message, tlvs=tlvs)
 
-    got = read_receipt(unit, carrier="a", arrived_ms=NOW, reading=Reading(zone=ZoneInfo("UTC")))
+    got = read_receipt(unit, carrier="a", arrived_ms=NOW, reading=ReceiptDialect(zone=ZoneInfo("UTC")))
 
     assert got is None or len(got.raw) <= 1_000

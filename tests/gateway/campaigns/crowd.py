@@ -11,7 +11,7 @@ from gateway.access.rights import Caller
 from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.planning import Planner
 from gateway.campaigns.zones import ZonePlanning
-from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, Skipped
+from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, SkippedChannel
 from gateway.directory.cache import SnapshotCache
 from store import accounts
 from store.database import Database
@@ -118,5 +118,5 @@ def _everybody(size: int) -> Audience:
         {Channel.SMS: Deliveries(ids, ids, ids, np.zeros(size, np.uint8))},
         Excluded(none, small),
         Covered(none, small, none, none, small),
-        Skipped(none, small, small),
+        SkippedChannel(none, small, small),
     )

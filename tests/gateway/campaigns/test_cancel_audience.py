@@ -9,7 +9,7 @@ from gateway.dispatch.expander import Expander
 from store import awaiting, cancelling, settling
 from store.database import Database
 from store.records import Settlement
-from store.states import DeliveryState, Event
+from store.states import DeliveryEvent, DeliveryState
 from store.tables import contact, delivery
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
@@ -72,9 +72,9 @@ async def assert_sound(database: Database, *all_made: Made) -> None:
             await assert_no_one_is_forgotten(conn, made.id)
 
 
-@pytest.mark.parametrize("answer", [Event.ACCEPTED, Event.REFUSED, Event.NOT_SENT])
+@pytest.mark.parametrize("answer", [DeliveryEvent.ACCEPTED, DeliveryEvent.REFUSED, DeliveryEvent.NOT_SENT])
 async def test_a_cancel_does_not_overtake_an_update_that_is_in_hand_to_who_has_the_alert(
-    database: Database, answer: Event
+    database: Database, answer: DeliveryEvent
 ) -> None:
     old = await make.a_campaign(database, 3)
     await make.sent(database)
@@ -106,7 +106,7 @@ async def test_who_had_only_what_was_in_hand_is_spared_beside_who_has_the_alert(
     cancel = await a_cancel(database, old, update)
     assert await told(database) == []
 
-    await make.give_back(database, held, make.happened(update.ids["sms"], Event.REFUSED))
+    await make.give_back(database, held, make.happened(update.ids["sms"], DeliveryEvent.REFUSED))
     await database.write(cancelling.release_waiting)
 
     assert await words_of(database, cancel) == {joined.member_id: "not_needed", has_it.member_id: "queued"}
@@ -127,7 +127,7 @@ async def test_a_cancel_waits_for_the_update_in_hand_to_another_member_at_the_sa
     cancel = await a_cancel(database, old, update)
 
     assert await told(database) == []
-    await make.give_back(database, held, make.happened(update.ids["sms"], Event.NOT_SENT))
+    await make.give_back(database, held, make.happened(update.ids["sms"], DeliveryEvent.NOT_SENT))
     await database.write(cancelling.release_waiting)
 
     assert await told(database) == [one.member_id], "who has the alert"
@@ -137,14 +137,14 @@ async def test_a_cancel_waits_for_the_update_in_hand_to_another_member_at_the_sa
 async def test_who_had_a_part_when_the_cancel_was_drawn_up_is_not_spared(database: Database) -> None:
     """The alert had failed behind its first part, and arrives after all; the Update in hand is refused."""
     old = await make.a_campaign(database, 1, units=2)
-    await make.sent(database, answer=lambda ids: [Settlement(i, Event.REFUSED, "c1", ("part-1",)) for i in ids])
+    await make.sent(database, answer=lambda ids: [Settlement(i, DeliveryEvent.REFUSED, "c1", ("part-1",)) for i in ids])
     update = await an_update(database, old)
     held = await make.must_claim(database)
     await make.advance(database, held)
     cancel = await a_cancel(database, old, update)
 
-    await database.write(lambda tx: settling.apply(tx, make.happened(old.ids["sms"], Event.RECEIPT_DELIVERED)))
-    await make.give_back(database, held, make.happened(update.ids["sms"], Event.REFUSED))
+    await database.write(lambda tx: settling.apply(tx, make.happened(old.ids["sms"], DeliveryEvent.RECEIPT_DELIVERED)))
+    await make.give_back(database, held, make.happened(update.ids["sms"], DeliveryEvent.REFUSED))
     await database.write(cancelling.release_waiting)
 
     assert await make.words_of(database, old) == ["delivered"]

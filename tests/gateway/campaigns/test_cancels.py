@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from channels.contract import Channel
 from gateway.access.rights import Caller
 from gateway.campaigns.alerts import _AT_ONCE
-from gateway.campaigns.answers import Gathering
+from gateway.campaigns.answers import GatheringAnswer
 from gateway.campaigns.cancels import Preparer
 from gateway.directory.audience import Audience, decode
 from gateway.directory.policy import ZonePolicy
@@ -91,7 +91,7 @@ async def test_the_original_has_ended_and_nobody_of_the_audience_was_read_when_a
 
     assert await state_of(database, original) == "cancelled"
     assert answer.state == "cancelled"
-    assert answer.zones[0].gathering == Gathering(may_have_it=SENT, open=SIZE - SENT)
+    assert answer.zones[0].gathering == GatheringAnswer(may_have_it=SENT, open=SIZE - SENT)
     assert [s for s in read if "FROM delivery" in s or "audience.blob" in s or "JOIN delivery" in s] == []
 
 

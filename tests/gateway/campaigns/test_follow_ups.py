@@ -22,7 +22,7 @@ from gateway.dispatch.expander import Expander
 from gateway.errors import Refusal
 from gateway.kinds import Kind
 from gateway.texts.content import read_content
-from gateway.texts.wording import Mark, Wording, Words
+from gateway.texts.wording import Mark, OwnWords, Wording
 from store import accounts, campaigns, threads
 from store.database import Database
 from store.errors import StaleThread
@@ -120,7 +120,7 @@ async def desk(database: Database) -> Desk:
 
 
 def words(text: str) -> Wording:
-    return Wording(words=(Words(language="nl", sms=text),))
+    return Wording(words=(OwnWords(language="nl", sms=text),))
 
 
 async def update(desk: Desk, about: campaigns.Campaign) -> Said:

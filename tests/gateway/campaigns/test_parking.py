@@ -12,7 +12,7 @@ from gateway.campaigns.parked import Parked
 from gateway.campaigns.zones import ZonePlanning
 from gateway.errors import Refusal
 from store import accounts, alerts
-from store.alerts import Alert
+from store.alerts import FiledAlert
 from store.database import Database
 from store.errors import StoreUnavailable
 from store.tables import account
@@ -93,7 +93,7 @@ async def test_one_about_which_the_store_has_no_answer_keeps_no_other_waiting(
     silent, _ = [(await desk.submit(one, an_orphan(number))).id for number in (1, 2)]
     answered = desk.retry_parked
 
-    async def asked(filed: Alert, caller: Caller, park_ms: int) -> bool:
+    async def asked(filed: FiledAlert, caller: Caller, park_ms: int) -> bool:
         if filed.public_id == silent:
             raise StoreUnavailable("no answer in time")
         return await answered(filed, caller, park_ms)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from cap import Limits, Terms
+from cap import Limits, ReadingTerms
 from cap.names import CAP_10, CAP_11, CAP_12
 from cap.signing import SignaturePolicy, sign
 from cap.trust import Trust
@@ -110,7 +110,7 @@ def test_the_terms_of_one_sender_are_not_those_of_another():
 @pytest.mark.parametrize(("namespace", "version"), [(CAP_10, "1.0"), (CAP_11, "1.1")])
 def test_an_older_version_is_kept_as_it_came_where_it_is_agreed(namespace, version):
     document = changed((CAP_12, namespace))
-    terms = Terms(versions=frozenset({"1.0", "1.1", "1.2"}))
+    terms = ReadingTerms(versions=frozenset({"1.0", "1.1", "1.2"}))
 
     received = receive(document, agreed(SignaturePolicy.IGNORED, terms=terms), NOW)
 
@@ -122,7 +122,7 @@ def test_an_older_version_is_kept_as_it_came_where_it_is_agreed(namespace, versi
 
 def test_a_policy_warns_and_refuses_where_the_terms_are_strict():
     document = element("ceiling", "119.9")
-    strict = Terms(strict=frozenset({"G-ALT-ORDER"}))
+    strict = ReadingTerms(strict=frozenset({"G-ALT-ORDER"}))
 
     received = receive(document, agreed(SignaturePolicy.IGNORED), NOW)
 

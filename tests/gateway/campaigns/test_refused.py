@@ -8,10 +8,10 @@ from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.refused import RefusedDocuments, reasons_of
 from gateway.errors import Reason, Refusal
 from store.database import Database
-from store.refused_documents import Keeping
+from store.refused_documents import RefusedQuota
 from tests.gateway.campaigns.test_threads import SENDER, Centre, document
 
-KEEPING = Keeping(200, 20_000_000)
+KEEPING = RefusedQuota(200, 20_000_000)
 
 
 class Office(Centre):
@@ -119,7 +119,7 @@ async def test_large_documents_wait_in_bounded_memory(office: Office) -> None:
 
 
 async def test_where_nothing_is_to_be_kept_nothing_is(office: Office) -> None:
-    none = RefusedDocuments(office.database, Keeping(0, 1), 90)
+    none = RefusedDocuments(office.database, RefusedQuota(0, 1), 90)
     none.note(office.caller, b"<a/>", Refusal(422, "invalid-cap", "No."))
 
     await none.run()

@@ -9,14 +9,14 @@ from typer.testing import CliRunner
 
 from gateway.access.rights import Caller
 from gateway.campaigns.refused import RefusedDocuments
-from gateway.campaigns.replaying import Seen, conformance, judged, lines
+from gateway.campaigns.replaying import SeenDocument, conformance, judged, lines
 from gateway.cli import app
 from gateway.directory.agreements import SenderTerms, agreements, write_terms
 from gateway.errors import Refusal
 from store import accounts
 from store.accounts import AccountRecord
 from store.database import open_database
-from store.refused_documents import Keeping
+from store.refused_documents import RefusedQuota
 from store.schema import migrate
 from tests.cap.documents import changed, element
 
@@ -30,7 +30,7 @@ def test_the_rules_that_refuse_most_stand_first_with_an_example_and_a_remedy():
     documents = [MENDED, BROKEN, element("status", "ACTUAL"), element("sent", "today"), b"<alert"]
 
     report = conformance(
-        judged(Seen(f"d{n}", body, times=n + 1, code="invalid-cap")) for n, body in enumerate(documents)
+        judged(SeenDocument(f"d{n}", body, times=n + 1, code="invalid-cap")) for n, body in enumerate(documents)
     )
 
     assert (report.documents, report.times, report.accepted) == (5, 15, 1)
@@ -50,14 +50,14 @@ def test_each_document_is_held_to_what_is_agreed_with_its_sender():
     strict = agreements([SenderTerms(SENDER, strict=("G-ALT-ORDER",))])
     document = element("ceiling", "10")
 
-    assert judged(Seen("a", document)).accepted
-    assert not judged(Seen("a", document, strict)).accepted
+    assert judged(SeenDocument("a", document)).accepted
+    assert not judged(SeenDocument("a", document, strict)).accepted
 
 
 def test_an_envelope_of_several_is_told_as_one():
     envelope = '<EDXLDistribution xmlns="urn:oasis:names:tc:emergency:EDXL:DE:1.0"/>'
 
-    found = judged(Seen("e", envelope.encode()))
+    found = judged(SeenDocument("e", envelope.encode()))
 
     assert [problem.rule for problem in found.problems] == ["E-ONE"]
 
@@ -75,7 +75,7 @@ def config(tmp_path: Path) -> Path:
     async def fill() -> None:
         await migrate(url)
         async with open_database(url) as database:
-            refused = RefusedDocuments(database, Keeping(200, 1_000_000), 90)
+            refused = RefusedDocuments(database, RefusedQuota(200, 1_000_000), 90)
             for code, given, bodies in (
                 ("cic", terms, (MENDED, element("ceiling", "10"), BROKEN)),
                 ("other", "[]", (element("ceiling", "10"), b"<alert")),

@@ -14,7 +14,7 @@ from gateway.campaigns.answers import AlertAnswer
 from gateway.campaigns.cancels import Preparer
 from gateway.campaigns.parked import Parked
 from gateway.campaigns.said import Said
-from gateway.campaigns.zones import Outcome, ZonePlanning
+from gateway.campaigns.zones import ZoneOutcomes, ZonePlanning
 from gateway.errors import Refusal
 from gateway.feed.publishing import Publisher
 from store import accounts, alerts, campaigns, feed
@@ -72,7 +72,9 @@ class Together(ZonePlanning):
         object.__setattr__(self, "_both", asyncio.Barrier(2))
         object.__setattr__(self, "_left", [1, 1])
 
-    async def plan(self, caller: Caller, said: Said, action: Action = Action.SUBMIT, *, dry: bool = False) -> Outcome:
+    async def plan(
+        self, caller: Caller, said: Said, action: Action = Action.SUBMIT, *, dry: bool = False
+    ) -> ZoneOutcomes:
         outcome = await super().plan(caller, said, action, dry=dry)
         if self._left:
             self._left.pop()

@@ -15,11 +15,11 @@ from gateway.directory.audience import (
     Covered,
     Deliveries,
     Excluded,
-    Skipped,
+    SkippedChannel,
     decode,
 )
 from gateway.directory.columns import ColumnBroken, pack, unpack
-from gateway.directory.reasons import Reason
+from gateway.directory.reasons import ExclusionReason
 
 _ids = st.integers(0, 2**62)
 
@@ -36,7 +36,7 @@ def audiences(draw):
         length = draw(st.integers(0, 6))
         return kind(*(_column(draw, values, length, dtype) for values, dtype in columns))
 
-    wide, reason = (_ids, np.int64), (st.sampled_from(Reason), np.uint8)
+    wide, reason = (_ids, np.int64), (st.sampled_from(ExclusionReason), np.uint8)
     channel = (st.integers(0, 2), np.uint8)
     language = (st.integers(0, 1), np.uint8)
     return Audience(
@@ -46,7 +46,7 @@ def audiences(draw):
         deliveries={c: table(Deliveries, wide, wide, wide, language) for c in channels},
         excluded=table(Excluded, wide, reason),
         covered=table(Covered, wide, channel, wide, wide, reason),
-        skipped=table(Skipped, wide, channel, reason),
+        skipped=table(SkippedChannel, wide, channel, reason),
     )
 
 
@@ -93,7 +93,7 @@ def _an_audience(resolved=1):
         deliveries={Channel.SMS: Deliveries(one, one, one, small)},
         excluded=Excluded(none, nothing),
         covered=Covered(none, nothing, none, none, nothing),
-        skipped=Skipped(none, nothing, nothing),
+        skipped=SkippedChannel(none, nothing, nothing),
     )
 
 
@@ -145,6 +145,6 @@ def test_the_sums_of_a_sound_audience_close_and_a_lost_person_opens_them():
     assert not short.contacts_close()
 
 
-@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("reason", ExclusionReason)
 def test_every_reason_has_a_sentence(reason):
     assert reason.sentence.endswith(".")

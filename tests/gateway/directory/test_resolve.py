@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from channels.contract import Channel
 from gateway.directory.audience import CHANNELS, decode
 from gateway.directory.policy import AreaMode
-from gateway.directory.problem import Fault, Severity
-from gateway.directory.reasons import Reason
+from gateway.directory.problem import TargetFault, TargetSeverity
+from gateway.directory.reasons import ExclusionReason
 from gateway.directory.resolve import Readers, ResolveRequest, resolve
 from gateway.directory.targets import CircleTarget, GeocodeTarget, PolygonTarget, Targets
 from gateway.kinds import KINDS, Kind
@@ -216,7 +216,7 @@ def _way(town, person, kind, channel):
     ]
     if willing:
         return willing[0]
-    return Reason.ADDRESS_OPTED_OUT if usable else Reason.NO_CONTACT
+    return ExclusionReason.ADDRESS_OPTED_OUT if usable else ExclusionReason.NO_CONTACT
 
 
 def _fate(town, request, taken):
@@ -229,30 +229,30 @@ def _fate(town, request, taken):
         for channel in request.channels:
             way = _way(town, people[id_], request.kind, channel)
             if _counts(own, request.kind, channel):
-                fate[channel, id_] = Reason.OPTED_OUT
+                fate[channel, id_] = ExclusionReason.OPTED_OUT
             elif id_ not in stays[channel]:
-                fate[channel, id_] = Reason.NETWORK_OPTED_OUT
+                fate[channel, id_] = ExclusionReason.NETWORK_OPTED_OUT
             elif channel in request.unavailable:
-                fate[channel, id_] = Reason.NO_CHANNEL
-            elif isinstance(way, Reason):
+                fate[channel, id_] = ExclusionReason.NO_CHANNEL
+            elif isinstance(way, ExclusionReason):
                 fate[channel, id_] = way
             elif way[1] in taken.get(channel, ()):
-                fate[channel, id_] = Reason.OTHER_ZONE
+                fate[channel, id_] = ExclusionReason.OTHER_ZONE
             elif (channel, way[1]) in used:
-                fate[channel, id_] = Reason.SAME_ADDRESS
+                fate[channel, id_] = ExclusionReason.SAME_ADDRESS
             else:
                 used.add((channel, way[1]))
                 fate[channel, id_] = way
     return fate
 
 
-REACHED = (Reason.SAME_ADDRESS, Reason.OTHER_ZONE)
+REACHED = (ExclusionReason.SAME_ADDRESS, ExclusionReason.OTHER_ZONE)
 TOLD_FIRST = (
-    Reason.OPTED_OUT,
-    Reason.NETWORK_OPTED_OUT,
-    Reason.ADDRESS_OPTED_OUT,
-    Reason.NO_CONTACT,
-    Reason.NO_CHANNEL,
+    ExclusionReason.OPTED_OUT,
+    ExclusionReason.NETWORK_OPTED_OUT,
+    ExclusionReason.ADDRESS_OPTED_OUT,
+    ExclusionReason.NO_CONTACT,
+    ExclusionReason.NO_CHANNEL,
 )
 
 
@@ -264,7 +264,7 @@ def _excluded(fate):
     return {
         member: min(some, key=TOLD_FIRST.index)
         for member, some in why.items()
-        if all(isinstance(one, Reason) and one not in REACHED for one in some)
+        if all(isinstance(one, ExclusionReason) and one not in REACHED for one in some)
     }
 
 
@@ -276,7 +276,7 @@ def _told(audience):
     for part in (audience.covered, audience.skipped):
         for member, channel, reason in zip(part.member_id, part.channel, part.reason, strict=True):
             assert (CHANNELS[channel], int(member)) not in told
-            told[CHANNELS[channel], int(member)] = Reason(reason)
+            told[CHANNELS[channel], int(member)] = ExclusionReason(reason)
     return told
 
 
@@ -288,10 +288,10 @@ def test_the_resolver_says_of_everyone_what_a_plain_reading_of_the_rules_says(to
     expected = _fate(town, request, taken)
     assert _told(resolution.audience) == expected
     assert resolution.audience.resolved == len({member for _, member in expected})
-    included = {m for (_, m), f in expected.items() if not isinstance(f, Reason) or f in REACHED}
+    included = {m for (_, m), f in expected.items() if not isinstance(f, ExclusionReason) or f in REACHED}
     assert resolution.audience.members.tolist() == sorted(included)
     excluded = resolution.audience.excluded
-    told = {int(m): Reason(why) for m, why in zip(excluded.member_id, excluded.reason, strict=True)}
+    told = {int(m): ExclusionReason(why) for m, why in zip(excluded.member_id, excluded.reason, strict=True)}
     assert told == _excluded(expected)
 
 
@@ -378,7 +378,7 @@ def test_whoever_no_area_can_be_compared_with_is_reported():
     resolution = resolve(town.snapshot(), _ask(Targets(polygons=(_area("here", HERE),))))
 
     assert resolution.counts.unplaced == 1
-    assert (Fault.WITHOUT_TERRITORY, Severity.WARNING) in _faults(resolution)
+    assert (TargetFault.WITHOUT_TERRITORY, TargetSeverity.WARNING) in _faults(resolution)
 
 
 def test_a_network_without_a_territory_has_its_members_asked_one_by_one():
@@ -442,7 +442,7 @@ def test_an_old_municipality_code_reaches_the_merged_municipality_and_says_so():
     resolution = resolve(town.snapshot(), _ask(Targets(geocodes=(GeocodeTarget("Kruibeke", "NIS5", "46013"),))))
 
     assert _reached(resolution) == [1, 2]
-    assert _faults(resolution) == [(Fault.MERGED_CODE, Severity.WARNING)]
+    assert _faults(resolution) == [(TargetFault.MERGED_CODE, TargetSeverity.WARNING)]
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -506,8 +506,8 @@ def test_two_who_fall_back_on_one_address_get_one_message_there():
 
     assert _told(audience) == {
         (SMS, 1): (contact_id(people[0], 1), 9),
-        (SMS, 2): Reason.SAME_ADDRESS,
-        (SMS, 3): Reason.SAME_ADDRESS,
+        (SMS, 2): ExclusionReason.SAME_ADDRESS,
+        (SMS, 3): ExclusionReason.SAME_ADDRESS,
     }
 
 
@@ -683,7 +683,7 @@ def test_a_network_beyond_the_accounts_rights_is_an_error_whatever_else_is_asked
     resolution = resolve(town.snapshot(), _ask(Targets(networks=("A", "B")), only_networks=frozenset({900})))
 
     assert resolution.refusal is not None
-    assert _faults(resolution) == [(Fault.BEYOND_RIGHTS, Severity.ERROR)]
+    assert _faults(resolution) == [(TargetFault.BEYOND_RIGHTS, TargetSeverity.ERROR)]
     assert _reached(resolution) == [1]
 
 
@@ -694,7 +694,7 @@ def test_a_policy_without_the_whole_zone_refuses_it_by_flag_and_by_code():
         resolution = resolve(town.snapshot(), _ask(_DOORS[door], allow_whole_zone=False))
 
         assert resolution.refusal is not None
-        assert _faults(resolution) == [(Fault.WHOLE_ZONE, Severity.ERROR)]
+        assert _faults(resolution) == [(TargetFault.WHOLE_ZONE, TargetSeverity.ERROR)]
 
 
 # ---- what is wrong with targets -----------------------------------------------------------------------------
@@ -723,13 +723,13 @@ def test_an_area_that_matched_nobody_is_named_although_others_did():
 
 
 _UNKNOWN = [
-    (Targets(geocodes=(GeocodeTarget("a", "EMMA_ID", "BE003"),)), Fault.UNKNOWN_SYSTEM),
-    (Targets(geocodes=(GeocodeTarget("a", "REFNIS", "6206"),)), Fault.BAD_CODE),
-    (Targets(geocodes=(GeocodeTarget("a", "PLP", "nowhere"),)), Fault.UNKNOWN_NETWORK),
-    (Targets(networks=("nowhere",)), Fault.UNKNOWN_NETWORK),
-    (Targets(groups=("nobody",)), Fault.UNKNOWN_GROUP),
-    (Targets(empty_areas=("Somewhere",)), Fault.EMPTY_AREA),
-    (Targets(bad_addresses=("mail:x",)), Fault.BAD_ADDRESS),
+    (Targets(geocodes=(GeocodeTarget("a", "EMMA_ID", "BE003"),)), TargetFault.UNKNOWN_SYSTEM),
+    (Targets(geocodes=(GeocodeTarget("a", "REFNIS", "6206"),)), TargetFault.BAD_CODE),
+    (Targets(geocodes=(GeocodeTarget("a", "PLP", "nowhere"),)), TargetFault.UNKNOWN_NETWORK),
+    (Targets(networks=("nowhere",)), TargetFault.UNKNOWN_NETWORK),
+    (Targets(groups=("nobody",)), TargetFault.UNKNOWN_GROUP),
+    (Targets(empty_areas=("Somewhere",)), TargetFault.EMPTY_AREA),
+    (Targets(bad_addresses=("mail:x",)), TargetFault.BAD_ADDRESS),
 ]
 
 
@@ -737,7 +737,7 @@ _UNKNOWN = [
 def test_what_is_not_understood_is_an_error_when_it_is_all_that_was_asked_for(targets, fault):
     resolution = resolve(Town((_mobile(1),)).snapshot(), _ask(targets))
 
-    assert _faults(resolution) == [(fault, Severity.ERROR)]
+    assert _faults(resolution) == [(fault, TargetSeverity.ERROR)]
     assert resolution.refusal is not None
 
 
@@ -747,7 +747,7 @@ def test_what_is_not_understood_is_a_warning_beside_what_is(targets, fault):
 
     resolution = resolve(Town((_mobile(1),)).snapshot(), _ask(Targets(**also)))
 
-    assert _faults(resolution) == [(fault, Severity.WARNING)]
+    assert _faults(resolution) == [(fault, TargetSeverity.WARNING)]
     assert resolution.refusal is None
     assert _reached(resolution) == [1]
 
@@ -759,7 +759,7 @@ def test_a_ring_on_a_line_is_read_as_the_line_and_stops_nothing_beside_it():
 
     assert resolution.refusal is None
     assert _reached(resolution) == [1]
-    assert (Fault.FLAT_SHAPE, Severity.WARNING) in _faults(resolution)
+    assert (TargetFault.FLAT_SHAPE, TargetSeverity.WARNING) in _faults(resolution)
 
 
 def test_a_ring_on_a_line_alone_means_the_networks_that_it_meets():
@@ -788,7 +788,9 @@ def test_a_shape_that_cannot_be_read_is_left_out_beside_others_and_an_error_alon
     alone = resolve(town.snapshot(), _ask(bad))
 
     assert _reached(beside) == [1]
-    assert [(p.fault, p.severity, p.subject) for p in beside.problems] == [(Fault.BAD_SHAPE, Severity.WARNING, name)]
+    assert [(p.fault, p.severity, p.subject) for p in beside.problems] == [
+        (TargetFault.BAD_SHAPE, TargetSeverity.WARNING, name)
+    ]
     assert alone.refusal is not None
     assert name in alone.refusal.text
 
@@ -809,7 +811,7 @@ def test_a_network_that_an_area_only_borders_on_is_told_by_name_and_reached_wher
 
     assert _reached(reached) == [1, 2]
     assert [(p.fault, p.subject, p.text) for p in reached.problems] == [
-        (Fault.ONLY_BORDERS, "B", "It also reaches B, which only borders on it."),
+        (TargetFault.ONLY_BORDERS, "B", "It also reaches B, which only borders on it."),
     ]
     assert _reached(spared) == [1]
     assert [p.text for p in spared.problems] == ["B only borders on it and is not reached by it."]
@@ -821,7 +823,7 @@ def test_everyone_excluded_is_not_a_refusal_but_is_said():
     resolution = resolve(town.snapshot(), _ask(Targets(whole_zone=True), kind=Kind.NEWS))
 
     assert resolution.refusal is None
-    assert _faults(resolution) == [(Fault.UNREACHABLE, Severity.WARNING)]
+    assert _faults(resolution) == [(TargetFault.UNREACHABLE, TargetSeverity.WARNING)]
 
 
 def test_a_text_in_no_language_is_a_mistake_of_the_caller():

@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from gateway.access.rights import Action
 from gateway.directory.agreements import SenderTerms, read_terms
 from gateway.directory.seed import SeedRefused, check, load
-from gateway.directory.seed_lines import Contact, Right, normalise
+from gateway.directory.seed_lines import Contact, RightLine, normalise
 from gateway.directory.senders import read_kind_rules
 from gateway.directory.territory import read_territory
 from store.accounts import RightRow, find_key
 from store.directory import territories, zones
 from store.opt_outs import OptOut, add_opt_outs
-from store.register import ContactRecord, Tally
+from store.register import ContactRecord, RegisterTally
 from store.tables import account, contact, member, membership, network, network_code, opt_out
 from store.tables import lot as lots
 from tests.cap.certificates import NOW, YEAR, certificate, ec_key
@@ -86,7 +86,7 @@ async def test_the_same_file_again_changes_nothing_and_does_not_move_the_registe
 
     report = await load(write, lines)
 
-    assert {tally for tally in report.tallies.values()} == {Tally(unchanged=1), Tally(unchanged=2)}
+    assert {tally for tally in report.tallies.values()} == {RegisterTally(unchanged=1), RegisterTally(unchanged=2)}
     assert await _revision(database) == before
 
 
@@ -117,7 +117,7 @@ async def test_a_changed_member_is_one_change_and_moves_the_register(database, w
 
     report = await load(write, _text(first | changed, _member("2")))
 
-    assert report.tallies == {"member": Tally(changed=1, unchanged=1)}
+    assert report.tallies == {"member": RegisterTally(changed=1, unchanged=1)}
     assert await _revision(database) == before + 1
 
 
@@ -133,7 +133,7 @@ async def test_the_same_file_again_leaves_what_people_said_themselves(database, 
 
     report = await load(write, lines)
 
-    assert report.tallies == {"zone": Tally(unchanged=1), "member": Tally(unchanged=2)}
+    assert report.tallies == {"zone": RegisterTally(unchanged=1), "member": RegisterTally(unchanged=2)}
     assert await _revision(database) == before
     in_force = await _rows(database, sa.select(opt_out.c.kind, opt_out.c.source).where(opt_out.c.until_ms.is_(None)))
     assert set(map(tuple, in_force)) == {("news", "seed"), ("info", "stop"), ("news", "stop")}
@@ -247,7 +247,7 @@ async def test_what_was_loaded_before_an_error_stays_and_the_mended_file_complet
     report = await load(write, [*_text(ZONE), *people])
 
     assert loaded == [(799,)]
-    assert report.tallies["member"] == Tally(new=101, unchanged=799)
+    assert report.tallies["member"] == RegisterTally(new=101, unchanged=799)
 
 
 async def test_progress_is_told_after_every_transaction(write):
@@ -291,7 +291,7 @@ async def test_an_account_has_exactly_the_rights_of_its_line_and_keeps_its_keys(
         key = await find_key(conn, "0123456789ab")
         zone_id = (await zones(conn))[0].id
     (network_id,) = (await _rows(database, sa.select(network.c.id)))[0]
-    assert report.tallies == {"account": Tally(changed=1)}
+    assert report.tallies == {"account": RegisterTally(changed=1)}
     assert key is not None
     assert key.rights == (RightRow("read", zone_id, network_id),)
     assert json.loads(key.senders) == ["cic@police.example"]
@@ -309,7 +309,7 @@ async def test_the_terms_of_a_sender_are_loaded_and_loaded_again_change_nothing(
 
     again = await load(write, _text(line))
 
-    assert again.tallies == {"account": Tally(unchanged=1)}
+    assert again.tallies == {"account": RegisterTally(unchanged=1)}
     async with database.read() as conn:
         (kept,) = read_terms((await find_key(conn, "0123456789ab")).terms)
     assert kept == SenderTerms("cic@police.example", ("1.1", "1.2"), signature="require", certificates=pem)
@@ -338,7 +338,7 @@ async def test_an_expired_certificate_is_told_and_loaded(database, write):
     assert list(report.remarks) == told
     assert [(remark.line, remark.path) for remark in told] == [(1, "$.terms[0].certificates")]
     assert "(CN=old.example) expired on 2023-05-12" in told[0].text
-    assert report.tallies == {"account": Tally(new=1)}
+    assert report.tallies == {"account": RegisterTally(new=1)}
 
 
 async def test_codes_of_networks_are_kept_by_the_systems_own_name_and_edition(database, write):
@@ -376,7 +376,7 @@ def test_the_numbering_plan_decides_between_mobile_and_landline_where_it_can(giv
 
 
 def test_the_actions_of_a_line_are_those_of_the_gateway():
-    allowed = Right.__annotations__["action"].__args__
+    allowed = RightLine.__annotations__["action"].__args__
 
     assert set(allowed) == set(Action)
 

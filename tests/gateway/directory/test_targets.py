@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from cap.model import Area, Circle, ValuePair
-from gateway.directory.problem import Fault
-from gateway.directory.systems import GROUP, PLP, POLICEZONE, POSTCODE, REFNIS, Code, read_geocode
+from gateway.directory.problem import TargetFault
+from gateway.directory.systems import GROUP, PLP, POLICEZONE, POSTCODE, REFNIS, AreaCode, read_geocode
 from gateway.directory.targets import CircleTarget, GeocodeTarget, PolygonTarget, Targets, from_cap
 
 RING = ((50.0, 4.0), (50.0, 5.0), (51.0, 5.0), (50.0, 4.0))
@@ -55,19 +55,23 @@ def test_targets_survive_being_kept_as_json():
 @pytest.mark.parametrize(
     ("name", "value", "code"),
     [
-        ("REFNIS", "62063", Code(REFNIS, "62063")),
-        ("nis", " 62063 ", Code(REFNIS, "62063")),
-        ("NIS5", "62063", Code(REFNIS, "62063")),
-        ("INS", "62063", Code(REFNIS, "62063")),
-        ("refnis_2025", "62063", Code(REFNIS, "62063")),
-        ("http://vocab.belgif.be/auth/refnis2019", "62063", Code(REFNIS, "62063")),
-        ("municipality", "http://vocab.belgif.be/auth/refnis2025/62063", Code(REFNIS, "62063")),
-        ("municipality", "http://vocab.belgif.be/auth/x/1", Code("MUNICIPALITY", "http://vocab.belgif.be/auth/x/1")),
-        ("Postal Code", "7500", Code(POSTCODE, "7500")),
-        ("politiezone", "5301", Code(POLICEZONE, "5301")),
-        ("BIN", "my network", Code(PLP, "my network")),
-        ("groupe", "g", Code(GROUP, "g")),
-        ("emma_id", "BE003", Code("EMMA_ID", "BE003")),
+        ("REFNIS", "62063", AreaCode(REFNIS, "62063")),
+        ("nis", " 62063 ", AreaCode(REFNIS, "62063")),
+        ("NIS5", "62063", AreaCode(REFNIS, "62063")),
+        ("INS", "62063", AreaCode(REFNIS, "62063")),
+        ("refnis_2025", "62063", AreaCode(REFNIS, "62063")),
+        ("http://vocab.belgif.be/auth/refnis2019", "62063", AreaCode(REFNIS, "62063")),
+        ("municipality", "http://vocab.belgif.be/auth/refnis2025/62063", AreaCode(REFNIS, "62063")),
+        (
+            "municipality",
+            "http://vocab.belgif.be/auth/x/1",
+            AreaCode("MUNICIPALITY", "http://vocab.belgif.be/auth/x/1"),
+        ),
+        ("Postal Code", "7500", AreaCode(POSTCODE, "7500")),
+        ("politiezone", "5301", AreaCode(POLICEZONE, "5301")),
+        ("BIN", "my network", AreaCode(PLP, "my network")),
+        ("groupe", "g", AreaCode(GROUP, "g")),
+        ("emma_id", "BE003", AreaCode("EMMA_ID", "BE003")),
     ],
 )
 def test_a_code_is_read_whatever_its_system_is_called(name, value, code):
@@ -85,11 +89,11 @@ def test_a_value_that_its_system_cannot_have_is_a_problem(name, value):
     read, problems = read_geocode(GeocodeTarget("a", name, value))
 
     assert read is None
-    assert [problem.fault for problem in problems] == [Fault.BAD_CODE]
+    assert [problem.fault for problem in problems] == [TargetFault.BAD_CODE]
 
 
 def test_a_code_from_before_the_mergers_is_read_as_the_merged_one_with_a_warning():
     read, problems = read_geocode(GeocodeTarget("a", "REFNIS", "11007"))
 
-    assert read == Code(REFNIS, "11002")
-    assert [problem.fault for problem in problems] == [Fault.MERGED_CODE]
+    assert read == AreaCode(REFNIS, "11002")
+    assert [problem.fault for problem in problems] == [TargetFault.MERGED_CODE]

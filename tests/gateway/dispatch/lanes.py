@@ -19,7 +19,7 @@ from channels.contract import (
     ReceiptSink,
 )
 from channels.sms import text as sms_text
-from gateway.dispatch.carriers import Gate, Ways
+from gateway.dispatch.carriers import Gate, LaneCarriers
 from gateway.dispatch.lane import Lane, LaneRules
 from store.database import Database
 from store.records import Batch
@@ -108,7 +108,7 @@ def a_lane(
         channel=first.channel,
         mode=first.mode,
         database=database,
-        ways=Ways(gates, most_messages=1000),
+        ways=LaneCarriers(gates, most_messages=1000),
         rules=LaneRules(
             batches_at_once=batches_at_once,
             lease_ms=lease_ms,

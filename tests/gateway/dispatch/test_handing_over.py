@@ -15,8 +15,8 @@ from gateway.dispatch.lane import Lane
 from store import lifecycle, receipts, recovery
 from store.database import Database
 from store.errors import StoreUnavailable
-from store.receipts import Report
-from store.states import DeliveryState, Event
+from store.receipts import ReceiptReport
+from store.states import DeliveryEvent, DeliveryState
 from store.tables import delivery
 from tests.gateway.dispatch.lanes import Carrier, a_lane, running, until, until_async
 from tests.store.makers import a_campaign, batches_of, happened, rows_of, sent, tick, words_of
@@ -307,12 +307,12 @@ async def test_a_row_without_words_puts_nobody_in_doubt(database: Database) -> N
 async def test_a_receipt_that_comes_between_the_claim_and_the_slot_is_heard(database: Database) -> None:
     made = await a_campaign(database, 30)
     last = made.town.people[29].addresses["sms"]
-    await sent(database, answer=lambda ids: happened(ids, Event.IN_DOUBT, "one"))
+    await sent(database, answer=lambda ids: happened(ids, DeliveryEvent.IN_DOUBT, "one"))
     await tick(database)
     one = Carrier()
     async with running(a_lane(database, one, rate_per_s=10, resend_wait_ms=0)):
         await asyncio.sleep(0.5)
-        report = Report("one", "r", "delivered", 0, destination=last)
+        report = ReceiptReport("one", "r", "delivered", 0, destination=last)
         await database.write(lambda tx: receipts.record(tx, [report]))
         await asyncio.sleep(3.5)
     assert last not in one.addresses

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from channels.contract import Channel
 from channels.email.carrier import SmtpCarrier
-from gateway.dispatch.carriers import Gate, Ways
+from gateway.dispatch.carriers import Gate, LaneCarriers
 from gateway.dispatch.lane import Lane, LaneRules
 from store.database import Database
 from store.records import Batch
@@ -67,7 +67,7 @@ async def lane_over(database: Database, *ports: int) -> AsyncIterator[list[SmtpC
         channel=Channel.EMAIL,
         mode=carriers[0].mode,
         database=database,
-        ways=Ways(gates, most_messages=1000),
+        ways=LaneCarriers(gates, most_messages=1000),
         rules=LaneRules(4, 15_000, (50,), 100, 3, 50),
         generation="gen",
         node="test",

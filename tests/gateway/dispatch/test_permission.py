@@ -8,7 +8,7 @@ import pytest
 
 from channels.contract import Channel
 from channels.email.carrier import SmtpCarrier
-from gateway.dispatch.carriers import Gate, Ways
+from gateway.dispatch.carriers import Gate, LaneCarriers
 from gateway.dispatch.lane import Lane, LaneRules
 from store import holds, launching, lifecycle, recovery
 from store.database import Database
@@ -88,7 +88,7 @@ async def sending(database: Database, relay: SlowRelay, lease_ms: int = 15_000) 
 
     run = asyncio.create_task(carrier.run(nothing))
     lane = Lane(
-        Channel.EMAIL, carrier.mode, database, Ways([Gate(carrier, (Ceiling("e", 1000, 1.0, 0.02),))], 1000),
+        Channel.EMAIL, carrier.mode, database, LaneCarriers([Gate(carrier, (Ceiling("e", 1000, 1.0, 0.02),))], 1000),
         LaneRules(4, lease_ms, (50,), 3, 3, 50), "gen", "n", prepare, lambda: True,  # type: ignore[arg-type]
     )  # fmt: skip
     try:

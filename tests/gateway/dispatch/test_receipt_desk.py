@@ -8,7 +8,7 @@ from gateway.dispatch.receipts import ReceiptDesk
 from store.database import Database, open_database
 from store.errors import StoreUnavailable
 from store.records import Settlement
-from store.states import Event
+from store.states import DeliveryEvent
 from store.tables import delivery, receipt_inbox
 from store.transaction import AnyRow
 from tests.store import makers as make
@@ -26,7 +26,10 @@ async def two_accepted(database: Database) -> make.Made:
     await make.settle(
         database,
         held,
-        [Settlement(first, Event.ACCEPTED, "c1", ("r1",)), Settlement(second, Event.ACCEPTED, "c1", ("r2",))],
+        [
+            Settlement(first, DeliveryEvent.ACCEPTED, "c1", ("r1",)),
+            Settlement(second, DeliveryEvent.ACCEPTED, "c1", ("r2",)),
+        ],
     )
     return made
 
@@ -64,7 +67,7 @@ async def test_a_reference_with_a_nul_is_found_again_by_its_receipt(database: Da
     made = await make.a_campaign(database, 1)
     held = await make.must_claim(database)
     await make.advance(database, held)
-    await make.settle(database, held, [Settlement(make.ids_of(held)[0], Event.ACCEPTED, "c1", ("r\0",))])
+    await make.settle(database, held, [Settlement(make.ids_of(held)[0], DeliveryEvent.ACCEPTED, "c1", ("r\0",))])
 
     await ReceiptDesk(database, "gen")([delivered("r\0")])
 
@@ -75,7 +78,7 @@ async def test_an_answer_with_a_nul_settles_its_message(database: Database) -> N
     made = await make.a_campaign(database, 1)
     held = await make.must_claim(database)
     await make.advance(database, held)
-    said = Settlement(make.ids_of(held)[0], Event.REFUSED, "c1", code="5\0", text="no\0 such \ud83d")
+    said = Settlement(make.ids_of(held)[0], DeliveryEvent.REFUSED, "c1", code="5\0", text="no\0 such \ud83d")
 
     await make.give_back(database, held, [said])
 

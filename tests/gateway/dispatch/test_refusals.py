@@ -13,8 +13,8 @@ from gateway.dispatch.refusals import (
     MIXED,
     MOST_ON_TRIAL,
     SILENCE_S,
+    RefusalMeaning,
     Refusals,
-    Word,
 )
 
 NL, FR = (1, "nl"), (1, "fr")
@@ -37,21 +37,21 @@ def test_a_refusal_that_an_acceptance_follows_is_the_persons():
 
     refusals.accepted(NL)
 
-    assert run.word(0.0, 0.1) is Word.THE_PERSONS
+    assert run.word(0.0, 0.1) is RefusalMeaning.THE_PERSONS
 
 
 def test_a_refusal_that_nothing_follows_is_the_persons_after_a_silence():
     run, _ = refused(Refusals(), 7)
 
-    assert run.word(0.0, SILENCE_S - 0.1) is Word.OPEN
-    assert run.word(0.0, SILENCE_S) is Word.THE_PERSONS
+    assert run.word(0.0, SILENCE_S - 0.1) is RefusalMeaning.OPEN
+    assert run.word(0.0, SILENCE_S) is RefusalMeaning.THE_PERSONS
 
 
 def test_so_many_alike_of_different_people_are_the_carriers():
     run, barred = refused(Refusals(), *range(ALIKE))
 
     assert barred
-    assert run.word(0.0, 0.1) is Word.OURS
+    assert run.word(0.0, 0.1) is RefusalMeaning.OURS
 
 
 def test_the_same_person_again_is_no_row():
@@ -92,7 +92,7 @@ def test_a_row_may_go_through_subjects():
     last, barred = refused(refusals, 3, subject=(1, "de"))
 
     assert barred
-    assert first.word(0.0, 0.1) is last.word(0.0, 0.1) is Word.OURS
+    assert first.word(0.0, 0.1) is last.word(0.0, 0.1) is RefusalMeaning.OURS
 
 
 def test_refusals_of_different_days_are_no_row():
@@ -119,7 +119,7 @@ def test_who_is_refused_again_after_others_were_accepted_is_refused_for_good():
     for person in range(20):
         run, barred = refused(refusals, person, at_s=5.0)
         assert not barred
-        assert run.word(5.0, 5.0) is Word.THE_PERSONS
+        assert run.word(5.0, 5.0) is RefusalMeaning.THE_PERSONS
 
 
 # ---- rest and trial ----------------------------------------------------------------------------------------------
@@ -223,9 +223,9 @@ def test_nobody_is_failed_while_everybody_is_refused_and_nobody_is_spared_among_
             accepted_since = any(e[0] == "accepted" and e[3] == its_subject for e in events[since + 1 : n + 1])
             word = run.word(since * 0.001, at_s)
             if accepted_since:
-                assert word is Word.THE_PERSONS
+                assert word is RefusalMeaning.THE_PERSONS
             elif not _refused_and_others_accepted_before(events[:since], its_subject, who):
-                assert word is not Word.THE_PERSONS
+                assert word is not RefusalMeaning.THE_PERSONS
 
 
 def _refused_and_others_accepted_before(events, subject, person):

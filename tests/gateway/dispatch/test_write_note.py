@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.dispatch import write_note
 from gateway.dispatch.write_note import WriteNote, begin_note, read_note
 from store.records import Batch, Settlement
-from store.states import Event
+from store.states import DeliveryEvent
 
 STORE, NODE = "g1", "host-1"
 
@@ -57,11 +57,11 @@ def test_what_was_begun_in_a_claimed_round_is_known_and_what_was_not_too(path: P
 
 def test_answers_are_kept_as_they_were(path: Path) -> None:
     note = begun(path)
-    taken = Settlement(41, Event.ACCEPTED, "first", ("id-1", "id-2"))
-    refused = Settlement(42, Event.DEFERRED, "first", code="0x14", text="full", wait_ms=2000)
+    taken = Settlement(41, DeliveryEvent.ACCEPTED, "first", ("id-1", "id-2"))
+    refused = Settlement(42, DeliveryEvent.DEFERRED, "first", code="0x14", text="full", wait_ms=2000)
     for each in (taken, refused):
         note.answered(3, each)
-    note.answered(3, Settlement(43, Event.REFUSED, "first", text="x" * 500))
+    note.answered(3, Settlement(43, DeliveryEvent.REFUSED, "first", text="x" * 500))
 
     noted = read_note(path, STORE)
 
@@ -188,7 +188,7 @@ def test_without_room_on_the_disk_there_is_no_note_and_that_is_told(
 
 def test_an_answer_is_small_enough_for_its_place() -> None:
     """A long SMS in ten parts with the longest ids that SMPP allows is the exception."""
-    usual = Settlement(2**40, Event.ACCEPTED, "carrier-name", ("1234567890123456",) * 3)
+    usual = Settlement(2**40, DeliveryEvent.ACCEPTED, "carrier-name", ("1234567890123456",) * 3)
 
     assert write_note._ANSWER.size + len(msgspec.msgpack.encode(usual)) <= write_note._SLOT
 

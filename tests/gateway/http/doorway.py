@@ -22,13 +22,13 @@ from gateway.campaigns.answers import (
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.errors import Refusal
 from gateway.http.context import Door
-from gateway.http.services import Check, Measure, Services
+from gateway.http.services import HealthCheck, Measure, Services
 from gateway.http.serving import make_door, runner_of
 from gateway.settings import AlertSettings, ServerSettings
 from gateway.unsubscribing import Unsubscribing
 from store import campaigns, lifecycle
 from store.database import Database
-from store.refused_documents import Keeping
+from store.refused_documents import RefusedQuota
 from tests.gateway.house import House, bearer
 
 CAP = {"Content-Type": "application/cap+xml"}
@@ -98,7 +98,7 @@ class Doorway:
     desk: RecordingDesk
     door: Door
     session: aiohttp.ClientSession
-    checks: list[Check]
+    checks: list[HealthCheck]
 
     @property
     def port(self) -> int:
@@ -149,9 +149,9 @@ async def doorway(
     await house.account("b", *((action, "B") for action in every))
     await house.account("none")
     desk = RecordingDesk(database)
-    checks = [Check("store", True)]
+    checks = [HealthCheck("store", True)]
 
-    async def readiness() -> list[Check]:
+    async def readiness() -> list[HealthCheck]:
         return checks
 
     async def measures() -> list[Measure]:
@@ -159,7 +159,7 @@ async def doorway(
 
     server = server or ServerSettings(host="127.0.0.1", port=0, max_document_bytes=100_000, body_timeout_s=2.0)
     unsubscribe = Unsubscribing(database, "gen", KEY)
-    refused = RefusedDocuments(database, Keeping(200, 20_000_000), 90)
+    refused = RefusedDocuments(database, RefusedQuota(200, 20_000_000), 90)
     services = Services(
         database, desk, refused, desk, readiness, measures, server, feed or AlertSettings(), unsubscribe, sign
     )

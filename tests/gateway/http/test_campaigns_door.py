@@ -11,7 +11,7 @@ from gateway.reports.reading import parsed
 from gateway.reports.sealing import seal_due
 from store import accounts, lifecycle
 from store.accounts import AccountRecord, KeyRecord, RightRow
-from store.states import Event
+from store.states import DeliveryEvent
 from store.tables import network
 from tests.gateway.house import SECRET
 from tests.gateway.http.doorway import Doorway
@@ -70,7 +70,7 @@ async def test_a_page_cannot_begin_at_a_campaign_of_another_zone(door: Doorway):
 
 async def test_a_campaign_tells_its_state_money_texts_progress_and_links(door: Doorway):
     number = await a_campaign(door, "A", "c1")
-    await door.house.settle(number, (0, Event.ACCEPTED), (1, Event.REFUSED))
+    await door.house.settle(number, (0, DeliveryEvent.ACCEPTED), (1, DeliveryEvent.REFUSED))
 
     said = (await door.get("/api/v1/campaigns/c1", "a")).json
 
@@ -85,7 +85,7 @@ async def test_a_campaign_tells_its_state_money_texts_progress_and_links(door: D
 
 async def test_a_cancel_that_looks_for_its_people_says_so_and_what_the_counters_know(door: Doorway):
     number = await a_campaign(door, "A", "c1")
-    await door.house.settle(number, (0, Event.ACCEPTED), (1, Event.IN_DOUBT))
+    await door.house.settle(number, (0, DeliveryEvent.ACCEPTED), (1, DeliveryEvent.IN_DOUBT))
     cancel = door.house.campaign("A", 1, door.house.audience({}), "over", state="preparing", replaces=(number,))
     await door.house.launch(1, cancel)
 
@@ -107,9 +107,9 @@ async def test_nothing_tells_the_numbers_of_the_store(door: Doorway):
 
 async def test_deliveries_come_in_pages_and_by_state_channel_and_carrier(door: Doorway):
     number = await a_campaign(door, "A", "c1", 7)
-    await door.house.settle(number, (1, Event.ACCEPTED), (3, Event.ACCEPTED), carrier="smpp-1")
-    await door.house.settle(number, (4, Event.ACCEPTED), carrier="smpp-2")
-    await door.house.settle(number, (3, Event.RECEIPT_DELIVERED), carrier="smpp-1")
+    await door.house.settle(number, (1, DeliveryEvent.ACCEPTED), (3, DeliveryEvent.ACCEPTED), carrier="smpp-1")
+    await door.house.settle(number, (4, DeliveryEvent.ACCEPTED), carrier="smpp-2")
+    await door.house.settle(number, (3, DeliveryEvent.RECEIPT_DELIVERED), carrier="smpp-1")
     path = "/api/v1/campaigns/c1/deliveries"
 
     pages = await every_page(door, f"{path}?limit=3", "a", "deliveries")
@@ -224,15 +224,15 @@ async def test_the_report_is_live_then_sealed_then_kept_with_what_came_later(doo
     database = door.house.database
     number = await a_campaign(door, "A", "c1", 2)
     live = parsed((await door.get("/api/v1/campaigns/c1/report", "a")).body)
-    await door.house.settle(number, (0, Event.ACCEPTED), (1, Event.ACCEPTED))
-    await door.house.settle(number, (0, Event.RECEIPT_DELIVERED), (1, Event.RECEIPT_FAILED))
+    await door.house.settle(number, (0, DeliveryEvent.ACCEPTED), (1, DeliveryEvent.ACCEPTED))
+    await door.house.settle(number, (0, DeliveryEvent.RECEIPT_DELIVERED), (1, DeliveryEvent.RECEIPT_FAILED))
     await database.write(lambda tx: lifecycle.stop(tx, number, None))
     await database.write(lifecycle.close_ended)
     await database.write(lifecycle.tick)
     await seal_due(database)
     answer = await door.get("/api/v1/campaigns/c1/report", "a")
     sealed = parsed(answer.body)
-    await door.house.settle(number, (1, Event.RECEIPT_DELIVERED))
+    await door.house.settle(number, (1, DeliveryEvent.RECEIPT_DELIVERED))
     later = parsed((await door.get("/api/v1/campaigns/c1/report", "a")).body)
 
     assert (live.campaign.sealed, live.sums_close) == (None, True)

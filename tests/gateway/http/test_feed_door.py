@@ -18,7 +18,7 @@ from cap.trust import Trust
 from cap.write import moment
 from gateway.feed import current
 from gateway.feed.current import Broadcast
-from gateway.feed.formats import Form, Making
+from gateway.feed.formats import FeedFormat, Making
 from gateway.feed.publishing import Publisher
 from gateway.feed.signing_key import FeedKey
 from gateway.settings import ServerSettings
@@ -261,7 +261,7 @@ async def test_a_thousand_readers_cost_one_look_at_the_store_and_one_feed(
     await publish(door, "p1")
     made, done = watched(door.house.database, monkeypatch)
 
-    feeds = await asyncio.gather(*(made.feed(Form.ATOM, "http://x") for _ in range(1000)))
+    feeds = await asyncio.gather(*(made.feed(FeedFormat.ATOM, "http://x") for _ in range(1000)))
 
     assert done == ["state", "revision", "documents", "make"]  # `state` tells its revision, too
     assert len({made_.etag for made_, _ in feeds}) == 1
@@ -271,16 +271,16 @@ async def test_while_nothing_changes_a_look_is_one_read_of_the_revision(door: Do
     await publish(door, "p1")
     made, done = watched(door.house.database, monkeypatch)
     made.life_s = 0
-    await made.feed(Form.ATOM, "http://x")
+    await made.feed(FeedFormat.ATOM, "http://x")
     done.clear()
 
     for _ in range(20):
-        await made.feed(Form.ATOM, "http://x")
+        await made.feed(FeedFormat.ATOM, "http://x")
     assert done == ["revision"] * 20
 
     done.clear()
     await publish(door, "p2")
-    await made.feed(Form.ATOM, "http://x")
+    await made.feed(FeedFormat.ATOM, "http://x")
     assert done.count("make") == done.count("state") == done.count("documents") == 1
 
 
@@ -348,7 +348,7 @@ async def test_two_nodes_and_two_lives_make_the_same_bytes(database: Database, p
         await publish(door, "p1")
         first = await door.get(path)
         made = Broadcast(database, door.door.broadcast.making)
-        form = {"full": Form.FULL, "atom": Form.ATOM, ".rss": Form.RSS, "json": Form.GEOJSON}
+        form = {"full": FeedFormat.FULL, "atom": FeedFormat.ATOM, ".rss": FeedFormat.RSS, "json": FeedFormat.GEOJSON}
         kind = "full" if "full" in path else path[-4:]
         found, _ = await made.feed(form[kind], "https://alerts.example")
 

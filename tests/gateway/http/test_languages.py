@@ -11,7 +11,7 @@ from aiohttp import web
 from cap.wording import LANGUAGES
 from cap.wording import catalogue as rules_of_cap
 from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview, ZoneResult
-from gateway.directory.problem import Fault
+from gateway.directory.problem import TargetFault
 from gateway.errors import Reason, Refusal
 from gateway.http.languages import ENGLISH, Tongue, words
 from tests.gateway.http.doorway import CAP, Doorway
@@ -38,7 +38,7 @@ def literal(call, place):
 
 def told():
     rules = {literal(call, 0) for folder in ("campaigns", "http") for call in calls(folder, "Reason")}
-    rules |= {"T-" + fault.value.upper().replace("_", "-") for fault in Fault}
+    rules |= {"T-" + fault.value.upper().replace("_", "-") for fault in TargetFault}
     intake = (GATEWAY / "campaigns" / "intake.py").read_text(encoding="utf-8")
     rules |= set(re.findall(r'"(C-[A-Z]+)":', intake))
     return rules - {None}

@@ -5,17 +5,17 @@ import asyncio
 from channels.contract import Channel, Mode
 from channels.simulated.carrier import SimulatedCarrier, SimulatedSettings
 from gateway.campaigns.refused import RefusedDocuments
-from gateway.http.health import Machine
+from gateway.http.health import MachineHealth
 from gateway.http.metrics import Metrics
-from gateway.http.services import Check, Measure
+from gateway.http.services import HealthCheck, Measure
 from store.database import Database
 from store.errors import StoreUnavailable
-from store.refused_documents import Keeping
+from store.refused_documents import RefusedQuota
 from tests.gateway.http.doorway import Doorway
 
 
 def keeping(database: Database) -> RefusedDocuments:
-    return RefusedDocuments(database, Keeping(200, 1_000_000), 90)
+    return RefusedDocuments(database, RefusedQuota(200, 1_000_000), 90)
 
 
 async def test_the_index_links_to_routes_that_exist(door: Doorway):
@@ -28,9 +28,9 @@ async def test_the_index_links_to_routes_that_exist(door: Doorway):
 
 async def test_ready_is_503_when_a_vital_check_fails_and_only_then(door: Doorway):
     well = await door.get("/readyz")
-    door.checks.append(Check("sms live", False, "smpp-1 down", vital=False))
+    door.checks.append(HealthCheck("sms live", False, "smpp-1 down", vital=False))
     limping = await door.get("/readyz")
-    door.checks.append(Check("disk", False, "full"))
+    door.checks.append(HealthCheck("disk", False, "full"))
     ill = await door.get("/readyz")
 
     assert (well.status, limping.status, ill.status) == (200, 200, 503)
@@ -75,18 +75,18 @@ class Way:
     """A lane as the machine sees it, over a real carrier."""
 
     def __init__(self) -> None:
-        from gateway.dispatch.carriers import Gate, Ways
+        from gateway.dispatch.carriers import Gate, LaneCarriers
         from store.slots import Ceiling
 
         settings = SimulatedSettings(name="sim-1", channel=Channel.SMS)
         self.carrier = SimulatedCarrier(settings, lambda: 0)
-        self.ways = Ways([Gate(self.carrier, (Ceiling("sms:sim-1", 10.0, 1.0, 0.05),))], 10)
+        self.ways = LaneCarriers([Gate(self.carrier, (Ceiling("sms:sim-1", 10.0, 1.0, 0.05),))], 10)
         self.channel, self.mode, self.batches_held = Channel.SMS, Mode.SIMULATION, 2
 
 
 async def test_the_machine_says_how_its_store_disk_carriers_and_outbox_are(database: Database):
     room = True
-    machine = Machine(database, [Way()], lambda: room, keeping(database))  # type: ignore[list-item]
+    machine = MachineHealth(database, [Way()], lambda: room, keeping(database))  # type: ignore[list-item]
 
     checks = {check.name: check for check in await machine.readiness()}
     names = {measure.name for measure in await machine.measures()}
@@ -98,7 +98,7 @@ async def test_the_machine_says_how_its_store_disk_carriers_and_outbox_are(datab
     assert {"tocsin_carrier_up", "tocsin_lane_batches", "tocsin_holds", "tocsin_receipts_unmatched"} <= names
 
     room = False
-    machine = Machine(database, [], lambda: room, keeping(database))
+    machine = MachineHealth(database, [], lambda: room, keeping(database))
     assert [c.name for c in await machine.readiness() if not c.well] == ["disk"]
 
 
@@ -111,9 +111,9 @@ async def test_a_store_that_cannot_write_is_not_ready_and_is_asked_once_a_second
             asked += 1
             raise StoreUnavailable("disk I/O error")
 
-    machine = Machine(Away(), [], lambda: True, keeping(Away()))  # type: ignore[arg-type]
+    machine = MachineHealth(Away(), [], lambda: True, keeping(Away()))  # type: ignore[arg-type]
 
     answers = await asyncio.gather(*(machine.readiness() for _ in range(50)))
 
-    assert answers[0][0] == Check("store", False, "disk I/O error")
+    assert answers[0][0] == HealthCheck("store", False, "disk I/O error")
     assert asked == 1

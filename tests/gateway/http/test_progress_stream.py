@@ -15,7 +15,7 @@ from gateway.http.progress import Frame, Watching
 from gateway.reports.sealing import seal_due
 from store import lifecycle
 from store.database import Database
-from store.states import Event
+from store.states import DeliveryEvent
 from tests.gateway.house import bearer
 from tests.gateway.http.doorway import Doorway, doorway
 
@@ -83,9 +83,9 @@ async def test_a_watcher_sees_a_snapshot_each_revision_and_an_end_when_sealed(do
     async with asyncio.timeout(15), watch(door) as response:
         stream = events(response)
         first = await anext(stream)
-        await door.house.settle(number, (0, Event.ACCEPTED), (1, Event.ACCEPTED))
+        await door.house.settle(number, (0, DeliveryEvent.ACCEPTED), (1, DeliveryEvent.ACCEPTED))
         second = await anext(stream)
-        await door.house.settle(number, (0, Event.RECEIPT_DELIVERED), (1, Event.RECEIPT_FAILED))
+        await door.house.settle(number, (0, DeliveryEvent.RECEIPT_DELIVERED), (1, DeliveryEvent.RECEIPT_FAILED))
         third = await anext(stream)
         await seal(door, number)
         rest = [event async for event in stream]
@@ -114,7 +114,7 @@ async def test_a_watcher_of_a_sealed_campaign_is_told_its_end_at_once(door: Door
 
 async def test_who_comes_back_with_the_revision_that_still_holds_is_sent_nothing_again(door: Doorway):
     number = await a_campaign(door)
-    await door.house.settle(number, (0, Event.ACCEPTED))
+    await door.house.settle(number, (0, DeliveryEvent.ACCEPTED))
     async with asyncio.timeout(5), watch(door) as response:
         seen = await anext(events(response))
 
@@ -125,7 +125,7 @@ async def test_who_comes_back_with_the_revision_that_still_holds_is_sent_nothing
                 await anext(stream)
     async with asyncio.timeout(5), watch(door, seen["id"]) as response:
         stream = events(response)
-        await door.house.settle(number, (1, Event.ACCEPTED))
+        await door.house.settle(number, (1, DeliveryEvent.ACCEPTED))
         news = await anext(stream)
 
     assert int(news["id"]) > int(seen["id"])
@@ -135,7 +135,7 @@ async def test_who_comes_back_with_the_revision_that_still_holds_is_sent_nothing
 async def test_a_last_event_id_that_is_not_the_latest_gets_a_whole_snapshot(door: Doorway, seen: str):
     number = await a_campaign(door)
     for seq in range(3):
-        await door.house.settle(number, (seq, Event.ACCEPTED))
+        await door.house.settle(number, (seq, DeliveryEvent.ACCEPTED))
 
     async with asyncio.timeout(5), watch(door, seen) as response:
         first = await anext(events(response))
@@ -179,7 +179,7 @@ async def test_two_hundred_watchers_of_one_campaign_share_one_poller(door: Doorw
         began, before = time.monotonic(), len(reads)
         await asyncio.sleep(1.0)
         took, polled = time.monotonic() - began, len(reads) - before
-        await door.house.settle(number, (0, Event.ACCEPTED))
+        await door.house.settle(number, (0, DeliveryEvent.ACCEPTED))
 
     assert told == [1] * 200
     assert polled <= 4 * took + 1

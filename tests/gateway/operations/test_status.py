@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from channels.contract import Channel
-from gateway.operations.status import Line, status_lines
+from gateway.operations.status import StatusLine, status_lines
 from store import holds
 from store.database import Database
 from store.states import BatchState
@@ -24,7 +24,7 @@ async def house(database: Database) -> House:
     return house
 
 
-async def told(house: House, now_ms: int | None = None, **given: object) -> list[Line]:
+async def told(house: House, now_ms: int | None = None, **given: object) -> list[StatusLine]:
     now_ms = house.database.clock.now_ms() if now_ms is None else now_ms
     return await status_lines(house.database, now_ms, 0, **given)  # type: ignore[arg-type]
 

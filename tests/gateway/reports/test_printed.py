@@ -11,9 +11,9 @@ from rich.console import Console
 from channels.contract import Channel
 from gateway.reports.printed import euro, print_report
 from gateway.reports.reading import draw_up
-from gateway.reports.report import Addendum, Change
+from gateway.reports.report import Addendum, ReportChange
 from store.database import Database
-from store.states import Event
+from store.states import DeliveryEvent
 from tests.gateway.house import House
 
 
@@ -36,7 +36,7 @@ async def test_the_printed_report_names_outcomes_reasons_money_and_whether_sums_
     audience = house.audience({Channel.SMS: people[:2]}, excluded=people[2:])
     [number] = await house.launch(1, house.campaign("A", 1, audience, "c1", title="Fire [bold]now[/bold]"))
     await house.expand(number, audience)
-    await house.settle(number, (0, Event.RECEIPT_DELIVERED), (1, Event.REFUSED), code="552")
+    await house.settle(number, (0, DeliveryEvent.RECEIPT_DELIVERED), (1, DeliveryEvent.REFUSED), code="552")
 
     text = await the_text(house, number)
 
@@ -73,7 +73,7 @@ async def test_an_addendum_is_printed_with_its_date_its_figures_and_that_nobody_
         number=1,
         made="2026-11-23T10:00:00.000Z",
         revision=3,
-        changes=(Change("deliveries", "sms", "not_needed", 4, 5),),
+        changes=(ReportChange("deliveries", "sms", "not_needed", 4, 5),),
         entry_millieuro=55,
         settled_millieuro=110,
         sums_close=True,

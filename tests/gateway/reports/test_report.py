@@ -22,7 +22,7 @@ from gateway.setbacks import Setbacks
 from store import lifecycle
 from store.database import Database
 from store.errors import StoreUnavailable
-from store.states import Event
+from store.states import DeliveryEvent
 from store.tables import audience as audience_table
 from store.tables import campaign, delivery, entry, progress
 from tests.gateway.house import House, an_alert
@@ -54,12 +54,12 @@ async def test_every_person_is_in_one_outcome_with_a_reason_and_all_sums_close(h
     audience = house.audience({SMS: people[:10], EMAIL: people[:3]}, excluded=people[10:])
     [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
     await house.expand(number, audience)
-    await house.settle(number, *((seq, Event.ACCEPTED) for seq in (0, 1, 2, 3, 4)))
-    await house.settle(number, (0, Event.RECEIPT_DELIVERED), (1, Event.RECEIPT_DELIVERED))
-    await house.settle(number, (2, Event.RECEIPT_FAILED), (5, Event.REFUSED), code="1024")
-    await house.settle(number, (6, Event.IN_DOUBT), (7, Event.EXPIRE), (8, Event.CANCEL))
-    await house.settle(number, (10, Event.ACCEPTED), (11, Event.REFUSED), (12, Event.ACCEPTED))
-    await house.settle(number, (12, Event.RECEIPT_DELIVERED), (10, Event.RECEIPT_DELIVERED))
+    await house.settle(number, *((seq, DeliveryEvent.ACCEPTED) for seq in (0, 1, 2, 3, 4)))
+    await house.settle(number, (0, DeliveryEvent.RECEIPT_DELIVERED), (1, DeliveryEvent.RECEIPT_DELIVERED))
+    await house.settle(number, (2, DeliveryEvent.RECEIPT_FAILED), (5, DeliveryEvent.REFUSED), code="1024")
+    await house.settle(number, (6, DeliveryEvent.IN_DOUBT), (7, DeliveryEvent.EXPIRE), (8, DeliveryEvent.CANCEL))
+    await house.settle(number, (10, DeliveryEvent.ACCEPTED), (11, DeliveryEvent.REFUSED), (12, DeliveryEvent.ACCEPTED))
+    await house.settle(number, (12, DeliveryEvent.RECEIPT_DELIVERED), (10, DeliveryEvent.RECEIPT_DELIVERED))
 
     report = await draw_up(database, number)
 
@@ -85,7 +85,7 @@ async def test_accepted_is_never_called_delivered(house: House, database: Databa
     audience = house.audience({SMS: people})
     [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
     await house.expand(number, audience)
-    await house.settle(number, (0, Event.ACCEPTED), (1, Event.ACCEPTED), (2, Event.ACCEPTED))
+    await house.settle(number, (0, DeliveryEvent.ACCEPTED), (1, DeliveryEvent.ACCEPTED), (2, DeliveryEvent.ACCEPTED))
 
     report = await draw_up(database, number)
 
@@ -101,7 +101,10 @@ async def test_who_was_handed_over_and_nobody_confirms_is_a_class_of_its_own(hou
     [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
     await house.expand(number, audience)
     await house.settle(
-        number, *((n, Event.IN_DOUBT) for n in range(3)), (3, Event.ACCEPTED), (4, Event.RECEIPT_DELIVERED)
+        number,
+        *((n, DeliveryEvent.IN_DOUBT) for n in range(3)),
+        (3, DeliveryEvent.ACCEPTED),
+        (4, DeliveryEvent.RECEIPT_DELIVERED),
     )
 
     report = await draw_up(database, number)
@@ -121,7 +124,9 @@ async def test_whoever_may_not_have_an_alert_stands_first(house: House, database
     audience = house.audience({SMS: people})
     [number] = await house.launch(1, house.campaign("A", 1, audience, "c1", kind=kind))
     await house.expand(number, audience)
-    await house.settle(number, (0, Event.ACCEPTED), (1, Event.IN_DOUBT), (0, Event.RECEIPT_DELIVERED))
+    await house.settle(
+        number, (0, DeliveryEvent.ACCEPTED), (1, DeliveryEvent.IN_DOUBT), (0, DeliveryEvent.RECEIPT_DELIVERED)
+    )
     await database.write(lambda tx: tx.run(sa.update(campaign).values(state="completed", ended_ms=tx.now_ms)))
 
     report = await draw_up(database, number)
@@ -138,7 +143,9 @@ async def test_the_report_as_a_table_has_the_same_figures(house: House, database
     audience = house.audience({SMS: people})
     [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
     await house.expand(number, audience)
-    await house.settle(number, (0, Event.ACCEPTED), (1, Event.IN_DOUBT), (2, Event.RECEIPT_DELIVERED))
+    await house.settle(
+        number, (0, DeliveryEvent.ACCEPTED), (1, DeliveryEvent.IN_DOUBT), (2, DeliveryEvent.RECEIPT_DELIVERED)
+    )
 
     report = await draw_up(database, number)
     rows = list(csv.DictReader(io.StringIO(csv_of(report))))
@@ -169,8 +176,8 @@ async def test_who_is_covered_shares_the_fate_of_the_delivery_that_covers_them(h
     audience = house.audience({SMS: people[:2]}, covered=[(people[2], SMS, people[0]), (people[3], SMS, people[1])])
     [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
     await house.expand(number, audience)
-    await house.settle(number, (0, Event.ACCEPTED), (1, Event.REFUSED))
-    await house.settle(number, (0, Event.RECEIPT_DELIVERED))
+    await house.settle(number, (0, DeliveryEvent.ACCEPTED), (1, DeliveryEvent.REFUSED))
+    await house.settle(number, (0, DeliveryEvent.RECEIPT_DELIVERED))
 
     report = await draw_up(database, number)
 
@@ -187,7 +194,7 @@ async def test_who_is_covered_by_another_zone_is_looked_up_there(house: House, d
     )
     await house.expand(a, first)
     await house.expand(b, second)
-    await house.settle(a, (0, Event.RECEIPT_DELIVERED), (1, Event.REFUSED))
+    await house.settle(a, (0, DeliveryEvent.RECEIPT_DELIVERED), (1, DeliveryEvent.REFUSED))
 
     report = await draw_up(database, b)
 
@@ -206,7 +213,7 @@ async def test_a_person_failed_on_one_channel_and_waiting_on_another_is_pending(
     audience = house.audience({SMS: people, VOICE: people})
     [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
     await house.expand(number, audience)
-    await house.settle(number, (0, Event.REFUSED))
+    await house.settle(number, (0, DeliveryEvent.REFUSED))
 
     assert outcomes(await draw_up(database, number)) == {"pending": {"queued": 1}}
 
@@ -240,9 +247,15 @@ async def test_money_is_charged_once_a_delivery_and_settled_when_sealed(house: H
     audience = house.audience({SMS: people, EMAIL: people})
     [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
     await house.expand(number, audience)
-    await house.settle(number, (0, Event.IN_DOUBT), (1, Event.ACCEPTED), (2, Event.REFUSED), (4, Event.ACCEPTED))
-    await house.settle(number, (0, Event.RESEND))
-    await house.settle(number, (0, Event.ACCEPTED), (1, Event.RECEIPT_DELIVERED))
+    await house.settle(
+        number,
+        (0, DeliveryEvent.IN_DOUBT),
+        (1, DeliveryEvent.ACCEPTED),
+        (2, DeliveryEvent.REFUSED),
+        (4, DeliveryEvent.ACCEPTED),
+    )
+    await house.settle(number, (0, DeliveryEvent.RESEND))
+    await house.settle(number, (0, DeliveryEvent.ACCEPTED), (1, DeliveryEvent.RECEIPT_DELIVERED))
 
     money = (await draw_up(database, number)).money
 
@@ -255,8 +268,8 @@ async def ended(house: House, database: Database) -> int:
     audience = house.audience({SMS: people})
     [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
     await house.expand(number, audience)
-    await house.settle(number, (0, Event.ACCEPTED), (1, Event.ACCEPTED), (2, Event.REFUSED))
-    await house.settle(number, (0, Event.RECEIPT_DELIVERED), (1, Event.RECEIPT_FAILED))
+    await house.settle(number, (0, DeliveryEvent.ACCEPTED), (1, DeliveryEvent.ACCEPTED), (2, DeliveryEvent.REFUSED))
+    await house.settle(number, (0, DeliveryEvent.RECEIPT_DELIVERED), (1, DeliveryEvent.RECEIPT_FAILED))
     await database.write(lambda tx: lifecycle.stop(tx, number, None))
     await database.write(lifecycle.close_ended)
     await database.write(lifecycle.tick)
@@ -289,7 +302,7 @@ async def test_a_running_campaign_and_one_with_open_evidence_are_not_sealed(hous
     [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
     await house.expand(number, audience)
     assert await seal_due(database) == 0
-    await house.settle(number, (0, Event.ACCEPTED), (1, Event.ACCEPTED))
+    await house.settle(number, (0, DeliveryEvent.ACCEPTED), (1, DeliveryEvent.ACCEPTED))
     await database.write(lambda tx: tx.run(sa.update(campaign).values(state="completed", ended_ms=tx.now_ms)))
 
     assert await seal_due(database) == 0
@@ -305,7 +318,7 @@ async def test_a_receipt_after_the_seal_changes_no_word_of_it_and_is_told_beside
     async with database.read() as conn:
         kept = (await conn.execute(sa.select(campaign.c.report))).scalar_one()
 
-    await house.settle(number, (1, Event.RECEIPT_DELIVERED))
+    await house.settle(number, (1, DeliveryEvent.RECEIPT_DELIVERED))
     report = await report_of(database, number)
 
     assert msgspec.structs.replace(report, since_sealing=()) == parsed(kept)
@@ -328,8 +341,8 @@ async def sealed_in_doubt(house: House, database: Database) -> int:
     audience = house.audience({SMS: people})
     [number] = await house.launch(1, house.campaign("A", 1, audience, "c1", horizon_ms=0))
     await house.expand(number, audience)
-    await house.settle(number, (0, Event.ACCEPTED), (1, Event.IN_DOUBT), (2, Event.IN_DOUBT))
-    await house.settle(number, (0, Event.RECEIPT_DELIVERED))
+    await house.settle(number, (0, DeliveryEvent.ACCEPTED), (1, DeliveryEvent.IN_DOUBT), (2, DeliveryEvent.IN_DOUBT))
+    await house.settle(number, (0, DeliveryEvent.RECEIPT_DELIVERED))
     await database.write(lambda tx: tx.run(sa.update(campaign).values(state="completed", ended_ms=tx.now_ms - 1)))
     assert await seal_due(database) == 1
     return number
@@ -342,7 +355,7 @@ async def test_a_late_receipt_becomes_an_addendum_with_what_it_changed_and_an_en
     assert await amend_due(database) == 0
     before, sealed = await booked(database), await report_of(database, number)
 
-    await house.settle(number, (1, Event.RECEIPT_DELIVERED))
+    await house.settle(number, (1, DeliveryEvent.RECEIPT_DELIVERED))
     assert await amend_due(database) == 1
     report = await report_of(database, number)
 
@@ -368,12 +381,12 @@ async def campaign_row(database: Database):  # type: ignore[no-untyped-def]
 
 async def test_each_addendum_goes_on_from_the_one_before_and_none_is_made_for_nothing(house: House, database: Database):
     number = await sealed_in_doubt(house, database)
-    await house.settle(number, (1, Event.RECEIPT_FAILED))
+    await house.settle(number, (1, DeliveryEvent.RECEIPT_FAILED))
     await amend_due(database)
     assert await amend_due(database) == 0
-    await house.settle(number, (1, Event.RECEIPT_DELIVERED), (2, Event.RECEIPT_DELIVERED))
+    await house.settle(number, (1, DeliveryEvent.RECEIPT_DELIVERED), (2, DeliveryEvent.RECEIPT_DELIVERED))
     await amend_due(database)
-    await house.settle(number, (2, Event.RECEIPT_DELIVERED))  # the same once more
+    await house.settle(number, (2, DeliveryEvent.RECEIPT_DELIVERED))  # the same once more
 
     assert await amend_due(database) == 0
     first, second = (await report_of(database, number)).addenda
@@ -397,7 +410,7 @@ async def test_each_addendum_goes_on_from_the_one_before_and_none_is_made_for_no
 async def test_what_was_charged_above_the_reservation_is_not_the_zones_to_pay(house: House, database: Database):
     number = await sealed_in_doubt(house, database)
     await database.write(lambda tx: tx.run(sa.update(delivery).values(price_millieuro=999)))
-    await house.settle(number, (1, Event.RECEIPT_DELIVERED))
+    await house.settle(number, (1, DeliveryEvent.RECEIPT_DELIVERED))
 
     await amend_due(database)
     [addendum] = (await report_of(database, number)).addenda
@@ -408,13 +421,13 @@ async def test_what_was_charged_above_the_reservation_is_not_the_zones_to_pay(ho
 
 async def test_a_receipt_while_an_addendum_is_drawn_up_puts_it_off(house: House, database: Database):
     number = await sealed_in_doubt(house, database)
-    await house.settle(number, (1, Event.RECEIPT_DELIVERED))
+    await house.settle(number, (1, DeliveryEvent.RECEIPT_DELIVERED))
     turns = itertools.count()
     write = database.write
 
     async def late(work, *, urgent: bool = True):  # type: ignore[no-untyped-def]
         if not urgent and next(turns) == 0:
-            await house.settle(number, (2, Event.RECEIPT_DELIVERED))
+            await house.settle(number, (2, DeliveryEvent.RECEIPT_DELIVERED))
         return await write(work, urgent=urgent)
 
     database.write = late  # type: ignore[method-assign]
@@ -432,7 +445,7 @@ async def test_a_receipt_between_the_drawing_and_the_seal_puts_the_seal_off(hous
 
     async def late(work, *, urgent: bool = True):  # type: ignore[no-untyped-def]
         if not urgent and next(turns) == 0:
-            await house.settle(number, (1, Event.RECEIPT_DELIVERED))
+            await house.settle(number, (1, DeliveryEvent.RECEIPT_DELIVERED))
         return await write(work, urgent=urgent)
 
     database.write = late  # type: ignore[method-assign]
@@ -449,8 +462,8 @@ async def several_ended(house: House, database: Database, n: int) -> list[int]:
     for name in range(n):
         [number] = await house.launch(1, house.campaign("A", 1, audience, f"c{name}"))
         await house.expand(number, audience)
-        await house.settle(number, (0, Event.IN_DOUBT))
-        await house.settle(number, (0, Event.RECEIPT_FAILED))
+        await house.settle(number, (0, DeliveryEvent.IN_DOUBT))
+        await house.settle(number, (0, DeliveryEvent.RECEIPT_FAILED))
         numbers.append(number)
     await database.write(lambda tx: tx.run(sa.update(campaign).values(state="completed", ended_ms=tx.now_ms)))
     return numbers
@@ -489,7 +502,7 @@ async def test_reports_that_cannot_be_amended_stop_no_other(
     while await seal_due(database, setbacks):
         pass
     for number in (*broken, sound):
-        await house.settle(number, (0, Event.RECEIPT_DELIVERED))
+        await house.settle(number, (0, DeliveryEvent.RECEIPT_DELIVERED))
     await break_audience(database, *broken)
 
     made = [await amend_due(database, setbacks) for _ in range(2)]

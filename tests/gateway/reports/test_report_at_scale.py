@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from channels.contract import Channel
-from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, Skipped
+from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, SkippedChannel
 from gateway.reports.reading import draw_up
 from store.database import Database
 from store.transaction import Transaction
@@ -36,7 +36,7 @@ async def test_a_report_of_hundreds_of_thousands_holds_the_event_loop_for_a_blin
         {Channel.SMS: Deliveries(ids, ids, ids, np.zeros(N, np.uint8))},
         Excluded(none, small),
         Covered(none, small, none, none, small),
-        Skipped(none, small, small),
+        SkippedChannel(none, small, small),
     )
     [number] = await house.launch(1, house.campaign("A", 1, audience, "c1"))
     await database.write(lambda tx: fill(tx, number))

@@ -13,7 +13,7 @@ from channels.sms import text as sms_text
 from channels.sms.transliteration import LetterMode
 from channels.voice import script
 from gateway.texts import compose
-from gateway.texts.compose import MAPPING, Words, from_alert, from_message
+from gateway.texts.compose import MAPPING, OwnWords, from_alert, from_message
 from gateway.texts.content import TextsRefused, read_content, write_content
 from gateway.texts.story import Style
 
@@ -365,7 +365,9 @@ def test_a_cut_sms_is_a_beginning_of_the_whole_that_ends_with_a_word(words, ceil
 
 
 def test_what_a_coordinator_typed_is_sent_as_it_was_typed():
-    words = Words(language="nl", sms="Kijk uit!\nZie mail.", subject="Opgelet", email="Een\n\ntwee", voice="Kijk uit")
+    words = OwnWords(
+        language="nl", sms="Kijk uit!\nZie mail.", subject="Opgelet", email="Een\n\ntwee", voice="Kijk uit"
+    )
 
     made = from_message([words], EVERY, STYLE, title="titel").by_channel
 
@@ -377,13 +379,15 @@ def test_what_a_coordinator_typed_is_sent_as_it_was_typed():
 
 
 def test_what_a_channel_lacks_is_made_of_the_others():
-    made = from_message([Words(language="fr", sms="Attention aux vols")], EVERY, STYLE, title="Vols").by_channel
+    made = from_message([OwnWords(language="fr", sms="Attention aux vols")], EVERY, STYLE, title="Vols").by_channel
 
     assert made[Channel.EMAIL]["fr"].subject == "Vols"
     assert made[Channel.EMAIL]["fr"].paragraphs[0] == "Attention aux vols"
     assert made[Channel.VOICE]["fr"].body == "Attention aux vols."
 
-    from_mail = from_message([Words(language="fr", email="Attention. " * 200)], EVERY, STYLE, title="Vols").by_channel
+    from_mail = from_message(
+        [OwnWords(language="fr", email="Attention. " * 200)], EVERY, STYLE, title="Vols"
+    ).by_channel
     assert from_mail[Channel.SMS]["fr"].cut
     assert from_mail[Channel.VOICE]["fr"].cut
     assert len(from_mail[Channel.EMAIL]["fr"].paragraphs[0]) == len("Attention. " * 200) - 1
@@ -391,9 +395,9 @@ def test_what_a_channel_lacks_is_made_of_the_others():
 
 def test_what_was_typed_too_long_is_refused_with_every_fault_and_never_cut():
     words = [
-        Words(language="nl", sms="Kijk uit. " * 60, voice="Kijk uit. " * 200),
-        Words(language="fr"),
-        Words(language="nl-BE", sms="nog eens"),
+        OwnWords(language="nl", sms="Kijk uit. " * 60, voice="Kijk uit. " * 200),
+        OwnWords(language="fr"),
+        OwnWords(language="nl-BE", sms="nog eens"),
     ]
 
     with pytest.raises(TextsRefused) as caught:
@@ -413,7 +417,11 @@ def test_a_message_without_any_text_is_refused():
 
 
 def test_every_language_of_a_message_has_every_channel():
-    words = [Words(language="nl", sms="Een"), Words(language="fr", email="Deux"), Words(language="de", voice="Drei")]
+    words = [
+        OwnWords(language="nl", sms="Een"),
+        OwnWords(language="fr", email="Deux"),
+        OwnWords(language="de", voice="Drei"),
+    ]
 
     made = from_message(words, EVERY, STYLE, title="t").by_channel
 
