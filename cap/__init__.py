@@ -40,7 +40,7 @@ False
 ...     print(problem.rule, problem.path, problem.line, problem.remedy)
 DT-Z /alert/sent 5 Write -00:00 for UTC instead of Z.
 
-    read(document: bytes, limits: Limits = DEFAULT_LIMITS, terms: ReadingTerms = ReadingTerms(), *, terms_of=None) -> Reading
+    read(document: bytes, limits=DEFAULT_LIMITS, terms=ReadingTerms(), *, terms_of=None) -> Reading
         `.accepted`, `.alert` (an Alert, or None), `.version` and `.problems`: everything wrong with the document, each
         with its rule, level, path, line, section, text, value and remedy, its cause and the facts in its sentence, and
         whether the part was left out. Raises nothing for any bytes. The sender's terms may allow CAP 1.0 and 1.1, ask

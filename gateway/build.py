@@ -37,6 +37,8 @@ from gateway.dispatch.receipts import ReceiptDesk
 from gateway.dispatch.write_note import Noted, WriteNote, begin_note, read_note
 from gateway.feed.publishing import Publisher
 from gateway.feed.signing_key import FeedKey, read_feed_key
+from gateway.http.health import MachineHealth
+from gateway.http.services import Services
 from gateway.media import MEDIA, Posting, prepare
 from gateway.operations.backups import Schedule
 from gateway.reports.addenda import amend_due
@@ -99,12 +101,9 @@ class Gateway:
     housekeeping: Housekeeping
     receipts: ReceiptDesk
     bounces: BounceIntake | None
-    alerts: AlertDesk
-    refused: RefusedDocuments
-    messages: MessageDesk
-    unsubscribing: Unsubscribing
+    services: Services
+    """What the HTTP server needs of all this."""
     feed_key: FeedKey | None
-    disk: "Disk"
 
 
 @dataclass(slots=True)
@@ -196,12 +195,13 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
 
     def how_carriers_are() -> list[CarrierView]:
         now_s = asyncio.get_running_loop().time()
-        return [gate.view(now_s) for lane in lanes if lane.mode is Mode.LIVE for gate in lane.ways.gates]
+        return [gate.view(now_s) for lane in lanes if lane.mode is Mode.LIVE for gate in lane.carriers.gates]
 
     expander = Expander(database, {c: MEDIA[c].batch_size for c in Channel}, ring, room_on_disk=disk)
     preparer = Preparer(database)
     feed_key = read_feed_key(settings.alerts.feed_certificate, settings.alerts.feed_key)
-    publisher = Publisher(database, feed_key.sign if feed_key else None, settings.server.public_url.rstrip("/"))
+    sign = feed_key.sign if feed_key else None
+    publisher = Publisher(database, sign, settings.server.public_url.rstrip("/"))
     prepare_bell, publish_bell = asyncio.Event(), asyncio.Event()
 
     def wake() -> None:
@@ -283,6 +283,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("erasures", 60.0, erase, rests=_ERASING_RESTS),
         )
     )
+    health = MachineHealth(database, lanes, disk, refused)
     return Gateway(
         settings=settings,
         database=database,
@@ -294,12 +295,19 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         housekeeping=housekeeping,
         receipts=receipts,
         bounces=_bounces(settings, identity, receipts, now_ms),
-        alerts=alerts,
-        refused=refused,
-        messages=MessageDesk(database, planner, disk, wake, settings.limits, idle),
-        unsubscribing=Unsubscribing(database, identity.generation, identity.bounce_key),
+        services=Services(
+            database=database,
+            alerts=alerts,
+            refused=refused,
+            messages=MessageDesk(database, planner, disk, wake, settings.limits, idle),
+            readiness=health.readiness,
+            measures=health.measures,
+            server=settings.server,
+            feed=settings.alerts,
+            unsubscribe=Unsubscribing(database, identity.generation, identity.bounce_key),
+            sign=sign,
+        ),
         feed_key=feed_key,
-        disk=disk,
     )
 
 
@@ -403,7 +411,7 @@ def _lane(
         channel=channel,
         mode=mode,
         database=database,
-        ways=LaneCarriers(
+        carriers=LaneCarriers(
             [Gate(carrier, ceilings) for carrier, ceilings in carriers], most_messages=2 * medium.batch_size
         ),
         rules=LaneRules(

@@ -162,7 +162,7 @@ def warn_of_certificate(feed_key: FeedKey | None, now_ms: int) -> None:
 @contextlib.asynccontextmanager
 async def _ports(gateway: Gateway) -> AsyncIterator[tuple[web.AppRunner, str]]:
     """The door's and the bounces', held until the end; the door's address without a final slash. Raises CannotStart."""
-    settings, runner = gateway.settings, make_runner(gateway)
+    settings, runner = gateway.settings, make_runner(gateway.services)
     try:
         if gateway.bounces is not None:
             listener = settings.email.bounces

@@ -321,7 +321,7 @@ async def advance(
     *,
     again: Sequence[int],
     ahead: Sequence[DeliveryRow],
-    ways: Sequence[OpenCarrier],
+    carriers: Sequence[OpenCarrier],
     horizon_ms: int,
     lease_ms: int,
     head_start_us: int = 0,
@@ -332,7 +332,7 @@ async def advance(
 
     `again` are the units of messages at or below the cursor that are known not sent and look for another carrier;
     they are granted first. `ahead` are the rows beyond the cursor, in order; a careful batch is granted one of them.
-    `slots.messages` may be 0: no slot is free before the horizon on any of the ways. No slot is sooner than
+    `slots.messages` may be 0: no slot is free before the horizon on any of the carriers. No slot is sooner than
     `head_start_us` from now. The first message of a campaign may have one that is `beginning_ms` behind the horizon;
     one that `yields` gets none while others wait to begin.
     """
@@ -348,10 +348,10 @@ async def advance(
     others_begin = held.is_first and await _others_wait(tx, held)
     if others_begin and yields:
         return Grant("", Slots(tx.now_us, 0, 0, 0), tx.now_us, False, True)
-    carrier, slots = await _first_free(tx, held.mode, ways, horizon_ms * 1000, units, head_start_us)
+    carrier, slots = await _first_free(tx, held.mode, carriers, horizon_ms * 1000, units, head_start_us)
     if not slots.messages and beginning_ms:
         farther_us = (horizon_ms + beginning_ms) * 1000
-        carrier, slots = await _first_free(tx, held.mode, ways, farther_us, units[:1], head_start_us)
+        carrier, slots = await _first_free(tx, held.mode, carriers, farther_us, units[:1], head_start_us)
     moved = slots.messages - len(again)
     cursor = _at(held, ahead[moved - 1].id) if moved > 0 else found.cursor
     if slots.messages:
@@ -399,17 +399,22 @@ def _check(found: AnyRow | None, held: Batch, now_ms: int) -> Fence | None:
 
 
 async def _first_free(
-    tx: Transaction, mode: str, ways: Sequence[OpenCarrier], horizon_us: int, units: Sequence[int], head_start_us: int
+    tx: Transaction,
+    mode: str,
+    carriers: Sequence[OpenCarrier],
+    horizon_us: int,
+    units: Sequence[int],
+    head_start_us: int,
 ) -> tuple[str, Slots]:
-    able = [(way, wanted) for way in ways if (wanted := _within(units, way.room))]
+    able = [(opening, wanted) for opening in carriers if (wanted := _within(units, opening.room))]
     if not able:
         return "", Slots(tx.now_us, 0, 0, 0)
-    # All of them at once: the order of the ways is each batch's own, that of their locks must be the same for all.
-    kept = await lock(tx, mode, {ceiling.name for way, _ in able for ceiling in way.ceilings})
-    for way, wanted in able:
-        slots = await take(tx, mode, way.ceilings, horizon_us, wanted, head_start_us, kept)
+    # All of them at once: the order of the carriers is each batch's own, that of their locks must be the same for all.
+    kept = await lock(tx, mode, {ceiling.name for opening, _ in able for ceiling in opening.ceilings})
+    for opening, wanted in able:
+        slots = await take(tx, mode, opening.ceilings, horizon_us, wanted, head_start_us, kept)
         if slots.messages:
-            return way.carrier, slots
+            return opening.carrier, slots
     return "", Slots(tx.now_us, 0, 0, 0)
 
 
@@ -550,7 +555,7 @@ async def give_back(
 ) -> BatchState | None:
     """Settle and end the lease: done when nothing is left to send; waiting until the first is due of what was put
     off or is in doubt, or until `retry_ms` (None: at once) where it is known not sent for another reason; what was
-    not reached is ready at once (the lane gave way) or waits until `rest_ms` (no way out was open). None when the
+    not reached is ready at once (the lane gave way) or waits until `rest_ms` (no carrier was open). None when the
     lease was lost meanwhile."""
     ours = await tx.first(_lock_ours, {"batch": held.id, "lease_": held.lease})
     await settle(tx, held, settlements)

@@ -10,7 +10,7 @@ LONGEST_PAUSE_S = 30.0
 
 @dataclass(slots=True)
 class Breaker:
-    """Closed: everything goes. Open: nothing until the pause is over. Then a few messages try the way."""
+    """Closed: everything goes. Open: nothing until the pause is over. Then a few messages try the carrier."""
 
     troubles: int = 0
     pause_s: float = 0.0

@@ -1,4 +1,4 @@
-"""The ways out of one lane: its carriers in the configured order, each behind a gate that knows whether it is open."""
+"""The carriers of one lane in the configured order, each behind a gate that knows whether it is open."""
 
 import asyncio
 import logging
@@ -62,7 +62,7 @@ class Gate:
     def name(self) -> str:
         return self.carrier.name
 
-    def way(self, now_s: float, subject: Subject | None = None) -> OpenCarrier | None:
+    def opening(self, now_s: float, subject: Subject | None = None) -> OpenCarrier | None:
         """None while it takes nothing (of that subject)."""
         room = self.carrier.room
         if room <= 0 or not self.breaker.closed(now_s):
@@ -82,7 +82,7 @@ class Gate:
         return run if run is not None and run.is_barred else None
 
     def door(self, now_s: float, subject: Subject) -> Openness:
-        if self.way(now_s, subject) is not None:
+        if self.opening(now_s, subject) is not None:
             return Openness.OPEN
         is_well = self.carrier.status().state is CarrierState.UP and self.breaker.closed(now_s)
         if not is_well or self.breaker.on_trial or self.bar(subject) is not None:
@@ -215,12 +215,14 @@ class LaneCarriers:
 
     def open(self, now_s: float) -> list[OpenCarrier]:
         """Those that would take something of a subject that they have nothing against."""
-        return [way for gate in self.gates if (way := gate.way(now_s)) is not None]
+        return [opening for gate in self.gates if (opening := gate.opening(now_s)) is not None]
 
     def of(self, names: Sequence[str], subject: Subject | None, shunned: str, now_s: float) -> list[OpenCarrier]:
         """Those of these carriers that are open now, the shunned one last."""
-        ways = [way for g in self.gates if g.name in names and (way := g.way(now_s, subject)) is not None]
-        return sorted(ways, key=lambda way: way.carrier == shunned)
+        carriers = [
+            opening for g in self.gates if g.name in names and (opening := g.opening(now_s, subject)) is not None
+        ]
+        return sorted(carriers, key=lambda opening: opening.carrier == shunned)
 
     def granted_for_s(self, names: Sequence[str], now_s: float) -> float:
         """How long every one of these carriers has nothing to give but slots behind those granted already."""

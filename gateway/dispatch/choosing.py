@@ -1,4 +1,4 @@
-"""Which way each message may take now: the carriers that can take it, that have not refused it, and that are open."""
+"""Which carriers may have each message now: those that can take it, that have not refused it, and that are open."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,21 +31,21 @@ class Moving:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is asked of the fence together: messages for which the same ways are open."""
+    """What is asked of the fence together: messages for which the same carriers are open."""
 
     again: list[Moving]
     ahead: list[DeliveryRow]
     names: tuple[str, ...] = ()
     """Carriers, in their order."""
     shunned: str = ""
-    """The carrier that put these off, or left them in doubt, comes last among the ways: a silent one that is first in
+    """The carrier that put these off, or left them in doubt, comes last among them: a silent one that is first in
     the order must not be given them again and again."""
     subject: Subject | None = None
     """Where some carrier refuses some subject: the one of all of these."""
     passed: int = 0
-    """Rows ahead of `ahead` for which no way is open: they must not hold up those behind them."""
+    """Rows ahead of `ahead` for which no carrier is open: they must not hold up those behind them."""
     waits: bool = False
-    """There is a way for the first of them as soon as its window has room."""
+    """There is a carrier for the first of them as soon as its window has room."""
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class Choosing:
             found = self._fits[row.id] = tuple(gate.carrier.fit(row.address, content) for gate in self.gates)
         return found
 
-    def has_other_way(self, m: Moving, now_s: float) -> bool:
+    def has_other_carrier(self, m: Moving, now_s: float) -> bool:
         """Whether a carrier that has not refused it is there for it, be it after a moment."""
         return _Look(self, now_s).at(m.row, m.words)[0] is not Openness.CLOSED
 
@@ -78,7 +78,7 @@ class Choosing:
         return [bar for bar in found if bar is not None]
 
     def window(self, again: Sequence[Moving], ahead: Iterable[DeliveryRow], now_s: float, most: int) -> Window | None:
-        """The next one; None while for nothing of it a way is open."""
+        """The next one; None while for nothing of it a carrier is open."""
         look = _Look(self, now_s)
         rows = list(islice(ahead, most))
         first: tuple[object, ...] | None = None
@@ -133,7 +133,7 @@ class _Look:
         self.refusing = any(gate.refusals.runs for gate in choosing.gates)
 
     def at(self, row: DeliveryRow, words: Mapping[str, Refused]) -> tuple[Openness, tuple[str, ...]]:
-        """How the ways stand for it, and the names of the open ones."""
+        """How the carriers stand for it, and the names of the open ones."""
         fits = self._choosing.fits(row)
         key = (row.language, fits, *words)
         seen = self._seen.get(key)
@@ -162,7 +162,7 @@ class _Look:
         return fresh or self._now_s < min(bar.barred_until_s for bar in bars) + LEFT_TO_OTHERS_S
 
     def _was_refused(self, row: DeliveryRow, names: tuple[str, ...]) -> bool:
-        """By each of the open ways, while they refused everybody."""
+        """By each of the open carriers, while they refused everybody."""
         subject = self._choosing.subject(row)
         bars = [gate.bar(subject) for gate in self._choosing.gates if gate.name in names]
         return all(bar is not None and row.id in bar.people for bar in bars)

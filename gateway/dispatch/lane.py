@@ -77,7 +77,7 @@ class Lane:
     channel: Channel
     mode: Mode
     database: Database
-    ways: LaneCarriers
+    carriers: LaneCarriers
     rules: LaneRules
     generation: str
     node: str
@@ -156,8 +156,8 @@ class Lane:
         """`is_extra`: no permit is free, so only what needs none."""
         if self.stopping.is_set() or not self.room_on_disk():
             return None
-        if not self.ways.open(asyncio.get_running_loop().time()):
-            return None  # leave it to a node that has a way out
+        if not self.carriers.open(asyncio.get_running_loop().time()):
+            return None  # leave it to a node that has an open carrier
         try:
             return await self.database.write(self._lease_extra if is_extra else self._lease)
         except StoreUnavailable:
@@ -256,7 +256,7 @@ class Lane:
         sending = Sending(
             batch=batch,
             contents=contents,
-            ways=self.ways,
+            carriers=self.carriers,
             database=self.database,
             rules=Rules(
                 self.generation,
@@ -302,7 +302,7 @@ class Lane:
 
     async def _give_back(self, sending: Sending) -> None:
         batch, results = sending.batch, sending.results
-        rest = sending.no_way and not self.stopping.is_set()
+        rest = sending.no_carrier and not self.stopping.is_set()
 
         async def work(tx: Transaction) -> object:
             return await batches.let_go(

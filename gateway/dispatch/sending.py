@@ -40,7 +40,7 @@ TICK_S = 0.005
 """Messages of the same tick are handed over together; well within a ceiling's guard."""
 FLUSH_S = 0.1
 """Results wait at most this long to be settled."""
-NO_WAY_S = 1.0
+NO_CARRIER_S = 1.0
 """A batch is given back when no carrier has been open for this long."""
 LONGEST_REST_S = 5.0
 """A batch whose carriers all refuse us is looked at again by then: another one may have come back."""
@@ -71,7 +71,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class _LastWord:
-    """A refusal by the last way that there was: it counts once it is known to be about the person."""
+    """A refusal by the last carrier that there was: it counts once it is known to be about the person."""
 
     m: Moving
     gate: Gate
@@ -87,7 +87,7 @@ class Sending:
     batch: Batch
     contents: Mapping[str, Content]
     """By language."""
-    ways: LaneCarriers
+    carriers: LaneCarriers
     database: Database
     rules: Rules
     stopping: asyncio.Event
@@ -98,8 +98,8 @@ class Sending:
     note: WriteNote | None = None
     """Where it is kept which of them a carrier begins to write."""
     fence: Fence | None = None
-    gave_way: bool = False
-    no_way: bool = False
+    yielded: bool = False
+    no_carrier: bool = False
     results: list[Settlement] = field(default_factory=list)
     parts: tuple[Batch, ...] = ()
     """What is still held: the batch, or what of it waits for its answers."""
@@ -127,16 +127,16 @@ class Sending:
     _choosing: Choosing = field(init=False)
 
     def __post_init__(self) -> None:
-        self._choosing = Choosing(self.batch.campaign_id, self.contents, self.ways.gates)
+        self._choosing = Choosing(self.batch.campaign_id, self.contents, self.carriers.gates)
 
     @property
     def rest_ms(self) -> int:
-        """How long what has no way out rests."""
+        """How long what has no carrier rests."""
         return max(self.rules.rest_ms, int(min(self._rest_s, LONGEST_REST_S) * 1000))
 
     def not_sent_until_ms(self, now_ms: int) -> int | None:
         """How long what is known not sent rests; None: it is free at once, as only this turn was over."""
-        return now_ms + self.rest_ms if self.no_way or self._unwanted else None
+        return now_ms + self.rest_ms if self.no_carrier or self._unwanted else None
 
     @property
     def waits(self) -> bool:
@@ -150,7 +150,7 @@ class Sending:
         What is not settled then is in `results`, for `give_back`; after an exception, too, for `abandon`.
         """
         self.parts = (self.batch,)
-        self._ahead.extend(row for row in self.batch.rows if self._has_a_way(row))
+        self._ahead.extend(row for row in self.batch.rows if self._has_a_carrier(row))
         self._begins = self.batch.is_first
         if self.note is not None:
             self._noted = self.note.claim(self.batch)
@@ -180,7 +180,7 @@ class Sending:
 
     # ---- the fence -----------------------------------------------------------------------------------
 
-    def _has_a_way(self, row: DeliveryRow) -> bool:
+    def _has_a_carrier(self, row: DeliveryRow) -> bool:
         """Where no carrier can take it, however long it waits, that is said at once."""
         if any(fit is not Fit.NOT for fit in self._choosing.fits(row)):
             return True
@@ -189,7 +189,7 @@ class Sending:
 
     async def _hand_over(self, tasks: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
-        no_way_since: float | None = None
+        no_carrier_since: float | None = None
         while not self._finished(loop.time()):
             self._weigh_last_words()
             self._give_up_unwanted()
@@ -199,16 +199,16 @@ class Sending:
                 await self._wait(FLUSH_S)
                 await self._flush()
                 continue
-            window = self._choosing.window(self._again, self._ahead, loop.time(), self.ways.most_messages)
+            window = self._choosing.window(self._again, self._ahead, loop.time(), self.carriers.most_messages)
             if window is None:
-                no_way_since = no_way_since or loop.time()
-                if self._is_refused(loop.time()) or loop.time() - no_way_since >= NO_WAY_S:
-                    self.no_way = True
+                no_carrier_since = no_carrier_since or loop.time()
+                if self._is_refused(loop.time()) or loop.time() - no_carrier_since >= NO_CARRIER_S:
+                    self.no_carrier = True
                     return
                 await self._wait(0.05)
                 await self._flush()
                 continue
-            no_way_since = None
+            no_carrier_since = None
             early_s = self._granted_for_s(window, loop.time()) - LEAD_S
             if window.waits or early_s > 0 or (self._in_flight and self._is_alone()):
                 # Asked now, the fence would grant the few slots between those of other batches and the horizon.
@@ -218,13 +218,13 @@ class Sending:
             await self._next_window(tasks, loop, window)
 
     def _granted_for_s(self, window: Window, now_s: float) -> float:
-        """How long the ways of the window have nothing to give but slots behind those granted already."""
+        """How long the carriers of the window have nothing to give but slots behind those granted already."""
         if self._begins or window.waits:
             return 0.0
-        return self.ways.granted_for_s(window.names, now_s)
+        return self.carriers.granted_for_s(window.names, now_s)
 
     def _is_refused(self, now_s: float) -> bool:
-        """Nothing has a way because carriers have something against us: they rest for some time."""
+        """Nothing has a carrier because they all have something against us: they rest for some time."""
         rows = [*(m.row for m in self._again), *self._ahead]
         bars = self._choosing.bars(rows)
         if not bars:
@@ -248,7 +248,7 @@ class Sending:
         return bool(self._ahead) and self._ahead[0].is_alone
 
     def _finished(self, now_s: float) -> bool:
-        if self.fence or self.gave_way or self._gave_turn or self.stopping.is_set():
+        if self.fence or self.yielded or self._gave_turn or self.stopping.is_set():
             return True
         if now_s >= self._due_s or (self._ahead and now_s - self._began_s >= SLICE_S):
             return True
@@ -266,9 +266,9 @@ class Sending:
         if isinstance(answer, Fence):
             self.fence = answer
             return
-        self.gave_way = answer.urgent_waits
+        self.yielded = answer.urgent_waits
         self._gave_turn = answer.others_begin and not self._begins
-        if self.gave_way or self._gave_turn:
+        if self.yielded or self._gave_turn:
             return
         if not answer.slots.messages:
             await self._wait(0.05)
@@ -277,7 +277,7 @@ class Sending:
         self._gave_turn = answer.others_begin
         last_s = self._launch(tasks, answer, window)
         # Where answers take long they are asked for sooner, or slots would pass while they are on their way.
-        ask_s = last_s - max(LEAD_S, 2 * self.ways.timebase.head_start_us / 1e6)
+        ask_s = last_s - max(LEAD_S, 2 * self.carriers.timebase.head_start_us / 1e6)
         while not self._finished(loop.time()) and (left := ask_s - loop.time()) > 0:
             await self._wait(min(left, FLUSH_S))
             if self._again and loop.time() < ask_s:
@@ -294,12 +294,12 @@ class Sending:
     def _first_ones(self, ahead: list[DeliveryRow]) -> list[DeliveryRow]:
         """Of a campaign that begins: so many that those that begin with it have theirs within a second; one at
         least."""
-        units = self.ways.rate_per_s * min(HORIZON_MS, BEGINNING_MS / (self.batch.others_begin + 1)) / 1000
+        units = self.carriers.rate_per_s * min(HORIZON_MS, BEGINNING_MS / (self.batch.others_begin + 1)) / 1000
         upto = list(takewhile(lambda total: total <= units, accumulate(row.units for row in ahead)))
         return ahead[: max(len(upto), 1)]
 
     def _pass_over(self, window: Window) -> None:
-        """Those ahead for whom no way is open have their next turn with their batch's next round."""
+        """Those ahead for whom no carrier is open have their next turn with their batch's next round."""
         for _ in range(window.passed):
             self.results.append(self._not_sent(self._ahead.popleft()))
             self._unwanted = True
@@ -307,7 +307,7 @@ class Sending:
     async def _advance(self, window: Window, again: list[int], ahead: list[DeliveryRow]) -> Grant | Fence | None:
         """None when the store cannot write now: nothing was granted, the results are kept for later."""
         results, self.results = self.results, []
-        timebase = self.ways.timebase
+        timebase = self.carriers.timebase
 
         async def work(tx: Transaction) -> tuple[Grant | Fence, set[int]]:
             timebase.learn(tx.now_us, time.monotonic())
@@ -318,7 +318,9 @@ class Sending:
                 self.batch,
                 again=again,
                 ahead=[row for row in ahead if row.id not in gone] if gone else ahead,
-                ways=self.ways.of(window.names, window.subject, window.shunned, asyncio.get_running_loop().time()),
+                carriers=self.carriers.of(
+                    window.names, window.subject, window.shunned, asyncio.get_running_loop().time()
+                ),
                 horizon_ms=HORIZON_MS,
                 lease_ms=self.rules.lease_ms,
                 head_start_us=timebase.head_start_us,
@@ -330,7 +332,7 @@ class Sending:
 
         asked_s = asyncio.get_running_loop().time()
         try:
-            async with self.ways.one_at_a_time:
+            async with self.carriers.one_at_a_time:
                 answer, gone = await self.database.write(work)
         except StoreUnavailable:
             self.results = results + self.results
@@ -354,7 +356,7 @@ class Sending:
 
     def _launch(self, tasks: asyncio.TaskGroup, grant: Grant, window: Window) -> float:
         """Start the window's task; returns the instant of its last slot."""
-        base_s = self.ways.timebase.loop_time(grant.slots.start_us)
+        base_s = self.carriers.timebase.loop_time(grant.slots.start_us)
         spacing_s = grant.slots.spacing_us / 1e6
         granted = window.again[: grant.slots.messages]
         if granted:
@@ -372,12 +374,12 @@ class Sending:
             self._again.extend(granted)  # nothing of them has left
             raise
         self._in_flight |= {m.row.id: m.row for _, m in due}
-        gate = self.ways.gate(grant.carrier)
+        gate = self.carriers.gate(grant.carrier)
         is_trial = gate.tried(window.subject, at, asyncio.get_running_loop().time())
         for m in granted:
             m.on_trial = is_trial
         tasks.create_task(self._release(tasks, gate, due))
-        self.ways.granted_until_s[grant.carrier] = end_s = base_s + at * spacing_s
+        self.carriers.granted_until_s[grant.carrier] = end_s = base_s + at * spacing_s
         return end_s
 
     def _outgoing(self, row: DeliveryRow, instants: tuple[float, ...]) -> Outgoing:
@@ -476,14 +478,14 @@ class Sending:
             self._due_s = min(self._due_s, now_s + self._comes_back_s(result))
 
     def _refused(self, gate: Gate, subject: Subject, m: Moving, refusal: Refused, now_s: float) -> None:
-        """It costs no attempt as long as there is another way, or until it is known to be about the person."""
+        """It costs no attempt as long as there is another carrier, or until it is known to be about the person."""
         run = gate.refused(subject, m.row.id, refusal, now_s, m.row.units if m.on_trial else 0)
         if run.is_barred:
             del self._in_flight[m.row.id]
             self._move(m, costs=1)
             return
         m.words[gate.name] = refusal
-        if self._choosing.has_other_way(m, now_s):
+        if self._choosing.has_other_carrier(m, now_s):
             del self._in_flight[m.row.id]
             self._move(m, costs=0)
         else:
@@ -538,7 +540,7 @@ class Sending:
                 in_flight,
                 retry_ms=self.not_sent_until_ms(tx.now_ms),
                 resending=self.rules.resending,
-                rest_ms=tx.now_ms + self.rest_ms if self.no_way else None,
+                rest_ms=tx.now_ms + self.rest_ms if self.no_carrier else None,
             )
 
         try:

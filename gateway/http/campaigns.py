@@ -16,7 +16,7 @@ from gateway.campaigns.answers import MessageRequest
 from gateway.errors import Refusal
 from gateway.http import views
 from gateway.http.bodies import Query, read_json
-from gateway.http.context import Door
+from gateway.http.context import HttpContext
 from gateway.http.progress import Frame
 from gateway.http.sse import last_event_id, opened, stream
 from gateway.http.wording import answer, encoded
@@ -37,10 +37,10 @@ _LOOKS = 5
 
 
 async def _asked_for(
-    request: web.Request, door: Door, caller: Caller, may: Callable[[Caller, Campaign], bool] = authority.sees
+    request: web.Request, context: HttpContext, caller: Caller, may: Callable[[Caller, Campaign], bool] = authority.sees
 ) -> Campaign:
     """Raises Refusal 404, also for one that this caller may not see: that it exists is not told."""
-    async with door.services.database.read() as conn:
+    async with context.services.database.read() as conn:
         found = await campaigns.by_public_id(conn, request.match_info["id"])
     if found is None or not may(caller, found):
         raise Refusal(404, "no-such-campaign", "There is no such campaign.")
@@ -50,12 +50,12 @@ async def _asked_for(
 # ---- reading ---------------------------------------------------------------------------------------------
 
 
-async def listing(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+async def listing(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
     """GET /api/v1/campaigns?before=&limit=: newest first, of the zones that the caller may read."""
     query = Query(request, "before", "limit")
     limit = query.number("limit", 50, 1, _MOST_CAMPAIGNS)
-    before_id = await _before(door, caller, query.text("before", 64))
-    async with door.services.database.read() as conn:
+    before_id = await _before(context, caller, query.text("before", 64))
+    async with context.services.database.read() as conn:
         found, last = await _page(conn, caller, before_id, limit)
     body: dict[str, Any] = {"campaigns": [views.campaign_line(c) for c in found]}
     if last is not None:
@@ -83,21 +83,21 @@ async def _page(
     return found, last
 
 
-async def _before(door: Door, caller: Caller, public_id: str) -> int | None:
+async def _before(context: HttpContext, caller: Caller, public_id: str) -> int | None:
     if not public_id:
         return None
-    async with door.services.database.read() as conn:
+    async with context.services.database.read() as conn:
         found = await campaigns.by_public_id(conn, public_id)
     if found is None or not caller.may_in(Action.READ, found.zone_id):
         raise Refusal(400, "bad-parameter", "`before` is no campaign of this list.")
     return found.id
 
 
-async def read(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+async def read(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
     """GET /api/v1/campaigns/{id}"""
     Query(request)
-    campaign = await _asked_for(request, door, caller)
-    async with door.services.database.read() as conn:
+    campaign = await _asked_for(request, context, caller)
+    async with context.services.database.read() as conn:
         counts = await campaigns.counts(conn, campaign.id)
         texts = await campaigns.texts(conn, campaign.id)
         preparing = campaign.state == CampaignState.PREPARING
@@ -105,7 +105,7 @@ async def read(request: web.Request, door: Door, caller: Caller) -> web.StreamRe
     return answer(views.campaign_page(campaign, counts, texts, gathered))
 
 
-async def deliveries(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+async def deliveries(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
     """GET /api/v1/campaigns/{id}/deliveries?after=&limit=&state=&channel=&carrier="""
     query = Query(request, "after", "limit", "state", "channel", "carrier")
     limit = query.number("limit", 200, 1, _MOST_DELIVERIES)
@@ -113,8 +113,8 @@ async def deliveries(request: web.Request, door: Door, caller: Caller) -> web.St
     state = query.one_of("state", tuple(_STATES))
     channel = query.one_of("channel", ("sms", "email", "voice"))
     carrier = query.text("carrier", 64)
-    campaign = await _asked_for(request, door, caller)
-    async with door.services.database.read() as conn:
+    campaign = await _asked_for(request, context, caller)
+    async with context.services.database.read() as conn:
         page = await campaigns.deliveries(
             conn,
             campaign.id,
@@ -135,13 +135,13 @@ async def deliveries(request: web.Request, door: Door, caller: Caller) -> web.St
     return answer(body)
 
 
-async def report(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+async def report(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
     """GET /api/v1/campaigns/{id}/report[?format=csv]: live from the first second; sealed as it was kept, and what moved
     since."""
     form = Query(request, "format").one_of("format", ("json", "csv"))
-    campaign = await _asked_for(request, door, caller)
-    async with asyncio.timeout(_REPORT_S), door.reports:
-        drawn = await report_of(door.services.database, campaign.id)
+    campaign = await _asked_for(request, context, caller)
+    async with asyncio.timeout(_REPORT_S), context.reports:
+        drawn = await report_of(context.services.database, campaign.id)
     if form == "csv":
         # The file's name is ours: an id is letters and digits.
         named = {"Content-Disposition": f'attachment; filename="report-{campaign.public_id}.csv"'}
@@ -149,20 +149,20 @@ async def report(request: web.Request, door: Door, caller: Caller) -> web.Stream
     return answer(drawn)
 
 
-async def progress(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+async def progress(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
     """GET /api/v1/campaigns/{id}/progress: server-sent events; the event's id is the revision."""
     Query(request)
-    campaign = await _asked_for(request, door, caller)
+    campaign = await _asked_for(request, context, caller)
     if request.method == "HEAD":
         return opened()
-    async with door.watching.watch(campaign.id, caller.account_id) as watched:
-        with door.metrics.streams.track_inprogress():
+    async with context.watching.watch(campaign.id, caller.account_id) as watched:
+        with context.metrics.streams.track_inprogress():
             return await stream(
                 request,
                 watched,
                 seen=last_event_id(request),
-                heartbeat_s=door.heartbeat_s,
-                life_s=door.stream_life_s,
+                heartbeat_s=context.heartbeat_s,
+                life_s=context.stream_life_s,
             )
 
 
@@ -185,24 +185,24 @@ async def snapshot(database: Database, campaign_id: int) -> Frame:
 # ---- deciding --------------------------------------------------------------------------------------------
 
 
-async def launch(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+async def launch(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
     """POST /api/v1/campaigns[?dry_run=1]: 202 once it is durable, 200 for the same key again."""
     dry_run = Query(request, "dry_run").flag("dry_run")
-    server = door.services.server
+    server = context.services.server
     wanted = await read_json(request, MessageRequest, server.max_document_bytes, server.body_timeout_s)
     if dry_run:
-        return answer(await door.services.messages.preview(caller, wanted))
-    launched = await door.services.messages.launch(caller, wanted)
+        return answer(await context.services.messages.preview(caller, wanted))
+    launched = await context.services.messages.launch(caller, wanted)
     location = f"/api/v1/campaigns/{launched.campaign}"
     said = msgspec.structs.asdict(launched) | {"href": location}
     return answer(said, 202 if launched.created else 200, {"Location": location})
 
 
-async def stop(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+async def stop(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
     """POST /api/v1/campaigns/{id}/stop: from the answer on nothing beyond what is in hand leaves."""
     Query(request)
-    campaign = await _asked_for(request, door, caller, authority.stops)
-    stopped = await door.services.messages.stop(caller, campaign.public_id)
+    campaign = await _asked_for(request, context, caller, authority.stops)
+    stopped = await context.services.messages.stop(caller, campaign.public_id)
     return answer({"campaign": campaign.public_id, "href": views.href(campaign), "stopped": stopped})
 
 

@@ -16,7 +16,7 @@ from gateway.campaigns.receiving import open_body
 from gateway.campaigns.refused import VERDICTS
 from gateway.errors import Reason, Refusal
 from gateway.http.bodies import CAP_MEDIA_TYPE
-from gateway.http.context import Door
+from gateway.http.context import HttpContext
 from gateway.http.languages import Tongue
 
 
@@ -37,17 +37,17 @@ def name_of(body: bytes) -> Heading | None:
         return None
 
 
-def accepted(named: Heading, filed: AlertAnswer, door: Door, tongue: Tongue) -> cap.Alert:
+def accepted(named: Heading, filed: AlertAnswer, context: HttpContext, tongue: Tongue) -> cap.Alert:
     """An Ack, in one language the same one each time: it is dated by the receipt."""
-    sender = door.services.feed.answer_sender
+    sender = context.services.feed.answer_sender
     return ack(named, _notes(filed, tongue), sender=sender, at=_instant(filed.received_ms))
 
 
-def refused(named: Heading, refusal: Refusal, door: Door, tongue: Tongue) -> cap.Alert:
+def refused(named: Heading, refusal: Refusal, context: HttpContext, tongue: Tongue) -> cap.Alert:
     """An Error: the refusal must be a verdict on the message."""
     notes = [note(refusal.code, tongue.title(refusal.code, refusal.title)), *_lines(refusal.reasons, tongue)]
-    at = _instant(door.services.database.clock.now_ms())
-    return error(named, notes, sender=door.services.feed.answer_sender, at=at)
+    at = _instant(context.services.database.clock.now_ms())
+    return error(named, notes, sender=context.services.feed.answer_sender, at=at)
 
 
 def is_verdict(refusal: Refusal) -> bool:

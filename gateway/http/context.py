@@ -17,7 +17,7 @@ from gateway.http.visitors import Visitors
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class HttpContext:
     services: Services
     keyring: Keyring
     watching: Watching
@@ -33,7 +33,7 @@ class Door:
     """Who takes nothing of the public stream, or of a long document, for so long is cut off."""
 
 
-Handle = Callable[[web.Request, Door, Caller], Awaitable[web.StreamResponse]]
+Handle = Callable[[web.Request, HttpContext, Caller], Awaitable[web.StreamResponse]]
 """Public routes are given `NOBODY`."""
 
 NOBODY = Caller(account_id=0, code="", name="", type="", senders=(), kind_rules=(), rights=())

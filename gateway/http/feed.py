@@ -12,7 +12,7 @@ from gateway.errors import Refusal
 from gateway.feed.current import LANGUAGES, etag_of
 from gateway.feed.formats import FeedFormat
 from gateway.http.bodies import CAP_MEDIA_TYPE, Query
-from gateway.http.context import Door
+from gateway.http.context import HttpContext
 from gateway.http.feed_stream import air, opened_to_all
 from gateway.http.sse import EventWire, last_event_id
 
@@ -29,42 +29,42 @@ _PIECE_BYTES = 65_536
 """What is longer is sent in such pieces: a reader that takes its time holds two of them, not a feed of its own."""
 
 
-async def atom(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
+async def atom(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
     """GET /cap/feed.atom?full=&lang=: with links to the alerts, or with the whole of them."""
     query = Query(request, "full", "lang")
-    return await _feed(request, door, FeedFormat.FULL if query.flag("full") else FeedFormat.ATOM, query)
+    return await _feed(request, context, FeedFormat.FULL if query.flag("full") else FeedFormat.ATOM, query)
 
 
-async def rss(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
+async def rss(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
     """GET /cap/feed.rss?lang=: in the form that the WMO's composer writes and reads."""
-    return await _feed(request, door, FeedFormat.RSS, Query(request, "lang"))
+    return await _feed(request, context, FeedFormat.RSS, Query(request, "lang"))
 
 
-async def geojson(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
+async def geojson(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
     """GET /cap/active.geojson?lang=: the areas of what is in force now."""
-    return await _feed(request, door, FeedFormat.GEOJSON, Query(request, "lang"))
+    return await _feed(request, context, FeedFormat.GEOJSON, Query(request, "lang"))
 
 
-async def heartbeat(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
+async def heartbeat(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
     """GET /cap/heartbeat.xml: a CAP message of status System, new every minute, that names what is in force."""
-    return await _feed(request, door, FeedFormat.HEARTBEAT, Query(request), _HEARTBEAT_MAX_AGE_S)
+    return await _feed(request, context, FeedFormat.HEARTBEAT, Query(request), _HEARTBEAT_MAX_AGE_S)
 
 
-async def alert(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
+async def alert(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
     """GET /cap/alerts/{id}.xml: as it was published, for ever."""
     Query(request)
-    found = await door.broadcast.document(request.match_info["id"])
+    found = await context.broadcast.document(request.match_info["id"])
     if found is None:
         raise Refusal(404, "no-such-alert", "There is no such public alert.")
     body, etag = (found, etag_of(found)) if isinstance(found, bytes) else (found.document, found.etag)
-    return await _answer(request, door, body, _Head(etag, CAP_MEDIA_TYPE, None, _FOREVER))
+    return await _answer(request, context, body, _Head(etag, CAP_MEDIA_TYPE, None, _FOREVER))
 
 
-async def file(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
+async def file(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
     """GET /cap/alerts/{id}/files/{sha256}: a file that came enclosed in a public alert, for ever."""
     Query(request)
     sha256 = request.match_info["sha256"]
-    resource = await door.broadcast.file(request.match_info["id"], sha256)
+    resource = await context.broadcast.file(request.match_info["id"], sha256)
     content = resource.content() if resource is not None else None
     if resource is None or content is None:
         raise Refusal(404, "no-such-file", "There is no such file.")
@@ -73,36 +73,36 @@ async def file(request: web.Request, door: Door, _caller: Caller) -> web.StreamR
     disposition = "inline" if shown else f'attachment; filename="{sha256[:16]}"'
     # Whatever a sender encloses, no browser runs it here.
     extra = {"Content-Disposition": disposition, "Content-Security-Policy": "default-src 'none'; sandbox"}
-    return await _answer(request, door, content, head, extra)
+    return await _answer(request, context, content, head, extra)
 
 
-async def stream(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
+async def stream(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
     """GET /cap/stream?full=: each change of the feed as a server-sent event; `Last-Event-ID` is where to go on."""
     full = Query(request, "full").flag("full")
     if request.method == "HEAD":
         return opened_to_all()
-    async with door.listening.listen(request.remote or ""):
-        with door.metrics.listeners.track_inprogress():
+    async with context.listening.listen(request.remote or ""):
+        with context.metrics.listeners.track_inprogress():
             return await air(
                 request,
-                door.listening,
+                context.listening,
                 seen=last_event_id(request),
                 full=full,
-                heartbeat_s=door.heartbeat_s,
-                life_s=door.stream_life_s,
-                write_s=door.listener_write_s,
+                heartbeat_s=context.heartbeat_s,
+                life_s=context.stream_life_s,
+                write_s=context.listener_write_s,
             )
 
 
 async def _feed(
-    request: web.Request, door: Door, form: FeedFormat, query: Query, max_age_s: int = _MAX_AGE_S
+    request: web.Request, context: HttpContext, form: FeedFormat, query: Query, max_age_s: int = _MAX_AGE_S
 ) -> web.StreamResponse:
     language = query.one_of("lang", LANGUAGES) or ""
-    made, modified = await door.broadcast.feed(form, _base_url(request, door), language)
+    made, modified = await context.broadcast.feed(form, _base_url(request, context), language)
     # A heartbeat is new although nothing has changed.
     modified = None if form is FeedFormat.HEARTBEAT else modified
     return await _answer(
-        request, door, made.body, _Head(made.etag, made.media_type, modified, f"public, max-age={max_age_s}")
+        request, context, made.body, _Head(made.etag, made.media_type, modified, f"public, max-age={max_age_s}")
     )
 
 
@@ -117,7 +117,7 @@ class _Head:
 
 
 async def _answer(
-    request: web.Request, door: Door, body: bytes, head: _Head, extra: Mapping[str, str] | None = None
+    request: web.Request, context: HttpContext, body: bytes, head: _Head, extra: Mapping[str, str] | None = None
 ) -> web.StreamResponse:
     in_pieces = len(body) > _PIECE_BYTES and request.method == "GET"
     if _fresh(request, head):
@@ -135,7 +135,7 @@ async def _answer(
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers.update(extra or {})
     if in_pieces:
-        await _pour(request, response, body, door.listener_write_s)
+        await _pour(request, response, body, context.listener_write_s)
     return response
 
 
@@ -160,11 +160,11 @@ def _fresh(request: web.Request, head: _Head) -> bool:
     return head.modified is not None and since is not None and head.modified <= since
 
 
-def _base_url(request: web.Request, door: Door) -> str:
+def _base_url(request: web.Request, context: HttpContext) -> str:
     """As the settings say; without them the address that was connected to, never the Host that was claimed."""
-    configured = door.services.server.public_url
+    configured = context.services.server.public_url
     if configured:
         return configured.rstrip("/")
     name = request.transport.get_extra_info("sockname") if request.transport is not None else None
-    host, port = name[:2] if name else (door.services.server.host, door.services.server.port)
+    host, port = name[:2] if name else (context.services.server.host, context.services.server.port)
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -53,11 +53,11 @@ class MachineHealth:
     def _lane(self, lane: Lane) -> HealthCheck:
         """Numbers, no names and no peer's words: anybody may ask. `tocsin status` has those."""
         now_s = asyncio.get_running_loop().time()
-        views = [gate.view(now_s) for gate in lane.ways.gates]
+        views = [gate.view(now_s) for gate in lane.carriers.gates]
         up = sum(view.state is CarrierState.UP for view in views)
         refusing = sum(bool(view.refuses_us) for view in views)
         text = f"Carriers: {len(views)}, up: {up}" + (f", refuses us: {refusing}." if refusing else ".")
-        return HealthCheck(f"{lane.channel} {lane.mode}", lane.ways.any_up(), text, vital=False)
+        return HealthCheck(f"{lane.channel} {lane.mode}", lane.carriers.any_up(), text, vital=False)
 
     async def measures(self) -> list[Measure]:
         async with self.database.read() as conn:
@@ -97,7 +97,7 @@ def _lane(lane: Lane) -> Iterator[Measure]:
     own = {"channel": str(lane.channel), "mode": str(lane.mode)}
     yield Measure("tocsin_lane_batches", "Batches that a lane holds.", "gauge", lane.batches_held, own)
     now_s = asyncio.get_running_loop().time()
-    for gate in lane.ways.gates:
+    for gate in lane.carriers.gates:
         status = gate.carrier.status()
         labels = own | {"carrier": status.name}
         up = float(status.state is CarrierState.UP)

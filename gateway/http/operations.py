@@ -7,7 +7,7 @@ from aiohttp import web
 from gateway.access.rights import Action, Caller, Right
 from gateway.errors import Refusal
 from gateway.http.bodies import Query
-from gateway.http.context import Door
+from gateway.http.context import HttpContext
 from gateway.http.metrics import CONTENT_TYPE
 from gateway.http.services import HealthCheck
 from gateway.http.wording import answer
@@ -39,24 +39,24 @@ _DOES = {
 }
 
 
-async def index(request: web.Request, _door: Door, _caller: Caller) -> web.StreamResponse:
+async def index(request: web.Request, _context: HttpContext, _caller: Caller) -> web.StreamResponse:
     """GET /"""
     Query(request)
     return answer({"service": "tocsin", "links": _LINKS})
 
 
-async def health(request: web.Request, _door: Door, _caller: Caller) -> web.StreamResponse:
+async def health(request: web.Request, _context: HttpContext, _caller: Caller) -> web.StreamResponse:
     """GET /healthz: the process answers. Nothing else is asked, so that a supervisor does not restart a store."""
     Query(request)
     return answer({"status": "ok"})
 
 
-async def ready(request: web.Request, door: Door, _caller: Caller) -> web.StreamResponse:
+async def ready(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
     """GET /readyz: 200 when every vital check is well, else 503."""
     Query(request)
     try:
         async with asyncio.timeout(_READY_S):
-            checks = list(await door.services.readiness())
+            checks = list(await context.services.readiness())
     except TimeoutError:
         checks = [HealthCheck("answer", False, f"The checks took longer than {_READY_S:g} s.")]
     well = all(check.well for check in checks if check.vital)
@@ -64,20 +64,20 @@ async def ready(request: web.Request, door: Door, _caller: Caller) -> web.Stream
     return answer({"ready": well, "checks": checks}, 200 if well else 503, headers)
 
 
-async def metrics(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+async def metrics(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
     """GET /metrics: of the whole machine, for who may see it for every zone."""
     Query(request)
     if caller.zone_ids(Action.OPERATE) is not None:
         raise Refusal(403, "no-right", "The machine serves every zone: this needs the right to operate in all of them.")
     async with asyncio.timeout(_READY_S):
-        measures = await door.services.measures()
-    return web.Response(body=door.metrics.text(measures), headers={"Content-Type": CONTENT_TYPE})
+        measures = await context.services.measures()
+    return web.Response(body=context.metrics.text(measures), headers={"Content-Type": CONTENT_TYPE})
 
 
-async def whoami(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+async def whoami(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
     """GET /api/v1/whoami: the account behind the key and its rights, in words."""
     Query(request)
-    async with door.services.database.read() as conn:
+    async with context.services.database.read() as conn:
         zones = {z.id: z.code for z in await directory.zones(conn)}
         mine = [z for z in zones if any(r.zone_id in (None, z) for r in caller.rights)]
         networks = {n.id: n.code for n in await directory.networks(conn, mine)}

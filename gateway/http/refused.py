@@ -8,7 +8,7 @@ from aiohttp import web
 from gateway.access.rights import Caller
 from gateway.campaigns.refused import reasons_of
 from gateway.http.bodies import Query
-from gateway.http.context import Door
+from gateway.http.context import HttpContext
 from gateway.http.languages import Tongue, tongue_of
 from gateway.http.problems import fields_of
 from gateway.http.wording import answer
@@ -18,13 +18,13 @@ _PATH = "/cap/v1/refused"
 _MOST = 200
 
 
-async def listing(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+async def listing(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
     """GET /cap/v1/refused?sender=&before=&limit=: those that came last first."""
     query = Query(request, "sender", "before", "limit")
     sender, before = query.text("sender", 1000), query.text("before", 64)
     limit = query.number("limit", 50, 1, _MOST)
     tongue = tongue_of(request)
-    found = await door.services.refused.latest(caller, sender, before, limit)
+    found = await context.services.refused.latest(caller, sender, before, limit)
     body: dict[str, Any] = {"refused": [_line(kept, tongue) for kept in found]}
     if len(found) == limit:
         last = {"sender": sender, "before": found[-1].public_id, "limit": limit}
@@ -32,18 +32,18 @@ async def listing(request: web.Request, door: Door, caller: Caller) -> web.Strea
     return _answered(body, tongue)
 
 
-async def read(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+async def read(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
     """GET /cap/v1/refused/{id}"""
     Query(request)
     tongue = tongue_of(request)
-    return _answered(_line(await door.services.refused.read(caller, request.match_info["id"]), tongue), tongue)
+    return _answered(_line(await context.services.refused.read(caller, request.match_info["id"]), tongue), tongue)
 
 
-async def document(request: web.Request, door: Door, caller: Caller) -> web.StreamResponse:
+async def document(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
     """GET /cap/v1/refused/{id}/document: byte for byte as it was received, to be saved and not shown."""
     Query(request)
     public_id = request.match_info["id"]
-    body = await door.services.refused.document(caller, public_id)
+    body = await context.services.refused.document(caller, public_id)
     disposition = f'attachment; filename="refused-{public_id}.xml"'
     return web.Response(
         body=body, content_type="application/octet-stream", headers={"Content-Disposition": disposition}

@@ -13,13 +13,13 @@ from aiohttp import web
 from gateway.access.rights import Action, Caller
 from gateway.errors import Refusal
 from gateway.http import access_log, alerts, campaigns, feed, operations, refused, unsubscribe
-from gateway.http.context import NOBODY, Door, Handle
+from gateway.http.context import NOBODY, Handle, HttpContext
 from gateway.http.problems import answer_problems
 from gateway.http.visitors import Visitor
 
 Face = Literal["inner", "outer"]
 RouteRight = Action | tuple[Action, ...] | Literal["public", "account"]
-DOOR = web.AppKey("door", Door)
+DOOR = web.AppKey("door", HttpContext)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +71,16 @@ TABLE = (
 )
 
 
-def application(door: Door, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.Application:
+def application(context: HttpContext, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.Application:
     """The routes of these faces; those of the other one are 404 here."""
     app = web.Application(
-        middlewares=[access_log.keep_journal(door.metrics), answer_problems],
-        client_max_size=door.services.server.max_document_bytes,
+        middlewares=[access_log.keep_journal(context.metrics), answer_problems],
+        client_max_size=context.services.server.max_document_bytes,
     )
-    app[DOOR] = door
+    app[DOOR] = context
     for route in TABLE:
         if route.face in faces:
-            guarded = _guarded(route, door)
+            guarded = _guarded(route, context)
             app.router.add_route(route.method, route.path, guarded)
             if route.method == "GET":
                 app.router.add_route("HEAD", route.path, guarded)
@@ -94,21 +94,21 @@ async def _let_watchers_go(app: web.Application) -> None:
     await app[DOOR].listening.close()
 
 
-def _guarded(route: Route, door: Door) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _guarded(route: Route, context: HttpContext) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def guarded(request: web.Request) -> web.StreamResponse:
         request[access_log.FACE] = route.face
-        caller = NOBODY if route.right == "public" else await _admitted(request, door, route.right)
-        return await route.handler(request, door, caller)
+        caller = NOBODY if route.right == "public" else await _admitted(request, context, route.right)
+        return await route.handler(request, context, caller)
 
     return guarded
 
 
-async def _admitted(request: web.Request, door: Door, right: RouteRight) -> Caller:
+async def _admitted(request: web.Request, context: HttpContext, right: RouteRight) -> Caller:
     """Raises Refusal: 401 for no or a bad key, 429 after too many of them, 403 for a key without the right."""
     given = request.headers.getall("Authorization", [])
-    caller = await door.keyring.caller(", ".join(given) if given else None, request.remote or "")
+    caller = await context.keyring.caller(", ".join(given) if given else None, request.remote or "")
     request[access_log.CALLER] = caller
-    door.visitors.vouch(cast(Visitor, request.protocol))
+    context.visitors.vouch(cast(Visitor, request.protocol))
     if right == "account":
         return caller
     wanted = (right,) if isinstance(right, str) else right

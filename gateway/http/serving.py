@@ -2,31 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from gateway.access.keys import Keyring, keys_of
-from gateway.campaigns.refused import RefusedDocuments
-from gateway.dispatch.lane import Lane
 from gateway.feed.changes import Listening
 from gateway.feed.current import Broadcast
 from gateway.feed.formats import Making
-from gateway.feed.signing_key import FeedKey
 from gateway.http.campaigns import snapshot
-from gateway.http.context import Door
-from gateway.http.health import MachineHealth
+from gateway.http.context import HttpContext
 from gateway.http.metrics import Metrics
 from gateway.http.problems import problem
 from gateway.http.progress import Watching
 from gateway.http.routes import application
-from gateway.http.services import AlertService, MessageService, Services
+from gateway.http.services import Services
 from gateway.http.visitors import Visitors, room
-from gateway.settings import Settings
-from gateway.unsubscribing import Unsubscribing
-from store.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -38,52 +30,16 @@ _MOST_LINE = 8190
 _SHUTDOWN_S = 5.0
 
 
-class GatewayParts(Protocol):
-    """What the door takes from the gateway."""
-
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def database(self) -> Database: ...
-    @property
-    def alerts(self) -> AlertService: ...
-    @property
-    def refused(self) -> RefusedDocuments: ...
-    @property
-    def messages(self) -> MessageService: ...
-    @property
-    def lanes(self) -> Sequence[Lane]: ...
-    @property
-    def disk(self) -> Any: ...
-    @property
-    def unsubscribing(self) -> Unsubscribing: ...
-    @property
-    def feed_key(self) -> FeedKey | None: ...
-
-
-def make_runner(house: GatewayParts) -> web.AppRunner:
+def make_runner(services: Services) -> web.AppRunner:
     """Sites are the caller's to start. After the sites have stopped, `cleanup` lets the watchers go."""
-    machine = MachineHealth(house.database, house.lanes, house.disk, house.refused)
-    services = Services(
-        database=house.database,
-        alerts=house.alerts,
-        refused=house.refused,
-        messages=house.messages,
-        readiness=machine.readiness,
-        measures=machine.measures,
-        server=house.settings.server,
-        feed=house.settings.alerts,
-        unsubscribe=house.unsubscribing,
-        sign=house.feed_key.sign if house.feed_key else None,
-    )
-    return runner_of(make_door(services))
+    return runner_of(make_context(services))
 
 
-def make_door(services: Services) -> Door:
+def make_context(services: Services) -> HttpContext:
     database, feed = services.database, services.feed
     making = Making(feed.feed_title, feed.feed_author, feed.answer_sender, services.sign)
     broadcast = Broadcast(database, making)
-    return Door(
+    return HttpContext(
         services=services,
         keyring=Keyring(keys_of(database)),
         watching=Watching(
@@ -99,9 +55,9 @@ def make_door(services: Services) -> Door:
     )
 
 
-def runner_of(door: Door, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.AppRunner:
-    app = application(door, faces)
-    return _Runner(app, door.services.server.head_timeout_s, door.visitors)
+def runner_of(context: HttpContext, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.AppRunner:
+    app = application(context, faces)
+    return _Runner(app, context.services.server.head_timeout_s, context.visitors)
 
 
 class _Runner(web.AppRunner):

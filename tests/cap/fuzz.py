@@ -55,7 +55,8 @@ from cap.profile import NAMES, profile
 from cap.signing import Standing, verify
 from cap.trust import Trust
 explain.ready()
-USUAL, LAX = ReadingTerms(), ReadingTerms(versions=frozenset(("1.0", "1.1", "1.2")), profiles=tuple(map(profile, NAMES)))
+USUAL = ReadingTerms()
+LAX = ReadingTerms(versions=frozenset(("1.0", "1.1", "1.2")), profiles=tuple(map(profile, NAMES)))
 for number, line in enumerate(sys.stdin):
     document = bytes.fromhex(line)
     start = time.perf_counter()

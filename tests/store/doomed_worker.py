@@ -18,10 +18,10 @@ async def main(url: str, advanced: int, settled: int, lease_ms: int) -> None:
     async with open_database(url) as database:
         held = await database.write(lambda tx: batches.claim(tx, "sms", "live", "doomed", lease_ms, Resending(0, 3)))
         assert held is not None
-        way = OpenCarrier("c1", (Ceiling("wide", 100_000, 1.0, 0.0),), 100_000)
+        opening = OpenCarrier("c1", (Ceiling("wide", 100_000, 1.0, 0.0),), 100_000)
         grant = await database.write(
             lambda tx: batches.advance(
-                tx, held, again=(), ahead=held.rows[:advanced], ways=[way], horizon_ms=250, lease_ms=lease_ms
+                tx, held, again=(), ahead=held.rows[:advanced], carriers=[opening], horizon_ms=250, lease_ms=lease_ms
             )
         )
         assert isinstance(grant, Grant)

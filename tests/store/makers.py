@@ -28,7 +28,7 @@ AT_ONCE = Resending(wait_ms=0, most_attempts=3)
 """In doubt is sent again at the next claim."""
 PATIENT = Resending(wait_ms=HOUR_MS, most_attempts=3)
 WIDE = Ceiling("wide", count=100_000, window_s=1.0, guard_s=0.0)
-WIDE_WAY = OpenCarrier("c1", (WIDE,), 100_000)
+WIDE = OpenCarrier("c1", (WIDE,), 100_000)
 HORIZON_MS = 250
 
 
@@ -253,7 +253,7 @@ async def advance(
     *,
     skip: int = 0,
     again: Sequence[int] = (),
-    ways: Sequence[OpenCarrier] = (WIDE_WAY,),
+    carriers: Sequence[OpenCarrier] = (WIDE,),
     horizon_ms: int = HORIZON_MS,
     lease_ms: int = LEASE_MS,
 ) -> Grant | Fence:
@@ -261,7 +261,7 @@ async def advance(
     ahead = held.rows[skip:] if n is None else held.rows[skip : skip + n]
     return await database.write(
         lambda tx: batches.advance(
-            tx, held, again=again, ahead=ahead, ways=ways, horizon_ms=horizon_ms, lease_ms=lease_ms
+            tx, held, again=again, ahead=ahead, carriers=carriers, horizon_ms=horizon_ms, lease_ms=lease_ms
         )
     )
 

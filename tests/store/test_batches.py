@@ -229,11 +229,11 @@ async def test_the_cursor_moves_no_further_than_the_slots(database):
     slow = OpenCarrier("c1", (Ceiling("slow", 20, 1, 0.0),), 1000)
     held = await make.must_claim(database)
 
-    grant = await make.advance(database, held, ways=[slow])
+    grant = await make.advance(database, held, carriers=[slow])
 
     assert grant.slots.messages == 6, "250 ms at 20 a second"
     assert (await make.batch_row(database, held.id)).cursor == made.ids["sms"][5]
-    again = await make.advance(database, held, skip=6, ways=[slow])
+    again = await make.advance(database, held, skip=6, carriers=[slow])
     assert again.slots.messages == (again.now_us - grant.now_us) // 50_000, "one more for every slot that has passed"
     assert (await make.batch_row(database, held.id)).cursor == made.ids["sms"][5 + again.slots.messages]
 
@@ -242,7 +242,7 @@ async def test_the_cursor_moves_no_further_than_the_carriers_window(database):
     made = await make.a_campaign(database, 10, units=2)
     held = await make.must_claim(database)
 
-    grant = await make.advance(database, held, ways=[OpenCarrier("c1", (make.WIDE,), 7)])
+    grant = await make.advance(database, held, carriers=[OpenCarrier("c1", (make.WIDE,), 7)])
 
     assert (grant.slots.messages, grant.slots.units) == (3, 6)
     assert (await make.batch_row(database, held.id)).cursor == made.ids["sms"][2]
@@ -252,8 +252,10 @@ async def test_a_message_longer_than_the_window_goes_alone(database):
     await make.a_campaign(database, 3, units=9)
     held = await make.must_claim(database)
 
-    assert (await make.advance(database, held, ways=[OpenCarrier("c1", (make.WIDE,), 4)])).slots.messages == 1
-    assert (await make.advance(database, held, skip=1, ways=[OpenCarrier("c1", (make.WIDE,), 0)])).slots.messages == 0
+    assert (await make.advance(database, held, carriers=[OpenCarrier("c1", (make.WIDE,), 4)])).slots.messages == 1
+    assert (
+        await make.advance(database, held, skip=1, carriers=[OpenCarrier("c1", (make.WIDE,), 0)])
+    ).slots.messages == 0
 
 
 async def test_what_looks_for_another_carrier_is_granted_before_what_was_not_sent_yet(database):
@@ -262,7 +264,7 @@ async def test_what_looks_for_another_carrier_is_granted_before_what_was_not_sen
     await make.advance(database, held, 4)
     four = OpenCarrier("c2", (Ceiling("c2", 13, 1, 0.0),), 1000)
 
-    grant = await make.advance(database, held, skip=4, again=[1, 1, 1], ways=[four])
+    grant = await make.advance(database, held, skip=4, again=[1, 1, 1], carriers=[four])
 
     assert (grant.carrier, grant.slots.messages) == ("c2", 4)
     assert (await make.batch_row(database, held.id)).cursor == made.ids["sms"][4], "three again, one ahead"
@@ -273,7 +275,7 @@ async def test_a_grant_for_what_is_sent_again_alone_leaves_the_cursor_where_it_i
     held = await make.must_claim(database)
     await make.advance(database, held, 4)
 
-    grant = await make.advance(database, held, skip=4, again=[2, 2], ways=[OpenCarrier("c2", (make.WIDE,), 3)])
+    grant = await make.advance(database, held, skip=4, again=[2, 2], carriers=[OpenCarrier("c2", (make.WIDE,), 3)])
 
     assert (grant.slots.messages, grant.slots.units) == (1, 2)
     assert (await make.batch_row(database, held.id)).cursor == made.ids["sms"][3]
@@ -282,9 +284,9 @@ async def test_a_grant_for_what_is_sent_again_alone_leaves_the_cursor_where_it_i
 async def test_the_first_carrier_in_order_that_has_slots_is_taken(database):
     await make.a_campaign(database, 10)
     held = await make.must_claim(database)
-    ways = [OpenCarrier("c1", (Ceiling("one", 1, 1, 0.0),), 100), OpenCarrier("c2", (make.WIDE,), 100)]
+    carriers = [OpenCarrier("c1", (Ceiling("one", 1, 1, 0.0),), 100), OpenCarrier("c2", (make.WIDE,), 100)]
 
-    granted = [await make.advance(database, held, 1, skip=n, ways=ways) for n in range(3)]
+    granted = [await make.advance(database, held, 1, skip=n, carriers=carriers) for n in range(3)]
 
     assert [g.carrier for g in granted] == ["c1", "c2", "c2"]
 
@@ -293,7 +295,7 @@ async def test_without_a_way_out_nothing_is_granted(database):
     await make.a_campaign(database, 3)
     held = await make.must_claim(database)
 
-    grant = await make.advance(database, held, ways=[])
+    grant = await make.advance(database, held, carriers=[])
 
     assert (grant.carrier, grant.slots.messages) == ("", 0)
 
@@ -459,7 +461,7 @@ async def test_whoever_ends_a_campaign_waits_for_the_cursor_that_is_on_its_way(s
 
         async def slow_advance(tx):
             grant = await batches.advance(
-                tx, held, again=(), ahead=held.rows, ways=[make.WIDE_WAY], horizon_ms=250, lease_ms=60_000
+                tx, held, again=(), ahead=held.rows, carriers=[make.WIDE], horizon_ms=250, lease_ms=60_000
             )
             asked.set()
             await go_on.wait()
@@ -484,7 +486,7 @@ async def test_facts_are_kept_when_the_lease_was_lost_meanwhile(database):
     held = await make.must_claim(database, lease_ms=-1)
     await database.write(
         lambda tx: batches.advance(
-            tx, held, again=(), ahead=held.rows, ways=[make.WIDE_WAY], horizon_ms=250, lease_ms=-1
+            tx, held, again=(), ahead=held.rows, carriers=[make.WIDE], horizon_ms=250, lease_ms=-1
         )
     )
     ids = made.ids["sms"]

@@ -374,15 +374,15 @@ async def test_a_ceiling_out_of_order_that_another_holds_gives_nothing_and_one_t
 
 async def test_two_nodes_that_try_two_carriers_in_different_order_do_not_deadlock(database):
     await make.a_campaign(database, 60, batch_size=30)
-    ways = [OpenCarrier(name, (Ceiling(f"sms:{name}", 20, 1.0, 0.0),), 100) for name in ("A", "B")]
+    carriers = [OpenCarrier(name, (Ceiling(f"sms:{name}", 20, 1.0, 0.0),), 100) for name in ("A", "B")]
 
     async def node(name, order):
         held = await make.must_claim(database, node=name)
         for n in range(30):
-            await make.advance(database, held, 1, skip=n, ways=order)
+            await make.advance(database, held, 1, skip=n, carriers=order)
 
     before = await deadlocks(database)
-    await asyncio.gather(node("a", ways), node("b", ways[::-1]))
+    await asyncio.gather(node("a", carriers), node("b", carriers[::-1]))
 
     assert await deadlocks(database) == before
 

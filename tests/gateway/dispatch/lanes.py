@@ -108,7 +108,7 @@ def a_lane(
         channel=first.channel,
         mode=first.mode,
         database=database,
-        ways=LaneCarriers(gates, most_messages=1000),
+        carriers=LaneCarriers(gates, most_messages=1000),
         rules=LaneRules(
             batches_at_once=batches_at_once,
             lease_ms=lease_ms,

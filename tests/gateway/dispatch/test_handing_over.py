@@ -231,7 +231,7 @@ async def test_a_campaign_that_expires_in_a_window_says_nothing_against_its_carr
     async with house_kept(database), running(lane):
         for _ in range(250):
             await asyncio.sleep(0.01)
-            assert lane.ways.gates[0].breaker.closed(asyncio.get_running_loop().time())
+            assert lane.carriers.gates[0].breaker.closed(asyncio.get_running_loop().time())
 
 
 async def test_a_row_that_kills_whoever_hands_it_over_costs_itself_only(

@@ -67,7 +67,7 @@ async def lane_over(database: Database, *ports: int) -> AsyncIterator[list[SmtpC
         channel=Channel.EMAIL,
         mode=carriers[0].mode,
         database=database,
-        ways=LaneCarriers(gates, most_messages=1000),
+        carriers=LaneCarriers(gates, most_messages=1000),
         rules=LaneRules(4, 15_000, (50,), 100, 3, 50),
         generation="gen",
         node="test",

@@ -21,9 +21,9 @@ from gateway.campaigns.answers import (
 )
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.errors import Refusal
-from gateway.http.context import Door
+from gateway.http.context import HttpContext
 from gateway.http.services import HealthCheck, Measure, Services
-from gateway.http.serving import make_door, runner_of
+from gateway.http.serving import make_context, runner_of
 from gateway.settings import AlertSettings, ServerSettings
 from gateway.unsubscribing import Unsubscribing
 from store import campaigns, lifecycle
@@ -96,7 +96,7 @@ class Doorway:
     url: str
     house: House
     desk: RecordingDesk
-    door: Door
+    door: HttpContext
     session: aiohttp.ClientSession
     checks: list[HealthCheck]
 
@@ -163,7 +163,7 @@ async def doorway(
     services = Services(
         database, desk, refused, desk, readiness, measures, server, feed or AlertSettings(), unsubscribe, sign
     )
-    door = replace(make_door(services), **changes)
+    door = replace(make_context(services), **changes)
     runner = runner_of(door, faces)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -80,7 +80,7 @@ class Way:
 
         settings = SimulatedSettings(name="sim-1", channel=Channel.SMS)
         self.carrier = SimulatedCarrier(settings, lambda: 0)
-        self.ways = LaneCarriers([Gate(self.carrier, (Ceiling("sms:sim-1", 10.0, 1.0, 0.05),))], 10)
+        self.carriers = LaneCarriers([Gate(self.carrier, (Ceiling("sms:sim-1", 10.0, 1.0, 0.05),))], 10)
         self.channel, self.mode, self.batches_held = Channel.SMS, Mode.SIMULATION, 2
 
 
