@@ -19,7 +19,7 @@ import cap
 from cap.limits import KEPT
 from gateway.access.attempts import household
 from gateway.errors import Refusal
-from gateway.feed.current import READ_TIMEOUT_S, Broadcast
+from gateway.feed.current import READ_TIMEOUT_S, CurrentFeed
 from gateway.instants import rfc3339
 from store import feed
 from store.errors import store_is_away
@@ -44,8 +44,8 @@ class FeedEvent(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Listening:
-    broadcast: Broadcast
+class FeedChanges:
+    current_feed: CurrentFeed
     most: int
     most_per_address: int
     """0: as many as there may be at all."""
@@ -139,7 +139,7 @@ class Listening:
             self._end()
 
     async def _look(self) -> None:
-        async with self.broadcast.database.read() as conn:
+        async with self.current_feed.database.read() as conn:
             revision = await feed.revision(conn)
         if revision < self.last:
             # A store that was restored: what was told is no longer so, and whoever comes back must read the feed.
@@ -148,7 +148,7 @@ class Listening:
             self.floor = self.last = max(0, revision - self.most_events)
         while self.last < revision:
             upto = min(revision, self.last + _CHUNK)
-            async with self.broadcast.database.read() as conn:
+            async with self.current_feed.database.read() as conn:
                 changes = await feed.changes(conn, self.last, upto)
             for event in await asyncio.to_thread(lambda found: [_event(c) for c in found], changes):
                 self._keep(event)

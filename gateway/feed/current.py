@@ -36,7 +36,7 @@ _HEARTBEAT_MS = 60_000
 
 
 @dataclass(slots=True)
-class Broadcast:
+class CurrentFeed:
     database: Database
     making: Making
     life_s: float = 1.0

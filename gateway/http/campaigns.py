@@ -155,7 +155,7 @@ async def progress(request: web.Request, context: HttpContext, caller: Caller) -
     campaign = await _asked_for(request, context, caller)
     if request.method == "HEAD":
         return opened()
-    async with context.watching.watch(campaign.id, caller.account_id) as watched:
+    async with context.progress_watch.watch(campaign.id, caller.account_id) as watched:
         with context.metrics.streams.track_inprogress():
             return await stream(
                 request,

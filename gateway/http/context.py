@@ -8,10 +8,10 @@ from aiohttp import web
 
 from gateway.access.keys import Keyring
 from gateway.access.rights import Caller
-from gateway.feed.changes import Listening
-from gateway.feed.current import Broadcast
+from gateway.feed.changes import FeedChanges
+from gateway.feed.current import CurrentFeed
 from gateway.http.metrics import Metrics
-from gateway.http.progress import Watching
+from gateway.http.progress import ProgressWatch
 from gateway.http.services import Services
 from gateway.http.visitors import Visitors
 
@@ -20,9 +20,9 @@ from gateway.http.visitors import Visitors
 class HttpContext:
     services: Services
     keyring: Keyring
-    watching: Watching
-    broadcast: Broadcast
-    listening: Listening
+    progress_watch: ProgressWatch
+    current_feed: CurrentFeed
+    feed_changes: FeedChanges
     metrics: Metrics
     visitors: Visitors
     reports: asyncio.Semaphore

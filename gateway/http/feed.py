@@ -53,7 +53,7 @@ async def heartbeat(request: web.Request, context: HttpContext, _caller: Caller)
 async def alert(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
     """GET /cap/alerts/{id}.xml: as it was published, for ever."""
     Query(request)
-    found = await context.broadcast.document(request.match_info["id"])
+    found = await context.current_feed.document(request.match_info["id"])
     if found is None:
         raise Refusal(404, "no-such-alert", "There is no such public alert.")
     body, etag = (found, etag_of(found)) if isinstance(found, bytes) else (found.document, found.etag)
@@ -64,7 +64,7 @@ async def file(request: web.Request, context: HttpContext, _caller: Caller) -> w
     """GET /cap/alerts/{id}/files/{sha256}: a file that came enclosed in a public alert, for ever."""
     Query(request)
     sha256 = request.match_info["sha256"]
-    resource = await context.broadcast.file(request.match_info["id"], sha256)
+    resource = await context.current_feed.file(request.match_info["id"], sha256)
     content = resource.content() if resource is not None else None
     if resource is None or content is None:
         raise Refusal(404, "no-such-file", "There is no such file.")
@@ -81,11 +81,11 @@ async def stream(request: web.Request, context: HttpContext, _caller: Caller) ->
     full = Query(request, "full").flag("full")
     if request.method == "HEAD":
         return opened_to_all()
-    async with context.listening.listen(request.remote or ""):
+    async with context.feed_changes.listen(request.remote or ""):
         with context.metrics.listeners.track_inprogress():
             return await air(
                 request,
-                context.listening,
+                context.feed_changes,
                 seen=last_event_id(request),
                 full=full,
                 heartbeat_s=context.heartbeat_s,
@@ -98,7 +98,7 @@ async def _feed(
     request: web.Request, context: HttpContext, form: FeedFormat, query: Query, max_age_s: int = _MAX_AGE_S
 ) -> web.StreamResponse:
     language = query.one_of("lang", LANGUAGES) or ""
-    made, modified = await context.broadcast.feed(form, _base_url(request, context), language)
+    made, modified = await context.current_feed.feed(form, _base_url(request, context), language)
     # A heartbeat is new although nothing has changed.
     modified = None if form is FeedFormat.HEARTBEAT else modified
     return await _answer(

@@ -11,7 +11,7 @@ import contextlib
 import msgspec
 from aiohttp import web
 
-from gateway.feed.changes import Listening
+from gateway.feed.changes import FeedChanges
 from gateway.http.sse import EventWire, glance, opened
 from gateway.instants import rfc3339
 
@@ -28,7 +28,7 @@ def opened_to_all() -> web.StreamResponse:
 
 async def air(
     request: web.Request,
-    listening: Listening,
+    feed_changes: FeedChanges,
     *,
     seen: int | None,
     full: bool,
@@ -42,7 +42,7 @@ async def air(
         await response.prepare(request)
         wire = EventWire(request, response, write_s)
         try:
-            await _aired(wire, listening, seen, full, heartbeat_s, life_s)
+            await _aired(wire, feed_changes, seen, full, heartbeat_s, life_s)
             await wire.end()
         except TimeoutError:
             wire.cut()
@@ -50,35 +50,35 @@ async def air(
 
 
 async def _aired(
-    wire: EventWire, listening: Listening, seen: int | None, full: bool, heartbeat_s: float, life_s: float
+    wire: EventWire, feed_changes: FeedChanges, seen: int | None, full: bool, heartbeat_s: float, life_s: float
 ) -> None:
     now_s = asyncio.get_running_loop().time
     until_s, beat_s = now_s() + life_s, now_s()
-    missed = seen is not None and listening.after(seen) is None
-    at = listening.last if seen is None or missed else seen
-    await wire.write(b"retry: 2000\n\n" + _said("open", {"revision": listening.last, "missed": missed}, at))
+    missed = seen is not None and feed_changes.after(seen) is None
+    at = feed_changes.last if seen is None or missed else seen
+    await wire.write(b"retry: 2000\n\n" + _said("open", {"revision": feed_changes.last, "missed": missed}, at))
     while not wire.gone:
-        changed = listening.changed  # before looking, so that no change is missed
-        events = listening.after(at)
+        changed = feed_changes.changed  # before looking, so that no change is missed
+        events = feed_changes.after(at)
         if events is None:
             return  # slower than what is kept: it comes back and is told so
         for event in events:
             await wire.write(event.full if full else event.thin)
             at = event.id
-        if listening.over or now_s() >= until_s:
+        if feed_changes.over or now_s() >= until_s:
             return
         if now_s() - beat_s >= HEARTBEATS * heartbeat_s:
             beat_s = now_s()
-            await wire.write(await _heartbeat(listening))
+            await wire.write(await _heartbeat(feed_changes))
         elif wire.quiet_s >= heartbeat_s:
             await wire.write(b":\n\n")
         await glance(changed, heartbeat_s)
 
 
-async def _heartbeat(listening: Listening) -> bytes:
-    view = await listening.broadcast.view()
+async def _heartbeat(feed_changes: FeedChanges) -> bytes:
+    view = await feed_changes.current_feed.view()
     about = {
-        "at": rfc3339(listening.broadcast.looked_ms),
+        "at": rfc3339(feed_changes.current_feed.looked_ms),
         "revision": view.revision,
         "in_force": view.in_force,
         "url": "/cap/heartbeat.xml",

@@ -66,7 +66,7 @@ class Watched:
 
 
 @dataclass(slots=True)
-class Watching:
+class ProgressWatch:
     read: ReadFrame
     most: int
     most_per_account: int = 0

@@ -90,8 +90,8 @@ def application(context: HttpContext, faces: frozenset[str] = frozenset({"inner"
 
 
 async def _let_watchers_go(app: web.Application) -> None:
-    app[DOOR].watching.close()
-    await app[DOOR].listening.close()
+    app[DOOR].progress_watch.close()
+    await app[DOOR].feed_changes.close()
 
 
 def _guarded(route: Route, context: HttpContext) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -8,14 +8,14 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from gateway.access.keys import Keyring, keys_of
-from gateway.feed.changes import Listening
-from gateway.feed.current import Broadcast
+from gateway.feed.changes import FeedChanges
+from gateway.feed.current import CurrentFeed
 from gateway.feed.formats import Making
 from gateway.http.campaigns import snapshot
 from gateway.http.context import HttpContext
 from gateway.http.metrics import Metrics
 from gateway.http.problems import problem
-from gateway.http.progress import Watching
+from gateway.http.progress import ProgressWatch
 from gateway.http.routes import application
 from gateway.http.services import Services
 from gateway.http.visitors import Visitors, room
@@ -38,17 +38,17 @@ def make_runner(services: Services) -> web.AppRunner:
 def make_context(services: Services) -> HttpContext:
     database, feed = services.database, services.feed
     making = Making(feed.feed_title, feed.feed_author, feed.answer_sender, services.sign)
-    broadcast = Broadcast(database, making)
+    current_feed = CurrentFeed(database, making)
     return HttpContext(
         services=services,
         keyring=Keyring(keys_of(database)),
-        watching=Watching(
+        progress_watch=ProgressWatch(
             lambda campaign_id: snapshot(database, campaign_id),
             services.server.max_watchers,
             services.server.max_watchers_per_account,
         ),
-        broadcast=broadcast,
-        listening=Listening(broadcast, feed.max_feed_watchers, feed.max_feed_watchers_per_address),
+        current_feed=current_feed,
+        feed_changes=FeedChanges(current_feed, feed.max_feed_watchers, feed.max_feed_watchers_per_address),
         metrics=Metrics(),
         visitors=Visitors(room(services.server.max_connections), services.server.max_connections_per_address),
         reports=asyncio.Semaphore(2),

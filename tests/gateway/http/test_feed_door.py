@@ -17,7 +17,7 @@ from cap.signing import Standing, verify
 from cap.trust import Trust
 from cap.write import moment
 from gateway.feed import current
-from gateway.feed.current import Broadcast
+from gateway.feed.current import CurrentFeed
 from gateway.feed.formats import FeedFormat, Making
 from gateway.feed.publishing import Publisher
 from gateway.feed.signing_key import FeedKey
@@ -97,7 +97,7 @@ async def refreshed(door: Doorway, **given: object):  # type: ignore[no-untyped-
 
 def look_again(door: Doorway) -> None:
     """The store is looked at once a second; a test does not wait for it."""
-    door.door.broadcast._again_s = 0.0
+    door.door.current_feed._again_s = 0.0
 
 
 async def test_the_feed_links_to_the_exact_bytes_of_every_public_alert(door: Doorway):
@@ -238,7 +238,7 @@ async def test_without_a_public_address_an_enclosed_file_is_described_and_not_li
     assert (resource.uri, resource.deref_uri, resource.description) == ("", "", "A page")
 
 
-def watched(database: Database, monkeypatch: pytest.MonkeyPatch) -> tuple[Broadcast, list[str]]:
+def watched(database: Database, monkeypatch: pytest.MonkeyPatch) -> tuple[CurrentFeed, list[str]]:
     """A broadcast that looks at every request, and what it asked of the store and made."""
     done: list[str] = []
 
@@ -252,7 +252,7 @@ def watched(database: Database, monkeypatch: pytest.MonkeyPatch) -> tuple[Broadc
     for name in ("revision", "state", "documents"):
         monkeypatch.setattr(current.feed, name, counted(name, getattr(feed, name)))
     monkeypatch.setattr(current, "make", counted("make", current.make))
-    return Broadcast(database, Making("t", "a", "s@example.org"), life_s=60), done
+    return CurrentFeed(database, Making("t", "a", "s@example.org"), life_s=60), done
 
 
 async def test_a_thousand_readers_cost_one_look_at_the_store_and_one_feed(
@@ -288,7 +288,7 @@ async def test_a_feed_too_large_drops_its_oldest_entries_and_says_so(database: D
     async with doorway(database) as door:
         for n in range(8):
             await publish(door, f"p{n}", headline=f"Alert {n}")
-        door.door.broadcast.making = replace(door.door.broadcast.making, most_bytes=2500)
+        door.door.current_feed.making = replace(door.door.current_feed.making, most_bytes=2500)
 
         bodies = {path: (await door.get(path)).body for path in FEEDS}
 
@@ -347,7 +347,7 @@ async def test_two_nodes_and_two_lives_make_the_same_bytes(database: Database, p
     async with doorway(database, server=settings) as door:
         await publish(door, "p1")
         first = await door.get(path)
-        made = Broadcast(database, door.door.broadcast.making)
+        made = CurrentFeed(database, door.door.current_feed.making)
         form = {"full": FeedFormat.FULL, "atom": FeedFormat.ATOM, ".rss": FeedFormat.RSS, "json": FeedFormat.GEOJSON}
         kind = "full" if "full" in path else path[-4:]
         found, _ = await made.feed(form[kind], "https://alerts.example")
@@ -461,7 +461,7 @@ async def test_an_alert_is_signed_with_the_feeds_key_once_and_its_bytes_never_ch
     first = await door.get("/cap/alerts/p1.xml")
     # The key is changed, the server starts again, the alert is over.
     await publish(door, "p2", key=new)
-    door.door.broadcast._view = None
+    door.door.current_feed._view = None
     again = await door.get("/cap/alerts/p1.xml")
 
     assert first.body == again.body
@@ -559,7 +559,7 @@ async def test_a_heartbeat_is_as_old_as_the_last_look_at_the_store(door: Doorway
     """A reader that believes it must find out when the gateway itself has gone blind; the feed still stands."""
     await publish(door, "p1")
     first = await door.get("/cap/heartbeat.xml")
-    blinded = door.door.broadcast
+    blinded = door.door.current_feed
 
     def away() -> object:
         raise ConnectionRefusedError("no store")

@@ -14,8 +14,8 @@ import pytest
 
 from gateway.errors import Refusal
 from gateway.feed import changes
-from gateway.feed.changes import Listening
-from gateway.feed.current import Broadcast
+from gateway.feed.changes import FeedChanges
+from gateway.feed.current import CurrentFeed
 from gateway.feed.formats import Making
 from gateway.feed.publishing import Publisher
 from gateway.settings import AlertSettings
@@ -38,8 +38,8 @@ async def door(database: Database) -> AsyncIterator[Doorway]:
 
 def quick(door: Doorway) -> None:
     """A test does not wait a second for each look."""
-    door.door.broadcast.life_s = 0.0
-    door.door.listening.poll_s = 0.02
+    door.door.current_feed.life_s = 0.0
+    door.door.feed_changes.poll_s = 0.02
 
 
 async def events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
@@ -118,7 +118,7 @@ async def test_who_comes_back_is_told_all_that_was_missed_and_nothing_twice(door
 @pytest.mark.parametrize("seen", [1, 99])
 async def test_who_was_away_for_too_long_is_told_to_read_the_feed(door: Doorway, seen: int):
     """Also one who saw more than there is: the store was restored from before."""
-    door.door.listening.most_events = 3
+    door.door.feed_changes.most_events = 3
     for n in range(6):
         await publish(door, f"p{n}")
 
@@ -212,7 +212,7 @@ async def test_one_address_may_not_hold_every_stream(database: Database):
                 response = await stack.enter_async_context(listen(door))
                 assert (await anext(events(response)))["event"] == "open"
             third = await door.get(PATH)
-        await until(lambda: door.door.listening.listeners == 0)
+        await until(lambda: door.door.feed_changes.listeners == 0)
         [again] = await first_of(door, 1)
 
     assert (third.status, third.json["code"]) == (429, "too-many-watchers")
@@ -241,14 +241,14 @@ async def test_a_listener_that_does_not_read_is_cut_off_and_the_others_hear_on(d
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.connect(("127.0.0.1", door.port))
         deaf.sendall(b"GET /cap/stream?full=1 HTTP/1.1\r\nHost: x\r\n\r\n")
-        await until(lambda: door.door.listening.listeners == 1)
+        await until(lambda: door.door.feed_changes.listeners == 1)
         async with asyncio.timeout(30), listen(door) as response:
             stream = events(response)
             await anext(stream)
             for n in range(80):
                 await publish(door, f"p{n}", description="x" * 90_000)
             heard = [await anext(stream) for _ in range(80)]
-            await until(lambda: door.door.listening.listeners == 1, 10)
+            await until(lambda: door.door.feed_changes.listeners == 1, 10)
         deaf.close()
 
     assert [int(e["id"]) for e in heard] == list(range(1, 81))
@@ -262,7 +262,7 @@ async def test_what_is_kept_for_those_who_come_back_is_bounded(
         await publish(door, f"p{n}", description="x" * 1_000)
     await first_of(door, 1)
 
-    kept = door.door.listening
+    kept = door.door.feed_changes
 
     assert kept._bytes == sum(len(e.full) for e in kept._events) <= 5_000
     assert (kept.floor + len(kept._events), kept.last) == (20, 20)
@@ -274,11 +274,11 @@ async def test_coming_and_going_costs_the_store_nothing(door: Doorway, monkeypat
     for n in range(5):
         await publish(door, f"p{n}")
     read: list[int] = []
-    changes = feed.changes
+    of_store = feed.changes
 
     async def counted(conn, after, upto):  # type: ignore[no-untyped-def]
         read.append(after)
-        return await changes(conn, after, upto)
+        return await of_store(conn, after, upto)
 
     monkeypatch.setattr(changes.feed, "changes", counted)
 
@@ -289,8 +289,8 @@ async def test_coming_and_going_costs_the_store_nothing(door: Doorway, monkeypat
 
 
 async def test_a_stream_outlives_a_store_that_is_away_for_a_while(database: Database):
-    broadcast = Broadcast(database, Making("t", "a", "s@example.org"), life_s=0.0)
-    held = Listening(broadcast, 10, 10, poll_s=0.02)
+    current_feed = CurrentFeed(database, Making("t", "a", "s@example.org"), life_s=0.0)
+    held = FeedChanges(current_feed, 10, 10, poll_s=0.02)
     reading, away = database.read, False
 
     def read():  # type: ignore[no-untyped-def]
@@ -325,11 +325,11 @@ async def test_a_head_of_the_stream_opens_none(door: Doorway):
     answer = await door.ask("HEAD", PATH)
 
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
-    assert door.door.listening.listeners == 0
+    assert door.door.feed_changes.listeners == 0
 
 
 async def test_an_ipv6_client_is_one_however_many_addresses_it_has(database: Database):
-    held = Listening(Broadcast(database, Making("t", "a", "s@example.org")), 10, 1)
+    held = FeedChanges(CurrentFeed(database, Making("t", "a", "s@example.org")), 10, 1)
 
     async with contextlib.AsyncExitStack() as others:
         for address in ("2001:db8:1:2::1", "2001:db8:1:3::1", "::ffff:192.0.2.1", "::ffff:192.0.2.2"):

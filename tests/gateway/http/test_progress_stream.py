@@ -11,7 +11,7 @@ import pytest
 
 from channels.contract import Channel
 from gateway.http.campaigns import snapshot
-from gateway.http.progress import Frame, Watching
+from gateway.http.progress import Frame, ProgressWatch
 from gateway.reports.sealing import seal_due
 from store import lifecycle
 from store.database import Database
@@ -62,13 +62,13 @@ def watch(door: Doorway, seen: str | None = None):  # type: ignore[no-untyped-de
 async def count_reads(door: Doorway) -> list[float]:
     """When the store was read for a watched campaign, from now on."""
     reads: list[float] = []
-    read = door.door.watching.read
+    read = door.door.progress_watch.read
 
     async def counted(campaign_id: int) -> Frame:
         reads.append(time.monotonic())
         return await read(campaign_id)
 
-    door.door.watching.read = counted
+    door.door.progress_watch.read = counted
     return reads
 
 
@@ -175,7 +175,7 @@ async def test_two_hundred_watchers_of_one_campaign_share_one_poller(door: Doorw
             tasks.create_task(one())
         for _ in range(200):
             await ready.acquire()
-        assert door.door.watching.watchers == 200
+        assert door.door.progress_watch.watchers == 200
         began, before = time.monotonic(), len(reads)
         await asyncio.sleep(1.0)
         took, polled = time.monotonic() - began, len(reads) - before
@@ -183,7 +183,7 @@ async def test_two_hundred_watchers_of_one_campaign_share_one_poller(door: Doorw
 
     assert told == [1] * 200
     assert polled <= 4 * took + 1
-    await until(lambda: door.door.watching.watchers == 0)
+    await until(lambda: door.door.progress_watch.watchers == 0)
 
 
 async def test_a_watcher_who_leaves_is_noticed_and_the_last_one_takes_the_poller_along(door: Doorway):
@@ -196,7 +196,7 @@ async def test_a_watcher_who_leaves_is_noticed_and_the_last_one_takes_the_poller
 
     writer.transport.abort()
 
-    await until(lambda: door.door.watching.watchers == 0)
+    await until(lambda: door.door.progress_watch.watchers == 0)
     before = len(reads)
     await asyncio.sleep(0.6)
     assert len(reads) == before
@@ -226,11 +226,11 @@ async def test_a_stream_ends_after_its_life_so_that_the_key_is_looked_at_again(d
 async def test_there_are_only_so_many_watchers(database: Database):
     async with doorway(database) as door:
         await a_campaign(door)
-        door.door.watching.most = 1
+        door.door.progress_watch.most = 1
         async with asyncio.timeout(5), watch(door) as first:
             await anext(events(first))
             second = await door.get(PATH, "a")
-        await until(lambda: door.door.watching.watchers == 0)
+        await until(lambda: door.door.progress_watch.watchers == 0)
         async with asyncio.timeout(5), watch(door) as third:
             assert await anext(events(third))
 
@@ -243,7 +243,7 @@ async def test_a_stopping_server_lets_its_watchers_go(database: Database):
         async with asyncio.timeout(5), watch(door) as response:
             stream = events(response)
             await anext(stream)
-            door.door.watching.close()
+            door.door.progress_watch.close()
             assert [event async for event in stream] == []
 
 
@@ -257,8 +257,8 @@ async def test_a_store_that_is_away_for_a_moment_ends_no_stream():
             raise TimeoutError
         return Frame(turns, "running", b"{}", last=False, quiet=True)
 
-    watching = Watching(read, 10, poll_s=0.01)
-    async with asyncio.timeout(5), watching.watch(1, 7) as watched:
+    progress_watch = ProgressWatch(read, 10, poll_s=0.01)
+    async with asyncio.timeout(5), progress_watch.watch(1, 7) as watched:
         await watched.changed.wait()
         assert watched.latest is not None
 
@@ -273,12 +273,12 @@ async def test_a_poller_that_breaks_ends_its_streams_and_the_next_watcher_starts
             raise ZeroDivisionError
         return Frame(1, "running", b"{}", last=False, quiet=True)
 
-    watching = Watching(read, 10, poll_s=0.01)
-    async with asyncio.timeout(5), watching.watch(1, 7) as watched:
+    progress_watch = ProgressWatch(read, 10, poll_s=0.01)
+    async with asyncio.timeout(5), progress_watch.watch(1, 7) as watched:
         await watched.changed.wait()
         assert watched.over
         broken = False
-        async with watching.watch(1, 7) as again:
+        async with progress_watch.watch(1, 7) as again:
             await again.changed.wait()
             assert again.latest is not None
     assert "watching failed" in caplog.text
@@ -292,12 +292,12 @@ async def test_many_watched_campaigns_are_each_looked_at_less_often():
         reads += 1
         return Frame(1, "running", b"{}", last=False, quiet=True)
 
-    watching = Watching(read, 1000, poll_s=0.01)
+    progress_watch = ProgressWatch(read, 1000, poll_s=0.01)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         leave = asyncio.Event()
 
         async def one(campaign_id: int) -> None:
-            async with watching.watch(campaign_id, 7):
+            async with progress_watch.watch(campaign_id, 7):
                 await leave.wait()
 
         for campaign_id in range(200):
