@@ -19,11 +19,10 @@ from store.receipts import hear_first, match_new_refs
 from store.records import Batch, DeliveryRow, Settlement
 from store.settling import apply
 from store.slots import Ceiling, Slots, lock, take
-from store.states import OPEN, BatchState, CampaignState, DeliveryEvent, DeliveryState
+from store.states import OPEN, OPEN_CODES, BatchState, CampaignState, DeliveryEvent, DeliveryState
 from store.tables import batch, campaign, delivery, doubt, hold, member
 from store.transaction import AnyRow, Transaction
 
-_OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
 _LEASED = batch.c.state == int(BatchState.LEASED)
 _READY = batch.c.state == int(BatchState.READY)
 
@@ -120,12 +119,14 @@ _rows = (
         sa.func.coalesce(delivery.c.due_ms, 0).label("due_ms"),
     )
     .join(member, member.c.id == delivery.c.member_id, isouter=True)
-    .where(delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(_OPEN))
+    .where(delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(OPEN_CODES))
     .order_by(delivery.c.id)
 )
 _later = json_rows("later", id=int)
 _asked = json_rows("asked", id=int)
-_still_open = sa.select(delivery.c.id).join(_asked, delivery.c.id == _asked.c.id).where(delivery.c.state.in_(_OPEN))
+_still_open = (
+    sa.select(delivery.c.id).join(_asked, delivery.c.id == _asked.c.id).where(delivery.c.state.in_(OPEN_CODES))
+)
 _pass_over = sa.update(delivery).where(delivery.c.id == _later.c.id).values(round=sa.bindparam("round_"))
 # Its own last attempt is the one in doubt: one that was refused since is not sent again.
 _is_resent = (
@@ -511,7 +512,7 @@ async def going_on(conn: AsyncConnection, held: Sequence[Batch], now_ms: int) ->
 _remaining = sa.select(delivery.c.id, delivery.c.state, delivery.c.changed_ms, delivery.c.due_ms).where(
     delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")),
     sa.or_(
-        delivery.c.state.in_(_OPEN),
+        delivery.c.state.in_(OPEN_CODES),
         sa.and_(
             delivery.c.state == int(DeliveryState.UNKNOWN),
             sa.bindparam("resends", type_=sa.Integer) == 1,

@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.delivery_ids import end_id, first_id
 from store.records import DeliveryCounts
 from store.states import CampaignState, DeliveryState
 from store.tables import (
@@ -261,7 +262,7 @@ async def deliveries(
             d.attempts, d.carrier, d.code, d.text, d.sent_ms, d.changed_ms,
         )
         .join(member, member.c.id == d.member_id)
-        .where(d.id > max(after_id, (campaign_id << 24) - 1), d.id < (campaign_id + 1) << 24)
+        .where(d.id > max(after_id, first_id(campaign_id) - 1), d.id < end_id(campaign_id))
         .order_by(d.id)
         .limit(most)
     )  # fmt: skip
@@ -300,7 +301,7 @@ async def sums(conn: AsyncConnection, campaign_id: int) -> list[Sum]:
             sa.case((d.state == int(DeliveryState.FAILED), d.code), else_=None).label("reason"),
             sa.func.count(), sa.func.sum(d.units), sa.func.sum(d.charged * d.price_millieuro),
         )
-        .where(d.id.between(campaign_id << 24, ((campaign_id + 1) << 24) - 1))
+        .where(d.id.between(first_id(campaign_id), end_id(campaign_id) - 1))
         .group_by(d.channel, d.language, d.state, sa.literal_column("reason"))
         .order_by(d.channel, d.language, d.state)
     )  # fmt: skip

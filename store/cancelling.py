@@ -16,12 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import awaiting, bookings, reservations
 from store.awaiting import HAND, IS_IN_HAND
+from store.delivery_ids import end_id, first_id, place_of
 from store.json_rows import json_rows, pack
-from store.launching import MOST_DELIVERIES, file_audience
+from store.launching import file_audience
 from store.records import Settlement
 from store.savepoints import together_or_apart
 from store.settling import apply
-from store.states import MAY_HAVE_IT, BatchState, CampaignState, DeliveryEvent, DeliveryState
+from store.states import MAY_HAVE_IT, OPEN_CODES, BatchState, CampaignState, DeliveryEvent
 from store.tables import batch, campaign, campaign_replaces, carrier_ref, contact, delivery, expansion
 from store.transaction import AnyRow, Transaction
 
@@ -31,7 +32,6 @@ _MOST_ROWS = 2_000
 """Deliveries of the batches that one transaction lets go, at most: some 20 ms."""
 _MOST_BATCHES = 100
 
-_OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
 _HAVE = tuple(int(s) for s in MAY_HAVE_IT)
 
 
@@ -89,7 +89,7 @@ async def holders(conn: AsyncConnection, campaign_id: int, *, after: int, most: 
 
 
 def _page_of(campaign_id: int, after: int, most: int) -> dict[str, int]:
-    first, end = campaign_id << 24, (campaign_id + 1) << 24
+    first, end = first_id(campaign_id), end_id(campaign_id)
     return {"campaign": campaign_id, "after": max(after, first - 1), "end": end, "most": most}
 
 
@@ -180,7 +180,7 @@ _still_open = (
     sa.exists()
     .where(
         delivery.c.id.between(batch.c.first, batch.c.last),
-        delivery.c.state.in_(_OPEN),
+        delivery.c.state.in_(OPEN_CODES),
         contact.c.id == delivery.c.contact_id,
     )
     .correlate(batch)
@@ -205,7 +205,7 @@ _cancels = (
     .select_from(_picked)
     .join(delivery, delivery.c.id.between(_picked.c.first, _picked.c.last))
     .join(contact, contact.c.id == delivery.c.contact_id)
-    .where(delivery.c.state.in_(_OPEN))
+    .where(delivery.c.state.in_(OPEN_CODES))
     .order_by(delivery.c.id)
 )
 _awaited = json_rows("awaited", first=int, last=int)
@@ -284,7 +284,7 @@ async def _spare(tx: Transaction, campaign_id: int, channel: str, decided: Seque
     fell: looked for are the few who were in hand, however many people were told."""
     spares_from = await awaiting.spares_of(tx, campaign_id)
     first = None if spares_from is None else spares_from.get(channel, 0)
-    asked = [c for c in decided if first is None or c.id & (MOST_DELIVERIES - 1) >= first]
+    asked = [c for c in decided if first is None or place_of(c.id) >= first]
     if not asked:
         return set()
     awaited = await _awaited_of(tx, campaign_id, all_of_it=first is None)
@@ -303,7 +303,7 @@ async def _awaited_of(tx: Transaction, campaign_id: int, *, all_of_it: bool) -> 
     if noted:
         return noted
     replaced = [row.replaced_id for row in await tx.rows(_replaced, {"campaign": campaign_id})]
-    return [(each << 24, ((each + 1) << 24) - 1) for each in replaced]
+    return [(first_id(each), end_id(each) - 1) for each in replaced]
 
 
 def _first_of(batches: Sequence[AnyRow]) -> list[AnyRow]:

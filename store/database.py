@@ -103,6 +103,10 @@ class Database:
         except DBAPIError as exc:
             raise_translated(exc)
 
+    async def require_writable(self) -> None:
+        """One transaction in the queue of all others, that does nothing. Raises StoreUnavailable."""
+        await self.write(lambda tx: tx.rows(sa.text("SELECT 1")))
+
     def free_bytes(self) -> int | None:
         """Free space where the file lies; None where the database looks after its own disk."""
         if self.path is None:

@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from store import awaiting, bookings, reservations, threads
+from store.delivery_ids import MOST_DELIVERIES, first_id
 from store.errors import AudienceTooLarge, StaleThread
 from store.fairness import give_place_back, start_of
 from store.json_rows import json_rows, pack
@@ -35,7 +36,6 @@ from store.tables import (
 )
 from store.transaction import AnyRow, Transaction
 
-MOST_DELIVERIES = 1 << 24
 """Of one campaign: the id of a delivery is the campaign's and a number below this."""
 
 
@@ -346,10 +346,11 @@ async def expand(
     assert fresh[0].seq == start, "entries must follow one another"
     ended = ended_by(owner.state, owner.retired_ms)
     state = after(DeliveryState.QUEUED, ended) if ended else DeliveryState.QUEUED
+    base = first_id(campaign_id)
     inserted = await tx.run(
         _insert_rows,
         {
-            "entries": pack((campaign_id << 24 | e.seq, e.member_id, e.contact_id, e.language) for e in fresh),
+            "entries": pack((base + e.seq, e.member_id, e.contact_id, e.language) for e in fresh),
             "campaign": campaign_id,
             "channel_": channel,
             "state_": int(state),
@@ -382,7 +383,7 @@ async def _waiting_of(tx: Transaction, owner: AnyRow, done: AnyRow, fresh: Seque
     in_hand = await awaiting.in_hand(tx, owner.id, done.channel) if owner.purpose == "update" else ()
     if not in_hand:
         return ()
-    base = owner.id << 24
+    base = first_id(owner.id)
     rows = await tx.rows(_addressed, {"first": base | fresh[0].seq, "last": base | fresh[-1].seq})
     return {row.id - base for row in rows if (row.address_id, row.member_id) in in_hand}
 
@@ -395,7 +396,7 @@ async def _make_batches(
     batch_size: int,
     waiting: Collection[int],
 ) -> None:
-    base = owner.id << 24
+    base = first_id(owner.id)
     turn = int(done.expanded_upto > 0 or owner.priority > 0)
     for part in _parts(fresh, batch_size, waiting):
         waits = part[0].seq in waiting

@@ -18,11 +18,10 @@ from store.fairness import give_place_back, join_queue
 from store.records import Settlement
 from store.savepoints import together_or_apart
 from store.settling import apply
-from store.states import ENDED_BY, BatchState, CampaignState, DeliveryEvent, DeliveryState, ended_by
+from store.states import ENDED_BY, OPEN_CODES, BatchState, CampaignState, DeliveryEvent, DeliveryState, ended_by
 from store.tables import audit, batch, campaign, campaign_replaces, delivery, expansion, progress
 from store.transaction import AnyRow, Transaction
 
-_OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
 _RUNNING = str(CampaignState.RUNNING)
 _SCHEDULED = str(CampaignState.SCHEDULED)
 _ENDING = tuple(str(s) for s in ENDED_BY)
@@ -146,7 +145,7 @@ _left_over = (
     .with_for_update(skip_locked=True, of=batch)
 )
 _open_rows = sa.select(delivery.c.id, delivery.c.state, delivery.c.doubted).where(
-    delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(_OPEN)
+    delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(OPEN_CODES)
 )
 _closed = (
     sa.update(batch)

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit, register
 from store.database import Database
+from store.delivery_ids import end_id, first_id
 from store.json_rows import json_rows, pack
 from store.revisions import mark, move
 from store.tables import (
@@ -38,7 +39,6 @@ from store.tables import (
 from store.transaction import AnyRow, Transaction
 
 ERASED = "erased"
-_SEQ_BITS = 24
 _MOST_CAMPAIGNS = 20
 """Looked through in one step of an erasure."""
 
@@ -178,8 +178,11 @@ async def _messages(conn: AsyncConnection, person: RegisteredPerson) -> AsyncIte
 
 
 def _of(campaign_id: int, member_id: int) -> tuple[sa.ColumnElement[bool], ...]:
-    first = campaign_id << _SEQ_BITS
-    return (delivery.c.id >= first, delivery.c.id < first + (1 << _SEQ_BITS), delivery.c.member_id == member_id)
+    return (
+        delivery.c.id >= first_id(campaign_id),
+        delivery.c.id < end_id(campaign_id),
+        delivery.c.member_id == member_id,
+    )
 
 
 async def _rows(conn: AsyncConnection, statement: sa.Select[Any]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.delivery_ids import first_id
 from store.states import DeliveryState
 from store.tables import delivery, expansion
 
@@ -79,7 +80,7 @@ _failed = (
 
 async def page(conn: AsyncConnection, campaign_id: int, first_seq: int, last_seq: int) -> Page:
     """At most `PAGE` of them, please."""
-    base = campaign_id << 24
+    base = first_id(campaign_id)
     values = {"first": base | first_seq, "last": base | last_seq}
     row = (await conn.execute(_page, values)).one()
     failed = (await conn.execute(_failed, values)).all()

@@ -17,11 +17,9 @@ from store.receipts import match_new_refs
 from store.records import CAREFUL_AFTER, Batch, Settlement
 from store.savepoints import together_or_apart
 from store.settling import apply
-from store.states import BatchState, CampaignState, DeliveryEvent, DeliveryState
+from store.states import OPEN_CODES, BatchState, CampaignState, DeliveryEvent, DeliveryState
 from store.tables import audit, batch, campaign, delivery, doubt, node, receipt_inbox
 from store.transaction import AnyRow, Transaction
-
-_OPEN = (int(DeliveryState.QUEUED), int(DeliveryState.RETRY))
 
 HALVE_AFTER = 2
 """Rounds without progress of the cursor."""
@@ -44,7 +42,7 @@ _ended = (
 )
 _in_hand = sa.select(delivery.c.id).where(
     delivery.c.id.between(sa.bindparam("first"), sa.bindparam("cursor")),
-    delivery.c.state.in_(_OPEN),
+    delivery.c.state.in_(OPEN_CODES),
     delivery.c.round < sa.bindparam("round_"),
 )
 _touched = (
@@ -270,7 +268,7 @@ def _breaks_its_worker(row: AnyRow, has_in_hand: bool, stalls: int | None) -> bo
 
 async def _called_broken(tx: Transaction, row: AnyRow) -> list[Settlement]:
     """The row that breaks its worker, if it is still to be sent."""
-    found = await tx.rows(sa.select(delivery.c.id).where(delivery.c.id == row.first, delivery.c.state.in_(_OPEN)))
+    found = await tx.rows(sa.select(delivery.c.id).where(delivery.c.id == row.first, delivery.c.state.in_(OPEN_CODES)))
     text = "taken out of circulation: it stopped its worker again and again"
     return [Settlement(r.id, DeliveryEvent.QUARANTINED, code="quarantined", text=text, round=row.round) for r in found]
 

@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.delivery_ids import end_id, first_id
 from store.json_rows import json_rows, pack
 from store.tables import (
     audit,
@@ -30,7 +31,6 @@ MATCHED_MS = DAY_MS
 """A receipt that was matched is of use to nobody after this."""
 AT_ONCE = 200
 """Rows of one transaction: a few milliseconds of the writer."""
-_SEQ_BITS = 24
 _STATES = ("queued", "retry", "unknown", "accepted", "delivered", "failed", "expired", "cancelled", "not_needed")
 
 
@@ -107,8 +107,7 @@ async def _clear_campaign(tx: Transaction, before_ms: int, most: int) -> bool:
     found = await tx.first(_next_campaign, {"before": before_ms})
     if found is None:
         return False
-    first = found.id << _SEQ_BITS
-    rows = await tx.rows(_rows_of, {"first": first, "beyond": first + (1 << _SEQ_BITS), "most": most})
+    rows = await tx.rows(_rows_of, {"first": first_id(found.id), "beyond": end_id(found.id), "most": most})
     if rows:
         values = {"given": pack((row.id,) for row in rows)}
         await tx.run(sa.delete(carrier_ref).where(carrier_ref.c.delivery_id.in_(_in_given)), values)

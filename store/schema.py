@@ -42,6 +42,12 @@ def file_of(url: str) -> Path | None:
     return Path(str(parsed.database)).absolute() if parsed.get_backend_name() == "sqlite" else None
 
 
+def shown(url: str) -> str:
+    """Where a store is, without a password."""
+    path = file_of(url)
+    return str(path) if path else sa.make_url(url).render_as_string(hide_password=True)
+
+
 def make_private(path: Path) -> None:
     """An empty file that only its owner can read: it will hold the contacts of people."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from store import doubts
+from store.delivery_ids import campaign_of
 from store.doubts import Doubt
 from store.json_rows import json_rows, pack
 from store.records import Settlement, StateChange
@@ -148,7 +149,7 @@ class _Life:
         self.named: tuple[Doubt, ...] = ()
 
     def happen(self, s: Settlement, round_: int | None, now_ms: int, tally: CounterTally) -> None:
-        campaign = self.id >> 24
+        campaign = campaign_of(self.id)
         of = s.round or round_
         # A round has one attempt: the settle that is repeated, or that comes after its worker was thought dead,
         # speaks of the same one.
@@ -251,7 +252,7 @@ async def apply(
     changes = [StateChange(life.id, life.old, life.state) for life in lives.values() if life.state is not life.old]
     for life in lives.values():
         if life.state is not life.old:
-            tally.move(life.id >> 24, life.channel, life.old, life.state)
+            tally.move(campaign_of(life.id), life.channel, life.old, life.state)
     changed = [kept for life in lives.values() if (kept := life.kept()) != life.before]
     if changed:
         await tx.run(_update, {"new": pack(changed)})

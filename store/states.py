@@ -26,6 +26,8 @@ class DeliveryState(IntEnum):
 
 
 OPEN = frozenset({DeliveryState.QUEUED, DeliveryState.RETRY})
+OPEN_CODES = tuple(sorted(int(state) for state in OPEN))
+"""As the store writes them."""
 """Not handed to anybody: the only states from which a delivery may be sent, cancelled or called not needed."""
 
 FINAL = frozenset(

@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+Connection: TypeAlias = AsyncConnection
+"""Of `Database.read`: for the functions of this package, which are all that anybody outside gives it to."""
 AnyRow: TypeAlias = sa.Row[*tuple[Any, ...]]
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cap import Status
 from channels.contract import Mode
@@ -18,6 +17,7 @@ from store.alerts import FiledAlert as Filed
 from store.alerts import ZoneAnswer
 from store.findings import AlertFinding, finding_of
 from store.states import CampaignState
+from store.transaction import Connection
 
 _MOST_WARNINGS = 200
 UNKNOWN = AlertFinding(version="1.2", signature="")
@@ -45,7 +45,7 @@ def signature(finding: AlertFinding) -> SignatureFound | None:
     return SignatureFound(finding.signature, finding.reason, finding.signer, finding.certificate)
 
 
-async def answer(conn: AsyncConnection, filed: Filed, caller: Caller) -> AlertAnswer:
+async def answer(conn: Connection, filed: Filed, caller: Caller) -> AlertAnswer:
     """With the zones that are this caller's business: all of them for who posted it."""
     touched = await seen(conn, filed, caller)
     found = await finding_of(conn, filed.id) or UNKNOWN
@@ -69,7 +69,7 @@ async def answer(conn: AsyncConnection, filed: Filed, caller: Caller) -> AlertAn
     )
 
 
-async def seen(conn: AsyncConnection, filed: Filed, caller: Caller) -> list[ZoneAnswer]:
+async def seen(conn: Connection, filed: Filed, caller: Caller) -> list[ZoneAnswer]:
     """The zones of an alert that this caller may know of: all of them for who posted it."""
     touched = await filed_alerts.zones(conn, filed.id)
     if filed.account_id == caller.account_id:
@@ -87,14 +87,14 @@ async def seen(conn: AsyncConnection, filed: Filed, caller: Caller) -> list[Zone
     ]
 
 
-async def _zone(conn: AsyncConnection, touched: ZoneAnswer) -> ZoneResult:
+async def _zone(conn: Connection, touched: ZoneAnswer) -> ZoneResult:
     result = ZoneResult(touched.zone, touched.campaign, touched.refusal)
     if touched.campaign_id is None or touched.campaign_state != CampaignState.PREPARING:
         return result
     return msgspec.structs.replace(result, gathering=await gathering(conn, touched.campaign_id))
 
 
-async def gathering(conn: AsyncConnection, campaign_id: int) -> GatheringAnswer:
+async def gathering(conn: Connection, campaign_id: int) -> GatheringAnswer:
     """Of a campaign in state `preparing`: from counters, whatever their size."""
     counts = await campaigns.replaced_counts(conn, campaign_id)
     return GatheringAnswer(

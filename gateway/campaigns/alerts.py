@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cap import DEFAULT_LIMITS, Alert, Limits, MsgType
 from cap.thread import ThreadStep, repeat
@@ -38,7 +37,7 @@ from store.findings import AlertFinding, envelope_of, file_finding, finding_of
 from store.launching import Launch, launch
 from store.records import NewAlert
 from store.states import CampaignState
-from store.transaction import Transaction
+from store.transaction import Connection, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -394,7 +393,7 @@ _STATES = {
 }
 
 
-async def _kind_of(conn: AsyncConnection, members: Sequence[Filed], caller: Caller) -> Kind | None:
+async def _kind_of(conn: Connection, members: Sequence[Filed], caller: Caller) -> Kind | None:
     """What these alerts were sent as, the last of them first; of what only stands in the feed, what it says itself."""
     if not members:
         return None
@@ -412,7 +411,7 @@ async def _kind_of(conn: AsyncConnection, members: Sequence[Filed], caller: Call
 _MOST_REREAD = 20
 
 
-async def _has_deliveries(conn: AsyncConnection, campaign: Campaign) -> bool:
+async def _has_deliveries(conn: Connection, campaign: Campaign) -> bool:
     """Whether it is sent to anybody, or was; of one that is still to get its audience nobody knows."""
     return campaign.state in _GOING_ON or any(c.total for c in await campaigns.counts(conn, campaign.id))
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.contract import Channel, Mode
 from gateway.access.rights import Action, Caller
@@ -36,12 +35,13 @@ from store.directory import ZoneRow, zone_by_id
 from store.errors import StoreUnavailable
 from store.records import NewCampaign, NewText
 from store.states import CampaignState
+from store.transaction import Connection
 
 log = logging.getLogger(__name__)
 
 
 async def plan(
-    conn: AsyncConnection,
+    conn: Connection,
     caller: Caller,
     action: Action,
     said: Said,
@@ -120,7 +120,7 @@ def _new_texts(texts: Texts, at_ms: int, mode: str) -> tuple[NewText, ...]:
     return tuple(words)
 
 
-async def preview(conn: AsyncConnection, new: NewCampaign, zone: ZoneRow) -> ZonePreview:
+async def preview(conn: Connection, new: NewCampaign, zone: ZoneRow) -> ZonePreview:
     """Who may have it at this moment: until the Cancel is posted the number can still grow."""
     owed = await _gather(conn, new.replaces)
     drawn = await asyncio.to_thread(draw_up, owed, _languages(new.texts), read_policy(zone.policy))
@@ -176,7 +176,7 @@ def _channel_preview(channel: str, previews: Sequence[TextPreview]) -> ChannelPr
     )
 
 
-async def _gather(conn: AsyncConnection, campaign_ids: Sequence[int]) -> Owed:
+async def _gather(conn: Connection, campaign_ids: Sequence[int]) -> Owed:
     """One a channel and address over the whole thread; in hand if any message of the thread is, to that address. The
     event loop only fetches: what is in proportion to the people is done in threads."""
     gathering = HolderGathering()

@@ -27,9 +27,9 @@ from gateway.errors import Reason
 from gateway.kinds import KINDS, Kind
 from gateway.media import MEDIA, prepare, shown
 from gateway.texts.content import TextContent, Texts, write_content
+from store.delivery_ids import MOST_DELIVERIES
 from store.directory import ZoneRow
 from store.fairness import Queue
-from store.launching import MOST_DELIVERIES
 from store.records import NewCampaign, NewText
 
 TakenContacts = dict[Channel, npt.NDArray[np.int64]]

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.contract import Mode
 from gateway.access.rights import FEED, Action, Caller
@@ -21,6 +20,7 @@ from gateway.errors import Reason
 from store import directory
 from store.database import Database
 from store.directory import ZoneLand
+from store.transaction import Connection
 
 _MOST_NAMED = 10
 _KNOWN_S = 5.0
@@ -94,7 +94,7 @@ def publishes(caller: Caller, zone_id: int, kind: str) -> bool:
     return caller.reach(Action.PUBLISH, zone_id, kind, FEED, Mode.LIVE) is None
 
 
-async def _own_codes(conn: AsyncConnection, zones: Sequence[ZoneLand], targets: Targets) -> set[tuple[str, str]]:
+async def _own_codes(conn: Connection, zones: Sequence[ZoneLand], targets: Targets) -> set[tuple[str, str]]:
     """Codes of the zones themselves, and of those of their networks and groups that the targets name."""
     named = {geocode.value.strip() for geocode in targets.geocodes}
     ids = [zone.id for zone in zones]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cap import Alert, MsgType
 from channels.contract import Channel, Mode
@@ -23,6 +22,7 @@ from store import alerts as filed_alerts
 from store import campaigns
 from store.campaigns import Campaign
 from store.records import ThreadSeen
+from store.transaction import Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def of_alert(alert: Alert, decision: Decision) -> Said:
     )
 
 
-async def called(conn: AsyncConnection, earlier: Sequence[Campaign]) -> tuple[Story, ...]:
+async def called(conn: Connection, earlier: Sequence[Campaign]) -> tuple[Story, ...]:
     """How these campaigns called what they are about, by language: for a Cancel that has no text of its own. Of each
     thread the latest word; where several end together each reader must find the one they were told of."""
     latest = {c.thread_id: c for c in earlier}
@@ -85,7 +85,7 @@ def _together(language: str, found: Sequence[Sequence[Story]]) -> Story:
     return msgspec.structs.replace(each[0], language=language, passages=passages)
 
 
-async def _names(conn: AsyncConnection, campaign: Campaign) -> tuple[Story, ...]:
+async def _names(conn: Connection, campaign: Campaign) -> tuple[Story, ...]:
     if campaign.alert_public_id is not None:
         filed = await filed_alerts.by_public_id(conn, campaign.alert_public_id)
         return named(reread(filed.document)) if filed else ()

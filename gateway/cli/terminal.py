@@ -94,12 +94,9 @@ async def store_of(settings: Settings) -> AsyncIterator[Database]:
 
 def store_named(settings: Settings) -> str:
     """Where it is, without a password."""
-    import sqlalchemy as sa
+    from store.schema import shown
 
-    from store.schema import file_of
-
-    path = file_of(settings.store.url)
-    return str(path) if path else sa.make_url(settings.store.url).render_as_string(hide_password=True)
+    return shown(settings.store.url)
 
 
 def print_lines(lines: Iterable[StatusLine]) -> None:

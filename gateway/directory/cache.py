@@ -11,14 +11,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from gateway.directory.renewal import renewed
 from gateway.directory.snapshot import Snapshot, build
 from store.directory import RegisterMoved, member_count, read_changes, read_register, register_rev, zones
+from store.transaction import Connection
 
 T = TypeVar("T")
-OpenRead = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+OpenRead = Callable[[], AbstractAsyncContextManager[Connection]]
 """`Database.read`."""
 
 _LOAD_S = 60.0
@@ -91,7 +90,7 @@ class SnapshotCache:
         changes = await self._unmoved(lambda conn: read_changes(conn, kept.zone_id, kept.revision))
         return None if changes is None else await asyncio.to_thread(renewed, kept, changes)
 
-    async def _unmoved(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def _unmoved(self, read: Callable[[Connection], Awaitable[T]]) -> T:
         while True:
             try:
                 async with self._read() as conn:

@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.access.rights import Action, Caller
 from gateway.campaigns import authority
@@ -25,13 +24,14 @@ from gateway.reports.tabular import csv_of
 from store import campaigns
 from store.campaigns import Campaign
 from store.database import Database
+from store.delivery_ids import MOST_DELIVERIES, first_id
 from store.states import CampaignState, DeliveryState
+from store.transaction import Connection
 
 _STATES = {state.word: state for state in DeliveryState}
 _REPORT_S = 60.0
 _MOST_CAMPAIGNS = 200
 _MOST_DELIVERIES = 1000
-_MOST_PLACES = 1 << 24
 _LOOKS = 5
 """Pages of the store read for one page of an answer, where most campaigns are not the caller's business."""
 
@@ -64,7 +64,7 @@ async def listing(request: web.Request, context: HttpContext, caller: Caller) ->
 
 
 async def _page(
-    conn: AsyncConnection, caller: Caller, before_id: int | None, limit: int
+    conn: Connection, caller: Caller, before_id: int | None, limit: int
 ) -> tuple[list[Campaign], Campaign | None]:
     """What the caller may see, and the last one looked at where there may be more behind it."""
     zones = caller.zone_ids(Action.READ)
@@ -109,7 +109,7 @@ async def deliveries(request: web.Request, context: HttpContext, caller: Caller)
     """GET /api/v1/campaigns/{id}/deliveries?after=&limit=&state=&channel=&carrier="""
     query = Query(request, "after", "limit", "state", "channel", "carrier")
     limit = query.number("limit", 200, 1, _MOST_DELIVERIES)
-    after = query.number("after", 0, 0, _MOST_PLACES)
+    after = query.number("after", 0, 0, MOST_DELIVERIES)
     state = query.one_of("state", tuple(_STATES))
     channel = query.one_of("channel", ("sms", "email", "voice"))
     carrier = query.text("carrier", 64)
@@ -118,7 +118,7 @@ async def deliveries(request: web.Request, context: HttpContext, caller: Caller)
         page = await campaigns.deliveries(
             conn,
             campaign.id,
-            after_id=(campaign.id << 24) + after - 1,
+            after_id=first_id(campaign.id) + after - 1,
             most=limit,
             states=(_STATES[state],) if state else (),
             channel=channel,

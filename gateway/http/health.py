@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import sqlalchemy as sa
-
 from channels.contract import CarrierState
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.dispatch.lane import Lane
@@ -41,7 +39,7 @@ class MachineHealth:
     async def _store(self) -> HealthCheck:
         try:
             async with asyncio.timeout(_WRITE_S):
-                await self.database.write(lambda tx: tx.rows(sa.text("SELECT 1")))
+                await self.database.require_writable()
         except (StoreUnavailable, TimeoutError) as exc:
             return HealthCheck("store", False, str(exc) or f"No transaction within {_WRITE_S:g} s.")
         return HealthCheck("store", True, "Writable.")

@@ -7,6 +7,7 @@ import msgspec
 from gateway.campaigns.answers import GatheringAnswer
 from gateway.operations.logs import scrubbed, shortened
 from store.campaigns import Campaign, Delivery, Text
+from store.delivery_ids import place_of
 from store.records import DeliveryCounts
 from store.states import CampaignState
 
@@ -86,4 +87,4 @@ def delivery_line(delivery: Delivery, *, masked: bool) -> dict[str, Any]:
 
 def number(delivery: Delivery) -> int:
     """Its place in the campaign, from 1: what a page goes on after."""
-    return (delivery.id & 0xFFFFFF) + 1
+    return place_of(delivery.id) + 1

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from channels.contract import CarrierState
 from gateway.accounting.tariff import PRICE_LIST, NoPrice, Tariff
 from gateway.settings import BackupSettings, RetentionSettings
@@ -19,6 +17,7 @@ from store.holds import Hold
 from store.overview import ChannelView, NodeView, nodes, overview
 from store.retention import RetentionPeriods, ToGo, to_go
 from store.states import CampaignState
+from store.transaction import Connection
 
 LATE_MS = 8_000
 """A server gives a sign of life every 5 s (`gateway/dispatch/housekeeping.py`): one is overdue."""
@@ -103,7 +102,7 @@ def _kept(going: ToGo, days: int, now_ms: int) -> list[StatusLine]:
     return [StatusLine(True, text)]
 
 
-async def _outer_name(conn: AsyncConnection, hold: Hold) -> str:
+async def _outer_name(conn: Connection, hold: Hold) -> str:
     """What `tocsin hold` was given: the store keeps its own number of a zone or campaign."""
     if hold.scope == "zone":
         zone = await directory.zone_by_id(conn, int(hold.subject))

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.contract import Channel
 from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, SkippedChannel, decode
@@ -17,6 +16,7 @@ from store.campaigns import Campaign, Sum
 from store.database import Database
 from store.records import DeliveryCounts
 from store.recount import Expanded, Page
+from store.transaction import Connection
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +72,7 @@ async def gather(database: Database, campaign_id: int) -> Facts:
         )
 
 
-async def _audience(conn: AsyncConnection, campaign_id: int) -> Audience:
+async def _audience(conn: Connection, campaign_id: int) -> Audience:
     blob = await campaigns.audience_blob(conn, campaign_id)
     # Off the loop: a million persons take a few tenths of a second to inflate.
     return _NOBODY if blob is None else await asyncio.to_thread(decode, blob)
@@ -89,7 +89,7 @@ def _nobody() -> Audience:
 _NOBODY = _nobody()
 
 
-async def _elsewhere(conn: AsyncConnection, campaign: Campaign, audience: Audience) -> tuple[Elsewhere, ...]:
+async def _elsewhere(conn: Connection, campaign: Campaign, audience: Audience) -> tuple[Elsewhere, ...]:
     """The campaigns in other zones that reach somebody who is covered here."""
     if campaign.alert_id is None or not (audience.covered.reason == ExclusionReason.OTHER_ZONE).any():
         return ()
@@ -102,7 +102,7 @@ async def _elsewhere(conn: AsyncConnection, campaign: Campaign, audience: Audien
     return tuple(found)
 
 
-async def _channels(conn: AsyncConnection, campaign_id: int, audience: Audience) -> dict[Channel, ChannelRows]:
+async def _channels(conn: Connection, campaign_id: int, audience: Audience) -> dict[Channel, ChannelRows]:
     expanded = {row.channel: row for row in await recount.expanded(conn, campaign_id)}
     found = {}
     for channel in audience.channels:

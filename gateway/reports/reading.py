@@ -3,7 +3,6 @@
 import asyncio
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.reports.drawing import draw
 from gateway.reports.gathering import gather
@@ -12,6 +11,7 @@ from store import addenda, campaigns
 from store.database import Database
 from store.records import DeliveryCounts
 from store.states import DeliveryState
+from store.transaction import Connection
 
 
 def written(report: Report) -> str:
@@ -46,7 +46,7 @@ async def report_of(database: Database, campaign_id: int) -> Report:
     )
 
 
-async def addenda_of(conn: AsyncConnection, campaign_id: int) -> tuple[Addendum, ...]:
+async def addenda_of(conn: Connection, campaign_id: int) -> tuple[Addendum, ...]:
     return tuple(msgspec.json.decode(one.document, type=Addendum) for one in await addenda.of(conn, campaign_id))
 
 
