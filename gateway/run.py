@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from gateway.build import Gateway, Identity, build, identify
+from gateway.build import Gateway, build
 from gateway.feed.signing_key import FeedKey
 from gateway.http.serving import make_runner
+from gateway.identity import Identity, identify
 from gateway.operations.settings_doubts import doubts
 from gateway.settings import Settings, shown
 from store import audit, copies

@@ -1,11 +1,17 @@
 """The words of a campaign made ready for carriers: once per campaign, channel and language, kept while it is sent."""
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from channels.contract import Content
+from channels.contract import Channel, Content
+from channels.email.letter import MailSender
 from gateway.directory.policy import read_policy
+from gateway.media import Posting, prepare
+from gateway.settings import EmailSettings
+from gateway.texts.content import read_content
+from gateway.unsubscribing import LISTS, link
 from store import campaigns
 from store.campaigns import Campaign, Text
 from store.database import Database
@@ -16,6 +22,27 @@ _KEPT = 64
 
 Make = Callable[[Campaign, str, Text], Content]
 """(campaign, the sender's name as people see it, text) -> what a carrier sends."""
+
+
+def content_maker(email: EmailSettings, public_url: str, bounce_key: bytes) -> Make:
+    """`public_url`: where readers of mail reach this server; without, no mail has a link to unsubscribe."""
+
+    def make(campaign: Campaign, sender_name: str, text: Text) -> Content:
+        sender = MailSender(
+            name=sender_name or email.sender_name,
+            address=email.sender_address,
+            message_id_domain=email.message_id_domain,
+            bounce_domain=email.bounce_domain,
+            bounce_key=bounce_key,
+        )
+        # RFC 2919: letters, digits and hyphens; a zone's code may be anything.
+        label = re.sub(r"[^a-z0-9]+", "-", campaign.zone_code.lower()).strip("-") or "zone"
+        list_id = f"{label}.{email.message_id_domain}".lower()
+        unsubscribe = link(public_url) if campaign.kind in LISTS else ""
+        posting = Posting(sender=sender, date_ms=campaign.starts_ms, list_id=list_id, unsubscribe=unsubscribe)
+        return prepare(Channel(text.channel), text.language, read_content(text.content), posting)
+
+    return make
 
 
 @dataclass(slots=True)
