@@ -23,9 +23,11 @@ peers: setup ## install the peers that the tests talk to (PostgreSQL, Postfix, n
 run: setup ## the demonstration: a gateway, 300 members, sinks, one alert, its report
 	@$(BIN)/tocsin demo
 
-test: peers ## the whole suite
-	@status=0; $(BIN)/pytest -n 2 --durations=30 -m "not slow" || status=1; \
-		$(BIN)/pytest --durations=30 -m slow || status=1; exit $$status
+test: peers ## the whole suite, and how many statements of the seed it has shown
+	@mkdir -p var; rm -f var/shown; status=0; \
+		SHOWN=var/shown $(BIN)/pytest -n 2 --durations=30 -m "not slow" || status=1; \
+		SHOWN=var/shown $(BIN)/pytest --durations=30 -m slow || status=1; \
+		$(BIN)/python -m tests.acceptance.statements var/shown || status=1; exit $$status
 
 proof: peers ## the proofs that take too long for every run: attacks for half a minute each, a million deliveries cleared
 	@ATTACK_SECONDS=30 $(BIN)/pytest -s -n 0 --timeout 600 tests/acceptance/test_attacks.py

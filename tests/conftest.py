@@ -5,6 +5,7 @@ The migrations run once an engine and session; every test gets a copy of the res
 
 import asyncio
 import itertools
+import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -76,3 +77,12 @@ async def store_url(engine: str, home: str, tmp_path: Path) -> str:
 async def database(store_url: str) -> AsyncIterator[Database]:
     async with open_database(store_url) as opened:
         yield opened
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """With SHOWN=FILE: the tests that passed, without parameters, as `tests.acceptance.statements` counts them."""
+    file = os.environ.get("SHOWN")
+    if file and "PYTEST_XDIST_WORKER" not in os.environ and report.when == "call" and report.passed:
+        with open(file, "a", encoding="utf-8") as shown:
+            path, *_, name = report.nodeid.partition("[")[0].split("::")
+            shown.write(f"{path}::{name}\n")
