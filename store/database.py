@@ -36,7 +36,7 @@ Work = Callable[[Transaction], Awaitable[T]]
 _WAL = "PRAGMA journal_mode=WAL"
 _PRAGMAS = (
     "PRAGMA busy_timeout=5000",
-    "PRAGMA synchronous=FULL",  # power loss safe; 0-5 % dearer than NORMAL in batches (notes/store section 1)
+    "PRAGMA synchronous=FULL",  # power loss safe; 0-5 % dearer than NORMAL in batches
     "PRAGMA wal_autocheckpoint=16000",
     "PRAGMA foreign_keys=ON",
 )

@@ -26,7 +26,7 @@ class Ceiling(msgspec.Struct, frozen=True):
     @property
     def spacing_us(self) -> int:
         """Between two slots: (window + guard) / count, rounded up, so that lateness within the guard cannot
-        squeeze one unit too many into a window (notes/voice section 5)."""
+        squeeze one unit too many into a window (docs/design.md section 4, Slots)."""
         return -int(-(self.window_s + self.guard_s) * 1_000_000 // self.count)
 
     @property

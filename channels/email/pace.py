@@ -11,9 +11,9 @@ FIRST_PAUSE_S = 1.0
 DEFERRALS_IN_A_ROW = 10
 """So many recipients deferred one after the other are no coincidence (greylisting aside): the relay is busy."""
 LOOK_AHEAD_S = 0.25
-"""The cursor of a batch is moved this far at a time (design, section 4)."""
+"""The cursor of a batch is moved this far at a time (design section 4)."""
 MOST_PER_CONNECTION = 40  # 16 connections: 640 mails a look-ahead, 2,560/s
-_SLACK = 1.005  # half of what a contract allows (design, section 7.4), so that a delay can be made up for
+_SLACK = 1.005  # half of what a contract allows (design section 7.4), so that a delay can be made up for
 _TICKS_S = 0.004  # a loop's timers count milliseconds: so much may start together
 SHORTEST_WAIT_S = 0.002
 """uvloop's timers count whole milliseconds: waiting for less is a loop that spins between any two mails. Half of what

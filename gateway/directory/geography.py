@@ -1,7 +1,7 @@
 """Shapes on integers: polygons and circles in units of 1e-7 degree, and the grid that finds positions in them.
 
 Positions and vertices are rounded to integers first, so that GEOS decides exactly and whoever stands on the
-boundary is in (notes/geo section 3: 2,403 of 2,403 boundary points; as degrees only 1,977). Edges are straight
+boundary is in (measured: 2,403 of 2,403 boundary points; as degrees only 1,977). Edges are straight
 in longitude and latitude, as in RFC 7946. CPU-bound: call it in a thread. A `Shape` is prepared by GEOS at its
 first use and is to be used by one thread at a time.
 """
@@ -32,7 +32,7 @@ _LAT_SHIFT = 15  # rows of 2^15 units: 364 m
 _LON_SHIFT = 16  # columns of 2^16 units: 461 m at 50.85 N
 _STRIDE = 1 << 16  # more than the 54,932 columns round the earth
 _MEAN_RADIUS_M = 6_371_008.8
-# Haversine is within -0.45..+0.56 % of the WGS 84 geodesic worldwide (notes/geo section 3).
+# Haversine is within -0.45..+0.56 % of the WGS 84 geodesic worldwide, measured.
 _HAVERSINE_ERROR = 0.0057
 _CIRCLE_CORNERS = 360
 _BORDER_E7 = 450
@@ -218,7 +218,7 @@ def _ring(degrees: Float64, effort: Effort) -> Shape:
     repaired = not shapely.is_valid(shape)
     if repaired:
         effort.mend(corners)
-        # "structure" is the union by non-zero winding; buffer(0) loses half of a bow-tie (notes/geo section 1).
+        # "structure" is the union by non-zero winding; buffer(0) loses half of a bow-tie.
         shape = shapely.make_valid(shape, method="structure", keep_collapsed=False)
         if shapely.area(shape) == 0:
             return Shape(_wrapped(_flat(corners)), collapsed=True)

@@ -72,7 +72,8 @@ def test_the_times_of_the_retries_are_those_of_the_code() -> None:
 
 def test_the_events_are_those_of_the_code() -> None:
     listed = {words([row[1]])[0] for row in table(INTEGRATING, "Streams")}
-    sources = "".join((ROOT / "gateway" / "http" / f"{n}.py").read_text() for n in ("streams", "airing", "listening"))
+    files = ("http/sse.py", "http/feed_stream.py", "feed/changes.py")
+    sources = "".join((ROOT / "gateway" / file).read_text(encoding="utf-8") for file in files)
     said = set(re.findall(r'(?:_event|_said|_written)\((?:change\.seq, )?"([a-z]+)"', sources))
 
     assert listed == said
@@ -102,3 +103,21 @@ def test_every_command_of_a_page_is_there(page: str) -> None:
         assert verb in plain | set(groups), told
         if verb in groups and word:
             assert word in groups[verb] or verb == "audit", told
+
+
+# ---- docs/design.md ----------------------------------------------------------------------------------------------
+
+
+def test_what_the_code_says_of_the_design_is_there() -> None:
+    design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    sections = set(re.findall(r"^## (\d+)\.", design, re.MULTILINE))
+    invariants = set(re.findall(r"^(\d+)\. ", design[design.index("\n## 7.") :], re.MULTILINE))
+    named: list[str] = []
+    for folder in ("cap", "channels", "store", "gateway", "loadtest", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            for section, invariant in re.findall(r"[Dd]esign(?:\.md)? section (\d+)(?:, (?:invariant )?(\d+))?", text):
+                named.append(section)
+                assert section in sections, f"{path}: docs/design.md has no section {section}"
+                assert not invariant or invariant in invariants, f"{path}: there is no invariant {invariant}"
+    assert len(named) > 10

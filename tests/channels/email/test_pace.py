@@ -15,7 +15,7 @@ def test_no_second_sees_more_than_the_contract_allows(rate: int, gaps: list[floa
         window.started(now_s)
         starts.append(now_s)
 
-    allowed = max(1, int(rate * 1.01))  # design, section 7.4
+    allowed = max(1, int(rate * 1.01))  # design section 7.4
     for first, one_too_many in zip(starts, starts[allowed:], strict=False):
         assert one_too_many - first >= 1 - 1e-6
 
