@@ -24,6 +24,7 @@ from gateway.dispatch.expander import Expander
 from gateway.dispatch.housekeeping import Chore, Housekeeping, store_chores
 from gateway.dispatch.lane import Lane
 from gateway.dispatch.receipts import ReceiptDesk
+from gateway.dispatch.unsubscribing import Unsubscribing
 from gateway.feed.publishing import Publisher
 from gateway.feed.signing_key import FeedKey, read_feed_key
 from gateway.http.health import MachineHealth
@@ -37,7 +38,6 @@ from gateway.reports.addenda import amend_due
 from gateway.reports.sealing import seal_due
 from gateway.setbacks import Setbacks
 from gateway.settings import Settings
-from gateway.unsubscribing import Unsubscribing
 from store import audit, persons, retention
 from store.database import Database
 from store.directory import addressees

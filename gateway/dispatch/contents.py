@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from channels.contract import Channel, Content
 from channels.email.letter import MailSender
 from gateway.directory.policy import read_policy
+from gateway.dispatch.unsubscribing import LISTS, link
 from gateway.media import Posting, prepare
 from gateway.settings import EmailSettings
 from gateway.texts.content import read_content
-from gateway.unsubscribing import LISTS, link
 from store import campaigns
 from store.campaigns import Campaign, Text
 from store.database import Database

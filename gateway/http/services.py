@@ -10,8 +10,8 @@ from cap.edition import Sign
 from gateway.access.rights import Caller
 from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest, Preview, ZonePreview
 from gateway.campaigns.refused import RefusedDocuments
+from gateway.dispatch.unsubscribing import Unsubscribing
 from gateway.settings import AlertSettings, ServerSettings
-from gateway.unsubscribing import Unsubscribing
 from store.database import Database
 
 

@@ -1,6 +1,8 @@
 """The pages for operators and integrators say what the code does: lists that must not drift apart are held together."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -93,7 +95,9 @@ def test_every_alarm_of_the_log_has_its_line() -> None:
 COMMANDS = re.compile(r"(?:^|[` ])tocsin ((?:[a-z-]+)(?: [a-z-]+)?)", re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/operating.md", "docs/backup.md", "docs/integrating.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/operating.md", "docs/backup.md", "docs/integrating.md", "docs/http.md"]
+)
 def test_every_command_of_a_page_is_there(page: str) -> None:
     groups = {group.name: {c.name or c.callback.__name__ for c in group.typer_instance.registered_commands}
               for group in app.registered_groups}  # fmt: skip
@@ -121,3 +125,20 @@ def test_what_the_code_says_of_the_design_is_there() -> None:
                 assert section in sections, f"{path}: docs/design.md has no section {section}"
                 assert not invariant or invariant in invariants, f"{path}: there is no invariant {invariant}"
     assert len(named) > 10
+
+
+def test_the_picture_of_the_house_is_that_of_its_imports() -> None:
+    command = [sys.executable, str(ROOT / "docs" / "draw_architecture.py"), "--check"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "tests/README.md", "docs/architecture.md", "docs/http.md"]
+)
+def test_every_file_that_a_page_names_is_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    roots = "cap|channels|store|gateway|loadtest|tests|config|docs"
+    for named in re.findall(rf"(?<![\w./-])((?:{roots})/[\w./-]*\w/?)", text):
+        assert (ROOT / named).exists() or ((ROOT / page).parent / named).exists(), named

@@ -20,12 +20,12 @@ from gateway.campaigns.answers import (
     ZoneResult,
 )
 from gateway.campaigns.refused import RefusedDocuments
+from gateway.dispatch.unsubscribing import Unsubscribing
 from gateway.errors import Refusal
 from gateway.http.context import HttpContext
 from gateway.http.services import HealthCheck, Measure, Services
 from gateway.http.serving import make_context, runner_of
 from gateway.settings import AlertSettings, ServerSettings
-from gateway.unsubscribing import Unsubscribing
 from store import campaigns, lifecycle
 from store.database import Database
 from store.refused_documents import RefusedQuota
