@@ -13,10 +13,10 @@ from typing import TypeAlias
 from channels.contract import Channel
 from gateway.directory.audience import Audience, decode
 from gateway.setbacks import Round, Setbacks
-from store import campaigns, launching
+from store import campaigns
 from store.database import Database
 from store.errors import StoreUnavailable
-from store.launching import AudienceEntry, Expansion
+from store.expansion import AudienceEntry, Expansion, expand, pending_expansions
 from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Expander:
         return bool(chunks)
 
     async def _pending(self, without: Collection[int]) -> Sequence[Expansion]:
-        return await self.database.write(lambda tx: launching.pending_expansions(tx, most=_TOGETHER, without=without))
+        return await self.database.write(lambda tx: pending_expansions(tx, most=_TOGETHER, without=without))
 
     async def _chunks(self, pending: Sequence[Expansion]) -> list[_Chunk]:
         chunks: list[_Chunk] = []
@@ -128,7 +128,7 @@ class Expander:
     async def _expand(self, tx: Transaction, chunks: Sequence[_Chunk]) -> None:
         for expansion, entries in chunks:
             size = self.batch_sizes[Channel(expansion.channel)]
-            await launching.expand(tx, expansion.campaign_id, expansion.channel, entries, batch_size=size)
+            await expand(tx, expansion.campaign_id, expansion.channel, entries, batch_size=size)
 
     async def _audience(self, expansion: Expansion) -> Audience:
         kept = self._audiences.get(expansion.campaign_id)

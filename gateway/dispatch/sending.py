@@ -20,10 +20,11 @@ from gateway.dispatch.outcomes import UNFIT, is_for_us, is_trouble, settlement
 from gateway.dispatch.references import message_reference, reference
 from gateway.dispatch.refusals import RefusalMeaning, RefusalRun, Subject
 from gateway.dispatch.write_note import WriteNote
-from store import batches
-from store.batches import Fence, Grant, Resending
+from store import batches, fence
+from store.batches import Resending
 from store.database import Database
 from store.errors import StoreUnavailable
+from store.fence import Fence, Grant
 from store.records import Batch, DeliveryRow, Settlement
 from store.states import DeliveryEvent
 from store.transaction import Transaction
@@ -313,7 +314,7 @@ class Sending:
             timebase.learn(tx.now_us, time.monotonic())
             gone = await batches.decided(tx, ahead) if self._second_copies else set()
             # The fence before the results: it locks the batch, and batches are locked before their deliveries.
-            answer = await batches.advance(
+            answer = await fence.advance(
                 tx,
                 self.batch,
                 again=again,

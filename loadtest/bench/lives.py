@@ -11,9 +11,10 @@ import json
 import time
 
 from loadtest.bench.queue import CARRIER
-from store import batches, receipts
-from store.batches import Fence, OpenCarrier, Resending
+from store import batches, fence, receipts
+from store.batches import Resending
 from store.database import Database, open_database
+from store.fence import Fence, OpenCarrier
 from store.receipts import ReceiptReport
 from store.records import Batch, DeliveryRow, Settlement
 from store.slots import Ceiling
@@ -52,7 +53,7 @@ async def _pass_the_fence(database: Database, held: Batch) -> None:
     while ahead:
         rows = ahead
         grant = await database.write(
-            lambda tx, rows=rows: batches.advance(  # type: ignore[misc]
+            lambda tx, rows=rows: fence.advance(  # type: ignore[misc]
                 tx, held, again=(), ahead=rows, ways=(_WAY,), horizon_ms=_HORIZON_MS, lease_ms=_LEASE_MS
             )
         )

@@ -2,9 +2,10 @@
 
 import sqlalchemy as sa
 
-from store import launching
+from store import expansion, launching
 from store.database import Database, open_database
-from store.launching import AudienceEntry, Launch
+from store.expansion import AudienceEntry
+from store.launching import Launch
 from store.records import NewCampaign, NewText
 from store.schema import migrate
 from store.tables import account, address, contact, member, progress, zone
@@ -31,7 +32,7 @@ async def fill(url: str, deliveries: int) -> None:
                 AudienceEntry(seq, seq + 1, seq + 1, "nl") for seq in range(first, min(first + _CHUNK, deliveries))
             ]
             await database.write(
-                lambda tx, e=entries: launching.expand(tx, campaign_id, "sms", e, batch_size=BATCH)  # type: ignore[misc]
+                lambda tx, e=entries: expansion.expand(tx, campaign_id, "sms", e, batch_size=BATCH)  # type: ignore[misc]
             )
 
 

@@ -12,10 +12,11 @@ from channels.contract import Channel
 from gateway.access.keys import hashed
 from gateway.directory.audience import CHANNELS, Audience, Covered, Deliveries, Excluded, SkippedChannel
 from gateway.directory.reasons import ExclusionReason
-from store import accounts, launching
+from store import accounts, expansion, launching
 from store.accounts import AccountRecord, KeyRecord, RightRow
 from store.database import Database
-from store.launching import AudienceEntry, Launch, ZoneRefusal
+from store.expansion import AudienceEntry
+from store.launching import Launch, ZoneRefusal
 from store.records import NewAlert, NewCampaign, NewText, Settlement
 from store.settling import apply
 from store.states import DeliveryEvent
@@ -170,7 +171,7 @@ class House:
             first += len(entries)
             some = entries if upto is None else entries[: upto.get(channel, len(entries))]
             await self.database.write(
-                lambda tx, w=channel.value, e=some: launching.expand(tx, campaign_id, w, e, batch_size=500)
+                lambda tx, w=channel.value, e=some: expansion.expand(tx, campaign_id, w, e, batch_size=500)
             )
 
     async def settle(

@@ -6,9 +6,10 @@ Usage: doomed_worker.py URL ADVANCED SETTLED LEASE_MS. Says `in hand` once every
 import asyncio
 import sys
 
-from store import batches
-from store.batches import Grant, OpenCarrier, Resending
+from store import batches, fence
+from store.batches import Resending
 from store.database import open_database
+from store.fence import Grant, OpenCarrier
 from store.records import Settlement
 from store.slots import Ceiling
 from store.states import DeliveryEvent
@@ -20,7 +21,7 @@ async def main(url: str, advanced: int, settled: int, lease_ms: int) -> None:
         assert held is not None
         opening = OpenCarrier("c1", (Ceiling("wide", 100_000, 1.0, 0.0),), 100_000)
         grant = await database.write(
-            lambda tx: batches.advance(
+            lambda tx: fence.advance(
                 tx, held, again=(), ahead=held.rows[:advanced], carriers=[opening], horizon_ms=250, lease_ms=lease_ms
             )
         )

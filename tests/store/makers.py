@@ -10,10 +10,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from store import batches, launching, lifecycle
-from store.batches import Fence, Grant, OpenCarrier, Resending
+from store import batches, expansion, fence, launching, lifecycle
+from store.batches import Resending
 from store.database import Database
-from store.launching import AudienceEntry, Launch
+from store.expansion import AudienceEntry
+from store.fence import Fence, Grant, OpenCarrier
+from store.launching import Launch
 from store.records import Batch, NewAlert, NewCampaign, NewText, Settlement
 from store.slots import Ceiling
 from store.states import BatchState, DeliveryEvent, DeliveryState
@@ -214,14 +216,14 @@ async def _campaign(
     )
     if batch_size and new.state != "preparing":
         for channel in channels:
-            await launching.expand(tx, made.id, channel, made.entries[channel], batch_size=batch_size)
+            await expansion.expand(tx, made.id, channel, made.entries[channel], batch_size=batch_size)
     return made
 
 
 async def expand_all(database: Database, made: Made, channel: str = "sms", *, batch_size: int = 500) -> int:
     lines = made.entries[channel]
     return await database.write(
-        lambda tx: launching.expand(tx, made.id, channel, lines, batch_size=batch_size), urgent=False
+        lambda tx: expansion.expand(tx, made.id, channel, lines, batch_size=batch_size), urgent=False
     )
 
 
@@ -260,7 +262,7 @@ async def advance(
     """Ask the fence for the next `n` rows beyond the first `skip`."""
     ahead = held.rows[skip:] if n is None else held.rows[skip : skip + n]
     return await database.write(
-        lambda tx: batches.advance(
+        lambda tx: fence.advance(
             tx, held, again=again, ahead=ahead, carriers=carriers, horizon_ms=horizon_ms, lease_ms=lease_ms
         )
     )

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from store import batches, cancelling, lifecycle, receipts, recovery
-from store.batches import Grant, Resending
+from store.batches import Resending
 from store.clock import Clock
 from store.database import Database
+from store.fence import Grant
 from store.receipts import ReceiptReport
 from store.records import Batch, Settlement
 from store.states import DeliveryEvent, DeliveryState

@@ -5,9 +5,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from store import batches, campaigns, holds, launching, lifecycle, recovery, settling
-from store.batches import Fence, Grant, OpenCarrier, Resending
+from store import batches, campaigns, expansion, fence, holds, launching, lifecycle, recovery, settling
+from store.batches import Resending
 from store.database import open_database
+from store.fence import Fence, Grant, OpenCarrier
 from store.records import Settlement
 from store.slots import Ceiling
 from store.states import BatchState, DeliveryEvent, DeliveryState
@@ -213,8 +214,8 @@ async def test_a_claim_brings_only_what_is_still_to_be_sent(database):
 async def test_a_person_whose_register_entry_is_gone_still_gets_the_message(database):
     made = await make.a_campaign(database, 1, expand=False)
     entry = made.entries["sms"][0]
-    ghost = launching.AudienceEntry(entry.seq, 999_999_999, entry.contact_id, entry.language)
-    await database.write(lambda tx: launching.expand(tx, made.id, "sms", [ghost], batch_size=10))
+    ghost = expansion.AudienceEntry(entry.seq, 999_999_999, entry.contact_id, entry.language)
+    await database.write(lambda tx: expansion.expand(tx, made.id, "sms", [ghost], batch_size=10))
 
     (row,) = (await make.must_claim(database)).rows
 
@@ -460,7 +461,7 @@ async def test_whoever_ends_a_campaign_waits_for_the_cursor_that_is_on_its_way(s
         asked, go_on = asyncio.Event(), asyncio.Event()
 
         async def slow_advance(tx):
-            grant = await batches.advance(
+            grant = await fence.advance(
                 tx, held, again=(), ahead=held.rows, carriers=[make.WIDE], horizon_ms=250, lease_ms=60_000
             )
             asked.set()
@@ -485,9 +486,7 @@ async def test_facts_are_kept_when_the_lease_was_lost_meanwhile(database):
     made = await make.a_campaign(database, 4, crash_policy="report")
     held = await make.must_claim(database, lease_ms=-1)
     await database.write(
-        lambda tx: batches.advance(
-            tx, held, again=(), ahead=held.rows, carriers=[make.WIDE], horizon_ms=250, lease_ms=-1
-        )
+        lambda tx: fence.advance(tx, held, again=(), ahead=held.rows, carriers=[make.WIDE], horizon_ms=250, lease_ms=-1)
     )
     ids = made.ids["sms"]
     await database.write(recovery.recover)

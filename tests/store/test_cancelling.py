@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from store import awaiting, campaigns, cancelling, launching, lifecycle, recovery, settling
-from store.launching import AudienceEntry, expand
+from store.expansion import AudienceEntry, expand
 from store.records import Settlement
 from store.states import BatchState, DeliveryEvent
 from store.tables import contact, meta

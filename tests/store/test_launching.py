@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from store import alerts, campaigns, cancelling, feed, ledger, lifecycle
 from store.errors import Conflict, CreditExhausted, StaleThread
-from store.launching import Launch, ZoneRefusal, end_campaigns, expand, launch, pending_expansions
+from store.expansion import expand, pending_expansions
+from store.launching import Launch, ZoneRefusal, end_campaigns, launch
 from store.states import BatchState
 from store.tables import (
     alert,

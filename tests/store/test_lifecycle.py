@@ -11,6 +11,7 @@ from store import (
     awaiting,
     campaigns,
     cancelling,
+    expansion,
     holds,
     launching,
     ledger,
@@ -619,7 +620,7 @@ async def test_a_campaign_whose_rows_cannot_be_closed_keeps_no_other_open(databa
     await assert_sound(database, sound)
 
 
-@pytest.mark.parametrize("work", [tick, close_ended, launching.pending_expansions], ids=lambda work: work.__name__)
+@pytest.mark.parametrize("work", [tick, close_ended, expansion.pending_expansions], ids=lambda work: work.__name__)
 async def test_what_is_looked_through_several_times_a_second_passes_by_what_is_over(database, work):
     found = await plans(database, work)
 

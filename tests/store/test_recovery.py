@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from store import batches, campaigns, lifecycle, receipts, recovery, settling
+from store import campaigns, fence, lifecycle, receipts, recovery, settling
 from store.batches import Resending
 from store.database import open_database
 from store.errors import StoreUnavailable
@@ -371,7 +371,7 @@ async def test_a_frozen_node_that_wakes_after_its_lease_can_neither_send_nor_clo
             held = await make.must_claim(database)
             assert held.lease == 2
         stale = msgspec.structs.replace(held, lease=1)
-        assert await make.advance(database, stale) is batches.Fence.LOST
+        assert await make.advance(database, stale) is fence.Fence.LOST
         assert await make.give_back(database, stale) is None
         assert await make.give_back(database, held) is not None
         await assert_sound(database, made)

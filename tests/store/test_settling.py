@@ -6,7 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from store import campaigns, cancelling, lifecycle, receipts, recovery
-from store.batches import Fence, Resending
+from store.batches import Resending
+from store.fence import Fence
 from store.receipts import ReceiptReport
 from store.records import Settlement
 from store.settling import apply

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.batches import OpenCarrier
 from store.clock import Clock
 from store.database import open_database
+from store.fence import OpenCarrier
 from store.slots import Ceiling, Slots, believable, plan, take
 from tests.store import makers as make
 
