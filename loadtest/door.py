@@ -10,6 +10,22 @@ import aiohttp
 _PAGE = 1000
 
 
+async def until_ready(session: aiohttp.ClientSession, url: str, timeout_s: float) -> bool:
+    """Whether every check of the server is well in time."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    while loop.time() < deadline:
+        try:
+            async with session.get(f"{url}/readyz") as response:
+                checks = (await response.json()).get("checks", [])
+                if response.status == 200 and all(check["well"] for check in checks):
+                    return True
+        except (aiohttp.ClientError, ValueError):
+            pass
+        await asyncio.sleep(0.1)
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayDoor:
     session: aiohttp.ClientSession
@@ -17,19 +33,7 @@ class GatewayDoor:
     token: str
 
     async def until_ready(self, timeout_s: float) -> bool:
-        """Whether every check of the server is well in time."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
-        while loop.time() < deadline:
-            try:
-                async with self.session.get(f"{self.url}/readyz") as response:
-                    checks = (await response.json()).get("checks", [])
-                    if response.status == 200 and all(check["well"] for check in checks):
-                        return True
-            except (aiohttp.ClientError, ValueError):
-                pass
-            await asyncio.sleep(0.1)
-        return False
+        return await until_ready(self.session, self.url, timeout_s)
 
     async def get(self, path: str) -> Any:
         async with self.session.get(self.url + path, headers=self._headers) as response:

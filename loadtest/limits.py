@@ -11,6 +11,7 @@ import asyncio
 import json
 import struct
 import time
+from collections.abc import Callable
 from typing import cast
 
 from channels.sms.smpp.codec import HEADER, encode
@@ -94,12 +95,19 @@ class _SmtpFlood(asyncio.Protocol):
                 self._transport.write(self._ENVELOPE)
 
 
+_Flood = _SmppFlood | _SmtpFlood
+
+
+def _given(flood: _Flood) -> Callable[[], _Flood]:
+    return lambda: flood
+
+
 async def _rate(make: type[_SmppFlood] | type[_SmtpFlood], port: int, connections: int, seconds: float) -> float:
     loop = asyncio.get_running_loop()
-    links: list[tuple[asyncio.Transport, _SmppFlood | _SmtpFlood]] = []
+    links: list[tuple[asyncio.Transport, _Flood]] = []
     for _ in range(connections):
         flood = make()
-        transport, _protocol = await loop.create_connection(lambda flood=flood: flood, "127.0.0.1", port)
+        transport, _ = await loop.create_connection(_given(flood), "127.0.0.1", port)
         links.append((transport, flood))
     await asyncio.sleep(0.3)
     before, started_s = sum(flood.answered for _, flood in links), time.perf_counter()

@@ -39,8 +39,8 @@ def _write(environment: Any, **_more: Any) -> None:
     Path(PLAN["out"]).write_text(json.dumps(found), encoding="utf-8")
 
 
-events.request.add_listener(_note)
-events.quitting.add_listener(_write)
+events.request.add_listener(_note)  # type: ignore[no-untyped-call]
+events.quitting.add_listener(_write)  # type: ignore[no-untyped-call]
 
 
 def _bearer(token: str) -> dict[str, str]:

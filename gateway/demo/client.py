@@ -1,6 +1,5 @@
 """The demonstration's dispatch centre: posts an alert, follows its campaigns, fetches their reports, over HTTP."""
 
-import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from loadtest.door import until_ready
 
 TEMPLATE = Path(__file__).parent / "alert.xml"
 
@@ -26,18 +27,7 @@ class DemoClient:
 
     async def until_ready(self, timeout_s: float) -> bool:
         """Whether the server answers in time and has a way out on every channel."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
-        while loop.time() < deadline:
-            try:
-                async with self.session.get(f"{self.url}/readyz") as response:
-                    checks = (await response.json()).get("checks", [])
-                    if response.status == 200 and all(check["well"] for check in checks):
-                        return True
-            except (aiohttp.ClientError, ValueError):
-                pass
-            await asyncio.sleep(0.1)
-        return False
+        return await until_ready(self.session, self.url, timeout_s)
 
     async def post(self, document: bytes) -> tuple[int, dict[str, Any]]:
         headers = self._headers | {"Content-Type": "application/cap+xml"}

@@ -24,7 +24,7 @@ _AT_ONCE = 4
 """Batches under way, as a lane of the product has."""
 _LEASE_MS = 60_000
 _HORIZON_MS = 250
-_WAY = OpenCarrier(CARRIER, (Ceiling(CARRIER, count=1_000_000, window_s=1.0, guard_s=0.0),), 1_000_000)
+_CARRIER = OpenCarrier(CARRIER, (Ceiling(CARRIER, count=1_000_000, window_s=1.0, guard_s=0.0),), 1_000_000)
 _RESENDING = Resending(wait_ms=0, most_attempts=1)
 
 
@@ -54,7 +54,7 @@ async def _pass_the_fence(database: Database, held: Batch) -> None:
         rows = ahead
         grant = await database.write(
             lambda tx, rows=rows: fence.advance(  # type: ignore[misc]
-                tx, held, again=(), ahead=rows, ways=(_WAY,), horizon_ms=_HORIZON_MS, lease_ms=_LEASE_MS
+                tx, held, again=(), ahead=rows, carriers=(_CARRIER,), horizon_ms=_HORIZON_MS, lease_ms=_LEASE_MS
             )
         )
         assert not isinstance(grant, Fence), grant
