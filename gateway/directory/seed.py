@@ -166,7 +166,7 @@ async def _file(
             tally = RegisterTally()
             for numbered in some:
                 tally += await _file_one(tx, places, numbered)
-        name = kind.__name__.removesuffix("Line").lower()
+        name = seed_lines.word_of(kind.__name__)
         tallies[name] = tallies.get(name, RegisterTally()) + tally
     return tallies, places
 

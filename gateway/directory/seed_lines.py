@@ -30,7 +30,12 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Point = tuple[float, float]
 
 
-class _Line(msgspec.Struct, frozen=True, tag=str.lower, tag_field="type", forbid_unknown_fields=True):
+def word_of(name: str) -> str:
+    """What the `type` of a line says, by the name of its class: `zone` for ZoneLine."""
+    return name.removesuffix("Line").lower()
+
+
+class _Line(msgspec.Struct, frozen=True, tag=word_of, tag_field="type", forbid_unknown_fields=True):
     pass
 
 

@@ -106,7 +106,7 @@ async def test_a_store_that_cannot_write_is_not_ready_and_is_asked_once_a_second
     asked = 0
 
     class Away:
-        async def write(self, work: object) -> None:
+        async def require_writable(self) -> None:
             nonlocal asked
             asked += 1
             raise StoreUnavailable("disk I/O error")
