@@ -30,7 +30,7 @@ AT_ONCE = Resending(wait_ms=0, most_attempts=3)
 """In doubt is sent again at the next claim."""
 PATIENT = Resending(wait_ms=HOUR_MS, most_attempts=3)
 WIDE = Ceiling("wide", count=100_000, window_s=1.0, guard_s=0.0)
-WIDE = OpenCarrier("c1", (WIDE,), 100_000)
+WIDE_CARRIER = OpenCarrier("c1", (WIDE,), 100_000)
 HORIZON_MS = 250
 
 
@@ -255,7 +255,7 @@ async def advance(
     *,
     skip: int = 0,
     again: Sequence[int] = (),
-    carriers: Sequence[OpenCarrier] = (WIDE,),
+    carriers: Sequence[OpenCarrier] = (WIDE_CARRIER,),
     horizon_ms: int = HORIZON_MS,
     lease_ms: int = LEASE_MS,
 ) -> Grant | Fence:

@@ -462,7 +462,7 @@ async def test_whoever_ends_a_campaign_waits_for_the_cursor_that_is_on_its_way(s
 
         async def slow_advance(tx):
             grant = await fence.advance(
-                tx, held, again=(), ahead=held.rows, carriers=[make.WIDE], horizon_ms=250, lease_ms=60_000
+                tx, held, again=(), ahead=held.rows, carriers=[make.WIDE_CARRIER], horizon_ms=250, lease_ms=60_000
             )
             asked.set()
             await go_on.wait()
@@ -486,7 +486,9 @@ async def test_facts_are_kept_when_the_lease_was_lost_meanwhile(database):
     made = await make.a_campaign(database, 4, crash_policy="report")
     held = await make.must_claim(database, lease_ms=-1)
     await database.write(
-        lambda tx: fence.advance(tx, held, again=(), ahead=held.rows, carriers=[make.WIDE], horizon_ms=250, lease_ms=-1)
+        lambda tx: fence.advance(
+            tx, held, again=(), ahead=held.rows, carriers=[make.WIDE_CARRIER], horizon_ms=250, lease_ms=-1
+        )
     )
     ids = made.ids["sms"]
     await database.write(recovery.recover)

@@ -131,7 +131,6 @@ async def test_a_refusal_names_every_fault_with_all_its_fields(door: Doorway):
         (StoreUnavailable("disk I/O error"), 503, "store-unavailable"),
         (TimeoutError(), 503, "store-unavailable"),
         (ConnectionRefusedError("the database"), 503, "store-unavailable"),
-        (OperationalError("SELECT 1", {}, sqlite3.OperationalError("database is locked")), 503, "store-unavailable"),
         (a_wrong_statement(), 500, "internal-error"),
         (Conflict("taken"), 409, "conflict"),
         (Refusal(403, "sender-not-yours", "No."), 403, "sender-not-yours"),
