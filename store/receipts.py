@@ -18,7 +18,7 @@ from store.matching import ReceiptReport, apply_matching
 from store.tables import doubt, receipt_inbox
 from store.transaction import AnyRow, Transaction
 
-__all__ = ["ReceiptReport", "Recorded", "hear_first", "match_inbox", "match_new_refs", "record"]
+__all__ = ["ReceiptReport", "Recorded", "hear_first", "match_new_refs", "record", "try_due"]
 
 SETTLED_MS = 60_000
 """Longer than a lease: whatever was in hand when a receipt came has its reference on file by then, or is unknown."""
@@ -31,7 +31,7 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 async def record(tx: Transaction, reports: Sequence[ReceiptReport]) -> Recorded:
-    """Apply the reports; idempotent. Reports that match nothing are kept for `match_inbox`."""
+    """Apply the reports; idempotent. Reports that match nothing are kept for `try_due`."""
     late = [r for r in reports if r.answers is not None]
     unmatched = await late_answers.record(tx, late) if late else []
     await match_new_refs(tx, [(r.carrier, r.ref) for r in late])
@@ -61,16 +61,6 @@ _waiting = json_rows(
     code=str, text=str, raw=str, mode=str, answers=int, attempt=int,
 )  # fmt: skip
 _insert = sa.insert(receipt_inbox).from_select([c.name for c in _waiting.c], sa.select(_waiting))
-_open = (
-    sa.select(receipt_inbox)
-    .where(
-        _kept.matched_ms.is_(None),
-        # The order of the index of what waits: a walk along the ids would pass all that has ever waited.
-        sa.tuple_(_kept.received_ms, _kept.id) > sa.tuple_(sa.bindparam("since"), sa.bindparam("after")),
-    )
-    .order_by(_kept.received_ms, _kept.id)
-    .limit(sa.bindparam("most"))
-)
 _new_refs = json_rows("new_refs", carrier=str, ref=str)
 _waiting_for = sa.select(receipt_inbox).join(
     _new_refs, sa.and_(_kept.carrier == _new_refs.c.carrier, _kept.ref == _new_refs.c.ref)
@@ -111,19 +101,6 @@ async def match_new_refs(tx: Transaction, refs: Sequence[tuple[str, str]]) -> in
     return len(rows) - len(await _match(tx, rows))
 
 
-async def match_inbox(
-    tx: Transaction, *, after: tuple[int, int], most: int = 200, settled_ms: int = SETTLED_MS
-) -> tuple[int, tuple[int, int] | None]:
-    """Try a page of the inbox again: by reference, and by destination what has waited for `settled_ms`.
-    `after` is (received_ms, id). Returns (matched, where to go on from, or None at the end)."""
-    rows = await tx.rows(_open, {"since": after[0], "after": after[1], "most": most})
-    left = await _match(tx, rows)
-    ripe = [row for row in left if row.received_ms <= tx.now_ms - settled_ms and row.state != "pending"]
-    doubted = await receipts_by_number.in_doubt(tx, [row.destination for row in ripe if row.destination])
-    matched = len(rows) - len(left) + (await _hear(tx, doubted))[0]
-    return matched, ((rows[-1].received_ms, rows[-1].id) if len(rows) == most else None)
-
-
 LONGEST_REST_MS = 3_600_000
 _due = (
     sa.select(receipt_inbox)
@@ -139,15 +116,16 @@ _rested = json_rows("rested", id=int, due_ms=int)
 _rest = sa.update(receipt_inbox).where(_kept.id == _rested.c.id).values(due_ms=_rested.c.due_ms)
 
 
-async def try_due(tx: Transaction, *, since_ms: int, most: int = 100) -> bool:
+async def try_due(tx: Transaction, *, since_ms: int, most: int = 100, settled_ms: int = SETTLED_MS) -> bool:
     """Try what waits and has rested; what matches nothing rests as long again as it has waited, an hour at most. What
     can match sooner is found sooner: by a new reference (`match_new_refs`), and before a message in doubt to its
-    address is sent again (`hear_first`). Whether more of it is due. `since_ms`: what came before is tried no more."""
+    address is sent again (`hear_first`). Whether more of it is due. `since_ms`: what came before is tried no more;
+    `settled_ms`: what has waited for so long is matched by its destination, too."""
     rows = await tx.rows(_due, {"now": tx.now_ms, "since": since_ms, "most": most})
     if not rows:
         return False
     left = await _match(tx, rows)
-    ripe = [row for row in left if row.received_ms <= tx.now_ms - SETTLED_MS and row.state != "pending"]
+    ripe = [row for row in left if row.received_ms <= tx.now_ms - settled_ms and row.state != "pending"]
     doubted = await receipts_by_number.in_doubt(tx, [row.destination for row in ripe if row.destination])
     await _hear(tx, doubted)
     rests = ((row.id, tx.now_ms + _rest_ms(tx.now_ms - row.received_ms)) for row in left)

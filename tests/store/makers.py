@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from store import batches, expansion, fence, launching, lifecycle
+from store import batches, expansion, fence, launching, lifecycle, receipts
 from store.batches import Resending
 from store.database import Database
 from store.expansion import AudienceEntry
@@ -19,7 +19,7 @@ from store.launching import Launch
 from store.records import Batch, NewAlert, NewCampaign, NewText, Settlement
 from store.slots import Ceiling
 from store.states import BatchState, DeliveryEvent, DeliveryState
-from store.tables import account, address, batch, contact, delivery, member, zone
+from store.tables import account, address, batch, contact, delivery, member, receipt_inbox, zone
 from store.transaction import AnyRow, Transaction
 
 _numbers = itertools.count(1)
@@ -353,3 +353,17 @@ async def batches_of(database: Database, made: Made) -> list[AnyRow]:
         return list(
             (await conn.execute(sa.select(batch).where(batch.c.campaign_id == made.id).order_by("first"))).all()
         )
+
+
+async def look_again(database: Database, *, settled_ms: int = receipts.SETTLED_MS, most: int = 200) -> int:
+    """Everything that waits in the inbox is due, and tried: how many of it are matched now."""
+    inbox = receipt_inbox.c
+
+    async def work(tx: Transaction) -> int:
+        waits = sa.select(sa.func.count()).where(inbox.matched_ms.is_(None))
+        before = (await tx.rows(waits))[0][0]
+        await tx.run(sa.update(receipt_inbox).where(inbox.matched_ms.is_(None)).values(due_ms=0))
+        await receipts.try_due(tx, since_ms=-1, most=most, settled_ms=settled_ms)
+        return int(before - (await tx.rows(waits))[0][0])
+
+    return await database.write(work)

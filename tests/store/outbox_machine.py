@@ -205,7 +205,7 @@ class World:
         await make.tick(self.database)
         await self.database.write(cancelling.release_waiting)
         await self.database.write(lifecycle.close_ended)
-        await self.database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0)))
+        await make.look_again(self.database)
 
     def _one(self, wanted) -> Worker | None:
         able = [worker for worker in self.workers if wanted(worker)]

@@ -230,7 +230,7 @@ async def test_what_one_receipt_cannot_mean_is_left_for_the_next(database, first
         later(database, 1)
     later(database, 61)
 
-    await database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0)))
+    await make.look_again(database)
 
     await assert_words(database, made[0], first)
     await assert_words(database, made[1], second)
@@ -242,7 +242,7 @@ async def test_what_a_page_of_the_inbox_means_depends_on_what_stands_on_the_next
     await receive(database, told(made, "x"), told(made, "y"))
     later(database, 61)
 
-    await database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0), most=1))
+    await make.look_again(database, most=1)
 
     await assert_words(database, made, "unknown")
 
@@ -571,7 +571,7 @@ async def test_the_failure_of_the_second_copy_is_not_that_of_the_first(database)
     address = made.town.people[0].addresses["sms"]
     await receive(database, ReceiptReport("c1", "first", "delivered", 0, destination=address))
     later(database, 61)
-    await database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0)))
+    await make.look_again(database)
 
     await assert_words(database, made, "delivered")
 
@@ -584,7 +584,7 @@ async def test_when_every_copy_is_known_to_have_failed_the_message_has(database)
 
     await receive(database, ReceiptReport("c1", "first", "failed", 0, destination=address))
     later(database, 61)
-    await database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0)))
+    await make.look_again(database)
 
     await assert_words(database, made, "failed")
 

@@ -11,12 +11,11 @@ import sqlalchemy as sa
 from channels.sms.smpp.carrier import SmppCarrier
 from channels.sms.smpp.settings import SmppSettings
 from gateway.dispatch.receipts import ReceiptDesk
-from store import receipts
 from store.database import Database
 from store.tables import receipt_inbox
 from tests.gateway.dispatch.lanes import Carrier, a_lane, running, until, until_async
 from tests.peers.smsc import OddSmsc, a_part, for_the_whole, mixed_case, one_for_all_parts, receipt, refuses
-from tests.store.makers import Made, Town, a_campaign, a_town, tick, words_of
+from tests.store.makers import Made, Town, a_campaign, a_town, look_again, tick, words_of
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -66,7 +65,7 @@ class Odd:
             return len(rows.all())
 
     async def look_again(self) -> None:
-        await self.database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0)))
+        await look_again(self.database)
 
 
 @contextlib.asynccontextmanager
