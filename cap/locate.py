@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from itertools import islice
 
 from lxml import etree
@@ -31,6 +32,36 @@ def _step(element: etree._Element) -> str:
     before = sum(1 for _ in element.itersiblings(element.tag, preceding=True))
     alone = name not in REPEATED and not before and next(element.itersiblings(element.tag), None) is None
     return name if alone else f"{name}[{before + 1}]"
+
+
+class Paths:
+    """`path_of` for many elements: the children of each parent are counted once, however many of them are asked for."""
+
+    def __init__(self) -> None:
+        self._steps: dict[etree._Element, dict[etree._Element, str]] = {}
+
+    def of(self, element: etree._Element) -> str:
+        steps = []
+        at = element
+        while (parent := at.getparent()) is not None:
+            known = self._steps.get(parent)
+            if known is None:
+                known = self._steps[parent] = _steps_in(parent)
+            steps.append(known[at])
+            at = parent
+        return "/" + "/".join((local_name(at), *reversed(steps)))
+
+
+def _steps_in(parent: etree._Element) -> dict[etree._Element, str]:
+    count = Counter(child.tag for child in parent)
+    before: Counter[object] = Counter()
+    steps = {}
+    for child in parent:
+        name = local_name(child)
+        before[child.tag] += 1
+        alone = name not in REPEATED and count[child.tag] == 1
+        steps[child] = name if alone else f"{name}[{before[child.tag]}]"
+    return steps
 
 
 def line_of(root: etree._Element, path: str) -> int | None:

@@ -12,7 +12,7 @@ from lxml import etree
 
 from cap import build, content, parse, parts, rules, signature, stranger, versions, xsd
 from cap.limits import DEFAULT, Limits, excess
-from cap.locate import line_of, path_of, source_line
+from cap.locate import Paths, line_of, path_of, source_line
 from cap.model import Alert
 from cap.names import ALERT, CAP_12, CONTAINERS, XMLDSIG
 from cap.problem import Level, Problem
@@ -84,15 +84,17 @@ def _read(root: etree._Element, limits: Limits, terms: ReadingTerms) -> Reading:
     problems = _unreadable(faults) + _signatures(root)
     unreadable = {problem.path for problem in problems}
     problems += [problem for problem in rules.check(draft, terms.profiles) if problem.path not in unreadable]
+    more = 0
     if not valid:
-        problems = _schema_faults(root, problems, limits) + problems
+        by_schema, more = _schema_faults(root, problems, limits)
+        problems = by_schema + problems
     if not problems:
         return Reading(draft, ())
     left_out = parts.at_fault(root, draft, problems, valid)
     if left_out is not None:
         problems = _with_parts(problems, left_out)
     whole = left_out is not None and not any(_voids(problem) for problem in problems)
-    shown = _in_order(root, _by_terms(_fewer(problems), terms))
+    shown = _in_order(root, _by_terms(_fewer(problems, more), terms))
     return Reading(parts.without(draft, left_out or frozenset()) if whole else None, tuple(shown))
 
 
@@ -171,8 +173,9 @@ def _signatures(root: etree._Element) -> list[Problem]:
     ]
 
 
-def _schema_faults(root: etree._Element, known: list[Problem], limits: Limits) -> list[Problem]:
-    """The schema's faults, but not of a text for which a rule has already given the reason."""
+def _schema_faults(root: etree._Element, known: list[Problem], limits: Limits) -> tuple[list[Problem], int]:
+    """The schema's faults, but not of a text for which a rule has already given the reason; and how many more there
+    are among the children of elements that have more than anybody reads."""
     said = {
         problem.path
         for problem in known
@@ -180,41 +183,60 @@ def _schema_faults(root: etree._Element, known: list[Problem], limits: Limits) -
     }
     problems: dict[tuple[str, str], Problem] = {}
     explained: dict[etree._Element, list[content.Amiss]] = {}
+    # Each fault leads to all that is amiss in its parent: what has been told of one is not told of the next.
+    told: set[etree._Element] = set()
+    paths = Paths()
+    more = 0
     for element, text, value, _ in _faults(root, limits):
-        path = path_of(element)
+        path = paths.of(element)
         name = etree.QName(element)
         if name.namespace not in _OF_CAP:
             where = name.namespace or "no namespace"
-            found = [content.Amiss(element, "namespace", (name.localname, where))]
+            of, found = None, [content.Amiss(element, "namespace", (name.localname, where))]
         elif path in said and not len(element):
             continue
         else:
-            found = _explained(element, explained)
+            of, found = _explained(element, explained)
         if not found:
             problems[path, text] = rules.problem("XSD", path, text, line=source_line(element), value=value)
-        for at, cause, facts in found:
+        if of in told:
+            continue
+        if of is not None:
+            told.add(of)
+        more += max(len(found) - MOST_PROBLEMS, 0)
+        for at, cause, facts in found[:MOST_PROBLEMS]:
             problem = rules.problem(
-                "XSD", _place_of(at, cause, facts), line=source_line(at), value=_text_of(at), cause=cause, facts=facts
+                "XSD",
+                _place_of(paths.of(at), cause, facts),
+                line=source_line(at),
+                value=_text_of(at),
+                cause=cause,
+                facts=facts,
             )
             problems[problem.path, problem.text] = problem
-    return list(problems.values())
+    return list(problems.values()), more
 
 
-def _explained(element: etree._Element, known: dict[etree._Element, list[content.Amiss]]) -> list[content.Amiss]:
-    """What is wrong with the word in an element, or with its children and those beside it."""
+def _explained(
+    element: etree._Element, known: dict[etree._Element, list[content.Amiss]]
+) -> tuple[etree._Element | None, list[content.Amiss]]:
+    """What is wrong with the word in an element, or with its children and those beside it: those of which element, and
+    what."""
     word = content.amiss_with(element)
     if word is not None:
-        return [word]
-    parent = element.getparent()
-    for each in (element, parent):
-        if each is not None and each not in known:
-            known[each] = content.amiss_in(each)
-    return known[element] or (known[parent] if parent is not None else [])
+        return None, [word]
+    for each in (element, element.getparent()):
+        if each is not None:
+            if each not in known:
+                known[each] = content.amiss_in(each)
+            if known[each]:
+                return each, known[each]
+    return None, []
 
 
-def _place_of(element: etree._Element, cause: str, facts: tuple[str, ...]) -> str:
+def _place_of(path: str, cause: str, facts: tuple[str, ...]) -> str:
     """Where it is, or should be."""
-    return f"{path_of(element)}/{facts[0]}" if cause in ("missing", "missing-first") else path_of(element)
+    return f"{path}/{facts[0]}" if cause in ("missing", "missing-first") else path
 
 
 def _text_of(element: etree._Element) -> str:
@@ -234,13 +256,15 @@ def _holds_elements(path: str) -> bool:
     return path.rpartition("/")[2].partition("[")[0] in CONTAINERS
 
 
-def _fewer(problems: list[Problem]) -> list[Problem]:
-    """At most `MOST_PROBLEMS` of them, errors before remarks, and a word on how many more there are."""
-    if len(problems) <= MOST_PROBLEMS:
+def _fewer(problems: list[Problem], more: int) -> list[Problem]:
+    """At most `MOST_PROBLEMS` of them, errors before remarks, and a word on how many more there are; `more` of them
+    are not in the list."""
+    more += max(len(problems) - MOST_PROBLEMS, 0)
+    if not more:
         return problems
     first = sorted(problems, key=lambda problem: (problem.level is not Level.ERROR, not problem.left_out))
     first = first[:MOST_PROBLEMS]
-    return [*first, rules.problem("MORE", "/alert", f"{len(problems) - MOST_PROBLEMS} more problems are not listed")]
+    return [*first, rules.problem("MORE", "/alert", f"{more} more problems are not listed")]
 
 
 def _in_order(root: etree._Element, problems: list[Problem]) -> list[Problem]:

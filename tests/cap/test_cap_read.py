@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from lxml import etree
 
 from cap import (
     Alert,
@@ -23,7 +24,10 @@ from cap import (
     Urgency,
     ValuePair,
     read,
+    rules,
 )
+from cap.locate import Paths, path_of
+from cap.read import MOST_PROBLEMS
 from tests.cap.documents import BASE, INFO, POLYGON, TRIPLE, changed, element, inserted
 
 BRUSSELS = timezone(timedelta(hours=2))
@@ -225,3 +229,31 @@ def test_a_hostile_document_is_told_of_its_errors_first_and_that_there_are_more(
     assert len(rules) == 201
     assert {"G-POLY-MIN4", "G-POLY-CLOSED", "MORE"} <= set(rules)
     assert rules[-1] == "MORE"
+
+
+@pytest.mark.parametrize("odd", ["<Signature/>", "<Urgency/>", "<polygon/>", "<parameter/>tail"])
+def test_what_is_amiss_in_one_element_is_told_once_however_many_faults_lead_there(odd, monkeypatch):
+    """Each fault of the schema leads to all that is amiss beside it: a hundred faults, and the same five hundred words."""
+    made = 0
+
+    def counted(*args, **facts):
+        nonlocal made
+        made += 1
+        return problem(*args, **facts)
+
+    problem = rules.problem
+    monkeypatch.setattr(rules, "problem", counted)
+    document = inserted(odd * 500, before="</info>")
+
+    reading = read(document)
+
+    assert not reading.accepted
+    assert reading.problems[-1].rule == "MORE"
+    assert made < 3 * MOST_PROBLEMS
+
+
+def test_the_paths_of_many_are_those_of_each():
+    root = etree.fromstring(b"<a><b/><c/><b><d/><area/></b><area/></a>")
+    paths = Paths()
+
+    assert [paths.of(element) for element in root.iter()] == [path_of(element) for element in root.iter()]
