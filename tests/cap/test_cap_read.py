@@ -233,7 +233,7 @@ def test_a_hostile_document_is_told_of_its_errors_first_and_that_there_are_more(
 
 @pytest.mark.parametrize("odd", ["<Signature/>", "<Urgency/>", "<polygon/>", "<parameter/>tail"])
 def test_what_is_amiss_in_one_element_is_told_once_however_many_faults_lead_there(odd, monkeypatch):
-    """Each fault of the schema leads to all that is amiss beside it: a hundred faults, and the same five hundred words."""
+    """Each fault of the schema leads to all that is amiss beside it: a hundred faults, and the same five hundred."""
     made = 0
 
     def counted(*args, **facts):
