@@ -18,6 +18,7 @@ from gateway.campaigns.parked import Parked
 from gateway.campaigns.planning import Planner
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.campaigns.zones import ZonePlanning
+from gateway.chores import record_chores
 from gateway.directory.cache import SnapshotCache
 from gateway.dispatch.contents import Contents, content_maker
 from gateway.dispatch.expander import Expander
@@ -32,16 +33,10 @@ from gateway.http.services import Services
 from gateway.identity import Identity, process_name
 from gateway.lanes import Gates, live_gates, make_lane, open_rates, simulated_gates
 from gateway.media import MEDIA
-from gateway.operations.backups import Schedule
 from gateway.operations.disk import Disk
-from gateway.reports.addenda import amend_due
-from gateway.reports.sealing import seal_due
-from gateway.setbacks import Setbacks
 from gateway.settings import Settings
-from store import audit, persons, retention
 from store.database import Database
 from store.directory import addressees
-from store.ledger import expire_lots
 from store.overview import CarrierView
 from store.refused_documents import RefusedQuota
 
@@ -49,12 +44,6 @@ log = logging.getLogger(__name__)
 
 _KEEPING_RESTS = 19.0
 """What is refused is written in a twentieth of the time, however much of it comes."""
-_CLEARING_RESTS = 19.0
-"""What is over goes in a twentieth of the time: a million deliveries in about half an hour."""
-_ERASING_RESTS = 19.0
-"""A person is looked for in what may be a million deliveries: in a twentieth of the time."""
-_SEALING_RESTS = 4.0
-"""Reports are sealed in a fifth of the time: in a storm of alerts every one of them ends in a report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,31 +98,6 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         prepare_bell.set()
         publish_bell.set()
 
-    unsealed, unamended = Setbacks(), Setbacks()
-
-    async def seal() -> bool:
-        return bool(await seal_due(database, unsealed))
-
-    async def amend() -> bool:
-        await amend_due(database, unamended)
-        return False
-
-    async def expire() -> bool:
-        return bool(await database.write(expire_lots, urgent=False))
-
-    async def chain() -> bool:
-        return await database.write(audit.link, urgent=False) == audit.LINKED_AT_ONCE
-
-    async def erase() -> bool:
-        return await persons.erase_some(database)
-
-    keeping = retention.RetentionPeriods(
-        settings.retention.deliveries_days, settings.retention.receipts_days, settings.retention.audit_days
-    )
-
-    async def clear() -> bool:
-        return await database.write(lambda tx: retention.clear_some(tx, keeping), urgent=False)
-
     snapshots = SnapshotCache(database.read)
     planner = Planner(
         snapshots,
@@ -173,14 +137,8 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("publish", 1.0, publisher.run, publish_bell),
             Chore("parked", 1.0, parked.run),
             Chore("refused", 60.0, refused.run, refused.bell, _KEEPING_RESTS),
-            Chore("seal", 1.0, seal, rests=_SEALING_RESTS),
-            Chore("addenda", 60.0, amend),
-            Chore("lots", 60.0, expire),
             Chore("registers", 2.0, snapshots.keep_ready),
-            Chore("audit", 1.0, chain),
-            Chore("backup", 60.0, Schedule(database, settings.backup).run),
-            Chore("retention", 60.0, clear, rests=_CLEARING_RESTS),
-            Chore("erasures", 60.0, erase, rests=_ERASING_RESTS),
+            *record_chores(database, settings),
         )
     )
     health = MachineHealth(database, lanes, disk, refused)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from gateway.kinds import Kind
 from gateway.reports.amounts import eur
-from gateway.reports.report import ChannelLine, ReasonCount, Report
+from gateway.reports.report import ChannelLine, Report, ReportReason
 from gateway.reports.words import OUTCOMES
 
 _NAMES = {"accepted": "handed over"}
@@ -97,7 +97,7 @@ def _persons(report: Report) -> RenderableType:
     return table
 
 
-def _reasons(title: str, reasons: tuple[ReasonCount, ...]) -> RenderableType:
+def _reasons(title: str, reasons: tuple[ReportReason, ...]) -> RenderableType:
     table = Table(title=title, title_justify="left")
     table.add_column("persons", justify="right")
     table.add_column("why")

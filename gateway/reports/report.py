@@ -8,7 +8,7 @@ import msgspec
 from gateway.reports.words import sentence
 
 
-class ReasonCount(msgspec.Struct, frozen=True):
+class ReportReason(msgspec.Struct, frozen=True):
     reason: str
     text: str
     """The reason as a sentence."""
@@ -53,13 +53,13 @@ class PersonCounts(msgspec.Struct, frozen=True):
 
     outcome: str
     persons: int
-    reasons: tuple[ReasonCount, ...]
+    reasons: tuple[ReportReason, ...]
 
 
 class Persons(msgspec.Struct, frozen=True):
     resolved: int
     included: int
-    excluded: tuple[ReasonCount, ...]
+    excluded: tuple[ReportReason, ...]
     outcomes: tuple[PersonCounts, ...]
     """Of those included."""
 
@@ -192,7 +192,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All that has moved since the seal: what stands in the addenda, and what is not in one yet."""
 
 
-def counted(reasons: dict[str, int]) -> tuple[ReasonCount, ...]:
+def counted(reasons: dict[str, int]) -> tuple[ReportReason, ...]:
     """Most persons first."""
     ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(ReasonCount(reason, sentence(reason), persons) for reason, persons in ordered)
+    return tuple(ReportReason(reason, sentence(reason), persons) for reason, persons in ordered)

@@ -282,3 +282,15 @@ def test_no_tracked_file_is_a_key_a_store_or_a_library_of_others() -> None:
         if p.suffix in (".db", ".key", ".pem", ".min.js", ".whl", ".sqlite") or "node_modules" in p.parts
     ]
     assert odd == []
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    """In the product and its load tests: a public class of one name stands in one module."""
+    found: dict[str, set[str]] = {}
+    for folder in ("cap", "channels", "store", "gateway", "loadtest"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    found.setdefault(node.name, set()).add(str(path.relative_to(ROOT)))
+
+    assert {name: sorted(where) for name, where in found.items() if len(where) > 1} == {}
