@@ -125,6 +125,29 @@ async def test_a_silent_smsc_delays_neither_the_second_carrier_nor_mail_by_a_sec
     assert (await client.report(campaign))["money"]["resent_deliveries"] == len(held)
 
 
+@pytest.mark.parametrize("silent", ["relay", "trunk"])
+async def test_a_silent_relay_or_trunk_delays_no_other_channel_by_a_second(world: World, silent: str) -> None:
+    """Invariant 12, for the other channels."""
+    await world.smsc("first")
+    await world.smtp(bodies=False, silent_every=1 if silent == "relay" else 0)
+    rate = 100.0
+    tables = world.ways_out(rate_per_s=rate, mail_per_s=rate, voice=True)
+    if silent == "trunk":
+        tables["voice"]["carriers"]["trunk"] |= {"shares": {"in-doubt": 1.0}, "answer_timeout_s": 30.0, "speed": 1.0}
+    _, client = await world.up(tables)
+
+    _, should = await launched(world, client, "alert", "sms email voice")
+
+    answered_ms = now_ms()
+    await until(lambda: len(world.sms()) == len(should.addresses("sms")), 60)
+    arrived = {"sms": [got.at_ms for got in world.sms()]}
+    if silent == "trunk":
+        await until(lambda: len(world.mails()) == len(should.addresses("email")), 60)
+        arrived["email"] = [got.at_ms for got in world.mails()]
+    for instants in arrived.values():
+        assert max(instants) - answered_ms < 1000 * len(instants) / rate + 1000
+
+
 # ---- what a peer has against us ------------------------------------------------------------------------------------
 
 SENDER_REFUSED = ".*=553 5.7.1 Sender address rejected: not owned by user gateway"

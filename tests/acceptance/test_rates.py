@@ -1,12 +1,13 @@
 """A carrier's contract, held as its sink sees it: with two campaigns at once, never more in any second than agreed."""
 
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.contracts import rate_per_s, require_contract
-from tests.acceptance.world import Words, World, alert, opened
+from tests.acceptance.world import Words, World, alert, opened, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
 
@@ -54,3 +55,17 @@ async def test_a_long_sms_counts_with_all_its_segments(world: World) -> None:
     assert {part["total"] for part in parts} == {3}
     assert len(parts) == 3 * len(world.sms())
     held([part["at_ns"] // 1_000_000 for part in parts], SMS_PER_S)
+
+
+async def test_at_most_600_calls_start_in_any_60_seconds_and_nearly_as_many_do(world: World) -> None:
+    tables = world.ways_out(voice=True)
+    tables["voice"]["carriers"]["trunk"]["window"] = 2000
+    _, client = await world.up(tables)
+    everywhere = {e["code"]: world.ring(e["code"]) for e in world.of_type("network")}
+
+    await client.launch_alert(alert(everywhere, channels="voice"))
+    await until(lambda: len(world.calls()) >= 720, 110)
+
+    starts = sorted(call.at_ms for call in world.calls())
+    most = max(bisect_left(starts, at + 60_000) - n for n, at in enumerate(starts))
+    assert 0.97 * 600 <= most <= 600
