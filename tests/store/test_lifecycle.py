@@ -395,7 +395,7 @@ async def test_what_a_cancel_awaits_is_forgotten_when_it_is_stopped_while_some_o
             spares_from={"sms": 1},
         )
     )  # fmt: skip
-    await database.write(lambda tx: launching.expand(tx, new.id, "sms", lines, batch_size=500))
+    await database.write(lambda tx: expansion.expand(tx, new.id, "sms", lines, batch_size=500))
 
     await ended_by_stop(database, new)
     while await database.write(close_ended):

@@ -304,7 +304,7 @@ class Story:
                 address = self.random.choice(town.people).addresses["sms"]
                 reports.append(ReceiptReport("c1", str(self.random.random()), state, 1, destination=address))
         await self.database.write(lambda tx: receipts.record(tx, reports))
-        await self.database.write(lambda tx: receipts.match_inbox(tx, after=(0, 0), settled_ms=-1))
+        await make.look_again(self.database, settled_ms=-1)
 
     async def keep_house(self):
         await self.database.write(recovery.recover)

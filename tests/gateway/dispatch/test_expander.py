@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from channels.contract import Channel
 from gateway import setbacks
+from gateway.dispatch import expander
 from gateway.dispatch.expander import Expander
-from store import campaigns, launching
+from store import campaigns
 from store.database import Database, open_database
 from store.errors import StoreUnavailable
 from store.schema import migrate
@@ -128,7 +129,7 @@ async def test_many_broken_campaigns_of_the_highest_priority_do_not_stand_before
         await until_made(database, sound, 6)
 
 
-@pytest.mark.parametrize("where", [(campaigns, "audience_blob"), (launching, "expand")], ids=["read", "written"])
+@pytest.mark.parametrize("where", [(campaigns, "audience_blob"), (expander, "expand")], ids=["read", "written"])
 async def test_a_campaign_about_which_the_store_has_no_answer_stops_no_other(
     house: House, database: Database, monkeypatch: pytest.MonkeyPatch, where: tuple[Any, str]
 ) -> None:
