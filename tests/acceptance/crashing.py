@@ -39,7 +39,7 @@ def points() -> dict[str, Point]:
     from gateway.dispatch.receipts import ReceiptDesk
     from gateway.dispatch.sending import Sending
     from gateway.reports import sealing
-    from store import batches, launching, lifecycle, receipts, recovery
+    from store import batches, expansion, launching, lifecycle, receipts, recovery
 
     def with_results(_tx: object, _held: object, settlements: object) -> bool:
         return bool(settlements)
@@ -50,7 +50,7 @@ def points() -> dict[str, Point]:
         "launch-before-the-answer": Point(AlertDesk, "_write", after=True),
         "message-not-committed": Point(messages, "launch", after=True),
         # Rows of a chunk are inserted and their batches are not; nothing of it is committed.
-        "expansion-in-a-chunk": Point(launching, "_make_batches", after=False),
+        "expansion-in-a-chunk": Point(expansion, "_make_batches", after=False),
         "expansion-between-chunks": Point(Expander, "_expand", after=True),
         # The cursor is committed, no byte of what it allows has left.
         "cursor-committed": Point(Sending, "_launch", after=False),
