@@ -6,7 +6,6 @@ in its own order: ids are given before their transactions are committed.
 """
 
 import hashlib
-import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.audit_line import noting, salted
 from store.tables import account, audit, audit_detail, audit_link, campaign, meta, zone
 from store.transaction import AnyRow, Transaction
 
@@ -67,8 +67,6 @@ class ChainVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 _line = sa.select(audit.c.id, audit.c.at_ms, audit.c.account_id, audit.c.action, audit.c.subject, audit.c.detail,
                   audit.c.apart)  # fmt: skip
-_add = sa.insert(audit).returning(audit.c.id)
-_add_apart = sa.insert(audit_detail)
 
 
 async def note(
@@ -81,22 +79,8 @@ async def note(
     apart: Mapping[str, Any] | None = None,
 ) -> None:
     """A line in the transaction of what it tells of. `detail`: ids and words of the house; `apart`: the rest."""
-    text = "" if apart is None else msgspec.json.encode(apart).decode()
-    salt = secrets.token_hex(16) if text else ""
-    row = await tx.first(
-        _add,
-        {
-            "at_ms": tx.now_ms,
-            "account_id": account_id,
-            "action": action,
-            "subject": subject,
-            "detail": msgspec.json.encode(detail or {}).decode(),
-            "apart": _salted(salt, text) if text else "",
-        },
-    )
-    assert row is not None
-    if text:
-        await tx.run(_add_apart, {"audit_id": row.id, "salt": salt, "detail": text})
+    line = noting(tx.now_ms, action, subject, account_id=account_id, detail=detail, apart=apart)
+    await tx.follow(line)
 
 
 # ---- the chain ---------------------------------------------------------------------------------------------------
@@ -185,7 +169,7 @@ def _judge(row: AnyRow, apart: AnyRow | None, sha256: str) -> tuple[str, bool]:
         return ("has something beside it that it does not name" if apart is not None else ""), False
     if apart is None:
         return "", True
-    return ("" if _salted(apart.salt, apart.detail) == row.apart else "has something else beside it"), False
+    return ("" if salted(apart.salt, apart.detail) == row.apart else "has something else beside it"), False
 
 
 def _sha256(row: AnyRow) -> str:
@@ -197,10 +181,6 @@ def _sha256(row: AnyRow) -> str:
 def _next(head: Head, sha256: str) -> Head:
     number = head.number + 1
     return Head(number, hashlib.sha256(f"{head.hash}:{number}:{sha256}".encode()).hexdigest())
-
-
-def _salted(salt: str, detail: str) -> str:
-    return hashlib.sha256(f"{salt}:{detail}".encode()).hexdigest()
 
 
 def _head(value: str) -> Head:

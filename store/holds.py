@@ -1,38 +1,18 @@
 """Holds: nothing leaves while one stands. O(1) to set; the fence looks at every window."""
 
-from collections.abc import Sequence
-
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import audit
+from store import audit, brake
+from store.brake import Hold, placing
 from store.fairness import rejoin
 from store.tables import Big, hold
-from store.transaction import Transaction
-
-SCOPES = ("all", "channel", "zone", "campaign")
-
-
-class Hold(msgspec.Struct, frozen=True):
-    scope: str
-    subject: str
-    reason: str
-    by: str
-    at_ms: int
+from store.transaction import Transaction, follow
 
 
 async def place(tx: Transaction, scope: str, subject: str, reason: str, by: str) -> None:
     """Idempotent: a second hold of the same thing keeps the first one's time."""
-    placed = await tx.run(
-        sa.text(
-            'INSERT INTO hold (scope, subject, reason, "by", at_ms) VALUES (:scope, :subject, :reason, :by, :at)'
-            " ON CONFLICT DO NOTHING"
-        ),
-        {"scope": scope, "subject": subject, "reason": reason, "by": by, "at": tx.now_ms},
-    )
-    if placed:
-        await audit.note(tx, "hold", f"{scope} {subject}".rstrip(), apart={"by": by, "reason": reason})
+    await tx.follow(placing(scope, subject, reason, by, tx.now_ms))
 
 
 _hold_unfinished = sa.text(
@@ -58,8 +38,6 @@ async def lift(tx: Transaction, scope: str, subject: str, by: str = "") -> bool:
     return lifted
 
 
-async def standing(conn: AsyncConnection) -> Sequence[Hold]:
-    rows = await conn.execute(
-        sa.select(hold.c.scope, hold.c.subject, hold.c.reason, hold.c.by, hold.c.at_ms).order_by(hold.c.id)
-    )
-    return [Hold(*row) for row in rows.all()]
+async def standing(conn: AsyncConnection) -> list[Hold]:
+    """Every hold that stands, the oldest first."""
+    return await follow(conn, brake.standing())

@@ -5,7 +5,6 @@ brake must not wait for it.
 """
 
 import contextlib
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from store.errors import SchemaMismatch, StoreDamaged, StoreError, StoreUnavailable
+from store.errors import StoreDamaged, StoreError, StoreUnavailable
+from store.location import file_of
+from store.revision import MIGRATIONS, newest, require
 from store.soundness import is_damage
 from store.verdict import translated
-
-MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def _config() -> Any:
@@ -28,18 +27,6 @@ def _config() -> Any:
     # Alembic reads % as an interpolation: a folder may have one in its name.
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return config
-
-
-def newest() -> str:
-    """The revision of this version of the program: the highest number before the name of a migration's file."""
-    names = (re.match(r"\d+", file.name) for file in (MIGRATIONS / "versions").iterdir())
-    return max(found[0] for found in names if found)
-
-
-def file_of(url: str) -> Path | None:
-    """The file of a SQLite store; None for PostgreSQL."""
-    parsed = sa.make_url(url)
-    return Path(str(parsed.database)).absolute() if parsed.get_backend_name() == "sqlite" else None
 
 
 def shown(url: str) -> str:
@@ -145,15 +132,5 @@ def _unusable(exc: Exception, url: str) -> StoreError:
 
 async def require_newest(url: str) -> None:
     """Raises SchemaMismatch, saying what to do; StoreUnavailable."""
-    found = await current(url)
-    if found is None:
-        where = file_of(url) or sa.make_url(url).render_as_string(hide_password=True)
-        raise SchemaMismatch(f"there is no store in {where}: 'tocsin migrate' makes one")
-    needed = newest()
-    if found < needed:
-        raise SchemaMismatch(f"the tables are at revision {found}, this version needs {needed}: run 'tocsin migrate'")
-    if found > needed:
-        raise SchemaMismatch(
-            f"the tables are at revision {found}, of a newer version of tocsin than this one ({needed}): "
-            "run that version, or restore a backup from before its upgrade"
-        )
+    where = file_of(url) or sa.make_url(url).render_as_string(hide_password=True)
+    require(await current(url), str(where))

@@ -1,10 +1,10 @@
 """Text that both engines can keep: what a peer sends may hold a NUL or half a character, which PostgreSQL refuses,
 SQLite cuts or refuses, and JSON cannot say. It is shown in its place, and nothing else of the text is touched."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 NUL_SHOWN = "\u2400"
 """The symbol for NUL."""
@@ -23,8 +23,9 @@ def readable(text: str) -> str:
     return text
 
 
-def keep_readable(engine: AsyncEngine) -> None:
+def keep_readable(engine: "AsyncEngine") -> None:
     """Every text that is handed to the engine, wherever it comes from: looked up as it was kept."""
+    import sqlalchemy as sa  # the brake needs the rest of this module, and does not wait for it
 
     @sa.event.listens_for(engine.sync_engine, "before_cursor_execute", retval=True)
     def _look(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> tuple[str, Any]:

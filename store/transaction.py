@@ -2,14 +2,32 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.steps import Steps, T
+
 Connection: TypeAlias = AsyncConnection
 """Of `Database.read`: for the functions of this package, which are all that anybody outside gives it to."""
 AnyRow: TypeAlias = sa.Row[*tuple[Any, ...]]
+
+
+_text = lru_cache(sa.text)
+
+
+async def follow(conn: AsyncConnection, steps: Steps[T]) -> T:
+    """Runs each statement of a work and returns what the work returns."""
+    try:
+        sql, values = next(steps)
+        while True:
+            result = await conn.execute(_text(sql), values)
+            sql, values = steps.send(result.all() if result.returns_rows else [])
+    except StopIteration as end:
+        found: T = end.value
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +51,10 @@ class Transaction:
 
     async def first(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> AnyRow | None:
         return (await self.conn.execute(statement, values or {})).first()
+
+    async def follow(self, steps: Steps[T]) -> T:
+        """Runs each statement of a work and returns what the work returns."""
+        return await follow(self.conn, steps)
 
     async def run(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> int:
         """Rows changed."""

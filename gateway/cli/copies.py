@@ -11,7 +11,7 @@ import typer
 from gateway.cli.terminal import ConfigOption, err, fail, print_lines, run, say, settings_of, store_of, verb, who
 
 if TYPE_CHECKING:
-    from gateway.operations.status import StatusLine
+    from gateway.operations.status_line import StatusLine
     from gateway.settings import Settings
     from store.campaigns import Campaign
     from store.copies import Copied
@@ -192,7 +192,7 @@ async def _held(database: Database) -> list[tuple[Campaign, int]]:
 
 
 async def _undecided(database: Database, config: Path | None) -> list[StatusLine]:
-    from gateway.operations.status import StatusLine
+    from gateway.operations.status_line import StatusLine
 
     more = f" -c {config}" if config else ""
     return [
@@ -206,7 +206,7 @@ async def _undecided(database: Database, config: Path | None) -> list[StatusLine
 
 
 def _file_of(settings: Settings) -> Path:
-    from store.schema import file_of
+    from store.location import file_of
 
     return file_of(settings.store.url) or _no_file()
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from gateway.cli.terminal import ConfigOption, fail, out, print_lines, run, settings_of, store_of, verb, who
+from gateway.cli.terminal import ConfigOption, fail, out, print_lines, run, settings_of, store_of, told, verb, who
 
 if TYPE_CHECKING:
-    from gateway.operations.status import StatusLine
-    from store.database import Database
+    from gateway.operations.status_line import StatusLine
 
 app = typer.Typer()
 
@@ -34,32 +34,49 @@ def hold(
 
     Examples: tocsin hold channel sms --reason "wrong sender"; tocsin hold zone 5301; tocsin hold all.
     """
-    from gateway.operations.status import hold_lines
-    from store import holds
+    from gateway.operations.status_line import hold_line
+    from store import brake
+    from store.location import file_of
+    from store.steps import Steps
 
     settings = settings_of(config)
+    _require_said(scope, subject)
 
-    async def place() -> list[StatusLine]:
+    def pulling(now_ms: int) -> Steps[list[brake.Hold]]:
+        inner = yield from brake.subject_of(scope, subject)
+        if inner is None:
+            fail(f"there is no {scope} {subject!r}")
+        yield from brake.placing(scope, inner, reason, who(), now_ms)
+        # The first hold of a thing stays as it was, with its own reason: what stands is shown, not what was asked for.
+        return (yield from brake.standing())
+
+    def on_file(path: Path) -> list[StatusLine]:
+        with brake.on_file(path) as file:
+            return [hold_line(one, file.now_ms, config) for one in file.follow(pulling(file.now_ms))]
+
+    async def on_server() -> list[StatusLine]:
         async with store_of(settings) as database:
-            inner = await _subject(database, scope, subject)
-            await database.write(lambda tx: holds.place(tx, scope, inner, reason, who()))
-            return await hold_lines(database, database.clock.now_ms(), config)
+            held = await database.write(lambda tx: tx.follow(pulling(tx.now_ms)))
+            return [hold_line(one, database.clock.now_ms(), config) for one in held]
 
-    # The first hold of a thing stays as it was, with its own reason: what stands is shown, not what was asked for.
-    print_lines(run(place()))
+    path = file_of(settings.store.url)
+    print_lines(told(lambda: on_file(path)) if path else run(on_server()))
 
 
 @verb(app)
 def resume(scope: ScopeArgument, subject: SubjectArgument = "", config: ConfigOption = None) -> None:
     """Lift a hold: give the words that 'tocsin status' shows. Exit code 1 when there is no such hold."""
     from gateway.operations.status import hold_lines
-    from store import holds
+    from store import brake, holds
 
     settings = settings_of(config)
+    _require_said(scope, subject)
 
     async def lift() -> tuple[bool, list[StatusLine]]:
         async with store_of(settings) as database:
-            inner = await _subject(database, scope, subject)
+            inner = await database.write(lambda tx: tx.follow(brake.subject_of(scope, subject)))
+            if inner is None:
+                fail(f"there is no {scope} {subject!r}")
             lifted: bool = await database.write(lambda tx: holds.lift(tx, scope, inner, who()))
             return lifted, await hold_lines(database, database.clock.now_ms(), config)
 
@@ -72,21 +89,13 @@ def resume(scope: ScopeArgument, subject: SubjectArgument = "", config: ConfigOp
         fail(f"there is no hold on {named}", 1)
 
 
-async def _subject(database: Database, scope: str, subject: str) -> str:
-    """The store's own name of what is held."""
-    from store import campaigns, directory, holds
+def _require_said(scope: str, subject: str) -> None:
+    """A hold of everything is never what a forgotten word means."""
+    from store.brake import SCOPES
 
-    if scope not in holds.SCOPES:
-        fail(f"{scope!r} is none of {', '.join(holds.SCOPES)}")
-    if scope == "all":
-        return "" if not subject else fail(f"'all' is everything: nothing follows it, and {subject!r} did")
-    if scope == "channel":
-        if subject not in ("sms", "email", "voice"):
-            fail(f"{subject!r} is no channel")
-        return subject
-    async with database.read() as conn:
-        if scope == "zone":
-            found = await directory.zones(conn, [subject])
-            return str(found[0].id) if found else fail(f"there is no zone {subject!r}")
-        campaign = await campaigns.by_public_id(conn, subject)
-        return str(campaign.id) if campaign else fail(f"there is no campaign {subject!r}")
+    if scope not in SCOPES:
+        fail(f"{scope!r} is none of {', '.join(SCOPES)}")
+    if scope == "all" and subject:
+        fail(f"'all' is everything: nothing follows it, and {subject!r} did")
+    if scope == "channel" and subject not in ("sms", "email", "voice"):
+        fail(f"{subject!r} is no channel")

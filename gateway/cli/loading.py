@@ -20,6 +20,7 @@ from gateway.directory.seed import LoadReport
 from gateway.directory.seed_lines import SeedReader
 from store import audit, schema
 from store.database import Database, open_database
+from store.location import file_of
 from store.transaction import Transaction
 
 EVERY_S = 10.0
@@ -74,7 +75,7 @@ async def store(url: str, check_only: bool) -> AsyncIterator[Database]:
         if check_only and await schema.current(url) is None:
             url = f"sqlite+aiosqlite:///{folder}/empty.db"
             await schema.migrate(url)
-        elif not check_only and schema.file_of(url):
+        elif not check_only and file_of(url):
             await schema.migrate(url)
         await schema.require_newest(url)
         async with open_database(url) as database:

@@ -54,6 +54,7 @@ def check_config(config: ConfigOption = None) -> None:
     store. Exit code 2 when there is a fault; doubts are none.
     """
     from gateway.feed.signing_key import read_feed_key
+    from gateway.operations.calibration import build, is_optimised
     from gateway.operations.settings_doubts import doubts, reminders
     from store.clock import Clock
 
@@ -68,6 +69,13 @@ def check_config(config: ConfigOption = None) -> None:
         out.print(escape(f"feed: {warning}"), highlight=False, soft_wrap=True)
     for text in doubts(settings):
         out.print(f"[yellow]doubtful:[/yellow] {escape(text)}", highlight=False, soft_wrap=True)
+    if not is_optimised():
+        out.print(
+            f"[yellow]doubtful:[/yellow] python: {build()}: each message costs about twice the CPU. "
+            "docs/operating.md names builds that are optimised.",
+            highlight=False,
+            soft_wrap=True,
+        )
     for text in reminders(settings):
         out.print(f"[dim]remember:[/dim] {escape(text)}", highlight=False, soft_wrap=True)
     say(f"store: {store_named(settings)}")
@@ -95,7 +103,9 @@ def status(config: ConfigOption = None) -> None:
 
     Lines that begin with ! need somebody; the exit code is 1 then.
     """
+    from gateway.operations.calibration import build, calibrate
     from gateway.operations.status import status_lines
+    from gateway.operations.status_line import StatusLine
 
     settings = settings_of(config)
 
@@ -103,7 +113,7 @@ def status(config: ConfigOption = None) -> None:
         async with store_of(settings) as database:
             now_ms, min_free_mib = database.clock.now_ms(), settings.store.min_free_mib
             lines = await status_lines(database, now_ms, min_free_mib, config, settings.backup, settings.retention)
-        print_lines(lines)
+        print_lines([*lines, StatusLine(True, f"python: {build()}; {calibrate()}")])
         return all(line.well for line in lines)
 
     if not run(look()):

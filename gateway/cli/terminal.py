@@ -20,11 +20,13 @@ from gateway.operations.terminal_output import Terminal
 from gateway.unseen import visible, visible_json
 
 if TYPE_CHECKING:
-    from gateway.operations.status import StatusLine
+    from gateway.operations.status_line import StatusLine
     from gateway.settings import Settings
     from store.database import Database
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+Result = TypeVar("Result")
 
 out = Terminal()
 err = Terminal(stderr=True)
@@ -67,18 +69,23 @@ def settings_of(path: Path | None) -> Settings:
         fail(f"{len(exc.lines)} {'fault' if len(exc.lines) == 1 else 'faults'} in {path}")
 
 
-def run(work: Coroutine[Any, Any, Any]) -> Any:
+def told(work: Callable[[], Result]) -> Result:
     """Its result; what the store, or a part that cannot start, has against it is told in a sentence."""
-    import uvloop
-
     from store.errors import StoreError
 
     try:
-        return uvloop.run(work)
+        return work()
     except StoreError as exc:
         fail(str(exc))
     except PermissionError as exc:
         fail(f"{exc.filename}: {exc.strerror}: this is for the user that the server runs as")
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """The same for what needs a loop."""
+    import uvloop
+
+    return told(lambda: uvloop.run(work))
 
 
 @contextlib.asynccontextmanager

@@ -1,23 +1,21 @@
 """`tocsin status`: what is running, what is stuck and why, and the command that mends it. Reads the store and asks the
 server nothing, so it works when the server does not."""
 
-import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from channels.contract import CarrierState
 from gateway.accounting.tariff import PRICE_LIST, NoPrice, Tariff
+from gateway.operations.status_line import StatusLine, age, hold_line
 from gateway.settings import BackupSettings, RetentionSettings
-from store import campaigns, directory, holds, persons
+from store import campaigns, holds, persons
+from store.brake import Hold
 from store.campaigns import Campaign
 from store.copies import LastBackup, last_backup
 from store.database import Database
-from store.holds import Hold
 from store.overview import ChannelView, NodeView, nodes, overview
 from store.retention import RetentionPeriods, ToGo, to_go
 from store.states import CampaignState
-from store.transaction import Connection
 
 LATE_MS = 8_000
 """A server gives a sign of life every 5 s (`gateway/dispatch/housekeeping.py`): one is overdue."""
@@ -30,12 +28,6 @@ PRICES_END_MS = 60 * 86_400_000
 _MOST_CAMPAIGNS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class StatusLine:
-    well: bool
-    text: str
-
-
 async def server_lives(database: Database, now_ms: int) -> bool:
     """Whether a server has given a sign of life of late."""
     async with database.read() as conn:
@@ -46,7 +38,7 @@ async def hold_lines(database: Database, now_ms: int, config: Path | None = None
     """A line for each hold that stands, with the command that lifts it."""
     async with database.read() as conn:
         standing = await holds.standing(conn)
-        return [_hold(hold, await _outer_name(conn, hold), now_ms, config) for hold in standing]
+        return [hold_line(hold, now_ms, config) for hold in standing]
 
 
 async def status_lines(
@@ -98,27 +90,8 @@ def _kept(going: ToGo, days: int, now_ms: int) -> list[StatusLine]:
     if going.campaigns:
         text += f"; {going.campaigns} campaigns are being cleared of theirs: {days} days are over"
     else:
-        text += f"; the first go in {_age(going.oldest_ms + days * 86_400_000 - now_ms)}, {days} days after their seal"
+        text += f"; the first go in {age(going.oldest_ms + days * 86_400_000 - now_ms)}, {days} days after their seal"
     return [StatusLine(True, text)]
-
-
-async def _outer_name(conn: Connection, hold: Hold) -> str:
-    """What `tocsin hold` was given: the store keeps its own number of a zone or campaign."""
-    if hold.scope == "zone":
-        zone = await directory.zone_by_id(conn, int(hold.subject))
-        return zone.code if zone else hold.subject
-    if hold.scope == "campaign":
-        campaign = await campaigns.by_id(conn, int(hold.subject))
-        return campaign.public_id if campaign else hold.subject
-    return hold.subject
-
-
-def _hold(hold: Hold, name: str, now_ms: int, config: Path | None) -> StatusLine:
-    command = ["tocsin", "resume", hold.scope, *([name] if name else []), *(["-c", str(config)] if config else [])]
-    what = " ".join(filter(None, (hold.scope, name)))
-    why = f": {hold.reason}" if hold.reason else ", no reason given"
-    text = f"HOLD on {what} since {_age(now_ms - hold.at_ms)} by {hold.by}{why}; to lift it: {shlex.join(command)}"
-    return StatusLine(False, text)
 
 
 def _any_alive(seen: Sequence[NodeView], now_ms: int) -> bool:
@@ -129,7 +102,7 @@ def _nodes(seen: Sequence[NodeView], now_ms: int) -> list[StatusLine]:
     """A line each: one that was killed cannot say so, its last sign of life can."""
     alive = [n for n in seen if now_ms - n.seen_ms < SILENT_MS]
     if not alive:
-        last = f", last sign of life {_age(now_ms - seen[0].seen_ms)} ago" if seen else ""
+        last = f", last sign of life {age(now_ms - seen[0].seen_ms)} ago" if seen else ""
         return [StatusLine(False, f"NO SERVER is running on this store{last}: nothing leaves")]
     return [_node(n, now_ms) for n in alive]
 
@@ -150,7 +123,7 @@ def _carriers(seen: Sequence[NodeView], now_ms: int) -> list[StatusLine]:
 
 def _node(n: NodeView, now_ms: int) -> StatusLine:
     silence_ms = now_ms - n.seen_ms
-    text = f"server: {n.name}, started {_age(now_ms - n.started_ms)} ago, last sign of life {_age(silence_ms)} ago"
+    text = f"server: {n.name}, started {age(now_ms - n.started_ms)} ago, last sign of life {age(silence_ms)} ago"
     if silence_ms < LATE_MS:
         return StatusLine(True, text)
     return StatusLine(False, f"{text}: OVERDUE, it gives one every 5 s; it was stopped, killed or cannot write")
@@ -179,7 +152,7 @@ def _backup(
             else []
         )
     age_ms = now_ms - last.at_ms
-    text = f"backup: the last good one is {_age(age_ms)} old, {last.bytes / 2**20:.0f} MiB in {last.path}"
+    text = f"backup: the last good one is {age(age_ms)} old, {last.bytes / 2**20:.0f} MiB in {last.path}"
     late = settings is not None and scheduled and age_ms > 2 * settings.every_h * 3_600_000
     return [StatusLine(False, f"{text}: TOO OLD, the log of the server says why") if late else StatusLine(True, text)]
 
@@ -201,7 +174,7 @@ def _prices(now_ms: int, tariff: Tariff = PRICE_LIST) -> list[StatusLine]:
             )
         ]
     return [
-        StatusLine(False, f"prices: the price list runs out on {day}, in {_age(int(left_ms))}; agree on the next one")
+        StatusLine(False, f"prices: the price list runs out on {day}, in {age(int(left_ms))}; agree on the next one")
     ]
 
 
@@ -236,23 +209,14 @@ def _is_stuck(c: Campaign, now_ms: int) -> bool:
 
 def _campaign(c: Campaign, waiting: int, now_ms: int) -> str:
     if _is_stuck(c, now_ms):
-        age = _age(now_ms - c.created_ms)
-        when = f"ITS AUDIENCE IS NOT DRAWN UP since {age}: nobody is told; the server's log says why (prepare-failed)"
+        since = age(now_ms - c.created_ms)
+        when = f"ITS AUDIENCE IS NOT DRAWN UP since {since}: nobody is told; the server's log says why (prepare-failed)"
     elif c.state == CampaignState.PREPARING:
         when = "its audience is being gathered"
     elif c.starts_ms > now_ms:
-        when = f"starts in {_age(c.starts_ms - now_ms)}"
+        when = f"starts in {age(c.starts_ms - now_ms)}"
     elif c.ended_ms is not None:
-        when = f"ended {_age(now_ms - c.ended_ms)} ago, waits for its receipts"
+        when = f"ended {age(now_ms - c.ended_ms)} ago, waits for its receipts"
     else:
-        when = f"started {_age(now_ms - c.starts_ms)} ago"
+        when = f"started {age(now_ms - c.starts_ms)} ago"
     return f"{c.public_id} {c.zone_code} {c.kind} {c.mode} {c.state}, {when}, {waiting} to send: {c.title[:50]}"
-
-
-def _age(ms: int) -> str:
-    seconds = max(ms, 0) // 1000
-    if seconds < 120:
-        return f"{seconds} s"
-    if seconds < 7200:
-        return f"{seconds // 60} min"
-    return f"{seconds // 3600} h" if seconds < 172_800 else f"{seconds // 86_400} days"

@@ -23,7 +23,7 @@ from cap.geojson import to_geojson
 from cap.harmless import OBEYED as OF_CAP
 from cap.rss import rss
 from gateway.operations.logs import JsonLines
-from gateway.operations.status import StatusLine
+from gateway.operations.status_line import StatusLine
 from gateway.operations.terminal_output import Terminal
 from gateway.reports.tabular import cell
 from gateway.unseen import OBEYED, visible, visible_json

@@ -259,6 +259,23 @@ def test_a_verb_loads_only_what_it_needs(desk: Desk, words: list[str]) -> None:
     assert asked.stdout.splitlines()[-1] == "[]"
 
 
+def test_the_brake_waits_for_no_library_of_the_store(desk: Desk) -> None:
+    code = (
+        "import sys; from gateway.cli import app\n"
+        "try: app(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "assert 'sqlalchemy' not in sys.modules"
+    )
+
+    asked = subprocess.run(
+        [sys.executable, "-c", code, "hold", "zone", "5301", "--reason", "storm", "-c", str(desk.config)],
+        capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+
+    assert asked.returncode == 0, asked.stderr
+    assert "HOLD on zone 5301 since 0 s" in asked.stdout
+    assert "hold zone 1 (5301) by" in desk.ask("audit").stdout
+
+
 # ---- load tells what is wrong, and with whom -----------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from store import alerts, feed, schema
 from store.database import Database
 from store.feed import Edition
 from store.launching import Launch, launch
+from store.location import file_of
 from store.records import NewAlert
 from store.tables import feed_entry
 from tests.store import makers as make
@@ -222,7 +223,7 @@ async def test_what_was_public_before_the_editions_stays_as_it_was(empty_url):
 
 
 async def migrated_to(url: str, revision: str) -> None:
-    if (path := schema.file_of(url)) is not None:
+    if (path := file_of(url)) is not None:
         schema.make_private(Path(path))
 
     def upgrade(connection: sa.Connection) -> None:

@@ -7,7 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from channels.contract import Channel
-from gateway.operations.status import StatusLine, status_lines
+from gateway.operations.status import status_lines
+from gateway.operations.status_line import StatusLine
 from store import holds
 from store.database import Database
 from store.states import BatchState

@@ -1,0 +1,115 @@
+"""The brake on the file of a store does what the server's own transaction does, and says what is in its way."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from store import audit, brake, holds
+from store.database import Database, open_database
+from store.errors import SchemaMismatch, StoreDamaged, StoreUnavailable
+from store.location import file_of
+from store.schema import migrate
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> Path:
+    await migrate(f"sqlite+aiosqlite:///{tmp_path}/store.db")
+    return tmp_path / "store.db"
+
+
+async def lines(database: Database) -> list[tuple[str, str, object]]:
+    async with database.read() as conn:
+        return [(line.action, line.subject, line.apart) for line in await audit.latest(conn, most=10)]
+
+
+async def test_what_it_sets_is_what_a_transaction_of_the_server_sets(file: Path, tmp_path: Path) -> None:
+    with brake.on_file(file) as held:
+        held.follow(brake.placing("channel", "sms", "storm \0 \ud800", "ada", 1_000))
+        [by_hand] = held.follow(brake.standing())
+    other = f"sqlite+aiosqlite:///{tmp_path}/other.db"
+    await migrate(other)
+    async with open_database(other) as database:
+        await database.write(lambda tx: tx.follow(brake.placing("channel", "sms", "storm \0 \ud800", "ada", 1_000)))
+        async with database.read() as conn:
+            [by_server] = await holds.standing(conn)
+        told = await lines(database)
+    async with open_database(f"sqlite+aiosqlite:///{file}") as database:
+        assert await lines(database) == told
+    assert by_hand == by_server
+    assert by_hand.at_ms == 1_000
+
+
+async def test_a_second_hold_changes_nothing_and_is_no_second_line(file: Path) -> None:
+    for reason in ("the first", "the second"):
+        with brake.on_file(file) as held:
+            held.follow(brake.placing("all", "", reason, "ada", 1_000))
+            [stands] = held.follow(brake.standing())
+            assert stands.reason == "the first"
+    async with open_database(f"sqlite+aiosqlite:///{file}") as database:
+        assert [action for action, *_ in await lines(database)] == ["hold"]
+
+
+async def test_what_breaks_off_keeps_nothing(file: Path) -> None:
+    def breaks_off() -> None:
+        with brake.on_file(file) as held:
+            held.follow(brake.placing("all", "", "", "ada", 1_000))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        breaks_off()
+    with brake.on_file(file) as held:
+        assert held.follow(brake.standing()) == []
+
+
+def test_where_there_is_no_store_none_is_made(tmp_path: Path) -> None:
+    with pytest.raises(SchemaMismatch, match="there is no store in"), brake.on_file(tmp_path / "store.db"):
+        pass
+    assert not (tmp_path / "store.db").exists()
+
+
+@pytest.mark.parametrize(("revision", "told"), [("0001", "run 'tocsin migrate'"), ("9999", "of a newer version")])
+def test_tables_of_another_version_are_left_alone(file: Path, revision: str, told: str) -> None:
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    with pytest.raises(SchemaMismatch, match=told), brake.on_file(file):
+        pass
+
+
+def test_a_file_that_is_no_store_is_told_as_damaged(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreDamaged), brake.on_file(tmp_path / "store.db"):
+        pass
+
+
+def test_a_writer_that_does_not_end_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(brake, "_BUSY_S", 0.1)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked"), brake.on_file(file):
+            pass
+
+
+async def test_names_of_zones_and_campaigns_are_looked_up(database: Database) -> None:
+    """On both engines, whose statements are the same."""
+    found = await database.write(lambda tx: tx.follow(brake.subject_of("zone", "nowhere")))
+    assert found is None
+    assert await database.write(lambda tx: tx.follow(brake.subject_of("channel", "sms"))) == "sms"
+    assert await database.write(lambda tx: tx.follow(brake.subject_of("campaign", "none"))) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite+aiosqlite:////var/lib/tocsin/tocsin.db", "/var/lib/tocsin/tocsin.db"),
+        ("sqlite:////a%20b/store.db", "/a%20b/store.db"),
+        ("sqlite+aiosqlite:////a/store.db?timeout=3", "/a/store.db"),
+    ],
+)
+def test_the_file_of_an_url(url: str, path: str) -> None:
+    assert file_of(url) == Path(path)
+
+
+def test_a_server_has_no_file() -> None:
+    assert file_of("postgresql+asyncpg://tocsin:secret@localhost/tocsin") is None
