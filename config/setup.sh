@@ -12,7 +12,9 @@ sys.exit(sys.base_prefix != "/usr" and "--enable-optimizations" not in (sysconfi
 }
 makes_environments() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
 
-if [ -z "${PYTHON:-}" ]; then
+if [ -x "$VENV/bin/pip" ]; then
+    PYTHON=$VENV/bin/python
+elif [ -z "${PYTHON:-}" ]; then
     PYTHON=python3
     if new_enough python3 && ! optimised python3; then
         for other in python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import awaiting
 from store.delivery_ids import first_id
@@ -43,6 +44,16 @@ _pending = (
     .order_by(campaign.c.priority, expansion.c.expanded_upto, expansion.c.campaign_id, expansion.c.channel)
     .limit(sa.bindparam("most"))
 )  # fmt: skip
+
+
+_left = sa.select(sa.func.count()).where(
+    expansion.c.campaign_id == sa.bindparam("campaign"), expansion.c.expanded_upto < expansion.c.size
+)
+
+
+async def channels_left(conn: AsyncConnection, campaign_id: int) -> int:
+    """Channels of a campaign whose frozen audience is not all rows yet."""
+    return int((await conn.execute(_left, {"campaign": campaign_id})).scalar_one())
 
 
 async def pending_expansions(tx: Transaction, *, most: int = 16, without: Collection[int] = ()) -> list[Expansion]:

@@ -14,6 +14,7 @@ from gateway.access.rights import Caller
 from gateway.campaigns import authority
 from gateway.campaigns.admission import Shared, Turns
 from gateway.campaigns.alert_state import UNKNOWN, answer, seen, signature, warnings, with_reasons
+from gateway.campaigns.announcement import Announcement, of_alert
 from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds, not_yours, says_kind
@@ -21,7 +22,6 @@ from gateway.campaigns.limits import require_countable
 from gateway.campaigns.publication import Publication
 from gateway.campaigns.receiving import Received, located, receive, reread
 from gateway.campaigns.refused import RefusedDocuments
-from gateway.campaigns.said import Said, of_alert
 from gateway.campaigns.zones import ZoneOutcomes, ZonePlanning, launch_of
 from gateway.errors import Reason, Refusal
 from gateway.kinds import Kind
@@ -212,13 +212,13 @@ class AlertDesk:
 
     async def _launch(self, caller: Caller, received: Received) -> str:
         decision = await self._decided(caller, received)
-        said, outcome = await self._planned(caller, received.alert, decision)
+        announcement, outcome = await self._planned(caller, received.alert, decision)
         self._require_somebody(decision, outcome)
         decision = _told(decision, outcome)
         new = _new_alert(received.alert, caller, decision, received.opened.document, received.digest)
         finding = with_reasons(received.finding, (*received.warnings, *decision.problems), outcome)
         envelope = None if received.opened.envelope is None else received.body
-        await self._write(caller, decision, _launch_of(caller, decision, said, outcome, new), finding, envelope)
+        await self._write(caller, decision, _launch_of(caller, decision, announcement, outcome, new), finding, envelope)
         return new.public_id
 
     async def _write(
@@ -288,7 +288,7 @@ class AlertDesk:
 
     async def _planned(
         self, caller: Caller, alert: Alert, decision: Decision, *, dry: bool = False
-    ) -> tuple[Said | None, ZoneOutcomes]:
+    ) -> tuple[Announcement | None, ZoneOutcomes]:
         """None is said, and nothing planned, of what is only filed; of an Update that came too late, or says nothing,
         what it ends."""
         if decision.act not in _SAID and decision.follows:
@@ -297,8 +297,8 @@ class AlertDesk:
             return None, ZoneOutcomes(stops=[c.id for c in earlier if c.purpose != "cancel"])
         if decision.act not in _SAID:
             return None, ZoneOutcomes()
-        said = of_alert(alert, decision)
-        return said, await self.zones.plan(caller, said, dry=dry)
+        announcement = of_alert(alert, decision)
+        return announcement, await self.zones.plan(caller, announcement, dry=dry)
 
     # ---- parked --------------------------------------------------------------------------------------------
 
@@ -315,7 +315,7 @@ class AlertDesk:
             log.error("parked alert given up", extra={"action": "parked-given-up", "alert": filed.public_id})
             return True
         decision = await self._authorised(caller, decision, thread)
-        said, outcome = await self._planned(caller, alert, decision)
+        announcement, outcome = await self._planned(caller, alert, decision)
         self._require_somebody(decision, outcome)
         decision = _told(decision, outcome)
         async with self.database.read() as conn:
@@ -327,7 +327,7 @@ class AlertDesk:
         new = _new_alert(alert, caller, decision, filed.document, filed.sha256)
         # Same resource: whoever was given its Location finds what became of it there.
         new = msgspec.structs.replace(new, public_id=filed.public_id)
-        everything = _launch_of(caller, decision, said, outcome, new)
+        everything = _launch_of(caller, decision, announcement, outcome, new)
         try:
             await self._write(caller, decision, everything, finding, envelope, filed.id)
         except (StaleThread, CreditExhausted):
@@ -404,8 +404,8 @@ async def _kind_of(conn: Connection, members: Sequence[Filed], caller: Caller) -
     ]
     if sent:
         return Kind(sent[-1].kind)
-    said = (says_kind(reread(filed.document), caller.kind_rules) for filed in reversed(members[-_MOST_REREAD:]))
-    return next((kind for kind in said if kind is not None), None)
+    kinds = (says_kind(reread(filed.document), caller.kind_rules) for filed in reversed(members[-_MOST_REREAD:]))
+    return next((kind for kind in kinds if kind is not None), None)
 
 
 _MOST_REREAD = 20
@@ -468,8 +468,10 @@ def _new_alert(alert: Alert, caller: Caller, decision: Decision, document: bytes
     )
 
 
-def _launch_of(caller: Caller, decision: Decision, said: Said | None, outcome: ZoneOutcomes, new: NewAlert) -> Launch:
-    if said is None:
+def _launch_of(
+    caller: Caller, decision: Decision, announcement: Announcement | None, outcome: ZoneOutcomes, new: NewAlert
+) -> Launch:
+    if announcement is None:
         return Launch(
             account_id=caller.account_id,
             alert=new,
@@ -478,9 +480,9 @@ def _launch_of(caller: Caller, decision: Decision, said: Said | None, outcome: Z
             ends=outcome.ends(cancelled=False),
             alert_ends=tuple((alert_id, "superseded") for alert_id in decision.follows),
         )
-    ended = "cancelled" if said.cancels else "superseded"
+    ended = "cancelled" if announcement.cancels else "superseded"
     return msgspec.structs.replace(
-        launch_of(caller, said, outcome),
+        launch_of(caller, announcement, outcome),
         alert=new,
         alert_ends=tuple((alert_id, ended) for alert_id in decision.follows),
         publish=decision.publish,

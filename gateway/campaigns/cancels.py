@@ -14,10 +14,10 @@ import msgspec
 from channels.contract import Channel, Mode
 from gateway.access.rights import Action, Caller
 from gateway.campaigns import authority
+from gateway.campaigns.announcement import Announcement, called
 from gateway.campaigns.answers import ChannelPreview, TextPreview, ZonePreview
 from gateway.campaigns.cancel_audience import HolderGathering, Owed, draw_up
 from gateway.campaigns.planning import ZoneRefused, price_of
-from gateway.campaigns.said import Said, called
 from gateway.campaigns.texts import style_of, texts_of
 from gateway.directory.audience import Audience
 from gateway.directory.policy import read_policy
@@ -44,7 +44,7 @@ async def plan(
     conn: Connection,
     caller: Caller,
     action: Action,
-    said: Said,
+    announcement: Announcement,
     zone: ZoneRow,
     originals: Sequence[Campaign],
     weight: int,
@@ -52,7 +52,7 @@ async def plan(
 ) -> NewCampaign:
     """Raises ZoneRefused when there is nothing to say. Nobody of the audience is looked at: the fence waits for this,
     and `Preparer` gathers them once it has fallen."""
-    kind = said.kind or Kind(originals[-1].kind)
+    kind = announcement.kind or Kind(originals[-1].kind)
     rules = KINDS[kind]
     policy = read_policy(zone.policy)
     used = {c.channel for original in originals for c in await campaigns.counts(conn, original.id)}
@@ -63,17 +63,17 @@ async def plan(
         text = f"{zone.code}: it is ended and nobody is told so: this account may not send messages of kind {kind}."
         raise ZoneRefused(text, (msgspec.structs.replace(why, text=text, level="warning"),))
     channels = tuple(c for c in Channel if c in told)
-    cancelled = () if said.wording.says_itself else await called(conn, originals)
+    cancelled = () if announcement.wording.says_itself else await called(conn, originals)
     style = style_of(zone, policy, kind)
-    work = partial(_words, said, channels, style, cancelled, now_ms, mode)
-    words = await asyncio.to_thread(work) if said.wording.is_long or cancelled else work()
-    expires_ms = max(said.expires_ms, now_ms + rules.default_life_s * 1000)
+    work = partial(_words, announcement, channels, style, cancelled, now_ms, mode)
+    words = await asyncio.to_thread(work) if announcement.wording.is_long or cancelled else work()
+    expires_ms = max(announcement.expires_ms, now_ms + rules.default_life_s * 1000)
     return NewCampaign(
         public_id="",
         zone_id=zone.id,
         account_id=caller.account_id,
         purpose="cancel",
-        title=(said.title or originals[-1].title)[:200],
+        title=(announcement.title or originals[-1].title)[:200],
         kind=kind,
         mode=originals[-1].mode,
         state="preparing",
@@ -93,9 +93,11 @@ async def plan(
     )
 
 
-def untold(caller: Caller, action: Action, said: Said, zone: ZoneRow, originals: Sequence[Campaign]) -> Reason | None:
+def untold(
+    caller: Caller, action: Action, announcement: Announcement, zone: ZoneRow, originals: Sequence[Campaign]
+) -> Reason | None:
     """What a sender should know whose rights do not cover all channels on which people have what is cancelled."""
-    kind = said.kind or Kind(originals[-1].kind)
+    kind = announcement.kind or Kind(originals[-1].kind)
     used = frozenset(c for original in originals for c in original.uses)
     beyond = used - authority.told_by(caller, action, zone.id, kind, originals[-1].mode, used, originals)
     if not beyond:
@@ -105,9 +107,14 @@ def untold(caller: Caller, action: Action, said: Said, zone: ZoneRow, originals:
 
 
 def _words(
-    said: Said, channels: tuple[Channel, ...], style: Style, cancelled: Sequence[Story], at_ms: int, mode: str
+    announcement: Announcement,
+    channels: tuple[Channel, ...],
+    style: Style,
+    cancelled: Sequence[Story],
+    at_ms: int,
+    mode: str,
 ) -> tuple[NewText, ...]:
-    return _new_texts(texts_of(said.wording, channels, style, cancelled=cancelled), at_ms, mode)
+    return _new_texts(texts_of(announcement.wording, channels, style, cancelled=cancelled), at_ms, mode)
 
 
 def _new_texts(texts: Texts, at_ms: int, mode: str) -> tuple[NewText, ...]:

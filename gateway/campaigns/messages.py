@@ -13,12 +13,12 @@ from channels.contract import Channel, Mode
 from gateway.access.rights import Action, Caller
 from gateway.campaigns import authority
 from gateway.campaigns.admission import Shared, Turns
+from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import MessageAnswer, MessageRequest, MessageText, ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import FARTHEST_MS
 from gateway.campaigns.limits import require_modest
 from gateway.campaigns.planning import Planner, ZonePlan, ZoneRefused, ZoneWish
-from gateway.campaigns.said import Said
 from gateway.campaigns.texts import language_warnings, style_of
 from gateway.directory.policy import read_policy
 from gateway.directory.prepared_targets import survey
@@ -150,8 +150,8 @@ class MessageDesk:
             asked, unavailable = self.planner.channels(wish, zone, policy)
             style = style_of(zone, policy, request.kind)
             channels = tuple(c for c in asked if c not in unavailable)
-            work = partial(write, wish.said.wording, channels, style)
-            texts = await asyncio.to_thread(work) if wish.said.wording.is_long else work()
+            work = partial(write, wish.announcement.wording, channels, style)
+            texts = await asyncio.to_thread(work) if wish.announcement.wording.is_long else work()
             plan = await self.planner.plan(wish, zone, texts, {})
         except TextsRefused as refused:
             reasons = [Reason("TEXT", problem) for problem in refused.problems]
@@ -169,7 +169,7 @@ class MessageDesk:
         expires_ms = _instant(request.expires_at, "expires_at", starts_ms + KINDS[request.kind].default_life_s * 1000)
         if expires_ms <= starts_ms:
             raise Refusal(422, "times-crossed", "It would expire before it starts.")
-        said = Said(
+        announcement = Announcement(
             purpose="message",
             title=request.title,
             wording=Wording(words=tuple(map(_words, request.texts)), title=request.title),
@@ -184,7 +184,7 @@ class MessageDesk:
         return ZoneWish(
             caller=caller,
             action=Action.LAUNCH,
-            said=said,
+            announcement=announcement,
             ground=await asyncio.to_thread(survey, request.targets),
             at_ms=now_ms,
             request_key=request.key or None,

@@ -13,9 +13,9 @@ from channels.contract import Channel, Content, Mode
 from gateway.access.rights import Action, Caller
 from gateway.accounting.tariff import price
 from gateway.campaigns import authority
+from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import ChannelPreview, ReasonCount, TextPreview, ZonePreview
 from gateway.campaigns.outlets import Outlets
-from gateway.campaigns.said import Said
 from gateway.directory.audience import CHANNELS, Audience
 from gateway.directory.cache import SnapshotCache
 from gateway.directory.policy import ZonePolicy, read_policy
@@ -58,7 +58,7 @@ class ZoneWish:
 
     caller: Caller
     action: Action
-    said: Said
+    announcement: Announcement
     ground: PreparedTargets
     """Its targets, made ready."""
     at_ms: int
@@ -68,8 +68,8 @@ class ZoneWish:
 
     @property
     def kind(self) -> Kind:
-        assert self.said.kind is not None, "only a Cancel may leave it to what it cancels"
-        return self.said.kind
+        assert self.announcement.kind is not None, "only a Cancel may leave it to what it cancels"
+        return self.announcement.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +116,18 @@ class Planner:
     ) -> tuple[tuple[Channel, ...], frozenset[Channel]]:
         """(asked for, of these not to be had): by the zone's policy, the account's rights, the carriers there are."""
         given = set(policy.channels(wish.kind))
-        rights = wish.caller.channels(wish.action, zone.id, wish.kind, wish.said.mode)
+        rights = wish.caller.channels(wish.action, zone.id, wish.kind, wish.announcement.mode)
         if not rights:
             why = authority.missing(wish.kind, zone.code)
             raise ZoneRefused(why.text, (why,))
         allowed = given & rights
-        if wish.said.mode is Mode.LIVE:
+        if wish.announcement.mode is Mode.LIVE:
             allowed &= self.configured
-        asked = tuple(c for c in Channel if (c in given if wish.said.channels is None else c in wish.said.channels))
+        asked = tuple(
+            c
+            for c in Channel
+            if (c in given if wish.announcement.channels is None else c in wish.announcement.channels)
+        )
         if not allowed & set(asked):
             raise ZoneRefused(
                 f"No channel is left: policy, rights and carriers allow {', '.join(sorted(allowed)) or 'none'} "
@@ -210,27 +214,27 @@ class Planner:
             raise ZoneRefused(text, (Reason("T-TOO-MANY", text, value=zone.code),))
         tally = await asyncio.to_thread(_tally, audience)
         work = partial(self._worded, texts, tally, wish.at_ms)
-        words, told = await asyncio.to_thread(work) if wish.said.wording.is_long else work()
+        words, told = await asyncio.to_thread(work) if wish.announcement.wording.is_long else work()
         problems += told
         ready = {group: w.ready for group, w in words.items()}
         problems += await self.outlets.left_out(audience, ready)
         total = sum(w.price_millieuro * w.preview.deliveries for w in words.values())
         rules = KINDS[wish.kind]
-        live = wish.said.mode is Mode.LIVE
+        live = wish.announcement.mode is Mode.LIVE
         campaign = NewCampaign(
             public_id="",
             zone_id=zone.id,
             account_id=wish.caller.account_id,
-            purpose=wish.said.purpose,
-            title=wish.said.title[:200],
+            purpose=wish.announcement.purpose,
+            title=wish.announcement.title[:200],
             kind=wish.kind,
-            mode=wish.said.mode,
-            state="scheduled" if wish.said.starts_ms > wish.at_ms else "running",
+            mode=wish.announcement.mode,
+            state="scheduled" if wish.announcement.starts_ms > wish.at_ms else "running",
             priority=rules.priority,
             crash_policy=rules.crash_policy,
             weight=self.weight,
-            starts_ms=wish.said.starts_ms,
-            expires_ms=wish.said.expires_ms,
+            starts_ms=wish.announcement.starts_ms,
+            expires_ms=wish.announcement.expires_ms,
             horizon_ms=rules.receipt_horizon_s * 1000,
             targets=msgspec.json.encode(wish.ground.targets).decode(),
             counts=msgspec.json.encode(resolution.counts).decode(),
@@ -274,7 +278,7 @@ class Planner:
         return ZonePreview(
             zone=zone.code,
             kind=wish.kind,
-            mode=wish.said.mode,
+            mode=wish.announcement.mode,
             resolved=persons.resolved,
             included=persons.included,
             excluded=_counted(persons.excluded),
@@ -285,8 +289,8 @@ class Planner:
             channels=tuple(self._channel(c, tally, words) for c in resolution.audience.channels),
             texts=tuple(w.preview for w in words.values()),
             price_millieuro=total,
-            starts_ms=wish.said.starts_ms,
-            expires_ms=wish.said.expires_ms,
+            starts_ms=wish.announcement.starts_ms,
+            expires_ms=wish.announcement.expires_ms,
             problems=problems + tuple(Reason("RESOLVE", text, level="information") for text in resolution.ignored),
         )
 
@@ -328,7 +332,7 @@ def _networks(
     for channel in asked:
         if channel in unavailable:
             continue
-        given = wish.caller.reach(wish.action, zone.id, wish.kind, channel, wish.said.mode)
+        given = wish.caller.reach(wish.action, zone.id, wish.kind, channel, wish.announcement.mode)
         if given is not None:
             reach = given if reach is None else reach & given
     return reach

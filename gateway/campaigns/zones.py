@@ -13,10 +13,10 @@ import numpy.typing as npt
 from channels.contract import Channel
 from gateway.access.rights import Action, Caller
 from gateway.campaigns import authority, cancels
+from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import ZonePreview
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.planning import NobodyHere, Planner, TakenContacts, ZonePlan, ZoneRefused, ZoneWish
-from gateway.campaigns.said import Said
 from gateway.campaigns.texts import style_of, texts_of
 from gateway.directory.audience import decode
 from gateway.directory.columns import Int64
@@ -73,7 +73,7 @@ class ZonePlanning:
     planner: Planner
 
     async def plan(
-        self, caller: Caller, said: Said, action: Action = Action.SUBMIT, *, dry: bool = False
+        self, caller: Caller, announcement: Announcement, action: Action = Action.SUBMIT, *, dry: bool = False
     ) -> ZoneOutcomes:
         """`action`: what its author must be allowed to do in a zone.
 
@@ -85,38 +85,42 @@ class ZonePlanning:
         """
         outcome = ZoneOutcomes()
         async with self.database.read() as conn:
-            zones = await directory.zones(conn, None if said.zones is None else sorted(said.zones))
-            earlier = await campaigns.of_thread(conn, *(t.id for t in said.threads)) if said.threads else []
-        if said.cancels:
+            zones = await directory.zones(conn, None if announcement.zones is None else sorted(announcement.zones))
+            earlier = (
+                await campaigns.of_thread(conn, *(t.id for t in announcement.threads)) if announcement.threads else []
+            )
+        if announcement.cancels:
             # What is cancelled stops also where nobody can be told so; that all of it may be ended was asked before.
             within = {zone.id for zone in zones}
             outcome.stops = [c.id for c in earlier if c.zone_id in within and c.purpose != "cancel"]
-            await self._plan_cancels(caller, action, said, zones, earlier, outcome, dry)
+            await self._plan_cancels(caller, action, announcement, zones, earlier, outcome, dry)
         else:
             mine = [z for z in zones if caller.may_in(action, z.id)]
-            await self._plan_launch(caller, action, said, mine, earlier, outcome, dry)
+            await self._plan_launch(caller, action, announcement, mine, earlier, outcome, dry)
         return outcome
 
     async def _plan_launch(
         self,
         caller: Caller,
         action: Action,
-        said: Said,
+        announcement: Announcement,
         zones: Sequence[ZoneRow],
         earlier: Sequence[Campaign],
         outcome: ZoneOutcomes,
         dry: bool,
     ) -> None:
-        assert said.kind is not None, "only a Cancel may leave it to what it cancels"
-        if not any(caller.channels(action, zone.id, said.kind, said.mode) for zone in zones):
+        assert announcement.kind is not None, "only a Cancel may leave it to what it cancels"
+        if not any(caller.channels(action, zone.id, announcement.kind, announcement.mode) for zone in zones):
             # Nothing is reckoned for who may send this nowhere.
-            outcome.refusals += [(z, why.text, (why,)) for z in zones for why in [authority.missing(said.kind, z.code)]]
+            outcome.refusals += [
+                (z, why.text, (why,)) for z in zones for why in [authority.missing(announcement.kind, z.code)]
+            ]
             return
         wish = ZoneWish(
             caller=caller,
             action=action,
-            said=said,
-            ground=await asyncio.to_thread(survey, said.targets),
+            announcement=announcement,
+            ground=await asyncio.to_thread(survey, announcement.targets),
             at_ms=self.database.clock.now_ms(),
         )
         taken: TakenContacts = {}
@@ -140,7 +144,7 @@ class ZonePlanning:
 
     async def _queue(self, wish: ZoneWish) -> Queue:
         async with self.database.read() as conn:
-            return await fairness.queue(conn, wish.said.mode, KINDS[wish.kind].priority)
+            return await fairness.queue(conn, wish.announcement.mode, KINDS[wish.kind].priority)
 
     async def _plan_zone(
         self,
@@ -169,8 +173,8 @@ class ZonePlanning:
         style = style_of(zone, policy, wish.kind)
         # Zones of one style may still use different channels.
         if (style, asked) not in written:
-            work = partial(texts_of, wish.said.wording, asked, style)
-            written[style, asked] = await asyncio.to_thread(work) if wish.said.wording.is_long else work()
+            work = partial(texts_of, wish.announcement.wording, asked, style)
+            written[style, asked] = await asyncio.to_thread(work) if wish.announcement.wording.is_long else work()
         return written[style, asked]
 
     async def _told(self, earlier: Sequence[Campaign]) -> npt.NDArray[np.int64] | None:
@@ -201,7 +205,7 @@ class ZonePlanning:
         self,
         caller: Caller,
         action: Action,
-        said: Said,
+        announcement: Announcement,
         zones: Sequence[ZoneRow],
         earlier: Sequence[Campaign],
         outcome: ZoneOutcomes,
@@ -217,7 +221,7 @@ class ZonePlanning:
                         conn,
                         caller,
                         action,
-                        said,
+                        announcement,
                         zone,
                         originals,
                         self.planner.weight,
@@ -226,7 +230,7 @@ class ZonePlanning:
             except ZoneRefused as refused:
                 outcome.refusals.append((zone, refused.reason, refused.problems))
             else:
-                silent = cancels.untold(caller, action, said, zone, originals)
+                silent = cancels.untold(caller, action, announcement, zone, originals)
                 if silent is not None:
                     outcome.silent.append(silent)
                 outcome.cancels.append(msgspec.structs.replace(new, public_id=new_public_id()))
@@ -235,15 +239,15 @@ class ZonePlanning:
                         outcome.previews.append(await cancels.preview(conn, new, zone))
 
 
-def launch_of(caller: Caller, said: Said, outcome: ZoneOutcomes) -> Launch:
+def launch_of(caller: Caller, announcement: Announcement, outcome: ZoneOutcomes) -> Launch:
     """All that is written when it is launched as it was planned, in the threads as they were found."""
     return Launch(
         account_id=caller.account_id,
         alert=None,
         campaigns=tuple(p.campaign for p in outcome.plans) + tuple(outcome.cancels),
         refusals=tuple(ZoneRefusal(z.id, text) for z, text, _ in outcome.refusals),
-        ends=outcome.ends(said.cancels),
-        threads=said.threads,
+        ends=outcome.ends(announcement.cancels),
+        threads=announcement.threads,
     )
 
 

@@ -93,8 +93,3 @@ def configure(level: str = "INFO", fd: int = 1) -> LogWriter:
     for name, least in _CHATTY.items():
         logging.getLogger(name).setLevel(max(least, root.level))
     return handler
-
-
-def lines_dropped() -> int:
-    """Log lines of this process that nobody will read."""
-    return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, LogWriter))

@@ -1,14 +1,15 @@
 """A store with a campaign that waits to be sent: what the outbox's row and its programs begin with."""
 
-import sqlalchemy as sa
+import secrets
 
-from store import expansion, launching
+from store import accounts, campaigns, expansion, launching, register
+from store.accounts import AccountRecord
 from store.database import Database, open_database
 from store.expansion import AudienceEntry
 from store.launching import Launch
 from store.records import NewCampaign, NewText
+from store.register import ContactRecord, MemberRecord, ZoneRecord
 from store.schema import migrate
-from store.tables import account, address, contact, member, progress, zone
 from store.transaction import Transaction
 
 BATCH = 500
@@ -39,25 +40,23 @@ async def fill(url: str, deliveries: int) -> None:
 async def delivered(database: Database) -> int:
     """What the counters say."""
     async with database.read() as conn:
-        return int((await conn.execute(sa.select(sa.func.sum(progress.c.delivered)))).scalar_one())
+        [made] = await campaigns.unfinished(conn, most=1)
+        return sum(count.delivered for count in await campaigns.counts(conn, made.id))
 
 
 async def _somebody(tx: Transaction) -> None:
-    await tx.conn.execute(sa.insert(zone).values(id=1, code="5301", name="Zone", convention=1, policy="{}"))
-    await tx.conn.execute(sa.insert(account).values(id=1, code="officer", name="Officer", type="officer"))
+    """The first of each: zone 1, account 1."""
+    await register.put_zone(tx, ZoneRecord(code="5301", name="Zone", convention=1, policy="{}"))
+    officer = AccountRecord(code="officer", name="Officer", type="officer", senders="[]", kind_rules="[]")
+    await accounts.put_account(tx, officer)
 
 
 async def _people(tx: Transaction, numbers: range) -> None:
-    """Member n has contact n at address n."""
-    await tx.conn.execute(sa.insert(member), [
-        {"id": n, "zone_id": 1, "public_id": f"m{n}", "reference": f"r{n}", "name": f"Zoë {n}", "language": "nl"}
-        for n in numbers
-    ])  # fmt: skip
-    await tx.conn.execute(sa.insert(address), [{"id": n, "value": _mobile(n)} for n in numbers])
-    await tx.conn.execute(sa.insert(contact), [
-        {"id": n, "member_id": n, "address_id": n, "type": "mobile", "value": _mobile(n), "from_ms": 0}
-        for n in numbers
-    ])  # fmt: skip
+    """Member n of an empty register has contact n at address n."""
+    records = [
+        MemberRecord(f"r{n}", f"Zoë {n}", "nl", contacts=(ContactRecord("mobile", _mobile(n)),)) for n in numbers
+    ]
+    await register.put_members(tx, 1, records, lambda: secrets.token_hex(8))
 
 
 def _mobile(n: int) -> str:

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-
 from loadtest import verdict
 from loadtest.arrivals import Arrivals
 from loadtest.ground import Ground
@@ -19,8 +17,8 @@ from loadtest.picture import Growth, draw_growth
 from loadtest.stage import RunTerms
 from loadtest.trial import Trial
 from loadtest.verdict import VerdictLine
+from store import expansion
 from store.database import open_database
-from store.tables import expansion
 
 _SIZES = (1_000, 10_000, 100_000, 1_000_000)
 _PER_NETWORK = 300
@@ -159,13 +157,11 @@ async def _timed(trial: Trial, arrived: dict[str, Arrivals], launch: _Launch) ->
 async def _expanded(trial: Trial, campaign: str, within_s: float) -> float:
     """The instant, UTC, at which every row of the campaign was made, to some 20 ms."""
     number = (await trial.numbers([campaign]))[campaign]
-    e = expansion.c
-    left = sa.select(sa.func.count()).where(e.campaign_id == number, e.expanded_upto < e.size)
     deadline_s = time.monotonic() + within_s
     async with open_database(trial.stage.store_url) as database:
         while time.monotonic() < deadline_s:
             async with database.read() as conn:
-                if not (await conn.execute(left)).scalar_one():
+                if not await expansion.channels_left(conn, number):
                     break
             await asyncio.sleep(0.02)
     return time.time()

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from channels.contract import Channel, Mode
 from gateway.access.keys import as_caller
 from gateway.access.rights import Action, Caller
+from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import MessageRequest, MessageText
 from gateway.campaigns.cancels import Preparer
 from gateway.campaigns.messages import MessageDesk
 from gateway.campaigns.planning import Planner
-from gateway.campaigns.said import Said
 from gateway.campaigns.zones import ZonePlanning, launch_of
 from gateway.directory.cache import SnapshotCache
 from gateway.directory.targets import Targets
@@ -82,17 +82,17 @@ class Desk:
         assert found is not None
         return found
 
-    async def said(self, about: campaigns.Campaign, purpose: str, wording: Wording, **changes: object) -> Said:
+    async def said(self, about: campaigns.Campaign, purpose: str, wording: Wording, **changes: object) -> Announcement:
         now_ms = self.database.clock.now_ms()
         async with self.database.read() as conn:
             seen = await threads.seen(conn, [about.thread_id])
-        value = Said(
+        value = Announcement(
             purpose=purpose, title="", wording=wording, kind=None, mode=Mode.LIVE, starts_ms=now_ms,
             expires_ms=now_ms + HOUR_MS, zones=frozenset({about.zone_code}), threads=seen,
         )  # fmt: skip
         return replace(value, **changes)  # type: ignore[arg-type]
 
-    async def launch(self, said: Said, *, refused: int = 0) -> list[campaigns.Campaign]:
+    async def launch(self, said: Announcement, *, refused: int = 0) -> list[campaigns.Campaign]:
         outcome = await ZonePlanning(self.database, self.planner()).plan(self.caller, said, Action.LAUNCH)
         assert len(outcome.refusals) == refused
         decision = launch_of(self.caller, said, outcome)
@@ -123,13 +123,13 @@ def words(text: str) -> Wording:
     return Wording(words=(OwnWords(language="nl", sms=text),))
 
 
-async def update(desk: Desk, about: campaigns.Campaign) -> Said:
+async def update(desk: Desk, about: campaigns.Campaign) -> Announcement:
     return await desk.said(
         about, "update", words("De daders zijn gevat."), kind=Kind.ALERT, channels=(Channel.SMS,), title="Gevat"
     )
 
 
-async def cancel(desk: Desk, about: campaigns.Campaign) -> Said:
+async def cancel(desk: Desk, about: campaigns.Campaign) -> Announcement:
     return await desk.said(about, "cancel", Wording(marks=(Mark.CANCELLED,)))
 
 

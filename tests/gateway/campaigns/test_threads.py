@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from gateway.access.keys import as_caller
 from gateway.access.rights import Action, Caller, Right
 from gateway.campaigns.alerts import AlertDesk
+from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import AlertAnswer
 from gateway.campaigns.cancels import Preparer
 from gateway.campaigns.parked import Parked
-from gateway.campaigns.said import Said
 from gateway.campaigns.zones import ZoneOutcomes, ZonePlanning
 from gateway.errors import Refusal
 from gateway.feed.publishing import Publisher
@@ -73,7 +73,7 @@ class Together(ZonePlanning):
         object.__setattr__(self, "_left", [1, 1])
 
     async def plan(
-        self, caller: Caller, said: Said, action: Action = Action.SUBMIT, *, dry: bool = False
+        self, caller: Caller, said: Announcement, action: Action = Action.SUBMIT, *, dry: bool = False
     ) -> ZoneOutcomes:
         outcome = await super().plan(caller, said, action, dry=dry)
         if self._left:

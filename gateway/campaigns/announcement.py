@@ -1,4 +1,4 @@
-"""What is said: the one value that launches, Updates and Cancels are planned from, whichever door it came in by.
+"""What is to be told: the one value that launches, Updates and Cancels are planned from, whichever door it came in by.
 
 A CAP document is turned into it here, and nowhere else; from here on nobody knows of documents.
 """
@@ -26,7 +26,7 @@ from store.transaction import Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Announcement:
     purpose: str
     """alert, update, cancel or message: what it is in its thread."""
     title: str
@@ -50,12 +50,12 @@ class Said:
         return self.purpose == "cancel"
 
 
-def of_alert(alert: Alert, decision: Decision) -> Said:
+def of_alert(alert: Alert, decision: Decision) -> Announcement:
     """`decision`: to launch or to cancel."""
     purpose = "update" if alert.msg_type is MsgType.UPDATE else "alert"
     title = next((i.headline or i.event for i in alert.infos), "")
     cancels = decision.act is Act.CANCEL
-    return Said(
+    return Announcement(
         purpose="cancel" if cancels else purpose,
         title=title if title or cancels else alert.identifier,
         wording=wording_of(alert),
