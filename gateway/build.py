@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from channels.contract import Carrier, Channel, Mode
 from channels.email.bounce_intake import BounceIntake, BounceSettings
 from channels.sms.smpp.settings import SmppSettings
+from gateway.bell import Bell
 from gateway.campaigns.admission import Turns
 from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.cancels import Preparer
@@ -80,7 +81,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     def ring(channel: Channel | None = None) -> None:
         for lane in lanes:
             if channel is None or lane.channel is channel:
-                lane.bell.set()
+                lane.bell.ring()
 
     def how_carriers_are() -> list[CarrierView]:
         now_s = asyncio.get_running_loop().time()
@@ -91,12 +92,12 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     feed_key = read_feed_key(settings.alerts.feed_certificate, settings.alerts.feed_key)
     sign = feed_key.sign if feed_key else None
     publisher = Publisher(database, sign, settings.server.public_url.rstrip("/"))
-    prepare_bell, publish_bell = asyncio.Event(), asyncio.Event()
+    prepare_bell, publish_bell = Bell(), Bell()
 
     def wake() -> None:
-        expander.bell.set()
-        prepare_bell.set()
-        publish_bell.set()
+        expander.bell.ring()
+        prepare_bell.ring()
+        publish_bell.ring()
 
     snapshots = SnapshotCache(database.read)
     planner = Planner(

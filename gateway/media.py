@@ -11,7 +11,8 @@ import msgspec
 
 from channels.contract import Channel, Content
 from channels.email import letter
-from channels.email.letter import Letter, MailSender
+from channels.email.letter import Letter
+from channels.email.sender import MailSender
 from channels.sms import text as sms_text
 from channels.sms.text import SmsText
 from channels.voice import script

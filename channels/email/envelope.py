@@ -8,7 +8,7 @@ import re
 import msgspec
 
 from channels.contract import Outgoing, Refused
-from channels.email.letter import PreparedMail
+from channels.email.letter_form import PreparedMail
 from channels.email.verp import return_path
 
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f<>\u2028\u2029\ud800-\udfff]")

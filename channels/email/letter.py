@@ -10,13 +10,14 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from enum import IntEnum
 
 import msgspec
 
 from channels.email import unsubscribe
 from channels.email.address import Mailbox, normalise_mailbox
-from channels.email.escaping import one_line, phrase, plain_text, quoted_name, quoted_text, shown_name, unstructured
+from channels.email.escaping import one_line, phrase, plain_text, quoted_text, unstructured
+from channels.email.letter_form import LetterForm, PreparedMail, Slot
+from channels.email.sender import MailSender
 
 NAME = "{name}"
 REFERENCE = "{reference}"
@@ -26,22 +27,6 @@ _MESSAGE_ID = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 _URL = re.compile(r"https?://[!-;=?-~]+")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
-
-
-class MailSender(msgspec.Struct, frozen=True, kw_only=True):
-    """Who a mail is from, and where its bounces go."""
-
-    name: str
-    address: str
-    message_id_domain: str
-    bounce_domain: str
-    """The domain of the return paths; the relays route it to the bounce intake."""
-    bounce_key: bytes
-    """Secret of the MAC in each return path."""
-    reply_to: str = ""
-
-    def __repr__(self) -> str:
-        return f"Sender({self.name!r}, {self.address!r})"
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,83 +51,6 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     cap_identifier: str = ""
     thread: tuple[str, ...] = ()
     """Message-IDs without angle brackets, oldest first: what this mail follows up."""
-
-
-class Slot(IntEnum):
-    """What differs from person to person."""
-
-    TO = 0
-    MESSAGE_ID = 1
-    REFERENCE = 2
-    TOKEN = 3
-    NAME_PLAIN = 4
-    NAME_HTML = 5
-    NAME_QUOTED = 6
-    NAME_HTML_QUOTED = 7
-
-
-class LetterForm(msgspec.Struct, frozen=True):
-    """A dot-stuffed message in pieces; `slots` are the pieces to fill in."""
-
-    parts: tuple[bytes, ...]
-    slots: tuple[tuple[int, Slot], ...]
-    spaced: tuple[int, ...]
-    """Slots with a blank before them that belongs to the name."""
-    at_line_start: tuple[int, ...]
-    """Slots whose value may need a dot before its dot (RFC 5321 4.5.2)."""
-
-
-class PreparedMail(msgspec.Struct, frozen=True):
-    """A letter ready for every addressee (`contract.Content`)."""
-
-    sender: MailSender
-    eight_bit: LetterForm
-    quoted: LetterForm
-    has_token: bool = False
-    """Whether its unsubscribe link has a token: making one costs some microseconds."""
-
-    @property
-    def units(self) -> int:
-        return 1
-
-    @property
-    def octets(self) -> int:
-        """Of one copy in its longer form, without what differs from person to person: some hundred octets more."""
-        return sum(map(len, self.quoted.parts))
-
-    def fill(self, *, address: str, name: str, reference: str, message_id: str, eight_bit: bool) -> bytes:
-        """The message as it follows DATA: CRLF, dot-stuffed, ended by CRLF and without the final dot.
-
-        `address` is a normalised mailbox and `reference` [a-z0-9.-]{1,64}; `name` may be anything.
-        `message_id` stands without its angle brackets. `eight_bit` asks for 8BITMIME, else everything but a
-        non-ASCII address is ASCII.
-        """
-        name = shown_name(name)
-        form = self.eight_bit if eight_bit else self.quoted
-        token = unsubscribe.token(reference, self.sender.bounce_key) if self.has_token else ""
-        values = _values(name, address, reference, message_id, token, eight_bit)
-        parts = list(form.parts)
-        for index, slot in form.slots:
-            parts[index] = values[slot]
-        if name:
-            for index in form.spaced:
-                parts[index] = b" " + parts[index]
-        for index in form.at_line_start:
-            if (parts[index] or parts[index + 1]).startswith(b"."):
-                parts[index] = b"." + parts[index]
-        return b"".join(parts)
-
-
-def _values(name: str, address: str, reference: str, message_id: str, token: str, eight_bit: bool) -> tuple[bytes, ...]:
-    """One value a slot, in the order of `Slot`; those of the other form are left empty."""
-    path = b"<" + address.encode() + b">"
-    to = phrase(name) + b"\r\n " + path if name else path
-    escaped = html.escape(name)
-    if eight_bit:
-        return (to, message_id.encode(), reference.encode(), token.encode(), name.encode(), escaped.encode(), b"", b"")
-    coded = quoted_name(name)
-    hypertext = coded if escaped == name else quoted_name(escaped)
-    return (to, message_id.encode(), reference.encode(), token.encode(), b"", b"", coded, hypertext)
 
 
 def prepare(letter: Letter, sender: MailSender) -> PreparedMail:

@@ -212,13 +212,16 @@ class AlertDesk:
 
     async def _launch(self, caller: Caller, received: Received) -> str:
         decision = await self._decided(caller, received)
-        announcement, outcome = await self._planned(caller, received.alert, decision)
+        return await self._take(caller, decision, Arrival.posted(received))
+
+    async def _take(self, caller: Caller, decision: Decision, arrival: "Arrival") -> str:
+        """Plan what was decided and file it, whether it was posted now or had waited. Returns its public id."""
+        announcement, outcome = await self._planned(caller, arrival.alert, decision)
         self._require_somebody(decision, outcome)
         decision = _told(decision, outcome)
-        new = _new_alert(received.alert, caller, decision, received.opened.document, received.digest)
-        finding = with_reasons(received.finding, (*received.warnings, *decision.problems), outcome)
-        envelope = None if received.opened.envelope is None else received.body
-        await self._write(caller, decision, _launch_of(caller, decision, announcement, outcome, new), finding, envelope)
+        new = _new_alert(caller, decision, arrival)
+        finding = with_reasons(arrival.finding, (*arrival.warnings, *decision.problems), outcome)
+        await self._write(caller, decision, _launch_of(caller, decision, announcement, outcome, new), finding, arrival)
         return new.public_id
 
     async def _write(
@@ -227,15 +230,14 @@ class AlertDesk:
         decision: Decision,
         everything: Launch,
         finding: AlertFinding,
-        envelope: bytes | None,
-        parked_id: int | None = None,
+        arrival: "Arrival",
     ) -> None:
         """One transaction for all zones. Raises Conflict, StaleThread, CreditExhausted: nothing is kept then."""
 
         async def work(tx: Transaction) -> None:
             if decision.act is Act.PARK:
                 await self._require_room_to_wait(tx, caller)
-            await _file(tx, everything, finding, envelope, parked_id)
+            await _file(tx, everything, finding, arrival)
 
         await self.database.write(work)
 
@@ -315,21 +317,11 @@ class AlertDesk:
             log.error("parked alert given up", extra={"action": "parked-given-up", "alert": filed.public_id})
             return True
         decision = await self._authorised(caller, decision, thread)
-        announcement, outcome = await self._planned(caller, alert, decision)
-        self._require_somebody(decision, outcome)
-        decision = _told(decision, outcome)
         async with self.database.read() as conn:
             found = await finding_of(conn, filed.id) or UNKNOWN
             envelope = await envelope_of(conn, filed.id)
-        # What it waited for has come.
-        before = [reason for reason in warnings(found) if reason.rule != "C-KNOWN"]
-        finding = with_reasons(found, (*before, *decision.problems), outcome)
-        new = _new_alert(alert, caller, decision, filed.document, filed.sha256)
-        # Same resource: whoever was given its Location finds what became of it there.
-        new = msgspec.structs.replace(new, public_id=filed.public_id)
-        everything = _launch_of(caller, decision, announcement, outcome, new)
         try:
-            await self._write(caller, decision, everything, finding, envelope, filed.id)
+            await self._take(caller, decision, Arrival.parked(filed, alert, found, envelope))
         except (StaleThread, CreditExhausted):
             return False  # the next look decides again
         self.wake()
@@ -379,6 +371,50 @@ class AlertDesk:
 
 
 # ---- what is filed --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A document on its way into the files: posted now, or back after it has waited for what it names."""
+
+    alert: Alert
+    document: bytes
+    digest: str
+    public_id: str
+    finding: AlertFinding
+    """What its reading found, before anything was decided."""
+    warnings: tuple[Reason, ...]
+    envelope: bytes | None
+    """What was posted, where that was more than the document."""
+    parked_id: int | None = None
+    """The row that it had while it waited."""
+
+    @classmethod
+    def posted(cls, received: Received) -> "Arrival":
+        return cls(
+            alert=received.alert,
+            document=received.opened.document,
+            digest=received.digest,
+            public_id=new_public_id(),
+            finding=received.finding,
+            warnings=tuple(received.warnings),
+            envelope=None if received.opened.envelope is None else received.body,
+        )
+
+    @classmethod
+    def parked(cls, filed: Filed, alert: Alert, finding: AlertFinding, envelope: bytes | None) -> "Arrival":
+        return cls(
+            alert=alert,
+            document=filed.document,
+            digest=filed.sha256,
+            public_id=filed.public_id,  # whoever was given its Location finds what became of it there
+            finding=finding,
+            # What it waited for has come.
+            warnings=tuple(reason for reason in warnings(finding) if reason.rule != "C-KNOWN"),
+            envelope=envelope,
+            parked_id=filed.id,
+        )
+
 
 _GOING_ON = frozenset({str(CampaignState.PREPARING), str(CampaignState.SCHEDULED), str(CampaignState.RUNNING)})
 
@@ -448,17 +484,18 @@ def _told(decision: Decision, outcome: ZoneOutcomes) -> Decision:
     return msgspec.structs.replace(decision, note=decision.note or PUBLISHED_ONLY, problems=problems)
 
 
-def _new_alert(alert: Alert, caller: Caller, decision: Decision, document: bytes, digest: str) -> NewAlert:
+def _new_alert(caller: Caller, decision: Decision, arrival: Arrival) -> NewAlert:
+    alert = arrival.alert
     return NewAlert(
-        public_id=new_public_id(),
+        public_id=arrival.public_id,
         sender=alert.sender,
         identifier=alert.identifier,
         sent_ms=milliseconds(alert.sent),
         status=alert.status,
         msg_type=alert.msg_type,
         scope=alert.scope,
-        document=document,
-        sha256=digest,
+        document=arrival.document,
+        sha256=arrival.digest,
         account_id=caller.account_id,
         expires_ms=decision.expires_ms or None,
         thread_id=None,  # its launch knows
@@ -490,11 +527,9 @@ def _launch_of(
     )
 
 
-async def _file(
-    tx: Transaction, everything: Launch, finding: AlertFinding, envelope: bytes | None, parked_id: int | None
-) -> None:
-    if parked_id is not None:
-        await filed_alerts.remove_parked(tx, parked_id)
+async def _file(tx: Transaction, everything: Launch, finding: AlertFinding, arrival: Arrival) -> None:
+    if arrival.parked_id is not None:
+        await filed_alerts.remove_parked(tx, arrival.parked_id)
     launched = await launch(tx, everything)
     assert launched.alert_id is not None
-    await file_finding(tx, launched.alert_id, finding, envelope)
+    await file_finding(tx, launched.alert_id, finding, arrival.envelope)

@@ -16,6 +16,7 @@ import msgspec
 from cap.answer import heading
 from cap.limits import KEPT
 from gateway.access.rights import Caller
+from gateway.bell import Bell
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.receiving import open_body
 from gateway.errors import Reason, Refusal
@@ -48,7 +49,7 @@ class RefusedDocuments:
     keeping: RefusedQuota
     """No documents: nothing is kept."""
     life_days: int
-    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    bell: Bell = field(default_factory=Bell)
     """Rung when something waits to be written."""
     passed_over: int = 0
     """How many were not kept because too many came at once, since the start."""
@@ -68,7 +69,7 @@ class RefusedDocuments:
         self._waiting.append(_Waiting(caller.account_id, body, refusal, self.database.clock.now_ms()))
         self._of_account[caller.account_id] += 1
         self._bytes += len(body)
-        self.bell.set()
+        self.bell.ring()
 
     async def run(self) -> bool:
         """Write some of what waits, and forget what is too old. True when more waits."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from channels.contract import Channel, Content
-from channels.email.letter import MailSender
+from channels.email.sender import MailSender
 from gateway.directory.policy import read_policy
 from gateway.dispatch.unsubscribing import LISTS, link
 from gateway.media import Posting, prepare

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeAlias
 
 from channels.contract import Channel
+from gateway.bell import Bell
 from gateway.directory.audience import Audience, decode
 from gateway.setbacks import Round, Setbacks
 from store import campaigns
@@ -38,7 +39,7 @@ class Expander:
     batch_sizes: Mapping[Channel, int]
     ring: Callable[[Channel], None]
     """Tell the channel's lanes that there is work."""
-    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    bell: Bell = field(default_factory=Bell)
     room_on_disk: Callable[[], bool] = lambda: True
     """Without room no rows are made: what is left belongs to receipts and to the answers of carriers."""
     _setbacks: Setbacks = field(default_factory=Setbacks)
@@ -56,10 +57,7 @@ class Expander:
                 log.exception("expansion failed", extra={"action": "expand-failed"})
                 await asyncio.sleep(1.0)
             if not worked:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_S):
-                        await self.bell.wait()
-                self.bell.clear()
+                await self.bell.heard(POLL_S)
 
     async def step(self) -> bool:
         """One transaction of rows for the most urgent unfinished expansions; False when there is none, or no room.

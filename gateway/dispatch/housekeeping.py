@@ -2,12 +2,12 @@
 wait for their record, reports that can be sealed."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from gateway.bell import Bell
 from gateway.setbacks import Setbacks
 from store import cancelling, lifecycle, receipts, recovery
 from store.database import Database
@@ -30,7 +30,7 @@ class Chore:
     name: str
     every_s: float
     run: Callable[[], Awaitable[bool]]
-    bell: asyncio.Event | None = None
+    bell: Bell | None = None
     """Rung when there may be something to do before its time."""
     rests: float = 0.0
     """Before it is called again at once it rests this many times as long as it took: what can wait leaves a process
@@ -67,11 +67,8 @@ class Housekeeping:
 async def _pause(chore: Chore) -> None:
     if chore.bell is None:
         await asyncio.sleep(chore.every_s)
-        return
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(chore.every_s):
-            await chore.bell.wait()
-    chore.bell.clear()
+    else:
+        await chore.bell.heard(chore.every_s)
 
 
 class _Work(Protocol[T_co]):

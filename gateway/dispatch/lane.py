@@ -16,6 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from channels.contract import Channel, Content, Mode
+from gateway.bell import Bell
 from gateway.dispatch.carriers import LaneCarriers
 from gateway.dispatch.sending import STOPS_WITHIN_S, Rules, Sending
 from gateway.dispatch.write_note import WriteNote
@@ -85,7 +86,7 @@ class Lane:
     room_on_disk: Callable[[], bool]
     note: WriteNote | None = None
     """Where it is kept which messages a carrier begins to write."""
-    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    bell: Bell = field(default_factory=Bell)
     """Rung when there may be work. A hint: the lane polls anyway."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _held: dict[tuple[int, int], Sending] = field(default_factory=dict)
@@ -104,7 +105,7 @@ class Lane:
     def stop(self) -> None:
         """Claim nothing more, move no cursor; `run` returns once what is in flight is settled."""
         self.stopping.set()
-        self.bell.set()
+        self.bell.ring()
 
     async def run(self) -> None:
         """Until `stop`. No failure of the store ends it: what it was about is tried again."""
@@ -135,12 +136,8 @@ class Lane:
         self._beginning -= batch.is_first
 
     async def _listen(self) -> None:
-        if self.stopping.is_set():
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(POLL_S):
-                await self.bell.wait()
-        self.bell.clear()
+        if not self.stopping.is_set():
+            await self.bell.heard(POLL_S)
 
     # ---- claims --------------------------------------------------------------------------------------
 
@@ -236,7 +233,7 @@ class Lane:
                 released = True
                 del self._handing_over[batch.claim]
                 release()
-                self.bell.set()
+                self.bell.ring()
 
         try:
             await self._send(batch, may_rest)
@@ -246,7 +243,7 @@ class Lane:
         finally:
             self._held.pop(batch.claim, None)
             may_rest()
-            self.bell.set()
+            self.bell.ring()
 
     async def _send(self, batch: Batch, may_rest: Callable[[], None]) -> None:
         lease_ends_s = asyncio.get_running_loop().time() + self.rules.lease_ms / 1000

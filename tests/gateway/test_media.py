@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.contract import Channel
-from channels.email.letter import MailSender, PreparedMail
+from channels.email.letter_form import PreparedMail
+from channels.email.sender import MailSender
 from channels.sms.text import SmsText, TextRefused
 from channels.sms.transliteration import LetterMode
 from channels.voice.script import Script, SpeechRefused

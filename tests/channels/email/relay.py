@@ -4,7 +4,9 @@ import asyncio
 
 from channels.contract import Outgoing
 from channels.email.carrier import SmtpCarrier
-from channels.email.letter import Letter, MailSender, PreparedMail, prepare
+from channels.email.letter import Letter, prepare
+from channels.email.letter_form import PreparedMail
+from channels.email.sender import MailSender
 from channels.email.settings import SmtpSettings, Tls
 
 SENDER = MailSender(

@@ -12,7 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from channels.email.escaping import MAX_NAME_CHARACTERS, shown_name
-from channels.email.letter import Letter, MailSender, PreparedMail, prepare
+from channels.email.letter import Letter, prepare
+from channels.email.letter_form import PreparedMail
+from channels.email.sender import MailSender
 from channels.email.unsubscribe import token
 
 SENDER = MailSender(

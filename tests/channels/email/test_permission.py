@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from channels.contract import Accepted, CarrierState, NotSent, Outcome, Outgoing, Permission, Refused
-from channels.email.letter import LetterForm, PreparedMail
+from channels.email.letter_form import LetterForm, PreparedMail
 from channels.email.settings import Tls
 from tests.channels.conformance import now, outcomes, running, until
 from tests.channels.email.certificates import write_certificate

@@ -7,7 +7,9 @@ from time import monotonic, time_ns
 
 from channels.contract import Outgoing
 from channels.email.carrier import SmtpCarrier
-from channels.email.letter import Letter, MailSender, PreparedMail, prepare
+from channels.email.letter import Letter, prepare
+from channels.email.letter_form import PreparedMail
+from channels.email.sender import MailSender
 from channels.email.settings import SmtpSettings, Tls
 from loadtest.sinks.smtp import Options, SmtpSink
 from tests.channels.conformance import CarrierContract

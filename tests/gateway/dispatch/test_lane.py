@@ -231,7 +231,7 @@ async def test_an_urgent_campaign_waits_for_no_permit_only_for_slots_that_are_gr
         await until(lambda: len(carrier.handed) >= 50 and lane.batches_held == 2)
         urgent = await a_campaign(database, 5)
         already = len(carrier.handed)
-        lane.bell.set()
+        lane.bell.ring()
         await until_async(lambda: _all(database, urgent, "accepted"))
 
     wanted = {p.addresses["sms"] for p in urgent.town.people}
@@ -365,7 +365,7 @@ async def test_a_lane_that_claims_a_batch_again_keeps_the_facts_of_both_its_clai
         await asyncio.sleep(0.4)  # the window that was granted before
         first.update(carrier.addresses)
         may_claim = True
-        lane.bell.set()
+        lane.bell.ring()
         await until(lambda: len(carrier.handed) == 60)
         answered.add(first_ends)
         await until(lambda: lane.batches_held == 1)
