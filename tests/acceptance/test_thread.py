@@ -277,3 +277,23 @@ async def test_what_is_not_to_be_sent_is_accepted_kept_and_answered_as_such(worl
 def body_of(answer: Line) -> Line:
     """The resource without what only the answer to a posting has."""
     return {k: v for k, v in answer.items() if k not in ("location", "created")}
+
+
+# ---- voice ---------------------------------------------------------------------------------------------------------
+
+
+async def test_no_call_starts_later_than_two_seconds_after_a_stop(world: World) -> None:
+    tables = world.ways_out(voice=True)
+    tables["voice"]["carriers"]["trunk"]["rate_per_s"] = 5.0
+    _, client = await world.up(tables)
+    campaign = (await client.launch_alert(message(world, "PLP-5301-1", channels="voice")))["5301"]
+    await until(lambda: len(world.calls()) >= 5)
+
+    status, stopped = await client.post(f"/api/v1/campaigns/{campaign}/stop")
+    stopped_ms = now_ms()
+
+    assert (status, stopped["stopped"]) == (200, True)
+    counts = await client.until(campaign, lambda c: not c["open"] and c["cancelled"] > 0)
+    await asyncio.sleep(2.5)
+    assert max(call.at_ms for call in world.calls()) <= stopped_ms + GRACE_MS
+    assert counts["cancelled"] > 0
