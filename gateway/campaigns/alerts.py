@@ -212,16 +212,16 @@ class AlertDesk:
 
     async def _launch(self, caller: Caller, received: Received) -> str:
         decision = await self._decided(caller, received)
-        return await self._take(caller, decision, Arrival.posted(received))
+        return await self._take(caller, decision, IncomingAlert.posted(received))
 
-    async def _take(self, caller: Caller, decision: Decision, arrival: "Arrival") -> str:
+    async def _take(self, caller: Caller, decision: Decision, incoming: "IncomingAlert") -> str:
         """Plan what was decided and file it, whether it was posted now or had waited. Returns its public id."""
-        announcement, outcome = await self._planned(caller, arrival.alert, decision)
+        announcement, outcome = await self._planned(caller, incoming.alert, decision)
         self._require_somebody(decision, outcome)
         decision = _told(decision, outcome)
-        new = _new_alert(caller, decision, arrival)
-        finding = with_reasons(arrival.finding, (*arrival.warnings, *decision.problems), outcome)
-        await self._write(caller, decision, _launch_of(caller, decision, announcement, outcome, new), finding, arrival)
+        new = _new_alert(caller, decision, incoming)
+        finding = with_reasons(incoming.finding, (*incoming.warnings, *decision.problems), outcome)
+        await self._write(caller, decision, _launch_of(caller, decision, announcement, outcome, new), finding, incoming)
         return new.public_id
 
     async def _write(
@@ -230,14 +230,14 @@ class AlertDesk:
         decision: Decision,
         everything: Launch,
         finding: AlertFinding,
-        arrival: "Arrival",
+        incoming: "IncomingAlert",
     ) -> None:
         """One transaction for all zones. Raises Conflict, StaleThread, CreditExhausted: nothing is kept then."""
 
         async def work(tx: Transaction) -> None:
             if decision.act is Act.PARK:
                 await self._require_room_to_wait(tx, caller)
-            await _file(tx, everything, finding, arrival)
+            await _file(tx, everything, finding, incoming)
 
         await self.database.write(work)
 
@@ -321,7 +321,7 @@ class AlertDesk:
             found = await finding_of(conn, filed.id) or UNKNOWN
             envelope = await envelope_of(conn, filed.id)
         try:
-            await self._take(caller, decision, Arrival.parked(filed, alert, found, envelope))
+            await self._take(caller, decision, IncomingAlert.parked(filed, alert, found, envelope))
         except (StaleThread, CreditExhausted):
             return False  # the next look decides again
         self.wake()
@@ -374,7 +374,7 @@ class AlertDesk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class IncomingAlert:
     """A document on its way into the files: posted now, or back after it has waited for what it names."""
 
     alert: Alert
@@ -390,7 +390,7 @@ class Arrival:
     """The row that it had while it waited."""
 
     @classmethod
-    def posted(cls, received: Received) -> "Arrival":
+    def posted(cls, received: Received) -> "IncomingAlert":
         return cls(
             alert=received.alert,
             document=received.opened.document,
@@ -402,7 +402,7 @@ class Arrival:
         )
 
     @classmethod
-    def parked(cls, filed: Filed, alert: Alert, finding: AlertFinding, envelope: bytes | None) -> "Arrival":
+    def parked(cls, filed: Filed, alert: Alert, finding: AlertFinding, envelope: bytes | None) -> "IncomingAlert":
         return cls(
             alert=alert,
             document=filed.document,
@@ -484,18 +484,18 @@ def _told(decision: Decision, outcome: ZoneOutcomes) -> Decision:
     return msgspec.structs.replace(decision, note=decision.note or PUBLISHED_ONLY, problems=problems)
 
 
-def _new_alert(caller: Caller, decision: Decision, arrival: Arrival) -> NewAlert:
-    alert = arrival.alert
+def _new_alert(caller: Caller, decision: Decision, incoming: IncomingAlert) -> NewAlert:
+    alert = incoming.alert
     return NewAlert(
-        public_id=arrival.public_id,
+        public_id=incoming.public_id,
         sender=alert.sender,
         identifier=alert.identifier,
         sent_ms=milliseconds(alert.sent),
         status=alert.status,
         msg_type=alert.msg_type,
         scope=alert.scope,
-        document=arrival.document,
-        sha256=arrival.digest,
+        document=incoming.document,
+        sha256=incoming.digest,
         account_id=caller.account_id,
         expires_ms=decision.expires_ms or None,
         thread_id=None,  # its launch knows
@@ -527,9 +527,9 @@ def _launch_of(
     )
 
 
-async def _file(tx: Transaction, everything: Launch, finding: AlertFinding, arrival: Arrival) -> None:
-    if arrival.parked_id is not None:
-        await filed_alerts.remove_parked(tx, arrival.parked_id)
+async def _file(tx: Transaction, everything: Launch, finding: AlertFinding, incoming: IncomingAlert) -> None:
+    if incoming.parked_id is not None:
+        await filed_alerts.remove_parked(tx, incoming.parked_id)
     launched = await launch(tx, everything)
     assert launched.alert_id is not None
-    await file_finding(tx, launched.alert_id, finding, arrival.envelope)
+    await file_finding(tx, launched.alert_id, finding, incoming.envelope)
