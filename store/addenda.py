@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.bookings import What, lock
+from store.prepared import Prepared
 from store.reservations import settle
 from store.tables import addendum, audit, campaign, progress
 from store.transaction import Transaction
@@ -54,14 +55,16 @@ async def of(conn: AsyncConnection, campaign_id: int) -> list[FiledAddendum]:
     return [FiledAddendum(*row) for row in rows.all()]
 
 
-_campaign = sa.select(campaign.c.id).where(campaign.c.id == sa.bindparam("campaign")).with_for_update(key_share=True)
-_counters = (
+_campaign = Prepared(
+    sa.select(campaign.c.id).where(campaign.c.id == sa.bindparam("campaign")).with_for_update(key_share=True)
+)
+_counters = Prepared(
     sa.select(progress.c.channel, progress.c.revision)
     .where(progress.c.campaign_id == sa.bindparam("campaign"))
     .order_by(progress.c.channel)
     .with_for_update()
 )
-_tell = (
+_tell = Prepared(
     sa.update(progress)
     .where(progress.c.campaign_id == sa.bindparam("campaign"), progress.c.channel == sa.bindparam("channel_"))
     .values(told_revision=sa.bindparam("revision_"))

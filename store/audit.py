@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit_line import noting, salted
+from store.prepared import Prepared
 from store.tables import account, audit, audit_detail, audit_link, campaign, meta, zone
 from store.transaction import AnyRow, Transaction
 
@@ -89,7 +90,7 @@ _linked = sa.select(audit_link.c.audit_id).where(audit_link.c.audit_id == audit.
 _latest = sa.select(sa.func.coalesce(sa.func.max(audit_link.c.audit_id), 0) - _WINDOW).scalar_subquery()
 _unlinked = _line.where(audit.c.id > _latest, ~sa.exists(_linked)).order_by(audit.c.id)
 _add_links = sa.insert(audit_link)
-_begin = sa.text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING")
+_begin = Prepared(sa.text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING"))
 
 
 LINKED_AT_ONCE = 500

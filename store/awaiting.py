@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from store.json_rows import pack
+from store.prepared import Prepared
 from store.states import OPEN
 from store.tables import batch, campaign_replaces, contact, delivery, meta
 from store.transaction import Transaction
@@ -23,7 +24,7 @@ IS_IN_HAND = sa.and_(
     HAND.c.state.in_([int(state) for state in OPEN]),
 )
 """Of `batch` and `HAND`: handed over in this round, and not answered yet."""
-_in_hand = (
+_in_hand = Prepared(
     sa.select(contact.c.address_id, HAND.c.member_id)
     .select_from(campaign_replaces)
     .join(batch, batch.c.campaign_id == campaign_replaces.c.replaced_id)
@@ -32,7 +33,7 @@ _in_hand = (
     .where(campaign_replaces.c.campaign_id == sa.bindparam("campaign"), batch.c.channel == sa.bindparam("channel_"))
     .distinct()
 )
-_handed_over = (
+_handed_over = Prepared(
     sa.select(batch.c.first, batch.c.cursor)
     # The sum leads the engine past the index of a campaign's batches, which are thousands, to that of the leased ones.
     .join(campaign_replaces, campaign_replaces.c.replaced_id == batch.c.campaign_id + 0)
@@ -44,7 +45,7 @@ _handed_over = (
     .order_by(batch.c.first)
 )
 _note = sa.insert(meta)
-_noted = sa.select(meta.c.value).where(meta.c.key == sa.bindparam("key_"))
+_noted = Prepared(sa.select(meta.c.value).where(meta.c.key == sa.bindparam("key_")))
 _forget = sa.delete(meta).where(meta.c.key.in_(sa.bindparam("keys", expanding=True)))
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.doubts import OPEN as DOUBT_OPEN
 from store.json_rows import json_rows, pack
+from store.prepared import Prepared
 from store.ready_batches import is_held, next_first, next_ready, others_begin
 from store.receipts import hear_first, match_new_refs
 from store.records import Batch, DeliveryRow, Settlement
@@ -29,7 +30,7 @@ _ANY = 1_000
 _MAY_REOPEN = frozenset({DeliveryEvent.NOT_SENT, DeliveryEvent.DEFERRED})
 
 
-_lease = (
+_lease = Prepared(
     sa.update(batch)
     .where(batch.c.id == sa.bindparam("batch"))
     .values(
@@ -48,7 +49,7 @@ _lost = (
     .where(doubt.c.delivery_id == delivery.c.id, doubt.c.state == DOUBT_OPEN, doubt.c.carrier.is_(None))
     .correlate(delivery)
 )
-_rows = (
+_rows = Prepared(
     sa.select(
         delivery.c.id,
         delivery.c.address,
@@ -71,26 +72,30 @@ _rows = (
 )
 _later = json_rows("later", id=int)
 _asked = json_rows("asked", id=int)
-_still_open = (
+_still_open = Prepared(
     sa.select(delivery.c.id).join(_asked, delivery.c.id == _asked.c.id).where(delivery.c.state.in_(OPEN_CODES))
 )
-_pass_over = sa.update(delivery).where(delivery.c.id == _later.c.id).values(round=sa.bindparam("round_"))
+_pass_over = Prepared(sa.update(delivery).where(delivery.c.id == _later.c.id).values(round=sa.bindparam("round_")))
 # Its own last attempt is the one in doubt: one that was refused since is not sent again.
 _is_resent = (
     sa.exists()
     .where(doubt.c.delivery_id == delivery.c.id, doubt.c.round == delivery.c.round, doubt.c.state == DOUBT_OPEN)
     .correlate(delivery)
 )
-_unknown = sa.select(delivery.c.id, delivery.c.address).where(
-    delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")),
-    delivery.c.state == int(DeliveryState.UNKNOWN),
-    delivery.c.changed_ms <= sa.bindparam("before_ms"),
-    delivery.c.attempts < sa.bindparam("most"),
-    _is_resent,
+_unknown = Prepared(
+    sa.select(delivery.c.id, delivery.c.address).where(
+        delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")),
+        delivery.c.state == int(DeliveryState.UNKNOWN),
+        delivery.c.changed_ms <= sa.bindparam("before_ms"),
+        delivery.c.attempts < sa.bindparam("most"),
+        _is_resent,
+    )
 )
-_vtime = sa.text(
-    "INSERT INTO lane_clock (channel, mode, priority, vtime) VALUES (:channel, :mode, :priority, :tag) "
-    "ON CONFLICT (channel, mode, priority) DO UPDATE SET vtime = :tag WHERE lane_clock.vtime < :tag"
+_vtime = Prepared(
+    sa.text(
+        "INSERT INTO lane_clock (channel, mode, priority, vtime) VALUES (:channel, :mode, :priority, :tag) "
+        "ON CONFLICT (channel, mode, priority) DO UPDATE SET vtime = :tag WHERE lane_clock.vtime < :tag"
+    )
 )
 
 
@@ -193,7 +198,7 @@ async def _resend_unknown(tx: Transaction, found: AnyRow, resending: Resending) 
 _settled = json_rows("settled", id=int)
 # PostgreSQL: whoever gives such a batch back has looked before and closed it, or looks when this has been committed.
 # Batches first, then their deliveries, as everywhere: a claim must not wait for these rows and hold what they wait for.
-_lock = (
+_lock = Prepared(
     sa.select(batch.c.id)
     .where(
         batch.c.campaign_id == sa.bindparam("campaign"),
@@ -203,7 +208,7 @@ _lock = (
     .with_for_update()
 )
 _reopened = json_rows("reopened", id=int)
-_reopen = (
+_reopen = Prepared(
     sa.update(batch)
     .where(
         batch.c.campaign_id == sa.bindparam("campaign"),
@@ -228,7 +233,7 @@ async def settle(tx: Transaction, held: Batch, settlements: Sequence[Settlement]
     await match_new_refs(tx, [(s.carrier, ref) for s in settlements for ref in s.refs])
 
 
-_renew = (
+_renew = Prepared(
     sa.update(batch)
     .where(batch.c.id == sa.bindparam("batch"), batch.c.lease == sa.bindparam("lease_"), _LEASED)
     .values(due_ms=sa.bindparam("until_ms"))
@@ -267,7 +272,7 @@ async def going_on(conn: AsyncConnection, held: Sequence[Batch], now_ms: int) ->
 
 # ---- giving back -----------------------------------------------------------------------------------------
 
-_remaining = sa.select(delivery.c.id, delivery.c.state, delivery.c.changed_ms, delivery.c.due_ms).where(
+_remaining = Prepared(sa.select(delivery.c.id, delivery.c.state, delivery.c.changed_ms, delivery.c.due_ms).where(
     delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")),
     sa.or_(
         delivery.c.state.in_(OPEN_CODES),
@@ -278,8 +283,8 @@ _remaining = sa.select(delivery.c.id, delivery.c.state, delivery.c.changed_ms, d
             _is_resent,
         ),
     ),
-).order_by(delivery.c.id)  # fmt: skip
-_any_queued = (
+).order_by(delivery.c.id))  # fmt: skip
+_any_queued = Prepared(
     sa.select(delivery.c.id)
     .where(
         delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")),
@@ -289,8 +294,8 @@ _any_queued = (
     .limit(1)
 )
 _ours = sa.and_(batch.c.id == sa.bindparam("batch"), batch.c.lease == sa.bindparam("lease_"), _LEASED)
-_lock_ours = sa.select(batch.c.id).where(_ours).with_for_update()
-_give_back = (
+_lock_ours = Prepared(sa.select(batch.c.id).where(_ours).with_for_update())
+_give_back = Prepared(
     sa.update(batch)
     .where(_ours)
     .values(
@@ -364,7 +369,7 @@ def _due_ms(row: AnyRow, retry_ms: int | None, resending: Resending) -> int | No
 
 # ---- where handing over ends -----------------------------------------------------------------------------
 
-_narrow = (
+_narrow = Prepared(
     sa.update(batch)
     .where(_ours)
     .values(first=sa.bindparam("first_"), last=sa.bindparam("last_"), cursor=sa.bindparam("last_"))
@@ -451,7 +456,7 @@ async def let_go(
     return tuple(kept)
 
 
-_still_held = (
+_still_held = Prepared(
     sa.select(batch.c.id, batch.c.first, batch.c.last)
     .where(
         batch.c.campaign_id == sa.bindparam("campaign"),

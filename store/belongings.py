@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from store.json_rows import json_rows, pack
+from store.prepared import Prepared
 from store.tables import address, contact, group_member, membership
 from store.transaction import Transaction
 
@@ -37,13 +38,13 @@ class Belongings(msgspec.Struct):
 
 
 _owners = json_rows("owners", id=int)
-_open_contacts = (
+_open_contacts = Prepared(
     sa.select(contact.c.id, contact.c.member_id, contact.c.type, contact.c.value, contact.c.rank)
     .join(_owners, contact.c.member_id == _owners.c.id)
     .where(contact.c.until_ms.is_(None))
 )
-_memberships = sa.select(membership).join(_owners, membership.c.member_id == _owners.c.id)
-_group_members = sa.select(group_member).join(_owners, group_member.c.member_id == _owners.c.id)
+_memberships = Prepared(sa.select(membership).join(_owners, membership.c.member_id == _owners.c.id))
+_group_members = Prepared(sa.select(group_member).join(_owners, group_member.c.member_id == _owners.c.id))
 
 
 async def belongings(tx: Transaction, ids: dict[str, int]) -> Belongings:
@@ -59,7 +60,9 @@ async def belongings(tx: Transaction, ids: dict[str, int]) -> Belongings:
 
 
 _closed = json_rows("closed", id=int)
-_close = sa.update(contact).where(contact.c.id.in_(sa.select(_closed.c.id))).values(until_ms=sa.bindparam("now_ms"))
+_close = Prepared(
+    sa.update(contact).where(contact.c.id.in_(sa.select(_closed.c.id))).values(until_ms=sa.bindparam("now_ms"))
+)
 _values = json_rows("addresses", value=str)
 _insert_addresses = {
     # WHERE TRUE: without it SQLite reads ON as the beginning of a join.
@@ -67,16 +70,18 @@ _insert_addresses = {
     for sqlite, insert in ((True, insert_sqlite), (False, insert_postgresql))
 }
 _opened = json_rows("opened", member_id=int, type=str, value=str, rank=int)
-_open = sa.insert(contact).from_select(
-    ["member_id", "address_id", "type", "value", "rank", "from_ms"],
-    sa.select(
-        _opened.c.member_id,
-        address.c.id,
-        _opened.c.type,
-        _opened.c.value,
-        _opened.c.rank,
-        sa.bindparam("now_ms", type_=sa.BigInteger),
-    ).join(address, address.c.value == _opened.c.value),
+_open = Prepared(
+    sa.insert(contact).from_select(
+        ["member_id", "address_id", "type", "value", "rank", "from_ms"],
+        sa.select(
+            _opened.c.member_id,
+            address.c.id,
+            _opened.c.type,
+            _opened.c.value,
+            _opened.c.rank,
+            sa.bindparam("now_ms", type_=sa.BigInteger),
+        ).join(address, address.c.value == _opened.c.value),
+    )
 )
 
 
@@ -93,15 +98,19 @@ async def put_contacts(tx: Transaction, has: Belongings, wanted: Belongings) -> 
 
 
 _pairs = json_rows("pairs", set_id=int, member_id=int)
-_leave_networks = sa.delete(membership).where(
-    sa.tuple_(membership.c.network_id, membership.c.member_id).in_(sa.select(_pairs.c.set_id, _pairs.c.member_id))
+_leave_networks = Prepared(
+    sa.delete(membership).where(
+        sa.tuple_(membership.c.network_id, membership.c.member_id).in_(sa.select(_pairs.c.set_id, _pairs.c.member_id))
+    )
 )
 _joined = json_rows("joined", network_id=int, member_id=int, role=str)
-_join_networks = sa.insert(membership).from_select(["network_id", "member_id", "role"], sa.select(*_joined.c))
-_leave_groups = sa.delete(group_member).where(
-    sa.tuple_(group_member.c.group_id, group_member.c.member_id).in_(sa.select(_pairs.c.set_id, _pairs.c.member_id))
+_join_networks = Prepared(sa.insert(membership).from_select(["network_id", "member_id", "role"], sa.select(*_joined.c)))
+_leave_groups = Prepared(
+    sa.delete(group_member).where(
+        sa.tuple_(group_member.c.group_id, group_member.c.member_id).in_(sa.select(_pairs.c.set_id, _pairs.c.member_id))
+    )
 )
-_join_groups = sa.insert(group_member).from_select(["group_id", "member_id"], sa.select(*_pairs.c))
+_join_groups = Prepared(sa.insert(group_member).from_select(["group_id", "member_id"], sa.select(*_pairs.c)))
 
 
 async def put_links(tx: Transaction, has: Belongings, wanted: Belongings) -> None:

@@ -17,6 +17,7 @@ import msgspec
 import sqlalchemy as sa
 
 from store.json_rows import json_rows, pack
+from store.prepared import Prepared
 from store.tables import booking, entry
 from store.transaction import Transaction
 
@@ -61,7 +62,7 @@ def move(
 
 
 _MONEY = sa.literal(0x6D6F6E, sa.Integer)
-_lock = sa.select(sa.func.pg_advisory_xact_lock(_MONEY, sa.bindparam("zone", type_=sa.Integer)))
+_lock = Prepared(sa.select(sa.func.pg_advisory_xact_lock(_MONEY, sa.bindparam("zone", type_=sa.Integer))))
 
 
 async def lock(tx: Transaction, zone_ids: Iterable[int]) -> None:
@@ -104,13 +105,15 @@ def _last(zone_id: _Id, which: sa.ColumnElement[bool], account: _Account) -> sa.
 
 
 _ZONE = sa.bindparam("zone", type_=sa.BigInteger)
-_held = sa.select(
-    _wanted.c.lot,
-    _wanted.c.account,
-    sa.case(
-        (_wanted.c.lot.is_(None), loan_head(_ZONE, _wanted.c.account)),
-        else_=head(_ZONE, _wanted.c.lot, _wanted.c.account),
-    ),
+_held = Prepared(
+    sa.select(
+        _wanted.c.lot,
+        _wanted.c.account,
+        sa.case(
+            (_wanted.c.lot.is_(None), loan_head(_ZONE, _wanted.c.account)),
+            else_=head(_ZONE, _wanted.c.lot, _wanted.c.account),
+        ),
+    )
 )
 _add_booking = sa.insert(booking).returning(booking.c.id)
 _add_entries = sa.insert(entry)

@@ -19,6 +19,7 @@ from store.awaiting import HAND, IS_IN_HAND
 from store.delivery_ids import end_id, first_id, place_of
 from store.json_rows import json_rows, pack
 from store.launching import file_audience
+from store.prepared import Prepared
 from store.records import Settlement
 from store.savepoints import together_or_apart
 from store.settling import apply
@@ -168,7 +169,7 @@ async def file_prepared(
 # ---- the second wave: whose original was in hand when the fence fell ---------------------------------------------
 
 _waits = sa.text("batch.waits = 1")  # word for word the predicate of the index: of all batches there ever were, a few
-_waiting = (
+_waiting = Prepared(
     sa.select(batch.c.campaign_id, batch.c.channel, campaign.c.purpose)
     .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(_waits, batch.c.state == int(BatchState.WAITING))
@@ -185,7 +186,7 @@ _still_open = (
     )
     .correlate(batch)
 )
-_decided = (
+_decided = Prepared(
     sa.select(batch)
     .where(
         _waits,
@@ -200,7 +201,7 @@ _decided = (
     .with_for_update(skip_locked=True, of=batch)
 )
 _picked = json_rows("picked", first=int, last=int)
-_cancels = (
+_cancels = Prepared(
     sa.select(delivery.c.id, contact.c.address_id)
     .select_from(_picked)
     .join(delivery, delivery.c.id.between(_picked.c.first, _picked.c.last))
@@ -210,7 +211,7 @@ _cancels = (
 )
 _awaited = json_rows("awaited", first=int, last=int)
 _asked = json_rows("asked", address=int)
-_reached = (
+_reached = Prepared(
     sa.select(contact.c.address_id)
     .select_from(_awaited)
     .join(delivery, delivery.c.id.between(_awaited.c.first, _awaited.c.last))
@@ -229,8 +230,8 @@ _to_come = sa.union_all(
         expansion.c.campaign_id == sa.bindparam("campaign"), expansion.c.expanded_upto < expansion.c.size
     ),
 )
-_replaced = sa.select(campaign_replaces.c.replaced_id).where(
-    campaign_replaces.c.campaign_id == sa.bindparam("campaign")
+_replaced = Prepared(
+    sa.select(campaign_replaces.c.replaced_id).where(campaign_replaces.c.campaign_id == sa.bindparam("campaign"))
 )
 _become = (
     sa.update(batch)

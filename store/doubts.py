@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from store.json_rows import json_rows, pack
+from store.prepared import Prepared
 from store.tables import delivery, doubt
 from store.transaction import Transaction
 
@@ -35,9 +36,9 @@ class Doubt(msgspec.Struct, frozen=True):
 
 
 _wanted = json_rows("wanted", id=int)
-_open = sa.select(doubt.c.delivery_id, doubt.c.round, doubt.c.attempt).join(
+_open = Prepared(sa.select(doubt.c.delivery_id, doubt.c.round, doubt.c.attempt).join(
     _wanted, doubt.c.delivery_id == _wanted.c.id
-).where(doubt.c.state == OPEN)  # fmt: skip
+).where(doubt.c.state == OPEN))  # fmt: skip
 _fresh = json_rows("fresh", id=int, round=int, attempt=int, carrier=str, parts=int, handed_ms=int)
 _insert = {
     sqlite: insert(doubt)
@@ -60,13 +61,13 @@ _insert = {
     for sqlite, insert in ((True, insert_sqlite), (False, insert_postgresql))
 }
 _named = json_rows("named", id=int, round=int, carrier=str, parts=int)
-_name = (
+_name = Prepared(
     sa.update(doubt)
     .where(doubt.c.delivery_id == _named.c.id, doubt.c.round == _named.c.round, doubt.c.carrier.is_(None))
     .values(carrier=_named.c.carrier, parts=_named.c.parts)
 )
 _ended = json_rows("ended", id=int, round=int, state=int)
-_end = (
+_end = Prepared(
     sa.update(doubt)
     .where(doubt.c.delivery_id == _ended.c.id, doubt.c.round == _ended.c.round, doubt.c.state == OPEN)
     .values(state=_ended.c.state)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import awaiting
 from store.delivery_ids import first_id
 from store.json_rows import json_rows, pack
+from store.prepared import Prepared
 from store.settling import CounterTally
 from store.states import BatchState, CampaignState, DeliveryState, after, ended_by
 from store.tables import (
@@ -72,39 +73,41 @@ class AudienceEntry(msgspec.Struct, frozen=True, array_like=True):
 
 
 _entries = json_rows("entries", id=int, member=int, contact=int, language=str)
-_insert_rows = sa.insert(delivery).from_select(
-    ["id", "channel", "member_id", "contact_id", "address", "language", "units", "price_millieuro", "state"],
-    sa.select(
-        _entries.c.id,
-        campaign_text.c.channel,
-        _entries.c.member,
-        _entries.c.contact,
-        contact.c.value,
-        _entries.c.language,
-        campaign_text.c.units,
-        campaign_text.c.price_millieuro,
-        sa.bindparam("state_", type_=sa.SmallInteger),
-    )
-    .join(contact, contact.c.id == _entries.c.contact)
-    .join(
-        campaign_text,
-        sa.and_(
-            campaign_text.c.campaign_id == sa.bindparam("campaign"),
-            campaign_text.c.channel == sa.bindparam("channel_"),
-            campaign_text.c.language == _entries.c.language,
+_insert_rows = Prepared(
+    sa.insert(delivery).from_select(
+        ["id", "channel", "member_id", "contact_id", "address", "language", "units", "price_millieuro", "state"],
+        sa.select(
+            _entries.c.id,
+            campaign_text.c.channel,
+            _entries.c.member,
+            _entries.c.contact,
+            contact.c.value,
+            _entries.c.language,
+            campaign_text.c.units,
+            campaign_text.c.price_millieuro,
+            sa.bindparam("state_", type_=sa.SmallInteger),
+        )
+        .join(contact, contact.c.id == _entries.c.contact)
+        .join(
+            campaign_text,
+            sa.and_(
+                campaign_text.c.campaign_id == sa.bindparam("campaign"),
+                campaign_text.c.channel == sa.bindparam("channel_"),
+                campaign_text.c.language == _entries.c.language,
+            ),
         ),
-    ),
+    )
 )
 
 
 _this = sa.and_(expansion.c.campaign_id == sa.bindparam("campaign"), expansion.c.channel == sa.bindparam("channel_"))
-_expansion = sa.select(expansion).where(_this).with_for_update()
-_reach = sa.update(expansion).where(_this).values(expanded_upto=sa.bindparam("upto"))
-_expanded = sa.select(
+_expansion = Prepared(sa.select(expansion).where(_this).with_for_update())
+_reach = Prepared(sa.update(expansion).where(_this).values(expanded_upto=sa.bindparam("upto")))
+_expanded = Prepared(sa.select(
     campaign.c.id, campaign.c.state, campaign.c.mode, campaign.c.priority, campaign.c.weight, campaign.c.starts_ms,
     campaign.c.purpose, campaign.c.retired_ms,
-).where(campaign.c.id == sa.bindparam("campaign"))  # fmt: skip
-_addressed = (
+).where(campaign.c.id == sa.bindparam("campaign")))  # fmt: skip
+_addressed = Prepared(
     sa.select(delivery.c.id, contact.c.address_id, delivery.c.member_id)
     .join(contact, contact.c.id == delivery.c.contact_id)
     .where(delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")))

@@ -13,6 +13,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.prepared import Prepared
 from store.states import BatchState, CampaignState
 from store.tables import batch, campaign, campaign_text, expansion, hold, lane_clock, progress
 from store.transaction import AnyRow, Transaction
@@ -20,13 +21,17 @@ from store.transaction import AnyRow, Transaction
 _READY = batch.c.state == int(BatchState.READY)
 _channel = sa.bindparam("channel_", type_=sa.Text())
 _subject = sa.bindparam("subject_", type_=sa.Text())
-_owner = sa.select(*(campaign.c[n] for n in ("id", "mode", "priority", "zone_id", "purpose", "weight"))).where(
-    campaign.c.id == sa.bindparam("campaign")
+_owner = Prepared(
+    sa.select(*(campaign.c[n] for n in ("id", "mode", "priority", "zone_id", "purpose", "weight"))).where(
+        campaign.c.id == sa.bindparam("campaign")
+    )
 )
-_clock = sa.select(lane_clock.c.vtime).where(
-    lane_clock.c.channel == _channel,
-    lane_clock.c.mode == sa.bindparam("mode_"),
-    lane_clock.c.priority == sa.bindparam("priority_"),
+_clock = Prepared(
+    sa.select(lane_clock.c.vtime).where(
+        lane_clock.c.channel == _channel,
+        lane_clock.c.mode == sa.bindparam("mode_"),
+        lane_clock.c.priority == sa.bindparam("priority_"),
+    )
 )
 _others = sa.and_(
     campaign.c.zone_id == sa.bindparam("zone"),
@@ -65,20 +70,22 @@ _pending_of_others = (
 _theirs = sa.select(campaign.c.id).where(_others).scalar_subquery()
 _from = sa.bindparam("from_", type_=sa.Float())
 _by = sa.bindparam("by_", type_=sa.Float())
-_move_ready = (
+_move_ready = Prepared(
     sa.update(batch)
     .where(batch.c.campaign_id.in_(_theirs), batch.c.channel == _channel, _READY, batch.c.tag >= _from)
     .values(tag=batch.c.tag + _by)
 )
-_move_pending = (
+_move_pending = Prepared(
     sa.update(expansion)
     .where(expansion.c.campaign_id.in_(_theirs), _unexpanded, expansion.c.tag >= _from)
     .values(tag=expansion.c.tag + _by)
 )
-_left = sa.select(
-    sa.func.min(batch.c.tag),
-    sa.func.coalesce(sa.func.sum(batch.c.last - batch.c.first + 1), 0),
-).where(batch.c.campaign_id == sa.bindparam("campaign"), batch.c.channel == _channel, _READY)
+_left = Prepared(
+    sa.select(
+        sa.func.min(batch.c.tag),
+        sa.func.coalesce(sa.func.sum(batch.c.last - batch.c.first + 1), 0),
+    ).where(batch.c.campaign_id == sa.bindparam("campaign"), batch.c.channel == _channel, _READY)
+)
 _expansions = sa.select(expansion).where(expansion.c.campaign_id == sa.bindparam("campaign"))
 _ANYWHERE = float("-inf")
 
@@ -225,7 +232,7 @@ async def rejoin(tx: Transaction, scope: str, subject: str) -> None:
                 await tx.run(sa.update(table).where(mine).values(tag=table.c.tag + by))
 
 
-_held_by = (
+_held_by = Prepared(
     sa.select(expansion.c.campaign_id, expansion.c.channel)
     .join(campaign, campaign.c.id == expansion.c.campaign_id)
     .where(

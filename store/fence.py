@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 import sqlalchemy as sa
 
+from store.prepared import Prepared
 from store.ready_batches import claimable, is_held, most_urgent_sending, others_begin
 from store.records import Batch, DeliveryRow
 from store.slots import Ceiling, Slots, lock, take
@@ -46,7 +47,7 @@ class Grant(msgspec.Struct, frozen=True):
     """Of a first batch: other campaigns of its priority wait to begin. To one that yields nothing was granted."""
 
 
-_fence = (
+_fence = Prepared(
     sa.select(
         batch.c.state,
         batch.c.lease,
@@ -63,23 +64,25 @@ _fence = (
     # Cancel could read who has the message before the last cursor of the alert is there to be read (PostgreSQL).
     .with_for_update(read=True, of=[batch, campaign])
 )
-_move = (
+_move = Prepared(
     sa.update(batch)
     .where(batch.c.id == sa.bindparam("batch"))
     .values(cursor=sa.bindparam("cursor_"), due_ms=sa.bindparam("until_ms"), stalls=0, turn=1)
 )
-_urgent = sa.select(
-    sa.or_(
-        sa.exists()
-        .where(
-            batch.c.channel == sa.bindparam("channel_"),
-            batch.c.mode == sa.bindparam("mode_"),
-            batch.c.priority < sa.bindparam("priority_"),
-            campaign.c.id == batch.c.campaign_id,
-            claimable,
+_urgent = Prepared(
+    sa.select(
+        sa.or_(
+            sa.exists()
+            .where(
+                batch.c.channel == sa.bindparam("channel_"),
+                batch.c.mode == sa.bindparam("mode_"),
+                batch.c.priority < sa.bindparam("priority_"),
+                campaign.c.id == batch.c.campaign_id,
+                claimable,
+            )
+            .correlate(None),
+            sa.func.coalesce(most_urgent_sending, sa.bindparam("priority_")) < sa.bindparam("priority_"),
         )
-        .correlate(None),
-        sa.func.coalesce(most_urgent_sending, sa.bindparam("priority_")) < sa.bindparam("priority_"),
     )
 )
 

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import audit, brake
 from store.brake import Hold, placing
 from store.fairness import rejoin
+from store.prepared import Prepared
 from store.tables import Big, hold
 from store.transaction import Transaction, follow
 
@@ -15,13 +16,17 @@ async def place(tx: Transaction, scope: str, subject: str, reason: str, by: str)
     await tx.follow(placing(scope, subject, reason, by, tx.now_ms))
 
 
-_hold_unfinished = sa.text(
-    'INSERT INTO hold (scope, subject, reason, "by", at_ms)'
-    " SELECT 'campaign', CAST(campaign.id AS TEXT), :reason, :by, :at FROM campaign"
-    " WHERE campaign.state IN ('preparing', 'scheduled', 'running') AND campaign.ended_ms IS NULL"
-    " OR campaign.state = 'completed' AND campaign.id IN (SELECT batch.campaign_id FROM batch WHERE batch.state <> 3)"
-    " ON CONFLICT DO NOTHING"
-).bindparams(sa.bindparam("reason", type_=sa.Text), sa.bindparam("by", type_=sa.Text), sa.bindparam("at", type_=Big))
+_hold_unfinished = Prepared(
+    sa.text(
+        'INSERT INTO hold (scope, subject, reason, "by", at_ms)'
+        " SELECT 'campaign', CAST(campaign.id AS TEXT), :reason, :by, :at FROM campaign"
+        " WHERE campaign.state IN ('preparing', 'scheduled', 'running') AND campaign.ended_ms IS NULL"
+        " OR campaign.state = 'completed' AND campaign.id IN (SELECT batch.campaign_id FROM batch WHERE batch.state <> 3)"
+        " ON CONFLICT DO NOTHING"
+    ).bindparams(
+        sa.bindparam("reason", type_=sa.Text), sa.bindparam("by", type_=sa.Text), sa.bindparam("at", type_=Big)
+    )
+)
 
 
 async def hold_unfinished(tx: Transaction, reason: str, by: str) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from store.json_rows import json_rows, pack
+from store.prepared import Prepared
 from store.states import DeliveryState
 from store.tables import batch, delivery
 from store.transaction import Transaction
@@ -20,7 +21,7 @@ _UNDER_WAY = (
     delivery.c.state.in_((int(DeliveryState.QUEUED), int(DeliveryState.RETRY))),
 )
 _asked = json_rows("asked", value=str)
-_in_hand = (
+_in_hand = Prepared(
     sa.select(delivery.c.address, batch.c.mode)
     .distinct()
     .select_from(batch)
@@ -28,7 +29,7 @@ _in_hand = (
     .join(_asked, _asked.c.value == delivery.c.address)
     .where(*_UNDER_WAY)
 )
-_anything = (
+_anything = Prepared(
     sa.select(delivery.c.id)
     .select_from(batch)
     .join(delivery, delivery.c.id.between(batch.c.first, batch.c.cursor))

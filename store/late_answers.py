@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from store.doubts import OPEN
 from store.json_rows import json_rows, pack
 from store.matching import ReceiptReport
+from store.prepared import Prepared
 from store.records import Settlement
 from store.settling import apply, file_part
 from store.states import DeliveryEvent
@@ -28,7 +29,7 @@ class TakenPart(msgspec.Struct, frozen=True):
 
 
 _answered = json_rows("answered", n=int, id=int, attempt=int)
-_doubted = (
+_doubted = Prepared(
     sa.select(_answered.c.n, doubt.c.delivery_id, doubt.c.round, delivery.c.units)
     .join(doubt, sa.and_(doubt.c.delivery_id == _answered.c.id, doubt.c.attempt == _answered.c.attempt))
     .join(delivery, delivery.c.id == doubt.c.delivery_id)
@@ -37,9 +38,13 @@ _doubted = (
 _tried = json_rows("tried", id=int, round=int)
 _on_file = (
     # An id may be on file twice: once with the number of its part, and once without.
-    sa.select(carrier_ref.c.delivery_id, carrier_ref.c.attempt, sa.func.count(carrier_ref.c.ref.distinct()).label("n"))
-    .join(_tried, sa.and_(carrier_ref.c.delivery_id == _tried.c.id, carrier_ref.c.attempt == _tried.c.round))
-    .group_by(carrier_ref.c.delivery_id, carrier_ref.c.attempt)
+    Prepared(
+        sa.select(
+            carrier_ref.c.delivery_id, carrier_ref.c.attempt, sa.func.count(carrier_ref.c.ref.distinct()).label("n")
+        )
+        .join(_tried, sa.and_(carrier_ref.c.delivery_id == _tried.c.id, carrier_ref.c.attempt == _tried.c.round))
+        .group_by(carrier_ref.c.delivery_id, carrier_ref.c.attempt)
+    )
 )
 
 

@@ -12,6 +12,7 @@ from store import awaiting, bookings, reservations, threads
 from store.delivery_ids import MOST_DELIVERIES
 from store.errors import AudienceTooLarge, StaleThread
 from store.fairness import give_place_back, start_of
+from store.prepared import Prepared
 from store.records import NewAlert, NewCampaign, ThreadSeen
 from store.states import CampaignState
 from store.tables import (
@@ -159,7 +160,7 @@ async def _end(tx: Transaction, ends: Sequence[tuple[int, str]]) -> None:
 
 
 _LIVING = tuple(str(s) for s in (CampaignState.RUNNING, CampaignState.SCHEDULED, CampaignState.PREPARING))
-_end_one = (
+_end_one = Prepared(
     sa.update(campaign)
     .where(campaign.c.id == sa.bindparam("campaign"), campaign.c.state.in_(_LIVING))
     .values(state=sa.bindparam("state_"), epoch=campaign.c.epoch + 1)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.bookings import LedgerAccount, LedgerEntry, What, book, head, holdings, loan_head, lock, move
+from store.prepared import Prepared
 from store.tables import entry, lot
 from store.transaction import Transaction
 
@@ -35,7 +36,7 @@ async def balance_millieuro(conn: AsyncConnection, zone_id: int, now_ms: int) ->
 
 
 in_order_of_expiry = (lot.c.valid_until_ms.asc().nulls_last(), lot.c.id)
-_usable = sa.select(lot.c.id, _free.label("free")).where(_is_valid).order_by(*in_order_of_expiry)
+_usable = Prepared(sa.select(lot.c.id, _free.label("free")).where(_is_valid).order_by(*in_order_of_expiry))
 
 
 class LotShare(msgspec.Struct, frozen=True):
@@ -80,7 +81,7 @@ async def add_lot(
 
 
 _clear = entry.alias("clear")
-_debts = (
+_debts = Prepared(
     sa.select(entry.c.campaign_id, entry.c.account, sa.func.sum(entry.c.amount_millieuro).label("owed"))
     .where(
         entry.c.zone_id == _ZONE,
@@ -106,7 +107,7 @@ _debts = (
     .having(sa.func.sum(entry.c.amount_millieuro) > 0)
     .order_by(entry.c.account.desc(), entry.c.campaign_id)
 )
-_owes = sa.select(_debt)
+_owes = Prepared(sa.select(_debt))
 
 
 async def cover(tx: Transaction, zone_id: int) -> None:
@@ -130,13 +131,15 @@ def _taken_over(share: LotShare, account: LedgerAccount) -> tuple[LedgerEntry, .
     )
 
 
-_ended = (
+_ended = Prepared(
     sa.select(lot.c.id, lot.c.zone_id)
     .where(lot.c.expired_ms.is_(None), lot.c.valid_until_ms <= _NOW)
     .order_by(lot.c.zone_id, lot.c.id)
     .limit(sa.bindparam("most"))
 )
-_expire = sa.update(lot).where(lot.c.id == sa.bindparam("lot"), lot.c.expired_ms.is_(None)).values(expired_ms=_NOW)
+_expire = Prepared(
+    sa.update(lot).where(lot.c.id == sa.bindparam("lot"), lot.c.expired_ms.is_(None)).values(expired_ms=_NOW)
+)
 
 
 async def expire_lots(tx: Transaction, *, most: int = 20) -> int:

@@ -15,6 +15,7 @@ from store.addenda import all_told, hold_counters
 from store.audit import note
 from store.bookings import lock
 from store.fairness import give_place_back, join_queue
+from store.prepared import Prepared
 from store.records import Settlement
 from store.savepoints import together_or_apart
 from store.settling import apply
@@ -37,7 +38,7 @@ _has_open_batches = sa.text(
     "SELECT (SELECT min(b.campaign_id) FROM batch b WHERE b.state <> 3 AND b.campaign_id > busy.id) FROM busy"
     " WHERE busy.id IS NOT NULL) SELECT id FROM busy WHERE id IS NOT NULL)"
 )
-_promote = (
+_promote = Prepared(
     sa.update(batch)
     .where(
         sa.text("batch.state IN (1, 2)"),  # word for word the predicate of the index: done batches are many
@@ -144,8 +145,10 @@ _left_over = (
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True, of=batch)
 )
-_open_rows = sa.select(delivery.c.id, delivery.c.state, delivery.c.doubted).where(
-    delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(OPEN_CODES)
+_open_rows = Prepared(
+    sa.select(delivery.c.id, delivery.c.state, delivery.c.doubted).where(
+        delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(OPEN_CODES)
+    )
 )
 _closed = (
     sa.update(batch)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from store.in_hand import anything_in_hand, in_hand
 from store.json_rows import json_rows, pack
+from store.prepared import Prepared
 from store.records import Settlement
 from store.settling import apply
 from store.states import DeliveryEvent
@@ -53,7 +54,7 @@ class ReceiptReport(msgspec.Struct, frozen=True):
 
 
 _sought = json_rows("sought", n=int, carrier=str, ref=str)
-_by_ref = (
+_by_ref = Prepared(
     sa.select(
         _sought.c.n,
         _sought.c.ref,
@@ -75,11 +76,11 @@ _by_ref = (
     .join(delivery, delivery.c.id == carrier_ref.c.delivery_id)
 )
 _numbers = json_rows("numbers", value=str)
-_ours = sa.select(address.c.value).join(_numbers, _numbers.c.value == address.c.value)
+_ours = Prepared(sa.select(address.c.value).join(_numbers, _numbers.c.value == address.c.value))
 _echoed = json_rows("echoed", id=int)
-_known = sa.select(delivery.c.id).join(_echoed, delivery.c.id == _echoed.c.id)
+_known = Prepared(sa.select(delivery.c.id).join(_echoed, delivery.c.id == _echoed.c.id))
 _reported = json_rows("reported", id=int, state=int)
-_set_parts = (
+_set_parts = Prepared(
     sa.update(carrier_ref)
     .where(
         carrier_ref.c.id == _reported.c.id,
@@ -89,8 +90,10 @@ _set_parts = (
     .values(state=_reported.c.state)
 )
 _wanted = json_rows("wanted", id=int)
-_part_states = sa.select(*(carrier_ref.c[n] for n in ("delivery_id", "state", "attempt", "parts"))).join(
-    _wanted, carrier_ref.c.delivery_id == _wanted.c.id
+_part_states = Prepared(
+    sa.select(*(carrier_ref.c[n] for n in ("delivery_id", "state", "attempt", "parts"))).join(
+        _wanted, carrier_ref.c.delivery_id == _wanted.c.id
+    )
 )
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from store.errors import StoreError
 from store.json_rows import json_rows, pack
+from store.prepared import Prepared
 from store.revisions import mark, move
 from store.tables import audit, contact, member, network, opt_out
 from store.transaction import AnyRow, Transaction
@@ -159,8 +160,8 @@ def _elsewhere(table: sa.Table, named: sa.ColumnElement[int]) -> sa.ColumnElemen
     return sa.and_(named.is_not(None), ~sa.exists(here.correlate(_named)))
 
 
-_strange = sa.select(_named).where(
-    sa.or_(_elsewhere(member, _named.c.member_id), _elsewhere(network, _named.c.network_id))
+_strange = Prepared(
+    sa.select(_named).where(sa.or_(_elsewhere(member, _named.c.member_id), _elsewhere(network, _named.c.network_id)))
 )
 
 
@@ -228,7 +229,7 @@ _insert = {
     for sqlite, insert in ((True, insert_sqlite), (False, insert_postgresql))
 }
 _ended = json_rows("ended", id=int)
-_end = (
+_end = Prepared(
     sa.update(opt_out)
     .where(opt_out.c.id.in_(sa.select(_ended.c.id)), _open)
     .values(until_ms=sa.bindparam("now_ms"))
@@ -242,11 +243,11 @@ _of_register = sa.and_(
     opt_out.c.source == REGISTER,
 )
 _owners = json_rows("owners", id=int)
-_wishes = sa.select(opt_out.c.member_id, opt_out.c.kind).where(
-    _of_register, opt_out.c.member_id.in_(sa.select(_owners.c.id))
+_wishes = Prepared(
+    sa.select(opt_out.c.member_id, opt_out.c.kind).where(_of_register, opt_out.c.member_id.in_(sa.select(_owners.c.id)))
 )
 _taken = json_rows("taken", member_id=int, kind=str)
-_end_wishes = (
+_end_wishes = Prepared(
     sa.update(opt_out)
     .where(
         _of_register,
@@ -260,21 +261,25 @@ _end_wishes = (
 
 _addresses = json_rows("addresses", id=int)
 _zone_of_holder = sa.select(member.c.zone_id).where(member.c.id == contact.c.member_id).scalar_subquery()
-_holders = sa.select(contact.c.member_id).where(
-    contact.c.until_ms.is_(None),
-    contact.c.address_id.in_(sa.select(_addresses.c.id)),
-    # No join: SQLite would begin with the zone and all its members.
-    _zone_of_holder == sa.bindparam("zone"),
+_holders = Prepared(
+    sa.select(contact.c.member_id).where(
+        contact.c.until_ms.is_(None),
+        contact.c.address_id.in_(sa.select(_addresses.c.id)),
+        # No join: SQLite would begin with the zone and all its members.
+        _zone_of_holder == sa.bindparam("zone"),
+    )
 )
 _lines = json_rows("lines", subject=str, detail=str)
-_add_audit = sa.insert(audit).from_select(
-    ["at_ms", "account_id", "action", "subject", "detail"],
-    sa.select(
-        sa.bindparam("now_ms", type_=sa.BigInteger),
-        sa.bindparam("account", type_=sa.BigInteger),
-        sa.bindparam("action", type_=sa.Text),
-        *_lines.c,
-    ),
+_add_audit = Prepared(
+    sa.insert(audit).from_select(
+        ["at_ms", "account_id", "action", "subject", "detail"],
+        sa.select(
+            sa.bindparam("now_ms", type_=sa.BigInteger),
+            sa.bindparam("account", type_=sa.BigInteger),
+            sa.bindparam("action", type_=sa.Text),
+            *_lines.c,
+        ),
+    )
 )
 
 

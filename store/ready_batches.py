@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from store.prepared import Prepared
 from store.states import BatchState, CampaignState
 from store.tables import batch, campaign, hold
 
@@ -46,8 +47,8 @@ _nexts = (
     .limit(1)
     .with_for_update(skip_locked=True, of=batch)
 )
-next_ready = _nexts.where(batch.c.priority <= sa.bindparam("most_"))
-next_first = _nexts.where(batch.c.turn == 0)
+next_ready = Prepared(_nexts.where(batch.c.priority <= sa.bindparam("most_")))
+next_first = Prepared(_nexts.where(batch.c.turn == 0))
 others_begin = sa.select(sa.func.count()).select_from(
     sa.select(batch.c.id)
     .join(campaign, campaign.c.id == batch.c.campaign_id)

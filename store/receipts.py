@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from store import late_answers, receipts_by_number
 from store.json_rows import json_rows, pack
 from store.matching import ReceiptReport, apply_matching
+from store.prepared import Prepared
 from store.tables import doubt, receipt_inbox
 from store.transaction import AnyRow, Transaction
 
@@ -50,23 +51,23 @@ async def set_aside(tx: Transaction, report: ReceiptReport) -> None:
 
 _kept = receipt_inbox.c
 _seen = json_rows("seen", n=int, carrier=str, ref=str, state=str, destination=str, answers=int, attempt=int)
-_same = sa.select(_seen.c.n).join(
+_same = Prepared(sa.select(_seen.c.n).join(
     receipt_inbox,
     sa.and_(_kept.carrier == _seen.c.carrier, _kept.ref == _seen.c.ref, _kept.state == _seen.c.state,
             _kept.destination.is_not_distinct_from(_seen.c.destination),
             _kept.answers.is_not_distinct_from(_seen.c.answers), _kept.attempt == _seen.c.attempt),
-).where(_kept.matched_ms.is_(None))  # fmt: skip
+).where(_kept.matched_ms.is_(None)))  # fmt: skip
 _waiting = json_rows(
     "waiting", carrier=str, ref=str, state=str, at_ms=int, received_ms=int, destination=str, alternatives=str,
     code=str, text=str, raw=str, mode=str, answers=int, attempt=int,
 )  # fmt: skip
-_insert = sa.insert(receipt_inbox).from_select([c.name for c in _waiting.c], sa.select(_waiting))
+_insert = Prepared(sa.insert(receipt_inbox).from_select([c.name for c in _waiting.c], sa.select(_waiting)))
 _new_refs = json_rows("new_refs", carrier=str, ref=str)
-_waiting_for = sa.select(receipt_inbox).join(
+_waiting_for = Prepared(sa.select(receipt_inbox).join(
     _new_refs, sa.and_(_kept.carrier == _new_refs.c.carrier, _kept.ref == _new_refs.c.ref)
-).where(_kept.matched_ms.is_(None)).order_by(_kept.id)  # fmt: skip
+).where(_kept.matched_ms.is_(None)).order_by(_kept.id))  # fmt: skip
 _matched = json_rows("matched", id=int)
-_close = sa.update(receipt_inbox).where(_kept.id == _matched.c.id).values(matched_ms=sa.bindparam("now"))
+_close = Prepared(sa.update(receipt_inbox).where(_kept.id == _matched.c.id).values(matched_ms=sa.bindparam("now")))
 
 
 async def _keep(tx: Transaction, reports: Sequence[ReceiptReport]) -> None:
@@ -102,7 +103,7 @@ async def match_new_refs(tx: Transaction, refs: Sequence[tuple[str, str]]) -> in
 
 
 LONGEST_REST_MS = 3_600_000
-_due = (
+_due = Prepared(
     sa.select(receipt_inbox)
     .where(
         sa.text("receipt_inbox.matched_ms IS NULL"),  # word for word the predicate of the index
@@ -113,7 +114,7 @@ _due = (
     .limit(sa.bindparam("most"))
 )
 _rested = json_rows("rested", id=int, due_ms=int)
-_rest = sa.update(receipt_inbox).where(_kept.id == _rested.c.id).values(due_ms=_rested.c.due_ms)
+_rest = Prepared(sa.update(receipt_inbox).where(_kept.id == _rested.c.id).values(due_ms=_rested.c.due_ms))
 
 
 async def try_due(tx: Transaction, *, since_ms: int, most: int = 100, settled_ms: int = SETTLED_MS) -> bool:
@@ -138,13 +139,13 @@ def _rest_ms(waited_ms: int) -> int:
 
 
 _addresses = json_rows("addresses", value=str)
-_to_these = (
+_to_these = Prepared(
     sa.select(receipt_inbox)
     .join(_addresses, _kept.destination == _addresses.c.value)
     .where(_kept.matched_ms.is_(None))
     .order_by(_kept.received_ms, _kept.id)
 )
-_late = (
+_late = Prepared(
     sa.select(receipt_inbox)
     .join(doubt, sa.and_(_kept.answers == doubt.c.delivery_id, _kept.attempt == doubt.c.attempt))
     .join(_addresses, _addresses.c.value == doubt.c.address)

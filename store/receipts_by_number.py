@@ -17,6 +17,7 @@ from store.in_hand import AddressInHand, in_hand
 from store.json_rows import json_rows, pack
 from store.late_answers import TakenPart, take
 from store.matching import ReceiptReport, apply_matching
+from store.prepared import Prepared
 from store.tables import campaign, carrier_ref, delivery, doubt
 from store.transaction import AnyRow, Transaction
 
@@ -37,7 +38,7 @@ _on_file = (
     .scalar_subquery()
 )
 _sought = json_rows("sought", n=int, carrier=str, address=str, mode=str, received_ms=int)
-_fitting = (
+_fitting = Prepared(
     sa.select(
         _sought.c.n,
         doubt.c.delivery_id,
@@ -61,7 +62,7 @@ _fitting = (
 )
 assert OPEN == 0, "the index of open doubts says so"
 _asked_about = json_rows("asked_about", n=int, carrier=str, ref=str, address=str)
-_on_file_for_it = (
+_on_file_for_it = Prepared(
     sa.select(_asked_about.c.n)
     .join(
         carrier_ref,
@@ -74,7 +75,7 @@ _on_file_for_it = (
     .join(delivery, sa.and_(delivery.c.id == carrier_ref.c.delivery_id, delivery.c.address == _asked_about.c.address))
 )
 _asked = json_rows("asked", value=str)
-_doubted = (
+_doubted = Prepared(
     sa.select(doubt.c.address)
     .distinct()
     .join(_asked, _asked.c.value == doubt.c.address)

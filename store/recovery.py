@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from store.batches import part_of, settle
 from store.doubts import OPEN as DOUBT_OPEN
+from store.prepared import Prepared
 from store.receipts import match_new_refs
 from store.records import CAREFUL_AFTER, Batch, Settlement
 from store.savepoints import together_or_apart
@@ -40,12 +41,14 @@ _ended = (
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True, of=batch)
 )
-_in_hand = sa.select(delivery.c.id).where(
-    delivery.c.id.between(sa.bindparam("first"), sa.bindparam("cursor")),
-    delivery.c.state.in_(OPEN_CODES),
-    delivery.c.round < sa.bindparam("round_"),
+_in_hand = Prepared(
+    sa.select(delivery.c.id).where(
+        delivery.c.id.between(sa.bindparam("first"), sa.bindparam("cursor")),
+        delivery.c.state.in_(OPEN_CODES),
+        delivery.c.round < sa.bindparam("round_"),
+    )
 )
-_touched = (
+_touched = Prepared(
     sa.select(delivery.c.id)
     .where(delivery.c.id.between(sa.bindparam("first"), sa.bindparam("cursor")))
     .order_by(delivery.c.id)
@@ -62,7 +65,7 @@ _told = (
     )
     .limit(1)
 )
-_back = (
+_back = Prepared(
     sa.update(batch)
     .where(batch.c.id == sa.bindparam("batch"))
     .values(
@@ -100,7 +103,7 @@ class Recovered(msgspec.Struct, frozen=True):
     """The delivery that was taken out of circulation."""
 
 
-_release_those_of = _release_all.where(batch.c.node == sa.bindparam("node_"))
+_release_those_of = Prepared(_release_all.where(batch.c.node == sa.bindparam("node_")))
 
 
 async def end_leases_of(tx: Transaction, node_name: str) -> int:

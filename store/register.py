@@ -16,6 +16,7 @@ from msgspec.structs import astuple
 from store.belongings import Belongings, belongings, put_contacts, put_links
 from store.json_rows import json_rows, pack
 from store.opt_outs import put_wishes, wishes
+from store.prepared import Prepared
 from store.revisions import mark, move
 from store.tables import (
     contact,
@@ -249,7 +250,7 @@ _fresh = json_rows(
     refnis=int,
     postcode=int,
 )
-_insert_fresh = (
+_insert_fresh = Prepared(
     sa.insert(member)
     .from_select(
         ["zone_id", "changed_rev", "public_id", "reference", *_OWN],
@@ -268,7 +269,7 @@ _altered = json_rows(
     refnis=int,
     postcode=int,
 )
-_update_altered = (
+_update_altered = Prepared(
     sa.update(member)
     .where(member.c.id == _altered.c.id)
     .values(removed_ms=None, name=_altered.c.called, **{column: _altered.c[column] for column in _OWN[1:]})

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store.bookings import LedgerAccount, LedgerEntry, What, book, holdings, lock, move
 from store.errors import CreditExhausted
 from store.ledger import balance_millieuro, cover, in_order_of_expiry, shares
+from store.prepared import Prepared
 from store.states import BatchState
 from store.tables import batch, booking, campaign, campaign_text, entry, lot, progress
 from store.transaction import AnyRow, Transaction
@@ -71,8 +72,10 @@ _of_reservation = (
     .order_by(entry.c.lot_id.is_(None), *in_order_of_expiry)
 )
 _held = _of_reservation.having(_amount != 0)
-_given_back = _of_reservation.join(booking, booking.c.id == entry.c.booking_id).where(
-    booking.c.what.in_((str(What.RELEASE), str(What.RECALL))), entry.c.lot_id.is_not(None)
+_given_back = Prepared(
+    _of_reservation.join(booking, booking.c.id == entry.c.booking_id).where(
+        booking.c.what.in_((str(What.RELEASE), str(What.RECALL))), entry.c.lot_id.is_not(None)
+    )
 )
 
 

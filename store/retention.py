@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.delivery_ids import end_id, first_id
 from store.json_rows import json_rows, pack
+from store.prepared import Prepared
 from store.tables import (
     audit,
     audit_detail,
@@ -72,8 +73,10 @@ async def clear_some(tx: Transaction, keeping: RetentionPeriods, most: int = AT_
     )
 
 
-_matched = sa.select(receipt_inbox.c.id).where(receipt_inbox.c.matched_ms < sa.bindparam("before")).limit(AT_ONCE)
-_orphans = (
+_matched = Prepared(
+    sa.select(receipt_inbox.c.id).where(receipt_inbox.c.matched_ms < sa.bindparam("before")).limit(AT_ONCE)
+)
+_orphans = Prepared(
     sa.select(receipt_inbox.c.id)
     .where(receipt_inbox.c.matched_ms.is_(None), receipt_inbox.c.received_ms < sa.bindparam("before"))
     .limit(AT_ONCE)
@@ -89,13 +92,13 @@ async def _clear_receipts(tx: Transaction, keeping: RetentionPeriods, most: int)
     return len(rows) >= most
 
 
-_next_campaign = (
+_next_campaign = Prepared(
     sa.select(campaign.c.id)
     .where(campaign.c.sealed_ms < sa.bindparam("before"), campaign.c.cleared_ms.is_(None))
     .order_by(campaign.c.sealed_ms)
     .limit(1)
 )
-_rows_of = (
+_rows_of = Prepared(
     sa.select(delivery.c.id)
     .where(delivery.c.id >= sa.bindparam("first"), delivery.c.id < sa.bindparam("beyond"))
     .order_by(delivery.c.id)
@@ -120,9 +123,9 @@ async def _clear_campaign(tx: Transaction, before_ms: int, most: int) -> bool:
     return True
 
 
-_oldest = sa.select(audit.c.id, audit.c.at_ms, audit_link.c.no).outerjoin(
+_oldest = Prepared(sa.select(audit.c.id, audit.c.at_ms, audit_link.c.no).outerjoin(
     audit_link, audit_link.c.audit_id == audit.c.id
-).order_by(audit.c.id).limit(AT_ONCE)  # fmt: skip
+).order_by(audit.c.id).limit(AT_ONCE))  # fmt: skip
 
 
 async def _clear_audit(tx: Transaction, before_ms: int, most: int) -> bool:

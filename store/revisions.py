@@ -5,17 +5,18 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from store.json_rows import json_rows, pack
+from store.prepared import Prepared
 from store.tables import member, zone
 from store.transaction import Transaction
 
-_next = (
+_next = Prepared(
     sa.update(zone)
     .where(zone.c.id == sa.bindparam("zone_"))
     .values(register_rev=zone.c.register_rev + 1)
     .returning(zone.c.register_rev)
 )
 _marked = json_rows("marked", id=int)
-_set_changed = (
+_set_changed = Prepared(
     sa.update(member).where(member.c.id.in_(sa.select(_marked.c.id))).values(changed_rev=sa.bindparam("revision"))
 )
 

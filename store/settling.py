@@ -13,6 +13,7 @@ from store import doubts
 from store.delivery_ids import campaign_of
 from store.doubts import Doubt
 from store.json_rows import json_rows, pack
+from store.prepared import Prepared
 from store.records import Settlement, StateChange
 from store.states import CHARGING_EVENTS, NEGATIVE_RECEIPTS, OPEN, DeliveryEvent, DeliveryState, after, after_all
 from store.tables import carrier_ref, delivery, progress
@@ -52,26 +53,30 @@ _KEPT: dict[str, type] = {
     "carrier": str, "code": str, "text": str, "sent_ms": int, "changed_ms": int, "due_ms": int,
 }  # fmt: skip
 """What events may change of a delivery, in the order in which it is read and written."""
-_select = (
+_select = Prepared(
     sa.select(*(delivery.c[n] for n in (*_KEPT, "channel", "units", "price_millieuro")))
     .join(_wanted, delivery.c.id == _wanted.c.id)
     .order_by(delivery.c.id)
     .with_for_update(of=delivery)
 )
 _new = json_rows("new", **_KEPT)
-_update = sa.update(delivery).where(delivery.c.id == _new.c.id).values({n: _new.c[n] for n in _KEPT if n != "id"})
+_update = Prepared(
+    sa.update(delivery).where(delivery.c.id == _new.c.id).values({n: _new.c[n] for n in _KEPT if n != "id"})
+)
 
 _refs = json_rows("refs", carrier=str, ref=str, delivery_id=int, attempt=int, part=int, parts=int)
-_insert_refs = {
+_insert_refs = Prepared(
     # WHERE TRUE: without it SQLite reads ON as the beginning of a join.
-    sqlite: insert(carrier_ref)
-    .from_select(["carrier", "ref", "delivery_id", "attempt", "part", "parts"], sa.select(_refs).where(sa.true()))
-    .on_conflict_do_nothing()
-    for sqlite, insert in ((True, insert_sqlite), (False, insert_postgresql))
-}
+    *(
+        insert(carrier_ref)
+        .from_select(["carrier", "ref", "delivery_id", "attempt", "part", "parts"], sa.select(_refs).where(sa.true()))
+        .on_conflict_do_nothing()
+        for insert in (insert_sqlite, insert_postgresql)
+    )
+)
 
 _STATES = tuple(s.word for s in DeliveryState)
-_count = (
+_count = Prepared(
     sa.update(progress)
     .where(progress.c.campaign_id == sa.bindparam("campaign"), progress.c.channel == sa.bindparam("channel_"))
     .values(
@@ -280,12 +285,12 @@ async def _keep_refs(tx: Transaction, settlements: Iterable[Settlement], lives: 
         for part, ref in enumerate(s.refs, start=1)
     ]
     if refs:
-        await tx.run(_insert_refs[tx.sqlite], {"refs": pack(refs)})
+        await tx.run(_insert_refs, {"refs": pack(refs)})
 
 
 async def file_part(tx: Transaction, carrier: str, ref: str, delivery_id: int, round_: int, parts: int) -> None:
     """Of an attempt in doubt: one of its `parts` is known by this id. Which one nobody has said."""
-    await tx.run(_insert_refs[tx.sqlite], {"refs": pack([(carrier, ref, delivery_id, round_, 0, parts)])})
+    await tx.run(_insert_refs, {"refs": pack([(carrier, ref, delivery_id, round_, 0, parts)])})
 
 
 def _parts(s: Settlement, life: _Life) -> int:

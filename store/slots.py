@@ -5,12 +5,13 @@ instant is given once. Instants that pass unused are never given again. The rows
 names, whatever the order in which carriers are asked: two nodes never wait for each other in a circle.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
+from store.json_rows import json_rows, pack
+from store.prepared import Prepared
 from store.tables import slot
 from store.transaction import Transaction
 
@@ -77,14 +78,24 @@ def believable(now_us: int, next_us: int, ceiling: Ceiling, horizon_us: int) -> 
     return min(next_us, now_us + horizon_us + ceiling.window_us + 50 * ceiling.spacing_us)
 
 
-_names: sa.BindParameter[Any] = sa.bindparam("names", expanding=True)
-_these = sa.and_(slot.c.mode == sa.bindparam("mode_"), slot.c.ceiling.in_(_names))
-_select_locked = sa.select(slot.c.ceiling, slot.c.next_us).where(_these).order_by(slot.c.ceiling).with_for_update()
-_select_free = (
-    sa.select(slot.c.ceiling, slot.c.next_us).where(_these).order_by(slot.c.ceiling).with_for_update(skip_locked=True)
+_names = json_rows("names", value=str)
+_these = sa.and_(slot.c.mode == sa.bindparam("mode_"), slot.c.ceiling.in_(sa.select(_names.c.value)))
+_select_locked = Prepared(
+    sa.select(slot.c.ceiling, slot.c.next_us).where(_these).order_by(slot.c.ceiling).with_for_update(of=slot)
 )
-_select_known = sa.select(slot.c.ceiling).where(_these)
-_update = sa.update(slot).where(_these).values(next_us=sa.bindparam("next_us_"))
+_select_free = Prepared(
+    sa.select(slot.c.ceiling, slot.c.next_us)
+    .where(_these)
+    .order_by(slot.c.ceiling)
+    .with_for_update(skip_locked=True, of=slot)
+)
+_select_known = Prepared(sa.select(slot.c.ceiling).where(_these))
+_update = Prepared(sa.update(slot).where(_these).values(next_us=sa.bindparam("next_us_")))
+
+
+_insert = Prepared(
+    sa.text("INSERT INTO slot (ceiling, mode, next_us) VALUES (:ceiling, :mode, 0) ON CONFLICT DO NOTHING")
+)
 
 
 async def take(
@@ -107,12 +118,12 @@ async def take(
         return Slots(tx.now_us, 0, 0, 0)
     slots = plan(tx.now_us + head_start_us, [found[n] for n in names], ceilings, horizon_us, units)
     if slots.messages:
-        await tx.run(_update, {"mode_": mode, "names": names, "next_us_": slots.end_us})
+        await tx.run(_update, {"mode_": mode, "names": _packed(names), "next_us_": slots.end_us})
         return slots
     for ceiling in ceilings:
         next_us = believable(tx.now_us, found[ceiling.name], ceiling, horizon_us)
         if next_us != found[ceiling.name]:
-            await tx.run(_update, {"mode_": mode, "names": [ceiling.name], "next_us_": next_us})
+            await tx.run(_update, {"mode_": mode, "names": _packed([ceiling.name]), "next_us_": next_us})
     return slots
 
 
@@ -120,7 +131,7 @@ async def lock(tx: Transaction, mode: str, names: Collection[str]) -> dict[str, 
     """Ceiling -> next instant, of those that this transaction holds from here on: all of the names, but for those
     that another holds and that may not be waited for (see `take`)."""
     wanted = sorted(set(names))
-    values = {"mode_": mode, "names": wanted}
+    values = {"mode_": mode, "names": _packed(wanted)}
     statement = _select_locked if _in_order(tx, mode, wanted) else _select_free
     found = {r.ceiling: int(r.next_us) for r in await tx.rows(statement, values)}
     if len(found) < len(wanted):
@@ -128,7 +139,7 @@ async def lock(tx: Transaction, mode: str, names: Collection[str]) -> dict[str, 
         await _create(tx, mode, [name for name in wanted if name not in known])
         # All that were not found: one of them may have been made and committed since by another node.
         missing = [name for name in wanted if name not in found]
-        found |= {r.ceiling: int(r.next_us) for r in await tx.rows(statement, values | {"names": missing})}
+        found |= {r.ceiling: int(r.next_us) for r in await tx.rows(statement, values | {"names": _packed(missing)})}
     tx.ceilings.update((mode, name) for name in found)
     return found
 
@@ -139,7 +150,10 @@ def _in_order(tx: Transaction, mode: str, wanted: Sequence[str]) -> bool:
     return not fresh or not tx.ceilings or fresh[0] > max(tx.ceilings)
 
 
+def _packed(names: Iterable[str]) -> str:
+    return pack((name,) for name in names)
+
+
 async def _create(tx: Transaction, mode: str, names: Sequence[str]) -> None:
-    insert = sa.text("INSERT INTO slot (ceiling, mode, next_us) VALUES (:ceiling, :mode, 0) ON CONFLICT DO NOTHING")
     for name in names:
-        await tx.run(insert, {"ceiling": name, "mode": mode})
+        await tx.run(_insert, {"ceiling": name, "mode": mode})

@@ -6,13 +6,14 @@ a lock, the disk or many rows runs where it is called.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 import aiosqlite
 from aiosqlite.context import contextmanager
 from aiosqlite.core import Connection
 from aiosqlite.cursor import Cursor
+from sqlalchemy.exc import DBAPIError
 
 AHEAD = 500
 """Rows that come back with the execution: a batch of a lane."""
@@ -20,13 +21,15 @@ LONG = 4_000
 """Characters and octets of parameters of a writer's statement that goes to the thread: on fifty rows it takes a
 millisecond."""
 _SIZED = (str, bytes, memoryview)
-_WAITS = ("BEGIN", "PRAGMA", "VACUUM")
+_WAITS = ("BEGIN", "COMMIT", "PRAGMA", "VACUUM")
+Ran: TypeAlias = tuple[int, Any, Sequence[Sequence[Any]]]
+"""Rows changed, what the columns are called, and the rows."""
 
 
 class _Cursor(Cursor):
     """As aiosqlite's. The end of the result is known without asking again when it came with the execution."""
 
-    _conn: "_Connection"
+    _conn: "SqliteConnection"
     _first: list[Any]
 
     async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> "_Cursor":
@@ -58,7 +61,7 @@ class _Cursor(Cursor):
         self._cursor.close()
 
 
-class _Connection(Connection):
+class SqliteConnection(Connection):
     def __init__(self, connector: Callable[[], sqlite3.Connection], iter_chunk_size: int, *, writes: bool) -> None:
         super().__init__(connector, iter_chunk_size)
         self._writes = writes
@@ -74,6 +77,20 @@ class _Connection(Connection):
         rows: list[Any] = await self._execute(start, sql, values)  # type: ignore[no-untyped-call]
         return rows
 
+    async def run(self, sql: str, values: Sequence[Any] = ()) -> Ran:
+        """A statement past SQLAlchemy, and its errors in SQLAlchemy's words."""
+        try:
+            if self._is_quick(sql, values):
+                return self._run(sql, values)
+            ran: Ran = await self._execute(self._run, sql, values)  # type: ignore[no-untyped-call]
+            return ran
+        except sqlite3.Error as exc:
+            raise DBAPIError.instance(sql, tuple(values), exc, sqlite3.Error) from exc
+
+    def _run(self, sql: str, values: Sequence[Any]) -> Ran:
+        cursor = self._conn.execute(sql, values)
+        return cursor.rowcount, cursor.description, cursor.fetchall() if cursor.description else ()
+
     async def rollback(self) -> None:
         if self._writes:
             await super().rollback()
@@ -86,12 +103,12 @@ class _Connection(Connection):
         return not sql.startswith(_WAITS) and sum(len(v) for v in values if isinstance(v, _SIZED)) <= LONG
 
 
-def connector(*, writes: bool) -> Callable[..., _Connection]:
+def connector(*, writes: bool) -> Callable[..., SqliteConnection]:
     """What SQLAlchemy takes as `async_creator_fn`. Its `check_same_thread` is off for files: two threads use a
     connection, never at once."""
 
-    def connect(database: str, **options: Any) -> _Connection:
+    def connect(database: str, **options: Any) -> SqliteConnection:
         plain = aiosqlite.connect(database, **options)
-        return _Connection(plain._connector, plain._iter_chunk_size, writes=writes)
+        return SqliteConnection(plain._connector, plain._iter_chunk_size, writes=writes)
 
     return connect

@@ -29,7 +29,12 @@ def keep_readable(engine: "AsyncEngine") -> None:
 
     @sa.event.listens_for(engine.sync_engine, "before_cursor_execute", retval=True)
     def _look(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> tuple[str, Any]:
-        return statement, parameters if _is_plain(parameters) else _shown(parameters)
+        return statement, readable_values(parameters)
+
+
+def readable_values(values: Any) -> Any:
+    """The parameters of a statement, every text among them as `readable` has it."""
+    return values if _is_plain(values) else _shown(values)
 
 
 def _is_plain(value: Any) -> bool:

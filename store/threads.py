@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import StaleThread
+from store.prepared import Prepared
 from store.records import ThreadSeen
 from store.tables import alert, campaign, thread
 from store.transaction import Transaction
@@ -46,9 +47,9 @@ async def of_campaigns(tx: Transaction, campaign_ids: Sequence[int]) -> tuple[Th
     return tuple(ThreadSeen(row.thread_id) for row in rows)
 
 
-_move = sa.update(thread).where(thread.c.id == sa.bindparam("thread")).values(
+_move = Prepared(sa.update(thread).where(thread.c.id == sa.bindparam("thread")).values(
     revision=thread.c.revision + 1, state=sa.bindparam("state_")
-)  # fmt: skip
+))  # fmt: skip
 
 
 async def join(tx: Transaction, threads: Sequence[ThreadSeen], *, acts: bool, cancels: bool) -> int:

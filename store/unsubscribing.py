@@ -3,13 +3,14 @@
 import sqlalchemy as sa
 
 from store.opt_outs import OptOut, add_opt_outs
+from store.prepared import Prepared
 from store.tables import address, campaign, delivery
 from store.transaction import Transaction
 
 SOURCE = "one-click"
 """The opt-out's source: a click in a mail, or the button of its reader's program."""
 
-_addressee = (
+_addressee = Prepared(
     sa.select(campaign.c.zone_id, address.c.id)
     .select_from(delivery)
     .join(campaign, campaign.c.id == delivery.c.id.bitwise_rshift(sa.literal_column("24")))

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from store.database import Database, exclusive, open_database
 from store.errors import Conflict, StoreLocked, StoreUnavailable
+from store.sqlite_driver import SqliteConnection
 from store.tables import meta, network
 from store.transaction import Transaction
 
@@ -185,20 +186,18 @@ async def test_urgent_works_go_before_patient_ones_that_came_earlier(database):
 
 
 @only_sqlite
-async def test_works_that_wait_together_share_one_commit(database):
-    commits = 0
-
-    def count(_connection):
-        nonlocal commits
-        commits += 1
-
-    sa.event.listen(database._writer.sync_engine, "commit", count)
+async def test_works_that_wait_together_share_one_commit(database, monkeypatch):
+    asked = []
+    run = SqliteConnection.run
+    monkeypatch.setattr(
+        SqliteConnection, "run", lambda driver, sql, values=(): asked.append(sql) or run(driver, sql, values)
+    )
     async with occupied(database):
         tasks = [asyncio.create_task(database.write(put(f"k{n}"))) for n in range(50)]
         await asyncio.sleep(0)
     await asyncio.wait_for(asyncio.gather(*tasks), 5)
 
-    assert commits == 1
+    assert asked.count("COMMIT") == asked.count("BEGIN IMMEDIATE") == 1
     assert len(await keys(database)) == 50
 
 
