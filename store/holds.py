@@ -21,7 +21,8 @@ _hold_unfinished = Prepared(
         'INSERT INTO hold (scope, subject, reason, "by", at_ms)'
         " SELECT 'campaign', CAST(campaign.id AS TEXT), :reason, :by, :at FROM campaign"
         " WHERE campaign.state IN ('preparing', 'scheduled', 'running') AND campaign.ended_ms IS NULL"
-        " OR campaign.state = 'completed' AND campaign.id IN (SELECT batch.campaign_id FROM batch WHERE batch.state <> 3)"
+        " OR campaign.state = 'completed'"
+        " AND campaign.id IN (SELECT batch.campaign_id FROM batch WHERE batch.state <> 3)"
         " ON CONFLICT DO NOTHING"
     ).bindparams(
         sa.bindparam("reason", type_=sa.Text), sa.bindparam("by", type_=sa.Text), sa.bindparam("at", type_=Big)

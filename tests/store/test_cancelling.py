@@ -9,6 +9,7 @@ from store.records import Settlement
 from store.states import BatchState, DeliveryEvent
 from store.tables import contact, meta
 from tests.store import makers as make
+from tests.store.asked import asked
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
 
 
@@ -485,16 +486,8 @@ async def test_the_second_wave_is_found_without_a_walk_through_batches_deliverie
         pytest.skip("PostgreSQL chooses by what the tables hold")
     old, _, [held] = await in_hand(database, 6)
     await make.settle(database, held, make.accepted(old.ids["sms"][:3]))
-    seen = []
-
-    def note(_conn, _cursor, statement, parameters, *_more):
-        seen.append((statement, parameters))
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", note)
-    try:
+    with asked() as seen:
         assert await release(database) == 1
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
     steps = []
     async with database.read() as conn:

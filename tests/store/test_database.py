@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from store.database import Database, exclusive, open_database
 from store.errors import Conflict, StoreLocked, StoreUnavailable
-from store.sqlite_driver import SqliteConnection
 from store.tables import meta, network
 from store.transaction import Transaction
+from tests.store.asked import asked
 
 only_sqlite = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 only_postgresql = pytest.mark.parametrize("engine", [pytest.param("postgresql", marks=pytest.mark.peer)], indirect=True)
@@ -186,18 +186,15 @@ async def test_urgent_works_go_before_patient_ones_that_came_earlier(database):
 
 
 @only_sqlite
-async def test_works_that_wait_together_share_one_commit(database, monkeypatch):
-    asked = []
-    run = SqliteConnection.run
-    monkeypatch.setattr(
-        SqliteConnection, "run", lambda driver, sql, values=(): asked.append(sql) or run(driver, sql, values)
-    )
-    async with occupied(database):
-        tasks = [asyncio.create_task(database.write(put(f"k{n}"))) for n in range(50)]
-        await asyncio.sleep(0)
-    await asyncio.wait_for(asyncio.gather(*tasks), 5)
+async def test_works_that_wait_together_share_one_commit(database):
+    with asked() as seen:
+        async with occupied(database):
+            tasks = [asyncio.create_task(database.write(put(f"k{n}"))) for n in range(50)]
+            await asyncio.sleep(0)
+        await asyncio.wait_for(asyncio.gather(*tasks), 5)
 
-    assert asked.count("COMMIT") == asked.count("BEGIN IMMEDIATE") == 1
+    words = [statement for statement, _ in seen]
+    assert words.count("COMMIT") == words.count("BEGIN IMMEDIATE") == 1
     assert len(await keys(database)) == 50
 
 

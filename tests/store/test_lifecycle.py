@@ -26,6 +26,7 @@ from store.records import Settlement
 from store.states import BatchState, DeliveryEvent
 from store.tables import audit, batch, campaign, meta
 from tests.store import makers as make
+from tests.store.asked import asked
 from tests.store.bookkeeping import assert_books_close, booked
 from tests.store.broken_line import lost_answer
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
@@ -525,22 +526,15 @@ async def test_an_addendum_tells_what_it_was_drawn_from_and_nothing_that_came_la
 
 async def plans(database, work):
     """The plans of all that the work asks, on an engine that is told not to read whole tables."""
-    asked = []
-
-    def note(_conn, _cursor, statement, parameters, _context, _many):
-        asked.append((statement, parameters))
-
-    engine = database._writer.sync_engine
-    sa.event.listen(engine, "before_cursor_execute", note)
-    await database.write(work)
-    sa.event.remove(engine, "before_cursor_execute", note)
+    with asked() as seen:
+        await database.write(work)
     explain = "EXPLAIN QUERY PLAN " if database.sqlite else "EXPLAIN "
 
     async def explained(tx):
         if not tx.sqlite:
             await tx.run(sa.text("SET LOCAL enable_seqscan = off"))
         found = {}
-        for statement, parameters in asked:
+        for statement, parameters in seen:
             if statement.lstrip().startswith(("SELECT", "UPDATE")) and "clock_timestamp()" not in statement:
                 rows = await tx.conn.exec_driver_sql(explain + statement, parameters)
                 found[statement] = "\n".join(str(tuple(row)) for row in rows.all())

@@ -1,7 +1,6 @@
 """What ends gives back at once what it can no longer be charged, and pays all the same what turns out to be owed."""
 
 import pytest
-import sqlalchemy as sa
 
 from store import addenda, campaigns, launching, ledger, lifecycle, recovery, reservations, settling
 from store.batches import Resending
@@ -10,6 +9,7 @@ from store.launching import Launch
 from store.records import NewText, Settlement
 from store.states import DeliveryEvent
 from tests.store import makers as make
+from tests.store.asked import asked
 from tests.store.bookkeeping import accounts, assert_books_close, at, balance, booked
 from tests.store.invariants import assert_sums_close
 
@@ -220,12 +220,10 @@ async def test_what_a_stop_does_does_not_grow_with_the_audience(database):
         made = await make.a_campaign(database, town, batch_size=batch_size)
 
         async def work(tx):
-            seen = []
-            listener = lambda *args: seen.append(args[2])  # noqa: E731
-            sa.event.listen(tx.conn.sync_connection, "before_cursor_execute", listener)
-            await lifecycle.stop(tx, made.id, None)
-            sa.event.remove(tx.conn.sync_connection, "before_cursor_execute", listener)
-            assert not any("delivery" in statement for statement in seen)
+            with asked() as seen:
+                await lifecycle.stop(tx, made.id, None)
+            assert seen
+            assert not any("delivery" in statement for statement, _ in seen)
             statements.append(len(seen))
 
         await database.write(work)

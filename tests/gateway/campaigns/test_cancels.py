@@ -24,6 +24,7 @@ from store.errors import StoreUnavailable
 from store.tables import campaign_text, contact
 from tests.gateway.campaigns.crowd import SENDER, a_crowd_alerted, a_desk, a_document, an_author
 from tests.gateway.house import House
+from tests.store.asked import asked
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -78,16 +79,9 @@ async def test_the_original_has_ended_and_nobody_of_the_audience_was_read_when_a
     house: House, author: Caller, database: Database
 ) -> None:
     original = await alerted(house, author)
-    read: list[str] = []
-
-    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
-    def note(_conn: object, _cursor: object, statement: str, *_more: object) -> None:
-        read.append(statement)
-
-    try:
+    with asked() as seen:
         answer = await a_desk(database).submit(author, a_document("over", "Cancel"))
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    read = [statement for statement, _ in seen]
 
     assert await state_of(database, original) == "cancelled"
     assert answer.state == "cancelled"

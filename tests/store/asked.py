@@ -1,0 +1,34 @@
+"""What the store asks of its engine, whichever way it goes there: through SQLAlchemy, or prepared past it."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from store.sqlite_driver import SqliteConnection
+
+Asked = list[tuple[str, Any]]
+
+
+@contextlib.contextmanager
+def asked() -> Iterator[Asked]:
+    """(statement, values) of every statement of this process while the block lasts, in their order."""
+    seen: Asked = []
+    run = SqliteConnection.run
+
+    async def noted(driver: SqliteConnection, sql: str, values: Any = ()) -> Any:
+        seen.append((sql, values))
+        return await run(driver, sql, values)
+
+    def note(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
+        seen.append((statement, parameters))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SqliteConnection, "run", noted)
+            yield seen
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
