@@ -35,8 +35,8 @@ T = TypeVar("T")
 Work = Callable[[Transaction], Awaitable[T]]
 
 _WAL = "PRAGMA journal_mode=WAL"
+_PATIENCE = "PRAGMA busy_timeout=5000"
 _PRAGMAS = (
-    "PRAGMA busy_timeout=5000",
     "PRAGMA synchronous=FULL",  # power loss safe; 0-5 % dearer than NORMAL in batches
     "PRAGMA wal_autocheckpoint=16000",
     "PRAGMA foreign_keys=ON",
@@ -45,6 +45,7 @@ _WRITERS_CACHE = "PRAGMA cache_size=-65536"
 _READERS_CACHE = "PRAGMA cache_size=-8192"
 """KiB, each. The writer has the working set of the outbox; of the readers there are twelve at most, which fill whatever
 they are given and keep it: together 96 MiB and not 768. What they read again, the kernel has."""
+_READERS = 12
 _SHARED_COMMIT = 64
 """Works of one commit at most, so that the first of them does not wait for ever."""
 _RETRY_S = 10.0
@@ -278,7 +279,8 @@ def _lenient(octets: bytes) -> str:
 
 
 def _sqlite_engine(url: sa.URL, *, writer: bool) -> AsyncEngine:
-    size = {"pool_size": 1, "max_overflow": 0} if writer else {"pool_size": 8, "max_overflow": 4}
+    # None beyond the pool's size: each would be opened, told its pragmas and thrown away again.
+    size = {"pool_size": 1 if writer else _READERS, "max_overflow": 0}
     engine = create_async_engine(
         url, connect_args={"async_creator_fn": connector(writes=writer)}, pool_timeout=_POOL_S, **size
     )
@@ -292,7 +294,7 @@ def _sqlite_engine(url: sa.URL, *, writer: bool) -> AsyncEngine:
         connection.driver_connection.text_factory = _lenient
         cursor = connection.cursor()
         # The mode of the file is the writer's affair: a reader that asks for it meanwhile can lock both out.
-        own = (_WRITERS_CACHE, _WAL) if writer else (_READERS_CACHE,)
+        own = (_PATIENCE, _WRITERS_CACHE, _WAL) if writer else (_READERS_CACHE,)
         for pragma in (*_PRAGMAS, *own):
             cursor.execute(pragma)
         cursor.close()

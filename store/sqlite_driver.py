@@ -1,11 +1,14 @@
-"""Connections to SQLite that go to their thread and back once a statement at most, instead of once a step.
+"""Connections to SQLite that go to their thread for what is long alone, and then once a statement.
 
 aiosqlite sends a statement's cursor, execution, fetch and end to its thread one by one: four turns of the event loop,
 each longer under load than most statements. Here the first rows come back with the execution, and what cannot wait for
 a lock, the disk or many rows runs where it is called.
 """
 
+import asyncio
+import math
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -20,6 +23,15 @@ AHEAD = 500
 LONG = 4_000
 """Characters and octets of parameters of a writer's statement that goes to the thread: on fifty rows it takes a
 millisecond."""
+SHORT_S = 0.002
+"""A reading that takes longer is no affair of the loop's."""
+HELD_S = 0.005
+"""Of readings that follow each other: then the loop has its turn."""
+_LOOK_EVERY = 5_000
+"""Steps of SQLite's machine between two looks at the clock: some 0.1 ms."""
+_PATIENCE_MS = 5_000
+"""How long a reading waits for a lock, which in WAL only another program's opening or closing holds."""
+_MOST_LONG = 1_000
 _SIZED = (str, bytes, memoryview)
 _WAITS = ("BEGIN", "COMMIT", "PRAGMA", "VACUUM")
 Ran: TypeAlias = tuple[int, Any, Sequence[Sequence[Any]]]
@@ -62,20 +74,71 @@ class _Cursor(Cursor):
 
 
 class SqliteConnection(Connection):
-    def __init__(self, connector: Callable[[], sqlite3.Connection], iter_chunk_size: int, *, writes: bool) -> None:
+    def __init__(
+        self, connector: Callable[[], sqlite3.Connection], iter_chunk_size: int, *, writes: bool, long: set[str]
+    ) -> None:
         super().__init__(connector, iter_chunk_size)
         self._writes = writes
+        self._long = long
+        """Readings that took longer than a loop can wait, of all connections to this store."""
+        self._until_s = math.inf
+        self._held_s = 0.0
+        """How long readings have run in the loop since it had its turn."""
         self._thread.daemon = True  # as SQLAlchemy has it
+
+    async def _connect(self) -> "SqliteConnection":
+        await super()._connect()
+        if not self._writes:
+            self._conn.execute("PRAGMA busy_timeout=0")
+            self._conn.set_progress_handler(self._is_over, _LOOK_EVERY)
+        return self
 
     @contextmanager
     async def cursor(self) -> Cursor:
         return _Cursor(self, self._conn.cursor())
 
     async def statement(self, start: Callable[..., list[Any]], sql: str, values: Any) -> list[Any]:
+        if not self._writes:
+            return await self._read(start, sql, values)
         if self._is_quick(sql, values):
             return start(sql, values)
         rows: list[Any] = await self._execute(start, sql, values)  # type: ignore[no-untyped-call]
         return rows
+
+    async def _read(self, start: Callable[..., list[Any]], sql: str, values: Any) -> list[Any]:
+        """Where it is called, as long as it is short: a thread costs several times what most readings do. What turns
+        out to be long, or would wait for a lock, is begun anew in the thread, and goes there at once from then on."""
+        if sql not in self._long:
+            began_s = time.perf_counter()
+            self._until_s = began_s + SHORT_S
+            try:
+                found = start(sql, values)
+                self._held_s += time.perf_counter() - began_s
+                if self._held_s > HELD_S:
+                    self._held_s = 0.0
+                    await asyncio.sleep(0)
+                return found
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorname == "SQLITE_INTERRUPT":
+                    if len(self._long) >= _MOST_LONG:
+                        self._long.clear()
+                    self._long.add(sql)
+                elif not exc.sqlite_errorname.startswith("SQLITE_BUSY"):
+                    raise
+            finally:
+                self._until_s = math.inf
+        rows: list[Any] = await self._execute(self._patiently, start, sql, values)  # type: ignore[no-untyped-call]
+        return rows
+
+    def _patiently(self, start: Callable[..., list[Any]], sql: str, values: Any) -> list[Any]:
+        self._conn.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+        try:
+            return start(sql, values)
+        finally:
+            self._conn.execute("PRAGMA busy_timeout=0")
+
+    def _is_over(self) -> bool:
+        return time.perf_counter() > self._until_s
 
     async def run(self, sql: str, values: Sequence[Any] = ()) -> Ran:
         """A statement past SQLAlchemy, and its errors in SQLAlchemy's words."""
@@ -98,8 +161,6 @@ class SqliteConnection(Connection):
             self._conn.rollback()  # ends a snapshot: touches no disk
 
     def _is_quick(self, sql: str, values: Any) -> bool:
-        if not self._writes:
-            return sql == "BEGIN"  # takes no lock before the first read
         return not sql.startswith(_WAITS) and sum(len(v) for v in values if isinstance(v, _SIZED)) <= LONG
 
 
@@ -107,8 +168,10 @@ def connector(*, writes: bool) -> Callable[..., SqliteConnection]:
     """What SQLAlchemy takes as `async_creator_fn`. Its `check_same_thread` is off for files: two threads use a
     connection, never at once."""
 
+    long: set[str] = set()
+
     def connect(database: str, **options: Any) -> SqliteConnection:
         plain = aiosqlite.connect(database, **options)
-        return SqliteConnection(plain._connector, plain._iter_chunk_size, writes=writes)
+        return SqliteConnection(plain._connector, plain._iter_chunk_size, writes=writes, long=long)
 
     return connect

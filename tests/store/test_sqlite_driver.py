@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,105 @@ async def test_a_long_value_is_written_in_the_thread(
     await engine.dispose()
 
     assert [thread == threading.get_ident() for thread in where] == [in_loop]
+
+
+# ---- readings: where they are called, as long as they are short ---------------------------------------------------
+
+
+@pytest.fixture
+async def reader(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
+    path = tmp_path / "read.db"
+    with closing(sqlite3.connect(path)) as made, made:
+        made.execute("PRAGMA journal_mode=WAL")
+        made.execute("CREATE TABLE t (x)")
+        made.executemany("INSERT INTO t VALUES (?)", [(n,) for n in range(2000)])
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}", connect_args={"async_creator_fn": connector(writes=False)}, pool_size=1
+    )
+    yield engine
+    await engine.dispose()
+
+
+def listening(engine: AsyncEngine) -> list[bool]:
+    """Of every call of `seen` in a statement: whether it was made in this thread."""
+    where: list[bool] = []
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def connected(connection: Any, _record: object) -> None:
+        here = threading.get_ident()
+        plain = connection.driver_connection._conn
+        plain.create_function("seen", 1, lambda _: where.append(threading.get_ident() == here) or 1)
+
+    return where
+
+
+async def test_a_short_reading_runs_where_it_is_called(reader: AsyncEngine) -> None:
+    where = listening(reader)
+    async with reader.connect() as conn:
+        await conn.execute(sa.text("SELECT seen(x) FROM t WHERE rowid = 7"))
+    assert where == [True]
+
+
+async def test_a_long_reading_is_begun_anew_in_the_thread_and_goes_there_at_once_from_then_on(
+    reader: AsyncEngine,
+) -> None:
+    where = listening(reader)
+    long = sa.text("SELECT count(*), seen(1) FROM t AS a, t AS b")  # four million pairs
+    async with reader.connect() as conn:
+        await conn.exec_driver_sql("BEGIN")
+        for _ in range(2):
+            assert (await conn.execute(long)).scalar_one() == 4_000_000
+        assert (await conn.execute(sa.text("SELECT count(*) FROM t"))).scalar_one() == 2000
+        await conn.rollback()
+    assert where[-2:] == [False, False]
+    assert where.count(True) <= 1
+
+
+async def test_a_snapshot_outlives_a_reading_that_was_begun_anew(reader: AsyncEngine, tmp_path: Path) -> None:
+    async with reader.connect() as conn:
+        await conn.exec_driver_sql("BEGIN")
+        assert (await conn.execute(sa.text("SELECT count(*) FROM t"))).scalar_one() == 2000
+        with closing(sqlite3.connect(tmp_path / "read.db")) as other, other:
+            other.execute("DELETE FROM t")
+        assert (await conn.execute(sa.text("SELECT count(*) FROM t AS a, t AS b"))).scalar_one() == 4_000_000
+        assert (await conn.execute(sa.text("SELECT count(*) FROM t"))).scalar_one() == 2000
+        await conn.rollback()
+
+
+async def test_the_loop_has_its_turn_between_many_short_readings(reader: AsyncEngine) -> None:
+    turns = 0
+
+    async def turning() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with reader.connect() as conn:
+        await conn.execute(sa.text("SELECT 1"))
+        task = asyncio.create_task(turning())
+        await asyncio.sleep(0)
+        before = turns
+        for _ in range(400):
+            await conn.execute(sa.text("SELECT sum(x) FROM t"))
+        task.cancel()
+    assert turns > before
+
+
+async def test_a_reading_that_finds_the_file_locked_waits_in_its_thread(reader: AsyncEngine, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "read.db", isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        other.execute("INSERT INTO t VALUES (1)")
+
+        async def read() -> int:
+            async with reader.connect() as conn:
+                return int((await conn.execute(sa.text("SELECT count(*) FROM t"))).scalar_one())
+
+        waiting = asyncio.create_task(read())
+        async with asyncio.timeout(10):
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+            assert not waiting.done()
+            other.execute("COMMIT")
+            assert await waiting == 2001

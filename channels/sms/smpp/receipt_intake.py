@@ -4,6 +4,7 @@ Knows no message of ours. What it cannot commit it asks the SMSC to repeat.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,10 @@ from channels.sms.smpp.submit_queue import SmppSession
 logger = logging.getLogger(__name__)
 
 _BATCH = 500  # receipts a commit
+
+_GATHER_S = 0.05  # a commit for each receipt would be the store's whole day
+
+_TRY_S = 1.0  # between two looks whether a peer goes on without our word
 
 _AGAIN_S = 1.0  # between two tries with what no peer will repeat
 
@@ -38,6 +43,11 @@ class ReceiptIntake:
         self._idle = asyncio.Event()
         self._idle.set()
         self._put_aside = 0
+        self._unasked = 1
+        """How many receipts the peers are known to send before the first of them is acknowledged."""
+        self._try_s = 0.0
+        """When, by the loop's clock, it is tried whether they would send more than that."""
+        self._enough = asyncio.Event()
 
     def arrived(self, session: SmppSession, pdu: DeliverSm | DataSm) -> None:
         """Put a receipt on the desk. A message from a handset is acknowledged and let go: nobody here reads it."""
@@ -72,13 +82,35 @@ class ReceiptIntake:
             await self._bell.wait()
             self._bell.clear()
             while self._desk:
+                await self._gather()
                 arrivals = [self._desk.popleft() for _ in range(min(_BATCH, len(self._desk)))]
                 status = await self._commit(sink, [receipt for _, receipt in arrivals])
+                self._unasked = max(self._unasked, len(arrivals) + len(self._desk))
                 _acknowledge(arrivals, status)
                 if status is not CommandStatus.OK:
                     self._put_off([receipt for origin, receipt in arrivals if origin is None])
             if not self._put_aside:
                 self._idle.set()
+
+    async def _gather(self) -> None:
+        """A peer that waits for our word after so many gets it at once; one that goes on regardless is answered for
+        several together. Which of the two it is shows when it is made to wait now and then, for 50 ms."""
+        tries = asyncio.get_running_loop().time() >= self._try_s
+        if not tries and self._has_enough():
+            return
+        before = self._unasked
+        self._unasked = _BATCH if tries else before
+        self._enough.clear()
+        if not self._has_enough():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER_S):
+                    await self._enough.wait()
+        self._unasked = len(self._desk)
+        if self._unasked <= before:
+            self._try_s = asyncio.get_running_loop().time() + _TRY_S
+
+    def _has_enough(self) -> bool:
+        return len(self._desk) >= min(self._unasked, _BATCH)
 
     async def settled(self) -> None:
         """Return once every receipt that came has been acknowledged."""
@@ -88,6 +120,8 @@ class ReceiptIntake:
         self._desk.append((origin, receipt))
         self._idle.clear()
         self._bell.set()
+        if self._has_enough():
+            self._enough.set()
 
     def _put_off(self, receipts: list[Receipt]) -> None:
         if receipts:
