@@ -3,14 +3,17 @@
 Knows hashes only: a key's secret never comes here. What a right's words mean is `gateway/access`.
 """
 
+from typing import Any
+
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
+from store.prepared import Prepared
 from store.register import RegisterTally
 from store.tables import account, account_right, api_key
-from store.transaction import Transaction
+from store.transaction import Transaction, rows_of
 
 
 class RightRow(msgspec.Struct, frozen=True):
@@ -78,7 +81,7 @@ class AccountRecord(msgspec.Struct, frozen=True):
 
 _OWN = ("name", "type", "senders", "kind_rules")
 _WRITTEN = (*_OWN, "terms")
-_by_key = (
+_by_key = Prepared(
     sa.select(
         api_key.c.key_id,
         api_key.c.secret_sha256,
@@ -109,11 +112,13 @@ _by_key = (
 
 async def find_key(conn: AsyncConnection, key_id: str) -> KeyRow | None:
     """The key of this id with everything that a decision needs, in one query; revoked and disabled ones too."""
-    rows = (await conn.execute(_by_key, {"key": key_id})).all()
+    rows = await rows_of(conn, _by_key, {"key": key_id})
     if not rows:
         return None
     rights = tuple(RightRow(*row[13:]) for row in rows if row.right_id is not None)
-    return KeyRow(*rows[0][:10], terms=rows[0].terms, rights=rights, expires_ms=rows[0].expires_ms)
+    key: Any = rows[0]
+    own: tuple[Any, ...] = (*key[:10], key.terms, rights, key.expires_ms)
+    return KeyRow(*own)
 
 
 class TermsRow(msgspec.Struct, frozen=True):

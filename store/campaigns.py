@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.delivery_ids import end_id, first_id
+from store.prepared import Prepared
 from store.records import DeliveryCounts
 from store.states import CampaignState, DeliveryState
 from store.tables import (
@@ -23,7 +24,7 @@ from store.tables import (
     progress,
     zone,
 )
-from store.transaction import AnyRow
+from store.transaction import AnyRow, rows_of
 
 
 class Campaign(msgspec.Struct, frozen=True):
@@ -91,22 +92,22 @@ _campaigns = (
 )
 
 
-_by_id = _campaigns.where(campaign.c.id == sa.bindparam("id"))
-_by_public_id = _campaigns.where(campaign.c.public_id == sa.bindparam("public_id"))
+_by_id = Prepared(_campaigns.where(campaign.c.id == sa.bindparam("id")))
+_by_public_id = Prepared(_campaigns.where(campaign.c.public_id == sa.bindparam("public_id")))
 
 
 def _campaign(row: AnyRow) -> Campaign:
-    return Campaign(**row._mapping)
+    return Campaign(**row._asdict())
 
 
 async def by_public_id(conn: AsyncConnection, public_id: str) -> Campaign | None:
-    row = (await conn.execute(_by_public_id, {"public_id": public_id})).first()
-    return _campaign(row) if row else None
+    rows = await rows_of(conn, _by_public_id, {"public_id": public_id})
+    return _campaign(rows[0]) if rows else None
 
 
 async def by_id(conn: AsyncConnection, campaign_id: int) -> Campaign | None:
-    row = (await conn.execute(_by_id, {"id": campaign_id})).first()
-    return _campaign(row) if row else None
+    rows = await rows_of(conn, _by_id, {"id": campaign_id})
+    return _campaign(rows[0]) if rows else None
 
 
 class EarlierRequest(msgspec.Struct, frozen=True):
@@ -170,7 +171,7 @@ async def replaced_by(conn: AsyncConnection, campaign_id: int) -> list[int]:
     return [row.replaced_id for row in rows.all()]
 
 
-_counts = (
+_counts = Prepared(
     sa.select(*(progress.c[name] for name in DeliveryCounts.__struct_fields__))
     .where(progress.c.campaign_id == sa.bindparam("campaign"))
     .order_by(progress.c.channel)
@@ -179,11 +180,10 @@ _counts = (
 
 async def counts(conn: AsyncConnection, campaign_id: int) -> list[DeliveryCounts]:
     """One a channel."""
-    rows = await conn.execute(_counts, {"campaign": campaign_id})
-    return [DeliveryCounts(*row) for row in rows.all()]
+    return [DeliveryCounts(*row) for row in await rows_of(conn, _counts, {"campaign": campaign_id})]
 
 
-_replaced_counts = (
+_replaced_counts = Prepared(
     sa.select(*(progress.c[name] for name in DeliveryCounts.__struct_fields__))
     .join(campaign_replaces, campaign_replaces.c.replaced_id == progress.c.campaign_id)
     .where(campaign_replaces.c.campaign_id == sa.bindparam("campaign"))
@@ -192,8 +192,7 @@ _replaced_counts = (
 
 async def replaced_counts(conn: AsyncConnection, campaign_id: int) -> list[DeliveryCounts]:
     """Of all that a campaign replaces, one a campaign and channel."""
-    rows = await conn.execute(_replaced_counts, {"campaign": campaign_id})
-    return [DeliveryCounts(*row) for row in rows.all()]
+    return [DeliveryCounts(*row) for row in await rows_of(conn, _replaced_counts, {"campaign": campaign_id})]
 
 
 class Text(msgspec.Struct, frozen=True):

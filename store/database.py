@@ -27,7 +27,7 @@ from store.errors import NoAnswer, StoreLocked, StoreUnavailable
 from store.schema import make_private
 from store.sqlite_driver import SqliteConnection, connector
 from store.storable_text import keep_readable
-from store.transaction import Transaction
+from store.transaction import Transaction, driver_of
 from store.verdict import raise_translated, translated, unreachable, worth_repeating
 
 log = logging.getLogger(__name__)
@@ -101,6 +101,8 @@ class Database:
             raise unreachable(exc) from exc
         try:
             async with contextlib.aclosing(conn):
+                if (driver := driver_of(conn)) is not None:
+                    await driver.run("BEGIN")  # the pool ends it when it has the connection back
                 yield conn
         except DBAPIError as exc:
             raise_translated(exc)
@@ -298,12 +300,6 @@ def _sqlite_engine(url: sa.URL, *, writer: bool) -> AsyncEngine:
         for pragma in (*_PRAGMAS, *own):
             cursor.execute(pragma)
         cursor.close()
-
-    if not writer:
-
-        @sa.event.listens_for(engine.sync_engine, "begin")
-        def _begin(connection: sa.Connection) -> None:
-            connection.exec_driver_sql("BEGIN")
 
     return engine
 

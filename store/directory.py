@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import StoreError
 from store.opt_outs import of_addresses, of_members, of_memberships
+from store.prepared import Prepared
 from store.tables import (
     address,
     contact,
@@ -26,6 +27,7 @@ from store.tables import (
     opt_out,
     zone,
 )
+from store.transaction import rows_of
 
 NOWHERE = -(2**31)
 """Stands for a missing coordinate in rows of integers: no longitude or latitude in 1e-7 degree."""
@@ -142,14 +144,15 @@ class RegisterChanges(msgspec.Struct, frozen=True):
     """None: no network and no group has changed."""
 
 
-_register_rev = sa.select(zone.c.register_rev).where(zone.c.id == sa.bindparam("zone"))
+_register_rev = Prepared(sa.select(zone.c.register_rev).where(zone.c.id == sa.bindparam("zone")))
 _zones = sa.select(*(zone.c[name] for name in ZoneRow.__struct_fields__)).order_by(zone.c.code)
-_zone_by_id = _zones.where(zone.c.id == sa.bindparam("zone"))
+_zone_by_id = Prepared(_zones.where(zone.c.id == sa.bindparam("zone")))
 
 
 async def register_rev(conn: AsyncConnection, zone_id: int) -> int | None:
     """The revision of a zone's register; None when there is no such zone."""
-    return (await conn.execute(_register_rev, {"zone": zone_id})).scalar_one_or_none()
+    rows = await rows_of(conn, _register_rev, {"zone": zone_id})
+    return int(rows[0].register_rev) if rows else None
 
 
 async def zones(conn: AsyncConnection, codes: Iterable[str] | None = None) -> list[ZoneRow]:
@@ -159,7 +162,8 @@ async def zones(conn: AsyncConnection, codes: Iterable[str] | None = None) -> li
 
 
 async def zone_by_id(conn: AsyncConnection, zone_id: int) -> ZoneRow | None:
-    row = (await conn.execute(_zone_by_id, {"zone": zone_id})).first()
+    rows = await rows_of(conn, _zone_by_id, {"zone": zone_id})
+    row = rows[0] if rows else None
     return None if row is None else ZoneRow(*row)
 
 

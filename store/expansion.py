@@ -159,7 +159,10 @@ async def _count_ended(tx: Transaction, campaign_id: int, channel: str, state: D
     await tally.write(tx)
 
 
-_add_batch = sa.insert(batch)
+_BATCH = (
+    "campaign_id", "channel", "mode", "priority", "turn", "tag", "first", "last", "cursor", "state", "due_ms", "waits",
+)  # fmt: skip
+_add_batch = Prepared(sa.insert(batch).values({name: sa.bindparam(name) for name in _BATCH}))
 
 
 async def _waiting_of(tx: Transaction, owner: AnyRow, done: AnyRow, fresh: Sequence[AudienceEntry]) -> Collection[int]:

@@ -10,7 +10,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import aiosqlite
 from aiosqlite.context import contextmanager
@@ -18,6 +18,7 @@ from aiosqlite.core import Connection
 from aiosqlite.cursor import Cursor
 from sqlalchemy.exc import DBAPIError
 
+T = TypeVar("T")
 AHEAD = 500
 """Rows that come back with the execution: a batch of a lane."""
 LONG = 4_000
@@ -105,19 +106,19 @@ class SqliteConnection(Connection):
         rows: list[Any] = await self._execute(start, sql, values)  # type: ignore[no-untyped-call]
         return rows
 
-    async def _read(self, start: Callable[..., list[Any]], sql: str, values: Any) -> list[Any]:
+    async def _read(self, start: Callable[..., T], sql: str, values: Any) -> T:
         """Where it is called, as long as it is short: a thread costs several times what most readings do. What turns
         out to be long, or would wait for a lock, is begun anew in the thread, and goes there at once from then on."""
         if sql not in self._long:
             began_s = time.perf_counter()
             self._until_s = began_s + SHORT_S
             try:
-                found = start(sql, values)
+                short = start(sql, values)
                 self._held_s += time.perf_counter() - began_s
                 if self._held_s > HELD_S:
                     self._held_s = 0.0
                     await asyncio.sleep(0)
-                return found
+                return short
             except sqlite3.OperationalError as exc:
                 if exc.sqlite_errorname == "SQLITE_INTERRUPT":
                     if len(self._long) >= _MOST_LONG:
@@ -127,10 +128,10 @@ class SqliteConnection(Connection):
                     raise
             finally:
                 self._until_s = math.inf
-        rows: list[Any] = await self._execute(self._patiently, start, sql, values)  # type: ignore[no-untyped-call]
-        return rows
+        found: T = await self._execute(self._patiently, start, sql, values)  # type: ignore[no-untyped-call]
+        return found
 
-    def _patiently(self, start: Callable[..., list[Any]], sql: str, values: Any) -> list[Any]:
+    def _patiently(self, start: Callable[..., T], sql: str, values: Any) -> T:
         self._conn.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
         try:
             return start(sql, values)
@@ -143,6 +144,8 @@ class SqliteConnection(Connection):
     async def run(self, sql: str, values: Sequence[Any] = ()) -> Ran:
         """A statement past SQLAlchemy, and its errors in SQLAlchemy's words."""
         try:
+            if not self._writes:
+                return await self._read(self._run, sql, values)
             if self._is_quick(sql, values):
                 return self._run(sql, values)
             ran: Ran = await self._execute(self._run, sql, values)  # type: ignore[no-untyped-call]

@@ -18,6 +18,30 @@ Connection: TypeAlias = AsyncConnection
 AnyRow: TypeAlias = sa.Row[*tuple[Any, ...]]
 
 
+async def rows_of(conn: Connection, statement: Prepared, values: Mapping[str, Any] | None = None) -> list[AnyRow]:
+    """All rows of a prepared reading: for what is bounded."""
+    return (await _ask(conn, driver_of(conn), statement, values or {}))[1]
+
+
+def driver_of(conn: Connection) -> SqliteConnection | None:
+    """SQLite's own connection beneath SQLAlchemy's; None for PostgreSQL."""
+    driver = conn.sync_connection.connection.driver_connection if conn.sync_connection else None
+    return driver if isinstance(driver, SqliteConnection) else None
+
+
+async def _ask(
+    conn: Connection, driver: SqliteConnection | None, statement: Prepared, values: Mapping[str, Any]
+) -> tuple[int, list[AnyRow]]:
+    """Rows changed, and the rows: all of them."""
+    text = statement.text(sqlite=driver is not None)
+    ordered = text.ordered(values)
+    if driver is not None:
+        changed, description, found = await driver.run(text.sql, readable_values(ordered))
+        return changed, text.rows(found, description) if description else []
+    result = await conn.exec_driver_sql(text.sql, ordered)
+    return int(getattr(result, "rowcount", 0)), list(result.all()) if result.returns_rows else []
+
+
 _text = lru_cache(sa.text)
 
 
@@ -53,14 +77,14 @@ class Transaction:
 
     async def rows(self, statement: sa.Executable | Prepared, values: Mapping[str, Any] | None = None) -> list[AnyRow]:
         if isinstance(statement, Prepared):
-            return (await self._ask(statement, values or {}))[1]
+            return (await _ask(self.conn, self.driver, statement, values or {}))[1]
         return list((await self.conn.execute(statement, values or {})).all())
 
     async def first(
         self, statement: sa.Executable | Prepared, values: Mapping[str, Any] | None = None
     ) -> AnyRow | None:
         if isinstance(statement, Prepared):
-            rows = (await self._ask(statement, values or {}))[1]
+            rows = (await _ask(self.conn, self.driver, statement, values or {}))[1]
             return rows[0] if rows else None
         return (await self.conn.execute(statement, values or {})).first()
 
@@ -71,16 +95,6 @@ class Transaction:
     async def run(self, statement: sa.Executable | Prepared, values: Mapping[str, Any] | None = None) -> int:
         """Rows changed."""
         if isinstance(statement, Prepared):
-            return (await self._ask(statement, values or {}))[0]
+            return (await _ask(self.conn, self.driver, statement, values or {}))[0]
         result = await self.conn.execute(statement, values or {})
         return int(getattr(result, "rowcount", 0))
-
-    async def _ask(self, statement: Prepared, values: Mapping[str, Any]) -> tuple[int, list[AnyRow]]:
-        """Rows changed, and the rows: all of them, so for what is bounded."""
-        text = statement.text(sqlite=self.sqlite)
-        ordered = text.ordered(values)
-        if self.driver is not None:
-            changed, description, found = await self.driver.run(text.sql, readable_values(ordered))
-            return changed, text.rows(found, description) if description else []
-        result = await self.conn.exec_driver_sql(text.sql, ordered)
-        return int(getattr(result, "rowcount", 0)), list(result.all()) if result.returns_rows else []

@@ -261,7 +261,7 @@ async def test_a_full_disk_is_said_and_nothing_is_half_kept(database):
 
 @only_sqlite
 async def test_works_are_refused_and_not_forgotten_while_another_process_holds_the_file(store_url, monkeypatch):
-    monkeypatch.setattr("store.database._PRAGMAS", ("PRAGMA journal_mode=WAL", "PRAGMA busy_timeout=50"))
+    monkeypatch.setattr("store.database._PATIENCE", "PRAGMA busy_timeout=50")
     async with open_database(store_url) as holder, open_database(store_url) as database:
         async with occupied(holder):
             with pytest.raises(StoreUnavailable):
