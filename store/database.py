@@ -46,6 +46,8 @@ _READERS_CACHE = "PRAGMA cache_size=-8192"
 """KiB, each. The writer has the working set of the outbox; of the readers there are twelve at most, which fill whatever
 they are given and keep it: together 96 MiB and not 768. What they read again, the kernel has."""
 _READERS = 12
+_WRITERS_STATEMENTS, _READERS_STATEMENTS = 400, 200
+"""Compiled statements that each connection of SQLite keeps, some kilobytes each: compiling takes longer than asking."""
 _SHARED_COMMIT = 64
 """Works of one commit at most, so that the first of them does not wait for ever."""
 _RETRY_S = 10.0
@@ -284,7 +286,13 @@ def _sqlite_engine(url: sa.URL, *, writer: bool) -> AsyncEngine:
     # None beyond the pool's size: each would be opened, told its pragmas and thrown away again.
     size = {"pool_size": 1 if writer else _READERS, "max_overflow": 0}
     engine = create_async_engine(
-        url, connect_args={"async_creator_fn": connector(writes=writer)}, pool_timeout=_POOL_S, **size
+        url,
+        connect_args={
+            "async_creator_fn": connector(writes=writer),
+            "cached_statements": _WRITERS_STATEMENTS if writer else _READERS_STATEMENTS,
+        },
+        pool_timeout=_POOL_S,
+        **size,
     )
     keep_readable(engine)
 

@@ -83,6 +83,8 @@ class SqliteConnection(Connection):
         self._long = long
         """Readings that took longer than a loop can wait, of all connections to this store."""
         self._until_s = math.inf
+        self._begun = self._ended = 0
+        """Readings that its thread was given, and those it is through with: whoever was cancelled leaves one behind."""
         self._held_s = 0.0
         """How long readings have run in the loop since it had its turn."""
         self._thread.daemon = True  # as SQLAlchemy has it
@@ -109,7 +111,7 @@ class SqliteConnection(Connection):
     async def _read(self, start: Callable[..., T], sql: str, values: Any) -> T:
         """Where it is called, as long as it is short: a thread costs several times what most readings do. What turns
         out to be long, or would wait for a lock, is begun anew in the thread, and goes there at once from then on."""
-        if sql not in self._long:
+        if sql not in self._long and self._begun == self._ended:
             began_s = time.perf_counter()
             self._until_s = began_s + SHORT_S
             try:
@@ -128,15 +130,21 @@ class SqliteConnection(Connection):
                     raise
             finally:
                 self._until_s = math.inf
-        found: T = await self._execute(self._patiently, start, sql, values)  # type: ignore[no-untyped-call]
+        self._begun += 1
+        try:
+            found: T = await self._execute(self._patiently, start, sql, values)  # type: ignore[no-untyped-call]
+        except asyncio.CancelledError:
+            self._conn.interrupt()  # nobody waits for it any more
+            raise
         return found
 
     def _patiently(self, start: Callable[..., T], sql: str, values: Any) -> T:
-        self._conn.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
         try:
+            self._conn.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
             return start(sql, values)
         finally:
             self._conn.execute("PRAGMA busy_timeout=0")
+            self._ended += 1
 
     def _is_over(self) -> bool:
         return time.perf_counter() > self._until_s
@@ -158,7 +166,7 @@ class SqliteConnection(Connection):
         return cursor.rowcount, cursor.description, cursor.fetchall() if cursor.description else ()
 
     async def rollback(self) -> None:
-        if self._writes:
+        if self._writes or self._begun != self._ended:
             await super().rollback()
         else:
             self._conn.rollback()  # ends a snapshot: touches no disk

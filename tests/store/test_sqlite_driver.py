@@ -216,3 +216,14 @@ async def test_a_reading_that_finds_the_file_locked_waits_in_its_thread(reader: 
             assert not waiting.done()
             other.execute("COMMIT")
             assert await waiting == 2001
+
+
+async def test_a_long_reading_that_nobody_waits_for_is_ended_and_holds_up_nobody(reader: AsyncEngine) -> None:
+    endless = sa.text(
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n WHERE x < 0"
+    )
+    with pytest.raises(TimeoutError):
+        async with reader.connect() as conn, asyncio.timeout(0.3):
+            await conn.execute(endless)
+    async with asyncio.timeout(10), reader.connect() as conn:
+        assert (await conn.execute(sa.text("SELECT count(*) FROM t"))).scalar_one() == 2000
