@@ -81,7 +81,7 @@ def _fields(problem: Problem) -> dict[str, Any]:
 def explain(ids: Sequence[str], table: Sequence[Rule], *, language: str, as_json: bool) -> Done:
     """The rules with these ids, or all of them: what each says, where it is from and how to mend its breach.
 
-    Raises Unusable for an id that there is not."""
+    Raises UnusableInput for an id that there is not."""
     by_id = {rule.id: rule for rule in table}
     if unknown := [id for id in ids if id not in by_id]:
         raise UnusableInput(f"there is no rule {', '.join(unknown)}")
@@ -107,7 +107,7 @@ def _explained(rule: Rule) -> str:
 
 
 def sign(document: bytes, key_pem: bytes, certificate_pem: bytes, password: bytes | None = None) -> Done:
-    """The same alert, signed. Raises Unusable."""
+    """The same alert, signed. Raises UnusableInput."""
     try:
         key = load_pem_private_key(key_pem, password)
         (certificate, *_) = x509.load_pem_x509_certificates(certificate_pem)
@@ -119,7 +119,7 @@ def sign(document: bytes, key_pem: bytes, certificate_pem: bytes, password: byte
 
 
 def trust(pinned: bytes, authorities: bytes, names: Sequence[str]) -> Trust:
-    """Whom to believe, by PEM texts. Raises Unusable."""
+    """Whom to believe, by PEM texts. Raises UnusableInput."""
     try:
         return Trust.from_pem(pinned, authorities, names)
     except ValueError as exc:
@@ -127,7 +127,7 @@ def trust(pinned: bytes, authorities: bytes, names: Sequence[str]) -> Trust:
 
 
 def instant(text: str) -> datetime:
-    """A time as CAP writes it. Raises Unusable."""
+    """A time as CAP writes it. Raises UnusableInput."""
     try:
         return moment(text)
     except ValueError as exc:
@@ -155,7 +155,7 @@ FORMS: dict[str, Callable[[Alert], bytes]] = {
 
 
 def convert(document: bytes, form: str, terms: ReadingTerms) -> Done:
-    """One alert, out of CAP XML of any version, its JSON form or an envelope, in another form. Raises Unusable.
+    """One alert, out of CAP XML of any version, its JSON form or an envelope, in another form. Raises UnusableInput.
 
     What is refused is not converted: a form that is easier to read must not make it look good.
     """

@@ -65,7 +65,7 @@ class Gateway:
 
 
 def build(settings: Settings, database: Database, identity: Identity) -> Gateway:
-    """Raises WrongChannel, OSError, ValueError for settings that cannot be built."""
+    """The gateway of these settings. Raises WrongChannel, OSError or ValueError for settings that cannot be built."""
     boot_id = identity.boot_id
     now_ms = database.clock.now_ms
     disk = Disk(database, settings.store.min_free_mib * 1_048_576)

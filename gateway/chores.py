@@ -19,7 +19,7 @@ _SEALING_RESTS = 4.0
 
 
 def record_chores(database: Database, settings: Settings) -> tuple[Chore, ...]:
-    """Of every node: each finds done what another has done."""
+    """The chores that every node has: each finds done what another has done."""
     unsealed, unamended = Setbacks(), Setbacks()
 
     async def seal() -> bool:

@@ -131,7 +131,7 @@ class TermsRow(msgspec.Struct, frozen=True):
 
 
 async def terms_of_all(conn: AsyncConnection) -> list[TermsRow]:
-    """Of every account, in the order of their codes."""
+    """All of them, in the order of their accounts' codes."""
     columns = (account.c.id, account.c.code, account.c.terms)
     rows = await conn.execute(sa.select(*columns).order_by(account.c.code))
     return [TermsRow(*row) for row in rows.all()]
@@ -163,7 +163,8 @@ async def put_account(tx: Transaction, record: AccountRecord) -> tuple[int, Regi
 async def add_key(
     tx: Transaction, code: str, key: KeyRecord, *, expires_ms: int | None = None, note: str = "", by: str = ""
 ) -> bool:
-    """Whether there is such an account. Raises Conflict (out of `Database.write`) for a key id that is taken."""
+    """Adds a key to an account; False where there is no such account. Raises Conflict (out of `Database.write`) for
+    a key id that is taken."""
     found = await tx.first(sa.select(account.c.id).where(account.c.code == code))
     if found is None:
         return False
@@ -175,7 +176,7 @@ async def add_key(
 
 
 async def revoke_key(tx: Transaction, key_id: str, by: str = "") -> bool:
-    """Whether there was such a key that still was good."""
+    """Makes a key worthless from now on; False where there is none, or it was revoked before."""
     statement = sa.update(api_key).where(api_key.c.key_id == key_id, api_key.c.revoked_ms.is_(None))
     revoked = await tx.run(statement.values(revoked_ms=tx.now_ms)) == 1
     if revoked:
@@ -184,7 +185,7 @@ async def revoke_key(tx: Transaction, key_id: str, by: str = "") -> bool:
 
 
 async def expire_key(tx: Transaction, key_id: str, expires_ms: int | None, by: str = "") -> bool:
-    """Whether there is such a key that is not revoked. None: it does not end by itself."""
+    """Gives a key its end; None: it has none. False where there is no such key, or it was revoked."""
     statement = sa.update(api_key).where(api_key.c.key_id == key_id, api_key.c.revoked_ms.is_(None))
     changed = await tx.run(statement.values(expires_ms=expires_ms)) == 1
     if changed:
@@ -193,7 +194,8 @@ async def expire_key(tx: Transaction, key_id: str, expires_ms: int | None, by: s
 
 
 async def set_disabled(tx: Transaction, code: str, disabled: bool, by: str = "", reason: str = "") -> bool | None:
-    """Whether that changed anything; None where there is no such account. None of its keys is good while it is so."""
+    """Disables or enables an account; while it is disabled none of its keys is good. Returns whether that changed
+    anything; None where there is no such account."""
     found = await tx.first(sa.select(account.c.id, account.c.disabled_ms).where(account.c.code == code))
     if found is None:
         return None
@@ -207,7 +209,7 @@ async def set_disabled(tx: Transaction, code: str, disabled: bool, by: str = "",
 
 
 async def keys(conn: AsyncConnection, code: str = "") -> list[KeyView]:
-    """Of one account, or of all, those that were made last first within each."""
+    """The keys of one account, or of all, the newest of each account first."""
     statement = (
         sa.select(
             api_key.c.key_id, account.c.code, api_key.c.note, api_key.c.created_ms, api_key.c.expires_ms,

@@ -46,7 +46,7 @@ async def due(conn: AsyncConnection, now_ms: int, without: Collection[int] = ())
 
 
 async def of(conn: AsyncConnection, campaign_id: int) -> list[FiledAddendum]:
-    """In their order."""
+    """The addenda of a campaign, in the order in which they were added."""
     rows = await conn.execute(
         sa.select(addendum.c.number, addendum.c.at_ms, addendum.c.document)
         .where(addendum.c.campaign_id == campaign_id)

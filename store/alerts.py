@@ -108,7 +108,7 @@ async def parked(conn: AsyncConnection, before_ms: int) -> list[FiledAlert]:
 
 
 async def parked_of(conn: AsyncConnection, account_id: int) -> int:
-    """How many of an account's alerts wait."""
+    """The number of an account's alerts that wait."""
     counted = sa.select(sa.func.count()).select_from(alert).where(_parked, alert.c.account_id == account_id)
     return int((await conn.execute(counted)).scalar_one())
 

@@ -155,7 +155,7 @@ async def verify(conn: AsyncConnection, expected: Head | None = None, most_fault
 
 
 def read_head(text: str) -> Head:
-    """Of NUMBER:HASH, as it is printed. Raises ValueError."""
+    """The head that was printed as NUMBER:HASH. Raises ValueError for anything else."""
     number, _, hash_ = text.strip().partition(":")
     if not number.isdigit() or len(hash_) != 64 or set(hash_) - set("0123456789abcdef"):
         raise ValueError(f"{text!r} is no head: NUMBER:HASH, as 'tocsin audit verify' prints it")
@@ -237,7 +237,7 @@ async def latest(
     since_ms: int = 0,
     before_id: int | None = None,
 ) -> list[AuditLine]:
-    """Newest first; empty words choose all."""
+    """Lines of the audit, the newest first; an empty word chooses all."""
     statement = _told.where(audit.c.at_ms >= since_ms).limit(most)
     for column, wanted in ((audit.c.action, action), (account.c.code, account_code), (audit.c.subject, subject)):
         if wanted:
@@ -274,6 +274,6 @@ async def _names(conn: AsyncConnection, subjects: set[str]) -> dict[str, str]:
 
 
 async def erase_apart(tx: Transaction, subject: str) -> int:
-    """What stood beside the lines about this subject is gone; the lines stay, and the chain holds."""
+    """Erases what stands beside the lines about a subject; the lines stay, and the chain holds."""
     about = sa.select(audit.c.id).where(audit.c.subject == subject)
     return await tx.run(sa.delete(audit_detail).where(audit_detail.c.audit_id.in_(about)))

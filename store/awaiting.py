@@ -64,7 +64,7 @@ async def in_hand(tx: Transaction, campaign_id: int, channel: str) -> set[tuple[
 
 
 async def note(tx: Transaction, campaign_id: int) -> None:
-    """After what the campaign replaces has ended, in the same transaction."""
+    """Keeps what is in hand of what the campaign replaces: after its end, in the same transaction."""
     rows = await tx.rows(_handed_over, {"campaign": campaign_id})
     if rows:
         ranges = pack((row.first, row.cursor) for row in rows)
@@ -83,11 +83,11 @@ async def note_spares(tx: Transaction, campaign_id: int, spares_from: Mapping[st
 
 
 async def spares_of(tx: Transaction, campaign_id: int) -> dict[str, int] | None:
-    """None: it was not noted."""
+    """What `note_spares` kept of a campaign; None where it kept nothing."""
     row = await tx.first(_noted, {"key_": _spares_key(campaign_id)})
     return msgspec.json.decode(row.value, type=dict[str, int]) if row else None
 
 
 async def forget(tx: Transaction, campaign_id: int, *others: int) -> None:
-    """Once nobody waits any more."""
+    """Removes the notes about a campaign, once nobody waits for it any more."""
     await tx.run(_forget, {"keys": [key(each) for each in (campaign_id, *others) for key in (_key, _spares_key)]})

@@ -84,12 +84,12 @@ _wanted = json_rows("wanted", lot=int, account=str)
 
 
 def head(zone_id: _Id, lot_id: _Id, account: _Account) -> sa.ScalarSelect[int]:
-    """What an account of a lot holds; null before its first entry."""
+    """An expression for what an account of a lot holds; null before its first entry."""
     return _last(zone_id, entry.c.lot_id == lot_id, account)
 
 
 def loan_head(zone_id: _Id, account: _Account) -> sa.ScalarSelect[int]:
-    """The same without a lot."""
+    """An expression for what an account of the loans holds; null before its first entry."""
     return _last(zone_id, entry.c.lot_id.is_(None), account)
 
 

@@ -55,7 +55,7 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 def placing(scope: str, subject: str, reason: str, by: str, now_ms: int) -> Steps[None]:
-    """Idempotent: a second hold of the same thing keeps the first one's time and reason."""
+    """Places a hold. Idempotent: a second one of the same thing keeps the first one's time and reason."""
     reason, by = readable(reason), readable(by)  # a terminal hands over whatever octets were typed
     values = {"scope": scope, "subject": subject, "reason": reason, "by": by, "at": now_ms}
     if (yield _PLACE, values):

@@ -145,7 +145,7 @@ async def of_thread(conn: AsyncConnection, thread_id: int, *others: int) -> list
 async def recent(
     conn: AsyncConnection, zone_ids: Sequence[int] | None, *, before_id: int | None, most: int
 ) -> list[Campaign]:
-    """Newest first, of these zones (None: all)."""
+    """The campaigns of these zones (None: of all), the newest first."""
     statement = _campaigns.order_by(campaign.c.id.desc()).limit(most)
     if zone_ids is not None:
         statement = statement.where(campaign.c.zone_id.in_(zone_ids))
@@ -179,7 +179,7 @@ _counts = Prepared(
 
 
 async def counts(conn: AsyncConnection, campaign_id: int) -> list[DeliveryCounts]:
-    """One a channel."""
+    """The counters of a campaign, one a channel."""
     return [DeliveryCounts(*row) for row in await rows_of(conn, _counts, {"campaign": campaign_id})]
 
 
@@ -191,7 +191,7 @@ _replaced_counts = Prepared(
 
 
 async def replaced_counts(conn: AsyncConnection, campaign_id: int) -> list[DeliveryCounts]:
-    """Of all that a campaign replaces, one a campaign and channel."""
+    """The counters of all that a campaign replaces, one a campaign and channel."""
     return [DeliveryCounts(*row) for row in await rows_of(conn, _replaced_counts, {"campaign": campaign_id})]
 
 

@@ -101,7 +101,7 @@ def take(source: Path, target: Path, tell: Callable[[int, int], None] = lambda d
 
 
 def look_through(path: Path) -> dict[str, int]:
-    """Every page of it; the rows of the tables that tell most. Raises StoreDamaged."""
+    """Reads every page of a copy and the rows of the tables that tell most. Raises StoreDamaged."""
     with _opened(path, "ro") as connection:
         try:
             found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(1)")]
@@ -158,7 +158,7 @@ def _to_disk(path: Path) -> None:
 
 
 async def note(tx: Transaction, taken: Copied, by: str) -> None:
-    """It is known as the last good backup, and stands in the audit."""
+    """Makes a copy known as the last good backup, and writes it into the audit."""
     value = msgspec.json.encode(LastBackup(taken.path, taken.at_ms, taken.bytes)).decode()
     await tx.run(sa.delete(kept_facts).where(kept_facts.c.key == LAST))
     await tx.run(sa.insert(kept_facts).values(key=LAST, value=value))
@@ -192,6 +192,6 @@ async def notice(tx: Transaction, path: Path) -> str:
 
 
 async def adopt(tx: Transaction, here: Which) -> None:
-    """This file is the store."""
+    """Makes this file known as the store itself, and no copy."""
     await tx.run(sa.delete(kept_facts).where(kept_facts.c.key.in_((FILE, COPIED))))
     await tx.run(sa.insert(kept_facts).values(key=FILE, value=msgspec.json.encode(here).decode()))

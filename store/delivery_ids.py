@@ -9,7 +9,7 @@ MOST_DELIVERIES = 1 << _PLACE_BITS
 
 
 def first_id(campaign_id: int) -> int:
-    """Of place 0; others follow it by their places."""
+    """The id at place 0 of a campaign; the others follow it by their places."""
     return campaign_id << _PLACE_BITS
 
 
@@ -23,5 +23,5 @@ def campaign_of(delivery_id: int) -> int:
 
 
 def place_of(delivery_id: int) -> int:
-    """From 0."""
+    """The place of a delivery in its campaign's audience, from 0."""
     return delivery_id & (MOST_DELIVERIES - 1)

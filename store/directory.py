@@ -168,7 +168,7 @@ async def zone_by_id(conn: AsyncConnection, zone_id: int) -> ZoneRow | None:
 
 
 async def territories(conn: AsyncConnection) -> list[ZoneLand]:
-    """Of all zones, by code."""
+    """The territories of all zones, by code."""
     statement = sa.select(zone.c.id, zone.c.code, zone.c.territory).order_by(zone.c.code)
     return [ZoneLand(*row) for row in await conn.execute(statement)]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 class StoreError(Exception):
-    """Anything below."""
+    """What every error of the store is."""
 
 
 class StoreUnavailable(StoreError):

@@ -58,7 +58,8 @@ async def channels_left(conn: AsyncConnection, campaign_id: int) -> int:
 
 
 async def pending_expansions(tx: Transaction, *, most: int = 16, without: Collection[int] = ()) -> list[Expansion]:
-    """Most urgent first, then the one that is least far; none of the campaigns `without`."""
+    """Audiences that are not all rows yet: the most urgent first, then the one that is least far; none of the campaigns
+    `without`."""
     return [Expansion(*row) for row in await tx.rows(_pending, {"most": most, "without": list(without)})]
 
 

@@ -159,7 +159,7 @@ _units_waiting = (
 
 
 async def queue(conn: AsyncConnection, mode: str, priority: int) -> Queue:
-    """As the counters tell it; no delivery is read. What is held counts: it may be resumed at any moment."""
+    """The queue as the counters tell it; no delivery is read. What is held counts: it may be resumed at any moment."""
     beginning: dict[str, int] = {}
     for statement in (_ready_to_begin, _not_expanded):
         for row in (await conn.execute(statement, {"mode_": mode})).all():

@@ -53,7 +53,7 @@ _pending = (
 
 
 async def pending(conn: AsyncConnection, *, most: int = 20, without: Collection[int] = ()) -> list[PendingAlert]:
-    """In the order in which they were accepted; none `without`."""
+    """Alerts that are not in the feed yet, in the order in which they were accepted; none of those `without`."""
     rows = (await conn.execute(_pending, {"most": most, "without": list(without)})).all()
     return [PendingAlert(*row[:4], bytes(row.document)) for row in rows]
 
@@ -179,7 +179,7 @@ _changed = sa.select(
 
 
 async def state(conn: AsyncConnection, now_ms: int, *, most: int = 500) -> FeedState:
-    """What is in force at `now_ms`."""
+    """The feed with what is in force at `now_ms`."""
     changed = (await conn.execute(_changed, {"now": now_ms})).one()
     lines = (await conn.execute(_lines, {"now": now_ms, "most": most})).all()
     in_force = len(lines)
@@ -257,7 +257,7 @@ _ended = sa.select(feed_entry.c.ended_seq, *_SUBJECT, feed_entry.c.ended_ms).sel
 
 
 async def changes(conn: AsyncConnection, after: int, upto: int) -> list[FeedChange]:
-    """Those with a number above `after`, up to `upto`, in their order."""
+    """The changes with a number above `after`, up to `upto`, in their order."""
     came = await conn.execute(_came.where(feed_entry.c.seq > after, feed_entry.c.seq <= upto))
     found = [FeedChange(row[0], False, *row[1:6], bytes(row[6])) for row in came.all()]
     ended = await conn.execute(_ended.where(feed_entry.c.ended_seq > after, feed_entry.c.ended_seq <= upto))

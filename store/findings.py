@@ -34,13 +34,14 @@ _envelope = sa.select(alert_finding.c.envelope).where(_of_alert)
 
 
 async def file_finding(tx: Transaction, alert_id: int, finding: AlertFinding, envelope: bytes | None) -> None:
-    """In the transaction that files the alert. `envelope` is what it came in, byte for byte."""
+    """Keeps what was found of an alert, in the transaction that files it. `envelope` is what it came in, byte for
+    byte."""
     values = msgspec.structs.asdict(finding) | {"alert_id": alert_id, "envelope": envelope}
     await tx.run(_add, values)
 
 
 async def finding_of(conn: AsyncConnection, alert_id: int) -> AlertFinding | None:
-    """None for alerts of before there were findings."""
+    """What was found of an alert; None for alerts of before there were findings."""
     row = (await conn.execute(_finding, {"alert": alert_id})).first()
     return None if row is None else AlertFinding(**dict(zip(_NAMES, row, strict=True)))
 

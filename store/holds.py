@@ -1,4 +1,5 @@
-"""Holds: nothing leaves while one stands. O(1) to set; the fence looks at every window."""
+"""Holds: nothing leaves while one stands. Setting one costs the same whatever is queued: the fence looks at every
+window."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,7 +13,7 @@ from store.transaction import Transaction, follow
 
 
 async def place(tx: Transaction, scope: str, subject: str, reason: str, by: str) -> None:
-    """Idempotent: a second hold of the same thing keeps the first one's time."""
+    """Places a hold. Idempotent: a second one of the same thing keeps the first one's time and reason."""
     await tx.follow(placing(scope, subject, reason, by, tx.now_ms))
 
 

@@ -81,7 +81,7 @@ def json_rows(name: str, **columns: type) -> sa.Subquery:
 
 
 def pack(rows: Iterable[Sequence[Any]]) -> str:
-    """The parameter's value. Texts as `readable` has them."""
+    """The value of a parameter of `json_rows`; texts as `readable` has them."""
     values = [tuple(row) for row in rows]
     try:
         packed = msgspec.json.encode(values)

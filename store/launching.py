@@ -92,8 +92,8 @@ _add_progress = sa.insert(progress)
 
 
 async def launch(tx: Transaction, decision: Launch) -> Launched:
-    """Raises IntegrityError (as `Conflict` out of `Database.write`) when the alert is there already, StaleThread,
-    CreditExhausted (of the first zone that cannot pay; nothing is kept)."""
+    """Writes all of a launch. Raises IntegrityError (as `Conflict` out of `Database.write`) when the alert is there
+    already, StaleThread, CreditExhausted (of the first zone that cannot pay; nothing is kept)."""
     # First of all, so that whoever else decided on this thread waits here, before anything of it is touched.
     thread_id = await _take_thread(tx, decision)
     alert_id = await _file_alert(tx, decision.alert, thread_id) if decision.alert else None

@@ -143,7 +143,7 @@ _expire = Prepared(
 
 
 async def expire_lots(tx: Transaction, *, most: int = 20) -> int:
-    """Book what is left of lots at their end; returns how many. Balances do not wait for it."""
+    """Book what is left of lots that have ended; returns how many. Balances are right without it."""
     ended = await tx.rows(_ended, {"now": tx.now_ms, "most": most})
     await lock(tx, [row.zone_id for row in ended])
     for row in ended:

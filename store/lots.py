@@ -12,7 +12,8 @@ from store.transaction import Transaction
 async def put_lot(
     tx: Transaction, zone_id: int, reference: str, amount_millieuro: int, valid_until_ms: int | None
 ) -> bool:
-    """Whether it is new. Raises Conflict when the zone has a lot of this reference with other terms."""
+    """Files a lot; False where it was filed before. Raises Conflict when the zone has a lot of this reference with
+    other terms."""
     await lock(tx, [zone_id])
     known = sa.select(lot.c.amount_millieuro, lot.c.valid_until_ms)
     found = await tx.first(known.where(lot.c.zone_id == zone_id, lot.c.reference == reference))

@@ -89,7 +89,7 @@ _deliveries = (
 
 
 async def overview(conn: AsyncConnection, now_ms: int) -> Overview:
-    """Reads counters and open batches, never the deliveries themselves."""
+    """The outbox as counters and open batches tell it; no delivery is read."""
     batches = {(r.channel, r.mode): r for r in (await conn.execute(_batches, {"now": now_ms})).all()}
     deliveries = {(r.channel, r.mode): r for r in (await conn.execute(_deliveries)).all()}
     channels = []
@@ -120,7 +120,7 @@ async def nodes(conn: AsyncConnection) -> tuple[NodeView, ...]:
 
 
 async def seen(tx: Transaction, boot_id: str, name: str, carriers: Sequence[CarrierView]) -> None:
-    """A server's sign of life."""
+    """Keeps a server's sign of life."""
     told = {"seen_ms": tx.now_ms, "carriers": msgspec.json.encode(carriers).decode()}
     if not await tx.run(sa.update(node).where(node.c.boot_id == boot_id).values(told)):
         await tx.run(sa.insert(node).values(boot_id=boot_id, name=name, started_ms=tx.now_ms, **told))

@@ -65,7 +65,7 @@ _person = sa.select(member.c.id, member.c.zone_id, zone.c.code, *(member.c[name]
 
 
 async def find(conn: AsyncConnection, zone_code: str, reference: str) -> RegisteredPerson | None:
-    """By the zone's own reference; removed persons too."""
+    """The person of a zone's own reference, also one who was removed; None where there is none."""
     row = (await conn.execute(_person.where(zone.c.code == zone_code, member.c.reference == reference))).first()
     return None if row is None else RegisteredPerson(*tuple(row))
 
@@ -90,7 +90,7 @@ def _as_kept(words: str) -> str:
 
 
 async def remove(tx: Transaction, person: RegisteredPerson, by: str = "") -> bool:
-    """Out of the register, contacts closed; False when that was so already."""
+    """Takes a person out of the register and closes their contacts; False when that was so already."""
     removed = await register.remove_members(tx, person.zone_id, [person.reference]) == 1
     if removed:
         await audit.note(tx, "member-remove", f"member {person.id}", detail={"zone": person.zone}, apart={"by": by})
@@ -98,7 +98,7 @@ async def remove(tx: Transaction, person: RegisteredPerson, by: str = "") -> boo
 
 
 async def ask_erasure(tx: Transaction, person: RegisteredPerson, by: str = "") -> bool:
-    """Close them now, and erase what is kept of them as soon as nothing needs it. False: that was asked before."""
+    """Closes a person now, to be erased as soon as nothing needs what is kept of them. False: that was asked before."""
     await remove(tx, person, by)
     if await tx.first(sa.select(erasure.c.member_id).where(erasure.c.member_id == person.id)) is not None:
         return False
@@ -199,7 +199,7 @@ _open_erasures = (
 
 
 async def erase_some(database: Database) -> bool:
-    """One step of the erasures that were asked for: whether another one would find work now."""
+    """Takes one step of the erasures that were asked for; returns whether another one would find work now."""
     now_ms = database.clock.now_ms()
     async with database.read() as conn:
         asked = (await conn.execute(_open_erasures.limit(50))).all()
@@ -294,5 +294,5 @@ async def _wipe_person(tx: Transaction, member_id: int, zone_id: int) -> None:
 
 
 async def waiting(conn: AsyncConnection) -> int:
-    """Erasures that were asked for and are not done."""
+    """The number of erasures that were asked for and are not done."""
     return int((await conn.execute(sa.select(sa.func.count()).where(erasure.c.done_ms.is_(None)))).scalar_one())

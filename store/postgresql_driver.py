@@ -40,7 +40,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
 
 
 def options(statement_s: float | None, settings: dict[str, str] | None = None) -> dict[str, Any]:
-    """The arguments of every connection of an engine."""
+    """The arguments with which an engine makes each of its connections."""
     return {
         "timeout": CONNECT_S,
         "command_timeout": statement_s,

@@ -85,7 +85,7 @@ _doubted = Prepared(
 
 
 async def in_doubt(tx: Transaction, addresses: Iterable[str]) -> frozenset[str]:
-    """Those of the numbers to which an SMS is in doubt."""
+    """The numbers, among these, to which an SMS is in doubt."""
     rows = await tx.rows(_doubted, {"asked": pack((a,) for a in sorted(set(addresses)))})
     return frozenset(row.address for row in rows)
 

@@ -42,7 +42,8 @@ class Expanded(msgspec.Struct, frozen=True):
 
 
 async def hold_still(conn: AsyncConnection) -> None:
-    """Before the first statement: all that follows is read from one snapshot. SQLite does so by itself."""
+    """Has all that follows read from one snapshot: to be called before the first statement. SQLite does so by
+    itself."""
     if conn.dialect.name == "postgresql":
         await conn.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
 
@@ -79,7 +80,7 @@ _failed = (
 
 
 async def page(conn: AsyncConnection, campaign_id: int, first_seq: int, last_seq: int) -> Page:
-    """At most `PAGE` of them, please."""
+    """The deliveries of one page, counted; a page has at most `PAGE` of them."""
     base = first_id(campaign_id)
     values = {"first": base | first_seq, "last": base | last_seq}
     row = (await conn.execute(_page, values)).one()

@@ -107,12 +107,12 @@ _release_those_of = Prepared(_release_all.where(batch.c.node == sa.bindparam("no
 
 
 async def end_leases_of(tx: Transaction, node_name: str) -> int:
-    """Of a process that is known to be dead."""
+    """Ends the leases of a process that is known to be dead."""
     return await tx.run(_release_those_of, {"node_": node_name})
 
 
 async def end_all_leases(tx: Transaction) -> int:
-    """At the start of the only server of a SQLite file: whoever held a lease is dead."""
+    """Ends every lease: at the start of the only server of a SQLite file, when whoever held one is dead."""
     return await tx.run(_release_all)
 
 

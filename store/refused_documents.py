@@ -76,7 +76,7 @@ _AGAIN = ("last_ms", "status", "code", "title", "problems")
 
 
 async def keep(tx: Transaction, refused: Sequence[NewRefused], keeping: RefusedQuota) -> None:
-    """The same body of the same account again is counted, and has the verdict of this time."""
+    """Keeps a refused document. The same body of the same account again is counted, with the verdict of this time."""
     insert = insert_sqlite if tx.sqlite else insert_postgresql
     for each in refused:
         values = msgspec.structs.asdict(each)
@@ -103,7 +103,7 @@ async def _trim(tx: Transaction, account_id: int, keeping: RefusedQuota) -> None
 
 
 async def forget(tx: Transaction, before_ms: int) -> int:
-    """How many went that have not come since."""
+    """Removes what has not come since that instant; returns how many."""
     return await tx.run(sa.delete(refused_document).where(_KEPT.last_ms < before_ms))
 
 
@@ -121,7 +121,8 @@ async def latest(
     before: RefusedDocument | None = None,
     most: int = 100,
 ) -> list[RefusedDocument]:
-    """Those that came last first; `before` is the last one of the page before. Without an account: of all of them."""
+    """A page of refused documents, those that came last first; `before` is the last one of the page before. Without an
+    account: of all accounts."""
     wanted = _rows.where(_KEPT.last_ms >= since_ms)
     if account_id is not None:
         wanted = wanted.where(_KEPT.account_id == account_id)

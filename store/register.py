@@ -76,7 +76,7 @@ class MemberRecord(msgspec.Struct, frozen=True):
 
 
 class RegisterTally(msgspec.Struct, frozen=True):
-    """What became of records."""
+    """How many records were new, changed, unchanged or left out."""
 
     new: int = 0
     changed: int = 0

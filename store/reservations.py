@@ -80,7 +80,7 @@ _given_back = Prepared(
 
 
 async def held(conn: AsyncConnection, campaign_id: int) -> list[Held]:
-    """What a campaign has reserved still, in order of expiry."""
+    """What a campaign still has reserved, by lot, in the order in which these expire."""
     rows = (await conn.execute(_held, {"campaign": campaign_id})).all()
     return [Held(row.lot_id, int(row.amount), row.valid_until_ms) for row in rows]
 

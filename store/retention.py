@@ -36,7 +36,7 @@ _STATES = ("queued", "retry", "unknown", "accepted", "delivered", "failed", "exp
 
 
 class RetentionPeriods(msgspec.Struct, frozen=True):
-    """In days."""
+    """How long each kind of record is kept, in days."""
 
     deliveries: float
     """After the seal of their campaign."""
@@ -63,7 +63,7 @@ _in_given = sa.select(_given.c.id)
 
 
 async def clear_some(tx: Transaction, keeping: RetentionPeriods, most: int = AT_ONCE) -> bool:
-    """One step; whether the next one would find work."""
+    """Takes one step; returns whether the next one would find work."""
     return any(
         [
             await _clear_receipts(tx, keeping, most),
@@ -143,7 +143,7 @@ async def _clear_audit(tx: Transaction, before_ms: int, most: int) -> bool:
 
 
 async def to_go(conn: AsyncConnection, now_ms: int, keeping: RetentionPeriods) -> ToGo:
-    """Reads campaigns and counters, never the deliveries themselves."""
+    """What will go, as campaigns and counters tell it; no delivery is read."""
     sealed = sa.and_(campaign.c.sealed_ms.is_not(None), campaign.c.cleared_ms.is_(None))
     due = campaign.c.sealed_ms < now_ms - int(keeping.deliveries * DAY_MS)
     campaigns = sa.select(

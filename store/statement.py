@@ -27,7 +27,7 @@ class Purse(msgspec.Struct, frozen=True):
 
 
 async def purses(conn: AsyncConnection, now_ms: int, zone_code: str = "") -> list[Purse]:
-    """Of one zone, or of all, in the order of their codes."""
+    """The money of one zone, or of all, in the order of their codes."""
     wanted = sa.select(zone.c.id, zone.c.code).order_by(zone.c.code)
     rows = (await conn.execute(wanted.where(zone.c.code == zone_code) if zone_code else wanted)).all()
     return [await _purse(conn, row.id, row.code, now_ms) for row in rows]

@@ -8,4 +8,4 @@ T = TypeVar("T")
 Statement: TypeAlias = tuple[str, Mapping[str, Any]]
 """Plain SQL that both engines read, its values as `:name`; and the values."""
 Steps: TypeAlias = Generator[Statement, Sequence[Sequence[Any]], T]
-"""Each statement that is yielded is answered with its rows: none where it returns nothing."""
+"""A work: each statement that it yields is answered with its rows, none where there are none to return."""

@@ -93,7 +93,7 @@ class Transaction:
         return await follow(self.conn, steps)
 
     async def run(self, statement: sa.Executable | Prepared, values: Mapping[str, Any] | None = None) -> int:
-        """Rows changed."""
+        """Runs a statement; returns how many rows it changed."""
         if isinstance(statement, Prepared):
             return (await _ask(self.conn, self.driver, statement, values or {}))[0]
         result = await self.conn.execute(statement, values or {})

@@ -31,12 +31,12 @@ _NOBODY = hashlib.sha256(b"the key that nobody has").hexdigest()
 
 
 def hashed(secret: str) -> str:
-    """What is kept of a key's secret, hexadecimal."""
+    """The SHA-256 of a key's secret, hexadecimal: all that is kept of it."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class Stranger(Refusal):
-    """401. `challenge` goes into WWW-Authenticate (RFC 6750 section 3)."""
+    """Nobody that is known: 401. `challenge` goes into WWW-Authenticate (RFC 6750 section 3)."""
 
     def __init__(self, code: str, title: str, challenge: str) -> None:
         super().__init__(401, code, title)
@@ -44,7 +44,7 @@ class Stranger(Refusal):
 
 
 class TooManyFailures(Refusal):
-    """429."""
+    """An address has failed too often of late: 429."""
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__(429, "too-many-failures", "Too many failed attempts from this address.")
@@ -56,7 +56,7 @@ def missing() -> Stranger:
 
 
 def invalid() -> Stranger:
-    """The same for every reason: who guesses is not told what was right."""
+    """The refusal of a key, the same for every reason: who guesses is not told what was right."""
     return Stranger("bad-key", "This API key is not valid.", 'Bearer realm="tocsin", error="invalid_token"')
 
 
@@ -75,7 +75,7 @@ class Keyring:
     _kept: OrderedDict[str, tuple[float, str, Caller]] = field(default_factory=OrderedDict, repr=False)
 
     async def caller(self, authorization: str | None, peer: str) -> Caller:
-        """Raises Stranger, TooManyFailures, and what the look-up raises."""
+        """The caller whose key a header bears. Raises Stranger, TooManyFailures, and what the look-up raises."""
         if authorization is None:
             raise missing()
         now_s = self.now_s()
@@ -123,7 +123,8 @@ class Keyring:
 
 
 def as_caller(row: KeyRow) -> Caller:
-    """Raises ValueError (msgspec.ValidationError is one) when what is kept of the account cannot be read."""
+    """The caller of an account's row. Raises ValueError (msgspec.ValidationError is one) when what is kept of the
+    account cannot be read."""
     return Caller(
         account_id=row.account_id,
         code=row.code,

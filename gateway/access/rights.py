@@ -45,7 +45,7 @@ class Right(msgspec.Struct, frozen=True):
     """`*` is every kind, every channel, live and simulation."""
 
     def covers(self, action: str, zone_id: int, kind: str, channel: str, mode: str) -> bool:
-        """In all dimensions but the network."""
+        """Whether the right gives this, in all dimensions but the network."""
         return (
             self.action == action
             and self.zone_id in (None, zone_id)
@@ -68,7 +68,7 @@ class Caller(msgspec.Struct, frozen=True):
     """By sender; nothing is said of the others."""
 
     def agreed(self, sender: str) -> Agreement:
-        """What holds for alerts of this sender."""
+        """What is agreed about alerts of this sender."""
         return self.agreements.get(sender, USUAL)
 
     def reach(self, action: Action, zone_id: int, kind: str, channel: str, mode: str) -> NetworkScope:
@@ -77,7 +77,7 @@ class Caller(msgspec.Struct, frozen=True):
         return None if None in held else frozenset(n for n in held if n is not None)
 
     def channels(self, action: Action, zone_id: int, kind: str, mode: str) -> frozenset[Channel]:
-        """On which this may be done to somebody of the zone."""
+        """The channels on which this may be done to somebody of the zone."""
         return frozenset(c for c in Channel if self.reach(action, zone_id, kind, c, mode) != NOTHING)
 
     def may(
@@ -91,7 +91,7 @@ class Caller(msgspec.Struct, frozen=True):
         return bool(reached) and all(n is None or (own and n != NOTHING) for n in reached)
 
     def zone_ids(self, action: Action) -> frozenset[int] | None:
-        """Zones where this action is allowed to somebody in some kind, channel and mode; None means all."""
+        """The zones where this action is allowed to somebody in some kind, channel and mode; None means all."""
         held = [r for r in self.rights if r.action == action]
         if any(r.zone_id is None for r in held):
             return None

@@ -38,7 +38,7 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("a price is never negative")
 
     def of_one(self, channel: Channel) -> int:
-        """Millieuro for one segment, one started minute or one mail."""
+        """The price of one segment, one started minute or one mail, in millieuro."""
         return {
             Channel.SMS: self.sms_segment_millieuro,
             Channel.VOICE: self.voice_minute_millieuro,
@@ -88,7 +88,8 @@ PRICE_LIST = Tariff(
 
 
 def price(channel: Channel, quantity: int, at_ms: int, *, tariff: Tariff = PRICE_LIST) -> int:
-    """Millieuro for `quantity` SMS segments, started voice minutes or mails, at the prices of `at_ms` (UTC).
+    """The price, in millieuro, of `quantity` SMS segments, started voice minutes or mails, at the prices of `at_ms`
+    (UTC).
 
     Raises NoPrice before the first price list, ValueError for a negative quantity.
     """

@@ -25,7 +25,7 @@ UNKNOWN = AlertFinding(version="1.2", signature="")
 
 
 def with_reasons(finding: AlertFinding, reasons: Iterable[Reason], outcome: ZoneOutcomes) -> AlertFinding:
-    """And what the zones' plans had to say; each thing once."""
+    """A finding with what the zones' plans had to say besides; each thing once."""
     told = [
         *reasons,
         *outcome.silent,
@@ -46,7 +46,7 @@ def signature(finding: AlertFinding) -> SignatureFound | None:
 
 
 async def answer(conn: Connection, filed: Filed, caller: Caller) -> AlertAnswer:
-    """With the zones that are this caller's business: all of them for who posted it."""
+    """The answer about an alert, with the zones that are this caller's business: all of them for who posted it."""
     touched = await seen(conn, filed, caller)
     found = await finding_of(conn, filed.id) or UNKNOWN
     return AlertAnswer(
@@ -95,7 +95,7 @@ async def _zone(conn: Connection, touched: ZoneAnswer) -> ZoneResult:
 
 
 async def gathering(conn: Connection, campaign_id: int) -> GatheringAnswer:
-    """Of a campaign in state `preparing`: from counters, whatever their size."""
+    """How far the gathering of a Cancel's audience is; counters tell it, whatever their size."""
     counts = await campaigns.replaced_counts(conn, campaign_id)
     return GatheringAnswer(
         may_have_it=sum(count.unknown + count.accepted + count.delivered for count in counts),

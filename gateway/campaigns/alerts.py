@@ -79,7 +79,7 @@ class AlertDesk:
     # ---- posting -------------------------------------------------------------------------------------------
 
     async def submit(self, caller: Caller, document: bytes) -> AlertAnswer:
-        """Raises Refusal; nothing is filed then, and what the document deserves it for is noted."""
+        """Takes a document. Raises Refusal; nothing is filed then, and what the document deserves it for is noted."""
         try:
             return await self._submitted(caller, document)
         except Refusal as refusal:

@@ -51,7 +51,7 @@ class Announcement:
 
 
 def of_alert(alert: Alert, decision: Decision) -> Announcement:
-    """`decision`: to launch or to cancel."""
+    """The announcement that an alert makes. `decision`: to launch or to cancel."""
     purpose = "update" if alert.msg_type is MsgType.UPDATE else "alert"
     title = next((i.headline or i.event for i in alert.infos), "")
     cancels = decision.act is Act.CANCEL

@@ -16,7 +16,7 @@ NO_RIGHT = "A-RIGHT"
 
 
 class SentCampaign(Protocol):
-    """A campaign, as its rights are asked (`store.campaigns.Campaign`)."""
+    """What of a campaign decides who may do what to it (`store.campaigns.Campaign` has it)."""
 
     @property
     def zone_id(self) -> int: ...
@@ -33,12 +33,13 @@ class SentCampaign(Protocol):
 
 
 def sees(caller: Caller, campaign: SentCampaign) -> bool:
-    """Its counts, texts, people and report: they sum over its channels, and a part of them would be wrong."""
+    """Whether a caller may see a campaign: counts, texts, people and report, which sum over its channels, so that a
+    part of them would be wrong."""
     return _may(caller, Action.READ, campaign)
 
 
 def sees_all_of(caller: Caller, zone_id: int, mode: str) -> bool:
-    """What was refused in a zone, and never came to be of any kind or channel there."""
+    """Whether a caller may see what was refused in a zone, and never came to be of any kind or channel there."""
     return all(caller.may(Action.READ, zone_id, kind, Channel, mode, decided_by=0) for kind in Kind)
 
 
@@ -47,7 +48,7 @@ def stops(caller: Caller, campaign: SentCampaign) -> bool:
 
 
 def ends(caller: Caller, campaign: SentCampaign) -> bool:
-    """By a Cancel or an Update: who may stop it, or might have sent it."""
+    """Whether a caller may end a campaign by a Cancel or an Update: who may stop it, or might have sent it, may."""
     sending = Action.LAUNCH if campaign.purpose == "message" else Action.SUBMIT
     return stops(caller, campaign) or _may(caller, sending, campaign)
 
@@ -69,7 +70,7 @@ def told_by(
 
 
 def missing(kind: str, zone: str, channels: Collection[str] = ()) -> Reason:
-    """Names what the account may not do."""
+    """The reason that names what the account may not do."""
     by = f" by {', '.join(sorted(channels))}" if channels else ""
     text = f"{zone}: this account may not send messages of kind {kind}{by} there."
     return Reason(NO_RIGHT, text, value=zone, remedy="Have the right entered for the account, or let another one send.")

@@ -50,8 +50,8 @@ async def plan(
     weight: int,
     now_ms: int,
 ) -> NewCampaign:
-    """Raises ZoneRefused when there is nothing to say. Nobody of the audience is looked at: the fence waits for this,
-    and `Preparer` gathers them once it has fallen."""
+    """The plan of a Cancel in one zone. Raises ZoneRefused when there is nothing to say. Nobody of the audience is
+    looked at: the fence waits for this, and `Preparer` gathers them once it has fallen."""
     kind = announcement.kind or Kind(originals[-1].kind)
     rules = KINDS[kind]
     policy = read_policy(zone.policy)
@@ -128,7 +128,8 @@ def _new_texts(texts: Texts, at_ms: int, mode: str) -> tuple[NewText, ...]:
 
 
 async def preview(conn: Connection, new: NewCampaign, zone: ZoneRow) -> ZonePreview:
-    """Who may have it at this moment: until the Cancel is posted the number can still grow."""
+    """The preview of a Cancel: who may have the message at this moment. Until it is posted the number can still
+    grow."""
     owed = await _gather(conn, new.replaces)
     drawn = await asyncio.to_thread(draw_up, owed, _languages(new.texts), read_policy(zone.policy))
     previews = [_text_preview(text, drawn.tally.get((text.channel, text.language), 0)) for text in new.texts]

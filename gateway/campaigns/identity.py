@@ -4,5 +4,5 @@ import secrets
 
 
 def new_public_id() -> str:
-    """80 random bits: it tells nothing and cannot be guessed."""
+    """An id of 80 random bits: it tells nothing and cannot be guessed."""
     return secrets.token_hex(10)

@@ -77,7 +77,7 @@ def milliseconds(instant: datetime) -> int:
 
 
 def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decision:
-    """Raises Refusal."""
+    """What is to happen with an alert. Raises Refusal for what is not supported, or not allowed."""
     if alert.sender not in caller.senders:
         raise not_yours(alert.sender)
     starts_ms, expires_ms = _times(alert)
@@ -126,7 +126,7 @@ _ENDED = " What it updates has ended."
 
 
 def not_yours(sender: str) -> Refusal:
-    """The account may not post as this sender."""
+    """The refusal of an account that may not post as this sender."""
     title = f"This account may not post as {sender}."
     remedy = "Use the sender that was agreed on, or have this one entered for the account."
     reason = Reason("A-SENDER-AUTH", title, path="/alert/sender", value=sender, remedy=remedy)

@@ -49,7 +49,7 @@ class MessageDesk:
     _turns: Shared = field(default_factory=lambda: Shared(_AT_ONCE, _AT_ONCE - 1))
 
     async def preview(self, caller: Caller, request: MessageRequest) -> ZonePreview:
-        """What `launch` would do. Raises Refusal, as it would."""
+        """What `launch` would do, without doing it. Raises Refusal, as it would."""
         require_modest(request, self.limits)
         async with self.idle.of(caller.account_id):
             return await self._tried(caller, request)
@@ -71,7 +71,8 @@ class MessageDesk:
         return self.planner.behind(preview, queue)
 
     async def launch(self, caller: Caller, request: MessageRequest) -> MessageAnswer:
-        """The same `key` again answers with the first campaign. Raises Refusal; nothing is kept then."""
+        """Launches a message; the same `key` again answers with the first campaign. Raises Refusal; nothing is kept
+        then."""
         if not request.terms_confirmed:
             raise Refusal(
                 422,

@@ -162,7 +162,7 @@ class Planner:
         taken: TakenContacts,
         also_members: npt.NDArray[np.int64] | None = None,
     ) -> ZonePlan:
-        """Raises ZoneRefused, NobodyHere when the targets mean nobody of this zone."""
+        """The plan of one zone. Raises ZoneRefused, and NobodyHere when the targets mean nobody of this zone."""
         policy = read_policy(zone.policy)
         asked, unavailable = self.channels(wish, zone, policy)
         unavailable |= frozenset(c for c in asked if not texts.by_channel.get(c))
@@ -377,7 +377,7 @@ def _words(channel: Channel, language: str, content: TextContent, deliveries: in
 
 
 def price_of(channel: Channel, ready: Content, at_ms: int) -> int:
-    """Millieuro of one message."""
+    """The price of one message, in millieuro."""
     return price(channel, MEDIA[channel].priced_units(ready), at_ms)
 
 

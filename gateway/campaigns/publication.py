@@ -90,7 +90,7 @@ async def _in_its_place(
 
 
 def publishes(caller: Caller, zone_id: int, kind: str) -> bool:
-    """Whether it has the right to, wherever the area lies."""
+    """Whether an account has the right to publish at all, wherever the area lies."""
     return caller.reach(Action.PUBLISH, zone_id, kind, FEED, Mode.LIVE) is None
 
 

@@ -62,7 +62,8 @@ class Received:
 
 
 def receive(body: bytes, caller: Caller, at: datetime, limits: Limits = cap.DEFAULT_LIMITS) -> Received:
-    """Raises Refusal with everything that is wrong. `at` (aware) is the time of receipt."""
+    """The alert in the body of a request. Raises Refusal with everything that is wrong. `at` (aware) is the time of
+    receipt."""
     opened = open_body(body)
     reading = cap.read(opened.document, limits, terms_of=lambda sender: caller.agreed(sender).terms)
     reasons = [_reason(problem, opened.below) for problem in reading.problems]
@@ -198,7 +199,7 @@ def _signed_by(finding: AlertFinding, certificate: x509.Certificate | None) -> A
 
 
 def located(reasons: Sequence[Reason], opened: Opened) -> tuple[Reason, ...]:
-    """With the line of the body for whatever stands in the alert; each that has one keeps it."""
+    """Reasons with the line of the body for whatever stands in the alert; each that has one keeps it."""
     root = tree(opened.document, KEPT)
     if isinstance(root, UnreadableDocument):
         return tuple(reasons)

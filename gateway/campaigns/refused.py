@@ -98,7 +98,8 @@ class RefusedDocuments:
     # ---- reading, each account its own -------------------------------------------------------------------------
 
     async def latest(self, caller: Caller, sender: str, before: str, most: int) -> list[RefusedDocument]:
-        """The account's own, those that came last first. `before` is the last id of the page before. Raises Refusal."""
+        """A page of the account's own documents, those that came last first. `before` is the last id of the page
+        before. Raises Refusal."""
         last = await self._own(caller, before) if before else None
         async with self.database.read() as conn:
             return await refused_documents.latest(
@@ -106,7 +107,7 @@ class RefusedDocuments:
             )
 
     async def read(self, caller: Caller, public_id: str) -> RefusedDocument:
-        """Raises Refusal 404."""
+        """What is kept of one document. Raises Refusal 404 where there is none of the account's."""
         return await self._own(caller, public_id)
 
     async def document(self, caller: Caller, public_id: str) -> bytes:

@@ -96,7 +96,7 @@ class Wanted:
 
 
 async def replay(database: Database, wanted: Wanted, limits: Limits) -> Conformance:
-    """Beside a running server. Raises OSError for a file that cannot be read."""
+    """Judges the documents that are wanted, beside a running server. Raises OSError for a file that cannot be read."""
     async with database.read() as conn:
         rows = await accounts.terms_of_all(conn)
     agreed = {row.account_id: agreements(read_terms(row.terms)) for row in rows}
@@ -196,7 +196,7 @@ def _rule(rule: str, found: _Rule) -> RuleFound:
 
 
 def lines(report: Conformance) -> Iterator[str]:
-    """For a terminal."""
+    """The report as lines for a terminal."""
     if not report.documents:
         yield "There are no refused documents."
         return

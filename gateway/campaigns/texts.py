@@ -50,7 +50,7 @@ def _persons(n: int) -> str:
 def texts_of(
     wording: Wording, channels: tuple[Channel, ...], style: Style, *, cancelled: Sequence[Story] = ()
 ) -> Texts:
-    """Raises ZoneRefused naming every fault."""
+    """The texts of an announcement in a zone's style. Raises ZoneRefused naming every fault."""
     try:
         return write(wording, channels, style, cancelled=cancelled)
     except TextsRefused as refused:

@@ -75,7 +75,7 @@ class ZonePlanning:
     async def plan(
         self, caller: Caller, announcement: Announcement, action: Action = Action.SUBMIT, *, dry: bool = False
     ) -> ZoneOutcomes:
-        """`action`: what its author must be allowed to do in a zone.
+        """What each zone would do. `action`: what its author must be allowed to do in a zone.
 
         Raises nothing of a zone's: its refusal stands in the outcome and the other zones go on.
 
@@ -240,7 +240,7 @@ class ZonePlanning:
 
 
 def launch_of(caller: Caller, announcement: Announcement, outcome: ZoneOutcomes) -> Launch:
-    """All that is written when it is launched as it was planned, in the threads as they were found."""
+    """All that a launch writes when it goes as it was planned, in the threads as they were found."""
     return Launch(
         account_id=caller.account_id,
         alert=None,

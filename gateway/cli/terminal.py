@@ -39,12 +39,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def say(text: str, *, style: str = "") -> None:
-    """One line on standard output: whatever is in it, it stays one line."""
+    """Writes one line to standard output: whatever is in it, it stays one line."""
     out.print(escape(visible(text)), style=style or None, highlight=False, soft_wrap=True)
 
 
 def say_json(value: Any, *, indented: bool = True) -> None:
-    """On standard output, for a program or a person."""
+    """Writes a value as JSON to standard output, for a program or a person."""
     import msgspec
 
     written = msgspec.json.encode(value)
@@ -70,7 +70,7 @@ def settings_of(path: Path | None) -> Settings:
 
 
 def told(work: Callable[[], Result]) -> Result:
-    """Its result; what the store, or a part that cannot start, has against it is told in a sentence."""
+    """The result of a work; what the store, or a part that cannot start, has against it is told in a sentence."""
     from store.errors import StoreError
 
     try:
@@ -82,7 +82,7 @@ def told(work: Callable[[], Result]) -> Result:
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """The same for what needs a loop."""
+    """The result of a work that needs a loop, as `told` has it."""
     import uvloop
 
     return told(lambda: uvloop.run(work))
@@ -100,7 +100,7 @@ async def store_of(settings: Settings) -> AsyncIterator[Database]:
 
 
 def store_named(settings: Settings) -> str:
-    """Where it is, without a password."""
+    """Where the store is, without a password."""
     from store.schema import shown
 
     return shown(settings.store.url)

@@ -40,7 +40,7 @@ class DemoClient:
             return await response.json()
 
     async def progress(self, campaign: str) -> AsyncIterator[dict[str, Any]]:
-        """Snapshots of a campaign as they are pushed."""
+        """The snapshots of a campaign, as the server pushes them."""
         path = f"{self.url}/api/v1/campaigns/{campaign}/progress"
         timeout = aiohttp.ClientTimeout(total=None, sock_read=60)
         async with self.session.get(path, headers=self._headers, timeout=timeout) as response:

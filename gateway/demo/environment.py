@@ -36,7 +36,7 @@ class DemoEnvironment:
 
     @property
     def keys(self) -> dict[str, str]:
-        """Account -> token."""
+        """The token of each account, by its code."""
         lines = (self.folder / "keys.tsv").read_text(encoding="utf-8").splitlines()
         return dict(line.split("\t") for line in lines)
 
@@ -113,7 +113,7 @@ speed = 10.0
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Whatever was started is ended, the last one first."""
+        """The environment for the length of the block; whatever was started is ended then, the last one first."""
         try:
             yield
         finally:

@@ -28,7 +28,7 @@ _UP_TRIES = 15
 
 
 async def run_demo(folder: Path, port: int, once: bool) -> int:
-    """The exit code. Ctrl-C ends everything that was started."""
+    """Runs the demonstration and returns its exit code. Ctrl-C ends everything that was started."""
     out = Terminal()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -32,7 +32,7 @@ _MARK = "-----BEGIN CERTIFICATE-----"
 
 
 class SenderTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """As in a seed file (docs/seed-format.md)."""
+    """What is agreed with one sender, as a seed file has it (docs/seed-format.md)."""
 
     sender: ShortText
     versions: tuple[Literal["1.0", "1.1", "1.2"], ...] = ("1.2",)
@@ -55,7 +55,7 @@ class SenderTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The same, ready to be held to."""
+    """What is agreed with one sender, ready for alerts to be held to."""
 
     terms: ReadingTerms
     policy: SignaturePolicy
@@ -68,7 +68,7 @@ USUAL = Agreement(ReadingTerms(), SignaturePolicy.IGNORED, Trust(), frozenset())
 
 
 def read_terms(text: str) -> tuple[SenderTerms, ...]:
-    """From `account.terms`. Raises msgspec.ValidationError."""
+    """The terms that `account.terms` holds. Raises msgspec.ValidationError."""
     return msgspec.json.decode(text, type=tuple[SenderTerms, ...])
 
 
@@ -77,7 +77,7 @@ def write_terms(terms: Sequence[SenderTerms]) -> str:
 
 
 def agreements(terms: Sequence[SenderTerms]) -> dict[str, Agreement]:
-    """By sender. Raises ValueError for what `faults` names."""
+    """The agreements of an account, by sender. Raises ValueError for what `faults` names."""
     return {entry.sender: _agreement(entry) for entry in terms}
 
 
@@ -98,7 +98,8 @@ def _agreement(entry: SenderTerms) -> Agreement:
 
 
 def faults(terms: Sequence[SenderTerms], senders: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(path below the list, sentence) of all that no type can say; `senders` are those of the account."""
+    """What is wrong with terms that no type can say, as (path below the list, sentence); `senders` are those of the
+    account."""
     seen: set[str] = set()
     for place, entry in enumerate(terms):
         if entry.sender not in senders:

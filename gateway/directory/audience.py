@@ -95,15 +95,15 @@ class AudienceCounts(msgspec.Struct, frozen=True):
 
     @property
     def candidates(self) -> int:
-        """Every resolved person on every channel asked for."""
+        """How many pairs there are of a resolved person and a channel asked for."""
         return self.resolved * self.channels
 
     def persons_close(self) -> bool:
-        """Invariant 2: resolved = included + excluded."""
+        """Whether resolved = included + excluded (invariant 2)."""
         return self.resolved == self.included + sum(self.excluded.values())
 
     def contacts_close(self) -> bool:
-        """Invariant 2: candidates = deliveries + covered + skipped."""
+        """Whether candidates = deliveries + covered + skipped (invariant 2)."""
         parts = (self.deliveries, self.covered, self.skipped)
         return self.candidates == sum(sum(part.values()) for part in parts)
 
@@ -130,7 +130,7 @@ class Audience:
         return every[np.diff(every, prepend=-1) > 0]
 
     def counts(self) -> AudienceCounts:
-        """Recounted from the columns (about 0.1 s for a million persons)."""
+        """The audience in numbers, recounted from the columns (about 0.1 s for a million persons)."""
         return AudienceCounts(
             resolved=self.resolved,
             included=len(self.members),

@@ -62,7 +62,7 @@ def pack(values: npt.NDArray[Any]) -> tuple[ColumnCoding, bytes]:
 
 
 def unpack(column: ColumnCoding, data: memoryview) -> Int64:
-    """The values again. Raises ColumnBroken."""
+    """The values that `pack` made into bytes. Raises ColumnBroken."""
     if column.width not in (1, 2, 4, 8) or column.length < 0 or len(data) != column.octets:
         raise ColumnBroken("a column has not the length that its description gives")
     offsets = np.frombuffer(data, dtype=f"<u{column.width}").astype(np.int64)

@@ -59,7 +59,7 @@ class BestContacts:
     """Few, as few addresses say anything: for everyone else the columns above hold."""
 
     def columns(self) -> Iterator[tuple[Int64, Int32]]:
-        """Addresses and their numbers."""
+        """The columns of addresses and of their numbers."""
         yield self.address_id, self.dense
         for detour in self.detours.values():
             yield detour.address_id, detour.dense
@@ -101,7 +101,7 @@ def way(best: BestContacts, kind: Kind) -> ChannelContacts:
 
 
 def best_of(rows: MemberRows, member_id: Int64) -> dict[Channel, BestContacts]:
-    """For each channel."""
+    """The contact of choice of each member, for each channel."""
     contacts = table(rows.contacts, 5)
     owners, known = find(member_id, contacts[:, 0])
     owners, contacts = owners[known], contacts[known]
@@ -154,7 +154,7 @@ def _detour(turned: Int64, rows: Int64, contact: Int64, address: Int64) -> Detou
 
 
 def numbered(contact_id: Int64, address_id: Int64, detours: Mapping[Kind, Detour]) -> BestContacts:
-    """With the addresses numbered from 0, in their order."""
+    """The contacts with their addresses numbered from 0, in their order."""
     values, numbers = _numbered(address_id, contact_id != 0, detours)
     made: dict[Kind, Detour] = {}
     for kind, detour in detours.items():

@@ -59,13 +59,14 @@ class Effort:
         self._overlaps, self._crossings = overlaps, crossings
 
     def compare(self, corners: Float64) -> None:
-        """Raises ShapeRefused where a ring costs more than is left."""
+        """Takes the cost of looking at a ring off what is left. Raises ShapeRefused where it is more than that."""
         self._overlaps -= _beside(corners)
         if self._overlaps < 0:
             raise ShapeRefused("The ring winds so much that it cannot be looked at: draw it simpler.")
 
     def mend(self, corners: Float64) -> None:
-        """The same of a ring that crosses itself."""
+        """Takes the cost of mending a ring that crosses itself off what is left. Raises ShapeRefused as `compare`
+        does."""
         self._crossings -= _crossings(corners, self._crossings)
         if self._crossings < 0:
             raise ShapeRefused("The ring crosses or touches itself too often to be mended: draw it simpler.")
@@ -269,7 +270,8 @@ class Grid:
         return found[0] if len(found) == 1 else np.asarray(np.unique(np.concatenate(found)))
 
     def renewed(self, row_now: Int32, joined: "Grid") -> "Grid":
-        """With rows renumbered, those of a negative number left out, and the positions of another grid added."""
+        """The grid with its rows renumbered, those of a negative number left out, and the positions of another grid
+        added."""
         row = row_now[self.row]
         stay = np.flatnonzero(row >= 0)
         cell = self.cell[stay]

@@ -29,5 +29,5 @@ def current(refnis: str) -> str:
 
 
 def renumbered() -> dict[int, int]:
-    """Old code to current one."""
+    """The table from each old code to the current one."""
     return dict(_BECAME)

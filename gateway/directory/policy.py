@@ -33,7 +33,7 @@ class PolicyRefused(ValueError):
 
 
 class ZonePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The defaults are those of a police zone with neighbourhood networks."""
+    """What one zone has decided. The defaults are those of a police zone with neighbourhood networks."""
 
     area_mode: AreaMode = AreaMode.GROUPS
     touching_counts: bool = True
@@ -56,7 +56,7 @@ class ZonePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """Shown before the configured sender address; empty: the zone's name."""
 
     def channels(self, kind: Kind) -> tuple[Channel, ...]:
-        """Those on which this zone sends messages of a kind."""
+        """The channels on which this zone sends messages of a kind."""
         allowed: dict[Kind, tuple[Channel, ...]] = {
             Kind.ALERT: self.alert_channels,
             Kind.PREVENTIVE: self.preventive_channels,
@@ -75,5 +75,5 @@ def read_policy(text: str) -> ZonePolicy:
 
 
 def write_policy(policy: ZonePolicy) -> str:
-    """For `zone.policy`: only what differs from the defaults, so that a later default reaches every zone."""
+    """The text of `zone.policy`: only what differs from the defaults, so that a later default reaches every zone."""
     return msgspec.json.encode(policy).decode()

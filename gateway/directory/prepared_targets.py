@@ -21,7 +21,7 @@ class PreparedTargets:
 
 
 def survey(targets: Targets) -> PreparedTargets:
-    """Never raises: what cannot be understood is a problem."""
+    """Makes targets ready. Never raises: what cannot be understood is a problem."""
     problems: list[TargetProblem] = []
     effort = Effort()
     shapes: list[tuple[str, Shape]] = []

@@ -12,7 +12,7 @@ class TargetSeverity(StrEnum):
 
 
 class TargetFault(StrEnum):
-    """The names are part of the API."""
+    """What can be wrong with a target. The names are part of the API."""
 
     BAD_SHAPE = "bad_shape"
     REPAIRED_SHAPE = "repaired_shape"

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExclusionReason(IntEnum):
-    """The numbers are kept in frozen audiences: never give one a second meaning."""
+    """Why nobody is sent anything. The numbers are kept in frozen audiences: none ever gets a second meaning."""
 
     OPTED_OUT = 1
     NO_CONTACT = 2
@@ -22,7 +22,7 @@ class ExclusionReason(IntEnum):
 
     @property
     def sentence(self) -> str:
-        """For the preview and the report."""
+        """The reason in a sentence, for the preview and the report."""
         return _SENTENCES[self]
 
 

@@ -71,7 +71,7 @@ class Readers(msgspec.Struct, frozen=True):
 
 
 class ResolutionCounts(msgspec.Struct, frozen=True):
-    """For `campaign.counts` and the preview."""
+    """A resolution in numbers, as `campaign.counts` and the preview have it."""
 
     persons: AudienceCounts
     matched_by: dict[str, int]

@@ -146,7 +146,7 @@ class SeedError(msgspec.Struct, frozen=True):
 
 
 class SeedRemark(msgspec.Struct, frozen=True):
-    """Loaded, and likely not what was meant."""
+    """A line that is loaded, and likely not what was meant."""
 
     line: int
     path: str
@@ -228,7 +228,7 @@ class SeedReader:
         self._error(numbered.line, "$", reason, _named(numbered.entry))
 
     def forget(self) -> None:
-        """All that was told to be wrong."""
+        """Forgets all that was told to be wrong."""
         self.errors.clear()
         self.error_count = 0
 

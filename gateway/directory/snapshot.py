@@ -31,7 +31,7 @@ class Links:
     member: Int32
 
     def of(self, sets: Int64) -> Int32:
-        """Rows of the members of some sets; a member of two of them comes twice."""
+        """The rows of the members of some sets; a member of two of them comes twice."""
         starts, lengths = self.offset[sets], self.offset[sets + 1] - self.offset[sets]
         shift = starts - (np.cumsum(lengths) - lengths)
         return self.member[np.repeat(shift, lengths) + np.arange(int(lengths.sum()), dtype=np.int64)]
@@ -43,7 +43,7 @@ class Links:
         return found
 
     def without(self, sets: Int64, rows: Int64) -> "Links":
-        """As if these pairs of set and row did not belong together."""
+        """The links without these pairs of set and row."""
         size = int(max(self.member.max(initial=0), rows.max(initial=0))) + 1
         lengths = np.diff(self.offset)
         pairs = np.repeat(np.arange(lengths.size), lengths) * size + self.member
@@ -212,7 +212,7 @@ def links(pairs: Int64, set_id: Int64, member_id: Int64) -> Links:
 
 
 def networks_of(places: PlaceRows) -> Networks:
-    """Without their members."""
+    """The networks or groups of a zone, without their members."""
     found = sorted(places.networks)
     ids = np.array([row[0] for row in found], dtype=np.int64)
     codes = tuple(row[1] for row in found)

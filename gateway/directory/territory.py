@@ -26,12 +26,12 @@ class Territory(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
 
 def read_territory(text: str) -> Territory | None:
-    """Of a zone's row. None: nobody has said where it lies. Raises msgspec.MsgspecError."""
+    """The territory of a zone's row; None where nobody has said where it lies. Raises msgspec.MsgspecError."""
     return msgspec.json.decode(text, type=Territory) if text else None
 
 
 def write_territory(territory: Territory) -> str:
-    """For `zone.territory`."""
+    """The text of `zone.territory`."""
     return "" if territory == Territory() else msgspec.json.encode(territory).decode()
 
 

@@ -33,5 +33,5 @@ class Breaker:
 
     @property
     def on_trial(self) -> bool:
-        """The pause is over, but nothing has gone well since: send a few only."""
+        """Whether the pause is over and nothing has gone well since: a few only are to be sent."""
         return self.troubles >= OPEN_AFTER

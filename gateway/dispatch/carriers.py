@@ -55,7 +55,7 @@ class Gate:
 
     @property
     def idle(self) -> bool:
-        """Nothing is under way: a message longer than the window may go alone."""
+        """Whether nothing is under way: a message longer than the window may then go alone."""
         return self._handed == 0
 
     @property
@@ -63,7 +63,7 @@ class Gate:
         return self.carrier.name
 
     def opening(self, now_s: float, subject: Subject | None = None) -> OpenCarrier | None:
-        """None while it takes nothing (of that subject)."""
+        """What the fence may grant on it now; None while it takes nothing (of that subject)."""
         room = self.carrier.room
         if room <= 0 or not self.breaker.closed(now_s):
             return None
@@ -77,7 +77,7 @@ class Gate:
         return OpenCarrier(self.carrier.name, self.ceilings, units)
 
     def bar(self, subject: Subject | None) -> RefusalRun | None:
-        """What it has against that subject."""
+        """The bar that it has against that subject; None where it has none."""
         run = self.refusals.runs.get(subject) if subject is not None and self.refusals.runs else None
         return run if run is not None and run.is_barred else None
 
@@ -90,14 +90,14 @@ class Gate:
         return Openness.BUSY
 
     def tried(self, subject: Subject | None, units: int, now_s: float) -> bool:
-        """So many of that subject are on their way. Whether they are a trial."""
+        """Notes that so many units of that subject are on their way; returns whether they are a trial."""
         run = self.bar(subject)
         if run is not None:
             run.try_units(units, now_s)
         return run is not None
 
     def untried(self, subject: Subject, units: int) -> None:
-        """Of a trial: of these nothing was learnt."""
+        """Notes that nothing was learnt of so many units of a trial."""
         run = self.bar(subject)
         if run is not None:
             run.put_back(units)
@@ -169,7 +169,7 @@ class Load:
         self._gate.put_back(units)
 
     def close(self, _: object = None) -> None:
-        """Also as a task's done-callback."""
+        """Ends the load; may serve as a task's done-callback."""
         self.answered(self._units)
 
 
@@ -214,11 +214,11 @@ class LaneCarriers:
     """Batches of a lane ask the fence one after the other: two must not be granted the same room."""
 
     def open(self, now_s: float) -> list[OpenCarrier]:
-        """Those that would take something of a subject that they have nothing against."""
+        """The gates that would take something of a subject that they have nothing against."""
         return [opening for gate in self.gates if (opening := gate.opening(now_s)) is not None]
 
     def of(self, names: Sequence[str], subject: Subject | None, shunned: str, now_s: float) -> list[OpenCarrier]:
-        """Those of these carriers that are open now, the shunned one last."""
+        """The openings of these carriers, as far as they are open now, the shunned one last."""
         carriers = [
             opening for g in self.gates if g.name in names and (opening := g.opening(now_s, subject)) is not None
         ]

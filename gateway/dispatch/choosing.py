@@ -50,7 +50,7 @@ class Window:
 
 @dataclass(slots=True)
 class Choosing:
-    """Of one batch."""
+    """Which carriers the messages of one batch may have."""
 
     campaign_id: int
     contents: Mapping[str, Content]
@@ -72,13 +72,13 @@ class Choosing:
         return _Look(self, now_s).at(m.row, m.words)[0] is not Openness.CLOSED
 
     def bars(self, rows: Iterable[DeliveryRow]) -> list[RefusalRun]:
-        """What carriers have against us that concerns these."""
+        """The bars of carriers that concern these messages."""
         languages = {row.language for row in rows}
         found = (gate.bar((self.campaign_id, language)) for language in languages for gate in self.gates)
         return [bar for bar in found if bar is not None]
 
     def window(self, again: Sequence[Moving], ahead: Iterable[DeliveryRow], now_s: float, most: int) -> Window | None:
-        """The next one; None while for nothing of it a carrier is open."""
+        """The next window; None while no carrier is open for anything that is left."""
         look = _Look(self, now_s)
         rows = list(islice(ahead, most))
         first: tuple[object, ...] | None = None

@@ -25,7 +25,8 @@ Make = Callable[[Campaign, str, Text], Content]
 
 
 def content_maker(email: EmailSettings, public_url: str, bounce_key: bytes) -> Make:
-    """`public_url`: where readers of mail reach this server; without, no mail has a link to unsubscribe."""
+    """Makes the words of campaigns ready. `public_url`: where readers of mail reach this server; without, no mail
+    has a link to unsubscribe."""
 
     def make(campaign: Campaign, sender_name: str, text: Text) -> Content:
         sender = MailSender(

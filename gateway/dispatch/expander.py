@@ -46,7 +46,7 @@ class Expander:
     _audiences: OrderedDict[int, Audience] = field(default_factory=OrderedDict)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Makes rows until cancelled."""
         while True:
             worked = False
             try:

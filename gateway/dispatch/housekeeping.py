@@ -42,7 +42,8 @@ class Housekeeping:
     chores: tuple[Chore, ...]
 
     async def run(self) -> None:
-        """Until cancelled. A chore that fails is logged and tried again: one of them must not stop the others."""
+        """Runs every chore until cancelled. A chore that fails is logged and tried again: one of them must not stop
+        the others."""
         async with asyncio.TaskGroup() as tasks:
             for chore in self.chores:
                 tasks.create_task(self._repeat(chore), name=f"chore-{chore.name}")

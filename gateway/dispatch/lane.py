@@ -108,7 +108,7 @@ class Lane:
         self.bell.ring()
 
     async def run(self) -> None:
-        """Until `stop`. No failure of the store ends it: what it was about is tried again."""
+        """Sends until `stop`. No failure of the store ends it: what it was about is tried again."""
         permits = asyncio.Semaphore(self.rules.batches_at_once)
         heartbeat = asyncio.create_task(self._keep_leases(), name=f"lease-{self.channel}-{self.mode}")
         try:

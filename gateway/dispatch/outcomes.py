@@ -13,8 +13,9 @@ UNFIT = ("unfit", "No carrier can take this message: its letters, its country or
 def settlement(
     delivery_id: int, outcome: Outcome, carrier: str, *, attempts: int, most_attempts: int, delays_ms: Sequence[int]
 ) -> Settlement | None:
-    """None for what is known not sent and costs no attempt: the next carrier may take it at once. `attempts` were
-    made before this one; `delays_ms` stand before the second, third ... one, and the last repeats."""
+    """What an outcome settles of its delivery; None for what is known not sent and costs no attempt: the next
+    carrier may take it at once. `attempts` were made before this one; `delays_ms` stand before the second, third ...
+    one, and the last repeats."""
     match outcome:
         case Accepted(refs=refs, text=text):
             return Settlement(delivery_id, DeliveryEvent.ACCEPTED, carrier, refs, text=text)
@@ -32,7 +33,8 @@ def settlement(
 
 
 def is_trouble(outcome: Outcome, *, is_over: bool = False) -> bool:
-    """Speaks against the carrier rather than against the message. `is_over`: its time had come, whatever was said."""
+    """Whether an outcome speaks against the carrier rather than against the message. `is_over`: its time had come,
+    whatever was said."""
     match outcome:
         case NotSent(withdrawn=withdrawn):
             return not (withdrawn or is_over)
@@ -43,5 +45,6 @@ def is_trouble(outcome: Outcome, *, is_over: bool = False) -> bool:
 
 
 def is_for_us(outcome: Outcome, channel: str) -> bool:
-    """Shows that the carrier has nothing against us: it took the message, or rang at the person's."""
+    """Whether an outcome shows that the carrier has nothing against us: it took the message, or rang at the
+    person's."""
     return isinstance(outcome, Accepted) or (channel == Channel.VOICE and isinstance(outcome, Deferred))

@@ -9,12 +9,12 @@ _FORM = re.compile(r"([a-z0-9]{1,16})\.([0-9a-f]{1,16})\.([0-9]{1,4})")
 
 
 def reference(generation: str, delivery_id: int, attempt: int) -> str:
-    """At most 38 characters of [a-z0-9.]."""
+    """The reference of an attempt: at most 38 characters of [a-z0-9.]."""
     return f"{generation}.{delivery_id:x}.{attempt}"
 
 
 def message_reference(generation: str, delivery_id: int) -> str:
-    """The part of it that all attempts of a delivery share."""
+    """The part of a reference that all attempts of a delivery share."""
     return f"{generation}.{delivery_id:x}"
 
 

@@ -81,7 +81,7 @@ class RefusalRun:
         return self.trial or (FIRST_TRIAL if now_s - self.tried_s >= LONGEST_PAUSE_S else 0)
 
     def try_units(self, units: int, now_s: float) -> None:
-        """They are on their way."""
+        """Notes that so many units of what is barred are on their way as a trial."""
         self.trial, self.tried, self.tried_s = max(self.trial - units, 0), self.tried + units, now_s
 
     def put_back(self, units: int) -> None:
@@ -89,7 +89,7 @@ class RefusalRun:
         self.trial, self.tried = self.trial + units, max(self.tried - units, 0)
 
     def word(self, since_s: float, now_s: float) -> RefusalMeaning:
-        """Of a refusal that came at `since_s`."""
+        """What a refusal that came at `since_s` turns out to mean."""
         if self.ended:
             return RefusalMeaning.THE_PERSONS
         if self.is_barred:
@@ -119,7 +119,7 @@ class RefusalRun:
 
 @dataclass(slots=True)
 class Refusals:
-    """Of one carrier. Empty as long as all is well."""
+    """What one carrier refuses; empty as long as all is well."""
 
     runs: dict[Subject, RefusalRun] = field(default_factory=dict)
     _known: dict[Subject, dict[int, None]] = field(default_factory=dict)

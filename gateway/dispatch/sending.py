@@ -83,7 +83,7 @@ class _LastWord:
 
 @dataclass(slots=True)
 class Sending:
-    """Use `send`, once."""
+    """One batch on its way; `send` is called once."""
 
     batch: Batch
     contents: Mapping[str, Content]
@@ -141,7 +141,7 @@ class Sending:
 
     @property
     def waits(self) -> bool:
-        """Something is in flight."""
+        """Whether something is in flight."""
         return bool(self._in_flight)
 
     async def send(self) -> None:

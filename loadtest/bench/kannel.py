@@ -88,7 +88,7 @@ class Kannel:
 
 @contextlib.asynccontextmanager
 async def running(stage: Stage, smsc: int) -> AsyncIterator[Kannel]:
-    """Both boxes, bound to the SMSC at this port. Raises Skipped, Failed."""
+    """Both boxes, bound to the SMSC at this port. Raises PeerMissing, Failed."""
     bearerbox, smsbox = found("bearerbox", "Kannel"), found("smsbox", "Kannel")
     admin, boxes, http = free_port(), free_port(), free_port()
     settings = stage.folder / f"kannel-{time.time_ns()}.conf"

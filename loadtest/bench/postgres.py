@@ -20,7 +20,7 @@ _READY_S = 20.0
 
 
 def binaries() -> Path:
-    """The newest version's. Raises Skipped."""
+    """The newest version's. Raises PeerMissing."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4]))
     if not found:
         raise PeerMissing("PostgreSQL is not installed: as root, 'make bench' installs it from Debian")
@@ -36,7 +36,7 @@ def _as_server(*command: str) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def running(stage: Stage) -> AsyncIterator[str]:
-    """Yields the server's URL without the name of a database. Raises Skipped, Failed."""
+    """Yields the server's URL without the name of a database. Raises PeerMissing, Failed."""
     bin_dir, port = binaries(), free_port()
     with folder_of(_USER) as folder:
         data = folder / "data"

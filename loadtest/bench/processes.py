@@ -18,7 +18,7 @@ _LISTENS_S = 15.0
 
 
 def found(name: str, whose: str) -> str:
-    """The path of a program. Raises Skipped, naming the peer whose it is."""
+    """The path of a program. Raises PeerMissing, naming the peer whose it is."""
     path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_FOLDERS}")
     if path is None:
         raise PeerMissing(f"{whose} is not installed: as root, 'make bench' installs it from Debian")

@@ -82,7 +82,7 @@ HeapEntry = tuple[float, int, Queued]
 
 
 class SubmitQueue:
-    """Implements the message half of `session.Owner`. Everything here is prompt: no call waits."""
+    """Implements the message half of `SmppOwner`. Everything here is prompt: no call waits."""
 
     def __init__(
         self,
