@@ -29,7 +29,7 @@ _FORGOTTEN_S = 2 * MOST_S
 
 @dataclass(slots=True)
 class Setbacks:
-    """Of one worker; its subjects are ids of one kind, of campaigns or alerts."""
+    """What one worker could not work on; its subjects are ids of one kind, of campaigns or alerts."""
 
     _pauses: dict[int, tuple[float, float]] = field(default_factory=dict)
     """Subject -> (when its pause ends, how long it was)."""
@@ -38,7 +38,7 @@ class Setbacks:
     ones would stand before them for ever."""
 
     def resting(self) -> list[int]:
-        """Who is left alone now."""
+        """The subjects that are left alone now."""
         now_s = asyncio.get_running_loop().time()
         self._pauses = {s: p for s, p in self._pauses.items() if p[0] + _FORGOTTEN_S > now_s}
         return [subject for subject, (until_s, _) in self._pauses.items() if until_s > now_s]
@@ -69,7 +69,7 @@ class Setbacks:
         return result
 
     def note(self, subject: int, action: str, exc: Exception) -> None:
-        """It has failed just now: let it rest."""
+        """Notes that a subject has failed just now, and lets it rest."""
         about = {"action": action, "subject": subject, "again_s": self.rest(subject)}
         log.error("failed, and will be tried again", exc_info=exc, extra=about)
 

@@ -80,7 +80,7 @@ class LogSettings(_Struct, frozen=True, kw_only=True):
 
 
 class LaneSettings(_Struct, frozen=True, kw_only=True):
-    """What every channel has."""
+    """The settings that every channel has."""
 
     batches_at_once: Permits = 4
     """Permits of the channel's semaphore: batches that hand messages over at the same time."""
@@ -186,7 +186,7 @@ class LimitSettings(_Struct, frozen=True, kw_only=True):
 
 
 class BackupSettings(_Struct, frozen=True, kw_only=True):
-    """Of a store in a file; PostgreSQL is backed up by its own means."""
+    """Backups of a store in a file; PostgreSQL is backed up by its own means."""
 
     folder: str = ""
     """Into which a running server puts backups by itself; empty: none. Better on another disk."""

@@ -212,7 +212,7 @@ def links(pairs: Int64, set_id: Int64, member_id: Int64) -> Links:
 
 
 def networks_of(places: PlaceRows) -> Networks:
-    """The networks or groups of a zone, without their members."""
+    """The networks of a zone, without their members."""
     found = sorted(places.networks)
     ids = np.array([row[0] for row in found], dtype=np.int64)
     codes = tuple(row[1] for row in found)
@@ -251,7 +251,7 @@ def _territory(text: str | None) -> Any:
 
 
 def groups_of(places: PlaceRows) -> Groups:
-    """Without their members."""
+    """The groups of a zone, without their members."""
     found = sorted(places.groups)
     ids = np.array([row[0] for row in found], dtype=np.int64)
     return Groups(ids, _nobody(ids.size), {row[1]: place for place, row in enumerate(found)})

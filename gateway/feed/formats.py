@@ -82,7 +82,7 @@ class View:
         )
 
     def at(self, now_ms: int) -> "View":
-        """The same, later: itself while nothing has expired."""
+        """The view at a later instant: itself while nothing has expired."""
         if now_ms < self.until_ms:
             return self
         left = tuple(item for item in self.items if item.expires_ms is None or item.expires_ms > now_ms)
@@ -109,7 +109,7 @@ class Making:
 
 
 def make(making: Making, view: View, form: FeedFormat, base_url: str, language: str, looked_ms: int) -> Feed:
-    """`looked_ms` is when the store was last heard of: only the heartbeat tells it."""
+    """The bytes of a feed. `looked_ms` is when the store was last heard of: only the heartbeat tells it."""
     body, media_type = _BY_FORM[form](_Page(making, view, form, base_url, language, looked_ms))
     return Feed(body, hashlib.sha256(body).hexdigest()[:32], media_type)
 

@@ -29,7 +29,7 @@ class Publisher:
     _setbacks: Setbacks = field(default_factory=Setbacks)
 
     async def run(self) -> bool:
-        """True when something was published, and there may be more."""
+        """Publishes some of what waits; True when something was published, and there may be more."""
         async with self.database.read() as conn:
             waiting = await feed.pending(conn, without=self._setbacks.resting())
             if not waiting and not await feed.anything_over(conn, self.database.clock.now_ms()):

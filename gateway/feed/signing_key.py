@@ -20,7 +20,7 @@ class FeedKey:
     key: PrivateKey = field(repr=False)
 
     def sign(self, document: bytes) -> bytes:
-        """Raises ValueError for what is no CAP 1.2 alert, or is signed already."""
+        """The document with a signature. Raises ValueError for what is no CAP 1.2 alert, or is signed already."""
         return sign(document, self.key, self.certificate)
 
     def warning(self, now_ms: int) -> str:
@@ -39,7 +39,8 @@ class FeedKey:
 
 
 def read_feed_key(certificate_path: str, key_pem: str) -> FeedKey | None:
-    """None where neither is given: what is published is not signed then. Raises ValueError saying what is wrong."""
+    """The key that the settings name; None where neither is given: what is published is not signed then. Raises
+    ValueError saying what is wrong."""
     if not certificate_path and not key_pem:
         return None
     if not certificate_path or not key_pem:

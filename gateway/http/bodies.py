@@ -70,13 +70,13 @@ async def read_body(request: web.Request, most: int, timeout_s: float) -> bytes:
 
 
 async def read_json(request: web.Request, type_: type[T], most: int, timeout_s: float) -> T:
-    """Raises Refusal: 415, 413, 408, and 400 naming the path of what is wrong."""
+    """The body of a request as a struct. Raises Refusal: 415, 413, 408, and 400 naming the path of what is wrong."""
     require_type(request, frozenset({"application/json"}), ("application/json",))
     return struct_of(await read_body(request, most, timeout_s), type_)
 
 
 def struct_of(body: bytes, type_: type[T]) -> T:
-    """Raises Refusal 400 with every fault."""
+    """The struct that some JSON holds. Raises Refusal 400 with every fault."""
     try:
         return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as exc:
@@ -140,7 +140,7 @@ class Query:
                 raise _bad(name, "Given more than once.")
 
     def text(self, name: str, most: int = 200) -> str:
-        """Empty when absent. Raises Refusal 400."""
+        """The value of a parameter; empty when it is absent. Raises Refusal 400."""
         value = self._values.get(name, "")
         if len(value) > most:
             raise _bad(name, f"Longer than {most} characters.")

@@ -21,7 +21,7 @@ from gateway.http.languages import Tongue
 
 
 def wanted(request: web.Request) -> bool:
-    """Whether the caller names the type; `*/*` is no wish for it."""
+    """Whether a caller asks for answers in CAP, by its name; `*/*` is no wish for them."""
     ranges = (part.partition(";") for part in request.headers.get("Accept", "").split(","))
     return any(
         name.strip().lower() == CAP_MEDIA_TYPE and "q=0" not in settings.replace(" ", "").lower().split(";")
@@ -51,7 +51,7 @@ def refused(named: Heading, refusal: Refusal, context: HttpContext, tongue: Tong
 
 
 def is_verdict(refusal: Refusal) -> bool:
-    """On the message, and not on the machine or the caller's patience."""
+    """Whether a refusal is about the message, and not about the machine or the caller's patience."""
     return refusal.status in VERDICTS
 
 

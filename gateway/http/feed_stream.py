@@ -36,7 +36,8 @@ async def air(
     life_s: float,
     write_s: float,
 ) -> web.StreamResponse:
-    """Until the listener has gone, is too slow, or `life_s` has passed: it comes back and says what it has seen."""
+    """Writes to a listener until it has gone, is too slow, or `life_s` has passed: it comes back and says what it
+    has seen."""
     response = opened_to_all()
     with contextlib.suppress(ConnectionError):
         await response.prepare(request)

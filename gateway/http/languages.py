@@ -36,7 +36,7 @@ class Catalogue(msgspec.Struct, frozen=True):
 
 @cache
 def words(language: str) -> Catalogue:
-    """Those of the gateway and of CAP; none for English, which is what is translated."""
+    """The words of the gateway and of CAP in a language; none for English, which is what is translated."""
     if language == ENGLISH:
         return Catalogue()
     text = (files("gateway") / "http" / "catalogues" / f"{language}.toml").read_text(encoding="utf-8")
@@ -113,5 +113,5 @@ class Tongue:
 
 
 def tongue_of(request: web.Request) -> Tongue:
-    """By Accept-Language; English for any other wish, and for what is no wish at all."""
+    """The language that Accept-Language asks for; English for any other wish, and for what is no wish at all."""
     return Tongue(language_of(",".join(request.headers.getall("Accept-Language", []))))

@@ -25,7 +25,7 @@ _CLOSING = frozenset({408, 413, 429})
 
 
 def fields_of(reason: Reason) -> dict[str, Any]:
-    """All of them; a pointer only where the body was JSON."""
+    """The fields of a problem's reasons, all of them; a pointer only where the body was JSON."""
     found = msgspec.structs.asdict(reason)
     if not found["pointer"]:
         del found["pointer"]

@@ -80,8 +80,8 @@ class ProgressWatch:
 
     @contextlib.asynccontextmanager
     async def watch(self, campaign_id: int, account_id: int) -> AsyncIterator[Watched]:
-        """Raises Refusal: 503 when there are too many watchers or the server is stopping, 429 for too many of an
-        account."""
+        """The campaign as somebody watches it. Raises Refusal: 503 when there are too many watchers or the server is
+        stopping, 429 for too many of an account."""
         if self._closing or self._watchers >= self.most:
             raise Refusal(503, "too-many-watchers", "No more progress streams can be opened now.")
         if self.most_per_account and self._of[account_id] >= self.most_per_account:

@@ -16,7 +16,7 @@ from store.database import Database
 
 
 class AlertService(Protocol):
-    """Every method raises Refusal."""
+    """The desk of alerts, as the door sees it. Every method raises Refusal."""
 
     async def submit(self, caller: Caller, document: bytes) -> AlertAnswer: ...
 
@@ -31,19 +31,19 @@ class AlertService(Protocol):
         ...
 
     async def envelope(self, caller: Caller, public_id: str) -> bytes:
-        """What they came in."""
+        """The envelope that an alert came in."""
         ...
 
 
 class MessageService(Protocol):
-    """Every method raises Refusal."""
+    """The desk of composed messages, as the door sees it. Every method raises Refusal."""
 
     async def launch(self, caller: Caller, request: MessageRequest) -> MessageAnswer: ...
 
     async def preview(self, caller: Caller, request: MessageRequest) -> ZonePreview: ...
 
     async def stop(self, caller: Caller, public_id: str) -> bool:
-        """False when the campaign had ended already."""
+        """Ends a campaign; False when it had ended already."""
         ...
 
 

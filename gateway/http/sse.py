@@ -73,8 +73,8 @@ async def glance(changed: asyncio.Event, most_s: float) -> None:
 async def stream(
     request: web.Request, watched: Watched, *, seen: int | None, heartbeat_s: float, life_s: float
 ) -> web.StreamResponse:
-    """Until the campaign is sealed, the watcher has gone, or `life_s` has passed: browsers come back by themselves,
-    and their key is looked at again. A slow watcher misses snapshots, never the latest."""
+    """Writes snapshots until the campaign is sealed, the watcher has gone, or `life_s` has passed: browsers come
+    back by themselves, and their key is looked at again. A slow watcher misses snapshots, never the latest."""
     response = opened()
     with contextlib.suppress(ConnectionError, TimeoutError):
         await response.prepare(request)

@@ -22,7 +22,7 @@ def href(campaign: Campaign) -> str:
 
 
 def campaign_line(campaign: Campaign) -> dict[str, Any]:
-    """For a list."""
+    """A campaign in a list."""
     return {
         "id": campaign.public_id,
         "href": href(campaign),
@@ -55,7 +55,7 @@ def campaign_page(
 
 
 def progress(campaign: Campaign, counts: list[DeliveryCounts]) -> dict[str, Any]:
-    """A snapshot. `revision` grows with every change of a counter."""
+    """The counters of a campaign at an instant. `revision` grows with every change of a counter."""
     return {
         "campaign": campaign.public_id,
         "state": campaign.state,
@@ -76,7 +76,7 @@ def revision(counts: list[DeliveryCounts]) -> int:
 
 
 def delivery_line(delivery: Delivery, *, masked: bool) -> dict[str, Any]:
-    """`masked`: for who audits and need not know whose telephone it is."""
+    """A delivery in a list. `masked`: for who audits and need not know whose telephone it is."""
     line = msgspec.structs.asdict(delivery) | {"id": number(delivery)}
     if masked:
         # A carrier's words may quote the address that it refused.
@@ -86,5 +86,5 @@ def delivery_line(delivery: Delivery, *, masked: bool) -> dict[str, Any]:
 
 
 def number(delivery: Delivery) -> int:
-    """Its place in the campaign, from 1: what a page goes on after."""
+    """The place of a delivery in its campaign, from 1: what a page goes on after."""
     return place_of(delivery.id) + 1

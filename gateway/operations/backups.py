@@ -83,7 +83,7 @@ def seal(source: Path, target: Path, secret: str) -> None:
 
 
 def unseal(source: Path, target: Path, secret: str) -> None:
-    """Raises BackupRefused for another key, and for what was changed or cut off."""
+    """Decrypts a backup. Raises BackupRefused for another key, and for what was changed or cut off."""
     with _private(target) as plain:
         for piece in _unsealed(source, secret):
             plain.write(piece)
@@ -143,7 +143,7 @@ def _sha256(pieces: Iterator[bytes]) -> bytes:
 
 
 def put_back(backup: Path, store: Path, secret: str, *, replace: bool) -> dict[str, int]:
-    """The backup becomes the store; one that is there is set aside, with `replace`. Returns rows by table.
+    """Puts a backup in the place of the store; one that is there is set aside, with `replace`. Returns rows by table.
 
     Raises BackupRefused, StoreDamaged, OSError. Nobody may serve the store meanwhile."""
     if store.exists() and not replace:
@@ -188,7 +188,8 @@ class Schedule:
     settings: BackupSettings
 
     async def run(self) -> bool:
-        """One, if its time has come. Raises nothing that a full disk or a folder that is gone can cause: it says so."""
+        """Makes a backup, if its time has come. Raises nothing that a full disk or a folder that is gone can cause:
+        it says so."""
         source = self.database.path
         if source is None or not self.settings.folder:
             return False
@@ -214,7 +215,7 @@ class Schedule:
 
 
 def prune(folder: Path, stem: str, keep: int) -> None:
-    """The oldest go; only those that a schedule has made, by their names."""
+    """Removes the oldest backups; only those that a schedule has made, by their names."""
     made = sorted(p for p in folder.glob(f"{stem}-*T*Z.db*") if p.suffix in (".db", ".sealed"))
     for old in made[:-keep]:
         old.unlink()

@@ -16,14 +16,16 @@ GARBAGE = (20_000, 20, 20)
 
 
 def prepare() -> None:
-    """Before the loop runs. What the first refused alert would load is loaded: it stood in the loop for 0.5 s."""
+    """Sets the interpreter up before the loop runs. What the first refused alert would load is loaded: it stood in
+    the loop for 0.5 s."""
     sys.setswitchinterval(GIL_INTERVAL_S)
     explain.ready()
 
 
 def settle() -> None:
-    """Once everything is built. A full collection looks at every module and schema for 130 ms, several times a minute
-    under load, and holds up every channel: what is there now is there for good and is no longer looked at."""
+    """Freezes what is there once everything is built. A full collection looks at every module and schema for 130 ms,
+    several times a minute under load, and holds up every channel: what is there now is there for good and is no
+    longer looked at."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE)

@@ -52,12 +52,12 @@ class LogWriter(logging.Handler):
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Until all lines are written, `FLUSH_S` at most."""
+        """Waits until all lines are written, `FLUSH_S` at most."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting_bytes, FLUSH_S)
 
     def close(self) -> None:
-        """The thread ends once all lines are written; a reader that stands still keeps it, and nothing else."""
+        """Has the thread end once all lines are written; a reader that stands still keeps it, and nothing else."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -18,7 +18,7 @@ _EXAMPLE = re.compile(r"(^|\.)(example|invalid|test|localhost|local)(\.(com|net|
 
 
 def doubts(settings: Settings) -> list[str]:
-    """A sentence each, beginning with the key that it is about."""
+    """What is doubtful about settings: a sentence each, beginning with the key that it is about."""
     return [
         *(text for name, s in settings.sms.carriers.items() if isinstance(s, SmppSettings) for text in _smsc(name, s)),
         *_email(settings.email),

@@ -49,9 +49,9 @@ async def status_lines(
     backup: BackupSettings | None = None,
     keeping: RetentionSettings | None = None,
 ) -> list[StatusLine]:
-    """About ten, the worst ones marked. `min_free_mib`: the watermark below which the server takes nothing on;
-    `config`: the file of settings, for the commands that are shown; `backup`: how often one is to be made;
-    `keeping`: what goes when."""
+    """The lines of `tocsin status`, about ten, the worst ones marked. `min_free_mib`: the watermark below which the
+    server takes nothing on; `config`: the file of settings, for the commands that are shown; `backup`: how often one
+    is to be made; `keeping`: what goes when."""
     async with database.read() as conn:
         view = await overview(conn, now_ms)
         standing = await holds.standing(conn)

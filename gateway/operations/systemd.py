@@ -16,7 +16,8 @@ class Supervisor:
     """A sign of life is expected as often as that."""
 
     def tell(self, *states: str) -> None:
-        """`READY=1` and the like. A supervisor that does not listen is no reason to stop, or to wait."""
+        """Tells the supervisor something: `READY=1` and the like. A supervisor that does not listen is no reason to
+        stop, or to wait."""
         if not self.address:
             return
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
@@ -27,7 +28,8 @@ class Supervisor:
             return
 
     async def live(self) -> None:
-        """Signs of life until cancelled: from the event loop, for one that stands still gives none and is ended."""
+        """Gives signs of life until cancelled: from the event loop, for one that stands still gives none and is
+        ended."""
         if not self.address or self.watchdog_s is None:
             return
         while True:
@@ -36,7 +38,7 @@ class Supervisor:
 
 
 def supervisor_of(environ: Mapping[str, str] = os.environ) -> Supervisor:
-    """Who started this process, by the variables that systemd sets."""
+    """The supervisor that started this process, by the variables that systemd sets."""
     microseconds = environ.get("WATCHDOG_USEC", "")
     meant = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     watchdog_s = int(microseconds) / 1e6 if meant and microseconds.isdecimal() and int(microseconds) else None

@@ -9,7 +9,7 @@ from gateway.unseen import visible
 
 
 class Terminal(Console):
-    """As rich's, with every control in what is printed made visible; its own colours stay."""
+    """A console as rich has it, with every control in what is printed made visible; its own colours stay."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):

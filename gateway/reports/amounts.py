@@ -2,6 +2,6 @@
 
 
 def eur(millieuro: int) -> str:
-    """`0.055` of 55 thousandths of a euro."""
+    """An amount in euro: `0.055` of 55 thousandths of a euro."""
     sign = "-" if millieuro < 0 else ""
     return f"{sign}{abs(millieuro) // 1000}.{abs(millieuro) % 1000:03}"

@@ -32,7 +32,8 @@ _CALLED_OFF = {str(s) for s in (CampaignState.STOPPED, CampaignState.CANCELLED, 
 
 
 def draw(facts: Facts) -> Report:
-    """CPU work in proportion to the audience (0.5 s for a million persons): off the event loop, please."""
+    """Draws a report. CPU work in proportion to the audience (0.5 s for a million persons): off the event loop,
+    please."""
     frozen = facts.audience.counts()
     counts = {count.channel: count for count in facts.counts}
     states = _states(facts)

@@ -52,7 +52,7 @@ class Facts:
 
 
 async def gather(database: Database, campaign_id: int) -> Facts:
-    """Raises LookupError when there is no such campaign."""
+    """What a report of the campaign is drawn from. Raises LookupError when there is no such campaign."""
     async with database.read() as conn:
         await recount.hold_still(conn)
         campaign = await campaigns.by_id(conn, campaign_id)

@@ -61,7 +61,7 @@ def persons(
     cancelled_by: str,
     doubted_by: str = "unknown",
 ) -> dict[str, dict[str, int]]:
-    """outcome -> reason -> persons. `cancelled_by`: the word of what called the campaign off;
+    """How many persons there are of each outcome and reason. `cancelled_by`: the word of what called the campaign off;
     `doubted_by`: of why what is in doubt is so."""
     members = audience.members
     tally = _Persons(members)

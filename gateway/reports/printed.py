@@ -25,7 +25,7 @@ _STYLES = {
 
 
 def euro(millieuro: int) -> str:
-    """`110.055 EUR`."""
+    """An amount as `110.055 EUR`."""
     return f"{eur(millieuro)} EUR"
 
 

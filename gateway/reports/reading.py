@@ -15,7 +15,7 @@ from store.transaction import Connection
 
 
 def written(report: Report) -> str:
-    """As it is kept."""
+    """A report as it is kept."""
     return msgspec.json.encode(report).decode()
 
 
@@ -25,7 +25,7 @@ def parsed(document: bytes | str) -> Report:
 
 
 async def draw_up(database: Database, campaign_id: int) -> Report:
-    """From rows and audience, as they are now. Raises LookupError when there is no such campaign."""
+    """The report of rows and audience as they are now. Raises LookupError when there is no such campaign."""
     facts = await gather(database, campaign_id)
     return await asyncio.to_thread(draw, facts)
 

@@ -68,7 +68,7 @@ class Persons(msgspec.Struct, frozen=True):
 
 
 class Contacts(msgspec.Struct, frozen=True):
-    """Every resolved person on every channel asked for."""
+    """What came of every resolved person on every channel asked for."""
 
     candidates: int
     deliveries: dict[str, int]
@@ -193,6 +193,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def counted(reasons: dict[str, int]) -> tuple[ReportReason, ...]:
-    """Most persons first."""
+    """Reasons with their numbers, that of the most persons first."""
     ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     return tuple(ReportReason(reason, sentence(reason), persons) for reason, persons in ordered)

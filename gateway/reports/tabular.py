@@ -15,7 +15,7 @@ ReportRow = tuple[str, str, str, str, int, str]
 
 
 def csv_of(report: Report) -> str:
-    """With a head line. No address and no name of a person is in it."""
+    """The report as CSV with a head line. No address and no name of a person is in it."""
     written = io.StringIO()
     writer = csv.writer(written)
     writer.writerow(COLUMNS)
@@ -24,7 +24,8 @@ def csv_of(report: Report) -> str:
 
 
 def cell(value: str | int) -> str | int:
-    """As a spreadsheet shows it: a carrier's word that begins like a formula is text, and controls can be seen."""
+    """A value as a spreadsheet shows it: a carrier's word that begins like a formula is text, and controls can be
+    seen."""
     if isinstance(value, int):
         return value
     text = visible(value)
