@@ -35,6 +35,7 @@ from gateway.identity import Identity, process_name
 from gateway.lanes import Gates, live_gates, make_lane, open_rates, simulated_gates
 from gateway.media import MEDIA
 from gateway.operations.disk import Disk
+from gateway.operations.loop_lag import LoopLag
 from gateway.settings import Settings
 from store.database import Database
 from store.directory import addressees
@@ -57,6 +58,7 @@ class Gateway:
     lanes: tuple[Lane, ...]
     expander: Expander
     housekeeping: Housekeeping
+    loop_lag: LoopLag
     receipts: ReceiptDesk
     bounces: BounceIntake | None
     services: Services
@@ -142,7 +144,8 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             *record_chores(database, settings),
         )
     )
-    health = MachineHealth(database, lanes, disk, refused)
+    loop_lag = LoopLag()
+    health = MachineHealth(database, lanes, disk, refused, loop_lag)
     return Gateway(
         settings=settings,
         database=database,
@@ -152,6 +155,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         lanes=lanes,
         expander=expander,
         housekeeping=housekeeping,
+        loop_lag=loop_lag,
         receipts=receipts,
         bounces=_bounces(settings, identity, receipts, now_ms),
         services=Services(

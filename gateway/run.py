@@ -116,7 +116,11 @@ async def _run_parts(
         return tasks.create_task(_part(name, work), name=name)
 
     carriers = [begin(f"carrier-{c.name}", c.run(gateway.receipts)) for c in gateway.carriers]
-    inner = [begin("expander", gateway.expander.run()), begin("housekeeping", gateway.housekeeping.run())]
+    inner = [
+        begin("expander", gateway.expander.run()),
+        begin("housekeeping", gateway.housekeeping.run()),
+        begin("loop-lag", gateway.loop_lag.run()),
+    ]
     if gateway.bounces is not None:
         carriers.append(begin("bounces", gateway.bounces.run()))
     lanes = [begin(f"lane-{lane.channel}-{lane.mode}", lane.run()) for lane in gateway.lanes]

@@ -39,6 +39,13 @@ class GatewayDoor:
         async with self.session.get(self.url + path, headers=self._headers) as response:
             return await _answer(response)
 
+    async def metrics(self) -> dict[str, float]:
+        """What /metrics says: each sample by its name with its labels, as it is written there."""
+        async with self.session.get(self.url + "/metrics", headers=self._headers) as response:
+            text = await response.text()
+        lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
+        return {name: float(value) for name, _, value in lines}
+
     async def post(self, path: str, body: Any = None) -> Any:
         async with self.session.post(self.url + path, json=body, headers=self._headers) as response:
             return await _answer(response)

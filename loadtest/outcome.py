@@ -28,6 +28,8 @@ class RunOutcome:
     drawing: str = ""
     """An SVG document of the scenario's own; without one the curves are drawn."""
     findings: Disagreements = field(default_factory=Disagreements)
+    given: float = 1.0
+    """The share of a core that the machine had for the gateway."""
     facts: dict[str, object] = field(default_factory=dict)
     """For the JSON file: settings and figures that no line shows."""
 

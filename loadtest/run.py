@@ -35,6 +35,8 @@ from loadtest.stage import StageFailed
 
 _AT_MOST_S = 3600.0
 """Beside its seconds, the longest that any run may take."""
+_WHOLE = 0.95
+"""What is more than this of a core is one: the kernel's own work takes the rest."""
 _WIDTH = 140
 """Columns where nobody says how many there are: in a log."""
 _MOST_SECONDS, _MOST_SIZE = 7_200, 2_000_000
@@ -121,6 +123,9 @@ def _show(out: Console, scenario: Scenario, outcome: RunOutcome, *, floors: bool
         mark = verdict.mark(line, floors=floors)
         table.add_row(line.what, line.measured, line.wanted, f"[red]{mark}[/red]" if mark == "MISSED" else mark)
     out.print(table)
+    if any(line.speed and line.holds is False for line in outcome.lines):
+        of = "a whole core" if outcome.given > _WHOLE else f"{100 * outcome.given:.0f} % of a core"
+        out.print(f"Speeds were missed on a machine that had {of} for the gateway.", highlight=False)
     for sheet in outcome.sheets:
         out.print(_sheet_table(sheet))
     if outcome.times:

@@ -72,6 +72,17 @@ class ChildProcess:
             return 0.0
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def switches(self) -> int:
+        """Context switches so far, of all its threads; 0 when it has ended."""
+        total = 0
+        try:
+            for status in Path(f"/proc/{self.pid}/task").glob("*/status"):
+                words = (line.partition(":") for line in status.read_text().splitlines())
+                total += sum(int(value) for name, _, value in words if name.endswith("ctxt_switches"))
+        except OSError:
+            return 0
+        return total
+
     def memory_mib(self) -> float:
         """Resident now; 0 when it has ended."""
         try:
@@ -315,6 +326,16 @@ def machine_cpu_s() -> float:
         return 0.0
     user, nice, system, _idle, _iowait, irq, softirq = (int(f) for f in fields[:7])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def machine_stolen_s() -> float:
+    """Seconds that the host of a virtual machine gave to others while a core of ours wanted to run; 0 where nobody
+    tells."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    except OSError:
+        return 0.0
+    return int(fields[7]) / os.sysconf("SC_CLK_TCK") if len(fields) > 7 else 0.0
 
 
 def free_port() -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import random
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -17,12 +18,13 @@ from loadtest.accounting import Accounting, Disagreements, sms_heads
 from loadtest.arrivals import Arrivals, Instants
 from loadtest.documents import new_mark
 from loadtest.door import GatewayDoor
-from loadtest.stage import ChildProcess, Stage, StageFailed, end, machine_cpu_s
+from loadtest.stage import ChildProcess, Stage, StageFailed, end, machine_cpu_s, machine_stolen_s
 from store import campaigns
 from store.database import open_database
 
 REST_S = 120.0
 """How long what is in hand and its receipts may take after the last campaign was stopped."""
+_ASK_S = 10.0
 _STILL_OPEN = ("queued", "retry")
 
 
@@ -32,8 +34,10 @@ class ProcessSample:
 
     at_s: float
     cpu_s: dict[str, float]
-    """By process; `machine` is every core's."""
+    """By process; `machine` is every core's, `stolen` what the host kept of them."""
     memory_mib: dict[str, float]
+    switches: int = 0
+    """Of the gateway's contexts: each time that one of its threads waited, or had to."""
 
 
 @dataclass(slots=True)
@@ -49,6 +53,8 @@ class Trial:
     requests: list[tuple[float, str, float, bool]] = field(default_factory=list)
     """What Locust's users saw; see `loadtest.locustfile`."""
     errors: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[tuple[float, dict[str, float]]] = field(default_factory=list)
+    """What the gateway said of itself, every ten seconds, and when."""
     posts: list[tuple[str, float]] = field(default_factory=list)
     """(mark, seconds UTC) of the alerts that Locust's users posted."""
 
@@ -137,13 +143,24 @@ class Trial:
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
         """Note what the processes use, once a second."""
-        task = asyncio.create_task(self._watch(), name="samples")
+        tasks = {
+            asyncio.create_task(self._watch(), name="samples"),
+            asyncio.create_task(self._ask(), name="metrics"),
+        }
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait({task})
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             self.note()
+
+    async def _ask(self) -> None:
+        """A gateway that is being killed, or stands still, says nothing: the next look may find it."""
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
+                self.metrics.append((time.time(), await self.operator.metrics()))
+            await asyncio.sleep(_ASK_S)
 
     async def _watch(self) -> None:
         while True:
@@ -155,8 +172,9 @@ class Trial:
         sample = ProcessSample(
             time.time(),
             {name: child.cpu_s() for name, child in children.items()}
-            | {"run": time.process_time(), "machine": machine_cpu_s()},
+            | {"run": time.process_time(), "machine": machine_cpu_s(), "stolen": machine_stolen_s()},
             {name: child.memory_mib() for name, child in children.items()},
+            children["gateway"].switches() if "gateway" in children else 0,
         )
         self.samples.append(sample)
         return sample
@@ -171,6 +189,17 @@ class Trial:
         names = [*self.stage.children, "run"]
         ours = sum(self.cpu_between(name, start_s, end_s) for name in names)
         return max(0.0, self.cpu_between("machine", start_s, end_s) - ours)
+
+    def given(self, start_s: float, end_s: float) -> float:
+        """The share of a core that the machine had for the gateway, beside all else that ran on it; 1 at most."""
+        used_s = self.cpu_between("machine", start_s, end_s) - self.cpu_between("gateway", start_s, end_s)
+        used_s += self.cpu_between("stolen", start_s, end_s)
+        return min(max((os.cpu_count() or 1) - used_s / (end_s - start_s), 0.0), 1.0)
+
+    def switches_between(self, start_s: float, end_s: float) -> int:
+        """Context switches of the gateway, by the samples next to these instants."""
+        inside = [s.switches for s in self.samples if start_s <= s.at_s <= end_s and s.switches]
+        return inside[-1] - inside[0] if inside else 0
 
     def most_memory_mib(self, name: str) -> float:
         return max((s.memory_mib.get(name, 0.0) for s in self.samples), default=0.0)

@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ from store.sqlite_driver import SqliteConnection, connector
 from store.storable_text import keep_readable
 from store.transaction import Transaction, driver_of
 from store.verdict import raise_translated, translated, unreachable, worth_repeating
+from store.wait_times import WaitTimes
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -60,10 +62,11 @@ this long the server takes them back. No transaction of this package waits for a
 
 
 class _Job:
-    __slots__ = ("done", "work")
+    __slots__ = ("asked_s", "done", "work")
 
     def __init__(self, work: Work[Any]) -> None:
         self.work = work
+        self.asked_s = time.monotonic()
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
@@ -76,6 +79,10 @@ class Database:
         self.clock = clock
         self.path = path
         self.sqlite = writer.dialect.name == "sqlite"
+        self.write_times = WaitTimes()
+        """From asking for a write until it was durable."""
+        self.commits = 0
+        """Transactions that were written, since the start."""
         self._urgent: deque[_Job] = deque()
         self._patient: deque[_Job] = deque()
         self._bell = asyncio.Event()
@@ -197,7 +204,10 @@ class Database:
             if not isinstance(exc, Exception):
                 raise
             return
+        self.commits += 1
+        now_s = time.monotonic()
         for job, result in finished:
+            self.write_times.note(now_s - job.asked_s)
             if not job.done.done():
                 job.done.set_result(result)
         for job, failure in failures:
@@ -207,6 +217,7 @@ class Database:
 
     async def _write_postgresql(self, work: Work[T]) -> T:
         loop = asyncio.get_running_loop()
+        began_s = time.monotonic()
         deadline = loop.time() + _RETRY_S
         pause_s = 0.05
         tried_us: int | None = None
@@ -218,7 +229,10 @@ class Database:
                     self.clock.follow(now_us)
                     again = Transaction(conn, now_us, False, tried_us=tried_us)
                     tried_us = now_us if tried_us is None else tried_us
-                    return await work(again)
+                    result = await work(again)
+                self.commits += 1
+                self.write_times.note(time.monotonic() - began_s)
+                return result
             except (DBAPIError, OSError, PoolExhausted, NoAnswer) as exc:
                 if not worth_repeating(exc) or loop.time() + pause_s > deadline:
                     raise_translated(exc, writing=True)

@@ -1,6 +1,7 @@
 """How the machine is, for /readyz and /metrics: the store, the disk, the carriers, the outbox at a glance."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -8,9 +9,11 @@ from channels.contract import CarrierState
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.dispatch.lane import Lane
 from gateway.http.services import HealthCheck, Measure
+from gateway.operations.loop_lag import LoopLag
 from store.database import Database
 from store.errors import StoreUnavailable
 from store.overview import Overview, overview
+from store.wait_times import WaitTimes
 
 _WRITE_S = 2.0
 _LIFE_S = 1.0
@@ -22,6 +25,7 @@ class MachineHealth:
     lanes: Sequence[Lane]
     room_on_disk: Callable[[], bool]
     refused: RefusedDocuments
+    loop_lag: LoopLag
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
     _looked_s: float = -_LIFE_S
     _checks: list[HealthCheck] = field(default_factory=list)
@@ -63,10 +67,21 @@ class MachineHealth:
         found = [*_outbox(view), *(m for lane in self.lanes for m in _lane(lane))]
         text = "Refused documents that were not kept, because too many came at once."
         found.append(Measure("tocsin_refused_not_kept", text, "counter", self.refused.passed_over))
+        text = "Writes that were durable within so many seconds."
+        found += _within("tocsin_store_writes", text, self.database.write_times)
+        text = "Calls of the event loop that were late by so many seconds at most."
+        found += _within("tocsin_loop_calls", text, self.loop_lag.times)
+        text = "Transactions that were written."
+        found.append(Measure("tocsin_store_commits", text, "counter", self.database.commits))
         free = self.database.free_bytes()
         if free is not None:
             found.append(Measure("tocsin_disk_free_bytes", "Free space where the store lies.", "gauge", free))
         return found
+
+
+def _within(name: str, text: str, times: WaitTimes) -> Iterator[Measure]:
+    for bound_s, count in times.within():
+        yield Measure(name, text, "counter", count, {"within_s": "inf" if bound_s == math.inf else f"{bound_s:g}"})
 
 
 def _outbox(view: Overview) -> Iterator[Measure]:

@@ -104,7 +104,44 @@ def add_costs(outcome: RunOutcome, trial: Trial, arrived: dict[str, Arrivals], s
         verdict.told("CPU of everything else on this machine, of one core", 100 * others_s / seconds, "%"),
         verdict.told("gateway's CPU per message (all channels, API included)", 1e6 * used_s / max(units, 1), "us"),
         verdict.told("gateway's memory, most", trial.most_memory_mib("gateway"), "MiB"),
+        verdict.told("gateway's context switches per message", trial.switches_between(start_s, end_s) / max(units, 1)),
     ]
+    outcome.given = trial.given(start_s, end_s)
+    outcome.facts["share of a core that the machine had for the gateway"] = outcome.given
+    outcome.lines.append(verdict.told("what the machine had for the gateway, of one core", 100 * outcome.given, "%"))
+    inside = [said for said in trial.metrics if start_s <= said[0] <= end_s]
+    if len(inside) > 1:
+        (first_s, first), (last_s, last) = inside[0], inside[-1]
+        sent = sum(a.between(first_s, last_s) for a in arrived.values())
+        outcome.lines += _said_of_itself(first, last, max(sent, 1))
+
+
+def _said_of_itself(first: dict[str, float], last: dict[str, float], units: int) -> list[VerdictLine]:
+    """What the gateway's own counters say of the time between two looks at them, in which so many units were sent."""
+    commits = _grown(first, last, "tocsin_store_commits_total")
+    writes = _grown(first, last, 'tocsin_store_writes_total{within_s="inf"}')
+    return [
+        verdict.told("writes of the store per message", writes / units),
+        verdict.told("transactions per message", commits / units),
+        verdict.told("wait for a commit, p50 and p99", _quantiles(first, last, "tocsin_store_writes_total")),
+        verdict.told("event loop late, p50 and p99", _quantiles(first, last, "tocsin_loop_calls_total")),
+    ]
+
+
+def _grown(first: dict[str, float], last: dict[str, float], name: str) -> float:
+    return last.get(name, 0.0) - first.get(name, 0.0)
+
+
+def _quantiles(first: dict[str, float], last: dict[str, float], name: str) -> str:
+    """The least bounds that hold half, and 99 %, of what was counted."""
+    head = f'{name}{{within_s="'
+    grown = {key[len(head) : -2]: _grown(first, last, key) for key in last if key.startswith(head)}
+    total = grown.get("inf", 0.0)
+    found = []
+    for share in (0.5, 0.99):
+        bound = next((b for b in sorted(grown, key=float) if total and grown[b] >= share * total), "inf")
+        found.append("more than 5 s" if bound == "inf" else f"<= {1000 * float(bound):g} ms")
+    return ", ".join(found)
 
 
 def curves(trial: Trial, arrived: dict[str, Arrivals], start_s: float, end_s: float) -> list[Curve]:

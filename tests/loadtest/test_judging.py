@@ -182,3 +182,15 @@ def test_pictures_are_documents_that_a_browser_reads() -> None:
 def test_every_scenario_has_its_letter_and_says_what_its_size_is() -> None:
     assert sorted(SCENARIOS) == list("abcdef")
     assert all(s.name == letter and s.title and s.size for letter, s in SCENARIOS.items())
+
+
+def test_what_the_gateway_counted_is_told_as_the_bounds_that_hold_half_and_nearly_all() -> None:
+    first = {f'tocsin_loop_calls_total{{within_s="{bound}"}}': 10.0 for bound in ("0.001", "0.05", "inf")}
+    last = {
+        'tocsin_loop_calls_total{within_s="0.001"}': 70.0,
+        'tocsin_loop_calls_total{within_s="0.05"}': 109.0,
+        'tocsin_loop_calls_total{within_s="inf"}': 110.0,
+    }
+    assert judging._quantiles(first, last, "tocsin_loop_calls_total") == "<= 1 ms, <= 50 ms"
+    last['tocsin_loop_calls_total{within_s="inf"}'] = 120.0
+    assert judging._quantiles(first, last, "tocsin_loop_calls_total") == "<= 1 ms, more than 5 s"

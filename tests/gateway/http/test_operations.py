@@ -8,6 +8,7 @@ from gateway.campaigns.refused import RefusedDocuments
 from gateway.http.health import MachineHealth
 from gateway.http.metrics import Metrics
 from gateway.http.services import HealthCheck, Measure
+from gateway.operations.loop_lag import LoopLag
 from store.database import Database
 from store.errors import StoreUnavailable
 from store.refused_documents import RefusedQuota
@@ -62,6 +63,17 @@ async def test_metrics_count_requests_by_route_and_show_the_house(door: Doorway)
     assert "anything" not in text
 
 
+async def test_the_store_and_the_loop_tell_how_long_they_have_others_wait(database: Database):
+    machine = MachineHealth(database, [], lambda: True, keeping(database), LoopLag())
+    await database.require_writable()
+
+    text = Metrics().text(await machine.measures()).decode()
+
+    assert 'tocsin_store_writes_total{within_s="inf"}' in text
+    assert "tocsin_store_commits_total" in text
+    assert 'tocsin_loop_calls_total{within_s="0.05"} 0.0' in text
+
+
 def test_two_servers_in_one_process_do_not_count_each_other():
     one, two = Metrics(), Metrics()
     one.answered("GET", "/", 200, 0.1)
@@ -86,7 +98,7 @@ class Way:
 
 async def test_the_machine_says_how_its_store_disk_carriers_and_outbox_are(database: Database):
     room = True
-    machine = MachineHealth(database, [Way()], lambda: room, keeping(database))  # type: ignore[list-item]
+    machine = MachineHealth(database, [Way()], lambda: room, keeping(database), LoopLag())  # type: ignore[list-item]
 
     checks = {check.name: check for check in await machine.readiness()}
     names = {measure.name for measure in await machine.measures()}
@@ -98,7 +110,7 @@ async def test_the_machine_says_how_its_store_disk_carriers_and_outbox_are(datab
     assert {"tocsin_carrier_up", "tocsin_lane_batches", "tocsin_holds", "tocsin_receipts_unmatched"} <= names
 
     room = False
-    machine = MachineHealth(database, [], lambda: room, keeping(database))
+    machine = MachineHealth(database, [], lambda: room, keeping(database), LoopLag())
     assert [c.name for c in await machine.readiness() if not c.well] == ["disk"]
 
 
@@ -111,7 +123,7 @@ async def test_a_store_that_cannot_write_is_not_ready_and_is_asked_once_a_second
             asked += 1
             raise StoreUnavailable("disk I/O error")
 
-    machine = MachineHealth(Away(), [], lambda: True, keeping(Away()))  # type: ignore[arg-type]
+    machine = MachineHealth(Away(), [], lambda: True, keeping(Away()), LoopLag())  # type: ignore[arg-type]
 
     answers = await asyncio.gather(*(machine.readiness() for _ in range(50)))
 
