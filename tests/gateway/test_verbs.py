@@ -16,6 +16,7 @@ from gateway.access.keys import Keyring, Stranger, keys_of
 from gateway.cli import app
 from store import audit
 from store.database import open_database
+from tests.gateway.command_line import CommandLine
 
 SEED = [
     {"type": "zone", "code": "5301", "name": "Zone", "convention": 1},
@@ -28,30 +29,8 @@ SEED = [
 ]  # fmt: skip
 
 
-class Desk:
-    """A command line over one store."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.config = folder / "tocsin.toml"
-        self.url = f"sqlite+aiosqlite:///{folder}/tocsin.db"
-        self.config.write_text(f'[store]\nurl = "{self.url}"\n')
-
-    def ask(self, *words: str) -> Result:
-        result = CliRunner().invoke(app, [*words, "-c", str(self.config)])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    def said(self, *words: str) -> str:
-        result = self.ask(*words)
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    def refused(self, *words: str) -> str:
-        result = self.ask(*words)
-        assert result.exit_code == 1, result.output
-        return result.stderr
+class Desk(CommandLine):
+    """A command line over one store, and what a register may ask of it."""
 
     def load(self, *lines: dict[str, object]) -> str:
         file = self.folder / "seed.jsonl"

@@ -649,7 +649,8 @@ async def test_half_a_message_that_arrived_is_not_a_message(database):
     await assert_words(database, made, "unknown")
 
 
-async def test_a_message_failed_only_when_every_attempt_did(database):
+async def sent_twice(database):
+    """One message, in doubt as "first" and then accepted as "second"."""
     made = await make.a_campaign(database, 1)
     (i,) = made.ids["sms"]
     for ref, event in (("first", DeliveryEvent.IN_DOUBT), ("second", DeliveryEvent.ACCEPTED)):
@@ -657,6 +658,11 @@ async def test_a_message_failed_only_when_every_attempt_did(database):
         await make.advance(database, held)
         await make.give_back(database, held, [Settlement(i, event, "c1", (ref,))])
         await make.tick(database)
+    return made
+
+
+async def test_a_message_failed_only_when_every_attempt_did(database):
+    made = await sent_twice(database)
 
     await receive(database, ReceiptReport("c1", "second", "failed", 1))
     await assert_words(database, made, "accepted")
@@ -666,13 +672,7 @@ async def test_a_message_failed_only_when_every_attempt_did(database):
 
 
 async def test_when_the_last_open_attempt_fails_the_message_has_failed(database):
-    made = await make.a_campaign(database, 1)
-    (i,) = made.ids["sms"]
-    for ref, event in (("first", DeliveryEvent.IN_DOUBT), ("second", DeliveryEvent.ACCEPTED)):
-        held = await make.must_claim(database)
-        await make.advance(database, held)
-        await make.give_back(database, held, [Settlement(i, event, "c1", (ref,))])
-        await make.tick(database)
+    made = await sent_twice(database)
 
     await receive(database, ReceiptReport("c1", "first", "expired", 1), ReceiptReport("c1", "second", "failed", 1))
 

@@ -24,6 +24,7 @@ from gateway.dispatch.lane import Lane, LaneRules
 from store.database import Database
 from store.records import Batch
 from store.slots import Ceiling
+from tests.store.makers import tick
 
 Answer = Callable[[Outgoing], Awaitable[Outcome]]
 
@@ -154,3 +155,20 @@ async def until_async(condition: Callable[[], Awaitable[object]], timeout_s: flo
     while not await condition():
         assert time.monotonic() < deadline, "this should have happened by now"
         await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def ticking(database: Database) -> AsyncIterator[None]:
+    """The slow hand of the clock, twenty times a second."""
+
+    async def keep() -> None:
+        while True:
+            await tick(database)
+            await asyncio.sleep(0.05)
+
+    task = asyncio.create_task(keep())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,8 +1,6 @@
 """What SMSCs really do, from the wire to the store: each receipt settles the right row, or waits where it is seen."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
@@ -13,9 +11,9 @@ from channels.sms.smpp.settings import SmppSettings
 from gateway.dispatch.receipts import ReceiptDesk
 from store.database import Database
 from store.tables import receipt_inbox
-from tests.gateway.dispatch.lanes import Carrier, a_lane, running, until, until_async
+from tests.gateway.dispatch.lanes import Carrier, a_lane, running, ticking, until, until_async
 from tests.peers.smsc import OddSmsc, a_part, for_the_whole, mixed_case, one_for_all_parts, receipt, refuses
-from tests.store.makers import Made, Town, a_campaign, a_town, look_again, tick, words_of
+from tests.store.makers import Made, Town, a_campaign, a_town, look_again, words_of
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -66,21 +64,6 @@ class Odd:
 
     async def look_again(self) -> None:
         await look_again(self.database)
-
-
-@contextlib.asynccontextmanager
-async def ticking(database: Database) -> AsyncIterator[None]:
-    async def keep() -> None:
-        while True:
-            await tick(database)
-            await asyncio.sleep(0.05)
-
-    task = asyncio.create_task(keep())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def national_without_zero(number: str) -> str:

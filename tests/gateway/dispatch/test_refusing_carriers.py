@@ -2,17 +2,16 @@
 the last word while another way is there."""
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
 from channels.contract import Accepted, Channel, Deferred, Fit, Outcome, Outgoing, Refused
 from store.database import Database
 from store.states import DeliveryState
-from tests.gateway.dispatch.lanes import Answer, Carrier, a_lane, running, take, until, until_async
-from tests.store.makers import Made, a_campaign, rows_of, tick, words_of
+from tests.gateway.dispatch.lanes import Answer, Carrier, a_lane, running, take, ticking, until, until_async
+from tests.store.makers import Made, a_campaign, rows_of, words_of
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -31,21 +30,6 @@ def refuses(code: str = "0x0A", of: Collection[str] | None = None) -> Answer:
         return Refused(code, "refused")
 
     return answer
-
-
-@contextlib.asynccontextmanager
-async def ticking(database: Database) -> AsyncIterator[None]:
-    async def keep() -> None:
-        while True:
-            await tick(database)
-            await asyncio.sleep(0.05)
-
-    task = asyncio.create_task(keep())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def mobile(made: Made, n: int) -> str:

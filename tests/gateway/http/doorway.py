@@ -1,6 +1,7 @@
 """A real door on 127.0.0.1 over a real store, with desks that write down what reached them."""
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -176,3 +177,19 @@ async def doorway(
             yield Doorway(f"http://127.0.0.1:{port}", house, desk, door, session, checks)
     finally:
         await runner.cleanup()
+
+
+async def events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+    """The fields of each server-sent event; a comment is {"comment": True}."""
+    fields: dict[str, Any] = {}
+    async for line in response.content:
+        text = line.decode().rstrip("\n")
+        if text.startswith(":"):
+            yield {"comment": True}
+        elif text:
+            name, _, value = text.partition(": ")
+            fields[name] = value
+        elif fields:
+            if "data" in fields:
+                yield fields | {"data": json.loads(fields["data"])}
+            fields = {}

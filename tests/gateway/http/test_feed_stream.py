@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import shutil
 import socket
 from collections.abc import AsyncIterator
@@ -22,7 +21,7 @@ from gateway.settings import AlertSettings
 from store import alerts, feed
 from store.database import Database, open_database
 from tests.gateway.house import an_alert, bearer
-from tests.gateway.http.doorway import Doorway, doorway
+from tests.gateway.http.doorway import Doorway, doorway, events
 from tests.gateway.http.test_feed_door import FRENCH, a_document, publish
 from tests.peers.postgres import new_database
 
@@ -40,22 +39,6 @@ def quick(door: Doorway) -> None:
     """A test does not wait a second for each look."""
     door.door.current_feed.life_s = 0.0
     door.door.feed_changes.poll_s = 0.02
-
-
-async def events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
-    """Each event's fields; a comment is {"comment": True}."""
-    fields: dict[str, Any] = {}
-    async for line in response.content:
-        text = line.decode().rstrip("\n")
-        if text.startswith(":"):
-            yield {"comment": True}
-        elif text:
-            name, _, value = text.partition(": ")
-            fields[name] = value
-        elif fields:
-            if "data" in fields:
-                yield fields | {"data": json.loads(fields["data"])}
-            fields = {}
 
 
 def listen(door: Doorway, seen: object = None, path: str = PATH):  # type: ignore[no-untyped-def]

@@ -1,12 +1,9 @@
 """Progress by server-sent events: the revision is the id, one poller serves all, and who leaves costs nothing more."""
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import pytest
 
 from channels.contract import Channel
@@ -17,7 +14,7 @@ from store import lifecycle
 from store.database import Database
 from store.states import DeliveryEvent
 from tests.gateway.house import bearer
-from tests.gateway.http.doorway import Doorway, doorway
+from tests.gateway.http.doorway import Doorway, doorway, events
 
 PATH = "/api/v1/campaigns/c1/progress"
 
@@ -36,22 +33,6 @@ async def seal(door: Doorway, number: int) -> None:
     await database.write(lifecycle.close_ended)
     await database.write(lifecycle.tick)
     assert await seal_due(database) == 1
-
-
-async def events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
-    """Each event's fields; comments are {"comment": True}."""
-    fields: dict[str, Any] = {}
-    async for line in response.content:
-        text = line.decode().rstrip("\n")
-        if text.startswith(":"):
-            yield {"comment": True}
-        elif text:
-            name, _, value = text.partition(": ")
-            fields[name] = value
-        elif fields:
-            if "data" in fields:
-                yield fields | {"data": json.loads(fields["data"])}
-            fields = {}
 
 
 def watch(door: Doorway, seen: str | None = None):  # type: ignore[no-untyped-def]

@@ -7,41 +7,24 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner, Result
 
-from gateway.cli import app
 from gateway.operations import backups
 from gateway.operations.backups import BackupRefused, Schedule
 from gateway.settings import BackupSettings
 from store import copies
 from store.database import open_database
 from store.schema import migrate
+from tests.gateway.command_line import CommandLine
 from tests.store.makers import a_campaign, a_town
 
 KEY = "correct horse battery"
 
 
-class Desk:
-    def __init__(self, folder: Path, more: str = "") -> None:
-        self.folder, self.store = folder, folder / "tocsin.db"
-        self.config = folder / "tocsin.toml"
-        self.config.write_text(f'[store]\nurl = "sqlite+aiosqlite:///{self.store}"\n{more}')
-
+class Desk(CommandLine):
     async def fill(self) -> None:
-        await migrate(f"sqlite+aiosqlite:///{self.store}")
-        async with open_database(f"sqlite+aiosqlite:///{self.store}") as database:
+        await migrate(self.url)
+        async with open_database(self.url) as database:
             await a_campaign(database, 3)
-
-    def ask(self, *words: str) -> Result:
-        result = CliRunner().invoke(app, [*words, "-c", str(self.config)])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    def said(self, *words: str) -> str:
-        result = self.ask(*words)
-        assert result.exit_code == 0, result.output
-        return result.stdout
 
 
 @pytest.fixture(params=["", '[backup]\nbackup_key = "env:BACKUP"\n'], ids=["plain", "encrypted"])
