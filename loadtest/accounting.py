@@ -83,7 +83,7 @@ class Accounting:
         return self._by_delivery[line["channel"]].pop((delivery, line["address"]), 0)
 
     def close(self) -> Disagreements:
-        """What is left at the sinks is nobody's."""
+        """Ends the account: what is left at the sinks was told of nobody, and each of it is a finding."""
         left = Counter({f"sms {key}": n for key, n in self._sms.items()})
         for channel, counted in self._by_delivery.items():
             left.update({f"{channel} delivery {key:x} to {address}": n for (key, address), n in counted.items()})

@@ -95,7 +95,7 @@ class Arrivals:
 
 
 def mark_of(text: str) -> str:
-    """Empty where there is none."""
+    """The mark in a text; empty where there is none."""
     found = MARK.search(text)
     return found[0] if found else ""
 

@@ -41,7 +41,7 @@ _WORDS = (
 
 
 def new_mark(draw: random.Random) -> str:
-    """What the sinks know a campaign by (`loadtest.arrivals.MARK`)."""
+    """A mark by which the sinks know a campaign (`loadtest.arrivals.MARK`)."""
     return f"NR{draw.getrandbits(32):08X}"
 
 

@@ -58,7 +58,7 @@ class GatewayDoor:
     async def launch(
         self, zone: str, title: str, channels: list[str], targets: dict[str, Any], kind: str = "news"
     ) -> dict[str, Any]:
-        """Raises DoorRefused."""
+        """Launches a message and returns the answer. Raises DoorRefused."""
         text = f"{title}. De werken beginnen maandag om zeven uur."
         words = {"language": "nl", "sms": text, "subject": title, "email": f"{text}\n\nMet dank.", "voice": text}
         body = {

@@ -30,7 +30,7 @@ class Others:
         self._strange_s = machine_cpu_s() - _ours_s()
 
     def cores(self) -> float:
-        """On average; 0 where nobody tells."""
+        """How many cores others used, on average; 0 where nobody tells."""
         took_s = time.monotonic() - self._begun_s
         return max(0.0, (machine_cpu_s() - _ours_s() - self._strange_s) / took_s)
 

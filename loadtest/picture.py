@@ -21,7 +21,7 @@ class Curve(msgspec.Struct, frozen=True):
 
 
 def draw(title: str, curves: Sequence[Curve]) -> str:
-    """The whole document."""
+    """The document that shows these curves."""
     panels = [_panel(curve, _TOP + n * (_PANEL + _GAP)) for n, curve in enumerate(curves)]
     return _document(title, panels, _TOP + len(curves) * (_PANEL + _GAP) + 10)
 

@@ -63,7 +63,7 @@ _COUNT_DELIVERED = (
 
 
 def live(db: sqlite3.Connection) -> int:
-    """One batch; the deliveries in it, 0 when there is none."""
+    """Lives one batch; returns how many deliveries it had, 0 when there is none."""
     db.execute("BEGIN IMMEDIATE")
     found = db.execute(_CLAIM).fetchone()
     if found is None:

@@ -64,7 +64,7 @@ def _contacts(ids: range, draw: random.Random) -> Iterator[tuple[int, int, str, 
 
 
 def plain(file: Path, places: Int64) -> None:
-    """A table with one index that covers the question."""
+    """Makes a table with one index that covers the question."""
     with _filling(file) as db:
         db.execute("CREATE TABLE person (id INTEGER PRIMARY KEY, lat_e7 INTEGER, lon_e7 INTEGER)")
         rows = ((n, lat, lon) for n, (lat, lon) in enumerate(places.tolist()))

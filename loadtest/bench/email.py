@@ -135,7 +135,7 @@ async def _sample(ground: BenchGround, stage: Stage, sink: str) -> MailSample:
 
 
 def read_sample(kept: bytes, expected: int) -> MailSample:
-    """Raises Failed when the sink has other mails than the gateway says it sent."""
+    """What the sink has got. Raises Failed when the sink has other mails than the gateway says it sent."""
     recipients = _ENVELOPE.findall(kept)
     if len(recipients) != expected or len(set(recipients)) != expected:
         raise Failed(f"{expected} mails, but the sink has {len(recipients)} to {len(set(recipients))} recipients")

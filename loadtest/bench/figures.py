@@ -64,7 +64,7 @@ class Failed(Exception):
 
 
 def ratio(ours: float, peer: Figure, text: str, goal: float | None = None) -> tuple[Claim, ...]:
-    """Ours to a peer's; nothing where the peer was skipped."""
+    """The ratio of our figure to a peer's; nothing where the peer was skipped."""
     return (Claim(text, ours / peer.value, goal),) if peer.value else ()
 
 
@@ -75,7 +75,7 @@ def percentiles(took: Sequence[float]) -> tuple[float, float]:
 
 
 def number(value: float) -> str:
-    """Three figures that count, thousands apart."""
+    """A number with three figures that count, its thousands apart."""
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3g}"

@@ -20,7 +20,7 @@ _READY_S = 20.0
 
 
 def binaries() -> Path:
-    """The newest version's. Raises PeerMissing."""
+    """The folder of the newest version's programs. Raises PeerMissing."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4]))
     if not found:
         raise PeerMissing("PostgreSQL is not installed: as root, 'make bench' installs it from Debian")
@@ -63,7 +63,7 @@ async def running(stage: Stage) -> AsyncIterator[str]:
 
 
 async def new_database(server_url: str, name: str, *, template: str = "template1") -> str:
-    """An empty one, or a copy; returns its URL."""
+    """Makes a database, empty or as a copy; returns its URL."""
     conn = await _connect(int(server_url.rstrip("/").rpartition(":")[2]))
     try:
         await conn.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')

@@ -57,7 +57,7 @@ async def asked(stage: Stage, name: str, *argv: str, timeout_s: float = 120.0) -
 
 
 async def listening(child: ChildProcess, port: int) -> None:
-    """Until somebody takes connections there. Raises Failed."""
+    """Waits until somebody takes connections there. Raises Failed."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _LISTENS_S
     while loop.time() < deadline and child.process.returncode is None:

@@ -38,7 +38,7 @@ async def fill(url: str, deliveries: int) -> None:
 
 
 async def delivered(database: Database) -> int:
-    """What the counters say."""
+    """How many deliveries are delivered, as the counters tell it."""
     async with database.read() as conn:
         [made] = await campaigns.unfinished(conn, most=1)
         return sum(count.delivered for count in await campaigns.counts(conn, made.id))

@@ -112,7 +112,7 @@ async def _peer(ground: BenchGround, *, receipts: bool) -> Figure:
 
 
 def read_run(dump: Path, mark: str, count: int, done_s: float, used_s: float) -> SmsRun:
-    """Raises Failed when a number was reached twice or not at all."""
+    """What the sink has seen. Raises Failed when a number was reached twice or not at all."""
     arrived = arrivals.sms(dump)
     reached = [n for (head, _), n in arrived.by_address.items() if mark in head]
     if len(reached) != count or sum(reached) != count:

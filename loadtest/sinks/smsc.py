@@ -166,7 +166,7 @@ class SmscSink:
             link.end(half=half)
 
     def send(self, pdu: Pdu) -> None:
-        """Say this on every connection."""
+        """Writes these bytes on every connection."""
         for link in self.links:
             link.transport.write(encode(pdu))
 

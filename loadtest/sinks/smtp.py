@@ -111,7 +111,7 @@ class SmtpSink:
                 self._bounces.put_nowait(mail)
 
     async def bounced(self) -> None:
-        """Until every bounce so far has been sent."""
+        """Waits until every bounce so far has been sent."""
         await self._bounces.join()
 
     async def _send_bounces(self) -> None:
