@@ -83,8 +83,8 @@ class SqliteConnection(Connection):
         self._long = long
         """Readings that took longer than a loop can wait, of all connections to this store."""
         self._until_s = math.inf
-        self._begun = self._ended = 0
-        """Readings that its thread was given, and those it is through with: whoever was cancelled leaves one behind."""
+        self._given = self._done = self._given_up = 0
+        """Calls that its thread was given, those it is through with, and up to which of them nobody waits any more."""
         self._held_s = 0.0
         """How long readings have run in the loop since it had its turn."""
         self._thread.daemon = True  # as SQLAlchemy has it
@@ -105,13 +105,13 @@ class SqliteConnection(Connection):
             return await self._read(start, sql, values)
         if self._is_quick(sql, values):
             return start(sql, values)
-        rows: list[Any] = await self._execute(start, sql, values)  # type: ignore[no-untyped-call]
+        rows: list[Any] = await self._execute(start, sql, values)
         return rows
 
     async def _read(self, start: Callable[..., T], sql: str, values: Any) -> T:
         """Where it is called, as long as it is short: a thread costs several times what most readings do. What turns
         out to be long, or would wait for a lock, is begun anew in the thread, and goes there at once from then on."""
-        if sql not in self._long and self._begun == self._ended:
+        if sql not in self._long and self._given == self._done:
             began_s = time.perf_counter()
             self._until_s = began_s + SHORT_S
             try:
@@ -122,32 +122,44 @@ class SqliteConnection(Connection):
                     await asyncio.sleep(0)
                 return short
             except sqlite3.OperationalError as exc:
-                if exc.sqlite_errorname == "SQLITE_INTERRUPT":
+                name = getattr(exc, "sqlite_errorname", "")
+                if name == "SQLITE_INTERRUPT":
                     if len(self._long) >= _MOST_LONG:
                         self._long.clear()
                     self._long.add(sql)
-                elif not exc.sqlite_errorname.startswith("SQLITE_BUSY"):
+                elif not name.startswith("SQLITE_BUSY"):
                     raise
             finally:
                 self._until_s = math.inf
-        self._begun += 1
-        try:
-            found: T = await self._execute(self._patiently, start, sql, values)  # type: ignore[no-untyped-call]
-        except asyncio.CancelledError:
-            self._conn.interrupt()  # nobody waits for it any more
-            raise
+        found: T = await self._execute(self._patiently, start, sql, values)
         return found
 
     def _patiently(self, start: Callable[..., T], sql: str, values: Any) -> T:
+        self._conn.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
         try:
-            self._conn.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
             return start(sql, values)
         finally:
             self._conn.execute("PRAGMA busy_timeout=0")
-            self._ended += 1
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """In the thread. Whoever is cancelled leaves a call behind: a reading is then given up (`_is_over`)."""
+        self._given += 1
+
+        def counted() -> Any:
+            try:
+                return fn(*args, **kwargs)
+            finally:
+                self._done += 1
+
+        try:
+            return await super()._execute(counted)  # type: ignore[no-untyped-call]
+        except asyncio.CancelledError:
+            self._given_up = self._given
+            raise
 
     def _is_over(self) -> bool:
-        return time.perf_counter() > self._until_s
+        """Asked by SQLite in the middle of a reading."""
+        return self._done < self._given_up or time.perf_counter() > self._until_s
 
     async def run(self, sql: str, values: Sequence[Any] = ()) -> Ran:
         """A statement past SQLAlchemy, and its errors in SQLAlchemy's words."""
@@ -156,7 +168,7 @@ class SqliteConnection(Connection):
                 return await self._read(self._run, sql, values)
             if self._is_quick(sql, values):
                 return self._run(sql, values)
-            ran: Ran = await self._execute(self._run, sql, values)  # type: ignore[no-untyped-call]
+            ran: Ran = await self._execute(self._run, sql, values)
             return ran
         except sqlite3.Error as exc:
             raise DBAPIError.instance(sql, tuple(values), exc, sqlite3.Error) from exc
@@ -166,7 +178,7 @@ class SqliteConnection(Connection):
         return cursor.rowcount, cursor.description, cursor.fetchall() if cursor.description else ()
 
     async def rollback(self) -> None:
-        if self._writes or self._begun != self._ended:
+        if self._writes or self._given != self._done:
             await super().rollback()
         else:
             self._conn.rollback()  # ends a snapshot: touches no disk

@@ -227,3 +227,13 @@ async def test_a_long_reading_that_nobody_waits_for_is_ended_and_holds_up_nobody
             await conn.execute(endless)
     async with asyncio.timeout(10), reader.connect() as conn:
         assert (await conn.execute(sa.text("SELECT count(*) FROM t"))).scalar_one() == 2000
+
+
+async def test_a_reading_that_is_cancelled_before_its_thread_has_begun_is_given_up_too(reader: AsyncEngine) -> None:
+    endless = sa.text("WITH RECURSIVE m(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM m) SELECT count(*) FROM m")
+    for wait_s in (0.05, 0.0, 0.0, 0.0):  # from the second time on it goes to the thread at once
+        with pytest.raises(TimeoutError):
+            async with reader.connect() as conn, asyncio.timeout(wait_s):
+                await conn.execute(endless)
+    async with asyncio.timeout(10), reader.connect() as conn:
+        assert (await conn.execute(sa.text("SELECT count(*) FROM t"))).scalar_one() == 2000
