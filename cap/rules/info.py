@@ -11,7 +11,7 @@ from cap.rules.row import NOTHING, Findings, Rule, RuleFinding, error, informati
 
 HEADLINE_CHARS = 160
 
-_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*+")
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 # An absolute reference that a telephone can open; javascript: and file: are absolute too.
 _WEB = re.compile(r"https?://(?:[^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
 

@@ -294,3 +294,16 @@ def test_a_class_name_has_one_meaning() -> None:
                     found.setdefault(node.name, set()).add(str(path.relative_to(ROOT)))
 
     assert {name: sorted(where) for name, where in found.items() if len(where) > 1} == {}
+
+
+def test_no_possessive_quantifier_stands_behind_a_group() -> None:
+    """CPython issue 106052: up to 3.11.4, which Debian 12 has, such a group keeps what its last try had taken before it
+    failed. Behind a single character or a class they are sound."""
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for part in ("cap", "channels", "store", "gateway", "loadtest")
+        for path in (ROOT / part).rglob("*.py")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(r"\)(?:[*+?]|\{[0-9,]+\})\+", line) and re.search(r"""\br[f]?["']|\bf?r["']|_compile|re\.""", line)
+    ]
+    assert found == []
