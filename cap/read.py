@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from lxml import etree
 
-from cap import build, content, parse, parts, rules, signature, stranger, versions, xsd
+from cap import build, content, parse, parts, rules, signature_place, stranger, versions, xsd
 from cap.limits import DEFAULT, Limits, excess
 from cap.locate import Paths, line_of, path_of, source_line
 from cap.model import Alert
@@ -169,7 +169,7 @@ def _unreadable(faults: list[build.BuildFault]) -> list[Problem]:
 def _signatures(root: etree._Element) -> list[Problem]:
     return [
         rules.problem(rule, path_of(element), text, line=source_line(element))
-        for rule, element, text in signature.findings(root)[:MOST_PROBLEMS]
+        for rule, element, text in signature_place.findings(root)[:MOST_PROBLEMS]
     ]
 
 

@@ -13,8 +13,8 @@ from channels.contract import Channel, Content
 from channels.email import letter
 from channels.email.letter import Letter
 from channels.email.sender import MailSender
-from channels.sms import text as sms_text
-from channels.sms.text import SmsText
+from channels.sms import segments
+from channels.sms.segments import SmsText
 from channels.voice import script
 from channels.voice.script import Script
 from gateway.texts.content import MailContent, SmsContent, SpeechContent, TextContent
@@ -99,7 +99,7 @@ def shown(content: TextContent, ready: Content) -> ShownText:
 def _sms(language: str, content: TextContent, posting: Posting | None) -> SmsText:
     if not isinstance(content, SmsContent):
         raise TypeError("not the content of an SMS")
-    return sms_text.prepare(content.text, mode=content.mode, ucs2=content.ucs2)
+    return segments.prepare(content.text, mode=content.mode, ucs2=content.ucs2)
 
 
 def _mail(language: str, content: TextContent, posting: Posting | None) -> Content:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.register import RegisterTally
 from store.tables import account, account_right, api_key
 from store.transaction import Transaction, rows_of

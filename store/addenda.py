@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.bookings import What, lock
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.reservations import settle
 from store.tables import addendum, audit, campaign, progress
 from store.transaction import Transaction

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit_line import noting, salted
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.tables import account, audit, audit_detail, audit_link, campaign, meta, zone
 from store.transaction import AnyRow, Transaction
 

@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from store.json_rows import pack
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.states import OPEN
 from store.tables import batch, campaign_replaces, contact, delivery, meta
 from store.transaction import Transaction

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.doubts import OPEN as DOUBT_OPEN
 from store.json_rows import json_rows, pack
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.ready_batches import is_held, next_first, next_ready, others_begin
 from store.receipts import hear_first, match_new_refs
 from store.records import Batch, DeliveryRow, Settlement

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from store.json_rows import json_rows, pack
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.tables import address, contact, group_member, membership
 from store.transaction import Transaction
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.delivery_ids import end_id, first_id
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.records import DeliveryCounts
 from store.states import CampaignState, DeliveryState
 from store.tables import (

@@ -19,7 +19,7 @@ from store.awaiting import HAND, IS_IN_HAND
 from store.delivery_ids import end_id, first_id, place_of
 from store.json_rows import json_rows, pack
 from store.launching import file_audience
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.records import Settlement
 from store.savepoints import together_or_apart
 from store.settling import apply

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import StoreError
 from store.opt_outs import of_addresses, of_members, of_memberships
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.tables import (
     address,
     contact,

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from store.json_rows import json_rows, pack
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.tables import delivery, doubt
 from store.transaction import Transaction
 

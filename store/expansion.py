@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import awaiting
 from store.delivery_ids import first_id
 from store.json_rows import json_rows, pack
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.settling import CounterTally
 from store.states import BatchState, CampaignState, DeliveryState, after, ended_by
 from store.tables import (

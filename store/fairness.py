@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.states import BatchState, CampaignState
 from store.tables import batch, campaign, campaign_text, expansion, hold, lane_clock, progress
 from store.transaction import AnyRow, Transaction

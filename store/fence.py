@@ -6,10 +6,10 @@ from enum import StrEnum
 import msgspec
 import sqlalchemy as sa
 
-from store.prepared import Prepared
+from store.ceilings import Ceiling, Slots, lock, take
+from store.prepared_statement import Prepared
 from store.ready_batches import claimable, is_held, most_urgent_sending, others_begin
 from store.records import Batch, DeliveryRow
-from store.slots import Ceiling, Slots, lock, take
 from store.states import BatchState, CampaignState
 from store.tables import batch, campaign
 from store.transaction import AnyRow, Transaction

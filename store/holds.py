@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import audit, brake
 from store.brake import Hold, placing
 from store.fairness import rejoin
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.tables import Big, hold
 from store.transaction import Transaction, follow
 

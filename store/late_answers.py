@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from store.doubts import OPEN
 from store.json_rows import json_rows, pack
 from store.matching import ReceiptReport
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.records import Settlement
 from store.settling import apply, file_part
 from store.states import DeliveryEvent

@@ -12,7 +12,7 @@ from store import awaiting, bookings, reservations, threads
 from store.delivery_ids import MOST_DELIVERIES
 from store.errors import AudienceTooLarge, StaleThread
 from store.fairness import give_place_back, start_of
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.records import NewAlert, NewCampaign, ThreadSeen
 from store.states import CampaignState
 from store.tables import (

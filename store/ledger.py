@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.bookings import LedgerAccount, LedgerEntry, What, book, head, holdings, loan_head, lock, move
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.tables import entry, lot
 from store.transaction import Transaction
 

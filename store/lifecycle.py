@@ -15,7 +15,7 @@ from store.addenda import all_told, hold_counters
 from store.audit import note
 from store.bookings import lock
 from store.fairness import give_place_back, join_queue
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.records import Settlement
 from store.savepoints import together_or_apart
 from store.settling import apply

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from store.in_hand import anything_in_hand, in_hand
 from store.json_rows import json_rows, pack
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.records import Settlement
 from store.settling import apply
 from store.states import DeliveryEvent

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from store.errors import StoreError
 from store.json_rows import json_rows, pack
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.revisions import mark, move
 from store.tables import audit, contact, member, network, opt_out
 from store.transaction import AnyRow, Transaction

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.states import BatchState, CampaignState
 from store.tables import batch, campaign, hold
 

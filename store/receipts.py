@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from store import late_answers, receipts_by_number
 from store.json_rows import json_rows, pack
 from store.matching import ReceiptReport, apply_matching
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.tables import doubt, receipt_inbox
 from store.transaction import AnyRow, Transaction
 

@@ -17,7 +17,7 @@ from store.in_hand import AddressInHand, in_hand
 from store.json_rows import json_rows, pack
 from store.late_answers import TakenPart, take
 from store.matching import ReceiptReport, apply_matching
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.tables import campaign, carrier_ref, delivery, doubt
 from store.transaction import AnyRow, Transaction
 

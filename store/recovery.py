@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from store.batches import part_of, settle
 from store.doubts import OPEN as DOUBT_OPEN
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.receipts import match_new_refs
 from store.records import CAREFUL_AFTER, Batch, Settlement
 from store.savepoints import together_or_apart
@@ -119,7 +119,7 @@ async def end_all_leases(tx: Transaction) -> int:
 async def forget_the_future(tx: Transaction) -> int:
     """At the start of the only server of a SQLite file: when the last one has seen a later time than it is now, the
     clock was stepped back. What waits for an instant of the old clock waits as long as it was to wait, not until the
-    old hour comes again. Returns by how much, ms; slots look after themselves (`slots.believable`)."""
+    old hour comes again. Returns by how much, ms; slots look after themselves (`ceilings.believable`)."""
     row = await tx.first(sa.select(sa.func.max(node.c.seen_ms)))
     step_ms = max(int(row[0] or 0) - tx.now_ms, 0) if row else 0
     if step_ms:

@@ -16,7 +16,7 @@ from msgspec.structs import astuple
 from store.belongings import Belongings, belongings, put_contacts, put_links
 from store.json_rows import json_rows, pack
 from store.opt_outs import put_wishes, wishes
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.revisions import mark, move
 from store.tables import (
     contact,

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store.bookings import LedgerAccount, LedgerEntry, What, book, holdings, lock, move
 from store.errors import CreditExhausted
 from store.ledger import balance_millieuro, cover, in_order_of_expiry, shares
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.states import BatchState
 from store.tables import batch, booking, campaign, campaign_text, entry, lot, progress
 from store.transaction import AnyRow, Transaction

@@ -13,7 +13,7 @@ from store import doubts
 from store.delivery_ids import campaign_of
 from store.doubts import Doubt
 from store.json_rows import json_rows, pack
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.records import Settlement, StateChange
 from store.states import CHARGING_EVENTS, NEGATIVE_RECEIPTS, OPEN, DeliveryEvent, DeliveryState, after, after_all
 from store.tables import carrier_ref, delivery, progress

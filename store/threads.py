@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import StaleThread
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.records import ThreadSeen
 from store.tables import alert, campaign, thread
 from store.transaction import Transaction

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.sqlite_driver import SqliteConnection
 from store.steps import Steps, T
 from store.storable_text import readable_values
@@ -64,7 +64,7 @@ class Transaction:
     """UTC, by the clock that all nodes share."""
     sqlite: bool
     ceilings: set[tuple[str, str]] = field(default_factory=set)
-    """(mode, ceiling): whose slots this transaction holds (`store.slots`)."""
+    """(mode, ceiling): whose slots this transaction holds (`store.ceilings`)."""
     driver: SqliteConnection | None = None
     """Of SQLite: what is prepared goes past SQLAlchemy."""
     tried_us: int | None = None

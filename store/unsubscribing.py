@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from store.opt_outs import OptOut, add_opt_outs
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.tables import address, campaign, delivery
 from store.transaction import Transaction
 

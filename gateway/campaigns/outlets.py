@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 
 from channels.contract import Carrier, Channel, Content, Fit
+from channels.sms.segments import SmsText
 from channels.sms.smpp.writing import adapted, write
-from channels.sms.text import SmsText
 from gateway.directory.audience import Audience
 from gateway.directory.columns import Int64
 from gateway.errors import Reason

@@ -12,8 +12,8 @@ import msgspec
 
 from channels.contract import Mode
 from gateway.access.rights import FEED, Action, Caller
+from gateway.directory.geocode_systems import GROUP, PLP, POLICEZONE
 from gateway.directory.prepared_targets import survey
-from gateway.directory.systems import GROUP, PLP, POLICEZONE
 from gateway.directory.targets import Targets
 from gateway.directory.territory import MARGIN_M, Territory, beyond, read_territory
 from gateway.errors import Reason

@@ -199,13 +199,13 @@ def balance(
     Amounts are euro with three decimals. A negative balance is what urgent alerts borrowed. Exit code 1 when there is
     no such zone.
     """
-    from store import statement
+    from store import purses
 
     settings = settings_of(config)
 
-    async def read() -> list[statement.Purse]:
+    async def read() -> list[purses.Purse]:
         async with store_of(settings) as database, database.read() as conn:
-            return await statement.purses(conn, database.clock.now_ms(), zone)
+            return await purses.purses(conn, database.clock.now_ms(), zone)
 
     found = run(read())
     if not found:

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.directory.columns import Int64, UInt8
+from gateway.directory.geocode_systems import GROUP, PLP, POLICEZONE, POSTCODE, REFNIS, AreaCode, subject_of
 from gateway.directory.geography import Mask, Shape
 from gateway.directory.policy import AreaMode
 from gateway.directory.prepared_targets import PreparedTargets
 from gateway.directory.problem import TargetFault, TargetProblem, TargetSeverity
 from gateway.directory.snapshot import Snapshot
-from gateway.directory.systems import GROUP, PLP, POLICEZONE, POSTCODE, REFNIS, AreaCode, subject_of
 from gateway.directory.targets import GeocodeTarget
 
 NOT_MATCHED = 255

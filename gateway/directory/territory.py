@@ -22,7 +22,7 @@ class Territory(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     rings: tuple[tuple[Point, ...], ...] = ()
     """Of (latitude, longitude) in degrees."""
     codes: tuple[tuple[str, str], ...] = ()
-    """(system, value), as `systems.read_geocode` gives them."""
+    """(system, value), as `geocode_systems.read_geocode` gives them."""
 
 
 def read_territory(text: str) -> Territory | None:

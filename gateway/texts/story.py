@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from channels.sms import text as sms_text
+from channels.sms.segments import MAX_SEGMENTS, TextRefused, prepare
 from channels.sms.transliteration import LetterMode
 from channels.voice import script
 from gateway.texts.content import MailContent, SmsContent, SpeechContent, TextsRefused
@@ -130,9 +130,9 @@ def frame(language: str, sender: str, style: Style) -> tuple[str, str]:
 def segments(text: str, mode: LetterMode) -> int:
     """Of this text as SMS; more than any message can have where it cannot be one."""
     try:
-        return sms_text.prepare(text, mode=mode).units
-    except sms_text.TextRefused:
-        return sms_text.MAX_SEGMENTS + 1
+        return prepare(text, mode=mode).units
+    except TextRefused:
+        return MAX_SEGMENTS + 1
 
 
 def _kept(

@@ -13,11 +13,11 @@ import time
 from loadtest.bench.queue import CARRIER
 from store import batches, fence, receipts
 from store.batches import Resending
+from store.ceilings import Ceiling
 from store.database import Database, open_database
 from store.fence import Fence, OpenCarrier
 from store.receipts import ReceiptReport
 from store.records import Batch, DeliveryRow, Settlement
-from store.slots import Ceiling
 from store.states import DeliveryEvent
 
 _AT_ONCE = 4

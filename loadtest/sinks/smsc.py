@@ -20,6 +20,7 @@ from typing import IO, Literal, Self, cast
 import msgspec
 
 from channels.sms.concatenation import PartOf, read_header
+from channels.sms.segments import read
 from channels.sms.smpp.codec import HEADER, Decoder, encode
 from channels.sms.smpp.pdu import (
     Bind,
@@ -36,7 +37,6 @@ from channels.sms.smpp.pdu import (
     Unbind,
     UnbindResponse,
 )
-from channels.sms.text import read
 from loadtest.sinks import stalls
 
 

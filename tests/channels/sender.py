@@ -12,9 +12,9 @@ import uvloop
 
 from channels.contract import Carrier, Outgoing
 from channels.email.carrier import SmtpCarrier
+from channels.sms.segments import prepare
 from channels.sms.smpp.carrier import SmppCarrier
 from channels.sms.smpp.settings import SmppSettings
-from channels.sms.text import prepare
 from tests.channels.conformance import now, outcomes, running
 from tests.channels.email.relay import mails, settings
 

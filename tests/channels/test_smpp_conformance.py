@@ -5,7 +5,7 @@ import time
 from contextlib import asynccontextmanager
 
 from channels.contract import Outgoing
-from channels.sms import text as sms_text
+from channels.sms import segments
 from channels.sms.smpp.carrier import SmppCarrier
 from channels.sms.smpp.settings import SmppSettings
 from loadtest.sinks.smsc import SmscOptions, SmscSink
@@ -36,7 +36,7 @@ class SmppBench:
         self._behind_s = time.time() - asyncio.get_running_loop().time()
 
     def message(self, number, *, due, expires_ms=None, address=None):
-        content = sms_text.prepare(LONG[:80] if len(due) == 1 else LONG * 2 * (len(due) - 1))
+        content = segments.prepare(LONG[:80] if len(due) == 1 else LONG * 2 * (len(due) - 1))
         assert content.units == len(due)
         return Outgoing(
             reference=f"test-{number}",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from channels.contract import Channel
 from channels.email.letter_form import PreparedMail
 from channels.email.sender import MailSender
-from channels.sms.text import SmsText, TextRefused
+from channels.sms.segments import SmsText, TextRefused
 from channels.sms.transliteration import LetterMode
 from channels.voice.script import Script, SpeechRefused
 from gateway.accounting.tariff import price

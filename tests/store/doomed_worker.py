@@ -8,10 +8,10 @@ import sys
 
 from store import batches, fence
 from store.batches import Resending
+from store.ceilings import Ceiling
 from store.database import open_database
 from store.fence import Grant, OpenCarrier
 from store.records import Settlement
-from store.slots import Ceiling
 from store.states import DeliveryEvent
 
 

@@ -12,12 +12,12 @@ import sqlalchemy as sa
 
 from store import batches, expansion, fence, launching, lifecycle, receipts
 from store.batches import Resending
+from store.ceilings import Ceiling
 from store.database import Database
 from store.expansion import AudienceEntry
 from store.fence import Fence, Grant, OpenCarrier
 from store.launching import Launch
 from store.records import Batch, NewAlert, NewCampaign, NewText, Settlement
-from store.slots import Ceiling
 from store.states import BatchState, DeliveryEvent, DeliveryState
 from store.tables import account, address, batch, contact, delivery, member, receipt_inbox, zone
 from store.transaction import AnyRow, Transaction

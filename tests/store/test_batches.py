@@ -7,10 +7,10 @@ import pytest
 
 from store import batches, campaigns, expansion, fence, holds, launching, lifecycle, recovery, settling
 from store.batches import Resending
+from store.ceilings import Ceiling
 from store.database import open_database
 from store.fence import Fence, Grant, OpenCarrier
 from store.records import Settlement
-from store.slots import Ceiling
 from store.states import BatchState, DeliveryEvent, DeliveryState
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close

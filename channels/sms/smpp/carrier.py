@@ -25,6 +25,7 @@ from channels.contract import (
 from channels.loop_share import LoopShare
 from channels.sms.concatenation import References
 from channels.sms.numbers import Phone, normalise_phone
+from channels.sms.segments import SmsText
 from channels.sms.smpp import statuses
 from channels.sms.smpp.pdu import CommandId, DataSm, DeliverSm
 from channels.sms.smpp.receipt_intake import ReceiptIntake
@@ -33,7 +34,6 @@ from channels.sms.smpp.session import BindRefused, Session
 from channels.sms.smpp.settings import SmppSettings, ssl_context
 from channels.sms.smpp.submit_queue import GroupOutcomes, SmppSession, SubmissionPart, SubmitQueue
 from channels.sms.smpp.writing import write
-from channels.sms.text import SmsText
 from channels.standstill import RunningClock
 
 logger = logging.getLogger(__name__)

@@ -5,10 +5,10 @@ Knows a text, an account's way of writing and a number; knows no session and no 
 
 from channels.contract import Fit
 from channels.sms.concatenation import header
+from channels.sms.segments import SmsText
 from channels.sms.smpp.codec import absolute_time, c_string
 from channels.sms.smpp.settings import SmppSettings
 from channels.sms.smpp.writing import write
-from channels.sms.text import SmsText
 
 _USER_DATA_HEADER = 0x40  # esm_class, bit 6 (5.2.12)
 

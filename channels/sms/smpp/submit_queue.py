@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from channels.contract import NotSent, Outcome, Outgoing, Refused, Throttled
 from channels.permissions import ENDED, Ends
 from channels.sms.concatenation import References
+from channels.sms.segments import SmsText
 from channels.sms.smpp import statuses
 from channels.sms.smpp.ids import normal_id
 from channels.sms.smpp.pacing import Pacer, Rest
@@ -19,7 +20,6 @@ from channels.sms.smpp.settings import SmppSettings
 from channels.sms.smpp.statuses import StatusVerdict
 from channels.sms.smpp.submission import Submission
 from channels.sms.smpp.submit import Template
-from channels.sms.text import SmsText
 from channels.standstill import RunningClock
 
 _STOPPING = NotSent("stopping", withdrawn=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from channels.contract import Fit
 from channels.sms import alphabet
-from channels.sms.text import SmsText, split_gsm, split_ucs2
+from channels.sms.segments import SmsText, split_gsm, split_ucs2
 from channels.sms.transliteration import LetterMode, legible
 
 DEFAULT_ALPHABET, UCS2 = 0, 8  # data_coding (5.2.19)

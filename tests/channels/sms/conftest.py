@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from channels.contract import Outcome, Outgoing, Receipt, ReceiptSink
+from channels.sms.segments import SmsText, prepare
 from channels.sms.smpp.carrier import SmppCarrier
 from channels.sms.smpp.settings import SmppSettings
-from channels.sms.text import SmsText, prepare
 
 
 @dataclass

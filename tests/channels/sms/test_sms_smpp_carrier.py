@@ -20,10 +20,10 @@ from channels.contract import (
     Refused,
     Throttled,
 )
+from channels.sms.segments import prepare
 from channels.sms.smpp.codec import encode
 from channels.sms.smpp.ids import IdBase
 from channels.sms.smpp.pdu import BindResponse, DeliverSm, GenericNack, SubmitSmResponse
-from channels.sms.text import prepare
 from loadtest.sinks.smsc import SmscOptions, SmscSink
 
 LONG = "Alerte BIN. Voiture suspecte, " * 9 + "appelez le 112."

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Permission, Refused, Throttled
+from channels.sms.segments import prepare
 from channels.sms.smpp.pdu import Unbind
-from channels.sms.text import prepare
 from loadtest.sinks.smsc import SmscOptions, SmscSink
 
 SHORT = prepare("Alerte")

@@ -7,12 +7,12 @@ import struct
 import pytest
 
 from channels.contract import Accepted, InDoubt, NotSent
+from channels.sms.segments import prepare
 from channels.sms.smpp.carrier import SmppCarrier
 from channels.sms.smpp.codec import Decoder, encode
 from channels.sms.smpp.ids import IdBase
 from channels.sms.smpp.pdu import Bind, BindResponse, SubmitSm, SubmitSmResponse, Unbind
 from channels.sms.smpp.settings import SmppSettings
-from channels.sms.text import prepare
 from loadtest.sinks.smsc import SmscOptions, SmscSink
 from tests.channels.conformance import Inbox, now, outcomes, running
 from tests.channels.conformance import until as eventually

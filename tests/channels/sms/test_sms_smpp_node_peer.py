@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from channels.contract import Accepted, ReceiptState
+from channels.sms.segments import prepare
 from channels.sms.smpp.ids import IdBase
-from channels.sms.text import prepare
 
 PEER = Path(__file__).parents[2] / "peers" / "smpp"
 ACCOUNT = {"password": "secret", "id_base_response": IdBase.HEX, "id_base_receipt": IdBase.DEC}

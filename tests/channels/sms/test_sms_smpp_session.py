@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from channels.contract import Accepted, CarrierState
+from channels.sms.segments import prepare
 from channels.sms.smpp.pdu import DataSm, DeliverSm, EnquireLink, Unbind
 from channels.sms.smpp.session import BindRefused, Session
 from channels.sms.smpp.settings import SmppSettings
 from channels.sms.smpp.submit import Template
-from channels.sms.text import prepare
 from loadtest.sinks.smsc import SmscOptions, SmscSink
 
 BODY = Template(SmppSettings(host="smsc", system_id="plp", source_address="PLP"), prepare("Alerte"), None).body(

@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Refused, Throttled
 from channels.permissions import ENDED
+from channels.sms.segments import prepare
 from channels.sms.smpp.settings import SmppSettings
 from channels.sms.smpp.statuses import StatusVerdict
 from channels.sms.smpp.submission import Submission
 from channels.sms.smpp.submit import Template
-from channels.sms.text import prepare
 
 SETTINGS = SmppSettings(host="smsc", system_id="plp", source_address="PLP")
 

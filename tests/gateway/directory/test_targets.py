@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from cap.model import Area, Circle, ValuePair
+from gateway.directory.geocode_systems import GROUP, PLP, POLICEZONE, POSTCODE, REFNIS, AreaCode, read_geocode
 from gateway.directory.problem import TargetFault
-from gateway.directory.systems import GROUP, PLP, POLICEZONE, POSTCODE, REFNIS, AreaCode, read_geocode
 from gateway.directory.targets import CircleTarget, GeocodeTarget, PolygonTarget, Targets, from_cap
 
 RING = ((50.0, 4.0), (50.0, 5.0), (51.0, 5.0), (50.0, 4.0))

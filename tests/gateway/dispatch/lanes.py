@@ -18,12 +18,12 @@ from channels.contract import (
     Outgoing,
     ReceiptSink,
 )
-from channels.sms import text as sms_text
+from channels.sms import segments
 from gateway.dispatch.carriers import Gate, LaneCarriers
 from gateway.dispatch.lane import Lane, LaneRules
+from store.ceilings import Ceiling
 from store.database import Database
 from store.records import Batch
-from store.slots import Ceiling
 from tests.store.makers import tick
 
 Answer = Callable[[Outgoing], Awaitable[Outcome]]
@@ -101,8 +101,8 @@ def a_lane(
 ) -> Lane:
     first = carriers[0]
 
-    async def prepare(batch: Batch) -> dict[str, sms_text.SmsText]:
-        return {"nl": sms_text.prepare(text)}
+    async def prepare(batch: Batch) -> dict[str, segments.SmsText]:
+        return {"nl": segments.prepare(text)}
 
     gates = [Gate(c, (Ceiling(f"{c.channel}:{c.name}", rate_per_s, 1.0, guard_s),)) for c in carriers]
     return Lane(

@@ -11,9 +11,9 @@ from channels.email.carrier import SmtpCarrier
 from gateway.dispatch.carriers import Gate, LaneCarriers
 from gateway.dispatch.lane import Lane, LaneRules
 from store import holds, launching, lifecycle, recovery
+from store.ceilings import Ceiling
 from store.database import Database
 from store.records import Batch
-from store.slots import Ceiling
 from store.states import BatchState
 from tests.channels.email.relay import MAIL, settings
 from tests.gateway.dispatch.lanes import running, until, until_async

@@ -88,7 +88,7 @@ class Way:
 
     def __init__(self) -> None:
         from gateway.dispatch.carriers import Gate, LaneCarriers
-        from store.slots import Ceiling
+        from store.ceilings import Ceiling
 
         settings = SimulatedSettings(name="sim-1", channel=Channel.SMS)
         self.carrier = SimulatedCarrier(settings, lambda: 0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cap.model import Alert, Area, Category, Certainty, Info, MsgType, Scope, Severity, Status, Urgency
 from channels.contract import Channel
-from channels.sms import text as sms_text
+from channels.sms import segments
 from channels.sms.transliteration import LetterMode
 from channels.voice import script
 from gateway.texts import compose
@@ -84,7 +84,7 @@ def test_a_long_sms_is_cut_at_a_sentence_and_says_where_the_rest_is():
 
     assert sms.cut
     assert sms.text.endswith("gevlucht. Meer: https://politie.be/1")
-    assert sms_text.prepare(sms.text, mode=sms.mode).units == STYLE.sms_segment_ceiling
+    assert segments.prepare(sms.text, mode=sms.mode).units == STYLE.sms_segment_ceiling
 
 
 def test_the_rest_is_with_the_contact_where_there_is_no_site_and_marked_where_there_is_neither():
@@ -332,7 +332,7 @@ def check(made, style):
         for content in made.by_channel[channel].values():
             assert read_content(write_content(content)) == content
     for sms in made.by_channel[Channel.SMS].values():
-        assert sms_text.prepare(sms.text, mode=sms.mode).units <= style.sms_segment_ceiling
+        assert segments.prepare(sms.text, mode=sms.mode).units <= style.sms_segment_ceiling
     for language, speech in made.by_channel[Channel.VOICE].items():
         ready = script.prepare(language, speech.body, opening=speech.opening, menu=speech.menu)
         assert ready.minutes == 1

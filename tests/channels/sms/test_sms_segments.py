@@ -5,7 +5,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from channels.sms import alphabet
-from channels.sms.text import SmsText, TextRefused, prepare, read, split_gsm, split_ucs2
+from channels.sms.segments import SmsText, TextRefused, prepare, read, split_gsm, split_ucs2
 from channels.sms.transliteration import LetterMode, clean
 
 GSM_CHARACTERS = "".join(alphabet.SEPTETS)

@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from store.json_rows import json_rows, pack
-from store.prepared import Prepared
+from store.prepared_statement import Prepared
 from store.tables import slot
 from store.transaction import Transaction
 
