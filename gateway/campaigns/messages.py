@@ -27,7 +27,7 @@ from gateway.kinds import KINDS, Kind
 from gateway.settings import LimitSettings
 from gateway.texts.content import TextsRefused
 from gateway.texts.wording import OwnWords, Wording, write
-from store import campaigns, directory, fairness, ledger, lifecycle
+from store import campaign_steps, campaigns, directory, fairness, ledger
 from store.database import Database
 from store.directory import ZoneRow
 from store.errors import Conflict, CreditExhausted
@@ -115,7 +115,7 @@ class MessageDesk:
             raise Refusal(404, "no-such-campaign", "There is no such campaign.")
         if not authority.stops(caller, found):
             raise Refusal(403, "no-right", f"This account may not stop this campaign of {found.zone_code}.")
-        return await self.database.write(lambda tx: lifecycle.stop(tx, found.id, caller.account_id))
+        return await self.database.write(lambda tx: campaign_steps.stop(tx, found.id, caller.account_id))
 
     async def _known(self, caller: Caller, request: MessageRequest) -> MessageAnswer | None:
         if not request.key:

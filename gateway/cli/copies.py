@@ -127,12 +127,12 @@ def retire(
     settings = settings_of(config)
 
     async def give_up() -> list[str]:
-        from store import lifecycle
+        from store import campaign_steps
 
         async with store_of(settings) as database:
 
             async def one(each: Campaign) -> bool:
-                retired: bool = await database.write(lambda tx: lifecycle.retire(tx, each.id, who()))
+                retired: bool = await database.write(lambda tx: campaign_steps.retire(tx, each.id, who()))
                 return retired
 
             held = [c for c, _ in await _held(database) if campaign in ("all", c.public_id)]

@@ -199,13 +199,13 @@ def balance(
     Amounts are euro with three decimals. A negative balance is what urgent alerts borrowed. Exit code 1 when there is
     no such zone.
     """
-    from store import purses
+    from store import balances
 
     settings = settings_of(config)
 
-    async def read() -> list[purses.Purse]:
+    async def read() -> list[balances.Purse]:
         async with store_of(settings) as database, database.read() as conn:
-            return await purses.purses(conn, database.clock.now_ms(), zone)
+            return await balances.purses(conn, database.clock.now_ms(), zone)
 
     found = run(read())
     if not found:

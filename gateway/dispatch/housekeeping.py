@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from gateway.bell import Bell
 from gateway.setbacks import Setbacks
-from store import cancelling, lifecycle, receipts, recovery
+from store import campaign_steps, cancelling, receipts, recovery
 from store.database import Database
 from store.errors import StoreUnavailable
 from store.overview import CarrierView, seen
@@ -106,7 +106,7 @@ def store_chores(
         return len(taken_back) == 20
 
     async def clock() -> bool:
-        if await _the_others_go_on(database, lifecycle.tick, broken_clocks):
+        if await _the_others_go_on(database, campaign_steps.tick, broken_clocks):
             ring_all()
         return False
 
@@ -116,7 +116,7 @@ def store_chores(
         return False
 
     async def ended() -> bool:
-        return bool(await _the_others_go_on(database, lifecycle.close_ended, broken_ends, urgent=False))
+        return bool(await _the_others_go_on(database, campaign_steps.close_ended, broken_ends, urgent=False))
 
     async def inbox() -> bool:
         since_ms = database.clock.now_ms() - INBOX_LIFE_MS

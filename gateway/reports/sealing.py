@@ -9,7 +9,7 @@ from gateway.instants import rfc3339
 from gateway.reports.reading import draw_up, written
 from gateway.reports.report import Report
 from gateway.setbacks import Setbacks
-from store import addenda, lifecycle
+from store import addenda, campaign_steps
 from store.database import Database
 from store.transaction import Transaction
 
@@ -23,7 +23,7 @@ async def seal_due(database: Database, setbacks: Setbacks | None = None) -> int:
     known = Setbacks() if setbacks is None else setbacks
     async with database.read() as conn:
         now_ms = database.clock.now_ms()
-        due = await known.due(lambda without: lifecycle.sealable(conn, now_ms, without=without))
+        due = await known.due(lambda without: campaign_steps.sealable(conn, now_ms, without=without))
     return sum(await known.each(due, "seal-failed", partial(_seal, database)))
 
 
@@ -36,7 +36,7 @@ async def _seal(database: Database, campaign_id: int) -> bool:
         if sum(told.values()) != drawn.revision:
             return None  # a receipt came in between: the next round draws a report that knows it
         report = _last(drawn, tx.now_ms)
-        return report if await lifecycle.seal(tx, campaign_id, written(report), charged, told=told) else None
+        return report if await campaign_steps.seal(tx, campaign_id, written(report), charged, told=told) else None
 
     report = await database.write(keep, urgent=False)
     if report is None:

@@ -39,7 +39,7 @@ def points() -> dict[str, Point]:
     from gateway.dispatch.receipts import ReceiptDesk
     from gateway.dispatch.sending import Sending
     from gateway.reports import sealing
-    from store import batches, expansion, launching, lifecycle, receipts, recovery
+    from store import batches, campaign_steps, expansion, launching, receipts, recovery
 
     def with_results(_tx: object, _held: object, settlements: object) -> bool:
         return bool(settlements)
@@ -64,7 +64,7 @@ def points() -> dict[str, Point]:
         "receipts-not-committed": Point(receipts, "record", after=True),
         "receipts-not-acknowledged": Point(ReceiptDesk, "__call__", after=True),
         "in-recovery": Point(recovery, "_take_back", after=True),
-        "seal-not-committed": Point(lifecycle, "seal", after=True),
+        "seal-not-committed": Point(campaign_steps, "seal", after=True),
         "sealed": Point(sealing, "_seal", after=True),
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from store import batches, expansion, fence, launching, lifecycle, receipts
+from store import batches, campaign_steps, expansion, fence, launching, receipts
 from store.batches import Resending
 from store.ceilings import Ceiling
 from store.database import Database
@@ -295,7 +295,7 @@ async def give_back(
 
 
 async def tick(database: Database) -> int:
-    return await database.write(lifecycle.tick)
+    return await database.write(campaign_steps.tick)
 
 
 def accepted(ids: Sequence[int], carrier: str = "c1", *, parts: int = 1) -> list[Settlement]:

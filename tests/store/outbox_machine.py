@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from store import batches, cancelling, lifecycle, receipts, recovery
+from store import batches, campaign_steps, cancelling, receipts, recovery
 from store.batches import Resending
 from store.clock import Clock
 from store.database import Database
@@ -195,7 +195,7 @@ class World:
     async def stop(self) -> None:
         if self.random.random() < 0.2:
             made = self.random.choice(self.campaigns)
-            await self.database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+            await self.database.write(lambda tx: campaign_steps.stop(tx, made.id, None))
 
     async def keep_house(self) -> None:
         seconds = self.random.choice((0, 1, 6, 70))
@@ -204,7 +204,7 @@ class World:
         await self.database.write(recovery.recover)
         await make.tick(self.database)
         await self.database.write(cancelling.release_waiting)
-        await self.database.write(lifecycle.close_ended)
+        await self.database.write(campaign_steps.close_ended)
         await make.look_again(self.database)
 
     def _one(self, wanted) -> Worker | None:

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from gateway.campaigns.cancels import Preparer
-from store import awaiting, cancelling, lifecycle, recovery
+from store import awaiting, campaign_steps, cancelling, recovery
 from store.states import BatchState, DeliveryEvent
 from store.tables import contact, meta
 from tests.store import makers as make
@@ -75,7 +75,7 @@ async def test_when_the_worker_of_the_old_text_died_its_wait_has_ended(database)
     await database.write(recovery.end_all_leases)
     assert await release(database) == 0
     await database.write(recovery.recover)
-    while await database.write(lifecycle.close_ended):
+    while await database.write(campaign_steps.close_ended):
         pass
 
     assert await release(database) == 1
@@ -136,7 +136,7 @@ async def test_an_update_that_is_cancelled_while_some_of_it_waits_tells_them_of_
         database, old.town, purpose="cancel", state="preparing", replaces=(old.id, update.id),
         ends=((update.id, "cancelled"),), reserved_millieuro=0,
     )  # fmt: skip
-    while await database.write(lifecycle.close_ended):
+    while await database.write(campaign_steps.close_ended):
         pass
 
     async with database.read() as conn:

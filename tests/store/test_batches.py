@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from store import batches, campaigns, expansion, fence, holds, launching, lifecycle, recovery, settling
+from store import batches, campaign_steps, campaigns, expansion, fence, holds, launching, recovery, settling
 from store.batches import Resending
 from store.ceilings import Ceiling
 from store.database import open_database
@@ -318,7 +318,7 @@ async def test_after_a_cancel_an_update_or_a_stop_nothing_beyond_the_cursor_leav
     await make.advance(database, held, 2)
 
     if state == "stopped":
-        assert await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+        assert await database.write(lambda tx: campaign_steps.stop(tx, made.id, None))
     else:
         await end(database, made, state)
 

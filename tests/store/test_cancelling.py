@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from store import awaiting, campaigns, cancelling, launching, lifecycle, recovery, settling
+from store import awaiting, campaign_steps, campaigns, cancelling, launching, recovery, settling
 from store.expansion import AudienceEntry, expand
 from store.records import Settlement
 from store.states import BatchState, DeliveryEvent
@@ -130,7 +130,7 @@ async def test_whoever_an_earlier_attempt_may_have_reached_is_found_before_and_a
 
     before = await holders(database, made)
     await make.give_back(database, held)
-    await database.write(lifecycle.close_ended)
+    await database.write(campaign_steps.close_ended)
 
     assert [h.delivery_id for h in before] == [made.ids["sms"][0]]
     assert [h.delivery_id for h in await holders(database, made)] == [made.ids["sms"][0]]
@@ -222,7 +222,7 @@ async def test_when_the_worker_of_the_original_died_the_cancel_goes_to_all_it_ha
     await database.write(recovery.end_all_leases)
     assert await release(database) == 0
     await database.write(recovery.recover)
-    await database.write(lifecycle.close_ended)
+    await database.write(campaign_steps.close_ended)
 
     assert await release(database) == 1
 
@@ -257,8 +257,8 @@ async def test_a_waiting_cancel_that_is_itself_stopped_is_closed(database):
     await make.advance(database, held)
     await end(database, old)
     new = await a_cancel(database, old, await holders(database, old), waits_from=0)
-    await database.write(lambda tx: lifecycle.stop(tx, new.id, None))
-    await database.write(lifecycle.close_ended)
+    await database.write(lambda tx: campaign_steps.stop(tx, new.id, None))
+    await database.write(campaign_steps.close_ended)
     await make.tick(database)
 
     assert await make.words_of(database, new) == ["cancelled"] * 2
@@ -366,7 +366,7 @@ async def test_a_cancel_reaches_a_shared_address_whose_other_contact_has_the_mes
     assert await release(database) == 0, "the other message is in hand to the same address"
     assert await make.words_of(database, cancel) == ["queued"]
     await make.give_back(database, got, make.accepted(make.ids_of(got)))
-    while await database.write(lifecycle.close_ended):
+    while await database.write(campaign_steps.close_ended):
         pass
 
     assert await release(database) == 1
@@ -537,7 +537,7 @@ async def test_who_has_the_first_part_of_a_long_message_may_have_it(database, ev
         DeliveryEvent.REFUSED, "c1")],
     )  # fmt: skip
     await end(database, made)
-    while await database.write(lifecycle.close_ended):
+    while await database.write(campaign_steps.close_ended):
         pass
 
     assert [h.delivery_id for h in await holders(database, made)] == [broken_off]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from store import copies, holds, lifecycle
+from store import campaign_steps, copies, holds
 from store.copies import Which
 from store.database import Database, open_database
 from store.errors import StoreDamaged, StoreUnavailable
@@ -188,14 +188,14 @@ async def test_who_was_still_to_be_told_by_a_retired_campaign_is_in_doubt(databa
     for each in (made, late):
         await database.write(lambda tx, each=each: holds.place(tx, "campaign", str(each.id), "restored", "me"))  # type: ignore[misc]
 
-    retired = [await database.write(lambda tx: lifecycle.retire(tx, made.id, "me")) for _ in range(2)]
-    await database.write(lambda tx: lifecycle.retire(tx, late.id, "me"))
-    while await database.write(lifecycle.close_ended):
+    retired = [await database.write(lambda tx: campaign_steps.retire(tx, made.id, "me")) for _ in range(2)]
+    await database.write(lambda tx: campaign_steps.retire(tx, late.id, "me"))
+    while await database.write(campaign_steps.close_ended):
         pass
     await expand_all(database, late)
-    while await database.write(lifecycle.close_ended):
+    while await database.write(campaign_steps.close_ended):
         pass
-    await database.write(lifecycle.tick)
+    await database.write(campaign_steps.tick)
 
     async with database.read() as conn:
         states = (await conn.execute(sa.text("SELECT DISTINCT state FROM delivery"))).scalars().all()

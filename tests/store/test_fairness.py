@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from store import batches, holds, launching, lifecycle, recovery
+from store import batches, campaign_steps, holds, launching, recovery
 from store.errors import AudienceTooLarge
 from store.states import BatchState
 from store.tables import campaign
@@ -83,7 +83,7 @@ async def test_what_a_zone_has_behind_a_campaign_that_has_ended_moves_up(databas
     right = await make.a_campaign(database, a, people=40, batch_size=10)
 
     if end == "stop":
-        await database.write(lambda tx: lifecycle.stop(tx, wrong.id, None))
+        await database.write(lambda tx: campaign_steps.stop(tx, wrong.id, None))
     elif end == "update":
         await database.write(lambda tx: launching.end_campaigns(tx, [(wrong.id, "superseded")]))
     else:
@@ -107,7 +107,7 @@ async def test_a_stop_moves_nobody_before_the_present(database):
     wrong = await make.a_campaign(database, a, batch_size=100)
     right = await make.a_campaign(database, a, people=100, batch_size=10)
 
-    await database.write(lambda tx: lifecycle.stop(tx, wrong.id, None))
+    await database.write(lambda tx: campaign_steps.stop(tx, wrong.id, None))
 
     turns = await order(database, {right.id: "right", other.id: "other"}, most=16)
     assert turns.count("other") >= 7, turns
@@ -117,7 +117,7 @@ async def test_a_scheduled_campaign_begins_where_its_zone_is_not_where_it_was(da
     a, b = await make.a_town(database, 1000), await make.a_town(database, 90)
     wrong = await make.a_campaign(database, a, batch_size=100)
     later = await make.a_campaign(database, a, people=40, batch_size=10, state="scheduled", starts_in_ms=-1)
-    await database.write(lambda tx: lifecycle.stop(tx, wrong.id, None))
+    await database.write(lambda tx: campaign_steps.stop(tx, wrong.id, None))
     other = await make.a_campaign(database, b, batch_size=10)
 
     await make.tick(database)

@@ -4,7 +4,7 @@ each waits for itself, and who may have it is never told as not reached."""
 import pytest
 import sqlalchemy as sa
 
-from store import lifecycle, receipts, recovery
+from store import campaign_steps, receipts, recovery
 from store.batches import Resending
 from store.receipts import ReceiptReport
 from store.records import Settlement
@@ -550,11 +550,11 @@ async def test_who_may_have_it_is_in_doubt_when_the_campaign_ends_before_the_nex
     await make.give_back(database, again)
 
     if end == "stop":
-        await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+        await database.write(lambda tx: campaign_steps.stop(tx, made.id, None))
     else:
         later(database, 3601)
         await make.tick(database)
-    while await database.write(lifecycle.close_ended):
+    while await database.write(campaign_steps.close_ended):
         pass
 
     await assert_words(database, made, "unknown", "cancelled" if end == "stop" else "expired")

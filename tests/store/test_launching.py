@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from store import alerts, campaigns, cancelling, feed, ledger, lifecycle
+from store import alerts, campaign_steps, campaigns, cancelling, feed, ledger
 from store.errors import Conflict, CreditExhausted, StaleThread
 from store.expansion import expand, pending_expansions
 from store.launching import Launch, ZoneRefusal, end_campaigns, launch
@@ -197,7 +197,7 @@ async def test_an_update_ends_what_it_replaces_at_the_same_instant(database):
 
 async def test_what_has_ended_is_not_ended_twice(database):
     made = await make.a_campaign(database, 3)
-    await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+    await database.write(lambda tx: campaign_steps.stop(tx, made.id, None))
 
     await database.write(lambda tx: end_campaigns(tx, [(made.id, "cancelled")]))
 
@@ -358,7 +358,7 @@ async def test_rows_of_a_campaign_that_has_ended_are_made_in_their_final_state(d
     await database.write(lambda tx: end_campaigns(tx, [(made.id, state)]))
 
     await expand_part(database, made, 4, 10)
-    while await database.write(lifecycle.close_ended):
+    while await database.write(campaign_steps.close_ended):
         pass
     await make.tick(database)
 

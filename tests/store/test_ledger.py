@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
-from store import bookings, ledger, lifecycle, lots, reckoning
+from store import bookings, campaign_steps, ledger, lots, reckoning
 from store.bookings import LedgerAccount, LedgerEntry, What
 from store.errors import Conflict, CreditExhausted
 from store.states import DeliveryEvent
@@ -25,7 +25,7 @@ async def spent(database, town, reserved, charged):
     made = await make.a_campaign(database, town, reserved_millieuro=reserved)
     await make.sent(database)
     await make.tick(database)
-    assert await database.write(lambda tx: lifecycle.seal(tx, made.id, "{}", charged))
+    assert await database.write(lambda tx: campaign_steps.seal(tx, made.id, "{}", charged))
     return made
 
 
@@ -83,7 +83,7 @@ async def test_what_a_lot_gets_back_after_its_end_is_expired_with_it(database):
     await make.sent(database)
     await make.tick(database)
 
-    await at(database, now + DAY_MS, lambda tx: lifecycle.seal(tx, made.id, "{}", 55))
+    await at(database, now + DAY_MS, lambda tx: campaign_steps.seal(tx, made.id, "{}", 55))
 
     found = (await accounts(database, town.zone_id))["lot"]
     assert found == {"operator": -1_000, "spent": 55, "expired": 545, "lot": 400}
@@ -130,7 +130,7 @@ async def test_a_campaign_that_was_launched_before_the_end_of_its_lot_is_paid_of
     await at(database, now + DAY_MS, ledger.expire_lots)
     await a_lot(database, town.zone_id, 5_000, None, "2027")
 
-    await at(database, now + 2 * DAY_MS, lambda tx: lifecycle.seal(tx, made.id, "{}", 900))
+    await at(database, now + 2 * DAY_MS, lambda tx: campaign_steps.seal(tx, made.id, "{}", 900))
 
     assert await accounts(database, town.zone_id) == {
         "2026": {"operator": -1_000, "spent": 900, "expired": 100},
@@ -214,7 +214,7 @@ async def test_what_another_campaign_gives_back_covers_the_debt_before_its_lot_e
     await make.a_campaign(database, town, reserved_millieuro=400)
     assert await balance(database, town.zone_id) == -400
 
-    await database.write(lambda tx: lifecycle.seal(tx, first.id, "{}", 55))
+    await database.write(lambda tx: campaign_steps.seal(tx, first.id, "{}", 55))
 
     assert await balance(database, town.zone_id) == 545
     assert await accounts(database, town.zone_id) == {
@@ -253,7 +253,7 @@ async def test_a_simulation_costs_nothing(database):
     made = await make.a_campaign(database, town, mode="simulation", reserved_millieuro=0, price_millieuro=0)
     await make.sent(database, mode="simulation", answer=lambda ids: make.happened(ids, DeliveryEvent.REFUSED))
     await make.tick(database)
-    await database.write(lambda tx: lifecycle.seal(tx, made.id, "{}", 0))
+    await database.write(lambda tx: campaign_steps.seal(tx, made.id, "{}", 0))
 
     assert await booked(database) == [("lot", 100)]
 
@@ -282,7 +282,7 @@ async def test_an_account_that_gave_what_it_had_not_is_found_and_stops_nobody(da
     await database.write(lambda tx: bookings.book(tx, town.zone_id, What.SETTLE, spoilt))
 
     made = await make.a_campaign(database, town)
-    assert await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+    assert await database.write(lambda tx: campaign_steps.stop(tx, made.id, None))
 
     async with database.read() as conn:
         assert "reserved below nothing" in {d.of for d in await reckoning.differences(conn, town.zone_id)}

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store import addenda, campaigns, launching, ledger, lifecycle
+from store import addenda, campaign_steps, campaigns, launching, ledger
 from store.errors import CreditExhausted
 from store.launching import Launch
 from store.states import CampaignState
@@ -71,7 +71,7 @@ class Story:
     async def stop(self, share, _):
         number = self.picked(self.running, share)
         if number is not None:
-            assert await self.write(lambda tx: lifecycle.stop(tx, number, None))
+            assert await self.write(lambda tx: campaign_steps.stop(tx, number, None))
             self.running.remove(number)
             self.ended.append(number)
 
@@ -82,7 +82,7 @@ class Story:
         amount = int(charged * await self.reserved(number))
         over = sa.update(campaign).where(campaign.c.id == number).values(ended_ms=self.now_ms)
         await self.write(lambda tx: tx.run(over.values(state=str(CampaignState.COMPLETED))))
-        assert await self.write(lambda tx: lifecycle.seal(tx, number, "{}", amount))
+        assert await self.write(lambda tx: campaign_steps.seal(tx, number, "{}", amount))
         self.running, self.ended = ([i for i in of if i != number] for of in (self.running, self.ended))
         self.sealed.append([number, amount, 0])
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from store import campaigns, fence, lifecycle, receipts, recovery, settling
+from store import campaign_steps, campaigns, fence, receipts, recovery, settling
 from store.batches import Resending
 from store.database import open_database
 from store.errors import StoreUnavailable
@@ -179,9 +179,9 @@ async def test_rows_of_a_second_round_that_were_settled_in_the_first_are_not_in_
 
 async def test_a_batch_of_a_stopped_campaign_is_recovered_as_well(database):
     made, _ = await crashed(database, advanced=3)
-    await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+    await database.write(lambda tx: campaign_steps.stop(tx, made.id, None))
     await recover(database)
-    await database.write(lifecycle.close_ended)
+    await database.write(campaign_steps.close_ended)
     await make.tick(database)
 
     assert await make.words_of(database, made) == ["unknown"] * 3 + ["cancelled"] * 7
@@ -477,12 +477,12 @@ async def until_somebody_waits_for_a_lock(database):
 
 
 @pytest.mark.parametrize("engine", [pytest.param("postgresql", marks=pytest.mark.peer)])
-@pytest.mark.parametrize("work", [recovery.recover, lifecycle.close_ended], ids=lambda work: work.__name__)
+@pytest.mark.parametrize("work", [recovery.recover, campaign_steps.close_ended], ids=lambda work: work.__name__)
 async def test_whoever_takes_several_batches_and_a_late_answer_do_not_wait_for_each_other_in_a_circle(database, work):
     made, (_, second) = await several_crashed(database, 2)
-    if work is lifecycle.close_ended:
+    if work is campaign_steps.close_ended:
         await recover(database)
-        await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+        await database.write(lambda tx: campaign_steps.stop(tx, made.id, None))
         await database.write(lambda tx: tx.run(sa.update(delivery).values(state=0, doubted=0)))
     ids = make.ids_of(second)
     holds_its_rows, go_on = asyncio.Event(), asyncio.Event()

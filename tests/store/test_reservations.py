@@ -2,7 +2,7 @@
 
 import pytest
 
-from store import addenda, campaigns, launching, ledger, lifecycle, recovery, reservations, settling
+from store import addenda, campaign_steps, campaigns, launching, ledger, recovery, reservations, settling
 from store.batches import Resending
 from store.errors import CreditExhausted
 from store.launching import Launch
@@ -26,12 +26,12 @@ async def a_town(database, people=100, until_ms=None):
 
 
 async def stop(database, made):
-    assert await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+    assert await database.write(lambda tx: campaign_steps.stop(tx, made.id, None))
 
 
 async def close(database, made):
     """What housekeeping does with a campaign that has ended."""
-    while await database.write(lifecycle.close_ended):
+    while await database.write(campaign_steps.close_ended):
         pass
     await make.tick(database)
 
@@ -44,7 +44,7 @@ async def charged(database, made):
 
 async def seal(database, made):
     amount = await charged(database, made)
-    assert await database.write(lambda tx: lifecycle.seal(tx, made.id, "{}", amount))
+    assert await database.write(lambda tx: campaign_steps.seal(tx, made.id, "{}", amount))
     return amount
 
 
@@ -149,7 +149,7 @@ async def test_an_expiry_frees_as_a_stop_does(database):
     await make.a_campaign(database, town, batch_size=10)
     await make.sent(database)
 
-    await at(database, now + 2 * make.HOUR_MS, lifecycle.tick)
+    await at(database, now + 2 * make.HOUR_MS, campaign_steps.tick)
 
     assert await balance(database, town.zone_id) == LOT - 10 * PRICE
 
@@ -221,7 +221,7 @@ async def test_what_a_stop_does_does_not_grow_with_the_audience(database):
 
         async def work(tx):
             with asked() as seen:
-                await lifecycle.stop(tx, made.id, None)
+                await campaign_steps.stop(tx, made.id, None)
             assert seen
             assert not any("delivery" in statement for statement, _ in seen)
             statements.append(len(seen))
@@ -269,7 +269,7 @@ async def test_it_is_paid_of_that_lot_even_after_its_end(database):
     await at(database, now + DAY_MS, ledger.expire_lots)
     await database.write(lambda tx: ledger.add_lot(tx, town.zone_id, 700, None, "next"))
 
-    await at(database, now + 2 * DAY_MS, lambda tx: lifecycle.seal(tx, made.id, "{}", 2 * PRICE))
+    await at(database, now + 2 * DAY_MS, lambda tx: campaign_steps.seal(tx, made.id, "{}", 2 * PRICE))
 
     found = await accounts(database, town.zone_id)
     assert found["lot"] == {"operator": -LOT, "spent": 2 * PRICE, "expired": LOT - 2 * PRICE}
@@ -333,7 +333,7 @@ async def test_what_was_charged_above_the_reservation_is_not_settled(database):
     await make.sent(database)
     await make.tick(database)
 
-    await database.write(lambda tx: lifecycle.seal(tx, made.id, "{}", 1_000))
+    await database.write(lambda tx: campaign_steps.seal(tx, made.id, "{}", 1_000))
 
     assert await balance(database, town.zone_id) == LOT - 2 * PRICE
     async with database.read() as conn:

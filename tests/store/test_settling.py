@@ -5,7 +5,7 @@ import random
 import pytest
 import sqlalchemy as sa
 
-from store import campaigns, cancelling, lifecycle, receipts, recovery
+from store import campaign_steps, campaigns, cancelling, receipts, recovery
 from store.batches import Resending
 from store.fence import Fence
 from store.receipts import ReceiptReport
@@ -310,12 +310,12 @@ class Story:
         await self.database.write(recovery.recover)
         await make.tick(self.database)
         await self.database.write(cancelling.release_waiting)
-        await self.database.write(lifecycle.close_ended)
+        await self.database.write(campaign_steps.close_ended)
 
     async def stop(self):
         if self.random.random() < 0.1:
             made = self.random.choice(self.campaigns)
-            await self.database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+            await self.database.write(lambda tx: campaign_steps.stop(tx, made.id, None))
 
     async def go_on(self):
         step = self.random.choice([

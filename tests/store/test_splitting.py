@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import batches, lifecycle, recovery
+from store import batches, campaign_steps, recovery
 from store.batches import Resending, _runs
 from store.records import Batch, DeliveryRow, Settlement
 from store.states import BatchState, DeliveryEvent
@@ -76,7 +76,7 @@ async def test_a_less_urgent_kind_waits_only_while_something_urgent_is_really_to
     made, held = await handed_over(database, 4)
     news = await make.a_campaign(database, 3, kind="news", priority=3)
     assert await make.claim(database) is None
-    await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+    await database.write(lambda tx: campaign_steps.stop(tx, made.id, None))
 
     await let_go(database, held, set(made.ids["sms"][:4]))
 
@@ -149,9 +149,9 @@ async def test_a_lease_that_was_lost_splits_nothing(database):
 async def test_a_cancelled_rest_is_marked_though_an_answer_is_missing(database):
     made, held = await handed_over(database, 1)
     await let_go(database, held, {made.ids["sms"][0]})
-    await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+    await database.write(lambda tx: campaign_steps.stop(tx, made.id, None))
 
-    while await database.write(lifecycle.close_ended):
+    while await database.write(campaign_steps.close_ended):
         pass
 
     assert await make.words_of(database, made) == ["queued", *["cancelled"] * 9]

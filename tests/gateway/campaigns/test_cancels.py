@@ -18,7 +18,7 @@ from gateway.campaigns.cancels import Preparer
 from gateway.directory.audience import Audience, decode
 from gateway.directory.policy import ZonePolicy
 from gateway.reports.reading import draw_up
-from store import campaigns, lifecycle
+from store import campaign_steps, campaigns
 from store.database import Database
 from store.errors import StoreUnavailable
 from store.tables import campaign_text, contact
@@ -353,7 +353,7 @@ async def test_a_cancel_that_is_stopped_before_it_has_an_audience_tells_nobody(
 ) -> None:
     await alerted(house, author)
     cancel = await cancelled(database, author)
-    await database.write(lambda tx: lifecycle.stop(tx, cancel, author.account_id))
+    await database.write(lambda tx: campaign_steps.stop(tx, cancel, author.account_id))
 
     assert not await Preparer(database).run()
 

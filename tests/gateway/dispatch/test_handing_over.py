@@ -12,7 +12,7 @@ import sqlalchemy.exc
 
 from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Outgoing
 from gateway.dispatch.lane import Lane
-from store import lifecycle, receipts, recovery
+from store import campaign_steps, receipts, recovery
 from store.database import Database
 from store.errors import StoreUnavailable
 from store.receipts import ReceiptReport
@@ -37,7 +37,7 @@ async def house_kept(database: Database) -> AsyncIterator[None]:
             with contextlib.suppress(sqlalchemy.exc.TimeoutError):
                 await tick(database)
                 await database.write(recovery.recover)
-                await database.write(lifecycle.close_ended)
+                await database.write(campaign_steps.close_ended)
             await asyncio.sleep(0.1)
 
     task = asyncio.create_task(keep())
@@ -61,7 +61,7 @@ async def test_after_a_stop_less_urgent_kinds_go_on_though_answers_are_missing(d
     mute, good = Carrier("mute", silent, window=5), Carrier("good")
     async with house_kept(database), running(a_lane(database, mute, good, rate_per_s=100)):
         await until(lambda: len(good.handed) >= 20)
-        await database.write(lambda tx: lifecycle.stop(tx, urgent.id, None))
+        await database.write(lambda tx: campaign_steps.stop(tx, urgent.id, None))
         news = await a_campaign(database, 20, kind="news", priority=3, crash_policy="report")
         wanted = {p.addresses["sms"] for p in news.town.people}
         await until(lambda: wanted & set(good.addresses), SILENT_S / 2)

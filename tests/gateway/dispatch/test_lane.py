@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Outgoing, Refused, Throttled
-from store import holds, lifecycle, recovery
+from store import campaign_steps, holds, recovery
 from store.database import Database
 from store.states import CampaignState
 from store.tables import campaign
@@ -172,7 +172,7 @@ async def test_after_a_stop_nothing_beyond_the_window_that_was_granted_leaves(da
 
     async with running(a_lane(database, carrier, rate_per_s=100)):
         await until(lambda: len(carrier.handed) >= 10)
-        await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+        await database.write(lambda tx: campaign_steps.stop(tx, made.id, None))
         stopped_at = asyncio.get_running_loop().time()
         await asyncio.sleep(0.8)
         handed = len(carrier.handed)
@@ -180,7 +180,7 @@ async def test_after_a_stop_nothing_beyond_the_window_that_was_granted_leaves(da
 
     assert len(carrier.handed) == handed
     assert max(at for at, _ in carrier.handed) - stopped_at < 0.5
-    while await database.write(lifecycle.close_ended):
+    while await database.write(campaign_steps.close_ended):
         pass
     words = await words_of(database, made)
     assert words.count("accepted") == handed

@@ -10,7 +10,7 @@ from channels.contract import Channel
 from channels.email.carrier import SmtpCarrier
 from gateway.dispatch.carriers import Gate, LaneCarriers
 from gateway.dispatch.lane import Lane, LaneRules
-from store import holds, launching, lifecycle, recovery
+from store import campaign_steps, holds, launching, recovery
 from store.ceilings import Ceiling
 from store.database import Database
 from store.records import Batch
@@ -105,7 +105,7 @@ async def sending(database: Database, relay: SlowRelay, lease_ms: int = 15_000) 
 
 
 async def stopped(database: Database, made: Made) -> None:
-    await database.write(lambda tx: lifecycle.stop(tx, made.id, None))
+    await database.write(lambda tx: campaign_steps.stop(tx, made.id, None))
 
 
 async def superseded(database: Database, made: Made) -> None:

@@ -27,7 +27,7 @@ from gateway.http.context import HttpContext
 from gateway.http.services import HealthCheck, Measure, Services
 from gateway.http.serving import make_context, runner_of
 from gateway.settings import AlertSettings, ServerSettings
-from store import campaigns, lifecycle
+from store import campaign_steps, campaigns
 from store.database import Database
 from store.refused_documents import RefusedQuota
 from tests.gateway.house import House, bearer
@@ -89,7 +89,7 @@ class RecordingDesk:
         async with self.database.read() as conn:
             found = await campaigns.by_public_id(conn, public_id)
         assert found is not None
-        return await self.database.write(lambda tx: lifecycle.stop(tx, found.id, caller.account_id))
+        return await self.database.write(lambda tx: campaign_steps.stop(tx, found.id, caller.account_id))
 
 
 @dataclass

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from channels.contract import Channel
 from gateway.reports.reading import parsed
 from gateway.reports.sealing import seal_due
-from store import accounts, lifecycle
+from store import accounts, campaign_steps
 from store.accounts import AccountRecord, KeyRecord, RightRow
 from store.states import DeliveryEvent
 from store.tables import network
@@ -226,9 +226,9 @@ async def test_the_report_is_live_then_sealed_then_kept_with_what_came_later(doo
     live = parsed((await door.get("/api/v1/campaigns/c1/report", "a")).body)
     await door.house.settle(number, (0, DeliveryEvent.ACCEPTED), (1, DeliveryEvent.ACCEPTED))
     await door.house.settle(number, (0, DeliveryEvent.RECEIPT_DELIVERED), (1, DeliveryEvent.RECEIPT_FAILED))
-    await database.write(lambda tx: lifecycle.stop(tx, number, None))
-    await database.write(lifecycle.close_ended)
-    await database.write(lifecycle.tick)
+    await database.write(lambda tx: campaign_steps.stop(tx, number, None))
+    await database.write(campaign_steps.close_ended)
+    await database.write(campaign_steps.tick)
     await seal_due(database)
     answer = await door.get("/api/v1/campaigns/c1/report", "a")
     sealed = parsed(answer.body)

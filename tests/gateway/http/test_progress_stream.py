@@ -10,7 +10,7 @@ from channels.contract import Channel
 from gateway.http.campaigns import snapshot
 from gateway.http.progress import Frame, ProgressWatch
 from gateway.reports.sealing import seal_due
-from store import lifecycle
+from store import campaign_steps
 from store.database import Database
 from store.states import DeliveryEvent
 from tests.gateway.house import bearer
@@ -29,9 +29,9 @@ async def a_campaign(door: Doorway, n: int = 4, name: str = "c1") -> int:
 
 async def seal(door: Doorway, number: int) -> None:
     database = door.house.database
-    await database.write(lambda tx: lifecycle.stop(tx, number, None))
-    await database.write(lifecycle.close_ended)
-    await database.write(lifecycle.tick)
+    await database.write(lambda tx: campaign_steps.stop(tx, number, None))
+    await database.write(campaign_steps.close_ended)
+    await database.write(campaign_steps.tick)
     assert await seal_due(database) == 1
 
 
@@ -129,7 +129,7 @@ async def test_a_change_of_state_without_a_new_revision_is_shown(door: Doorway):
     async with asyncio.timeout(5), watch(door) as response:
         stream = events(response)
         first = await anext(stream)
-        await door.house.database.write(lambda tx: lifecycle.stop(tx, number, None))
+        await door.house.database.write(lambda tx: campaign_steps.stop(tx, number, None))
         second = await anext(stream)
     async with asyncio.timeout(5), watch(door, first["id"]) as response:
         again = await anext(events(response))

@@ -19,7 +19,7 @@ from gateway.reports.report import Addendum, Report
 from gateway.reports.sealing import seal_due
 from gateway.reports.tabular import csv_of
 from gateway.setbacks import Setbacks
-from store import lifecycle
+from store import campaign_steps
 from store.database import Database
 from store.errors import StoreUnavailable
 from store.states import DeliveryEvent
@@ -270,9 +270,9 @@ async def ended(house: House, database: Database) -> int:
     await house.expand(number, audience)
     await house.settle(number, (0, DeliveryEvent.ACCEPTED), (1, DeliveryEvent.ACCEPTED), (2, DeliveryEvent.REFUSED))
     await house.settle(number, (0, DeliveryEvent.RECEIPT_DELIVERED), (1, DeliveryEvent.RECEIPT_FAILED))
-    await database.write(lambda tx: lifecycle.stop(tx, number, None))
-    await database.write(lifecycle.close_ended)
-    await database.write(lifecycle.tick)
+    await database.write(lambda tx: campaign_steps.stop(tx, number, None))
+    await database.write(campaign_steps.close_ended)
+    await database.write(campaign_steps.tick)
     return number
 
 

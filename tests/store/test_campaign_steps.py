@@ -9,19 +9,19 @@ import sqlalchemy as sa
 from store import (
     addenda,
     awaiting,
+    campaign_steps,
     campaigns,
     cancelling,
     expansion,
     holds,
     launching,
     ledger,
-    lifecycle,
     receipts,
     recovery,
     reservations,
     settling,
 )
-from store.lifecycle import close_ended, seal, sealable, stop, tick
+from store.campaign_steps import close_ended, seal, sealable, stop, tick
 from store.records import Settlement
 from store.states import BatchState, DeliveryEvent
 from store.tables import audit, batch, campaign, meta
@@ -574,7 +574,7 @@ async def test_a_campaign_that_cannot_be_expired_keeps_no_other_from_starting_or
 
 async def test_a_campaign_that_cannot_be_started_keeps_no_other_from_starting(database, monkeypatch):
     broken, sound = [await make.a_campaign(database, 1, state="scheduled", starts_in_ms=0) for _ in range(2)]
-    monkeypatch.setattr(lifecycle, "join_queue", broken_for(broken, lifecycle.join_queue))
+    monkeypatch.setattr(campaign_steps, "join_queue", broken_for(broken, campaign_steps.join_queue))
 
     await make.tick(database)
 
@@ -597,14 +597,14 @@ async def test_a_campaign_whose_rows_cannot_be_closed_keeps_no_other_open(databa
     broken, sound = await make.a_campaign(database, 12, batch_size=1), await make.a_campaign(database, 2, batch_size=1)
     for each in (broken, sound):
         await database.write(lambda tx, each=each: stop(tx, each.id, None))
-    apply = lifecycle.apply
+    apply = campaign_steps.apply
 
     async def applied(tx, settlements, **options):
         if any(s.delivery_id >> 24 == broken.id for s in settlements):
             raise ValueError("cannot be worked on")
         return await apply(tx, settlements, **options)
 
-    monkeypatch.setattr(lifecycle, "apply", applied)
+    monkeypatch.setattr(campaign_steps, "apply", applied)
 
     assert await database.write(close_ended) == 2
 
