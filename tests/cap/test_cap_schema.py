@@ -184,13 +184,15 @@ def test_few_mutants_get_the_verdict_of_the_oasis_schema(oasis):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_many_mutants_get_the_verdict_of_the_oasis_schema(oasis):
-    seen = compare(oasis, 20_000, seed=2)
+    seen = compare(oasis, 10_000, seed=2)
 
-    assert min(seen["valid"], seen["invalid"]) > 1_000
+    assert min(seen["valid"], seen["invalid"]) > 500
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the collection of real alerts is not beside this repository")
 def test_real_alerts_and_their_mutants_get_the_verdict_of_the_oasis_schema(oasis):
     documents = [file.read_bytes() for file in sorted(SAMPLES.rglob("*")) if file.suffix in (".xml", ".cap")]
