@@ -37,10 +37,10 @@ from gateway.media import MEDIA
 from gateway.operations.disk import Disk
 from gateway.operations.loop_lag import LoopLag
 from gateway.settings import Settings
-from store.database import Database
-from store.directory import addressees
-from store.overview import CarrierView
-from store.refused_documents import RefusedQuota
+from store.campaigns.refused_documents import RefusedQuota
+from store.engine.database import Database
+from store.outbox.overview import CarrierView
+from store.register.reading import addressees
 
 log = logging.getLogger(__name__)
 

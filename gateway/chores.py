@@ -6,9 +6,10 @@ from gateway.reports.addenda import amend_due
 from gateway.reports.sealing import seal_due
 from gateway.setbacks import Setbacks
 from gateway.settings import Settings
-from store import audit, persons, retention
-from store.database import Database
-from store.ledger import expire_lots
+from store import audit, retention
+from store.engine.database import Database
+from store.money.ledger import expire_lots
+from store.register import persons
 
 _CLEARING_RESTS = 19.0
 """What is over goes in a twentieth of the time: a million deliveries in about half an hour."""

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from gateway.dispatch.write_note import Noted, WriteNote, begin_note, read_note
 from gateway.settings import Settings
-from store import meta, recovery
-from store.database import Database
-from store.transaction import Transaction
+from store import meta
+from store.engine.database import Database
+from store.engine.transaction import Transaction
+from store.outbox import recovery
 
 log = logging.getLogger(__name__)
 

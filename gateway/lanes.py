@@ -12,8 +12,8 @@ from gateway.dispatch.lane import Lane, LaneRules
 from gateway.identity import Identity
 from gateway.media import MEDIA
 from gateway.settings import EmailSettings, Settings, SmsSettings, VoiceSettings
-from store.ceilings import Ceiling
-from store.database import Database
+from store.engine.database import Database
+from store.outbox.ceilings import Ceiling
 
 _VOICE = "voice"
 """The one ceiling above all trunks."""

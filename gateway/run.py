@@ -20,10 +20,10 @@ from gateway.identity import Identity, identify
 from gateway.operations.settings_doubts import doubts
 from gateway.settings import Settings, shown
 from store import audit, copies
-from store.database import Database, exclusive, open_database
-from store.schema import current, migrate, require_newest
-from store.soundness import require_sound
-from store.transaction import Transaction
+from store.engine.database import Database, exclusive, open_database
+from store.engine.schema import current, migrate, require_newest
+from store.engine.soundness import require_sound
+from store.engine.transaction import Transaction
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from loadtest.arrivals import Arrivals, Instants
 from loadtest.documents import new_mark
 from loadtest.door import GatewayDoor
 from loadtest.stage import ChildProcess, Stage, StageFailed, end, machine_cpu_s, machine_stolen_s
-from store import campaigns
-from store.database import open_database
+from store.campaigns import reading as campaigns
+from store.engine.database import open_database
 
 REST_S = 120.0
 """How long what is in hand and its receipts may take after the last campaign was stopped."""

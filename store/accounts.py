@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
-from store.prepared_statement import Prepared
-from store.register import RegisterTally
+from store.engine.prepared_statement import Prepared
+from store.engine.transaction import Transaction, rows_of
+from store.register.writing import RegisterTally
 from store.tables import account, account_right, api_key
-from store.transaction import Transaction, rows_of
 
 
 class RightRow(msgspec.Struct, frozen=True):

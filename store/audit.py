@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit_line import noting, salted
-from store.prepared_statement import Prepared
+from store.engine.prepared_statement import Prepared
+from store.engine.transaction import AnyRow, Transaction
 from store.tables import account, audit, audit_detail, audit_link, campaign, meta, zone
-from store.transaction import AnyRow, Transaction
 
 HEAD = "audit_head"
 GENESIS = "0" * 64

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from store.steps import Steps
+from store.engine.steps import Steps
 
 _ADD = (
     "INSERT INTO audit (at_ms, account_id, action, subject, detail, apart)"

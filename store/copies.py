@@ -18,10 +18,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit, meta
+from store.engine.soundness import is_damage
+from store.engine.transaction import Transaction
 from store.errors import StoreDamaged, StoreUnavailable
-from store.soundness import is_damage
 from store.tables import meta as kept_facts
-from store.transaction import Transaction
 
 COPIED = "copied_ms"
 """In a copy: when it was taken."""

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import meta
+from store.engine.transaction import Transaction
 from store.tables import alert, feed_entry
 from store.tables import meta as meta_table
-from store.transaction import Transaction
 
 _REVISION = "feed_revision"
 

@@ -6,9 +6,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
-from store.holds import hold_unfinished
+from store.engine.transaction import Transaction
+from store.outbox.holds import hold_unfinished
 from store.tables import meta
-from store.transaction import Transaction
 
 GENERATION = "generation"
 BOUNCE_KEY = "bounce_key"

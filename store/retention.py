@@ -9,9 +9,10 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.delivery_ids import end_id, first_id
-from store.json_rows import json_rows, pack
-from store.prepared_statement import Prepared
+from store.engine.json_rows import json_rows, pack
+from store.engine.prepared_statement import Prepared
+from store.engine.transaction import Transaction
+from store.outbox.delivery_ids import end_id, first_id
 from store.tables import (
     audit,
     audit_detail,
@@ -25,7 +26,6 @@ from store.tables import (
     progress,
     receipt_inbox,
 )
-from store.transaction import Transaction
 
 DAY_MS = 86_400_000
 MATCHED_MS = DAY_MS

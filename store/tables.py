@@ -105,12 +105,12 @@ member = sa.Table(
 )
 
 erasure = sa.Table(
-    "erasure",  # persons who are to be erased (store/persons.py)
+    "erasure",  # persons who are to be erased (store/register/persons.py)
     metadata,
     sa.Column("member_id", Big, sa.ForeignKey("member.id"), primary_key=True),
     _ref("zone_id", "zone", index=True),
     _int("asked_ms"),
-    _text("reference_sha256"),  # so that no file brings them back (store/register.py)
+    _text("reference_sha256"),  # so that no file brings them back (store/register/writing.py)
     _int("upto", 0),  # the last campaign whose deliveries were looked through
     sa.Column("done_ms", Big),
 )
@@ -475,7 +475,7 @@ doubt = sa.Table(
     sa.Column("carrier", sa.Text),  # null: its worker died with it in hand
     _text("address"),
     _int("handed_ms"),  # it left no earlier than this
-    sa.Column("state", sa.SmallInteger, nullable=False, server_default=sa.text("0")),  # store/doubts.py
+    sa.Column("state", sa.SmallInteger, nullable=False, server_default=sa.text("0")),  # store/outbox/doubts.py
     sa.Column("parts", sa.SmallInteger),  # that a carrier may have at most; null: as many as its delivery has units
     sa.Index(
         "ix_doubt_address",
@@ -710,7 +710,7 @@ lot = sa.Table(
 )
 
 booking = sa.Table(
-    "booking",  # money that moved at one instant and for one reason: its entries sum to nothing (store/bookings.py)
+    "booking",  # money moved at one instant for one reason: its entries sum to nothing (store/money/bookings.py)
     metadata,
     _id(),
     _ref("zone_id", "zone", index=True),

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from store.database import Database, open_database
-from store.schema import migrate
+from store.engine.database import Database, open_database
+from store.engine.schema import migrate
 from tests.peers.postgres import new_database, private_postgres
 
 _numbers = itertools.count(1)

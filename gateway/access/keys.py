@@ -21,7 +21,7 @@ from gateway.directory.senders import read_kind_rules
 from gateway.errors import Refusal
 from store import accounts
 from store.accounts import KeyRow
-from store.database import Database
+from store.engine.database import Database
 
 Find = Callable[[str], Awaitable[KeyRow | None]]
 """The key of an id, revoked ones too."""

@@ -11,13 +11,13 @@ from gateway.campaigns import authority
 from gateway.campaigns.answers import AlertAnswer, GatheringAnswer, SignatureFound, ZoneResult
 from gateway.campaigns.zones import ZoneOutcomes
 from gateway.errors import Reason
-from store import alerts as filed_alerts
-from store import campaigns
-from store.alerts import FiledAlert as Filed
-from store.alerts import ZoneAnswer
-from store.findings import AlertFinding, finding_of
+from store.campaigns import alerts as filed_alerts
+from store.campaigns import reading as campaigns
+from store.campaigns.alerts import FiledAlert as Filed
+from store.campaigns.alerts import ZoneAnswer
+from store.campaigns.findings import AlertFinding, finding_of
+from store.engine.transaction import Connection
 from store.states import CampaignState
-from store.transaction import Connection
 
 _MOST_WARNINGS = 200
 UNKNOWN = AlertFinding(version="1.2", signature="")

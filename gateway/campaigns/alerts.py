@@ -27,17 +27,18 @@ from gateway.errors import Reason, Refusal
 from gateway.kinds import Kind
 from gateway.settings import LimitSettings
 from gateway.texts.compose import MAPPING
-from store import alerts as filed_alerts
-from store import campaigns, threads
-from store.alerts import FiledAlert as Filed
-from store.campaigns import Campaign
-from store.database import Database
+from store.campaigns import alerts as filed_alerts
+from store.campaigns import reading as campaigns
+from store.campaigns import threads
+from store.campaigns.alerts import FiledAlert as Filed
+from store.campaigns.findings import AlertFinding, envelope_of, file_finding, finding_of
+from store.campaigns.launching import Launch, launch
+from store.campaigns.reading import Campaign
+from store.engine.database import Database
+from store.engine.transaction import Connection, Transaction
 from store.errors import Conflict, CreditExhausted, StaleThread
-from store.findings import AlertFinding, envelope_of, file_finding, finding_of
-from store.launching import Launch, launch
-from store.records import NewAlert
+from store.outbox.records import NewAlert
 from store.states import CampaignState
-from store.transaction import Connection, Transaction
 
 log = logging.getLogger(__name__)
 

@@ -18,11 +18,11 @@ from gateway.texts.compose import named, wording_of
 from gateway.texts.content import MailContent, read_content
 from gateway.texts.story import Passage, Story
 from gateway.texts.wording import Wording
-from store import alerts as filed_alerts
-from store import campaigns
-from store.campaigns import Campaign
-from store.records import ThreadSeen
-from store.transaction import Connection
+from store.campaigns import alerts as filed_alerts
+from store.campaigns import reading as campaigns
+from store.campaigns.reading import Campaign
+from store.engine.transaction import Connection
+from store.outbox.records import ThreadSeen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

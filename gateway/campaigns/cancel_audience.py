@@ -15,7 +15,7 @@ from gateway.directory.columns import Int64, UInt8
 from gateway.directory.policy import ZonePolicy
 from gateway.directory.reasons import ExclusionReason as Why
 from gateway.texts.language import choose
-from store.cancelling import HolderColumns
+from store.campaigns.cancelling import HolderColumns
 
 OwedGroup = tuple[str, str]
 """Channel, and the language in which the message was read."""

@@ -28,14 +28,15 @@ from gateway.media import prepare, shown
 from gateway.setbacks import Round, Setbacks
 from gateway.texts.content import Texts, read_content, write_content
 from gateway.texts.story import Story, Style
-from store import campaigns, cancelling
-from store.campaigns import Campaign, Text
-from store.database import Database
-from store.directory import ZoneRow, zone_by_id
+from store.campaigns import cancelling
+from store.campaigns import reading as campaigns
+from store.campaigns.reading import Campaign, Text
+from store.engine.database import Database
+from store.engine.transaction import Connection
 from store.errors import StoreUnavailable
-from store.records import NewCampaign, NewText
+from store.outbox.records import NewCampaign, NewText
+from store.register.reading import ZoneRow, zone_by_id
 from store.states import CampaignState
-from store.transaction import Connection
 
 log = logging.getLogger(__name__)
 

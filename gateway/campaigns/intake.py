@@ -17,8 +17,8 @@ from gateway.directory.senders import KindRule
 from gateway.directory.targets import Targets, from_cap
 from gateway.errors import Reason, Refusal
 from gateway.kinds import KINDS, Kind
-from store.alerts import FiledAlert as Filed
-from store.records import ThreadSeen
+from store.campaigns.alerts import FiledAlert as Filed
+from store.outbox.records import ThreadSeen
 
 KIND_PARAMETER = "tocsin:kind"
 CHANNELS_PARAMETER = "tocsin:channels"

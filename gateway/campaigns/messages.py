@@ -27,11 +27,15 @@ from gateway.kinds import KINDS, Kind
 from gateway.settings import LimitSettings
 from gateway.texts.content import TextsRefused
 from gateway.texts.wording import OwnWords, Wording, write
-from store import campaign_steps, campaigns, directory, fairness, ledger
-from store.database import Database
-from store.directory import ZoneRow
+from store.campaigns import campaign_steps
+from store.campaigns import reading as campaigns
+from store.campaigns.launching import Launch, launch
+from store.engine.database import Database
 from store.errors import Conflict, CreditExhausted
-from store.launching import Launch, launch
+from store.money import ledger
+from store.outbox import fairness
+from store.register import reading as directory
+from store.register.reading import ZoneRow
 
 _AT_ONCE = 4
 """Alerts of coordinators that are planned and filed at once."""

@@ -8,9 +8,10 @@ from gateway.access.rights import Caller
 from gateway.campaigns.alerts import AlertDesk
 from gateway.errors import Refusal
 from gateway.setbacks import Setbacks
-from store import accounts, alerts
-from store.alerts import FiledAlert
-from store.database import Database
+from store import accounts
+from store.campaigns import alerts
+from store.campaigns.alerts import FiledAlert
+from store.engine.database import Database
 
 log = logging.getLogger(__name__)
 

@@ -27,10 +27,10 @@ from gateway.errors import Reason
 from gateway.kinds import KINDS, Kind
 from gateway.media import MEDIA, prepare, shown
 from gateway.texts.content import TextContent, Texts, write_content
-from store.delivery_ids import MOST_DELIVERIES
-from store.directory import ZoneRow
-from store.fairness import Queue
-from store.records import NewCampaign, NewText
+from store.outbox.delivery_ids import MOST_DELIVERIES
+from store.outbox.fairness import Queue
+from store.outbox.records import NewCampaign, NewText
+from store.register.reading import ZoneRow
 
 TakenContacts = dict[Channel, npt.NDArray[np.int64]]
 

@@ -17,10 +17,10 @@ from gateway.directory.prepared_targets import survey
 from gateway.directory.targets import Targets
 from gateway.directory.territory import MARGIN_M, Territory, beyond, read_territory
 from gateway.errors import Reason
-from store import directory
-from store.database import Database
-from store.directory import ZoneLand
-from store.transaction import Connection
+from store.engine.database import Database
+from store.engine.transaction import Connection
+from store.register import reading as directory
+from store.register.reading import ZoneLand
 
 _MOST_NAMED = 10
 _KNOWN_S = 5.0

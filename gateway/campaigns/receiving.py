@@ -27,7 +27,7 @@ from cap.versions import VERSIONS, modernise, version_of
 from gateway.access.rights import Caller
 from gateway.directory.agreements import Agreement
 from gateway.errors import Reason, Refusal
-from store.findings import AlertFinding
+from store.campaigns.findings import AlertFinding
 
 UNREADABLE = frozenset({"XML-WF", "XML-DTD", "XML-ENC"})
 """Rules whose breach leaves nothing to be judged: 400, not 422."""

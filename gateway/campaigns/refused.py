@@ -20,9 +20,9 @@ from gateway.bell import Bell
 from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.receiving import open_body
 from gateway.errors import Reason, Refusal
-from store import refused_documents
-from store.database import Database
-from store.refused_documents import NewRefused, RefusedDocument, RefusedQuota, pack
+from store.campaigns import refused_documents
+from store.campaigns.refused_documents import NewRefused, RefusedDocument, RefusedQuota, pack
+from store.engine.database import Database
 
 VERDICTS = frozenset({400, 402, 403, 409, 422})
 """Of HTTP: on the document, and not on the machine or the caller's patience."""

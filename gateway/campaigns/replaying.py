@@ -17,9 +17,10 @@ from cap import Level, Limits, Problem, Reading
 from gateway.campaigns.receiving import open_body
 from gateway.directory.agreements import USUAL, Agreement, agreements, read_terms
 from gateway.errors import Refusal
-from store import accounts, refused_documents
-from store.database import Database
-from store.refused_documents import RefusedDocument
+from store import accounts
+from store.campaigns import refused_documents
+from store.campaigns.refused_documents import RefusedDocument
+from store.engine.database import Database
 
 _MOST_SENDERS = 5
 _PAGE = 50

@@ -11,7 +11,7 @@ from gateway.kinds import Kind
 from gateway.texts.content import Texts, TextsRefused
 from gateway.texts.story import Story, Style
 from gateway.texts.wording import Wording, write
-from store.directory import ZoneRow
+from store.register.reading import ZoneRow
 
 
 def style_of(zone: ZoneRow, policy: ZonePolicy, kind: Kind) -> Style:

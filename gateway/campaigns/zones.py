@@ -26,13 +26,16 @@ from gateway.errors import Reason
 from gateway.kinds import KINDS
 from gateway.texts.content import Texts
 from gateway.texts.story import Style
-from store import campaigns, directory, fairness, ledger, reservations
-from store.campaigns import Campaign
-from store.database import Database
-from store.directory import ZoneRow
-from store.fairness import Queue
-from store.launching import Launch, ZoneRefusal
-from store.records import NewCampaign
+from store.campaigns import reading as campaigns
+from store.campaigns.launching import Launch, ZoneRefusal
+from store.campaigns.reading import Campaign
+from store.engine.database import Database
+from store.money import ledger, reservations
+from store.outbox import fairness
+from store.outbox.fairness import Queue
+from store.outbox.records import NewCampaign
+from store.register import reading as directory
+from store.register.reading import ZoneRow
 from store.states import CampaignState
 
 Written = dict[tuple[Style, tuple[Channel, ...]], Texts]

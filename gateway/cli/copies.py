@@ -13,9 +13,9 @@ from gateway.cli.terminal import ConfigOption, err, fail, print_lines, run, say,
 if TYPE_CHECKING:
     from gateway.operations.status_line import StatusLine
     from gateway.settings import Settings
-    from store.campaigns import Campaign
+    from store.campaigns.reading import Campaign
     from store.copies import Copied
-    from store.database import Database
+    from store.engine.database import Database
 
 app = typer.Typer()
 
@@ -96,9 +96,9 @@ def restore(
 
 def _put_back(settings: Settings, file: Path, replace: bool) -> None:
     from gateway.operations import backups
-    from store.database import exclusive
+    from store.engine.database import exclusive
+    from store.engine.schema import migrate
     from store.errors import StoreError
-    from store.schema import migrate
 
     store = _file_of(settings)
     if not file.is_file():
@@ -127,7 +127,7 @@ def retire(
     settings = settings_of(config)
 
     async def give_up() -> list[str]:
-        from store import campaign_steps
+        from store.campaigns import campaign_steps
 
         async with store_of(settings) as database:
 
@@ -177,7 +177,9 @@ def new_generation(config: ConfigOption = None) -> None:
 
 async def _held(database: Database) -> list[tuple[Campaign, int]]:
     """The campaigns that a restore holds, and how many messages each would still send."""
-    from store import campaigns, holds, meta
+    from store import meta
+    from store.campaigns import reading as campaigns
+    from store.outbox import holds
 
     async with database.read() as conn:
         found = []
@@ -206,7 +208,7 @@ async def _undecided(database: Database, config: Path | None) -> list[StatusLine
 
 
 def _file_of(settings: Settings) -> Path:
-    from store.location import file_of
+    from store.engine.location import file_of
 
     return file_of(settings.store.url) or _no_file()
 

@@ -35,9 +35,9 @@ def hold(
     Examples: tocsin hold channel sms --reason "wrong sender"; tocsin hold zone 5301; tocsin hold all.
     """
     from gateway.operations.status_line import hold_line
-    from store import brake
-    from store.location import file_of
-    from store.steps import Steps
+    from store.engine.location import file_of
+    from store.engine.steps import Steps
+    from store.outbox import brake
 
     settings = settings_of(config)
     _require_said(scope, subject)
@@ -67,7 +67,7 @@ def hold(
 def resume(scope: ScopeArgument, subject: SubjectArgument = "", config: ConfigOption = None) -> None:
     """Lift a hold: give the words that 'tocsin status' shows. Exit code 1 when there is no such hold."""
     from gateway.operations.status import hold_lines
-    from store import brake, holds
+    from store.outbox import brake, holds
 
     settings = settings_of(config)
     _require_said(scope, subject)
@@ -91,7 +91,7 @@ def resume(scope: ScopeArgument, subject: SubjectArgument = "", config: ConfigOp
 
 def _require_said(scope: str, subject: str) -> None:
     """A hold of everything is never what a forgotten word means."""
-    from store.brake import SCOPES
+    from store.outbox.brake import SCOPES
 
     if scope not in SCOPES:
         fail(f"{scope!r} is none of {', '.join(SCOPES)}")

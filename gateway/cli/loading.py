@@ -18,10 +18,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from gateway.directory.seed import LoadReport
 from gateway.directory.seed_lines import SeedReader
-from store import audit, schema
-from store.database import Database, open_database
-from store.location import file_of
-from store.transaction import Transaction
+from store import audit
+from store.engine import schema
+from store.engine.database import Database, open_database
+from store.engine.location import file_of
+from store.engine.transaction import Transaction
 
 EVERY_S = 10.0
 """Between two lines where there is no terminal."""

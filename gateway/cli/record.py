@@ -30,7 +30,7 @@ def report(
     from gateway.reports.printed import print_report
     from gateway.reports.reading import report_of
     from gateway.reports.tabular import csv_of
-    from store import campaigns
+    from store.campaigns import reading as campaigns
 
     settings = settings_of(config)
 

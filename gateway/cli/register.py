@@ -29,7 +29,7 @@ from gateway.unseen import visible
 if TYPE_CHECKING:
     from gateway.directory.seed import LoadReport
     from gateway.directory.seed_lines import SeedReader
-    from store.persons import RegisteredPerson
+    from store.register.persons import RegisteredPerson
 
 app = typer.Typer()
 member = typer.Typer(no_args_is_help=True, help="One person of a register: what is kept of them, and how it goes.")
@@ -100,7 +100,7 @@ def find(
 
     Exit code 1 when there is nobody.
     """
-    from store import persons
+    from store.register import persons
 
     settings = settings_of(config)
 
@@ -121,7 +121,7 @@ def remove(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOptio
 
     A seed file that names them again brings them back. 'tocsin member erase' lets what is kept of them go.
     """
-    from store import persons
+    from store.register import persons
 
     settings = settings_of(config)
 
@@ -142,7 +142,7 @@ def erase(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOption
     runs on the store does it then, through every table, and 'tocsin status' tells how many wait. Sums, sealed reports
     and the audit stay; they hold ids. No seed file brings the person back under the same reference.
     """
-    from store import persons
+    from store.register import persons
 
     settings = settings_of(config)
 
@@ -162,7 +162,8 @@ def erase(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOption
 @verb(member, "export")
 def export(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOption = None) -> None:
     """All that is kept of a person, as JSON on standard output: for them to read."""
-    from store import audit, persons
+    from store import audit
+    from store.register import persons
 
     settings = settings_of(config)
 
@@ -178,7 +179,7 @@ def export(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOptio
 
 
 async def _person(database: Any, zone: str, reference: str) -> RegisteredPerson:
-    from store import persons
+    from store.register import persons
 
     async with database.read() as conn:
         found = await persons.find(conn, zone, reference)
@@ -199,7 +200,7 @@ def balance(
     Amounts are euro with three decimals. A negative balance is what urgent alerts borrowed. Exit code 1 when there is
     no such zone.
     """
-    from store import balances
+    from store.money import balances
 
     settings = settings_of(config)
 

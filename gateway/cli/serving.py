@@ -91,7 +91,7 @@ def migrate(config: ConfigOption = None) -> None:
 
     On SQLite 'serve' and 'load' do it by themselves; on PostgreSQL it is run before the first of the new servers.
     """
-    from store.schema import migrate as migrate_store
+    from store.engine.schema import migrate as migrate_store
 
     revision = run(migrate_store(settings_of(config).store.url))
     out.print(f"The tables are at revision {revision}.")

@@ -22,7 +22,7 @@ from gateway.unseen import visible, visible_json
 if TYPE_CHECKING:
     from gateway.operations.status_line import StatusLine
     from gateway.settings import Settings
-    from store.database import Database
+    from store.engine.database import Database
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -91,8 +91,8 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 @contextlib.asynccontextmanager
 async def store_of(settings: Settings) -> AsyncIterator[Database]:
     """The store beside a server that may be running on it; its tables must be of this version."""
-    from store.database import open_database
-    from store.schema import require_newest
+    from store.engine.database import open_database
+    from store.engine.schema import require_newest
 
     await require_newest(settings.store.url)
     async with open_database(settings.store.url) as database:
@@ -101,7 +101,7 @@ async def store_of(settings: Settings) -> AsyncIterator[Database]:
 
 def store_named(settings: Settings) -> str:
     """Where the store is, without a password."""
-    from store.schema import shown
+    from store.engine.schema import shown
 
     return shown(settings.store.url)
 

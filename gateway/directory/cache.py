@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from gateway.directory.renewal import renewed
 from gateway.directory.snapshot import Snapshot, build
-from store.directory import RegisterMoved, member_count, read_changes, read_register, register_rev, zones
-from store.transaction import Connection
+from store.engine.transaction import Connection
+from store.register.reading import RegisterMoved, member_count, read_changes, read_register, register_rev, zones
 
 T = TypeVar("T")
 OpenRead = Callable[[], AbstractAsyncContextManager[Connection]]

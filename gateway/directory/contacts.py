@@ -16,7 +16,7 @@ from gateway.directory.columns import Int64, find, table
 from gateway.directory.geography import Int32, Mask
 from gateway.directory.opt_outs import FREE_KINDS, WISH_BITS, Bits, bits_of
 from gateway.kinds import Kind
-from store.directory import ContactType, MemberRows
+from store.register.reading import ContactType, MemberRows
 
 Column = TypeVar("Column", bound=npt.NDArray[Any])
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from channels.contract import Channel
 from gateway.directory.audience import CHANNELS
 from gateway.kinds import KINDS, Kind
-from store.opt_outs import EVERY
+from store.register.opt_outs import EVERY
 
 Bits = npt.NDArray[np.uint16]
 

@@ -25,7 +25,7 @@ from gateway.directory.snapshot import (
     networks_of,
     people_of,
 )
-from store.directory import NOWHERE, RegisterChanges
+from store.register.reading import NOWHERE, RegisterChanges
 
 Column = TypeVar("Column", bound=npt.NDArray[Any])
 

@@ -24,10 +24,11 @@ from gateway.directory.seed_lines import Numbered, RegisterCodes, SeedError, See
 from gateway.directory.senders import write_kind_rules
 from gateway.directory.territory import Territory, write_territory
 from store.accounts import AccountRecord, KeyRecord, RightRow, put_account
-from store.directory import groups, networks, zones
+from store.engine.transaction import Transaction
 from store.errors import StoreError
-from store.lots import put_lot
-from store.register import (
+from store.money.lots import put_lot
+from store.register.reading import groups, networks, zones
+from store.register.writing import (
     MemberRecord,
     NetworkRecord,
     RegisterTally,
@@ -37,7 +38,6 @@ from store.register import (
     put_network,
     put_zone,
 )
-from store.transaction import Transaction
 
 T = TypeVar("T")
 BESIDE_A_SERVER = 200

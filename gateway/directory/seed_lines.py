@@ -19,7 +19,7 @@ from gateway.directory.policy import ZonePolicy
 from gateway.directory.senders import KindRule
 from gateway.kinds import Kind
 from gateway.validation import Fault, faults_of
-from store.register import ContactRecord
+from store.register.writing import ContactRecord
 
 MOST_LISTED = 50
 """Errors, and unusable contacts, that are told one by one; beyond it they are counted."""

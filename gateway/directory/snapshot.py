@@ -20,7 +20,7 @@ from gateway.directory.geocode_systems import REFNIS
 from gateway.directory.geography import Grid, Int32, Mask, ShapeRefused, grid, territory
 from gateway.directory.municipalities import current, renumbered
 from gateway.directory.opt_outs import Bits, bits_of
-from store.directory import NOWHERE, MemberRows, PlaceRows, RegisterRows
+from store.register.reading import NOWHERE, MemberRows, PlaceRows, RegisterRows
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,9 +12,9 @@ from channels.contract import Accepted, Carrier, CarrierState, Outcome, Refused
 from gateway.dispatch.breaker import Breaker
 from gateway.dispatch.refusals import RefusalRun, Refusals, Subject
 from gateway.operations.logs import scrubbed
-from store.ceilings import Ceiling
-from store.fence import OpenCarrier
-from store.overview import CarrierView
+from store.outbox.ceilings import Ceiling
+from store.outbox.fence import OpenCarrier
+from store.outbox.overview import CarrierView
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from itertools import islice
 from channels.contract import Content, Fit, Refused
 from gateway.dispatch.carriers import Gate, Openness
 from gateway.dispatch.refusals import RefusalRun, Subject
-from store.records import DeliveryRow
+from store.outbox.records import DeliveryRow
 
 Fits = tuple[Fit, ...]
 """How well each gate, in their order, can take a message."""

@@ -12,11 +12,11 @@ from gateway.dispatch.unsubscribing import LISTS, link
 from gateway.media import Posting, prepare
 from gateway.settings import EmailSettings
 from gateway.texts.content import read_content
-from store import campaigns
-from store.campaigns import Campaign, Text
-from store.database import Database
-from store.directory import zone_by_id
-from store.records import Batch
+from store.campaigns import reading as campaigns
+from store.campaigns.reading import Campaign, Text
+from store.engine.database import Database
+from store.outbox.records import Batch
+from store.register.reading import zone_by_id
 
 _KEPT = 64
 

@@ -14,11 +14,11 @@ from channels.contract import Channel
 from gateway.bell import Bell
 from gateway.directory.audience import Audience, decode
 from gateway.setbacks import Round, Setbacks
-from store import campaigns
-from store.database import Database
+from store.campaigns import reading as campaigns
+from store.engine.database import Database
+from store.engine.transaction import Transaction
 from store.errors import StoreUnavailable
-from store.expansion import AudienceEntry, Expansion, expand, pending_expansions
-from store.transaction import Transaction
+from store.outbox.expansion import AudienceEntry, Expansion, expand, pending_expansions
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,12 @@ from typing import Protocol, TypeVar
 
 from gateway.bell import Bell
 from gateway.setbacks import Setbacks
-from store import campaign_steps, cancelling, receipts, recovery
-from store.database import Database
+from store.campaigns import campaign_steps, cancelling
+from store.engine.database import Database
+from store.engine.transaction import Transaction
 from store.errors import StoreUnavailable
-from store.overview import CarrierView, seen
-from store.transaction import Transaction
+from store.outbox import receipts, recovery
+from store.outbox.overview import CarrierView, seen
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

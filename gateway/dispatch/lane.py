@@ -20,12 +20,12 @@ from gateway.bell import Bell
 from gateway.dispatch.carriers import LaneCarriers
 from gateway.dispatch.sending import STOPS_WITHIN_S, Rules, Sending
 from gateway.dispatch.write_note import WriteNote
-from store import batches, recovery
-from store.batches import Resending
-from store.database import Database
+from store.engine.database import Database
+from store.engine.transaction import Transaction
 from store.errors import StoreUnavailable
-from store.records import Batch, Settlement
-from store.transaction import Transaction
+from store.outbox import batches, recovery
+from store.outbox.batches import Resending
+from store.outbox.records import Batch, Settlement
 
 log = logging.getLogger(__name__)
 

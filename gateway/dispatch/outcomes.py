@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from channels.contract import Accepted, Channel, Deferred, InDoubt, NotSent, Outcome, Refused, Throttled
-from store.records import Settlement
+from store.outbox.records import Settlement
 from store.states import DeliveryEvent
 
 UNFIT = ("unfit", "No carrier can take this message: its letters, its country or its size stand against each of them.")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from channels.contract import Receipt, ReceiptsRefused
 from gateway.dispatch.references import attempt_of
-from store import receipts
-from store.database import Database
+from store.engine.database import Database
 from store.errors import StoreUnavailable
+from store.outbox import receipts
 
 log = logging.getLogger(__name__)
 

@@ -20,14 +20,14 @@ from gateway.dispatch.outcomes import UNFIT, is_for_us, is_trouble, settlement
 from gateway.dispatch.references import message_reference, reference
 from gateway.dispatch.refusals import RefusalMeaning, RefusalRun, Subject
 from gateway.dispatch.write_note import WriteNote
-from store import batches, fence
-from store.batches import Resending
-from store.database import Database
+from store.engine.database import Database
+from store.engine.transaction import Transaction
 from store.errors import StoreUnavailable
-from store.fence import Fence, Grant
-from store.records import Batch, DeliveryRow, Settlement
+from store.outbox import batches, fence
+from store.outbox.batches import Resending
+from store.outbox.fence import Fence, Grant
+from store.outbox.records import Batch, DeliveryRow, Settlement
 from store.states import DeliveryEvent
-from store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 

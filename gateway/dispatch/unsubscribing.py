@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from channels.email.unsubscribe import PLACEHOLDER, reference_of
 from gateway.dispatch.references import delivery_of
 from gateway.kinds import Kind
-from store.database import Database
-from store.unsubscribing import unsubscribe
+from store.engine.database import Database
+from store.register.unsubscribing import unsubscribe
 
 LISTS = (Kind.NEWS, Kind.INFO)
 """What a mail has the link in, and what it takes the address off: all of these at once. Alerts and preventive messages

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from store.records import Batch, Settlement
+from store.outbox.records import Batch, Settlement
 
 log = logging.getLogger(__name__)
 

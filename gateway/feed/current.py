@@ -17,7 +17,7 @@ from cap.forward import enclosed
 from cap.limits import KEPT
 from gateway.feed.formats import Feed, FeedFormat, Item, Making, View, make
 from store import feed
-from store.database import Database
+from store.engine.database import Database
 from store.errors import store_is_away
 from store.feed import AlertInForce
 
@@ -160,7 +160,7 @@ def _names(alert: cap.Alert) -> list[tuple[str, str]]:
 _MOST_CANCELS = 50
 _MOST_NAMED = 4
 _SETTLED_MS = 5_000
-"""A transaction is begun, waits for its turn and is committed within this time (store/database.py)."""
+"""A transaction is begun, waits for its turn and is committed within this time (store/engine/database.py)."""
 
 
 def _within(lines: tuple[AlertInForce, ...]) -> Iterator[AlertInForce]:

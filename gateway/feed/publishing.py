@@ -12,7 +12,7 @@ from cap.edition import Sign, Unfit, edition
 from cap.forward import FileAddress
 from gateway.setbacks import Setbacks
 from store import feed
-from store.database import Database
+from store.engine.database import Database
 from store.feed import Edition, PendingAlert
 
 log = logging.getLogger(__name__)

@@ -21,12 +21,12 @@ from gateway.http.sse import last_event_id, opened, stream
 from gateway.http.wording import answer, encoded
 from gateway.reports.reading import report_of
 from gateway.reports.tabular import csv_of
-from store import campaigns
-from store.campaigns import Campaign
-from store.database import Database
-from store.delivery_ids import MOST_DELIVERIES, first_id
+from store.campaigns import reading as campaigns
+from store.campaigns.reading import Campaign
+from store.engine.database import Database
+from store.engine.transaction import Connection
+from store.outbox.delivery_ids import MOST_DELIVERIES, first_id
 from store.states import CampaignState, DeliveryState
-from store.transaction import Connection
 
 _STATES = {state.word: state for state in DeliveryState}
 _REPORT_S = 60.0

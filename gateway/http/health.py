@@ -10,10 +10,10 @@ from gateway.campaigns.refused import RefusedDocuments
 from gateway.dispatch.lane import Lane
 from gateway.http.services import HealthCheck, Measure
 from gateway.operations.loop_lag import LoopLag
-from store.database import Database
+from store.engine.database import Database
+from store.engine.wait_times import WaitTimes
 from store.errors import StoreUnavailable
-from store.overview import Overview, overview
-from store.wait_times import WaitTimes
+from store.outbox.overview import Overview, overview
 
 _WRITE_S = 2.0
 _LIFE_S = 1.0

@@ -11,7 +11,7 @@ from gateway.http.context import HttpContext
 from gateway.http.metrics import CONTENT_TYPE
 from gateway.http.services import HealthCheck
 from gateway.http.wording import answer
-from store import directory
+from store.register import reading as directory
 
 _READY_S = 3.0
 

@@ -12,7 +12,7 @@ from gateway.http.context import HttpContext
 from gateway.http.languages import Tongue, tongue_of
 from gateway.http.problems import fields_of
 from gateway.http.wording import answer
-from store.refused_documents import RefusedDocument
+from store.campaigns.refused_documents import RefusedDocument
 
 _PATH = "/cap/v1/refused"
 _MOST = 200

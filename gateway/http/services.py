@@ -12,7 +12,7 @@ from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.dispatch.unsubscribing import Unsubscribing
 from gateway.settings import AlertSettings, ServerSettings
-from store.database import Database
+from store.engine.database import Database
 
 
 class AlertService(Protocol):

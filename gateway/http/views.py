@@ -6,9 +6,9 @@ import msgspec
 
 from gateway.campaigns.answers import GatheringAnswer
 from gateway.operations.logs import scrubbed, shortened
-from store.campaigns import Campaign, Delivery, Text
-from store.delivery_ids import place_of
-from store.records import DeliveryCounts
+from store.campaigns.reading import Campaign, Delivery, Text
+from store.outbox.delivery_ids import place_of
+from store.outbox.records import DeliveryCounts
 from store.states import CampaignState
 
 _SHOWN = (

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from gateway.settings import BackupSettings
 from store import copies
 from store.copies import Copied
-from store.database import Database
+from store.engine.database import Database
 from store.errors import StoreError
 
 log = logging.getLogger(__name__)

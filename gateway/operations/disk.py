@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from store.database import Database
+from store.engine.database import Database
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from store.wait_times import WaitTimes
+from store.engine.wait_times import WaitTimes
 
 EVERY_S = 0.05
 

@@ -8,12 +8,14 @@ from channels.contract import CarrierState
 from gateway.accounting.tariff import PRICE_LIST, NoPrice, Tariff
 from gateway.operations.status_line import StatusLine, age, hold_line
 from gateway.settings import BackupSettings, RetentionSettings
-from store import campaigns, holds, persons
-from store.brake import Hold
-from store.campaigns import Campaign
+from store.campaigns import reading as campaigns
+from store.campaigns.reading import Campaign
 from store.copies import LastBackup, last_backup
-from store.database import Database
-from store.overview import ChannelView, NodeView, nodes, overview
+from store.engine.database import Database
+from store.outbox import holds
+from store.outbox.brake import Hold
+from store.outbox.overview import ChannelView, NodeView, nodes, overview
+from store.register import persons
 from store.retention import RetentionPeriods, ToGo, to_go
 from store.states import CampaignState
 

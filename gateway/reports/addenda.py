@@ -13,9 +13,10 @@ from gateway.instants import rfc3339
 from gateway.reports.reading import addenda_of, draw_up, parsed
 from gateway.reports.report import Addendum, Report, ReportChange
 from gateway.setbacks import Setbacks
-from store import addenda, campaigns
-from store.database import Database
-from store.transaction import Transaction
+from store.campaigns import addenda
+from store.campaigns import reading as campaigns
+from store.engine.database import Database
+from store.engine.transaction import Transaction
 
 log = logging.getLogger(__name__)
 

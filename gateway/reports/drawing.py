@@ -23,8 +23,8 @@ from gateway.reports.report import (
     counted,
 )
 from gateway.reports.words import OUTCOMES
-from store.campaigns import Campaign
-from store.records import DeliveryCounts
+from store.campaigns.reading import Campaign
+from store.outbox.records import DeliveryCounts
 from store.states import CampaignState, DeliveryState
 
 _STATES = tuple(state.word for state in DeliveryState)

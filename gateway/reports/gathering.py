@@ -10,13 +10,14 @@ from channels.contract import Channel
 from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, SkippedChannel, decode
 from gateway.directory.reasons import ExclusionReason
 from gateway.reports.persons import NO_ROW, Elsewhere, Fates
-from store import alerts, campaigns, recount
-from store.alerts import FiledAlert
-from store.campaigns import Campaign, Sum
-from store.database import Database
-from store.records import DeliveryCounts
-from store.recount import Expanded, Page
-from store.transaction import Connection
+from store.campaigns import alerts, recount
+from store.campaigns import reading as campaigns
+from store.campaigns.alerts import FiledAlert
+from store.campaigns.reading import Campaign, Sum
+from store.campaigns.recount import Expanded, Page
+from store.engine.database import Database
+from store.engine.transaction import Connection
+from store.outbox.records import DeliveryCounts
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,11 +7,12 @@ import msgspec
 from gateway.reports.drawing import draw
 from gateway.reports.gathering import gather
 from gateway.reports.report import Addendum, Moved, Report
-from store import addenda, campaigns
-from store.database import Database
-from store.records import DeliveryCounts
+from store.campaigns import addenda
+from store.campaigns import reading as campaigns
+from store.engine.database import Database
+from store.engine.transaction import Connection
+from store.outbox.records import DeliveryCounts
 from store.states import DeliveryState
-from store.transaction import Connection
 
 
 def written(report: Report) -> str:

@@ -9,9 +9,9 @@ from gateway.instants import rfc3339
 from gateway.reports.reading import draw_up, written
 from gateway.reports.report import Report
 from gateway.setbacks import Setbacks
-from store import addenda, campaign_steps
-from store.database import Database
-from store.transaction import Transaction
+from store.campaigns import addenda, campaign_steps
+from store.engine.database import Database
+from store.engine.transaction import Transaction
 
 log = logging.getLogger(__name__)
 

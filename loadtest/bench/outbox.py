@@ -15,7 +15,7 @@ from loadtest.bench.ground import BenchGround
 from loadtest.bench.processes import answer, asked, start
 from loadtest.bench.queue import BATCH, delivered, fill
 from loadtest.stage import RunTerms, Stage
-from store.database import open_database
+from store.engine.database import open_database
 
 TITLE = "outbox: claim, fence, settle, receipt; outcomes made up, no network"
 _LEAD_S = 2.5

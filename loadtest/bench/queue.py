@@ -2,15 +2,19 @@
 
 import secrets
 
-from store import accounts, campaigns, expansion, launching, register
+from store import accounts
 from store.accounts import AccountRecord
-from store.database import Database, open_database
-from store.expansion import AudienceEntry
-from store.launching import Launch
-from store.records import NewCampaign, NewText
-from store.register import ContactRecord, MemberRecord, ZoneRecord
-from store.schema import migrate
-from store.transaction import Transaction
+from store.campaigns import launching
+from store.campaigns import reading as campaigns
+from store.campaigns.launching import Launch
+from store.engine.database import Database, open_database
+from store.engine.schema import migrate
+from store.engine.transaction import Transaction
+from store.outbox import expansion
+from store.outbox.expansion import AudienceEntry
+from store.outbox.records import NewCampaign, NewText
+from store.register import writing as register
+from store.register.writing import ContactRecord, MemberRecord, ZoneRecord
 
 BATCH = 500
 """Deliveries of one lease: the product's own, for SMS."""

@@ -17,8 +17,8 @@ from loadtest.picture import Growth, draw_growth
 from loadtest.stage import RunTerms
 from loadtest.trial import Trial
 from loadtest.verdict import VerdictLine
-from store import expansion
-from store.database import open_database
+from store.engine.database import open_database
+from store.outbox import expansion
 
 _SIZES = (1_000, 10_000, 100_000, 1_000_000)
 _PER_NETWORK = 300

@@ -39,7 +39,8 @@ def points() -> dict[str, Point]:
     from gateway.dispatch.receipts import ReceiptDesk
     from gateway.dispatch.sending import Sending
     from gateway.reports import sealing
-    from store import batches, campaign_steps, expansion, launching, receipts, recovery
+    from store.campaigns import campaign_steps, launching
+    from store.outbox import batches, expansion, receipts, recovery
 
     def with_results(_tx: object, _held: object, settlements: object) -> bool:
         return bool(settlements)

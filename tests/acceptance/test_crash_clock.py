@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from store.schema import migrate
+from store.engine.schema import migrate
 from tests.acceptance import crash_account as account
 from tests.acceptance.crash_account import InHand, assert_contract_held, judged, something_leaves
 from tests.acceptance.crash_site import Pace, Site, message, site

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from store.schema import migrate
+from store.engine.schema import migrate
 from tests.acceptance import crash_account as account
 from tests.acceptance.crash_account import something_leaves
 from tests.acceptance.crash_site import Pace, message, site

@@ -20,7 +20,7 @@ from typing import IO
 import aiohttp
 import pytest
 
-from store.schema import migrate
+from store.engine.schema import migrate
 from tests.acceptance.world import ROOT, Tables, World, opened, relay
 
 pytestmark = pytest.mark.slow

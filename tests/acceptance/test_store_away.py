@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from store.schema import migrate
+from store.engine.schema import migrate
 from tests.acceptance import crash_account as account
 from tests.acceptance.crash_account import InHand, judged, something_leaves
 from tests.acceptance.crash_site import Pace, Site, message, site, until
@@ -25,7 +25,7 @@ RESTARTS = 10
 STANDSTILL_S = 40.0
 HEARD_S = 25.0
 """Whoever asks hears by then that the store is away: a wait for a connection, a statement and a new connection
-(store/database.py, store/postgresql_driver.py)."""
+(store/engine/database.py, store/engine/postgresql_driver.py)."""
 _numbers = itertools.count(1)
 
 

@@ -12,16 +12,18 @@ from channels.contract import Channel
 from gateway.access.keys import hashed
 from gateway.directory.audience import CHANNELS, Audience, Covered, Deliveries, Excluded, SkippedChannel
 from gateway.directory.reasons import ExclusionReason
-from store import accounts, expansion, launching
+from store import accounts
 from store.accounts import AccountRecord, KeyRecord, RightRow
-from store.database import Database
-from store.expansion import AudienceEntry
-from store.launching import Launch, ZoneRefusal
-from store.records import NewAlert, NewCampaign, NewText, Settlement
-from store.settling import apply
+from store.campaigns import launching
+from store.campaigns.launching import Launch, ZoneRefusal
+from store.engine.database import Database
+from store.engine.transaction import Transaction
+from store.outbox import expansion
+from store.outbox.expansion import AudienceEntry
+from store.outbox.records import NewAlert, NewCampaign, NewText, Settlement
+from store.outbox.settling import apply
 from store.states import DeliveryEvent
 from store.tables import address, contact, member, zone
-from store.transaction import Transaction
 
 SECRET = "s3cretS3cretS3cretS3cret_-x"
 PRICES = {Channel.SMS: 55, Channel.EMAIL: 0, Channel.VOICE: 55}

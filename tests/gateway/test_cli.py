@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from gateway.cli import app
 from gateway.cli.loading import EVERY_S, LoadProgress
-from store.database import open_database
+from store.engine.database import open_database
 from store.tables import node
 from tests.store.makers import a_campaign
 

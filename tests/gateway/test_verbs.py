@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from gateway.access.keys import Keyring, Stranger, keys_of
 from gateway.cli import app
 from store import audit
-from store.database import open_database
+from store.engine.database import open_database
 from tests.gateway.command_line import CommandLine
 
 SEED = [

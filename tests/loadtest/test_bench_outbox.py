@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from loadtest.bench import byhand, lives
 from loadtest.bench.queue import BATCH, delivered, fill
-from store.database import open_database
+from store.engine.database import open_database
 from store.tables import batch, carrier_ref, delivery, progress
 
 DELIVERIES = 2 * BATCH + 7

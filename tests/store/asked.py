@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from store.sqlite_driver import SqliteConnection
+from store.engine.sqlite_driver import SqliteConnection
 
 Asked = list[tuple[str, Any]]
 

@@ -5,8 +5,8 @@ from collections import defaultdict
 
 import sqlalchemy as sa
 
-from store import ledger, reckoning
-from store.database import Database, T, Work
+from store.engine.database import Database, T, Work
+from store.money import ledger, reckoning
 from store.tables import booking, entry
 
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from store.database import Database
-from store.postgresql_driver import NoAnswer
+from store.engine.database import Database
+from store.engine.postgresql_driver import NoAnswer
 
 
 @contextlib.asynccontextmanager

@@ -6,12 +6,12 @@ Usage: doomed_worker.py URL ADVANCED SETTLED LEASE_MS. Says `in hand` once every
 import asyncio
 import sys
 
-from store import batches, fence
-from store.batches import Resending
-from store.ceilings import Ceiling
-from store.database import open_database
-from store.fence import Grant, OpenCarrier
-from store.records import Settlement
+from store.engine.database import open_database
+from store.outbox import batches, fence
+from store.outbox.batches import Resending
+from store.outbox.ceilings import Ceiling
+from store.outbox.fence import Grant, OpenCarrier
+from store.outbox.records import Settlement
 from store.states import DeliveryEvent
 
 

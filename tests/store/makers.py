@@ -10,17 +10,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from store import batches, campaign_steps, expansion, fence, launching, receipts
-from store.batches import Resending
-from store.ceilings import Ceiling
-from store.database import Database
-from store.expansion import AudienceEntry
-from store.fence import Fence, Grant, OpenCarrier
-from store.launching import Launch
-from store.records import Batch, NewAlert, NewCampaign, NewText, Settlement
+from store.campaigns import campaign_steps, launching
+from store.campaigns.launching import Launch
+from store.engine.database import Database
+from store.engine.transaction import AnyRow, Transaction
+from store.outbox import batches, expansion, fence, receipts
+from store.outbox.batches import Resending
+from store.outbox.ceilings import Ceiling
+from store.outbox.expansion import AudienceEntry
+from store.outbox.fence import Fence, Grant, OpenCarrier
+from store.outbox.records import Batch, NewAlert, NewCampaign, NewText, Settlement
 from store.states import BatchState, DeliveryEvent, DeliveryState
 from store.tables import account, address, batch, contact, delivery, member, receipt_inbox, zone
-from store.transaction import AnyRow, Transaction
 
 _numbers = itertools.count(1)
 

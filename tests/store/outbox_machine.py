@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from store import batches, campaign_steps, cancelling, receipts, recovery
-from store.batches import Resending
+from store.campaigns import campaign_steps, cancelling
 from store.clock import Clock
-from store.database import Database
-from store.fence import Grant
-from store.receipts import ReceiptReport
-from store.records import Batch, Settlement
+from store.engine.database import Database
+from store.outbox import batches, receipts, recovery
+from store.outbox.batches import Resending
+from store.outbox.fence import Grant
+from store.outbox.receipts import ReceiptReport
+from store.outbox.records import Batch, Settlement
 from store.states import DeliveryEvent, DeliveryState
 from store.tables import delivery
 from tests.store import makers as make

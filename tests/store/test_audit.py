@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from store import audit
 from store.audit import GENESIS, Head, read_head
-from store.database import Database
+from store.engine.database import Database
 from store.tables import audit as lines
 from store.tables import audit_detail, audit_link, meta
 

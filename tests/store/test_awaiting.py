@@ -4,7 +4,8 @@ import pytest
 import sqlalchemy as sa
 
 from gateway.campaigns.cancels import Preparer
-from store import awaiting, campaign_steps, cancelling, recovery
+from store.campaigns import campaign_steps, cancelling
+from store.outbox import awaiting, recovery
 from store.states import BatchState, DeliveryEvent
 from store.tables import contact, meta
 from tests.store import makers as make

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from store import audit, brake, holds
-from store.database import Database, open_database
+from store import audit
+from store.engine.database import Database, open_database
+from store.engine.location import file_of
+from store.engine.schema import migrate
 from store.errors import SchemaMismatch, StoreDamaged, StoreUnavailable
-from store.location import file_of
-from store.schema import migrate
+from store.outbox import brake, holds
 
 
 @pytest.fixture

@@ -6,23 +6,12 @@ import re
 import pytest
 import sqlalchemy as sa
 
-from store import (
-    addenda,
-    awaiting,
-    campaign_steps,
-    campaigns,
-    cancelling,
-    expansion,
-    holds,
-    launching,
-    ledger,
-    receipts,
-    recovery,
-    reservations,
-    settling,
-)
-from store.campaign_steps import close_ended, seal, sealable, stop, tick
-from store.records import Settlement
+from store.campaigns import addenda, campaign_steps, cancelling, launching
+from store.campaigns import reading as campaigns
+from store.campaigns.campaign_steps import close_ended, seal, sealable, stop, tick
+from store.money import ledger, reservations
+from store.outbox import awaiting, expansion, holds, receipts, recovery, settling
+from store.outbox.records import Settlement
 from store.states import BatchState, DeliveryEvent
 from store.tables import audit, batch, campaign, meta
 from tests.store import makers as make

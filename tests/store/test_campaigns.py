@@ -5,10 +5,12 @@ from functools import partial
 
 import pytest
 
-from store import alerts, campaigns, feed
-from store.launching import Launch, launch
-from store.records import Settlement
-from store.settling import apply
+from store import feed
+from store.campaigns import alerts
+from store.campaigns import reading as campaigns
+from store.campaigns.launching import Launch, launch
+from store.outbox.records import Settlement
+from store.outbox.settling import apply
 from store.states import DeliveryEvent, DeliveryState
 from tests.store import makers as make
 

@@ -3,9 +3,11 @@
 import pytest
 import sqlalchemy as sa
 
-from store import awaiting, campaign_steps, campaigns, cancelling, launching, recovery, settling
-from store.expansion import AudienceEntry, expand
-from store.records import Settlement
+from store.campaigns import campaign_steps, cancelling, launching
+from store.campaigns import reading as campaigns
+from store.outbox import awaiting, recovery, settling
+from store.outbox.expansion import AudienceEntry, expand
+from store.outbox.records import Settlement
 from store.states import BatchState, DeliveryEvent
 from store.tables import contact, meta
 from tests.store import makers as make

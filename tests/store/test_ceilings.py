@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.ceilings import Ceiling, Slots, believable, plan, take
 from store.clock import Clock
-from store.database import open_database
-from store.fence import OpenCarrier
+from store.engine.database import open_database
+from store.outbox.ceilings import Ceiling, Slots, believable, plan, take
+from store.outbox.fence import OpenCarrier
 from tests.store import makers as make
 
 S = 1_000_000

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from store import campaign_steps, copies, holds
+from store import copies
+from store.campaigns import campaign_steps
 from store.copies import Which
-from store.database import Database, open_database
+from store.engine.database import Database, open_database
+from store.engine.schema import migrate
 from store.errors import StoreDamaged, StoreUnavailable
-from store.overview import seen
-from store.schema import migrate
+from store.outbox import holds
+from store.outbox.overview import seen
 from store.states import CampaignState
 from store.tables import campaign, member
 from tests.store.makers import a_campaign, a_town, expand_all

@@ -6,10 +6,10 @@ import contextlib
 import pytest
 import sqlalchemy as sa
 
-from store.database import Database, exclusive, open_database
+from store.engine.database import Database, exclusive, open_database
+from store.engine.transaction import Transaction
 from store.errors import Conflict, StoreLocked, StoreUnavailable
 from store.tables import meta, network
-from store.transaction import Transaction
 from tests.store.asked import asked
 
 only_sqlite = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
@@ -261,7 +261,7 @@ async def test_a_full_disk_is_said_and_nothing_is_half_kept(database):
 
 @only_sqlite
 async def test_works_are_refused_and_not_forgotten_while_another_process_holds_the_file(store_url, monkeypatch):
-    monkeypatch.setattr("store.database._PATIENCE", "PRAGMA busy_timeout=50")
+    monkeypatch.setattr("store.engine.database._PATIENCE", "PRAGMA busy_timeout=50")
     async with open_database(store_url) as holder, open_database(store_url) as database:
         async with occupied(holder):
             with pytest.raises(StoreUnavailable):
@@ -375,7 +375,7 @@ async def test_two_transactions_that_wait_for_each_other_are_both_done_in_the_en
 @only_postgresql
 async def test_who_stands_still_in_a_transaction_does_not_hold_up_the_others(store_url, monkeypatch):
     """A node that is stopped, or a machine that is gone without a word: its rows are taken back by the server."""
-    monkeypatch.setattr("store.database._PG_STANDSTILL_MS", "300")
+    monkeypatch.setattr("store.engine.database._PG_STANDSTILL_MS", "300")
     update = sa.update(meta).where(meta.c.key == "slot")
 
     async def stands_still_once(tx):
@@ -400,7 +400,7 @@ async def test_who_stands_still_in_a_transaction_does_not_hold_up_the_others(sto
 
 
 async def test_a_database_that_stays_away_is_said_in_the_end(monkeypatch):
-    monkeypatch.setattr("store.database._RETRY_S", 0.2)
+    monkeypatch.setattr("store.engine.database._RETRY_S", 0.2)
     async with open_database("postgresql+asyncpg://tocsin@127.0.0.1:1/none") as database:
         with pytest.raises(StoreUnavailable):
             await asyncio.wait_for(database.write(put("a")), 10)

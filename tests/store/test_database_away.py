@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import sqlalchemy as sa
 
-from store import postgresql_driver
-from store.database import Database, open_database
+from store.engine import postgresql_driver
+from store.engine.database import Database, open_database
+from store.engine.schema import migrate, require_newest
+from store.engine.verdict import translated
 from store.errors import StoreUnavailable
-from store.schema import migrate, require_newest
 from store.tables import meta
-from store.verdict import translated
 from tests.peers.postgres import PrivatePostgres, controlled_postgres, new_database
 
 only_postgresql = pytest.mark.parametrize("engine", [pytest.param("postgresql", marks=pytest.mark.peer)], indirect=True)
@@ -43,7 +43,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The waits are fractions of what they are in life."""
     for name, seconds in (("CONNECT_S", 0.5), ("WRITE_S", 0.5), ("READ_S", 0.5), ("PING_S", 0.3)):
         monkeypatch.setattr(postgresql_driver, name, seconds)
-    monkeypatch.setattr("store.database._RETRY_S", 0.2)
+    monkeypatch.setattr("store.engine.database._RETRY_S", 0.2)
 
 
 async def look(database: Database) -> int:
@@ -109,7 +109,7 @@ async def test_a_connection_that_is_lost_in_the_middle_of_a_read_is_a_store_that
 async def test_a_database_that_refuses_connections_is_away(
     server: PrivatePostgres, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.database._RETRY_S", 0.2)
+    monkeypatch.setattr("store.engine.database._RETRY_S", 0.2)
     async with open_database(url) as database:
         await look(database)
         await asyncio.to_thread(server.break_off)
@@ -200,7 +200,7 @@ async def test_who_goes_away_from_a_database_that_stands_still_is_let_go(server:
 async def test_a_pool_that_has_no_connection_left_is_a_store_that_is_away(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.database._POOL_S", 0.1)
+    monkeypatch.setattr("store.engine.database._POOL_S", 0.1)
     async with open_database(store_url) as database:
         async with several_readers(database, 12):
             with pytest.raises(StoreUnavailable):
@@ -237,7 +237,7 @@ def raising(state: str) -> sa.TextClause:
 async def test_what_the_server_says_of_itself_is_away_and_what_it_says_of_us_is_a_bug(
     database: Database, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.database._RETRY_S", 0.0)
+    monkeypatch.setattr("store.engine.database._RETRY_S", 0.0)
     expected = StoreUnavailable if state in _AWAY else sa.exc.DBAPIError
 
     with pytest.raises(expected, match="so it is"):

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from store.directory import (
+from store.register.reading import (
     NOWHERE,
     ContactType,
     addressees,
@@ -19,7 +19,7 @@ from store.directory import (
     zone_by_id,
     zones,
 )
-from store.register import (
+from store.register.writing import (
     ContactRecord,
     MemberRecord,
     NetworkRecord,

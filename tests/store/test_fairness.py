@@ -3,8 +3,9 @@
 import pytest
 import sqlalchemy as sa
 
-from store import batches, campaign_steps, holds, launching, recovery
+from store.campaigns import campaign_steps, launching
 from store.errors import AudienceTooLarge
+from store.outbox import batches, holds, recovery
 from store.states import BatchState
 from store.tables import campaign
 from tests.store import makers as make

@@ -8,12 +8,14 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from store import alerts, feed, schema
-from store.database import Database
+from store import feed
+from store.campaigns import alerts
+from store.campaigns.launching import Launch, launch
+from store.engine import schema
+from store.engine.database import Database
+from store.engine.location import file_of
 from store.feed import Edition
-from store.launching import Launch, launch
-from store.location import file_of
-from store.records import NewAlert
+from store.outbox.records import NewAlert
 from store.tables import feed_entry
 from tests.store import makers as make
 

@@ -1,8 +1,8 @@
 """What was found of an alert is kept beside it, with the envelope byte for byte, and goes with it."""
 
-from store import alerts
-from store.findings import AlertFinding, envelope_of, file_finding, finding_of
-from store.launching import Launch, launch
+from store.campaigns import alerts
+from store.campaigns.findings import AlertFinding, envelope_of, file_finding, finding_of
+from store.campaigns.launching import Launch, launch
 from tests.store.makers import an_account, an_alert
 
 FINDING = AlertFinding(

@@ -4,10 +4,11 @@ each waits for itself, and who may have it is never told as not reached."""
 import pytest
 import sqlalchemy as sa
 
-from store import campaign_steps, receipts, recovery
-from store.batches import Resending
-from store.receipts import ReceiptReport
-from store.records import Settlement
+from store.campaigns import campaign_steps
+from store.outbox import receipts, recovery
+from store.outbox.batches import Resending
+from store.outbox.receipts import ReceiptReport
+from store.outbox.records import Settlement
 from store.states import BatchState, DeliveryEvent
 from store.tables import carrier_ref, delivery, doubt, node, receipt_inbox
 from tests.store import makers as make

@@ -5,11 +5,11 @@ import asyncio
 import sqlalchemy as sa
 from alembic import command
 
-from store import receipts
-from store.batches import Resending
-from store.database import open_database
-from store.receipts import ReceiptReport
-from store.records import Settlement
+from store.engine.database import open_database
+from store.outbox import receipts
+from store.outbox.batches import Resending
+from store.outbox.receipts import ReceiptReport
+from store.outbox.records import Settlement
 from store.states import DeliveryEvent
 from store.tables import doubt
 from tests.store import makers as make

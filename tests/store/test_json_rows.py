@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from store.json_rows import json_rows, pack
+from store.engine.json_rows import json_rows, pack
 
 CASES = {
     "nothing": [],

@@ -7,10 +7,13 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from store import alerts, campaign_steps, campaigns, cancelling, feed, ledger
+from store import feed
+from store.campaigns import alerts, campaign_steps, cancelling
+from store.campaigns import reading as campaigns
+from store.campaigns.launching import Launch, ZoneRefusal, end_campaigns, launch
 from store.errors import Conflict, CreditExhausted, StaleThread
-from store.expansion import expand, pending_expansions
-from store.launching import Launch, ZoneRefusal, end_campaigns, launch
+from store.money import ledger
+from store.outbox.expansion import expand, pending_expansions
 from store.states import BatchState
 from store.tables import (
     alert,

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
-from store import bookings, campaign_steps, ledger, lots, reckoning
-from store.bookings import LedgerAccount, LedgerEntry, What
+from store.campaigns import campaign_steps
 from store.errors import Conflict, CreditExhausted
+from store.money import bookings, ledger, lots, reckoning
+from store.money.bookings import LedgerAccount, LedgerEntry, What
 from store.states import DeliveryEvent
 from store.tables import booking, entry
 from tests.store import makers as make

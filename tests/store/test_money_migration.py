@@ -5,9 +5,9 @@ import sqlalchemy as sa
 from alembic import command
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from store import ledger
-from store.database import open_database
-from store.schema import _config
+from store.engine.database import open_database
+from store.engine.schema import _config
+from store.money import ledger
 from tests.store.bookkeeping import accounts, assert_books_close, balance
 
 _BEFORE, _AFTER = "0011", "0012"

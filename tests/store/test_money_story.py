@@ -4,9 +4,11 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store import addenda, campaign_steps, campaigns, launching, ledger
+from store.campaigns import addenda, campaign_steps, launching
+from store.campaigns import reading as campaigns
+from store.campaigns.launching import Launch
 from store.errors import CreditExhausted
-from store.launching import Launch
+from store.money import ledger
 from store.states import CampaignState
 from store.tables import booking, campaign, entry, lot
 from tests.store import makers as make

@@ -11,11 +11,11 @@ from alembic.config import Config
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from store import schema
-from store.directory import read_changes, read_register, register_rev
+from store.engine import schema
 from store.errors import StoreError
-from store.opt_outs import EVERY, OptOut, add_opt_outs, end_opt_outs
-from store.register import (
+from store.register.opt_outs import EVERY, OptOut, add_opt_outs, end_opt_outs
+from store.register.reading import read_changes, read_register, register_rev
+from store.register.writing import (
     ContactRecord,
     MemberRecord,
     NetworkRecord,

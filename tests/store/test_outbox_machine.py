@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from store.database import open_database
+from store.engine.database import open_database
 from tests.peers.postgres import new_database
 from tests.store.outbox_machine import HandClock, World
 

@@ -4,9 +4,10 @@ import json
 
 import sqlalchemy as sa
 
-from store import audit, persons
-from store.database import Database
-from store.register import ContactRecord, MemberRecord, RegisterTally, put_members
+from store import audit
+from store.engine.database import Database
+from store.register import persons
+from store.register.writing import ContactRecord, MemberRecord, RegisterTally, put_members
 from store.tables import campaign, contact, delivery, doubt, member, metadata, receipt_inbox, zone
 from tests.store.makers import Made, a_campaign
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import command
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from store.database import open_database
+from store.engine.database import open_database
 from store.tables import account_right
 from tests.store.test_money_migration import moved
 

@@ -3,10 +3,10 @@
 import pytest
 import sqlalchemy as sa
 
-from store import recovery
-from store.receipts import ReceiptReport, Recorded, record, try_due
-from store.records import Settlement
-from store.settling import apply
+from store.outbox import recovery
+from store.outbox.receipts import ReceiptReport, Recorded, record, try_due
+from store.outbox.records import Settlement
+from store.outbox.settling import apply
 from store.states import DeliveryEvent
 from store.tables import receipt_inbox
 from tests.store import makers as make

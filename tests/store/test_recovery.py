@@ -11,13 +11,15 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from store import campaign_steps, campaigns, fence, receipts, recovery, settling
-from store.batches import Resending
-from store.database import open_database
+from store.campaigns import campaign_steps
+from store.campaigns import reading as campaigns
+from store.engine.database import open_database
 from store.errors import StoreUnavailable
-from store.receipts import ReceiptReport
-from store.records import Settlement
-from store.recovery import HALVE_AFTER, QUARANTINE_AFTER, Recovered
+from store.outbox import fence, receipts, recovery, settling
+from store.outbox.batches import Resending
+from store.outbox.receipts import ReceiptReport
+from store.outbox.records import Settlement
+from store.outbox.recovery import HALVE_AFTER, QUARANTINE_AFTER, Recovered
 from store.states import BatchState, DeliveryEvent
 from store.tables import audit, batch, delivery, doubt, node
 from tests.store import makers as make

@@ -2,8 +2,8 @@
 
 import zlib
 
-from store import refused_documents
-from store.refused_documents import NewRefused, RefusedQuota, forget, keep, latest, pack
+from store.campaigns import refused_documents
+from store.campaigns.refused_documents import NewRefused, RefusedQuota, forget, keep, latest, pack
 from tests.store.makers import an_account
 
 WIDE = RefusedQuota(1_000, 10_000_000)

@@ -2,11 +2,14 @@
 
 import pytest
 
-from store import addenda, campaign_steps, campaigns, launching, ledger, recovery, reservations, settling
-from store.batches import Resending
+from store.campaigns import addenda, campaign_steps, launching
+from store.campaigns import reading as campaigns
+from store.campaigns.launching import Launch
 from store.errors import CreditExhausted
-from store.launching import Launch
-from store.records import NewText, Settlement
+from store.money import ledger, reservations
+from store.outbox import recovery, settling
+from store.outbox.batches import Resending
+from store.outbox.records import NewText, Settlement
 from store.states import DeliveryEvent
 from tests.store import makers as make
 from tests.store.asked import asked

@@ -1,7 +1,8 @@
 """A store that is a copy: what it calls unfinished may have been sent, or cancelled, since. Nothing of it goes out
 until somebody decides; what is launched from then on does."""
 
-from store import holds, meta, recovery
+from store import meta
+from store.outbox import holds, recovery
 from store.states import DeliveryEvent
 from tests.store import makers as make
 

@@ -2,9 +2,10 @@
 
 import sqlalchemy as sa
 
-from store import audit, receipts, retention
-from store.database import Database
-from store.matching import ReceiptReport
+from store import audit, retention
+from store.engine.database import Database
+from store.outbox import receipts
+from store.outbox.matching import ReceiptReport
 from store.retention import AT_ONCE, DAY_MS, RetentionPeriods
 from store.tables import audit as lines
 from store.tables import batch, campaign, carrier_ref, delivery, expansion, progress, receipt_inbox

@@ -6,8 +6,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from store.engine.schema import current, migrate, newest, require_newest
 from store.errors import SchemaMismatch
-from store.schema import current, migrate, newest, require_newest
 from store.tables import metadata
 
 

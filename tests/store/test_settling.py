@@ -5,12 +5,14 @@ import random
 import pytest
 import sqlalchemy as sa
 
-from store import campaign_steps, campaigns, cancelling, receipts, recovery
-from store.batches import Resending
-from store.fence import Fence
-from store.receipts import ReceiptReport
-from store.records import Settlement
-from store.settling import apply
+from store.campaigns import campaign_steps, cancelling
+from store.campaigns import reading as campaigns
+from store.outbox import receipts, recovery
+from store.outbox.batches import Resending
+from store.outbox.fence import Fence
+from store.outbox.receipts import ReceiptReport
+from store.outbox.records import Settlement
+from store.outbox.settling import apply
 from store.states import FINAL, DeliveryEvent, DeliveryState
 from store.tables import carrier_ref
 from tests.store import makers as make

@@ -7,9 +7,10 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import batches, campaign_steps, recovery
-from store.batches import Resending, _runs
-from store.records import Batch, DeliveryRow, Settlement
+from store.campaigns import campaign_steps
+from store.outbox import batches, recovery
+from store.outbox.batches import Resending, _runs
+from store.outbox.records import Batch, DeliveryRow, Settlement
 from store.states import BatchState, DeliveryEvent
 from store.tables import batch
 from tests.store import makers as make

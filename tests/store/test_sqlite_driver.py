@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from store.sqlite_driver import AHEAD, LONG, connector
+from store.engine.sqlite_driver import AHEAD, LONG, connector
 
 _SERIES = sa.text(
     "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < :most) SELECT x FROM n WHERE :most > 0"

@@ -9,10 +9,12 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from store import alerts, campaigns, schema, threads
+from store.campaigns import alerts, threads
+from store.campaigns import reading as campaigns
+from store.campaigns.launching import Launch, launch
+from store.engine import schema
 from store.errors import StaleThread
-from store.launching import Launch, launch
-from store.records import ThreadSeen
+from store.outbox.records import ThreadSeen
 from store.tables import alert, campaign, thread
 from tests.store import makers as make
 from tests.store.test_feed import migrated_to

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.database import Database
-from store.wait_times import BOUNDS_S, WaitTimes
+from store.engine.database import Database
+from store.engine.wait_times import BOUNDS_S, WaitTimes
 from tests.store.test_database import put
 
 

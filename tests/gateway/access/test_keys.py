@@ -10,7 +10,7 @@ from gateway.directory.senders import KindRule, write_kind_rules
 from gateway.kinds import Kind
 from store import accounts
 from store.accounts import AccountRecord, KeyRecord, KeyRow, RightRow
-from store.database import Database
+from store.engine.database import Database
 
 SECRET = "s3cretS3cretS3cretS3cret_-x"
 GOOD = f"Bearer tocsin_ab12_{SECRET}"

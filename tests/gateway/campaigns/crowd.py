@@ -14,9 +14,9 @@ from gateway.campaigns.zones import ZonePlanning
 from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, SkippedChannel
 from gateway.directory.cache import SnapshotCache
 from store import accounts
-from store.database import Database
+from store.engine.database import Database
+from store.engine.transaction import Transaction
 from store.tables import account
-from store.transaction import Transaction
 from tests.cap.documents import changed
 from tests.gateway.house import House, an_alert
 

@@ -14,8 +14,8 @@ from gateway.campaigns.cancels import Preparer
 from gateway.campaigns.publication import Publication
 from gateway.directory.territory import Territory, write_territory
 from gateway.errors import Refusal
-from store import campaigns
-from store.database import Database
+from store.campaigns import reading as campaigns
+from store.engine.database import Database
 from store.states import CampaignState
 from store.tables import alert, feed_entry, zone
 from tests.gateway.campaigns.test_threads import SENDER, Centre, instant, triple

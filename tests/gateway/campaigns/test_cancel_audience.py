@@ -6,9 +6,10 @@ import sqlalchemy as sa
 from channels.contract import Channel
 from gateway.campaigns.cancels import Preparer
 from gateway.dispatch.expander import Expander
-from store import awaiting, cancelling, settling
-from store.database import Database
-from store.records import Settlement
+from store.campaigns import cancelling
+from store.engine.database import Database
+from store.outbox import awaiting, settling
+from store.outbox.records import Settlement
 from store.states import DeliveryEvent, DeliveryState
 from store.tables import contact, delivery
 from tests.store import makers as make

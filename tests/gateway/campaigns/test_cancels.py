@@ -18,8 +18,9 @@ from gateway.campaigns.cancels import Preparer
 from gateway.directory.audience import Audience, decode
 from gateway.directory.policy import ZonePolicy
 from gateway.reports.reading import draw_up
-from store import campaign_steps, campaigns
-from store.database import Database
+from store.campaigns import campaign_steps
+from store.campaigns import reading as campaigns
+from store.engine.database import Database
 from store.errors import StoreUnavailable
 from store.tables import campaign_text, contact
 from tests.gateway.campaigns.crowd import SENDER, a_crowd_alerted, a_desk, a_document, an_author

@@ -23,10 +23,12 @@ from gateway.errors import Refusal
 from gateway.kinds import Kind
 from gateway.texts.content import read_content
 from gateway.texts.wording import Mark, OwnWords, Wording
-from store import accounts, campaigns, threads
-from store.database import Database
+from store import accounts
+from store.campaigns import reading as campaigns
+from store.campaigns import threads
+from store.campaigns.launching import launch
+from store.engine.database import Database
 from store.errors import StaleThread
-from store.launching import launch
 from store.tables import alert, delivery, zone
 from tests.gateway.house import House
 from tests.store import makers as make

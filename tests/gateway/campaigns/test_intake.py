@@ -13,8 +13,8 @@ from gateway.campaigns.intake import Act, Thread, decide, milliseconds
 from gateway.directory.agreements import USUAL
 from gateway.errors import Refusal
 from gateway.kinds import Kind
-from store.alerts import FiledAlert as Filed
-from store.records import ThreadSeen
+from store.campaigns.alerts import FiledAlert as Filed
+from store.outbox.records import ThreadSeen
 from tests.cap.documents import BASE
 
 ALERT = read(BASE.encode()).alert

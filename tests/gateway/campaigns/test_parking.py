@@ -11,9 +11,10 @@ from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.parked import Parked
 from gateway.campaigns.zones import ZonePlanning
 from gateway.errors import Refusal
-from store import accounts, alerts
-from store.alerts import FiledAlert
-from store.database import Database
+from store import accounts
+from store.campaigns import alerts
+from store.campaigns.alerts import FiledAlert
+from store.engine.database import Database
 from store.errors import StoreUnavailable
 from store.tables import account
 from tests.cap.documents import changed

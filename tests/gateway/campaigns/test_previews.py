@@ -21,9 +21,10 @@ from gateway.errors import Refusal
 from gateway.http.wording import spoken
 from gateway.kinds import Kind
 from gateway.texts.language import choose
-from store import accounts, ledger
-from store.database import Database
-from store.directory import addressees
+from store import accounts
+from store.engine.database import Database
+from store.money import ledger
+from store.register.reading import addressees
 from store.tables import member, zone
 from tests.gateway.house import House
 

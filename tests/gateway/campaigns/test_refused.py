@@ -7,8 +7,8 @@ from gateway.access.rights import Caller
 from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.refused import RefusedDocuments, reasons_of
 from gateway.errors import Reason, Refusal
-from store.database import Database
-from store.refused_documents import RefusedQuota
+from store.campaigns.refused_documents import RefusedQuota
+from store.engine.database import Database
 from tests.gateway.campaigns.test_threads import SENDER, Centre, document
 
 KEEPING = RefusedQuota(200, 20_000_000)

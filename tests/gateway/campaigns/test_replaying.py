@@ -15,9 +15,9 @@ from gateway.directory.agreements import SenderTerms, agreements, write_terms
 from gateway.errors import Refusal
 from store import accounts
 from store.accounts import AccountRecord
-from store.database import open_database
-from store.refused_documents import RefusedQuota
-from store.schema import migrate
+from store.campaigns.refused_documents import RefusedQuota
+from store.engine.database import open_database
+from store.engine.schema import migrate
 from tests.cap.documents import changed, element
 
 SENDER = "dispatch@zone-a.example"

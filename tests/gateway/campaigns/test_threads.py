@@ -17,8 +17,10 @@ from gateway.campaigns.parked import Parked
 from gateway.campaigns.zones import ZoneOutcomes, ZonePlanning
 from gateway.errors import Refusal
 from gateway.feed.publishing import Publisher
-from store import accounts, alerts, campaigns, feed
-from store.database import Database
+from store import accounts, feed
+from store.campaigns import alerts
+from store.campaigns import reading as campaigns
+from store.engine.database import Database
 from store.tables import account
 from tests.gateway.campaigns.test_follow_ups import HOUR_MS, Desk
 from tests.store import makers as make

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from gateway.directory.cache import SnapshotCache
 from gateway.directory.opt_outs import KIND_BITS
 from gateway.kinds import Kind
-from store.opt_outs import OptOut, add_opt_outs, end_opt_outs
-from store.register import (
+from store.register.opt_outs import OptOut, add_opt_outs, end_opt_outs
+from store.register.writing import (
     ContactRecord,
     MemberRecord,
     NetworkRecord,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.directory.renewal import renewed
 from gateway.directory.snapshot import Leavers, Snapshot
 from gateway.kinds import Kind
-from store.directory import ContactType
+from store.register.reading import ContactType
 from tests.gateway.directory.town import Net, Person, Town, changes_between
 
 IDS = st.integers(1, 9)

@@ -15,7 +15,7 @@ from gateway.directory.reasons import ExclusionReason
 from gateway.directory.resolve import Readers, ResolveRequest, resolve
 from gateway.directory.targets import CircleTarget, GeocodeTarget, PolygonTarget, Targets
 from gateway.kinds import KINDS, Kind
-from store.directory import ContactType
+from store.register.reading import ContactType
 from tests.gateway.directory.town import Net, Person, Town, contact_id, degrees, ring
 
 LON, LAT = 43_000_000, 508_000_000

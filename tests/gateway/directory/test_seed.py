@@ -16,9 +16,9 @@ from gateway.directory.seed_lines import Contact, RightLine, normalise
 from gateway.directory.senders import read_kind_rules
 from gateway.directory.territory import read_territory
 from store.accounts import RightRow, find_key
-from store.directory import territories, zones
-from store.opt_outs import OptOut, add_opt_outs
-from store.register import ContactRecord, RegisterTally
+from store.register.opt_outs import OptOut, add_opt_outs
+from store.register.reading import territories, zones
+from store.register.writing import ContactRecord, RegisterTally
 from store.tables import account, contact, member, membership, network, network_code, opt_out
 from store.tables import lot as lots
 from tests.cap.certificates import NOW, YEAR, certificate, ec_key

@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.directory.snapshot import Snapshot, build
 from gateway.kinds import Kind
-from store.directory import NOWHERE, ContactType, MemberRows, PlaceRows, RegisterChanges, RegisterRows, ZoneRow
+from store.register.reading import NOWHERE, ContactType, MemberRows, PlaceRows, RegisterChanges, RegisterRows, ZoneRow
 
 Corner = tuple[int, int]  # (lon_e7, lat_e7)
 Wish = tuple[str, str]  # (kind, channel) not wanted, "*" for all

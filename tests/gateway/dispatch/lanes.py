@@ -21,9 +21,9 @@ from channels.contract import (
 from channels.sms import segments
 from gateway.dispatch.carriers import Gate, LaneCarriers
 from gateway.dispatch.lane import Lane, LaneRules
-from store.ceilings import Ceiling
-from store.database import Database
-from store.records import Batch
+from store.engine.database import Database
+from store.outbox.ceilings import Ceiling
+from store.outbox.records import Batch
 from tests.store.makers import tick
 
 Answer = Callable[[Outgoing], Awaitable[Outcome]]

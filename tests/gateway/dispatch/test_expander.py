@@ -14,10 +14,10 @@ from channels.contract import Channel
 from gateway import setbacks
 from gateway.dispatch import expander
 from gateway.dispatch.expander import Expander
-from store import campaigns
-from store.database import Database, open_database
+from store.campaigns import reading as campaigns
+from store.engine.database import Database, open_database
+from store.engine.schema import migrate
 from store.errors import StoreUnavailable
-from store.schema import migrate
 from store.tables import audience, contact
 from tests.gateway.dispatch.lanes import until
 from tests.gateway.house import House
@@ -184,7 +184,7 @@ async def test_below_the_watermark_of_the_disk_no_rows_are_made(house: House, da
 async def test_a_dozen_long_readers_end_no_expander(
     store_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("store.database._POOL_S", 0.05)
+    monkeypatch.setattr("store.engine.database._POOL_S", 0.05)
     async with open_database(store_url) as database:
         house = await a_house(database)
         people = await house.people("A", 3)

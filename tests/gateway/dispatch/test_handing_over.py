@@ -12,10 +12,11 @@ import sqlalchemy.exc
 
 from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Outgoing
 from gateway.dispatch.lane import Lane
-from store import campaign_steps, receipts, recovery
-from store.database import Database
+from store.campaigns import campaign_steps
+from store.engine.database import Database
 from store.errors import StoreUnavailable
-from store.receipts import ReceiptReport
+from store.outbox import receipts, recovery
+from store.outbox.receipts import ReceiptReport
 from store.states import DeliveryEvent, DeliveryState
 from store.tables import delivery
 from tests.gateway.dispatch.lanes import Carrier, a_lane, running, until, until_async

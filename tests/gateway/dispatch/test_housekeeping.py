@@ -9,9 +9,10 @@ import pytest
 
 from gateway import setbacks
 from gateway.dispatch.housekeeping import Chore, Housekeeping, store_chores
-from store import campaigns, reservations
-from store.database import Database
-from store.transaction import Transaction
+from store.campaigns import reading as campaigns
+from store.engine.database import Database
+from store.engine.transaction import Transaction
+from store.money import reservations
 from tests.gateway.dispatch.lanes import until
 from tests.store import makers as make
 

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Outgoing, Refused, Throttled
-from store import campaign_steps, holds, recovery
-from store.database import Database
+from store.campaigns import campaign_steps
+from store.engine.database import Database
+from store.outbox import holds, recovery
 from store.states import CampaignState
 from store.tables import campaign
 from tests.gateway.dispatch.lanes import Carrier, a_lane, running, until, until_async

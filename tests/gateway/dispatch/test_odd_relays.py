@@ -12,9 +12,9 @@ from channels.contract import Channel
 from channels.email.carrier import SmtpCarrier
 from gateway.dispatch.carriers import Gate, LaneCarriers
 from gateway.dispatch.lane import Lane, LaneRules
-from store.ceilings import Ceiling
-from store.database import Database
-from store.records import Batch
+from store.engine.database import Database
+from store.outbox.ceilings import Ceiling
+from store.outbox.records import Batch
 from store.tables import delivery
 from tests.channels.email.relay import MAIL, settings
 from tests.gateway.dispatch.lanes import running, until, until_async

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from channels.sms.smpp.carrier import SmppCarrier
 from channels.sms.smpp.settings import SmppSettings
 from gateway.dispatch.receipts import ReceiptDesk
-from store.database import Database
+from store.engine.database import Database
 from store.tables import receipt_inbox
 from tests.gateway.dispatch.lanes import Carrier, a_lane, running, ticking, until, until_async
 from tests.peers.smsc import OddSmsc, a_part, for_the_whole, mixed_case, one_for_all_parts, receipt, refuses

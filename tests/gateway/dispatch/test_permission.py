@@ -10,10 +10,11 @@ from channels.contract import Channel
 from channels.email.carrier import SmtpCarrier
 from gateway.dispatch.carriers import Gate, LaneCarriers
 from gateway.dispatch.lane import Lane, LaneRules
-from store import campaign_steps, holds, launching, recovery
-from store.ceilings import Ceiling
-from store.database import Database
-from store.records import Batch
+from store.campaigns import campaign_steps, launching
+from store.engine.database import Database
+from store.outbox import holds, recovery
+from store.outbox.ceilings import Ceiling
+from store.outbox.records import Batch
 from store.states import BatchState
 from tests.channels.email.relay import MAIL, settings
 from tests.gateway.dispatch.lanes import running, until, until_async

@@ -5,12 +5,12 @@ import sqlalchemy as sa
 
 from channels.contract import Receipt, ReceiptsRefused, ReceiptState
 from gateway.dispatch.receipts import ReceiptDesk
-from store.database import Database, open_database
+from store.engine.database import Database, open_database
+from store.engine.transaction import AnyRow
 from store.errors import StoreUnavailable
-from store.records import Settlement
+from store.outbox.records import Settlement
 from store.states import DeliveryEvent
 from store.tables import delivery, receipt_inbox
-from store.transaction import AnyRow
 from tests.store import makers as make
 
 

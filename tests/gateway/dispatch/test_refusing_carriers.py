@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import pytest
 
 from channels.contract import Accepted, Channel, Deferred, Fit, Outcome, Outgoing, Refused
-from store.database import Database
+from store.engine.database import Database
 from store.states import DeliveryState
 from tests.gateway.dispatch.lanes import Answer, Carrier, a_lane, running, take, ticking, until, until_async
 from tests.store.makers import Made, a_campaign, rows_of, words_of

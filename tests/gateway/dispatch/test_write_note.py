@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.dispatch import write_note
 from gateway.dispatch.write_note import WriteNote, begin_note, read_note
-from store.records import Batch, Settlement
+from store.outbox.records import Batch, Settlement
 from store.states import DeliveryEvent
 
 STORE, NODE = "g1", "host-1"

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from gateway.feed.publishing import Publisher
-from store.database import Database
+from store.engine.database import Database
 from store.tables import alert, feed_entry
 from tests.gateway.house import House, an_alert
 

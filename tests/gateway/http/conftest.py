@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from store.database import Database
-from store.schema import migrate
+from store.engine.database import Database
+from store.engine.schema import migrate
 from tests.gateway.http.doorway import Doorway, doorway
 
 

@@ -27,9 +27,10 @@ from gateway.http.context import HttpContext
 from gateway.http.services import HealthCheck, Measure, Services
 from gateway.http.serving import make_context, runner_of
 from gateway.settings import AlertSettings, ServerSettings
-from store import campaign_steps, campaigns
-from store.database import Database
-from store.refused_documents import RefusedQuota
+from store.campaigns import campaign_steps
+from store.campaigns import reading as campaigns
+from store.campaigns.refused_documents import RefusedQuota
+from store.engine.database import Database
 from tests.gateway.house import House, bearer
 
 CAP = {"Content-Type": "application/cap+xml"}

@@ -22,9 +22,10 @@ from gateway.feed.formats import FeedFormat, Making
 from gateway.feed.publishing import Publisher
 from gateway.feed.signing_key import FeedKey
 from gateway.settings import ServerSettings
-from store import alerts, feed
+from store import feed
+from store.campaigns import alerts
 from store.clock import Clock
-from store.database import Database, open_database
+from store.engine.database import Database, open_database
 from tests.cap.certificates import certificate, ec_key
 from tests.gateway.house import an_alert
 from tests.gateway.http.doorway import Doorway, doorway

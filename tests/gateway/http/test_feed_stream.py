@@ -18,8 +18,9 @@ from gateway.feed.current import CurrentFeed
 from gateway.feed.formats import Making
 from gateway.feed.publishing import Publisher
 from gateway.settings import AlertSettings
-from store import alerts, feed
-from store.database import Database, open_database
+from store import feed
+from store.campaigns import alerts
+from store.engine.database import Database, open_database
 from tests.gateway.house import an_alert, bearer
 from tests.gateway.http.doorway import Doorway, doorway, events
 from tests.gateway.http.test_feed_door import FRENCH, a_document, publish

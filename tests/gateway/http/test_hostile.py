@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.settings import ServerSettings
-from store.database import Database
+from store.engine.database import Database
 from tests.gateway.house import SECRET
 from tests.gateway.http.doorway import CAP, Doorway, doorway
 

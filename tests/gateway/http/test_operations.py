@@ -9,9 +9,9 @@ from gateway.http.health import MachineHealth
 from gateway.http.metrics import Metrics
 from gateway.http.services import HealthCheck, Measure
 from gateway.operations.loop_lag import LoopLag
-from store.database import Database
+from store.campaigns.refused_documents import RefusedQuota
+from store.engine.database import Database
 from store.errors import StoreUnavailable
-from store.refused_documents import RefusedQuota
 from tests.gateway.http.doorway import Doorway
 
 
@@ -88,7 +88,7 @@ class Way:
 
     def __init__(self) -> None:
         from gateway.dispatch.carriers import Gate, LaneCarriers
-        from store.ceilings import Ceiling
+        from store.outbox.ceilings import Ceiling
 
         settings = SimulatedSettings(name="sim-1", channel=Channel.SMS)
         self.carrier = SimulatedCarrier(settings, lambda: 0)

@@ -10,8 +10,8 @@ from channels.contract import Channel
 from gateway.http.campaigns import snapshot
 from gateway.http.progress import Frame, ProgressWatch
 from gateway.reports.sealing import seal_due
-from store import campaign_steps
-from store.database import Database
+from store.campaigns import campaign_steps
+from store.engine.database import Database
 from store.states import DeliveryEvent
 from tests.gateway.house import bearer
 from tests.gateway.http.doorway import Doorway, doorway, events

@@ -8,7 +8,7 @@ from channels.contract import Channel
 from gateway.http.routes import TABLE, Route
 from gateway.http.serving import runner_of
 from store import feed
-from store.database import Database
+from store.engine.database import Database
 from tests.gateway.house import SECRET, an_alert
 from tests.gateway.http.doorway import Doorway, doorway
 

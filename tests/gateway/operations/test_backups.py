@@ -12,8 +12,8 @@ from gateway.operations import backups
 from gateway.operations.backups import BackupRefused, Schedule
 from gateway.settings import BackupSettings
 from store import copies
-from store.database import open_database
-from store.schema import migrate
+from store.engine.database import open_database
+from store.engine.schema import migrate
 from tests.gateway.command_line import CommandLine
 from tests.store.makers import a_campaign, a_town
 

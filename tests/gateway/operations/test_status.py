@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from channels.contract import Channel
 from gateway.operations.status import status_lines
 from gateway.operations.status_line import StatusLine
-from store import holds
-from store.database import Database
+from store.engine.database import Database
+from store.outbox import holds
 from store.states import BatchState
 from store.tables import batch, campaign, node
 from tests.gateway.house import House

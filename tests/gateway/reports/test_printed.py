@@ -12,7 +12,7 @@ from channels.contract import Channel
 from gateway.reports.printed import euro, print_report
 from gateway.reports.reading import draw_up
 from gateway.reports.report import Addendum, ReportChange
-from store.database import Database
+from store.engine.database import Database
 from store.states import DeliveryEvent
 from tests.gateway.house import House
 

@@ -19,8 +19,8 @@ from gateway.reports.report import Addendum, Report
 from gateway.reports.sealing import seal_due
 from gateway.reports.tabular import csv_of
 from gateway.setbacks import Setbacks
-from store import campaign_steps
-from store.database import Database
+from store.campaigns import campaign_steps
+from store.engine.database import Database
 from store.errors import StoreUnavailable
 from store.states import DeliveryEvent
 from store.tables import audience as audience_table

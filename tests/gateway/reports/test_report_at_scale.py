@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from channels.contract import Channel
 from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, SkippedChannel
 from gateway.reports.reading import draw_up
-from store.database import Database
-from store.transaction import Transaction
+from store.engine.database import Database
+from store.engine.transaction import Transaction
 from tests.gateway.house import House
 
 N = 300_000

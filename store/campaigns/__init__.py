@@ -1,0 +1,1 @@
+"""Alerts and campaigns: launched, read, cancelled, ended and sealed."""

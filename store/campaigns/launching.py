@@ -1,0 +1,243 @@
+"""Launch: alert, campaigns, frozen audiences, reserved credit, feed entry and audit line in ONE transaction; then the
+rows and batches of a campaign, in chunks, from its frozen audience."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from store.campaigns import threads
+from store.engine.prepared_statement import Prepared
+from store.engine.transaction import Transaction
+from store.errors import AudienceTooLarge, StaleThread
+from store.money import bookings, reservations
+from store.outbox import awaiting
+from store.outbox.delivery_ids import MOST_DELIVERIES
+from store.outbox.fairness import give_place_back, start_of
+from store.outbox.records import NewAlert, NewCampaign, ThreadSeen
+from store.states import CampaignState
+from store.tables import (
+    alert,
+    alert_reference,
+    alert_zone,
+    audience,
+    audit,
+    campaign,
+    campaign_replaces,
+    campaign_text,
+    expansion,
+    feed_entry,
+    idempotency,
+    progress,
+)
+
+"""Of one campaign: the id of a delivery is the campaign's and a number below this."""
+
+
+class ZoneRefusal(msgspec.Struct, frozen=True):
+    """A zone that the alert touches and that does not launch, and why."""
+
+    zone_id: int
+    reason: str
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one decision writes."""
+
+    account_id: int
+    alert: NewAlert | None
+    campaigns: tuple[NewCampaign, ...]
+    refusals: tuple[ZoneRefusal, ...] = ()
+    ends: tuple[tuple[int, str], ...] = ()
+    """(campaign, the state it ends in): what an Update or Cancel stops, at the same instant."""
+    alert_ends: tuple[tuple[int, str], ...] = ()
+    """(alert, superseded or cancelled)."""
+    publish_until_ms: int | None = None
+    publish: bool = False
+    threads: tuple[ThreadSeen, ...] = ()
+    """What it follows, as it was when that was decided; several become one. Empty: the thread of what it replaces,
+    else a new one."""
+
+    @property
+    def acts(self) -> bool:
+        """Whether it launches or ends anything; else it is only filed."""
+        return bool(self.campaigns or self.ends or self.alert_ends or self.cancels)
+
+    @property
+    def cancels(self) -> bool:
+        """Whether it is the end of its thread."""
+        of_alert = self.alert is not None and self.alert.state == "cancelled"
+        # It is also where no zone can tell anybody of it.
+        stops = any(state == CampaignState.CANCELLED for _, state in self.ends)
+        return of_alert or stops or any(c.purpose == "cancel" for c in self.campaigns)
+
+
+class Launched(msgspec.Struct, frozen=True):
+    alert_id: int | None
+    campaign_ids: tuple[int, ...]
+
+
+# Statements of every launch stand here: made anew for each alert they cost more than the engine takes to run them.
+_add_alert = sa.insert(alert).returning(alert.c.id)
+_add_reference = sa.insert(alert_reference)
+_add_zone = sa.insert(alert_zone)
+_add_entry = sa.insert(feed_entry)
+_add_audit = sa.insert(audit)
+_add_campaign = sa.insert(campaign).returning(campaign.c.id)
+_add_request = sa.insert(idempotency)
+_add_text = sa.insert(campaign_text)
+_add_audience = sa.insert(audience)
+_add_expansion = sa.insert(expansion)
+_add_progress = sa.insert(progress)
+
+
+async def launch(tx: Transaction, decision: Launch) -> Launched:
+    """Writes all of a launch. Raises IntegrityError (as `Conflict` out of `Database.write`) when the alert is there
+    already, StaleThread, CreditExhausted (of the first zone that cannot pay; nothing is kept)."""
+    # First of all, so that whoever else decided on this thread waits here, before anything of it is touched.
+    thread_id = await _take_thread(tx, decision)
+    alert_id = await _file_alert(tx, decision.alert, thread_id) if decision.alert else None
+    await _end(tx, decision.ends)
+    for ended_id, state in decision.alert_ends:
+        ended = sa.update(alert).where(alert.c.id == ended_id, alert.c.state == "active").values(state=state)
+        if not await tx.run(ended):
+            raise StaleThread(f"alert {ended_id} is no longer active")
+    ids = [await _file_campaign(tx, new, alert_id, thread_id) for new in decision.campaigns]
+    if alert_id is not None:
+        await _file_zones(tx, alert_id, decision, ids)
+        if decision.publish:
+            entry = {"alert_id": alert_id, "published_ms": tx.now_ms, "expires_ms": decision.publish_until_ms}
+            await tx.run(_add_entry, entry)
+    detail = msgspec.json.encode({"campaigns": [c.public_id for c in decision.campaigns]}).decode()
+    subject = decision.alert.public_id if decision.alert else (ids and decision.campaigns[0].public_id) or ""
+    told = {"account_id": decision.account_id, "action": "launch", "subject": subject, "detail": detail}
+    await tx.run(_add_audit, told | {"at_ms": tx.now_ms})
+    await _pay(tx, decision, ids)
+    return Launched(alert_id, tuple(ids))
+
+
+async def _take_thread(tx: Transaction, decision: Launch) -> int:
+    """Raises StaleThread."""
+    found = decision.threads
+    if not found and decision.alert is not None and decision.alert.thread_id is not None:
+        found = (ThreadSeen(decision.alert.thread_id),)
+    replaced = [old for new in decision.campaigns for old in new.replaces]
+    if not found and replaced:
+        found = await threads.of_campaigns(tx, replaced)
+    if not found:
+        return await threads.begin(tx, cancelled=decision.cancels)
+    return await threads.join(tx, found, acts=decision.acts, cancels=decision.cancels)
+
+
+async def _file_alert(tx: Transaction, new: NewAlert, thread_id: int) -> int:
+    fields = {k: v for k, v in msgspec.structs.asdict(new).items() if k != "references"}
+    result = await tx.conn.execute(_add_alert, fields | {"received_ms": tx.now_ms, "thread_id": thread_id})
+    alert_id = int(result.scalar_one())
+    for (sender, identifier), sent_ms in {(s, i): at for s, i, at in new.references}.items():
+        named = {"alert_id": alert_id, "sender": sender, "identifier": identifier, "sent_ms": sent_ms}
+        await tx.run(_add_reference, named)
+    return alert_id
+
+
+async def _file_zones(tx: Transaction, alert_id: int, decision: Launch, ids: Sequence[int]) -> None:
+    for new, campaign_id in zip(decision.campaigns, ids, strict=True):
+        await tx.run(_add_zone, {"alert_id": alert_id, "zone_id": new.zone_id, "campaign_id": campaign_id})
+    for refusal in decision.refusals:
+        await tx.run(_add_zone, {"alert_id": alert_id, "zone_id": refusal.zone_id, "refusal": refusal.reason})
+
+
+async def end_campaigns(tx: Transaction, ends: Sequence[tuple[int, str]]) -> None:
+    """Bump the epoch: from this instant nothing beyond a cursor leaves, and what can no longer be charged is free. Rows
+    are marked later, in chunks."""
+    await _end(tx, ends)
+    await reservations.free(tx, [campaign_id for campaign_id, _ in ends])
+
+
+async def _end(tx: Transaction, ends: Sequence[tuple[int, str]]) -> None:
+    for campaign_id, state in sorted(ends):
+        if await tx.run(_end_one, {"campaign": campaign_id, "state_": state}):
+            await give_place_back(tx, campaign_id)
+
+
+_LIVING = tuple(str(s) for s in (CampaignState.RUNNING, CampaignState.SCHEDULED, CampaignState.PREPARING))
+_end_one = Prepared(
+    sa.update(campaign)
+    .where(campaign.c.id == sa.bindparam("campaign"), campaign.c.state.in_(_LIVING))
+    .values(state=sa.bindparam("state_"), epoch=campaign.c.epoch + 1)
+)
+
+
+async def _pay(tx: Transaction, decision: Launch, ids: Sequence[int]) -> None:
+    """The money of a launch, behind all other rows that it locks and for all its zones at once: first what is freed by
+    what it ends, then what its own campaigns reserve."""
+    ended = [campaign_id for campaign_id, _ in decision.ends]
+    paying = [(new, i) for new, i in zip(decision.campaigns, ids, strict=True) if new.reserved_millieuro]
+    freed = await reservations.zones_of(tx, ended) if ended else set()
+    await bookings.lock(tx, freed | {new.zone_id for new, _ in paying})
+    if freed:
+        await reservations.free(tx, ended)
+    for new, campaign_id in paying:
+        await reservations.reserve(tx, new.zone_id, campaign_id, new.reserved_millieuro, must_cover=new.must_cover)
+
+
+_CAMPAIGN_COLUMNS = (
+    "public_id", "zone_id", "account_id", "purpose", "title", "kind", "mode", "state", "priority", "crash_policy",
+    "weight", "starts_ms", "expires_ms", "horizon_ms", "targets", "counts", "reserved_millieuro",
+)  # fmt: skip
+
+
+async def _file_campaign(tx: Transaction, new: NewCampaign, alert_id: int | None, thread_id: int) -> int:
+    fields = {name: getattr(new, name) for name in _CAMPAIGN_COLUMNS}
+    stands = {"alert_id": alert_id, "thread_id": thread_id, "created_ms": tx.now_ms}
+    result = await tx.conn.execute(_add_campaign, fields | stands)
+    campaign_id = int(result.scalar_one())
+    if new.request_key is not None:
+        asked = {"account_id": new.account_id, "key": new.request_key, "sha256": new.request_sha256}
+        await tx.run(_add_request, asked | {"campaign_id": campaign_id, "at_ms": tx.now_ms})
+    for replaced_id in new.replaces:
+        await tx.run(sa.insert(campaign_replaces).values(campaign_id=campaign_id, replaced_id=replaced_id))
+    if new.texts:
+        texts = [{"campaign_id": campaign_id} | msgspec.structs.asdict(text) for text in new.texts]
+        await tx.conn.execute(_add_text, texts)
+    if new.state == CampaignState.PREPARING:
+        await awaiting.note(tx, campaign_id)
+    else:
+        await file_audience(tx, campaign_id, new.audience, new.sizes)
+    return campaign_id
+
+
+async def file_audience(
+    tx: Transaction,
+    campaign_id: int,
+    blob: bytes,
+    sizes: Sequence[tuple[str, int]],
+    waits_from: Mapping[str, int] | None = None,
+) -> None:
+    """Freeze who is to be reached: the blob, the counters (all queued) and where each channel's rows will stand.
+
+    `waits_from`: the sequence number, per channel, from which on entries wait for what they cancel. Raises
+    AudienceTooLarge.
+    """
+    if sum(size for _, size in sizes) > MOST_DELIVERIES:
+        raise AudienceTooLarge(sum(size for _, size in sizes), MOST_DELIVERIES)
+    await tx.run(_add_audience, {"campaign_id": campaign_id, "blob": blob, "sha256": await _sha256(blob)})
+    seq = 0
+    for channel, size in sizes:
+        if size == 0:
+            continue
+        tag = await start_of(tx, campaign_id, channel, size)
+        lies = {"campaign_id": campaign_id, "channel": channel, "first_seq": seq, "size": size, "tag": tag}
+        await tx.run(_add_expansion, lies | {"waits_from": (waits_from or {}).get(channel)})
+        await tx.run(_add_progress, {"campaign_id": campaign_id, "channel": channel, "queued": size})
+        seq += size
+
+
+_BIG_OCTETS = 100_000
+
+
+async def _sha256(blob: bytes) -> str:
+    # That of a million people takes 5 to 20 ms, in which no lane would get its turn.
+    digest = await asyncio.to_thread(hashlib.sha256, blob) if len(blob) > _BIG_OCTETS else hashlib.sha256(blob)
+    return digest.hexdigest()

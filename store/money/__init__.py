@@ -1,0 +1,1 @@
+"""Prepaid money by double entry: lots, reservations, balances, and their recount."""
