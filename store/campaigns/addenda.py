@@ -99,8 +99,8 @@ async def add(
 
     `settled_millieuro`: what the zone has paid with it. It is money of the lots that the campaign had reserved, even
     after their end (store/money/reservations.py). `told`: the revisions that it was drawn from; without them nothing
-    more is taken for told, and the next look finds out. Raises ValueError when the money is above the reservation, or less
-    than before.
+    more is taken for told, and the next look finds out. Raises ValueError when the money is above the reservation, or
+    less than before.
     """
     row = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update(key_share=True))
     if row is None or settled_millieuro > row.reserved_millieuro:

@@ -14,6 +14,7 @@ from store.campaigns.launching import Launch, launch
 from store.engine import schema
 from store.engine.database import Database
 from store.engine.location import file_of
+from store.engine.revision import MIGRATIONS
 from store.feed import Edition
 from store.outbox.records import NewAlert
 from store.tables import feed_entry
@@ -230,7 +231,7 @@ async def migrated_to(url: str, revision: str) -> None:
 
     def upgrade(connection: sa.Connection) -> None:
         config = Config()
-        config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
 

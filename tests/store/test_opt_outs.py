@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -12,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from store.engine import schema
+from store.engine.revision import MIGRATIONS
 from store.errors import StoreError
 from store.register.opt_outs import EVERY, OptOut, add_opt_outs, end_opt_outs
 from store.register.reading import read_changes, read_register, register_rev
@@ -349,7 +349,7 @@ async def _execute(url, statement, **values):
 async def _downgraded(url, revision):
     def downgrade(connection):
         config = Config()
-        config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
         command.downgrade(config, revision)
 

@@ -13,6 +13,7 @@ from store.campaigns import alerts, threads
 from store.campaigns import reading as campaigns
 from store.campaigns.launching import Launch, launch
 from store.engine import schema
+from store.engine.revision import MIGRATIONS
 from store.errors import StaleThread
 from store.outbox.records import ThreadSeen
 from store.tables import alert, campaign, thread
@@ -357,7 +358,7 @@ async def test_going_back_alerts_name_the_first_of_their_thread_again(empty_url)
 async def migrated_back_to(url, revision):
     def downgrade(connection):
         config = Config()
-        config.set_main_option("script_location", str(schema.Path(schema.__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
         command.downgrade(config, revision)
 
