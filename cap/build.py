@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from lxml import etree
 
-from cap import geometry, lexical
+from cap import lexical, shapes
 from cap.lexical import Unreadable
 from cap.model import (
     Alert,
@@ -153,8 +153,8 @@ def _named(**fields: Field) -> dict[str, Field]:
 
 _AREA = _named(
     areaDesc=Field("description"),
-    polygon=Field("polygons", geometry.ring, (), many=True, may_be_empty=True),
-    circle=Field("circles", geometry.circle, Circle(0.0, 0.0, 0.0), many=True, may_be_empty=True),
+    polygon=Field("polygons", shapes.ring, (), many=True, may_be_empty=True),
+    circle=Field("circles", shapes.circle, Circle(0.0, 0.0, 0.0), many=True, may_be_empty=True),
     geocode=Field("geocodes", nested=_pair, many=True, may_be_empty=True),
     altitude=Field("altitude", lexical.height, nan, may_be_empty=True),
     ceiling=Field("ceiling", lexical.height, nan, may_be_empty=True),

@@ -216,11 +216,11 @@ class Stage:
         return child
 
     async def limits(self, seconds: float = 2.0) -> dict[str, float]:
-        """How fast sinks like these are, by a client that does nothing else; see `loadtest.limits`."""
+        """How fast sinks like these are, by a client that does nothing else; see `loadtest.sink_speed`."""
         smsc = await self.sink("smsc", "limit-smsc", "--dump", str(self.folder / "limit-smsc.jsonl"))
         smtp = await self.sink("smtp", "limit-smtp", "--dump", str(self.folder / "limit-smtp.jsonl"))
         arguments = ("--smsc", str(smsc.port), "--smtp", str(smtp.port), "--seconds", str(seconds))
-        client = await self._start("limits", "-m", "loadtest.limits", *arguments, piped=True)
+        client = await self._start("limits", "-m", "loadtest.sink_speed", *arguments, piped=True)
         said, _ = await client.process.communicate()
         for child in (client, smsc, smtp):
             await end(child)

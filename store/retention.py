@@ -2,7 +2,7 @@
 
 Of a campaign the counters, the money, the sealed report and the audience (ids only) stay for ever, and
 `campaign.cleared_ms` says that its rows are gone. They go no earlier than 35 days after the seal: addenda are drawn
-from them.
+from them. Documents that were refused at the door are forgotten in store/campaigns/refused_documents.py.
 """
 
 import msgspec

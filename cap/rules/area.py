@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cap import geometry
+from cap import shapes
 from cap.lexical import is_blank
 from cap.model import Alert, Area
 from cap.rules.row import NOTHING, Findings, Rule, RuleFinding, error, warning
@@ -43,7 +43,7 @@ def _open(area: Area) -> Findings:
 def _off_earth(area: Area) -> Findings:
     findings = []
     for number, ring in enumerate(area.polygons, 1):
-        if point := geometry.first_off_earth(ring):
+        if point := shapes.first_off_earth(ring):
             cause, facts = _beyond(*ring[point - 1])
             lat, lon = ring[point - 1]
             at = f"polygon[{number}]"
@@ -71,7 +71,7 @@ def _flat(area: Area) -> Findings:
     return [
         RuleFinding(f"polygon[{number}]", "the polygon encloses nothing")
         for number, ring in enumerate(area.polygons, 1)
-        if len(ring) >= 4 and geometry.is_flat(ring)
+        if len(ring) >= 4 and shapes.is_flat(ring)
     ] or NOTHING
 
 
@@ -79,7 +79,7 @@ def _circle_off_earth(area: Area) -> Findings:
     return [
         RuleFinding(f"circle[{number}]", "", f"{circle.lat},{circle.lon}", *_beyond(circle.lat, circle.lon))
         for number, circle in enumerate(area.circles, 1)
-        if not geometry.on_earth(circle.lat, circle.lon)
+        if not shapes.on_earth(circle.lat, circle.lon)
     ] or NOTHING
 
 
@@ -87,7 +87,7 @@ def _radius(area: Area) -> Findings:
     return [
         RuleFinding(f"circle[{number}]", "the radius is negative or endless", str(circle.radius_km))
         for number, circle in enumerate(area.circles, 1)
-        if not geometry.is_radius(circle.radius_km)
+        if not shapes.is_radius(circle.radius_km)
     ] or NOTHING
 
 
@@ -128,12 +128,12 @@ def _ceiling_below(area: Area) -> Findings:
 
 
 def _crossing(alert: Alert) -> Findings:
-    effort = geometry.GeometryEffort()
+    effort = shapes.GeometryEffort()
     findings = []
     for number, info in enumerate(alert.infos, 1):
         for place, area in enumerate(info.areas, 1):
             for shape, ring in enumerate(area.polygons, 1):
-                crosses = geometry.is_closed(ring) and geometry.crosses_itself(ring, effort)
+                crosses = shapes.is_closed(ring) and shapes.crosses_itself(ring, effort)
                 if crosses is not False:
                     at = f"info[{number}]/area[{place}]/polygon[{shape}]"
                     cause = "" if crosses else "unchecked"

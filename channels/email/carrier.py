@@ -30,8 +30,8 @@ from channels.email.health import Health
 from channels.email.pace import SHORTEST_WAIT_S, AnswerTime, Patience, SecondWindow
 from channels.email.pending import STOPPED, Job, MailQueue
 from channels.email.pool import Pool
+from channels.email.reply_meaning import RelayFault, ReplyVerdict
 from channels.email.settings import SmtpSettings
-from channels.email.verdict import RelayFault, ReplyVerdict
 from channels.permissions import ENDED, has_ended
 from channels.standstill import RunningClock
 

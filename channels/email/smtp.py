@@ -13,10 +13,10 @@ from typing import Protocol, cast
 
 from channels import wire
 from channels.contract import Deferred, InDoubt, NotSent, Permission, Refused
-from channels.email import verdict
+from channels.email import reply_meaning
 from channels.email.envelope import MailEnvelope, Offers
 from channels.email.reply import NotSmtp, Reply, ReplyReader
-from channels.email.verdict import RelayFault, ReplyVerdict
+from channels.email.reply_meaning import RelayFault, ReplyVerdict
 from channels.permissions import ENDED, Ends, has_ended
 from channels.standstill import Deadline, RunningClock
 
@@ -189,7 +189,7 @@ class SmtpSession(asyncio.Protocol):
                 self._after_nothing(reply)
 
     def _after_mail(self, reply: Reply) -> None:
-        refused = verdict.on_mail(reply)
+        refused = reply_meaning.on_mail(reply)
         if refused is not None:
             self._settle(refused)
             if refused.fault is RelayFault.LOST or reply.code == 421:
@@ -206,7 +206,7 @@ class SmtpSession(asyncio.Protocol):
         if self._done is None and reply.code == 421:
             self._close()
             return
-        refused = verdict.on_rcpt(reply) if self._done is not None else None
+        refused = reply_meaning.on_rcpt(reply) if self._done is not None else None
         if refused is not None:
             self._settle(refused)
             if refused.fault is RelayFault.LOST:
@@ -223,7 +223,7 @@ class SmtpSession(asyncio.Protocol):
         if self._done is None:  # already refused: nothing may follow, but the dialogue goes on
             self._leave_transaction(reply)
             return
-        refused = verdict.on_data(reply)
+        refused = reply_meaning.on_data(reply)
         if refused is None:
             self._step = SmtpStep.DOT
             self._write_on()
@@ -274,7 +274,7 @@ class SmtpSession(asyncio.Protocol):
         self._end()
 
     def _after_dot(self, reply: Reply) -> None:
-        answer = verdict.on_dot(reply)
+        answer = reply_meaning.on_dot(reply)
         if self._is_short_of_dot():
             if not isinstance(answer.outcome, Refused | Deferred):
                 reason = "the relay answered before the message was written"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import access, copies, documents, holding, record, register, serving
+from gateway.cli import accounts, copies, documents, holding, record, register, serving
 from gateway.cli.terminal import out
 
 app = typer.Typer(
@@ -17,8 +17,8 @@ app = typer.Typer(
 for part in (serving.app, holding.app, register.app, record.app, copies.app):
     app.registered_commands += part.registered_commands
 for name, group in {
-    "key": access.key,
-    "account": access.account,
+    "key": accounts.key,
+    "account": accounts.account,
     "member": register.member,
     "audit": record.audit,
     "cap": documents.app,

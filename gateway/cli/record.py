@@ -27,9 +27,9 @@ def report(
     config: ConfigOption = None,
 ) -> None:
     """The account of a campaign: every person, every delivery, every cent. Live while it runs, sealed at its end."""
-    from gateway.reports.printed import print_report
     from gateway.reports.reading import report_of
     from gateway.reports.tabular import csv_of
+    from gateway.reports.terminal import print_report
     from store.campaigns import reading as campaigns
 
     settings = settings_of(config)

@@ -51,7 +51,7 @@ def load(
     The same file again changes nothing, and what a file does not name stays. A server may be running: it sees every
     change at once, and its alerts go first. Exit code 1 when a line is wrong; each is told with its number.
     """
-    from gateway.cli import loading
+    from gateway.cli import load_progress
     from gateway.directory.seed import ALONE, BESIDE_A_SERVER, SeedRefused, check
     from gateway.directory.seed import load as load_seed
     from gateway.operations.status import server_lives
@@ -61,15 +61,15 @@ def load(
         fail(f"{file}: no such file")
 
     async def read() -> LoadReport | SeedReader:
-        async with loading.store(settings.store.url, check_only) as database:
+        async with load_progress.store(settings.store.url, check_only) as database:
             write = functools.partial(database.write, urgent=False)
             alone = not await server_lives(database, database.clock.now_ms())
-            with loading.lines_of(file) as lines, loading.progress_of(file, lines, err) as progress:
+            with load_progress.lines_of(file) as lines, load_progress.progress_of(file, lines, err) as progress:
                 if not check_only:
                     report = await load_seed(
                         write, lines, lambda r: progress.tell(r.lines), at_once=ALONE if alone else BESIDE_A_SERVER
                     )
-                    await database.write(lambda tx: loading.note(tx, file, report, who()))
+                    await database.write(lambda tx: load_progress.note(tx, file, report, who()))
                     return report
                 reader = await check(write, lines)
                 if reader.errors:
@@ -85,7 +85,7 @@ def load(
             err.print(escape(text), highlight=False, soft_wrap=True)
         untold = f", {exc.count - len(exc.errors)} of them not told" if exc.count > len(exc.errors) else ""
         fail(f"{exc.count} {'error' if exc.count == 1 else 'errors'} in {file}{untold}", 1)
-    loading.tell(report, out, err)
+    load_progress.tell(report, out, err)
 
 
 # ---- one person --------------------------------------------------------------------------------------------------

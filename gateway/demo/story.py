@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gateway.demo.client import DemoClient, alert_document
 from gateway.demo.environment import DemoEnvironment, DemoFailed, free_port
 from gateway.operations.terminal_output import Terminal
-from gateway.reports.printed import print_report
 from gateway.reports.reading import parsed
+from gateway.reports.terminal import print_report
 
 RECEIPTS_S = 10.0
 """How long the demonstration waits for the last receipts before it prints the report."""

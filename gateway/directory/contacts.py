@@ -13,8 +13,8 @@ import numpy.typing as npt
 from channels.contract import Channel
 from gateway.directory.audience import CHANNELS
 from gateway.directory.columns import Int64, find, table
-from gateway.directory.geography import Int32, Mask
 from gateway.directory.opt_outs import FREE_KINDS, WISH_BITS, Bits, bits_of
+from gateway.directory.point_in_area import Int32, Mask
 from gateway.kinds import Kind
 from store.register.reading import ContactType, MemberRows
 

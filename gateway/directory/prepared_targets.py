@@ -6,7 +6,7 @@ Pure and CPU-bound (8 ms for 10,000 vertices): an alert for twenty zones surveys
 from dataclasses import dataclass
 
 from gateway.directory.geocode_systems import AreaCode, read_geocode
-from gateway.directory.geography import Effort, Shape, ShapeRefused, circle, polygon
+from gateway.directory.point_in_area import Effort, Shape, ShapeRefused, circle, polygon
 from gateway.directory.problem import TargetFault, TargetProblem, TargetSeverity
 from gateway.directory.targets import CircleTarget, GeocodeTarget, PolygonTarget, Targets
 

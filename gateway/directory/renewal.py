@@ -12,8 +12,8 @@ import numpy.typing as npt
 from channels.contract import Channel
 from gateway.directory.columns import Int64, UInt8, find, table
 from gateway.directory.contacts import NO_DETOUR, BestContacts, Detour, best_of, numbered
-from gateway.directory.geography import Int32, grid
 from gateway.directory.opt_outs import FREE_KINDS
+from gateway.directory.point_in_area import Int32, grid
 from gateway.directory.snapshot import (
     Leavers,
     Links,

@@ -15,8 +15,8 @@ from channels.contract import Channel
 from gateway.directory.audience import CHANNELS, Audience, AudienceCounts, Covered, Deliveries, Excluded, SkippedChannel
 from gateway.directory.columns import Int64, UInt8, find
 from gateway.directory.contacts import ChannelContacts, way
-from gateway.directory.geography import Mask
 from gateway.directory.opt_outs import counting
+from gateway.directory.point_in_area import Mask
 from gateway.directory.policy import AreaMode
 from gateway.directory.prepared_targets import PreparedTargets, survey
 from gateway.directory.problem import TargetFault, TargetProblem, TargetSeverity

@@ -1,7 +1,7 @@
 """What was asked for: areas, codes, networks, groups. ONE union, as CAP-v1.2 3.2.4 has it for areas.
 
 Pure. Holds what was asked word for word (it is kept with the campaign); `geocode_systems` says what the codes mean and
-`geography` what the shapes are. Degrees are WGS 84, latitude first; radii are kilometres.
+`point_in_area` what the shapes are. Degrees are WGS 84, latitude first; radii are kilometres.
 """
 
 from collections.abc import Iterable

@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 import shapely
 
-from gateway.directory import geography
+from gateway.directory import point_in_area
 from gateway.directory.prepared_targets import PreparedTargets
 from gateway.directory.targets import Point
 
 MARGIN_M = 5_000
 """An area may reach so far beyond a territory, from north to south; from east to west it is less, 3.2 km at 51 degrees:
 what drifts does not stop at a border, and a drawing is never exact."""
-_MARGIN_E7 = round(MARGIN_M / 111_195 * geography.E7)
+_MARGIN_E7 = round(MARGIN_M / 111_195 * point_in_area.E7)
 
 
 class Territory(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -51,12 +51,12 @@ def beyond(
 
 
 def _wide(rings: Sequence[Sequence[Point]]) -> shapely.Geometry:
-    wide = shapely.buffer(geography.territory(rings), _MARGIN_E7)
+    wide = shapely.buffer(point_in_area.territory(rings), _MARGIN_E7)
     shapely.prepare(wide)
     return wide
 
 
-def _lies_in(shape: geography.Shape, land: shapely.Geometry) -> bool:
+def _lies_in(shape: point_in_area.Shape, land: shapely.Geometry) -> bool:
     # The parts are the same shape, a turn of the earth apart.
     return any(bool(shapely.covers(land, part)) for part in shape.parts)
 

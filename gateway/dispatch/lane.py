@@ -24,8 +24,8 @@ from store.engine.database import Database
 from store.engine.transaction import Transaction
 from store.errors import StoreUnavailable
 from store.outbox import batches, recovery
-from store.outbox.batches import Resending
 from store.outbox.records import Batch, Settlement
+from store.outbox.resending import Resending
 
 log = logging.getLogger(__name__)
 

@@ -24,9 +24,9 @@ from store.engine.database import Database
 from store.engine.transaction import Transaction
 from store.errors import StoreUnavailable
 from store.outbox import batches, fence
-from store.outbox.batches import Resending
 from store.outbox.fence import Fence, Grant
 from store.outbox.records import Batch, DeliveryRow, Settlement
+from store.outbox.resending import Resending
 from store.states import DeliveryEvent
 
 log = logging.getLogger(__name__)

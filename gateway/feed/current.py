@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 import cap
 from cap.forward import enclosed
 from cap.limits import KEPT
-from gateway.feed.formats import Feed, FeedFormat, Item, Making, View, make
+from gateway.feed.formats import Feed, FeedFormat, Making, make
+from gateway.feed.in_force import Item, View
 from store import feed
 from store.engine.database import Database
 from store.errors import store_is_away

@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 
-from gateway.reports.drawing import draw
+from gateway.reports.compiling import draw
 from gateway.reports.gathering import gather
 from gateway.reports.report import Addendum, Moved, Report
 from store.campaigns import addenda

@@ -13,11 +13,11 @@ import time
 from loadtest.bench.queue import CARRIER
 from store.engine.database import Database, open_database
 from store.outbox import batches, fence, receipts
-from store.outbox.batches import Resending
 from store.outbox.ceilings import Ceiling
 from store.outbox.fence import Fence, OpenCarrier
 from store.outbox.receipts import ReceiptReport
 from store.outbox.records import Batch, DeliveryRow, Settlement
+from store.outbox.resending import Resending
 from store.states import DeliveryEvent
 
 _AT_ONCE = 4

@@ -24,11 +24,11 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from store.clock import Clock
+from store.engine.error_meaning import raise_translated, translated, unreachable, worth_repeating
 from store.engine.schema import make_private
 from store.engine.sqlite_driver import SqliteConnection, connector
 from store.engine.storable_text import keep_readable
 from store.engine.transaction import Transaction, driver_of
-from store.engine.verdict import raise_translated, translated, unreachable, worth_repeating
 from store.engine.wait_times import WaitTimes
 from store.errors import NoAnswer, StoreLocked, StoreUnavailable
 

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
+from store.engine.error_meaning import translated
 from store.engine.transaction import Transaction
-from store.engine.verdict import translated
 from store.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from store.engine.error_meaning import translated
 from store.engine.location import file_of
 from store.engine.revision import MIGRATIONS, newest, require
 from store.engine.soundness import is_damage
-from store.engine.verdict import translated
 from store.errors import StoreDamaged, StoreError, StoreUnavailable
 
 

@@ -1,5 +1,5 @@
 """The queue: claim a batch, settle its results, split it where handing over ends, give it back. Its cursor is moved by
-`store.fence` alone.
+`store.outbox.fence` alone.
 
 A delivery at or below the cursor that is not yet settled in the batch's round is *in hand*: its bytes may be on the
 wire. Nothing beyond the cursor may leave. See design section 4.
@@ -20,6 +20,7 @@ from store.outbox.doubts import OPEN as DOUBT_OPEN
 from store.outbox.ready_batches import is_held, next_first, next_ready, others_begin
 from store.outbox.receipts import hear_first, match_new_refs
 from store.outbox.records import Batch, DeliveryRow, Settlement
+from store.outbox.resending import Resending, is_resent, resend_unknown
 from store.outbox.settling import apply
 from store.states import OPEN, OPEN_CODES, BatchState, CampaignState, DeliveryEvent, DeliveryState
 from store.tables import batch, campaign, delivery, doubt, member
@@ -76,35 +77,12 @@ _still_open = Prepared(
     sa.select(delivery.c.id).join(_asked, delivery.c.id == _asked.c.id).where(delivery.c.state.in_(OPEN_CODES))
 )
 _pass_over = Prepared(sa.update(delivery).where(delivery.c.id == _later.c.id).values(round=sa.bindparam("round_")))
-# Its own last attempt is the one in doubt: one that was refused since is not sent again.
-_is_resent = (
-    sa.exists()
-    .where(doubt.c.delivery_id == delivery.c.id, doubt.c.round == delivery.c.round, doubt.c.state == DOUBT_OPEN)
-    .correlate(delivery)
-)
-_unknown = Prepared(
-    sa.select(delivery.c.id, delivery.c.address).where(
-        delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")),
-        delivery.c.state == int(DeliveryState.UNKNOWN),
-        delivery.c.changed_ms <= sa.bindparam("before_ms"),
-        delivery.c.attempts < sa.bindparam("most"),
-        _is_resent,
-    )
-)
 _vtime = Prepared(
     sa.text(
         "INSERT INTO lane_clock (channel, mode, priority, vtime) VALUES (:channel, :mode, :priority, :tag) "
         "ON CONFLICT (channel, mode, priority) DO UPDATE SET vtime = :tag WHERE lane_clock.vtime < :tag"
     )
 )
-
-
-class Resending(msgspec.Struct, frozen=True):
-    """How a kind that says so sends in-doubt deliveries again."""
-
-    wait_ms: int
-    """Receipts are waited for this long first."""
-    most_attempts: int
 
 
 async def claim(
@@ -129,7 +107,7 @@ async def claim(
     until = {"until_ms": tx.now_ms + lease_ms, "now_ms_": tx.now_ms}
     await tx.run(_lease, {"batch": found.id, "node_": node} | until)
     if found.crash_policy == "resend":
-        await _resend_unknown(tx, found, resending)
+        await resend_unknown(tx, found, resending)
     rows = await _due_rows(tx, found, resending.most_attempts)
     if found.turn:
         # The first of a campaign go before their tag: they say nothing of how far the others are.
@@ -176,23 +154,6 @@ async def decided(tx: Transaction, rows: Sequence[DeliveryRow]) -> set[int]:
     await hear_first(tx, [row.address for row in doubted])
     still = await tx.rows(_still_open, {"asked": pack((row.id,) for row in doubted)})
     return {row.id for row in doubted} - {row.id for row in still}
-
-
-async def _resend_unknown(tx: Transaction, found: AnyRow, resending: Resending) -> None:
-    """Those in doubt long enough, of whom the inbox knows nothing."""
-    values = {
-        "first": found.first,
-        "last": found.last,
-        "before_ms": tx.now_ms - resending.wait_ms,
-        "most": resending.most_attempts,
-    }
-    unknown = await tx.rows(_unknown, values)
-    if not unknown:
-        return
-    undecided = await hear_first(tx, [r.address for r in unknown], found.channel, found.mode)
-    still = {r.id for r in await tx.rows(_unknown, values)}
-    resent = [r.id for r in unknown if r.id in still and r.address not in undecided]
-    await apply(tx, [Settlement(i, DeliveryEvent.RESEND) for i in resent])
 
 
 _settled = json_rows("settled", id=int)
@@ -280,7 +241,7 @@ _remaining = Prepared(sa.select(delivery.c.id, delivery.c.state, delivery.c.chan
             delivery.c.state == int(DeliveryState.UNKNOWN),
             sa.bindparam("resends", type_=sa.Integer) == 1,
             delivery.c.attempts < sa.bindparam("most"),
-            _is_resent,
+            is_resent,
         ),
     ),
 ).order_by(delivery.c.id))  # fmt: skip

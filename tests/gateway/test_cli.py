@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from gateway.cli import app
-from gateway.cli.loading import EVERY_S, LoadProgress
+from gateway.cli.load_progress import EVERY_S, LoadProgress
 from store.engine.database import open_database
 from store.tables import node
 from tests.store.makers import a_campaign

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from loadtest import verdict
+from loadtest import promises
 from loadtest.arrivals import Arrivals, Instants
 from loadtest.picture import Curve, Growth, draw, draw_growth
 from loadtest.scenarios import growth, judging
@@ -25,8 +25,8 @@ def arrived(sms: float = 600, email: float = 3000, calls: float = 9.95, seconds:
     return {"sms": evenly(sms, seconds), "email": evenly(email, seconds), "voice": evenly(calls, seconds)}
 
 
-def missed(lines: list[verdict.VerdictLine]) -> list[str]:
-    return [line.what for line in lines if verdict.mark(line) == "MISSED"]
+def missed(lines: list[promises.VerdictLine]) -> list[str]:
+    return [line.what for line in lines if promises.mark(line) == "MISSED"]
 
 
 def test_the_promise_of_the_service_is_kept_at_its_floors() -> None:
@@ -88,7 +88,7 @@ def test_a_contract_that_is_kept_is_not_broken_by_a_sink_that_stood_still() -> N
     (_, sms, _) = judging.ceilings(RunTerms(), read_late(np.arange(0.0, 120.0, 1 / 600), STOOD))
 
     assert re.fullmatch("840, for sure 60[01]: the sink stood still for up to 400 ms", sms.measured)
-    assert verdict.mark(sms) == "not judged"
+    assert promises.mark(sms) == "not judged"
 
 
 @pytest.mark.parametrize("per_s", [608, 625, 1200])
@@ -107,7 +107,7 @@ def test_a_burst_is_broken_also_where_the_sink_slept_through_it(start_s: float) 
 
 
 def test_broken_ceilings_fail_also_where_speeds_are_only_told() -> None:
-    assert not verdict.holds(judging.ceilings(RunTerms(), arrived(calls=10.5)), floors=False)
+    assert not promises.holds(judging.ceilings(RunTerms(), arrived(calls=10.5)), floors=False)
 
 
 def test_two_carriers_have_two_contracts() -> None:

@@ -8,10 +8,10 @@ import sys
 
 from store.engine.database import open_database
 from store.outbox import batches, fence
-from store.outbox.batches import Resending
 from store.outbox.ceilings import Ceiling
 from store.outbox.fence import Grant, OpenCarrier
 from store.outbox.records import Settlement
+from store.outbox.resending import Resending
 from store.states import DeliveryEvent
 
 

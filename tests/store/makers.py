@@ -15,11 +15,11 @@ from store.campaigns.launching import Launch
 from store.engine.database import Database
 from store.engine.transaction import AnyRow, Transaction
 from store.outbox import batches, expansion, fence, receipts
-from store.outbox.batches import Resending
 from store.outbox.ceilings import Ceiling
 from store.outbox.expansion import AudienceEntry
 from store.outbox.fence import Fence, Grant, OpenCarrier
 from store.outbox.records import Batch, NewAlert, NewCampaign, NewText, Settlement
+from store.outbox.resending import Resending
 from store.states import BatchState, DeliveryEvent, DeliveryState
 from store.tables import account, address, batch, contact, delivery, member, receipt_inbox, zone
 

@@ -14,10 +14,10 @@ from store.campaigns import campaign_steps, cancelling
 from store.clock import Clock
 from store.engine.database import Database
 from store.outbox import batches, receipts, recovery
-from store.outbox.batches import Resending
 from store.outbox.fence import Grant
 from store.outbox.receipts import ReceiptReport
 from store.outbox.records import Batch, Settlement
+from store.outbox.resending import Resending
 from store.states import DeliveryEvent, DeliveryState
 from store.tables import delivery
 from tests.store import makers as make

@@ -9,10 +9,10 @@ from store.campaigns import campaign_steps, launching
 from store.campaigns import reading as campaigns
 from store.engine.database import open_database
 from store.outbox import batches, expansion, fence, holds, recovery, settling
-from store.outbox.batches import Resending
 from store.outbox.ceilings import Ceiling
 from store.outbox.fence import Fence, Grant, OpenCarrier
 from store.outbox.records import Settlement
+from store.outbox.resending import Resending
 from store.states import BatchState, DeliveryEvent, DeliveryState
 from tests.store import makers as make
 from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close

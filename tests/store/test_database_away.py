@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from store.engine import postgresql_driver
 from store.engine.database import Database, open_database
+from store.engine.error_meaning import translated
 from store.engine.schema import migrate, require_newest
-from store.engine.verdict import translated
 from store.errors import StoreUnavailable
 from store.tables import meta
 from tests.peers.postgres import PrivatePostgres, controlled_postgres, new_database

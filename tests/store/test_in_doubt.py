@@ -6,9 +6,9 @@ import sqlalchemy as sa
 
 from store.campaigns import campaign_steps
 from store.outbox import receipts, recovery
-from store.outbox.batches import Resending
 from store.outbox.receipts import ReceiptReport
 from store.outbox.records import Settlement
+from store.outbox.resending import Resending
 from store.states import BatchState, DeliveryEvent
 from store.tables import carrier_ref, delivery, doubt, node, receipt_inbox
 from tests.store import makers as make

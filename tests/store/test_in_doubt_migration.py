@@ -7,9 +7,9 @@ from alembic import command
 
 from store.engine.database import open_database
 from store.outbox import receipts
-from store.outbox.batches import Resending
 from store.outbox.receipts import ReceiptReport
 from store.outbox.records import Settlement
+from store.outbox.resending import Resending
 from store.states import DeliveryEvent
 from store.tables import doubt
 from tests.store import makers as make

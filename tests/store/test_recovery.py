@@ -16,10 +16,10 @@ from store.campaigns import reading as campaigns
 from store.engine.database import open_database
 from store.errors import StoreUnavailable
 from store.outbox import fence, receipts, recovery, settling
-from store.outbox.batches import Resending
 from store.outbox.receipts import ReceiptReport
 from store.outbox.records import Settlement
 from store.outbox.recovery import HALVE_AFTER, QUARANTINE_AFTER, Recovered
+from store.outbox.resending import Resending
 from store.states import BatchState, DeliveryEvent
 from store.tables import audit, batch, delivery, doubt, node
 from tests.store import makers as make

@@ -8,8 +8,8 @@ from store.campaigns.launching import Launch
 from store.errors import CreditExhausted
 from store.money import ledger, reservations
 from store.outbox import recovery, settling
-from store.outbox.batches import Resending
 from store.outbox.records import NewText, Settlement
+from store.outbox.resending import Resending
 from store.states import DeliveryEvent
 from tests.store import makers as make
 from tests.store.asked import asked

@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from store.campaigns import campaign_steps, cancelling
 from store.campaigns import reading as campaigns
 from store.outbox import receipts, recovery
-from store.outbox.batches import Resending
 from store.outbox.fence import Fence
 from store.outbox.receipts import ReceiptReport
 from store.outbox.records import Settlement
+from store.outbox.resending import Resending
 from store.outbox.settling import apply
 from store.states import FINAL, DeliveryEvent, DeliveryState
 from store.tables import carrier_ref

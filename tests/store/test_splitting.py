@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from store.campaigns import campaign_steps
 from store.outbox import batches, recovery
-from store.outbox.batches import Resending, _runs
+from store.outbox.batches import _runs
 from store.outbox.records import Batch, DeliveryRow, Settlement
+from store.outbox.resending import Resending
 from store.states import BatchState, DeliveryEvent
 from store.tables import batch
 from tests.store import makers as make

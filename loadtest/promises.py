@@ -6,6 +6,12 @@ import msgspec
 import numpy as np
 
 API_P99_MS = 200.0
+SMS_FLOOR, EMAIL_FLOOR = 500.0, 2500.0
+CALLS_CEILING, CALL_USE_FLOOR = 600, 0.99
+CONTRACT_SLACK = 1.01
+"""Design section 7, invariant 4: in any second, measured at the sink."""
+FIRST_FLOOR_S, FIRST_GOAL_MS, LAST_SMS_GOAL_S = 2.0, 500.0, 1.5
+"""From the POST of an urgent alert (design section 8)."""
 
 
 class VerdictLine(msgspec.Struct, frozen=True):

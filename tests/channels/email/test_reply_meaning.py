@@ -4,7 +4,7 @@ import pytest
 
 from channels.contract import Deferred, NotSent, Refused
 from channels.email.reply import Reply
-from channels.email.verdict import RelayFault, on_data, on_dot, on_rcpt
+from channels.email.reply_meaning import RelayFault, on_data, on_dot, on_rcpt
 
 
 def reply(text: str) -> Reply:

@@ -1,6 +1,6 @@
 """How fast the sinks themselves are: clients that do nothing but write, so that no figure of the gateway is the sink's.
 
-    python -m loadtest.limits --smsc PORT --smtp PORT --seconds 2
+    python -m loadtest.sink_speed --smsc PORT --smtp PORT --seconds 2
 
 prints `{"smsc_per_s": ..., "smtp_per_s": ...}`: segments answered, their receipts acknowledged, and mails answered.
 The bytes are made beforehand; the client costs less than any gateway would.
@@ -128,7 +128,7 @@ async def measure(smsc: int, smtp: int, seconds: float) -> dict[str, float]:
 def main() -> None:
     import uvloop
 
-    parser = argparse.ArgumentParser(prog="python -m loadtest.limits", description="How fast the sinks are.")
+    parser = argparse.ArgumentParser(prog="python -m loadtest.sink_speed", description="How fast the sinks are.")
     parser.add_argument("--smsc", type=int, required=True, metavar="PORT")
     parser.add_argument("--smtp", type=int, required=True, metavar="PORT")
     parser.add_argument("--seconds", type=float, default=2.0)

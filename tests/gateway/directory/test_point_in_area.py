@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Geod
 
-from gateway.directory.geography import Effort, ShapeRefused, circle, grid, point_e7, polygon, territory
+from gateway.directory.point_in_area import Effort, ShapeRefused, circle, grid, point_e7, polygon, territory
 
 LON, LAT = 43_000_000, 508_000_000  # near Brussels, in 1e-7 degree
 

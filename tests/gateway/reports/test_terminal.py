@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from channels.contract import Channel
-from gateway.reports.printed import euro, print_report
 from gateway.reports.reading import draw_up
 from gateway.reports.report import Addendum, ReportChange
+from gateway.reports.terminal import euro, print_report
 from store.engine.database import Database
 from store.states import DeliveryEvent
 from tests.gateway.house import House
