@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from store.clock import Clock
 from store.engine.error_meaning import raise_translated, translated, unreachable, worth_repeating
 from store.engine.schema import make_private
-from store.engine.sqlite_driver import SqliteConnection, connector
+from store.engine.sqlite_driver import HELD_S, PATIENCE_MS, SqliteConnection, connector
 from store.engine.storable_text import keep_readable
 from store.engine.transaction import Transaction, driver_of
 from store.engine.wait_times import WaitTimes
@@ -37,7 +37,7 @@ T = TypeVar("T")
 Work = Callable[[Transaction], Awaitable[T]]
 
 _WAL = "PRAGMA journal_mode=WAL"
-_PATIENCE = "PRAGMA busy_timeout=5000"
+_PATIENT, _PROMPT = f"PRAGMA busy_timeout={PATIENCE_MS}", "PRAGMA busy_timeout=0"
 _PRAGMAS = (
     "PRAGMA synchronous=FULL",  # power loss safe; 0-5 % dearer than NORMAL in batches
     "PRAGMA wal_autocheckpoint=16000",
@@ -184,6 +184,7 @@ class Database:
         job: _Job | None = first
         try:
             async with _transaction(driver):
+                turn_s = time.monotonic()
                 while job is not None:
                     try:
                         async with _savepoint(driver):
@@ -194,8 +195,10 @@ class Database:
                             # A full disk may undo all of it: what follows must not run without a transaction.
                             raise StoreUnavailable(f"the transaction was undone: {exc}") from exc
                         failures.append((job, exc))
-                    # Short statements run where they are called: between two works the loop has its turn.
-                    await asyncio.sleep(0)
+                    if time.monotonic() - turn_s > HELD_S:
+                        # Short statements run where they are called: now and then the loop has its turn.
+                        await asyncio.sleep(0)
+                        turn_s = time.monotonic()
                     job = self._next_urgent() if len(finished) < _SHARED_COMMIT else None
         except BaseException as exc:
             for failed in (*(j for j, _ in finished), *(j for j, _ in failures), job):
@@ -247,7 +250,7 @@ _PG_NOW = sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 A
 @contextlib.asynccontextmanager
 async def _transaction(driver: SqliteConnection) -> AsyncIterator[None]:
     """Durable when the block ends; undone when it raises."""
-    await driver.run("BEGIN IMMEDIATE")
+    await driver.begin()
     try:
         yield
         await driver.run("COMMIT")
@@ -318,7 +321,7 @@ def _sqlite_engine(url: sa.URL, *, writer: bool) -> AsyncEngine:
         connection.driver_connection.text_factory = _lenient
         cursor = connection.cursor()
         # The mode of the file is the writer's affair: a reader that asks for it meanwhile can lock both out.
-        own = (_PATIENCE, _WRITERS_CACHE, _WAL) if writer else (_READERS_CACHE,)
+        own = (_PATIENT, _WRITERS_CACHE, _WAL, _PROMPT) if writer else (_READERS_CACHE,)
         for pragma in (*_PRAGMAS, *own):
             cursor.execute(pragma)
         cursor.close()

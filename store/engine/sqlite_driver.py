@@ -21,20 +21,22 @@ from sqlalchemy.exc import DBAPIError
 T = TypeVar("T")
 AHEAD = 500
 """Rows that come back with the execution: a batch of a lane."""
-LONG = 4_000
-"""Characters and octets of parameters of a writer's statement that goes to the thread: on fifty rows it takes a
-millisecond."""
+LONG = 16_000
+"""Characters and octets of parameters of a writer's statement that goes to the thread: on two hundred rows it takes
+four milliseconds. A turn of a loop that is busy takes longer than most statements, and every write waits for it."""
 SHORT_S = 0.002
 """A reading that takes longer is no affair of the loop's."""
 HELD_S = 0.005
 """Of readings that follow each other: then the loop has its turn."""
 _LOOK_EVERY = 5_000
 """Steps of SQLite's machine between two looks at the clock: some 0.1 ms."""
-_PATIENCE_MS = 5_000
-"""How long a reading waits for a lock, which in WAL only another program's opening or closing holds."""
+PATIENCE_MS = 5_000
+"""How long is waited for a lock. A writer's is held by another program that writes; a reader's, in WAL, only by one
+that opens or closes the file."""
 _MOST_LONG = 1_000
 _SIZED = (str, bytes, memoryview)
-_WAITS = ("BEGIN", "COMMIT", "PRAGMA", "VACUUM")
+BEGIN = "BEGIN IMMEDIATE"
+_WAITS = ("COMMIT", "PRAGMA", "VACUUM")
 Ran: TypeAlias = tuple[int, Any, Sequence[Sequence[Any]]]
 """Rows changed, what the columns are called, and the rows."""
 
@@ -91,8 +93,8 @@ class SqliteConnection(Connection):
 
     async def _connect(self) -> "SqliteConnection":
         await super()._connect()
+        self._conn.execute("PRAGMA busy_timeout=0")
         if not self._writes:
-            self._conn.execute("PRAGMA busy_timeout=0")
             self._conn.set_progress_handler(self._is_over, _LOOK_EVERY)
         return self
 
@@ -135,7 +137,7 @@ class SqliteConnection(Connection):
         return found
 
     def _patiently(self, start: Callable[..., T], sql: str, values: Any) -> T:
-        self._conn.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+        self._conn.execute(f"PRAGMA busy_timeout={PATIENCE_MS}")
         try:
             return start(sql, values)
         finally:
@@ -172,6 +174,18 @@ class SqliteConnection(Connection):
             return ran
         except sqlite3.Error as exc:
             raise DBAPIError.instance(sql, tuple(values), exc, sqlite3.Error) from exc
+
+    async def begin(self) -> None:
+        """Begin a transaction that writes: where it is called, unless another program holds the file."""
+        try:
+            self._run(BEGIN, ())
+        except sqlite3.OperationalError as exc:
+            if not getattr(exc, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+                raise DBAPIError.instance(BEGIN, (), exc, sqlite3.Error) from exc
+            try:
+                await self._execute(self._patiently, self._run, BEGIN, ())
+            except sqlite3.Error as again:
+                raise DBAPIError.instance(BEGIN, (), again, sqlite3.Error) from again
 
     def _run(self, sql: str, values: Sequence[Any]) -> Ran:
         cursor = self._conn.execute(sql, values)

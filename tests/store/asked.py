@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from store.engine.sqlite_driver import SqliteConnection
+from store.engine.sqlite_driver import BEGIN, SqliteConnection
 
 Asked = list[tuple[str, Any]]
 
@@ -16,11 +16,15 @@ Asked = list[tuple[str, Any]]
 def asked() -> Iterator[Asked]:
     """(statement, values) of every statement of this process while the block lasts, in their order."""
     seen: Asked = []
-    run = SqliteConnection.run
+    run, begin = SqliteConnection.run, SqliteConnection.begin
 
     async def noted(driver: SqliteConnection, sql: str, values: Any = ()) -> Any:
         seen.append((sql, values))
         return await run(driver, sql, values)
+
+    async def begun(driver: SqliteConnection) -> None:
+        seen.append((BEGIN, ()))
+        await begin(driver)
 
     def note(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
         seen.append((statement, parameters))
@@ -29,6 +33,7 @@ def asked() -> Iterator[Asked]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(SqliteConnection, "run", noted)
+            patch.setattr(SqliteConnection, "begin", begun)
             yield seen
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", note)

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 import sqlalchemy as sa
 
 from store.engine.database import Database, exclusive, open_database
+from store.engine.sqlite_driver import HELD_S
 from store.engine.transaction import Transaction
 from store.errors import Conflict, StoreLocked, StoreUnavailable
 from store.tables import meta, network
@@ -261,13 +263,44 @@ async def test_a_full_disk_is_said_and_nothing_is_half_kept(database):
 
 @only_sqlite
 async def test_works_are_refused_and_not_forgotten_while_another_process_holds_the_file(store_url, monkeypatch):
-    monkeypatch.setattr("store.engine.database._PATIENCE", "PRAGMA busy_timeout=50")
+    monkeypatch.setattr("store.engine.sqlite_driver.PATIENCE_MS", 50)
     async with open_database(store_url) as holder, open_database(store_url) as database:
         async with occupied(holder):
             with pytest.raises(StoreUnavailable):
                 await asyncio.wait_for(database.write(put("a")), 5)
         await asyncio.wait_for(database.write(put("b")), 5)
         assert await keys(database) == ["b"]
+
+
+@only_sqlite
+async def test_a_work_waits_for_another_process_that_writes_and_the_loop_goes_on_meanwhile(store_url):
+    async with open_database(store_url) as holder, open_database(store_url) as database:
+        async with occupied(holder):
+            waits = asyncio.create_task(database.write(put("a")))
+            async with asyncio.timeout(1):
+                for _ in range(20):
+                    await asyncio.sleep(0.01)
+            assert not waits.done()
+        await asyncio.wait_for(waits, 5)
+        assert await keys(database) == ["a"]
+
+
+@only_sqlite
+async def test_many_works_together_leave_the_loop_its_turns(store_url):
+    turns = 0
+    works_of_a_turn: dict[int, int] = {}
+
+    async def slow(_tx):
+        time.sleep(HELD_S)  # noqa: ASYNC251
+        works_of_a_turn[turns] = works_of_a_turn.get(turns, 0) + 1
+
+    async with open_database(store_url) as database:
+        works = asyncio.gather(*(database.write(slow) for _ in range(50)))
+        while not works.done():
+            await asyncio.sleep(0)
+            turns += 1
+        await works
+    assert max(works_of_a_turn.values()) == 1
 
 
 @only_sqlite
