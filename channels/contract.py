@@ -3,7 +3,7 @@
 A carrier knows addresses and contents. It knows no campaign, no member and no database.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import IntEnum, StrEnum
 from typing import Protocol
 
@@ -104,6 +104,8 @@ class NotSent(msgspec.Struct, frozen=True, tag="not_sent"):
     reason: str
     withdrawn: bool = False
     """The message's own end (it expired, its permission ended, we are stopping): nothing against the carrier."""
+    missed: bool = False
+    """Its slot passed before the carrier had it, or it was called back before its slot: another slot will do."""
 
 
 class Throttled(msgspec.Struct, frozen=True, tag="throttled"):
@@ -123,6 +125,11 @@ class InDoubt(msgspec.Struct, frozen=True, tag="in_doubt"):
 
 
 Outcome = Accepted | Refused | Deferred | NotSent | Throttled | InDoubt
+
+Told = Callable[[int, Outcome], None]
+"""Hears (index in the group, outcome), from inside the event loop. Prompt; raises nothing."""
+Withdraw = Callable[[], None]
+"""Nobody waits for the group any more: nothing of it begins, and nothing more of it is told. May be called twice."""
 
 
 class Fit(IntEnum):
@@ -227,14 +234,14 @@ class Carrier(Protocol):
         Prompt, without I/O; what is not known yet (an extension of a peer that never answered) counts as there."""
         ...
 
-    def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
-        """Hand over a group, all due at about the same time; yield (index in group, outcome) as the peer answers.
+    def send(self, group: Sequence[Outgoing], told: Told) -> Withdraw:
+        """Take up a group, all due at about the same time; `told` hears of each as the peer answers.
 
-        Exactly one outcome a message, in any order, each within the carrier's own answer timeout. Several
-        groups may be in flight at once; none waits for another. Raises nothing but CancelledError: what goes
-        wrong is an outcome. A message whose first unit has not been written when its `expires_ms` passes, its
-        `permission` ends, the session is lost or the iterator is closed, is `NotSent`; one of which any unit was
-        written and not answered is `InDoubt`.
+        Exactly one outcome a message, in any order, each within the carrier's own answer timeout; the first may be
+        told before this returns. Several groups may be in flight at once; none waits for another. Raises nothing:
+        what goes wrong is an outcome. A message whose first unit has not been written when its `expires_ms` passes,
+        its `permission` ends or the session is lost, is `NotSent`; one of which any unit was written and not answered
+        is `InDoubt`.
         """
         ...
 

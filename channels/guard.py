@@ -1,25 +1,38 @@
 """One outcome a message, whatever a carrier does: the contract held from the outside."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
-from channels.contract import Carrier, InDoubt, Outcome, Outgoing
+from channels.contract import Carrier, InDoubt, Outcome, Outgoing, Told, Withdraw
 
 log = logging.getLogger(__name__)
 
 
-async def guarded(carrier: Carrier, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
-    """Like `carrier.send`, but a second outcome of a message is dropped, and a message whose carrier raised or
-    forgot it is in doubt: its bytes may have left."""
+def guarded(carrier: Carrier, group: Sequence[Outgoing], told: Told) -> Withdraw:
+    """As `carrier.send`, but a second outcome of a message is dropped, and where the carrier raises, what it has said
+    nothing of is in doubt: its bytes may have left."""
     waiting = set(range(len(group)))
+
+    def once(index: int, outcome: Outcome) -> None:
+        if index in waiting:
+            waiting.discard(index)
+            told(index, outcome)
+        else:
+            log.error("carrier answered twice", extra={"action": "contract-broken", "carrier": carrier.name})
+
+    def withdrawn() -> None:
+        waiting.clear()
+        withdraw()
+
     try:
-        async for index, outcome in carrier.send(group):
-            if index in waiting:
-                waiting.discard(index)
-                yield index, outcome
-            else:
-                log.error("carrier answered twice", extra={"action": "contract-broken", "carrier": carrier.name})
+        withdraw = carrier.send(group, once)
     except Exception:
         log.exception("carrier raised", extra={"action": "contract-broken", "carrier": carrier.name})
-    for index in sorted(waiting):
-        yield index, InDoubt("the carrier gave no outcome")
+        for index in sorted(waiting):
+            once(index, InDoubt("the carrier gave no outcome"))
+        return _nothing
+    return withdrawn
+
+
+def _nothing() -> None:
+    """There is nothing left to withdraw."""

@@ -7,7 +7,7 @@ only. Retries nothing by itself: every answer goes back to whoever sent the mail
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from channels.contract import (
@@ -24,6 +24,8 @@ from channels.contract import (
     ReceiptSink,
     Refused,
     Throttled,
+    Told,
+    Withdraw,
 )
 from channels.email.envelope import MailEnvelope, Offers, envelope
 from channels.email.health import Health
@@ -112,24 +114,24 @@ class SmtpCarrier:
             return Fit.NOT
         return Fit.WHOLE
 
-    async def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
-        """As the contract says. What has left when the iterator is closed is carried to its end, unseen."""
-        answers: asyncio.Queue[tuple[int, Outcome]] = asyncio.Queue()
-        jobs = [Job(index, mail, partial(self._answered, answers)) for index, mail in enumerate(group)]
+    def send(self, group: Sequence[Outgoing], told: Told) -> Withdraw:
+        """As the contract says. What has left when it is withdrawn is carried to its end, unheard."""
+        jobs = [Job(index, mail, told, self._answered) for index, mail in enumerate(group)]
         self._in_hand += len(jobs)
         pending = self._pending
-        try:
+        if pending is None:
             for job in jobs:
-                if pending is None:
-                    job.answer(NotSent("the carrier is not running", withdrawn=True))
-                else:
-                    pending.add(job)
-            for _ in jobs:
-                yield await answers.get()  # bounded: the queue and each step of a session have their timeouts
-        finally:
-            if pending is not None:
-                for job in jobs:
+                job.answer(NotSent("the carrier is not running", withdrawn=True))
+        else:
+            pending.add(jobs)
+
+        def withdraw() -> None:
+            for job in jobs:
+                job.told = None
+                if pending is not None:
                     pending.withdraw(job)
+
+        return withdraw
 
     async def run(self, receipts: ReceiptSink) -> None:
         """Hold the connections. Bounces come in by another door (`bounce_intake`): `receipts` hears nothing."""
@@ -150,9 +152,10 @@ class SmtpCarrier:
     def _capacity(self) -> int:
         return len(self._pool.live) * self._answer_time.per_connection()
 
-    def _answered(self, answers: "asyncio.Queue[tuple[int, Outcome]]", index: int, outcome: Outcome) -> None:
+    def _answered(self, job: Job, outcome: Outcome) -> None:
         self._in_hand -= 1
-        answers.put_nowait((index, outcome))
+        if job.told is not None:
+            job.told(job.index, outcome)
 
     def _pump(self) -> None:
         """Put what is due on the connections that are free. Called whenever either may have changed."""

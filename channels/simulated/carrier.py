@@ -10,7 +10,7 @@ import heapq
 import math
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -26,16 +26,18 @@ from channels.contract import (
     NotSent,
     Outcome,
     Outgoing,
-    Permission,
     Receipt,
     ReceiptSink,
     Throttled,
+    Told,
+    Withdraw,
 )
-from channels.permissions import ENDED, has_ended
+from channels.permissions import ENDED, Ends, has_ended
 from channels.simulated.peer import Fate, LaterReceipt, SimulatedPeer, Temper
 from channels.simulated.receipt_queue import ReceiptQueue
 
 _SHORTEST_SLEEP_S = 0.001  # uvloop counts whole milliseconds and would spin on less
+CALLED_OFF = NotSent("nobody waits for it any more", withdrawn=True)
 _ANSWER = -1  # the event that stands where a part's number does
 
 
@@ -84,65 +86,44 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 class _Flight:
-    """One group on its way, in one session. Of each message only its next event stands in the heap."""
+    """One message on its way. Its next event stands in the carrier's heap."""
 
-    def __init__(self, group: Sequence[Outgoing], session: int) -> None:
-        self.group = group
-        self.session = session
-        self.unanswered = set(range(len(group)))
-        self.fates: dict[int, Fate] = {}
-        """Of those of which a unit was written."""
-        self.blocked: list[int] = []
-        """Due, and waiting for the window."""
-        self.permissions: set[Permission] = {message.permission for message in group if message.permission is not None}
-        """Those of the group that have not ended."""
-        self.events = [(message.due[0], index, 0) for index, message in enumerate(group)]
-        heapq.heapify(self.events)
+    __slots__ = ("fate", "index", "message", "told")
 
-    def pop_due(self, now_s: float) -> tuple[int, int] | None:
-        if not self.events or self.events[0][0] > now_s:
-            return None
-        _, index, part = heapq.heappop(self.events)
-        return index, part
-
-    def push(self, at_s: float, index: int, part: int) -> None:
-        heapq.heappush(self.events, (at_s, index, part))
-
-    def next_at(self) -> float:
-        """When something is due, or a permission ends."""
-        at = self.events[0][0] if self.events else math.inf
-        return min(at, *(permission.not_after for permission in self.permissions)) if self.permissions else at
-
-    def drop_ended(self, now_s: float) -> bool:
-        """Whether a permission has ended since this was last asked."""
-        ended = {permission for permission in self.permissions if has_ended(permission, now_s)}
-        self.permissions -= ended
-        return bool(ended)
+    def __init__(self, index: int, message: Outgoing, told: Told) -> None:
+        self.index = index
+        self.message = message
+        self.told: Told | None = told
+        """None: it is settled, or nobody wants to hear of it any more."""
+        self.fate: Fate | None = None
+        """Once a unit of it was written."""
 
 
 class SimulatedCarrier:
-    """See `channels.contract.Carrier`. `now_ms` tells the time of day, UTC.
-
-    A unit "leaves" when its time has come and the iterator of its group is being waited for: a caller that does
-    not ask for the next outcome holds up the rest of that group, never earlier than due and of no other group.
-    """
+    """See `channels.contract.Carrier`. `now_ms` tells the time of day, UTC."""
 
     def __init__(self, settings: SimulatedSettings, now_ms: Callable[[], int]) -> None:
         self.settings = settings
         self._now_ms = now_ms
         self._peer = SimulatedPeer(settings)
         self._up = self._running = False
-        self._session = 0
         self._detail = "not started"
         self._since_ms = now_ms()
         self._paused_until = -math.inf
         self._held = 0
         self._in_flight = 0
-        self._crowded = False
-        """Somebody waits for the window."""
+        self._flights: set[_Flight] = set()
+        """Those that are not settled."""
+        self._events: list[tuple[float, int, _Flight, int]] = []
+        """A heap of (time, order, flight, part); some flights are settled already."""
+        self._order = 0
+        self._blocked: deque[_Flight] = deque()
+        """Due, and waiting for the window."""
+        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._timer_s = math.inf
+        self._ends = Ends(self._look_at_permissions)
         self._talking: dict[int, tuple[asyncio.TimerHandle, int]] = {}
         self._calls = 0
-        self._bells: set[asyncio.Future[None]] = set()
         self._arrivals: deque[float] = deque()
         self._postbag = ReceiptQueue(now_ms)
         self._dump_fd: int | None = None
@@ -186,18 +167,25 @@ class SimulatedCarrier:
     def fit(self, address: str, content: Content) -> Fit:
         return Fit.WHOLE
 
-    async def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
-        flight = _Flight(group, self._session)
+    def send(self, group: Sequence[Outgoing], told: Told) -> Withdraw:
+        flights = [_Flight(index, message, told) for index, message in enumerate(group)]
         self._held += sum(len(message.due) for message in group)
-        try:
-            while flight.unanswered:
-                for index, outcome in self._step(flight):
-                    yield index, outcome
-                if flight.unanswered:
-                    await self._sleep_until(flight.next_at())
-        finally:
-            for index in tuple(flight.unanswered):  # the iterator was closed: nothing more of it leaves
-                self._settle(flight, index)
+        self._flights.update(flights)
+        for flight in flights:
+            if self._up:
+                self._push(flight.message.due[0], flight, 0)
+            else:
+                self._settle(flight, self._lost(flight))
+        for permission in {message.permission for message in group}:
+            self._ends.watch(permission)
+
+        def withdraw() -> None:
+            for flight in flights:
+                if flight in self._flights:
+                    flight.told = None
+                    self._settle(flight, CALLED_OFF)
+
+        return withdraw
 
     async def run(self, receipts: ReceiptSink) -> None:
         try:
@@ -218,7 +206,7 @@ class SimulatedCarrier:
     # ---- the session ------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        self._up, self._session, self._detail, self._since_ms = True, self._session + 1, "", self._now_ms()
+        self._up, self._detail, self._since_ms = True, "", self._now_ms()
 
     def _disconnect(self, reason: str) -> None:
         self._up, self._detail, self._since_ms = False, reason, self._now_ms()
@@ -227,7 +215,10 @@ class SimulatedCarrier:
             timer.cancel()
             self._release(units, units)
         self._talking.clear()
-        self._ring()
+        self._blocked.clear()
+        self._events.clear()
+        for flight in sorted(self._flights, key=lambda flight: flight.message.due):
+            self._settle(flight, self._lost(flight))
 
     async def _live_outages(self) -> None:
         loop = asyncio.get_running_loop()
@@ -243,77 +234,97 @@ class SimulatedCarrier:
 
     # ---- writing and answering --------------------------------------------------------------------------
 
-    def _step(self, flight: _Flight) -> list[tuple[int, Outcome]]:
-        """Do what is due now; what it settled."""
-        if not self._up or flight.session != self._session:
-            return [(index, self._lost(flight, index)) for index in sorted(flight.unanswered)]
+    def _push(self, at_s: float, flight: _Flight, part: int) -> None:
+        self._order += 1
+        heapq.heappush(self._events, (at_s, self._order, flight, part))
+        self._step_by(at_s)
+
+    def _step_by(self, at_s: float) -> None:
+        """Go on at this instant of the loop, or before."""
+        if at_s >= self._timer_s:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer_s = at_s
+        if at_s <= loop.time():
+            self._timer = loop.call_soon(self._step)
+        else:
+            self._timer = loop.call_at(max(at_s, loop.time() + _SHORTEST_SLEEP_S), self._step)
+
+    def _step(self) -> None:
+        """Do what is due now, and tell what it settled."""
+        self._timer, self._timer_s = None, math.inf
         now_s = asyncio.get_running_loop().time()
-        for index in flight.blocked:
-            flight.push(now_s, index, 0)
-        flight.blocked.clear()
-        settled = self._withdrawn(flight, now_s) if flight.drop_ended(now_s) else []
+        settled: list[tuple[_Flight, Outcome]] = []
         written: list[bytes] = []
-        while (event := flight.pop_due(now_s)) is not None:
-            index, part = event
-            if index not in flight.unanswered:
+        while self._events and self._events[0][0] <= now_s:
+            _, _, flight, part = heapq.heappop(self._events)
+            if flight not in self._flights:
                 continue
-            outcome = self._advance(flight, index, part, now_s, written)
+            outcome = self._advance(flight, part, now_s, written)
             if outcome is not None:
-                settled.append((index, outcome))
+                settled.append((flight, outcome))
         if self._dump_fd is not None and written:
             os.write(self._dump_fd, b"".join(written))
-        return settled
+        for flight, outcome in settled:
+            if flight in self._flights:
+                self._settle(flight, outcome)
+        if self._events:
+            self._step_by(self._events[0][0])
 
-    def _withdrawn(self, flight: _Flight, now_s: float) -> list[tuple[int, Outcome]]:
-        """What has not begun when its permission ends is answered at once, due or not."""
-        settled: list[tuple[int, Outcome]] = []
-        for index in sorted(flight.unanswered - flight.fates.keys()):
-            if has_ended(flight.group[index].permission, now_s):
-                self._settle(flight, index)
-                settled.append((index, ENDED))
-        return settled
+    def _look_at_permissions(self, now: float) -> float:
+        """What has not begun when its permission ends is answered at once, due or not; when the next one ends."""
+        ends = math.inf
+        for flight in sorted(self._flights, key=lambda flight: flight.message.due):
+            permission = flight.message.permission
+            if permission is None or flight.fate is not None or flight not in self._flights:
+                continue
+            if has_ended(permission, now):
+                self._settle(flight, ENDED)
+            else:
+                ends = min(ends, permission.not_after)
+        return ends
 
-    def _advance(self, flight: _Flight, index: int, part: int, now_s: float, written: list[bytes]) -> Outcome | None:
+    def _advance(self, flight: _Flight, part: int, now_s: float, written: list[bytes]) -> Outcome | None:
         """Take one message one event further; its outcome when that settles it."""
-        message = flight.group[index]
+        message = flight.message
         if part == _ANSWER:
-            return self._answered(flight, index, now_s)
+            return self._answered(flight, now_s)
         if part > 0 and has_ended(message.permission, now_s):
-            self._cut(flight, index, part, now_s)
+            self._cut(flight, part, now_s)
             return None
         if part == 0:
             if 0 < self._in_flight > self.settings.window - len(message.due):
-                flight.blocked.append(index)
-                self._crowded = True
+                self._blocked.append(flight)
                 return None
             met = self._meet(message, now_s)
             if not isinstance(met, Fate):
-                self._settle(flight, index)
                 return met
             if message.begins is not None:
                 message.begins(message.number)
-            flight.fates[index] = met
+            flight.fate = met
             self._in_flight += len(message.due)
+        fate = _fate_of(flight)
         self._arrivals.append(now_s)
         if self._dump_fd is not None:
-            written.append(self._line(message, part, flight.fates[index].word, now_s))
+            written.append(self._line(message, part, fate.word, now_s))
         if part + 1 < len(message.due):
-            flight.push(max(now_s, message.due[part + 1]), index, part + 1)
+            self._push(max(now_s, message.due[part + 1]), flight, part + 1)
         else:
-            fate = flight.fates[index]
-            flight.push(now_s + fate.answer_s, index, _ANSWER)
+            self._push(now_s + fate.answer_s, flight, _ANSWER)
             self._plan(message, now_s + fate.answer_s, fate.receipts)
         return None
 
-    def _cut(self, flight: _Flight, index: int, parts: int, now_s: float) -> None:
+    def _cut(self, flight: _Flight, parts: int, now_s: float) -> None:
         """Its first parts have left, and no more will: the answer to these is all that comes."""
-        message, fate = flight.group[index], flight.fates[index]
+        message, fate = flight.message, _fate_of(flight)
         outcome, receipts = fate.outcome, tuple(each for each in fate.receipts if each.part < parts)
         if isinstance(outcome, Accepted | InDoubt):
             refs = self._peer.refs(message)[:parts] if isinstance(outcome, Accepted) else ()
             outcome = InDoubt("the permission to send it ended after a part of it", refs, "cut")
-        flight.fates[index] = msgspec.structs.replace(fate, outcome=outcome, receipts=receipts)
-        flight.push(now_s + fate.answer_s, index, _ANSWER)
+        flight.fate = msgspec.structs.replace(fate, outcome=outcome, receipts=receipts)
+        self._push(now_s + fate.answer_s, flight, _ANSWER)
         self._plan(message, now_s + fate.answer_s, receipts)
 
     def _meet(self, message: Outgoing, now_s: float) -> Fate | Outcome:
@@ -337,29 +348,28 @@ class SimulatedCarrier:
         limit = self.settings.peer_rate_per_s
         return limit is not None and len(self._arrivals) >= limit
 
-    def _answered(self, flight: _Flight, index: int, now_s: float) -> Outcome:
-        fate = flight.fates[index]
-        if isinstance(fate.outcome, Throttled):
-            self._paused_until = max(self._paused_until, now_s + fate.outcome.pause_s)
-        self._settle(flight, index, fate.busy_s)
-        return fate.outcome
+    def _answered(self, flight: _Flight, now_s: float) -> Outcome:
+        outcome = _fate_of(flight).outcome
+        if isinstance(outcome, Throttled):
+            self._paused_until = max(self._paused_until, now_s + outcome.pause_s)
+        return outcome
 
-    def _lost(self, flight: _Flight, index: int) -> Outcome:
-        written = index in flight.fates
-        self._settle(flight, index)
+    def _lost(self, flight: _Flight) -> Outcome:
         reason = self._detail or "the session was lost"
-        return InDoubt(reason) if written else NotSent(reason, withdrawn=not self._running)
+        return NotSent(reason, withdrawn=not self._running) if flight.fate is None else InDoubt(reason)
 
-    def _settle(self, flight: _Flight, index: int, busy_s: float = 0.0) -> None:
-        flight.unanswered.discard(index)
-        units = len(flight.group[index].due)
-        written = units if flight.fates.pop(index, None) is not None else 0
-        if busy_s > 0 and self._up:
+    def _settle(self, flight: _Flight, outcome: Outcome) -> None:
+        """Tell its outcome; a call that was answered keeps its line until it is over."""
+        self._flights.discard(flight)
+        units = len(flight.message.due)
+        if flight.fate is not None and flight.fate.outcome is outcome and flight.fate.busy_s > 0 and self._up:
             self._calls += 1
-            timer = asyncio.get_running_loop().call_later(busy_s, self._hang_up, self._calls)
+            timer = asyncio.get_running_loop().call_later(flight.fate.busy_s, self._hang_up, self._calls)
             self._talking[self._calls] = (timer, units)
         else:
-            self._release(units, written)
+            self._release(units, 0 if flight.fate is None else units)
+        if flight.told is not None:
+            flight.told(flight.index, outcome)
 
     def _hang_up(self, call: int) -> None:
         _, units = self._talking.pop(call)
@@ -368,30 +378,9 @@ class SimulatedCarrier:
     def _release(self, held: int, written: int) -> None:
         self._held -= held
         self._in_flight -= written
-        if self._crowded:
-            self._crowded = False
-            self._ring()
-
-    # ---- waiting ----------------------------------------------------------------------------------------
-
-    async def _sleep_until(self, at_s: float) -> None:
-        """Until that time of the loop, or until the window or the session has changed."""
-        loop = asyncio.get_running_loop()
-        bell = loop.create_future()
-        self._bells.add(bell)
-        timer = None
-        if at_s < math.inf:
-            timer = loop.call_at(max(at_s, loop.time() + _SHORTEST_SLEEP_S), _set, bell)
-        try:
-            await bell
-        finally:
-            self._bells.discard(bell)
-            if timer is not None:
-                timer.cancel()
-
-    def _ring(self) -> None:
-        for bell in self._bells:
-            _set(bell)
+        now_s = asyncio.get_running_loop().time() if self._blocked else 0.0
+        while self._blocked:
+            self._push(now_s, self._blocked.popleft(), 0)
 
     # ---- what is written down -----------------------------------------------------------------------------
 
@@ -416,9 +405,9 @@ class SimulatedCarrier:
         return msgspec.json.encode(arrival) + b"\n"
 
 
-def _set(bell: "asyncio.Future[None]") -> None:
-    if not bell.done():
-        bell.set_result(None)
+def _fate_of(flight: _Flight) -> Fate:
+    assert flight.fate is not None  # a unit of it was written
+    return flight.fate
 
 
 def _open(path: str) -> int:

@@ -5,6 +5,7 @@ kind on this machine. Times are the event loop's.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
@@ -86,11 +87,24 @@ async def until(condition: Callable[[], object], patience_s: float = PATIENCE_S)
             await asyncio.sleep(0.005)
 
 
+async def answers(carrier: Carrier, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
+    """(index, outcome) of a group as they are told; whoever stops listening withdraws it."""
+    told: asyncio.Queue[tuple[int, Outcome]] = asyncio.Queue()
+    withdraw = carrier.send(group, lambda index, outcome: told.put_nowait((index, outcome)))
+    try:
+        for _ in group:
+            yield await told.get()
+        assert told.empty(), "exactly one outcome a message"
+    finally:
+        withdraw()
+
+
 async def outcomes(
     carrier: Carrier, group: Sequence[Outgoing], patience_s: float = PATIENCE_S
 ) -> list[tuple[int, Outcome]]:
     async with asyncio.timeout(patience_s):
-        return [pair async for pair in carrier.send(group)]
+        async with contextlib.aclosing(answers(carrier, group)) as told:
+            return [pair async for pair in told]
 
 
 def now() -> float:
@@ -293,7 +307,7 @@ class CarrierContract:
             await asyncio.sleep(max(0.0, start + 1.1 - now()))
             assert len(bench.arrivals()) == 1
 
-    async def test_a_closed_iterator_lets_nothing_more_leave(self):
+    async def test_of_a_group_that_is_withdrawn_nothing_more_leaves(self):
         async with self.bench() as bench, running(bench.carrier):
             before = bench.carrier.room
             group = [bench.message(number, due=[now() + 0.2]) for number in range(3)]

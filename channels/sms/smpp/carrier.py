@@ -7,7 +7,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from zoneinfo import ZoneInfo
 
 from channels.contract import (
@@ -18,9 +18,10 @@ from channels.contract import (
     Fit,
     Mode,
     NotSent,
-    Outcome,
     Outgoing,
     ReceiptSink,
+    Told,
+    Withdraw,
 )
 from channels.loop_share import LoopShare
 from channels.sms.concatenation import References
@@ -32,7 +33,7 @@ from channels.sms.smpp.receipt_intake import ReceiptIntake
 from channels.sms.smpp.receipts import ReceiptDialect
 from channels.sms.smpp.session import BindRefused, Session
 from channels.sms.smpp.settings import SmppSettings, ssl_context
-from channels.sms.smpp.submit_queue import GroupOutcomes, SmppSession, SubmissionPart, SubmitQueue
+from channels.sms.smpp.submit_queue import SmppSession, SubmissionPart, SubmitQueue
 from channels.sms.smpp.writing import write
 from channels.standstill import RunningClock
 
@@ -130,18 +131,13 @@ class SmppCarrier:
             return Fit.NOT
         return write(content, self._settings.default_alphabet).fit
 
-    async def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
+    def send(self, group: Sequence[Outgoing], told: Told) -> Withdraw:
         if not self._running:
             for index in range(len(group)):
-                yield index, NotSent("the carrier is not running", withdrawn=True)
-            return
-        batch = GroupOutcomes()
-        tickets = self._queue.take_up(group, batch)
-        try:
-            for _ in group:
-                yield await batch.get()
-        finally:
-            self._queue.withdraw(tickets)
+                told(index, NotSent("the carrier is not running", withdrawn=True))
+            return lambda: None
+        taken = self._queue.take_up(group, told)
+        return lambda: self._queue.withdraw(taken)
 
     async def run(self, receipts: ReceiptSink) -> None:
         intake = asyncio.create_task(self._intake.work(receipts), name=f"{self._name} receipts")

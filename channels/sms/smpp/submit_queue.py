@@ -5,10 +5,9 @@ Holds every message from the moment it is handed over until its one outcome. Kno
 
 import asyncio
 import heapq
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from channels.contract import NotSent, Outcome, Outgoing, Refused, Throttled
+from channels.contract import NotSent, Outcome, Outgoing, Refused, Throttled, Told
 from channels.permissions import ENDED, Ends
 from channels.sms.concatenation import References
 from channels.sms.segments import SmsText
@@ -38,34 +37,15 @@ LATE_S = 0.1
 otherwise, and every message, the urgent ones too, would leave seconds after its slot."""
 
 
-class GroupOutcomes:
-    """The outcomes of one group, waiting to be fetched."""
-
-    __slots__ = ("_results", "_waiter")
-
-    def __init__(self) -> None:
-        self._results: deque[tuple[int, Outcome]] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-
-    def put(self, index: int, outcome: Outcome) -> None:
-        self._results.append((index, outcome))
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def get(self) -> tuple[int, Outcome]:
-        while not self._results:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        return self._results.popleft()
-
-
 class Queued:
     """A message in the queue or in flight, and where its outcome goes."""
 
-    __slots__ = ("batch", "index", "lost_s", "outgoing", "session", "submission", "turn", "waiting_units")
+    __slots__ = ("index", "lost_s", "outgoing", "session", "submission", "told", "turn", "waiting_units")
 
-    def __init__(self, submission: Submission, batch: GroupOutcomes, index: int, outgoing: Outgoing) -> None:
-        self.submission, self.batch, self.index, self.outgoing = submission, batch, index, outgoing
+    def __init__(self, submission: Submission, told: Told, index: int, outgoing: Outgoing) -> None:
+        self.submission, self.index, self.outgoing = submission, index, outgoing
+        self.told: Told | None = told
+        """None: nobody wants to hear of it any more."""
         self.session: SmppSession | None = None
         """The bind of its first part, and so of all."""
         self.waiting_units = 0
@@ -162,30 +142,31 @@ class SubmitQueue:
         self._sessions.append(session)
         self.progressed()
 
-    def take_up(self, group: Sequence[Outgoing], batch: GroupOutcomes) -> list[Queued]:
-        """Queue a group; whatever cannot be queued has its outcome in the batch at once."""
+    def take_up(self, group: Sequence[Outgoing], told: Told) -> list[Queued]:
+        """Queue a group; of what cannot be queued the outcome is told at once."""
         refusal = self._refuses_all()
         templates: dict[tuple[int, int | None], Template | Refused] = {}
-        tickets = []
+        taken = []
         for index, outgoing in enumerate(group):
             if refusal is not None:
-                batch.put(index, refusal)
+                told(index, refusal)
                 continue
             made = self._transit(outgoing, templates)
             if isinstance(made, Refused):
-                batch.put(index, made)
+                told(index, made)
                 continue
-            queued = Queued(made, batch, index, outgoing)
-            tickets.append(queued)
+            queued = Queued(made, told, index, outgoing)
+            taken.append(queued)
             self._push(queued, made.slot)
             if outgoing.permission is not None:
                 self._ends.watch(outgoing.permission)
         self.progressed()
-        return tickets
+        return taken
 
-    def withdraw(self, tickets: Iterable[Queued]) -> None:
+    def withdraw(self, taken: Iterable[Queued]) -> None:
         """Nobody wants these outcomes any more: write no further part of any."""
-        for queued in tickets:
+        for queued in taken:
+            queued.told = None
             if queued.submission.outcome is None:
                 self._settle(queued, queued.submission.lost("withdrawn", withdrawn=True))
 
@@ -350,7 +331,8 @@ class SubmitQueue:
         if outcome is not None:
             self._waiting -= queued.waiting_units
             queued.waiting_units = 0
-            queued.batch.put(queued.index, outcome)
+            if queued.told is not None:
+                queued.told(queued.index, outcome)
 
     def _cut(self, queued: Queued) -> None:
         """Nothing more of it leaves."""

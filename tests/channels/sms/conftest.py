@@ -11,6 +11,7 @@ from channels.contract import Outcome, Outgoing, Receipt, ReceiptSink
 from channels.sms.segments import SmsText, prepare
 from channels.sms.smpp.carrier import SmppCarrier
 from channels.sms.smpp.settings import SmppSettings
+from tests.channels.conformance import answers
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Account:
         """The outcomes in the order of the group; exactly one each."""
         outcomes: dict[int, Outcome] = {}
         async with asyncio.timeout(within_s):
-            async for index, outcome in self.carrier.send(group):
+            async for index, outcome in answers(self.carrier, group):
                 assert index not in outcomes
                 outcomes[index] = outcome
         return [outcomes[index] for index in range(len(group))]

@@ -1,6 +1,7 @@
 """An SMPP account as a carrier, over real sockets to a false SMSC: what it takes up, answers and risks."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -25,6 +26,7 @@ from channels.sms.smpp.codec import encode
 from channels.sms.smpp.ids import IdBase
 from channels.sms.smpp.pdu import BindResponse, DeliverSm, GenericNack, SubmitSmResponse
 from loadtest.sinks.smsc import SmscOptions, SmscSink
+from tests.channels.conformance import answers
 
 LONG = "Alerte BIN. Voiture suspecte, " * 9 + "appelez le 112."
 UNICODE = "Внимание! " * 12
@@ -326,7 +328,7 @@ async def test_room_is_the_free_window_less_what_waits(open_account, outgoing, u
     async with SmscSink() as smsc, open_account(smsc.port, binds=2, window=10) as account:
         assert account.carrier.room == 20
         late = asyncio.get_running_loop().time() + 60
-        sending = account.carrier.send([outgoing(LONG, due=late), outgoing(due=late)])
+        sending = answers(account.carrier, [outgoing(LONG, due=late), outgoing(due=late)])
         waiting = asyncio.create_task(anext(sending))
         await until(lambda: account.carrier.room == 20 - prepare(LONG).units - 1)
 
@@ -350,14 +352,13 @@ async def test_while_what_waits_is_late_no_more_is_taken_up(open_account, outgoi
         assert account.carrier.room == 50
 
 
-async def test_a_closed_iterator_writes_nothing_more(open_account, outgoing) -> None:
+async def test_of_a_group_that_is_withdrawn_nothing_more_is_written(open_account, outgoing) -> None:
     async with SmscSink() as smsc, open_account(smsc.port) as account:
         at = asyncio.get_running_loop().time()
         group = [outgoing(number=number(n), due=at + n * 0.05) for n in range(20)]
 
-        async for _ in account.carrier.send(group):
-            break
-        await asyncio.sleep(0)
+        async with contextlib.aclosing(answers(account.carrier, group)) as told:
+            await anext(told)
         arrived = len(smsc.parts)
         await asyncio.sleep(0.3)
 

@@ -14,7 +14,7 @@ from channels.sms.smpp.ids import IdBase
 from channels.sms.smpp.pdu import Bind, BindResponse, SubmitSm, SubmitSmResponse, Unbind
 from channels.sms.smpp.settings import SmppSettings
 from loadtest.sinks.smsc import SmscOptions, SmscSink
-from tests.channels.conformance import Inbox, now, outcomes, running
+from tests.channels.conformance import Inbox, answers, now, outcomes, running
 from tests.channels.conformance import until as eventually
 from tests.channels.loops import on_both_loops
 from tests.channels.sms.conftest import an_outgoing
@@ -169,7 +169,7 @@ async def test_answers_after_the_outcome_was_told_lose_no_id(open_account, outgo
         SmscSink(SmscOptions(answer_delay_s=0.3, receipts="none")) as smsc,
         open_account(smsc.port, timeouts_to_recycle=100) as account,
     ):
-        sending = account.carrier.send([outgoing(number=number(n)) for n in range(3)])
+        sending = answers(account.carrier, [outgoing(number=number(n)) for n in range(3)])
         waiting = asyncio.create_task(anext(sending))
         await until(lambda: len(smsc.parts) == 3)
         waiting.cancel()
