@@ -5,12 +5,15 @@ Knows a carrier's room and how late a slot may be used; knows no store, no batch
 
 import asyncio
 import heapq
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Sequence
 
-from channels.contract import Carrier, NotSent, Outcome, Outgoing, Told, Withdraw
+from channels.contract import Carrier, InDoubt, NotSent, Outcome, Outgoing, Told, Withdraw
 from channels.guard import guarded
 from channels.permissions import ENDED, Ends, has_ended
+
+log = logging.getLogger(__name__)
 
 AHEAD_S = 0.02
 """Messages are handed over up to so long before their slots, and the carrier keeps these: a loop that stands still for
@@ -19,25 +22,44 @@ squeeze one unit too many into a ceiling's window, were all of it late."""
 TICK_S = 0.01
 """Least time between two looks: the messages of one are one group."""
 
+FORGOTTEN_S = 900.0
+"""A message of which the carrier has told nothing for so long is in doubt: longer than any call or time-out."""
+_LOOK_FOR_FORGOTTEN_S = 60.0
+
 MISSED = NotSent("its slot passed before the carrier had room", withdrawn=True, missed=True)
 CALLED_BACK = NotSent("it was called back before its slot", withdrawn=True, missed=True)
+
+
+FORGOTTEN = InDoubt("the carrier gave no outcome")
 
 
 class _Handover:
     """Messages that were granted together."""
 
-    __slots__ = ("given", "messages", "subject", "told", "waiting", "withdraws")
+    __slots__ = ("groups", "messages", "subjects", "told", "waiting")
 
-    def __init__(self, messages: Sequence[Outgoing], told: Told, subject: object) -> None:
+    def __init__(self, messages: Sequence[Outgoing], told: Told, subjects: Sequence[Hashable]) -> None:
         self.messages = messages
         self.told: Told | None = told
-        self.subject = subject
+        """None: nobody wants to hear of them any more."""
+        self.subjects = subjects
         self.waiting = set(range(len(messages)))
         """Those that the carrier has not been given, and of which nothing was told."""
-        self.given: set[int] = set()
-        """Those that the carrier has, and of which it has told nothing."""
-        self.withdraws: list[Withdraw] = []
-        """Of the groups that the carrier was given."""
+        self.groups: set[_Group] = set()
+        """Of those that the carrier has."""
+
+
+class _Group:
+    """Messages of one handover that the carrier was given together."""
+
+    __slots__ = ("given_s", "handover", "indexes", "unanswered", "withdraw")
+
+    def __init__(self, handover: _Handover, indexes: Sequence[int], given_s: float) -> None:
+        self.handover = handover
+        self.indexes = indexes
+        self.given_s = given_s
+        self.unanswered = set(range(len(indexes)))
+        self.withdraw: Withdraw | None = None
 
 
 class Slots:
@@ -55,15 +77,18 @@ class Slots:
         self._waiting: list[tuple[float, int, _Handover, int]] = []
         """A heap of (slot, order of coming, handover, index); some are told or withdrawn already."""
         self._came = 0
+        self._groups: set[_Group] = set()
+        """Those of which the carrier has told nothing of some message."""
         self._lacks_room = False
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
         self._timer_s = math.inf
         self._ends = Ends(self._look_at_permissions)
+        self._forgotten_timer: asyncio.TimerHandle | None = None
 
-    def hand_over(self, messages: Sequence[Outgoing], told: Told, subject: object = None) -> Withdraw:
+    def hand_over(self, messages: Sequence[Outgoing], told: Told, subjects: Sequence[Hashable] = ()) -> Withdraw:
         """Have each given to the carrier at its slot. `told` hears one outcome of each, `MISSED` where the carrier had
-        no room in time. `subject`: by which they can be called back."""
-        handover = _Handover(messages, told, subject)
+        no room in time, but nothing before this returns. `subjects`: of each, by which it can be called back."""
+        handover = _Handover(messages, told, subjects)
         for index, message in enumerate(messages):
             self._came += 1
             heapq.heappush(self._waiting, (message.due[0], self._came, handover, index))
@@ -73,21 +98,19 @@ class Slots:
         self._look_by(self._waiting[0][0] - self._ahead_s)
         return lambda: self._withdraw(handover)
 
-    def call_back(self, subject: object) -> None:
-        """Give nothing more of this subject to the carrier: it is told as `CALLED_BACK`."""
-        for handover in {entry[2] for entry in self._waiting if entry[2].subject == subject}:
+    def call_back(self, subjects: Collection[Hashable]) -> None:
+        """Give the carrier nothing more of these subjects: it is told as `CALLED_BACK`."""
+        for handover in {entry[2] for entry in self._waiting}:
             for index in sorted(handover.waiting):
-                self._tell_waiting(handover, index, CALLED_BACK)
+                if handover.subjects and handover.subjects[index] in subjects:
+                    self._tell_waiting(handover, index, CALLED_BACK)
 
     def _withdraw(self, handover: _Handover) -> None:
         handover.told = None
         for index in sorted(handover.waiting):
             self._tell_waiting(handover, index, CALLED_BACK)
-        for withdraw in handover.withdraws:
-            withdraw()
-        handover.withdraws.clear()
-        for index in tuple(handover.given):
-            self._tell_given(handover, index, CALLED_BACK)
+        for group in tuple(handover.groups):
+            self._end(group, CALLED_BACK)
 
     def _look(self) -> None:
         """Give the carrier what is due soon, as far as it has room."""
@@ -113,29 +136,53 @@ class Slots:
                     break
             heapq.heappop(self._waiting)
         for handover, indexes in ready.items():
-            self._give(handover, indexes)
+            self._give(handover, indexes, now)
         if self._waiting:
             self._look_by(max(self._waiting[0][0] - self._ahead_s, now + TICK_S))
 
-    def _give(self, handover: _Handover, indexes: list[int]) -> None:
-        group = [handover.messages[index] for index in indexes]
+    def _give(self, handover: _Handover, indexes: list[int], now: float) -> None:
         handover.waiting.difference_update(indexes)
-        handover.given.update(indexes)
-        self._with_carrier += sum(len(message.due) for message in group)
+        group = _Group(handover, indexes, now)
+        handover.groups.add(group)
+        self._groups.add(group)
+        messages = [handover.messages[index] for index in indexes]
+        self._with_carrier += sum(len(message.due) for message in messages)
+        if self._forgotten_timer is None:
+            self._look_for_forgotten()
 
         def told(n: int, outcome: Outcome) -> None:
-            self._tell_given(handover, indexes[n], outcome)
+            self._tell_given(group, n, outcome)
             if self._lacks_room:
                 self._look_by(0.0)
 
-        handover.withdraws.append(guarded(self._carrier, group, told))
+        group.withdraw = guarded(self._carrier, messages, told)
+
+    def _end(self, group: _Group, outcome: Outcome) -> None:
+        """The carrier is not waited for any more."""
+        if group.withdraw is not None:
+            group.withdraw()
+        for n in sorted(group.unanswered):
+            self._tell_given(group, n, outcome)
+
+    def _look_for_forgotten(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._forgotten_timer = None
+        for group in [g for g in self._groups if loop.time() - g.given_s > FORGOTTEN_S]:
+            log.error("carrier forgot messages", extra={"action": "contract-broken", "carrier": self._carrier.name})
+            self._end(group, FORGOTTEN)
+        if self._groups:
+            self._forgotten_timer = loop.call_later(_LOOK_FOR_FORGOTTEN_S, self._look_for_forgotten)
 
     def _tell_waiting(self, handover: _Handover, index: int, outcome: Outcome) -> None:
         handover.waiting.discard(index)
         self._tell(handover, index, outcome)
 
-    def _tell_given(self, handover: _Handover, index: int, outcome: Outcome) -> None:
-        handover.given.discard(index)
+    def _tell_given(self, group: _Group, n: int, outcome: Outcome) -> None:
+        handover, index = group.handover, group.indexes[n]
+        group.unanswered.discard(n)
+        if not group.unanswered:
+            self._groups.discard(group)
+            handover.groups.discard(group)
         self._with_carrier -= len(handover.messages[index].due)
         self._tell(handover, index, outcome)
 

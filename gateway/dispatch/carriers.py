@@ -9,6 +9,7 @@ from enum import Enum
 from statistics import median_high
 
 from channels.contract import Accepted, Carrier, CarrierState, Outcome, Refused
+from channels.slots import Slots
 from gateway.dispatch.breaker import Breaker
 from gateway.dispatch.refusals import RefusalRun, Refusals, Subject
 from gateway.operations.logs import scrubbed
@@ -42,21 +43,11 @@ class Gate:
     ceilings: tuple[Ceiling, ...]
     breaker: Breaker = field(default_factory=Breaker)
     refusals: Refusals = field(default_factory=Refusals)
-    _handed: int = 0
-    """Units handed over whose outcome is not known."""
+    slots: Slots = field(init=False)
+    """Where messages wait for their slots on it."""
 
-    @property
-    def guard_s(self) -> float:
-        return min(c.guard_s for c in self.ceilings)
-
-    @property
-    def room(self) -> int:
-        return self.carrier.room
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is under way: a message longer than the window may then go alone."""
-        return self._handed == 0
+    def __post_init__(self) -> None:
+        self.slots = Slots(self.carrier, min(c.guard_s for c in self.ceilings))
 
     @property
     def name(self) -> str:
@@ -68,7 +59,7 @@ class Gate:
         if room <= 0 or not self.breaker.closed(now_s):
             return None
         # On trial it is given no more before it has answered: a silent one would have a few in every window.
-        units = min(_TRIAL_UNITS, room) - self._handed if self.breaker.on_trial else room * _AHEAD
+        units = min(_TRIAL_UNITS, room) - self.slots.held if self.breaker.on_trial else room * _AHEAD
         run = self.bar(subject)
         if run is not None:
             units = min(units, run.units_to_try(now_s))
@@ -117,7 +108,13 @@ class Gate:
                 "a carrier refuses everybody: it has something against us",
                 extra={"action": "carrier-refuses-us", **about, **why},
             )
+            self.call_back_what_rests(now_s)
         return run
+
+    def call_back_what_rests(self, now_s: float) -> None:
+        """It is given nothing more that it would refuse now."""
+        if self.refusals.runs:
+            self.slots.call_back({subject for subject in self.refusals.runs if self.rests(subject, now_s)})
 
     def complaint(self, now_s: float) -> str:
         """What it has against us, in the words of its peer; empty for nothing."""
@@ -142,35 +139,11 @@ class Gate:
         """Units a second that its ceilings allow."""
         return min(c.count / c.window_s for c in self.ceilings)
 
-    def take(self, units: int) -> "Load":
-        self._handed += units
-        return Load(self, units)
-
-    def put_back(self, units: int) -> None:
-        self._handed -= units
-
     def learn(self, outcome: Outcome, trouble: bool, now_s: float) -> None:
         if trouble:
             self.breaker.trouble(now_s)
         elif isinstance(outcome, Accepted | Refused):
             self.breaker.success()
-
-
-@dataclass(slots=True)
-class Load:
-    """Units of a group that a carrier has been given and whose outcome is not known. Whoever hands over closes it,
-    however that ends: a carrier on trial that still counted as busy would never be tried again."""
-
-    _gate: Gate
-    _units: int
-
-    def answered(self, units: int) -> None:
-        self._units -= units
-        self._gate.put_back(units)
-
-    def close(self, _: object = None) -> None:
-        """Ends the load; may serve as a task's done-callback."""
-        self.answered(self._units)
 
 
 @dataclass(slots=True)

@@ -18,7 +18,8 @@ from typing import TypeVar
 from channels.contract import Channel, Content, Mode
 from gateway.bell import Bell
 from gateway.dispatch.carriers import LaneCarriers
-from gateway.dispatch.sending import STOPS_WITHIN_S, Rules, Sending
+from gateway.dispatch.results import Rules
+from gateway.dispatch.sending import STOPS_WITHIN_S, Sending
 from gateway.dispatch.write_note import WriteNote
 from store.engine.database import Database
 from store.engine.transaction import Transaction
@@ -298,7 +299,7 @@ class Lane:
         return await batches.give_back(tx, batch, (), retry_ms=until_ms, resending=self._resending, rest_ms=until_ms)
 
     async def _give_back(self, sending: Sending) -> None:
-        batch, results = sending.batch, sending.results
+        batch, results = sending.batch, sending.results.settled
         rest = sending.no_carrier and not self.stopping.is_set()
 
         async def work(tx: Transaction) -> object:
@@ -348,7 +349,7 @@ class Lane:
     async def _abandon(self, batch: Batch) -> None:
         """The batch threw: keep what is known, call the rest of what was in hand unknown, and count the stall."""
         sending = self._held.get(batch.claim)
-        results: Sequence[Settlement] = sending.results if sending else ()
+        results: Sequence[Settlement] = sending.results.settled if sending else ()
         parts = sending.parts if sending and sending.parts else (batch,)
 
         async def work(tx: Transaction) -> list[recovery.Recovered]:

@@ -17,7 +17,10 @@ from channels.contract import (
     Outcome,
     Outgoing,
     ReceiptSink,
+    Told,
+    Withdraw,
 )
+from channels.permissions import ENDED, has_ended
 from channels.sms import segments
 from gateway.dispatch.carriers import Gate, LaneCarriers
 from gateway.dispatch.lane import Lane, LaneRules
@@ -35,7 +38,7 @@ async def take(message: Outgoing) -> Outcome:
 
 @dataclass
 class Carrier:
-    """Keeps what it was handed and when; `answer` decides the outcome of each message by itself."""
+    """Keeps what it sent and when; `answer` decides the outcome of each message by itself."""
 
     name: str = "one"
     answer: Answer = take
@@ -67,21 +70,29 @@ class Carrier:
         state = CarrierState.UP if self.up else CarrierState.DOWN
         return CarrierStatus(self.name, self.channel, self.mode, state, "", self.in_flight, self.window, 0)
 
-    async def send(self, group: Sequence[Outgoing]) -> AsyncIterator[tuple[int, Outcome]]:
-        loop = asyncio.get_running_loop()
-        self.handed += [(loop.time(), message) for message in group]
+    def send(self, group: Sequence[Outgoing], told: Told) -> Withdraw:
         self.in_flight += len(group)
-        answers = {asyncio.ensure_future(self.answer(message)): n for n, message in enumerate(group)}
-        waiting = set(answers)
+        answers = [asyncio.ensure_future(self._sent(n, message, told)) for n, message in enumerate(group)]
+
+        def withdraw() -> None:
+            for answer in answers:
+                answer.cancel()
+
+        return withdraw
+
+    async def _sent(self, index: int, message: Outgoing, told: Told) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            while waiting:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    self.in_flight -= 1
-                    yield answers[task], task.result()
+            while (early_s := message.due[0] - loop.time()) > 0:
+                await asyncio.sleep(early_s)
+            if has_ended(message.permission, loop.time()):
+                outcome: Outcome = ENDED
+            else:
+                self.handed.append((loop.time(), message))
+                outcome = await self.answer(message)
         finally:
-            for task in waiting:
-                task.cancel()
+            self.in_flight -= 1
+        told(index, outcome)
 
     async def run(self, receipts: ReceiptSink) -> None:
         await asyncio.Event().wait()

@@ -1,10 +1,22 @@
 """A lane: each message once, at its slot, by whichever carrier is open; and nothing after a fence has fallen."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Outgoing, Refused, Throttled
+from channels.contract import (
+    Accepted,
+    Deferred,
+    InDoubt,
+    NotSent,
+    Outcome,
+    Outgoing,
+    Refused,
+    Throttled,
+    Told,
+    Withdraw,
+)
 from store.campaigns import campaign_steps
 from store.engine.database import Database
 from store.outbox import holds, recovery
@@ -278,10 +290,11 @@ async def test_throttling_rests_the_message_and_loses_none(database: Database) -
 async def test_a_carrier_that_raises_leaves_its_messages_in_doubt_and_the_lane_alive(database: Database) -> None:
     made = await a_campaign(database, 4, crash_policy="report")
 
-    async def broken(message: Outgoing) -> Outcome:
-        raise RuntimeError("a bug")
+    class Broken(Carrier):
+        def send(self, group: Sequence[Outgoing], told: Told) -> Withdraw:
+            raise RuntimeError("a bug")
 
-    async with running(a_lane(database, Carrier(answer=broken))):
+    async with running(a_lane(database, Broken())):
         await until_async(lambda: _all(database, made, "unknown"))
 
 
