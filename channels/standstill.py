@@ -27,6 +27,8 @@ class RunningClock:
         """Seconds lost so far."""
         self._due = math.inf
         self._timer: asyncio.TimerHandle | None = None
+        self._loop_time: Callable[[], float] | None = None
+        """Of the loop that it belongs to, known with the first question: asked ten times a message."""
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:
@@ -40,7 +42,9 @@ class RunningClock:
                 self._timer.cancel()
 
     def time(self) -> float:
-        now = asyncio.get_running_loop().time()
+        if self._loop_time is None:
+            self._loop_time = asyncio.get_running_loop().time
+        now = self._loop_time()
         if now - self._due > LATE_S:
             self._beat()
         return now - self.lost_s

@@ -55,17 +55,22 @@ class Choosing:
     campaign_id: int
     contents: Mapping[str, Content]
     gates: Sequence[Gate]
-    _fits: dict[int, Fits] = field(default_factory=dict)
+    _fits: dict[int | str, Fits] = field(default_factory=dict)
+    """By delivery where some carrier chooses by address, else by language."""
 
     def subject(self, row: DeliveryRow) -> Subject:
         return (self.campaign_id, row.language)
 
     def fits(self, row: DeliveryRow) -> Fits:
-        found = self._fits.get(row.id)
+        key = row.id if self._is_by_address() else row.language
+        found = self._fits.get(key)
         if found is None:
             content = self.contents[row.language]
-            found = self._fits[row.id] = tuple(gate.carrier.fit(row.address, content) for gate in self.gates)
+            found = self._fits[key] = tuple(gate.carrier.fit(row.address, content) for gate in self.gates)
         return found
+
+    def _is_by_address(self) -> bool:
+        return any(gate.carrier.chooses_by_address for gate in self.gates)
 
     def has_other_carrier(self, m: Moving, now_s: float) -> bool:
         """Whether a carrier that has not refused it is there for it, be it after a moment."""
@@ -98,7 +103,12 @@ class Choosing:
                 others = True
         passed = 0
         taken: list[DeliveryRow] = []
+        # Nearly always all rows are alike, and one stands for them.
+        alike = not (look.refusing or self._is_by_address())
         for row in () if others else rows:
+            if alike and taken and (row.language, row.last_way) == (taken[-1].language, taken[-1].last_way):
+                taken.append(row)
+                continue
             door, names = look.at(row, {})
             if door is Openness.CLOSED or look.spares(row, names, again, rows):
                 if taken:

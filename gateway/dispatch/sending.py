@@ -418,11 +418,11 @@ class Sending:
     async def _wait(self, timeout_s: float) -> None:
         """Until there is something to decide, or that long."""
         self._decision.clear()
+        timer = asyncio.get_running_loop().call_later(timeout_s, self._decision.set)
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._decision.wait()
-        except TimeoutError:
-            return
+            await self._decision.wait()
+        finally:
+            timer.cancel()
 
     async def _flush(self) -> None:
         now = asyncio.get_running_loop().time()

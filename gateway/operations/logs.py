@@ -6,6 +6,7 @@ Whatever is logged passes `scrubbed`, tracebacks too: a carrier's error text may
 import logging
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ _OWN = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"messag
 
 _KEY = re.compile(r"tocsin_([A-Za-z0-9-]{1,64})_[A-Za-z0-9_-]+")
 _CREDENTIAL = re.compile(r"(?i)\b(bearer|basic)\s+(?!tocsin_)[A-Za-z0-9+/=_.~-]{8,}")
+_SHORTEST_CREDENTIAL = len("basic 12345678")
 _PASSWORD = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@]+@")
 _SECRET_NAMES = re.compile(r"(?i)password|secret|authorization|token")
 _MAILBOX = re.compile(r"[^\s@<>\"'(),:;\[\]{}]+@[^\s@<>\"'(),:;\[\]{}]+")
@@ -39,10 +41,12 @@ def shortened(address: str) -> str:
 
 def scrubbed(text: str) -> str:
     """The text without secrets, its addresses shortened."""
-    text = _KEY.sub(r"tocsin_\1_…", text)
-    text = _CREDENTIAL.sub(r"\1 …", text)
-    text = _PASSWORD.sub(r"\1:…@", text)
+    if "tocsin_" in text:
+        text = _KEY.sub(r"tocsin_\1_…", text)
+    if len(text) >= _SHORTEST_CREDENTIAL:
+        text = _CREDENTIAL.sub(r"\1 …", text)
     if "@" in text:
+        text = _PASSWORD.sub(r"\1:…@", text)
         text = _MAILBOX.sub(lambda found: shortened(found[0]), text)
     if "+" in text:
         text = _NUMBER.sub(lambda found: shortened(found[0]), text)
@@ -63,10 +67,15 @@ class JsonLines(logging.Formatter):
         }
         for name, value in vars(record).items():
             if name not in _OWN and name not in line:
-                line[name] = "…" if _SECRET_NAMES.search(name) else _clean(value)
+                line[name] = "…" if _is_secret(name) else _clean(value)
         if record.exc_info:
             line["exception"] = scrubbed(self.formatException(record.exc_info))
         return visible_json(msgspec.json.encode(line).decode())
+
+
+@lru_cache(1024)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAMES.search(name) is not None
 
 
 def _clean(value: Any) -> Any:

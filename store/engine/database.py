@@ -25,10 +25,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from store.clock import Clock
 from store.engine.error_meaning import raise_translated, translated, unreachable, worth_repeating
+from store.engine.readers import FileReaders, Readers, ServerReaders
 from store.engine.schema import make_private
 from store.engine.sqlite_driver import HELD_S, PATIENCE_MS, SqliteConnection, connector
 from store.engine.storable_text import keep_readable
-from store.engine.transaction import Transaction, driver_of
+from store.engine.transaction import Transaction
 from store.engine.wait_times import WaitTimes
 from store.errors import NoAnswer, StoreLocked, StoreUnavailable
 
@@ -73,9 +74,9 @@ class _Job:
 class Database:
     """Use `open_database`."""
 
-    def __init__(self, writer: AsyncEngine, reader: AsyncEngine, clock: Clock, path: Path | None) -> None:
+    def __init__(self, writer: AsyncEngine, readers: Readers, clock: Clock, path: Path | None) -> None:
         self._writer = writer
-        self._reader = reader
+        self._readers = readers
         self.clock = clock
         self.path = path
         self.sqlite = writer.dialect.name == "sqlite"
@@ -105,16 +106,20 @@ class Database:
 
         Raises StoreUnavailable, at once or out of what is asked inside, as `write` does."""
         try:
-            conn = await self._reader.connect()
+            conn = await self._readers.lend(_POOL_S)
         except (DBAPIError, PoolExhausted, InvalidRequestError, OSError) as exc:
             raise unreachable(exc) from exc
+        is_sound = False
         try:
-            async with contextlib.aclosing(conn):
-                if (driver := driver_of(conn)) is not None:
-                    await driver.run("BEGIN")  # the pool ends it when it has the connection back
-                yield conn
+            yield conn
+            is_sound = True
         except DBAPIError as exc:
             raise_translated(exc)
+        except Exception:
+            is_sound = True  # its reader's own
+            raise
+        finally:
+            await self._readers.take_back(conn, is_sound=is_sound)
 
     async def require_writable(self) -> None:
         """One transaction in the queue of all others, that does nothing. Raises StoreUnavailable."""
@@ -380,15 +385,16 @@ async def open_database(url: str, *, clock: Clock | None = None) -> AsyncIterato
         path = Path(str(parsed.database)).absolute()  # noqa: ASYNC240 - arithmetic on a name
         make_private(path)
         writer = _sqlite_engine(parsed, writer=True)
-        reader = _sqlite_engine(parsed, writer=False)
-        async with _serving(Database(writer, reader, clock or Clock(), path)) as database:
+        readers = FileReaders(_sqlite_engine(parsed, writer=False), _READERS)
+        async with _serving(Database(writer, readers, clock or Clock(), path)) as database:
             yield database
     else:
         writer, reader = _postgresql_engines(parsed)
+        of_server = ServerReaders(reader)
         try:
-            yield Database(writer, reader, clock or Clock(), None)
+            yield Database(writer, of_server, clock or Clock(), None)
         finally:
-            await reader.dispose()
+            await of_server.close()
             await writer.dispose()
 
 
@@ -404,5 +410,5 @@ async def _serving(database: Database) -> AsyncIterator[Database]:
         try:
             await asyncio.shield(task)
         finally:
-            await database._reader.dispose()
+            await database._readers.close()
             await database._writer.dispose()

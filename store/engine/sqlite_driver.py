@@ -192,10 +192,15 @@ class SqliteConnection(Connection):
         return cursor.rowcount, cursor.description, cursor.fetchall() if cursor.description else ()
 
     async def rollback(self) -> None:
-        if self._writes or self._given != self._done:
+        if self._writes or not self.end_snapshot():
             await super().rollback()
-        else:
-            self._conn.rollback()  # ends a snapshot: touches no disk
+
+    def end_snapshot(self) -> bool:
+        """End a reading, which touches no disk; False while something is under way in its thread."""
+        if self._given != self._done:
+            return False
+        self._conn.rollback()
+        return True
 
     def _is_quick(self, sql: str, values: Any) -> bool:
         return not sql.startswith(_WAITS) and sum(len(v) for v in values if isinstance(v, _SIZED)) <= LONG

@@ -46,8 +46,8 @@ class Carrier:
     channel: Channel = Channel.SMS
     mode: Mode = Mode.LIVE
     up: bool = True
-    fits: Callable[[str], Fit] = lambda _: Fit.WHOLE
-    """By address."""
+    fits: Callable[[str], Fit] | None = None
+    """By address; None: everything."""
     handed: list[tuple[float, Outgoing]] = field(default_factory=list)
     in_flight: int = 0
 
@@ -61,10 +61,10 @@ class Carrier:
 
     @property
     def chooses_by_address(self) -> bool:
-        return False
+        return self.fits is not None
 
     def fit(self, address: str, content: Content) -> Fit:
-        return self.fits(address)
+        return Fit.WHOLE if self.fits is None else self.fits(address)
 
     def status(self) -> CarrierStatus:
         state = CarrierState.UP if self.up else CarrierState.DOWN
@@ -83,8 +83,7 @@ class Carrier:
     async def _sent(self, index: int, message: Outgoing, told: Told) -> None:
         loop = asyncio.get_running_loop()
         try:
-            while (early_s := message.due[0] - loop.time()) > 0:
-                await asyncio.sleep(early_s)
+            await asyncio.sleep(message.due[0] - loop.time())
             if has_ended(message.permission, loop.time()):
                 outcome: Outcome = ENDED
             else:
