@@ -33,7 +33,7 @@ from channels.sms.smpp.receipt_intake import ReceiptIntake
 from channels.sms.smpp.receipts import ReceiptDialect
 from channels.sms.smpp.session import BindRefused, Session
 from channels.sms.smpp.settings import SmppSettings, ssl_context
-from channels.sms.smpp.submit_queue import SmppSession, SubmissionPart, SubmitQueue
+from channels.sms.smpp.submitter import SmppSession, SubmissionPart, Submitter
 from channels.sms.smpp.writing import write
 from channels.standstill import RunningClock
 
@@ -64,7 +64,7 @@ class SmppCarrier:
         references = References(name, start=self._random.randrange(256))
         self._clock = RunningClock()
         self._share = LoopShare()
-        self._queue = SubmitQueue(settings, references, wall_ms, self._note, self._clock, self._late)
+        self._submitter = Submitter(settings, references, wall_ms, self._note, self._clock, self._late)
         self._intake = ReceiptIntake(
             name,
             _reading(settings),
@@ -95,7 +95,7 @@ class SmppCarrier:
 
     @property
     def room(self) -> int:
-        return self._queue.room
+        return self._submitter.room
 
     def status(self) -> CarrierStatus:
         self._note()
@@ -105,7 +105,7 @@ class SmppCarrier:
             mode=self._mode,
             state=self._state,
             detail=self._detail(),
-            in_flight=self._queue.in_flight,
+            in_flight=self._submitter.in_flight,
             window=self._settings.binds * self._settings.window,
             since_ms=self._since_ms,
             grievance=self._grievance,
@@ -136,8 +136,8 @@ class SmppCarrier:
             for index in range(len(group)):
                 told(index, NotSent("the carrier is not running", withdrawn=True))
             return lambda: None
-        taken = self._queue.take_up(group, told)
-        return lambda: self._queue.withdraw(taken)
+        taken = self._submitter.take_up(group, told)
+        return lambda: self._submitter.withdraw(taken)
 
     async def run(self, receipts: ReceiptSink) -> None:
         intake = asyncio.create_task(self._intake.work(receipts), name=f"{self._name} receipts")
@@ -168,7 +168,7 @@ class SmppCarrier:
             if lived_s or reason != said:
                 logger.warning("%s down: %s", label, reason, extra=self._extra("smpp.bind_down"))
                 said = reason
-            self._trouble = self._queue.trouble = reason
+            self._trouble = self._submitter.trouble = reason
             self._note()
             await asyncio.sleep(pause_s * self._random.uniform(0.75, 1.0))
             pause_s = min(pause_s * 2, self._settings.reconnect_longest_s)
@@ -178,7 +178,7 @@ class SmppCarrier:
         session: SmppSession | None = None
         try:
             session = await self._connect(role)
-            self._queue.add(session)
+            self._submitter.add(session)
             logger.info("%s up", label, extra=self._extra("smpp.bind_up"))
             self._note()
             bound = time.monotonic()
@@ -231,16 +231,16 @@ class SmppCarrier:
             timeouts_to_recycle=self._settings.timeouts_to_recycle,
             drain_timeout_s=self._settings.drain_timeout_s,
             clock=self._clock,
-            late=self._queue.late,
+            late=self._submitter.late,
             share=self._share,
         )
 
     async def _leave(self, session: SmppSession) -> None:
         """Wait for the answers still due, then for receipts to be committed, then unbind; all of it bounded."""
-        self._queue.stop()
+        self._submitter.stop()
         try:
             async with self._clock.timeout(self._settings.drain_timeout_s):
-                while self._queue.busy(session) and not session.closed.done():
+                while self._submitter.busy(session) and not session.closed.done():
                     self._moved.clear()
                     await self._moved.wait()
                 await self._intake.settled()
@@ -252,16 +252,16 @@ class SmppCarrier:
         except TimeoutError:
             session.abort("no answer to unbind")
 
-    # Owner of the sessions: messages go to the pump, receipts to the clerk.
+    # Owner of the sessions: messages go to the submitter, receipts to their intake.
 
     def answered(self, unit: SubmissionPart, status: int, message_id: str, written: float) -> None:
-        self._queue.answered(unit, status, message_id, written)
+        self._submitter.answered(unit, status, message_id, written)
 
     def unanswered(self, unit: SubmissionPart) -> None:
-        self._queue.unanswered(unit)
+        self._submitter.unanswered(unit)
 
     def lost(self, session: SmppSession, units: Sequence[SubmissionPart], reason: str) -> None:
-        self._queue.lost(session, units, reason)
+        self._submitter.lost(session, units, reason)
 
     def _late(self, outgoing: Outgoing, ref: str) -> None:
         self._intake.late_answer(ref, answers=outgoing.reference, destination=outgoing.address)
@@ -270,7 +270,7 @@ class SmppCarrier:
         self._intake.arrived(session, pdu)
 
     def progressed(self) -> None:
-        self._queue.progressed()
+        self._submitter.progressed()
         self._moved.set()
 
     # What an operator is told.
@@ -278,20 +278,20 @@ class SmppCarrier:
     def _note(self) -> None:
         """Keep the state and say so once when it changes."""
         state = CarrierState.DOWN
-        if self._queue.ready_sessions:
-            state = CarrierState.PAUSED if self._queue.resting else CarrierState.UP
+        if self._submitter.ready_sessions:
+            state = CarrierState.PAUSED if self._submitter.resting else CarrierState.UP
         if state is not self._state:
             self._state, self._since_ms = state, self._wall_ms()
             logger.info("%s", self._detail(), extra=self._extra(f"smpp.{state}"))
-        if self._queue.grievance != self._grievance:
-            self._grievance = self._queue.grievance
+        if self._submitter.grievance != self._grievance:
+            self._grievance = self._submitter.grievance
             told = self._grievance or "the SMSC takes messages again"
             logger.warning(
                 "%s", told, extra=self._extra("carrier-refuses-us" if self._grievance else "carrier-takes-again")
             )
 
     def _detail(self) -> str:
-        ready = self._queue.ready_sessions
+        ready = self._submitter.ready_sessions
         if self._state is CarrierState.DOWN:
             return self._trouble
         if self._state is CarrierState.PAUSED:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from channels.contract import Receipt, ReceiptSink, ReceiptsRefused, ReceiptState
 from channels.sms.smpp.pdu import CommandStatus, DataSm, DeliverSm
 from channels.sms.smpp.receipts import ReceiptDialect, read_receipt
-from channels.sms.smpp.submit_queue import SmppSession
+from channels.sms.smpp.submitter import SmppSession
 
 logger = logging.getLogger(__name__)
 

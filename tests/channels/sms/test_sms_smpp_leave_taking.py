@@ -119,7 +119,7 @@ async def test_answers_that_came_before_the_connection_broke_are_read_though_a_w
         if reset:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.close()
-        for session in list(carrier._queue._sessions):  # what a busy loop does before it comes to read
+        for session in list(carrier._submitter._sessions):  # what a busy loop does before it comes to read
             for _ in range(3):
                 session._transport.write(b"\0\0\0\x10\0\0\0\x15\0\0\0\0\0\0\0\x63")
 
