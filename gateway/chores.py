@@ -7,7 +7,7 @@ from gateway.reports.sealing import seal_due
 from gateway.setbacks import Setbacks
 from gateway.settings import Settings
 from store import audit, retention
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.money.ledger import expire_lots
 from store.register import persons
 
@@ -31,10 +31,10 @@ def record_chores(database: Database, settings: Settings) -> tuple[Chore, ...]:
         return False
 
     async def expire() -> bool:
-        return bool(await database.write(expire_lots, urgent=False))
+        return bool(await database.write(expire_lots, turn=Turn.LAST))
 
     async def chain() -> bool:
-        return await database.write(audit.link, urgent=False) == audit.LINKED_AT_ONCE
+        return await database.write(audit.link, turn=Turn.LAST) == audit.LINKED_AT_ONCE
 
     async def erase() -> bool:
         return await persons.erase_some(database)
@@ -44,7 +44,7 @@ def record_chores(database: Database, settings: Settings) -> tuple[Chore, ...]:
     )
 
     async def clear() -> bool:
-        return await database.write(lambda tx: retention.clear_some(tx, keeping), urgent=False)
+        return await database.write(lambda tx: retention.clear_some(tx, keeping), turn=Turn.LAST)
 
     return (
         Chore("seal", 1.0, seal, rests=_SEALING_RESTS),

@@ -34,7 +34,7 @@ from store.campaigns.alerts import FiledAlert as Filed
 from store.campaigns.findings import AlertFinding, envelope_of, file_finding, finding_of
 from store.campaigns.launching import Launch, launch
 from store.campaigns.reading import Campaign
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.engine.transaction import Connection, Transaction
 from store.errors import Conflict, CreditExhausted, StaleThread
 from store.outbox.records import NewAlert
@@ -240,7 +240,7 @@ class AlertDesk:
                 await self._require_room_to_wait(tx, caller)
             await _file(tx, everything, finding, incoming)
 
-        await self.database.write(work)
+        await self.database.write(work, turn=Turn.FIRST)
 
     async def _require_room_to_wait(self, tx: Transaction, caller: Caller) -> None:
         """Each alert that waits is looked at every second: one account must not fill that second for all."""

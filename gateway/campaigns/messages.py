@@ -30,7 +30,7 @@ from gateway.texts.wording import OwnWords, Wording, write
 from store.campaigns import campaign_steps
 from store.campaigns import reading as campaigns
 from store.campaigns.launching import Launch, launch
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.errors import Conflict, CreditExhausted
 from store.money import ledger
 from store.outbox import fairness
@@ -97,8 +97,9 @@ class MessageDesk:
         plan = await self._plan(caller, request)
         shown = await self._shown(plan)
         decision = Launch(account_id=caller.account_id, alert=None, campaigns=(plan.campaign,))
+        turn = Turn.FIRST if request.kind is Kind.ALERT else Turn.USUAL
         try:
-            await self.database.write(lambda tx: launch(tx, decision))
+            await self.database.write(lambda tx: launch(tx, decision), turn=turn)
         except Conflict:
             # The answer to a commit may have been lost, and the launch repeated: what stands there is ours then.
             if not await self._is_filed(plan.campaign.public_id):
@@ -119,7 +120,8 @@ class MessageDesk:
             raise Refusal(404, "no-such-campaign", "There is no such campaign.")
         if not authority.stops(caller, found):
             raise Refusal(403, "no-right", f"This account may not stop this campaign of {found.zone_code}.")
-        return await self.database.write(lambda tx: campaign_steps.stop(tx, found.id, caller.account_id))
+        account_id = caller.account_id
+        return await self.database.write(lambda tx: campaign_steps.stop(tx, found.id, account_id), turn=Turn.FIRST)
 
     async def _known(self, caller: Caller, request: MessageRequest) -> MessageAnswer | None:
         if not request.key:

@@ -22,7 +22,7 @@ from gateway.campaigns.receiving import open_body
 from gateway.errors import Reason, Refusal
 from store.campaigns import refused_documents
 from store.campaigns.refused_documents import NewRefused, RefusedDocument, RefusedQuota, pack
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 
 VERDICTS = frozenset({400, 402, 403, 409, 422})
 """Of HTTP: on the document, and not on the machine or the caller's patience."""
@@ -80,7 +80,7 @@ class RefusedDocuments:
                 self._bytes -= len(each.body)
             self._of_account += Counter()  # without those that have none left
             rows = await asyncio.to_thread(lambda: [_row(each) for each in some])
-            await self.database.write(lambda tx: refused_documents.keep(tx, rows, self.keeping), urgent=False)
+            await self.database.write(lambda tx: refused_documents.keep(tx, rows, self.keeping), turn=Turn.LAST)
         await self._forget()
         return bool(self._waiting)
 
@@ -92,7 +92,7 @@ class RefusedDocuments:
         async with self.database.read() as conn:
             found = await refused_documents.any_before(conn, before_ms)
         if found:
-            await self.database.write(lambda tx: refused_documents.forget(tx, before_ms), urgent=False)
+            await self.database.write(lambda tx: refused_documents.forget(tx, before_ms), turn=Turn.LAST)
         self._forget_ms = now_ms + _FORGET_EVERY_MS
 
     # ---- reading, each account its own -------------------------------------------------------------------------

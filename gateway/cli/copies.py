@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from gateway.cli.terminal import ConfigOption, err, fail, print_lines, run, say, settings_of, store_of, verb, who
+from store.engine.database import Turn
 
 if TYPE_CHECKING:
     from gateway.operations.status_line import StatusLine
@@ -46,7 +47,7 @@ def backup(
                     backups.make, source, file.absolute(), settings.backup.backup_key,
                     lambda done, of: bar.update(task, completed=done, total=of),
                 )  # fmt: skip
-            await database.write(lambda tx: copies.note(tx, taken, who()), urgent=False)
+            await database.write(lambda tx: copies.note(tx, taken, who()), turn=Turn.LAST)
             return taken
 
     try:

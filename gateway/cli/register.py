@@ -25,6 +25,7 @@ from gateway.cli.terminal import (
     who,
 )
 from gateway.unseen import visible
+from store.engine.database import Turn
 
 if TYPE_CHECKING:
     from gateway.directory.seed import LoadReport
@@ -62,7 +63,7 @@ def load(
 
     async def read() -> LoadReport | SeedReader:
         async with load_progress.store(settings.store.url, check_only) as database:
-            write = functools.partial(database.write, urgent=False)
+            write = functools.partial(database.write, turn=Turn.LAST)
             alone = not await server_lives(database, database.clock.now_ms())
             with load_progress.lines_of(file) as lines, load_progress.progress_of(file, lines, err) as progress:
                 if not check_only:

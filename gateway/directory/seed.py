@@ -48,7 +48,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Write(Protocol):
-    """How a load writes: `functools.partial(database.write, urgent=False)`, so that alerts go before it."""
+    """How a load writes: `functools.partial(database.write, turn=Turn.LAST)`, so that alerts go before it."""
 
     def __call__(self, work: Callable[[Transaction], Awaitable[T]], /) -> Awaitable[T]: ...
 

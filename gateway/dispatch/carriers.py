@@ -9,7 +9,7 @@ from enum import Enum
 from statistics import median_high
 
 from channels.contract import Accepted, Carrier, CarrierState, Outcome, Refused
-from channels.slots import Slots
+from channels.slots import AHEAD_S, Slots
 from gateway.dispatch.breaker import Breaker
 from gateway.dispatch.refusals import RefusalRun, Refusals, Subject
 from gateway.operations.logs import scrubbed
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _TRIAL_UNITS = 3
 _MOST_HEAD_START_US = 1_000_000
+_LEAST_LEAD_S, _MOST_LEAD_S = 0.04, 1.0
 _AHEAD = 4
 """Units granted for each unit of room: a grant leaves over 250 ms while the window empties and fills again."""
 
@@ -157,14 +158,16 @@ class Timebase:
 
     _differences_s: deque[float] = field(default_factory=lambda: deque(maxlen=32))
     _answers_s: deque[float] = field(default_factory=lambda: deque([0.0], maxlen=8))
+    _asked_for_s: deque[float] = field(default_factory=lambda: deque([0.0], maxlen=8))
 
     def learn(self, now_us: int, monotonic_s: float) -> None:
         """The store's clock was read as `now_us` just now."""
         self._differences_s.append(monotonic_s - now_us / 1e6)
 
-    def answered(self, now_us: int, monotonic_s: float) -> None:
-        """The transaction that began at `now_us` has answered just now."""
+    def answered(self, now_us: int, monotonic_s: float, asked_s: float) -> None:
+        """The transaction that was asked for at `asked_s`, and began at `now_us`, has answered just now."""
         self._answers_s.append(monotonic_s - self.loop_time(now_us))
+        self._asked_for_s.append(monotonic_s - asked_s)
 
     def loop_time(self, at_us: int) -> float:
         return at_us / 1e6 + min(self._differences_s)
@@ -173,6 +176,12 @@ class Timebase:
     def head_start_us(self) -> int:
         """How long an answer takes: slots that begin sooner would have passed when they are known."""
         return min(int(median_high(self._answers_s) * 1e6), _MOST_HEAD_START_US)
+
+    @property
+    def lead_s(self) -> float:
+        """How long before its first slot a window is to be asked for: twice as long as an answer takes of late, with
+        the time by which carriers are ahead of the slots. A lane whose answers are slow would miss slots otherwise."""
+        return min(max(2 * median_high(self._asked_for_s) + AHEAD_S, _LEAST_LEAD_S), _MOST_LEAD_S)
 
 
 @dataclass(slots=True)

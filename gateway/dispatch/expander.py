@@ -15,7 +15,7 @@ from gateway.bell import Bell
 from gateway.directory.audience import Audience, decode
 from gateway.setbacks import Round, Setbacks
 from store.campaigns import reading as campaigns
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.engine.transaction import Transaction
 from store.errors import StoreUnavailable
 from store.outbox.expansion import AudienceEntry, Expansion, expand, pending_expansions
@@ -109,10 +109,10 @@ class Expander:
 
     async def _make(self, chunks: Sequence[_Chunk]) -> None:
         # The first rows of a campaign are somebody waiting for an alert; the rest can wait for the fence.
-        urgent = any(expansion.expanded_upto == 0 for expansion, _ in chunks)
+        begins = any(expansion.expanded_upto == 0 for expansion, _ in chunks)
 
         async def make(of: Sequence[_Chunk]) -> None:
-            await self.database.write(lambda tx: self._expand(tx, of), urgent=urgent)
+            await self.database.write(lambda tx: self._expand(tx, of), turn=Turn.FIRST if begins else Turn.LAST)
 
         if len(chunks) > 1:
             # One of them spoils the transaction of all, also where the store has no answer: then each by itself.

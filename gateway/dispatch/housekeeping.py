@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from gateway.bell import Bell
 from gateway.setbacks import Setbacks
 from store.campaigns import campaign_steps, cancelling
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.engine.transaction import Transaction
 from store.errors import StoreUnavailable
 from store.outbox import receipts, recovery
@@ -77,11 +77,11 @@ class _Work(Protocol[T_co]):
     async def __call__(self, tx: Transaction, *, left_alone: set[int]) -> T_co: ...
 
 
-async def _the_others_go_on(database: Database, work: _Work[T], setbacks: Setbacks, *, urgent: bool = True) -> T:
+async def _the_others_go_on(database: Database, work: _Work[T], setbacks: Setbacks, turn: Turn = Turn.USUAL) -> T:
     """Those that the work could not do, as the log has said, rest before they are tried again."""
     resting = set(setbacks.resting())
     left_alone = set(resting)
-    result = await database.write(lambda tx: work(tx, left_alone=left_alone), urgent=urgent)
+    result = await database.write(lambda tx: work(tx, left_alone=left_alone), turn=turn)
     for subject in left_alone - resting:
         setbacks.rest(subject)
     return result
@@ -117,14 +117,14 @@ def store_chores(
         return False
 
     async def ended() -> bool:
-        return bool(await _the_others_go_on(database, campaign_steps.close_ended, broken_ends, urgent=False))
+        return bool(await _the_others_go_on(database, campaign_steps.close_ended, broken_ends, turn=Turn.LAST))
 
     async def inbox() -> bool:
         since_ms = database.clock.now_ms() - INBOX_LIFE_MS
-        return await database.write(lambda tx: receipts.try_due(tx, since_ms=since_ms), urgent=False)
+        return await database.write(lambda tx: receipts.try_due(tx, since_ms=since_ms), turn=Turn.LAST)
 
     async def alive() -> bool:
-        await database.write(lambda tx: seen(tx, boot_id, node_name, carriers()), urgent=False)
+        await database.write(lambda tx: seen(tx, boot_id, node_name, carriers()), turn=Turn.LAST)
         return False
 
     return (

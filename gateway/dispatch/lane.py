@@ -21,7 +21,7 @@ from gateway.dispatch.carriers import LaneCarriers
 from gateway.dispatch.results import Rules
 from gateway.dispatch.sending import STOPS_WITHIN_S, Sending
 from gateway.dispatch.write_note import WriteNote
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.engine.transaction import Transaction
 from store.errors import StoreUnavailable
 from store.outbox import batches, recovery
@@ -157,7 +157,9 @@ class Lane:
         if not self.carriers.open(asyncio.get_running_loop().time()):
             return None  # leave it to a node that has an open carrier
         try:
-            return await self.database.write(self._lease_extra if is_extra else self._lease)
+            if is_extra:
+                return await self.database.write(self._lease_extra, turn=Turn.FIRST)
+            return await self.database.write(self._lease)
         except StoreUnavailable:
             log.warning("store cannot write", extra={"action": "claim-failed", "channel": self.channel})
         except Exception:

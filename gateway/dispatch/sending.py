@@ -19,7 +19,7 @@ from gateway.dispatch.outcomes import UNFIT
 from gateway.dispatch.references import message_reference, reference
 from gateway.dispatch.results import Results, Rules
 from gateway.dispatch.write_note import WriteNote
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.engine.transaction import Transaction
 from store.errors import StoreUnavailable
 from store.outbox import batches, fence
@@ -30,11 +30,13 @@ from store.states import DeliveryEvent
 log = logging.getLogger(__name__)
 
 HORIZON_MS = 250
-"""How far ahead slots are taken: what may still leave after a stop, and how long an urgent kind waits."""
+LESS_URGENT_HORIZON_MS = 180
+"""How far ahead slots are taken: how long an urgent kind waits for those of a less urgent one."""
+LEAST_WINDOW_MS = 130
+"""A window has at least so much that is new, however long before it is asked for: windows grow with the load."""
+MOST_HORIZON_MS = 500
 BEGINNING_MS = 1_000
 """How much farther for the first message of a campaign: behind the first ones of all others that begin with it."""
-LEAD_S = 0.1
-"""The next window is asked for this long, or longer, before the last slot of the present one."""
 FLUSH_S = 0.1
 """Results wait at most this long to be settled."""
 NO_CARRIER_S = 1.0
@@ -182,7 +184,7 @@ class Sending:
                 await self._flush()
                 continue
             no_carrier_since = None
-            early_s = self._granted_for_s(window, loop.time()) - LEAD_S
+            early_s = self._granted_for_s(window, loop.time()) - self.carriers.timebase.lead_s
             if window.waits or early_s > 0 or (results.in_flight and self._is_alone()):
                 # Asked now, the fence would grant the few slots between those of other batches and the horizon.
                 await self._wait(0.05 if window.waits else min(max(early_s, 0.01), FLUSH_S))
@@ -250,8 +252,7 @@ class Sending:
         self._begins = False
         self._gave_turn = answer.others_begin
         last_s = self._launch(answer, window)
-        # Where answers take long they are asked for sooner, or slots would pass while they are on their way.
-        ask_s = last_s - max(LEAD_S, 2 * self.carriers.timebase.head_start_us / 1e6)
+        ask_s = last_s - self.carriers.timebase.lead_s
         while not self._finished(loop.time()) and (left := ask_s - loop.time()) > 0:
             await self._wait(min(left, FLUSH_S))
             if self.results.again and loop.time() < ask_s:
@@ -260,7 +261,7 @@ class Sending:
     def _first_ones(self, ahead: list[DeliveryRow]) -> list[DeliveryRow]:
         """Of a campaign that begins: so many that those that begin with it have theirs within a second; one at
         least."""
-        units = self.carriers.rate_per_s * min(HORIZON_MS, BEGINNING_MS / (self.batch.others_begin + 1)) / 1000
+        units = self.carriers.rate_per_s * min(self._horizon_ms, BEGINNING_MS / (self.batch.others_begin + 1)) / 1000
         upto = list(takewhile(lambda total: total <= units, accumulate(row.units for row in ahead)))
         return ahead[: max(len(upto), 1)]
 
@@ -269,6 +270,16 @@ class Sending:
         for _ in range(window.passed):
             self.results.not_sent(self._ahead.popleft())
             self._lacked_carriers = True
+
+    @property
+    def _horizon_ms(self) -> int:
+        usual = LESS_URGENT_HORIZON_MS if self.batch.priority else HORIZON_MS
+        lead_ms = int(self.carriers.timebase.lead_s * 1000)
+        return min(max(usual, lead_ms + LEAST_WINDOW_MS), MOST_HORIZON_MS)
+
+    @property
+    def _turn(self) -> Turn:
+        return Turn.USUAL if self.batch.priority else Turn.FIRST
 
     async def _advance(self, window: Window, again: list[int], ahead: list[DeliveryRow]) -> Grant | Fence | None:
         """None when the store cannot write now: nothing was granted, the results are kept for later."""
@@ -287,7 +298,7 @@ class Sending:
                 carriers=self.carriers.of(
                     window.names, window.subject, window.shunned, asyncio.get_running_loop().time()
                 ),
-                horizon_ms=HORIZON_MS,
+                horizon_ms=self._horizon_ms,
                 lease_ms=self.rules.lease_ms,
                 head_start_us=timebase.head_start_us,
                 beginning_ms=BEGINNING_MS if self._begins else 0,
@@ -299,7 +310,7 @@ class Sending:
         asked_s = asyncio.get_running_loop().time()
         try:
             async with self.carriers.one_at_a_time:
-                answer, gone = await self.database.write(work)
+                answer, gone = await self.database.write(work, turn=self._turn)
         except StoreUnavailable:
             self.results.put_back(results)
             log.warning("store cannot write", extra={"action": "advance-failed", "batch": self.batch.id})
@@ -311,7 +322,7 @@ class Sending:
         if gone:
             self._ahead = deque(row for row in self._ahead if row.id not in gone)
         if isinstance(answer, Grant):
-            timebase.answered(answer.now_us, time.monotonic())
+            timebase.answered(answer.now_us, time.monotonic(), asked_s)
         if isinstance(answer, Grant):
             if answer.slots.messages:
                 self.lease_ends_s = asked_s + self.rules.lease_ms / 1000

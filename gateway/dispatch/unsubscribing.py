@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from channels.email.unsubscribe import PLACEHOLDER, reference_of
 from gateway.dispatch.references import delivery_of
 from gateway.kinds import Kind
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.register.unsubscribing import unsubscribe
 
 LISTS = (Kind.NEWS, Kind.INFO)
@@ -33,7 +33,7 @@ class Unsubscribing:
         delivery_id = self._delivery(token)
         if delivery_id is None:
             return False
-        return await self.database.write(lambda tx: unsubscribe(tx, delivery_id, LISTS), urgent=False)
+        return await self.database.write(lambda tx: unsubscribe(tx, delivery_id, LISTS), turn=Turn.LAST)
 
     def _delivery(self, token: str) -> int | None:
         reference = reference_of(token, self.key)

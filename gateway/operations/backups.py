@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from gateway.settings import BackupSettings
 from store import copies
 from store.copies import Copied
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -209,7 +209,7 @@ class Schedule:
         except (StoreError, OSError) as exc:
             log.error("the backup failed", extra={"action": "backup-failed", "alarm": True, "why": str(exc)})
             return False
-        await self.database.write(lambda tx: copies.note(tx, taken, "schedule"), urgent=False)
+        await self.database.write(lambda tx: copies.note(tx, taken, "schedule"), turn=Turn.LAST)
         log.info("backup", extra={"action": "backup", "path": taken.path, "bytes": taken.bytes})
         return False
 

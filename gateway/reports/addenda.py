@@ -15,7 +15,7 @@ from gateway.reports.report import Addendum, Report, ReportChange
 from gateway.setbacks import Setbacks
 from store.campaigns import addenda
 from store.campaigns import reading as campaigns
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.engine.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ async def _amend(database: Database, campaign_id: int) -> bool:
         await addenda.add(tx, campaign_id, new.number, msgspec.json.encode(new).decode(), settled, told=told)
         return new
 
-    made = await database.write(keep, urgent=False)
+    made = await database.write(keep, turn=Turn.LAST)
     if made is None:
         return False
     fields = {"action": "addendum", "campaign": campaign.public_id, "number": made.number}

@@ -10,7 +10,7 @@ from gateway.reports.reading import draw_up, written
 from gateway.reports.report import Report
 from gateway.setbacks import Setbacks
 from store.campaigns import addenda, campaign_steps
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.engine.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ async def _seal(database: Database, campaign_id: int) -> bool:
         report = _last(drawn, tx.now_ms)
         return report if await campaign_steps.seal(tx, campaign_id, written(report), charged, told=told) else None
 
-    report = await database.write(keep, urgent=False)
+    report = await database.write(keep, turn=Turn.LAST)
     if report is None:
         return False
     fields = {"action": "seal", "campaign": report.campaign.id, "sums_close": report.sums_close}

@@ -14,7 +14,8 @@ import shutil
 import sqlite3
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,11 +63,21 @@ _PG_STANDSTILL_MS = "5000"
 this long the server takes them back. No transaction of this package waits for anything but the database."""
 
 
-class _Job:
-    __slots__ = ("asked_s", "done", "work")
+class Turn(IntEnum):
+    """Who goes before whom, where one may write at a time."""
 
-    def __init__(self, work: Work[Any]) -> None:
-        self.work = work
+    FIRST = 0
+    """Somebody's safety waits for it. It is durable as soon as it can be: nothing less urgent joins its commit."""
+    USUAL = 1
+    LAST = 2
+    """Import, expansion, seal: it waits for all others, and takes some 20 ms at most, please."""
+
+
+class _Job:
+    __slots__ = ("asked_s", "done", "turn", "work")
+
+    def __init__(self, work: Work[Any], turn: Turn) -> None:
+        self.work, self.turn = work, turn
         self.asked_s = time.monotonic()
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -84,20 +95,18 @@ class Database:
         """From asking for a write until it was durable."""
         self.commits = 0
         """Transactions that were written, since the start."""
-        self._urgent: deque[_Job] = deque()
-        self._patient: deque[_Job] = deque()
+        self._jobs: dict[Turn, deque[_Job]] = {turn: deque() for turn in Turn}
         self._bell = asyncio.Event()
         self._open = asyncio.Event()
         self._closing = False
 
-    async def write(self, work: Work[T], *, urgent: bool = True) -> T:
+    async def write(self, work: Work[T], *, turn: Turn = Turn.USUAL) -> T:
         """Run `work` in a transaction and return its result once that is durable.
 
-        `urgent=False` waits for every urgent work (import, expansion, seal: at most some 20 ms each, please).
         Raises what `work` raises (nothing kept), Conflict for a taken unique key, StoreUnavailable.
         """
         if self.sqlite:
-            return await self._enqueue(work, urgent)
+            return await self._enqueue(work, turn)
         return await self._write_postgresql(work)
 
     @contextlib.asynccontextmanager
@@ -140,20 +149,29 @@ class Database:
 
     # ---- SQLite ----------------------------------------------------------------------------------------------
 
-    async def _enqueue(self, work: Work[T], urgent: bool) -> T:
+    async def _enqueue(self, work: Work[T], turn: Turn) -> T:
         if self._closing:
             raise StoreUnavailable("the store is closing")
-        job = _Job(work)
-        (self._urgent if urgent else self._patient).append(job)
+        job = _Job(work, turn)
+        self._jobs[turn].append(job)
         self._bell.set()
         result: T = await job.done
         return result
 
     def _next_job(self) -> _Job | None:
-        return _first_wanted(self._urgent) or _first_wanted(self._patient)
+        return _first_wanted(self._jobs[Turn.FIRST]) or self._next_usual() or _first_wanted(self._jobs[Turn.LAST])
 
-    def _next_urgent(self) -> _Job | None:
-        return _first_wanted(self._urgent)
+    def _next_usual(self) -> _Job | None:
+        return _first_wanted(self._jobs[Turn.USUAL])
+
+    def _next_beside(self, finished: Sequence[_Job]) -> _Job | None:
+        """Who may join a commit with these."""
+        if len(finished) >= _SHARED_COMMIT:
+            return None
+        first = _first_wanted(self._jobs[Turn.FIRST])
+        if first is not None or any(job.turn is Turn.FIRST for job in finished):
+            return first
+        return self._next_usual()
 
     async def _serve_writes(self) -> None:
         try:
@@ -204,7 +222,7 @@ class Database:
                         # Short statements run where they are called: now and then the loop has its turn.
                         await asyncio.sleep(0)
                         turn_s = time.monotonic()
-                    job = self._next_urgent() if len(finished) < _SHARED_COMMIT else None
+                    job = self._next_beside([done for done, _ in (*finished, *failures)])
         except BaseException as exc:
             for failed in (*(j for j, _ in finished), *(j for j, _ in failures), job):
                 if failed is not None:

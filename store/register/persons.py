@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.engine.json_rows import json_rows, pack
 from store.engine.transaction import AnyRow, Transaction
 from store.outbox.delivery_ids import end_id, first_id
@@ -213,7 +213,7 @@ async def erase_some(database: Database) -> bool:
         else:
             return False
         found, upto, last = await _traces(conn, row)
-    await database.write(lambda tx: _wipe(tx, row, found, upto, last=last), urgent=False)
+    await database.write(lambda tx: _wipe(tx, row, found, upto, last=last), turn=Turn.LAST)
     return True
 
 

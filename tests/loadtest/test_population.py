@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from gateway.directory.seed import load
 from loadtest.population import account_codes, main, population, token
 from store.accounts import find_key
+from store.engine.database import Turn
 from store.tables import contact, member
 
 SMALL = {"zones": 2, "networks": 3, "members": 3000, "seed": 1, "key_salt": "test"}
@@ -75,7 +76,7 @@ def test_one_address_lives_in_every_zone(lines):
 
 
 async def test_it_loads_without_an_error_or_an_unusable_contact(database, lines):
-    report = await load(functools.partial(database.write, urgent=False), map(json.dumps, lines))
+    report = await load(functools.partial(database.write, turn=Turn.LAST), map(json.dumps, lines))
 
     assert report.unusable_count == 0
     assert report.tallies["member"].new == 3000
@@ -87,7 +88,7 @@ async def test_it_loads_without_an_error_or_an_unusable_contact(database, lines)
 
 async def test_its_tokens_open_its_accounts(database):
     few = list(population(**SMALL | {"members": 0}))
-    await load(functools.partial(database.write, urgent=False), map(json.dumps, few))
+    await load(functools.partial(database.write, turn=Turn.LAST), map(json.dumps, few))
 
     for code in account_codes(2, 3):
         scheme, key_id, secret = token(code, "test").split("_")

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from store.campaigns import campaign_steps, launching
 from store.campaigns.launching import Launch
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.engine.transaction import AnyRow, Transaction
 from store.outbox import batches, expansion, fence, receipts
 from store.outbox.ceilings import Ceiling
@@ -224,7 +224,7 @@ async def _campaign(
 async def expand_all(database: Database, made: Made, channel: str = "sms", *, batch_size: int = 500) -> int:
     lines = made.entries[channel]
     return await database.write(
-        lambda tx: expansion.expand(tx, made.id, channel, lines, batch_size=batch_size), urgent=False
+        lambda tx: expansion.expand(tx, made.id, channel, lines, batch_size=batch_size), turn=Turn.LAST
     )
 
 

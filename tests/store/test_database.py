@@ -7,7 +7,7 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from store.engine.database import Database, exclusive, open_database
+from store.engine.database import Database, Turn, exclusive, open_database
 from store.engine.sqlite_driver import HELD_S
 from store.engine.transaction import Transaction
 from store.errors import Conflict, StoreLocked, StoreUnavailable
@@ -168,7 +168,7 @@ async def occupied(database: Database):
 
 
 @only_sqlite
-async def test_urgent_works_go_before_patient_ones_that_came_earlier(database):
+async def test_works_go_in_their_turn_whoever_came_earlier(database):
     order = []
 
     def noting(name):
@@ -178,13 +178,31 @@ async def test_urgent_works_go_before_patient_ones_that_came_earlier(database):
         return work
 
     async with occupied(database):
-        patient = [asyncio.create_task(database.write(noting(f"patient {n}"), urgent=False)) for n in range(2)]
+        last = [asyncio.create_task(database.write(noting(f"last {n}"), turn=Turn.LAST)) for n in range(2)]
         await asyncio.sleep(0)
-        urgent = [asyncio.create_task(database.write(noting(f"urgent {n}"))) for n in range(100)]
+        usual = [asyncio.create_task(database.write(noting(f"usual {n}"))) for n in range(100)]
         await asyncio.sleep(0)
-    await asyncio.wait_for(asyncio.gather(*patient, *urgent), 5)
+        first = [asyncio.create_task(database.write(noting(f"first {n}"), turn=Turn.FIRST)) for n in range(3)]
+        await asyncio.sleep(0)
+    await asyncio.wait_for(asyncio.gather(*last, *usual, *first), 5)
 
-    assert order == [*(f"urgent {n}" for n in range(100)), "patient 0", "patient 1"]
+    assert order == [
+        *(f"first {n}" for n in range(3)), *(f"usual {n}" for n in range(100)), *(f"last {n}" for n in range(2)),
+    ]  # fmt: skip
+
+
+@only_sqlite
+async def test_what_safety_waits_for_is_durable_before_anything_else_is_written(database):
+    with asked() as seen:
+        async with occupied(database):
+            usual = asyncio.create_task(database.write(put("usual")))
+            await asyncio.sleep(0)
+            first = asyncio.create_task(database.write(put("first"), turn=Turn.FIRST))
+            await asyncio.sleep(0)
+        await asyncio.wait_for(asyncio.gather(usual, first), 5)
+
+    order = [values[0] if "INSERT" in sql else sql for sql, values in seen if sql == "COMMIT" or "INSERT" in sql]
+    assert order == ["first", "COMMIT", "usual", "COMMIT"]
 
 
 @only_sqlite
@@ -216,7 +234,10 @@ async def test_a_caller_that_went_away_before_its_turn_has_written_nothing(datab
 @only_sqlite
 async def test_closing_finishes_the_works_that_wait_and_refuses_those_that_come_after(store_url):
     async with open_database(store_url) as database:
-        tasks = [asyncio.create_task(database.write(put(f"k{n}"), urgent=n % 2 == 0)) for n in range(10)]
+        tasks = [
+            asyncio.create_task(database.write(put(f"k{n}"), turn=Turn.USUAL if n % 2 == 0 else Turn.LAST))
+            for n in range(10)
+        ]
         await asyncio.sleep(0)
     await asyncio.wait_for(asyncio.gather(*tasks), 5)
 
