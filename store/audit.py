@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit_line import noting, salted
+from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import AnyRow, Transaction
 from store.tables import account, audit, audit_detail, audit_link, campaign, meta, zone
@@ -89,8 +90,15 @@ async def note(
 _linked = sa.select(audit_link.c.audit_id).where(audit_link.c.audit_id == audit.c.id)
 _latest = sa.select(sa.func.coalesce(sa.func.max(audit_link.c.audit_id), 0) - _WINDOW).scalar_subquery()
 _unlinked = _line.where(audit.c.id > _latest, ~sa.exists(_linked)).order_by(audit.c.id)
-_add_links = sa.insert(audit_link)
+_next_unlinked = Prepared(_unlinked.limit(sa.bindparam("most")))
+_links_made = json_rows("links", no=int, audit_id=int, line_sha256=str, hash=str)
+_add_links = Prepared(
+    sa.insert(audit_link).from_select(["no", "audit_id", "line_sha256", "hash"], sa.select(_links_made))
+)
 _begin = Prepared(sa.text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING"))
+_take_head = Prepared(sa.update(meta).where(meta.c.key == HEAD).values(value=meta.c.value))
+_read_head = Prepared(sa.select(meta.c.value).where(meta.c.key == HEAD))
+_move_head = Prepared(sa.update(meta).where(meta.c.key == HEAD).values(value=sa.bindparam("value_")))
 
 
 LINKED_AT_ONCE = 500
@@ -99,19 +107,18 @@ LINKED_AT_ONCE = 500
 async def link(tx: Transaction, most: int = LINKED_AT_ONCE) -> int:
     """Chain what is not yet; returns how many lines. Whoever else links waits."""
     await tx.run(_begin, {"key": HEAD, "value": f"0:{GENESIS}"})
-    await tx.run(sa.update(meta).where(meta.c.key == HEAD).values(value=meta.c.value))
-    found = await tx.first(sa.select(meta.c.value).where(meta.c.key == HEAD))
+    await tx.run(_take_head)
+    found = await tx.first(_read_head)
     assert found is not None
     head = _head(found.value)
-    rows = await tx.rows(_unlinked.limit(most))
     links = []
-    for row in rows:
+    for row in await tx.rows(_next_unlinked, {"most": most}):
         sha256 = _sha256(row)
         head = _next(head, sha256)
-        links.append({"no": head.number, "audit_id": row.id, "line_sha256": sha256, "hash": head.hash})
+        links.append((head.number, row.id, sha256, head.hash))
     if links:
-        await tx.conn.execute(_add_links, links)
-        await tx.run(sa.update(meta).where(meta.c.key == HEAD).values(value=str(head)))
+        await tx.run(_add_links, {"links": pack(links)})
+        await tx.run(_move_head, {"value_": str(head)})
     return len(links)
 
 

@@ -12,7 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import meta
-from store.engine.transaction import Transaction
+from store.engine.json_rows import json_rows, pack
+from store.engine.prepared_statement import Prepared
+from store.engine.transaction import Transaction, rows_of
 from store.tables import alert, feed_entry
 from store.tables import meta as meta_table
 
@@ -43,10 +45,11 @@ class Edition(msgspec.Struct, frozen=True):
     """None: byte for byte as it was received."""
 
 
-_pending = (
+_without = json_rows("without", id=int)
+_pending = Prepared(
     sa.select(feed_entry.c.id, alert.c.public_id, alert.c.sender, alert.c.identifier, alert.c.document)
     .select_from(_entries)
-    .where(feed_entry.c.seq.is_(None), feed_entry.c.id.not_in(sa.bindparam("without", expanding=True)))
+    .where(feed_entry.c.seq.is_(None), feed_entry.c.id.not_in(sa.select(_without.c.id)))
     .order_by(feed_entry.c.id)
     .limit(sa.bindparam("most"))
 )
@@ -54,8 +57,8 @@ _pending = (
 
 async def pending(conn: AsyncConnection, *, most: int = 20, without: Collection[int] = ()) -> list[PendingAlert]:
     """Alerts that are not in the feed yet, in the order in which they were accepted; none of those `without`."""
-    rows = (await conn.execute(_pending, {"most": most, "without": list(without)})).all()
-    return [PendingAlert(*row[:4], bytes(row.document)) for row in rows]
+    rows = await rows_of(conn, _pending, {"most": most, "without": pack((i,) for i in without)})
+    return [PendingAlert(*(*row[:4], bytes(row.document))) for row in rows]
 
 
 def _over_statement() -> sa.Select[tuple[int]]:
@@ -79,11 +82,28 @@ def _over_statement() -> sa.Select[tuple[int]]:
     )
 
 
-_over = _over_statement()
+_over = Prepared(_over_statement())
+_first_over = Prepared(_over_statement().limit(1))
 
 
 async def anything_over(conn: AsyncConnection, now_ms: int) -> bool:
-    return (await conn.execute(_over.limit(1), {"now": now_ms})).first() is not None
+    return bool(await rows_of(conn, _first_over, {"now": now_ms}))
+
+
+_ours = meta_table.c.key == _REVISION
+_take_revision = Prepared(sa.select(meta_table.c.value).where(_ours).with_for_update())
+_move_revision = Prepared(sa.update(meta_table).where(_ours).values(value=sa.bindparam("value_")))
+_let_in = Prepared(
+    sa.update(feed_entry)
+    .where(feed_entry.c.id == sa.bindparam("entry"), feed_entry.c.seq.is_(None))
+    .values(seq=sa.bindparam("seq_"), document=sa.bindparam("document_"), published_ms=sa.bindparam("now"))
+)
+_take_away = Prepared(sa.delete(feed_entry).where(feed_entry.c.id == sa.bindparam("entry"), feed_entry.c.seq.is_(None)))
+_end = Prepared(
+    sa.update(feed_entry)
+    .where(feed_entry.c.id == sa.bindparam("entry"), feed_entry.c.ended_seq.is_(None))
+    .values(ended_seq=sa.bindparam("seq_"), ended_ms=sa.bindparam("now"))
+)
 
 
 async def publish(tx: Transaction, editions: Sequence[Edition], unfit: Sequence[int] = ()) -> int:
@@ -92,26 +112,18 @@ async def publish(tx: Transaction, editions: Sequence[Edition], unfit: Sequence[
     Returns the revision afterwards.
     """
     await meta.kept(tx, _REVISION, "0")
-    key = meta_table.c.key == _REVISION
-    row = await tx.first(sa.select(meta_table.c.value).where(key).with_for_update())
+    row = await tx.first(_take_revision)
     assert row is not None
     revision = before = int(row.value)
     for edition in editions:
-        revision += await tx.run(
-            sa.update(feed_entry)
-            .where(feed_entry.c.id == edition.id, feed_entry.c.seq.is_(None))
-            .values(seq=revision + 1, document=edition.document, published_ms=tx.now_ms)
-        )
+        changed = {"entry": edition.id, "seq_": revision + 1, "document_": edition.document, "now": tx.now_ms}
+        revision += await tx.run(_let_in, changed)
     for entry_id in unfit:
-        await tx.run(sa.delete(feed_entry).where(feed_entry.c.id == entry_id, feed_entry.c.seq.is_(None)))
+        await tx.run(_take_away, {"entry": entry_id})
     for over in await tx.rows(_over, {"now": tx.now_ms}):
-        revision += await tx.run(
-            sa.update(feed_entry)
-            .where(feed_entry.c.id == over.id, feed_entry.c.ended_seq.is_(None))
-            .values(ended_seq=revision + 1, ended_ms=tx.now_ms)
-        )
+        revision += await tx.run(_end, {"entry": over.id, "seq_": revision + 1, "now": tx.now_ms})
     if revision != before:
-        await tx.run(sa.update(meta_table).where(key).values(value=str(revision)))
+        await tx.run(_move_revision, {"value_": str(revision)})
     return revision
 
 
@@ -146,7 +158,7 @@ class FeedState(msgspec.Struct, frozen=True):
     """Newest first. A Cancel is among them until it expires, for all to see; what was updated or cancelled is not."""
 
 
-_lines = (
+_lines = Prepared(
     sa.select(
         feed_entry.c.id,
         alert.c.public_id,
@@ -159,32 +171,35 @@ _lines = (
     .order_by(feed_entry.c.seq.desc())
     .limit(sa.bindparam("most"))
 )
-_count = sa.select(sa.func.count()).select_from(feed_entry).where(_in_force)
-_changed = sa.select(
-    sa.select(feed_entry.c.published_ms)
-    .where(feed_entry.c.seq.is_not(None))
-    .order_by(feed_entry.c.seq.desc())
-    .limit(1)
-    .scalar_subquery(),
-    sa.select(feed_entry.c.ended_ms)
-    .where(feed_entry.c.ended_seq.is_not(None))
-    .order_by(feed_entry.c.ended_seq.desc())
-    .limit(1)
-    .scalar_subquery(),
-    sa.select(sa.func.max(feed_entry.c.expires_ms))
-    .where(feed_entry.c.expires_ms <= sa.bindparam("now"), feed_entry.c.seq.is_not(None))
-    .scalar_subquery(),
+_count = Prepared(sa.select(sa.func.count()).select_from(feed_entry).where(_in_force))
+_changed = Prepared(
+    sa.select(
+        sa.select(feed_entry.c.published_ms)
+        .where(feed_entry.c.seq.is_not(None))
+        .order_by(feed_entry.c.seq.desc())
+        .limit(1)
+        .scalar_subquery(),
+        sa.select(feed_entry.c.ended_ms)
+        .where(feed_entry.c.ended_seq.is_not(None))
+        .order_by(feed_entry.c.ended_seq.desc())
+        .limit(1)
+        .scalar_subquery(),
+        sa.select(sa.func.max(feed_entry.c.expires_ms))
+        .where(feed_entry.c.expires_ms <= sa.bindparam("now"), feed_entry.c.seq.is_not(None))
+        .scalar_subquery(),
+    )
 )
 """When an alert was last published, ended, and expired."""
 
 
 async def state(conn: AsyncConnection, now_ms: int, *, most: int = 500) -> FeedState:
     """The feed with what is in force at `now_ms`."""
-    changed = (await conn.execute(_changed, {"now": now_ms})).one()
-    lines = (await conn.execute(_lines, {"now": now_ms, "most": most})).all()
+    [changed] = await rows_of(conn, _changed, {"now": now_ms})
+    lines = await rows_of(conn, _lines, {"now": now_ms, "most": most})
     in_force = len(lines)
     if in_force == most:
-        in_force = int((await conn.execute(_count, {"now": now_ms})).scalar_one())
+        [counted] = await rows_of(conn, _count, {"now": now_ms})
+        in_force = int(counted[0])
     return FeedState(
         await revision(conn),
         max((at_ms for at_ms in changed if at_ms is not None), default=0),
@@ -193,13 +208,19 @@ async def state(conn: AsyncConnection, now_ms: int, *, most: int = 500) -> FeedS
     )
 
 
+_asked = json_rows("asked", id=int)
+_documents = Prepared(
+    sa.select(feed_entry.c.id, _document).select_from(_entries).where(feed_entry.c.id.in_(sa.select(_asked.c.id)))
+)
+
+
 async def documents(conn: AsyncConnection, ids: Sequence[int]) -> dict[int, bytes]:
     """The published bytes of these entries."""
-    statement = sa.select(feed_entry.c.id, _document).select_from(_entries).where(feed_entry.c.id.in_(ids))
-    return {row[0]: bytes(row[1]) for row in (await conn.execute(statement)).all()}
+    rows = await rows_of(conn, _documents, {"asked": pack((i,) for i in ids)})
+    return {row[0]: bytes(row[1]) for row in rows}
 
 
-_published = (
+_published = Prepared(
     sa.select(_document)
     .select_from(_entries)
     .where(feed_entry.c.seq.is_not(None), alert.c.public_id == sa.bindparam("public_id"))
@@ -208,11 +229,11 @@ _published = (
 
 async def published(conn: AsyncConnection, public_id: str) -> bytes | None:
     """The bytes in which an alert was published, also when it is over; None for what never was."""
-    found = (await conn.execute(_published, {"public_id": public_id})).scalar()
-    return None if found is None else bytes(found)
+    rows = await rows_of(conn, _published, {"public_id": public_id})
+    return bytes(rows[0][0]) if rows else None
 
 
-_original = (
+_original = Prepared(
     sa.select(alert.c.document)
     .select_from(_entries)
     .where(feed_entry.c.seq.is_not(None), alert.c.public_id == sa.bindparam("public_id"))
@@ -221,8 +242,8 @@ _original = (
 
 async def received(conn: AsyncConnection, public_id: str) -> bytes | None:
     """The bytes as they came of an alert that was published; None for what never was."""
-    found = (await conn.execute(_original, {"public_id": public_id})).scalar()
-    return None if found is None else bytes(found)
+    rows = await rows_of(conn, _original, {"public_id": public_id})
+    return bytes(rows[0][0]) if rows else None
 
 
 async def published_as(conn: AsyncConnection, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
@@ -252,14 +273,23 @@ class FeedChange(msgspec.Struct, frozen=True):
 
 
 _SUBJECT = (alert.c.public_id, alert.c.sender, alert.c.identifier, alert.c.sent_ms)
-_came = sa.select(feed_entry.c.seq, *_SUBJECT, feed_entry.c.published_ms, _document).select_from(_entries)
-_ended = sa.select(feed_entry.c.ended_seq, *_SUBJECT, feed_entry.c.ended_ms).select_from(_entries)
+_came = Prepared(
+    sa.select(feed_entry.c.seq, *_SUBJECT, feed_entry.c.published_ms, _document)
+    .select_from(_entries)
+    .where(feed_entry.c.seq > sa.bindparam("after"), feed_entry.c.seq <= sa.bindparam("upto"))
+)
+_ended = Prepared(
+    sa.select(feed_entry.c.ended_seq, *_SUBJECT, feed_entry.c.ended_ms)
+    .select_from(_entries)
+    .where(feed_entry.c.ended_seq > sa.bindparam("after"), feed_entry.c.ended_seq <= sa.bindparam("upto"))
+)
 
 
 async def changes(conn: AsyncConnection, after: int, upto: int) -> list[FeedChange]:
     """The changes with a number above `after`, up to `upto`, in their order."""
-    came = await conn.execute(_came.where(feed_entry.c.seq > after, feed_entry.c.seq <= upto))
-    found = [FeedChange(row[0], False, *row[1:6], bytes(row[6])) for row in came.all()]
-    ended = await conn.execute(_ended.where(feed_entry.c.ended_seq > after, feed_entry.c.ended_seq <= upto))
-    found += [FeedChange(row[0], True, *row[1:6], b"") for row in ended.all()]
+    between = {"after": after, "upto": upto}
+    came = await rows_of(conn, _came, between)
+    found = [FeedChange(*(row[0], False, *row[1:6], bytes(row[6]))) for row in came]
+    ended = await rows_of(conn, _ended, between)
+    found += [FeedChange(*(row[0], True, *row[1:6], b"")) for row in ended]
     return sorted(found, key=lambda change: change.seq)

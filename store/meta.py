@@ -6,7 +6,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
-from store.engine.transaction import Transaction
+from store.engine.prepared_statement import Prepared
+from store.engine.transaction import Transaction, rows_of
 from store.outbox.holds import hold_unfinished
 from store.tables import meta
 
@@ -14,15 +15,14 @@ GENERATION = "generation"
 BOUNCE_KEY = "bounce_key"
 RESTORED = "restored copy: what it calls queued may have been sent since"
 """The reason of the holds."""
+_keep = Prepared(sa.text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING"))
+_value = Prepared(sa.select(meta.c.value).where(meta.c.key == sa.bindparam("key")))
 
 
 async def kept(tx: Transaction, key: str, new: str) -> str:
     """The value kept under a key; `new` is kept when there is none."""
-    await tx.run(
-        sa.text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING"),
-        {"key": key, "value": new},
-    )
-    row = await tx.first(sa.select(meta.c.value).where(meta.c.key == key))
+    await tx.run(_keep, {"key": key, "value": new})
+    row = await tx.first(_value, {"key": key})
     assert row is not None
     return str(row.value)
 
@@ -44,5 +44,5 @@ async def renew_generation(tx: Transaction, by: str = "") -> str:
 
 
 async def read(conn: AsyncConnection, key: str) -> str | None:
-    row = (await conn.execute(sa.select(meta.c.value).where(meta.c.key == key))).first()
-    return str(row.value) if row else None
+    rows = await rows_of(conn, _value, {"key": key})
+    return str(rows[0].value) if rows else None

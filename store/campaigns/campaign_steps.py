@@ -3,18 +3,18 @@
 Every function is one short step, idempotent, run again and again by any node's housekeeping.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit import note
 from store.campaigns.addenda import all_told, hold_counters
+from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.savepoints import together_or_apart
-from store.engine.transaction import AnyRow, Transaction
+from store.engine.transaction import AnyRow, Transaction, rows_of
 from store.money import reservations
 from store.money.bookings import lock
 from store.outbox import awaiting, holds
@@ -49,20 +49,23 @@ _promote = Prepared(
     )
     .values(state=int(BatchState.READY), due_ms=None)
 )
-_these = campaign.c.id.in_(sa.bindparam("ids", expanding=True))
+_given = json_rows("ids", id=int)
+_these = campaign.c.id.in_(sa.select(_given.c.id))
+_passed_by = json_rows("without", id=int)
+_not_left_alone = campaign.c.id.not_in(sa.select(_passed_by.c.id))
 _starts = sa.and_(campaign.c.state == _SCHEDULED, campaign.c.starts_ms <= sa.bindparam("now"), _unended)
-_due_to_start = sa.select(campaign.c.id).where(_starts).order_by(campaign.c.id)
-_start = sa.update(campaign).where(_starts, _these).values(state=_RUNNING).returning(campaign.c.id)
+_due_to_start = Prepared(sa.select(campaign.c.id).where(_starts).order_by(campaign.c.id))
+_start = Prepared(sa.update(campaign).where(_starts, _these).values(state=_RUNNING).returning(campaign.c.id))
 _open_batch = sa.exists().where(batch.c.campaign_id == campaign.c.id, sa.text("batch.state <> 3"))
 _unexpanded = sa.exists().where(expansion.c.campaign_id == campaign.c.id, expansion.c.expanded_upto < expansion.c.size)
-_complete = (
+_complete = Prepared(
     sa.update(campaign)
     .where(campaign.c.state == _RUNNING, _unended, ~_open_batch, ~_unexpanded)
     .values(state=str(CampaignState.COMPLETED), ended_ms=sa.bindparam("now"))
 )
 # A worker that was thought dead said that some were not sent after all (`batches.settle`).
 _is_replaced = sa.exists().where(campaign_replaces.c.replaced_id == campaign.c.id)
-_resume = (
+_resume = Prepared(
     sa.update(campaign)
     .where(
         campaign.c.state == str(CampaignState.COMPLETED),
@@ -74,16 +77,16 @@ _resume = (
     .values(state=_RUNNING, ended_ms=None)
 )
 _expires = sa.and_(campaign.c.state.in_((_RUNNING, _SCHEDULED)), _unended, campaign.c.expires_ms <= sa.bindparam("now"))
-_due_to_expire = sa.select(campaign.c.id).where(_expires).order_by(campaign.c.id)
-_expire = (
+_due_to_expire = Prepared(sa.select(campaign.c.id).where(_expires).order_by(campaign.c.id))
+_expire = Prepared(
     sa.update(campaign)
     .where(_expires, _these)
     .values(state=str(CampaignState.EXPIRED), epoch=campaign.c.epoch + 1)
     .returning(campaign.c.id)
 )
 _ends = sa.and_(campaign.c.state.in_(_ENDING), _unended, ~_open_batch, ~_unexpanded)
-_due_to_end = sa.select(campaign.c.id).where(_ends).order_by(campaign.c.id)
-_end = sa.update(campaign).where(_ends, _these).values(ended_ms=sa.bindparam("now")).returning(campaign.c.id)
+_due_to_end = Prepared(sa.select(campaign.c.id).where(_ends).order_by(campaign.c.id))
+_end = Prepared(sa.update(campaign).where(_ends, _these).values(ended_ms=sa.bindparam("now")).returning(campaign.c.id))
 
 
 async def tick(tx: Transaction, *, left_alone: set[int] | None = None) -> int:
@@ -100,13 +103,13 @@ async def tick(tx: Transaction, *, left_alone: set[int] | None = None) -> int:
     return moved + sum(await together_or_apart(tx, ending, partial(_finish, tx), "end-failed", alone))
 
 
-async def _due(tx: Transaction, alone: Collection[int], *statements: sa.Select[Any]) -> dict[int, list[int]]:
+async def _due(tx: Transaction, alone: Collection[int], *statements: Prepared) -> dict[int, list[int]]:
     found = [row.id for statement in statements for row in await tx.rows(statement, {"now": tx.now_ms})]
     return {campaign_id: [campaign_id] for campaign_id in found if campaign_id not in alone}
 
 
 async def _begin(tx: Transaction, campaign_ids: Sequence[int]) -> int:
-    started = await tx.rows(_start, {"now": tx.now_ms, "ids": campaign_ids})
+    started = await tx.rows(_start, {"now": tx.now_ms, "ids": _packed(campaign_ids)})
     for row in started:
         await join_queue(tx, row.id)
     return len(started)
@@ -114,7 +117,7 @@ async def _begin(tx: Transaction, campaign_ids: Sequence[int]) -> int:
 
 async def _finish(tx: Transaction, campaign_ids: Sequence[int]) -> int:
     """Expire those whose time is over, and end those of which nothing is left to mark."""
-    values = {"now": tx.now_ms, "ids": campaign_ids}
+    values = {"now": tx.now_ms, "ids": _packed(campaign_ids)}
     expired = [row.id for row in await tx.rows(_expire, values)]
     for campaign_id in expired:
         await give_place_back(tx, campaign_id)
@@ -127,7 +130,11 @@ async def _finish(tx: Transaction, campaign_ids: Sequence[int]) -> int:
     return len(over)
 
 
-_left_over = (
+def _packed(ids: Iterable[int]) -> str:
+    return pack((i,) for i in ids)
+
+
+_left_over = Prepared(
     sa.select(batch.c.id, batch.c.campaign_id, batch.c.first, batch.c.last, campaign.c.state, campaign.c.retired_ms)
     .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(
@@ -140,7 +147,7 @@ _left_over = (
         _has_open_batches,
         sa.text("batch.state <> 3"),
         batch.c.state.in_((int(BatchState.READY), int(BatchState.WAITING))),
-        campaign.c.id.not_in(sa.bindparam("without", expanding=True)),
+        _not_left_alone,
     )
     .order_by(batch.c.id)
     .limit(sa.bindparam("most"))
@@ -151,9 +158,9 @@ _open_rows = Prepared(
         delivery.c.id.between(sa.bindparam("first"), sa.bindparam("last")), delivery.c.state.in_(OPEN_CODES)
     )
 )
-_closed = (
+_closed = Prepared(
     sa.update(batch)
-    .where(batch.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .where(batch.c.id.in_(sa.select(_given.c.id)))
     .values(state=int(BatchState.DONE), due_ms=None, waits=0)
 )
 
@@ -163,7 +170,7 @@ async def close_ended(tx: Transaction, *, most: int = 4, left_alone: set[int] | 
 
     A campaign that cannot be worked on stops no other: it joins `left_alone`, and who stands there is passed by."""
     alone = set() if left_alone is None else left_alone
-    while rows := await tx.rows(_left_over, {"most": most, "without": list(alone)}):
+    while rows := await tx.rows(_left_over, {"most": most, "without": _packed(alone)}):
         by_campaign: dict[int, list[AnyRow]] = {}
         for row in rows:
             by_campaign.setdefault(row.campaign_id, []).append(row)
@@ -186,19 +193,19 @@ async def _close(tx: Transaction, batches: Sequence[AnyRow]) -> int:
             freed.add(row.campaign_id)
     # All at once: deliveries, then counters, as everybody takes them (`settling.apply`).
     await apply(tx, settlements)
-    await tx.run(_closed, {"ids": [row.id for row in batches]})
+    await tx.run(_closed, {"ids": _packed(row.id for row in batches)})
     if freed:
         await reservations.free(tx, freed)
     return len(batches)
 
 
 _undecided = progress.c.queued + progress.c.retry + progress.c.unknown + progress.c.accepted
-_sealable = (
+_sealable = Prepared(
     sa.select(campaign.c.id)
     .where(
         campaign.c.ended_ms.is_not(None),
         campaign.c.sealed_ms.is_(None),
-        campaign.c.id.not_in(sa.bindparam("without", expanding=True)),
+        _not_left_alone,
         sa.or_(
             ~sa.exists().where(progress.c.campaign_id == campaign.c.id, _undecided > 0),
             campaign.c.ended_ms + campaign.c.horizon_ms <= sa.bindparam("now"),
@@ -211,7 +218,7 @@ _sealable = (
 
 async def sealable(conn: AsyncConnection, now_ms: int, without: Collection[int] = ()) -> list[int]:
     """Campaigns whose last delivery is final, or whose evidence horizon has passed; none of `without`."""
-    return [row.id for row in (await conn.execute(_sealable, {"now": now_ms, "without": list(without)})).all()]
+    return [row.id for row in await rows_of(conn, _sealable, {"now": now_ms, "without": _packed(without)})]
 
 
 async def seal(

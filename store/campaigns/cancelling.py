@@ -18,7 +18,7 @@ from store.campaigns.launching import file_audience
 from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.savepoints import together_or_apart
-from store.engine.transaction import AnyRow, Transaction
+from store.engine.transaction import AnyRow, Transaction, rows_of
 from store.money import bookings, reservations
 from store.outbox import awaiting
 from store.outbox.awaiting import HAND, IS_IN_HAND
@@ -82,11 +82,12 @@ _holders = (
     .order_by(delivery.c.id)
     .limit(sa.bindparam("most"))
 )
+_page = Prepared(_holders)
 
 
 async def holders(conn: AsyncConnection, campaign_id: int, *, after: int, most: int = 5000) -> list[Holder]:
     """A page of those who may have a message of this campaign, by ascending delivery id; `after` 0 begins."""
-    rows = (await conn.execute(_holders, _page_of(campaign_id, after, most))).all()
+    rows = await rows_of(conn, _page, _page_of(campaign_id, after, most))
     return [Holder(*(*row[:6], bool(row[6]))) for row in rows]
 
 
@@ -116,21 +117,37 @@ def _columns() -> sa.Select[Any]:
     return sa.select(*groups, sa.func.max(found.c.id), numbers).group_by(*groups)
 
 
-_as_columns = _columns()
+_as_columns = Prepared(_columns())
 
 
 async def columns(conn: AsyncConnection, campaign_id: int, *, after: int, most: int = PAGE) -> list[HolderColumns]:
     """The page of `holders`, by channel and language; empty behind the last one."""
-    rows = (await conn.execute(_as_columns, _page_of(campaign_id, after, most))).all()
+    rows = await rows_of(conn, _as_columns, _page_of(campaign_id, after, most))
     return [HolderColumns(*row) for row in rows]
 
 
-_preparing = sa.select(campaign.c.id).where(campaign.c.state == str(CampaignState.PREPARING)).order_by(campaign.c.id)
+_preparing = Prepared(
+    sa.select(campaign.c.id).where(campaign.c.state == str(CampaignState.PREPARING)).order_by(campaign.c.id)
+)
 
 
 async def preparing(conn: AsyncConnection) -> list[int]:
     """Campaigns whose audience has still to be gathered: after a crash, too."""
-    return [row.id for row in (await conn.execute(_preparing)).all()]
+    return [row.id for row in await rows_of(conn, _preparing)]
+
+
+_prepared = Prepared(
+    sa.select(campaign.c.state, campaign.c.zone_id).where(campaign.c.id == sa.bindparam("campaign")).with_for_update()
+)
+_let_run = Prepared(
+    sa.update(campaign)
+    .where(campaign.c.id == sa.bindparam("campaign"))
+    .values(
+        state=str(CampaignState.RUNNING),
+        counts=sa.bindparam("counts_"),
+        reserved_millieuro=sa.bindparam("reserved_"),
+    )
+)
 
 
 async def file_prepared(
@@ -148,15 +165,11 @@ async def file_prepared(
 
     `spares_from`: per channel, from which sequence number on whoever waits had nothing yet when this was drawn up, and
     may turn out to need no Cancel; None: nobody has looked."""
-    row = await tx.first(sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update())
+    row = await tx.first(_prepared, {"campaign": campaign_id})
     if row is None or row.state != CampaignState.PREPARING:
         return False
     await file_audience(tx, campaign_id, blob, sizes, waits_from)
-    await tx.run(
-        sa.update(campaign)
-        .where(campaign.c.id == campaign_id)
-        .values(state=str(CampaignState.RUNNING), counts=counts, reserved_millieuro=reserved_millieuro)
-    )
+    await tx.run(_let_run, {"campaign": campaign_id, "counts_": counts, "reserved_": reserved_millieuro})
     if reserved_millieuro:
         await bookings.lock(tx, [row.zone_id])
         await reservations.reserve(tx, row.zone_id, campaign_id, reserved_millieuro)

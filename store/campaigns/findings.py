@@ -7,7 +7,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.engine.transaction import Transaction
+from store.engine.prepared_statement import Prepared
+from store.engine.transaction import Transaction, rows_of
 from store.tables import alert_finding
 
 
@@ -27,10 +28,10 @@ class AlertFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _NAMES = AlertFinding.__struct_fields__
-_add = sa.insert(alert_finding)
+_add = Prepared(sa.insert(alert_finding).values({n: sa.bindparam(n) for n in (*_NAMES, "alert_id", "envelope")}))
 _of_alert = alert_finding.c.alert_id == sa.bindparam("alert")
-_finding = sa.select(*(alert_finding.c[name] for name in _NAMES)).where(_of_alert)
-_envelope = sa.select(alert_finding.c.envelope).where(_of_alert)
+_finding = Prepared(sa.select(*(alert_finding.c[name] for name in _NAMES)).where(_of_alert))
+_envelope = Prepared(sa.select(alert_finding.c.envelope).where(_of_alert))
 
 
 async def file_finding(tx: Transaction, alert_id: int, finding: AlertFinding, envelope: bytes | None) -> None:
@@ -42,10 +43,10 @@ async def file_finding(tx: Transaction, alert_id: int, finding: AlertFinding, en
 
 async def finding_of(conn: AsyncConnection, alert_id: int) -> AlertFinding | None:
     """What was found of an alert; None for alerts of before there were findings."""
-    row = (await conn.execute(_finding, {"alert": alert_id})).first()
-    return None if row is None else AlertFinding(**dict(zip(_NAMES, row, strict=True)))
+    rows = await rows_of(conn, _finding, {"alert": alert_id})
+    return AlertFinding(**dict(zip(_NAMES, rows[0], strict=True))) if rows else None
 
 
 async def envelope_of(conn: AsyncConnection, alert_id: int) -> bytes | None:
-    found = (await conn.execute(_envelope, {"alert": alert_id})).scalar_one_or_none()
-    return None if found is None else bytes(found)
+    rows = await rows_of(conn, _envelope, {"alert": alert_id})
+    return bytes(rows[0].envelope) if rows and rows[0].envelope is not None else None

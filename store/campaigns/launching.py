@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from store.campaigns import threads
+from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction
 from store.errors import AudienceTooLarge, StaleThread
@@ -79,18 +80,48 @@ class Launched(msgspec.Struct, frozen=True):
     campaign_ids: tuple[int, ...]
 
 
-# Statements of every launch stand here: made anew for each alert they cost more than the engine takes to run them.
-_add_alert = sa.insert(alert).returning(alert.c.id)
-_add_reference = sa.insert(alert_reference)
-_add_zone = sa.insert(alert_zone)
-_add_entry = sa.insert(feed_entry)
-_add_audit = sa.insert(audit)
-_add_campaign = sa.insert(campaign).returning(campaign.c.id)
-_add_request = sa.insert(idempotency)
-_add_text = sa.insert(campaign_text)
-_add_audience = sa.insert(audience)
-_add_expansion = sa.insert(expansion)
-_add_progress = sa.insert(progress)
+_ALERT_COLUMNS = tuple(name for name in NewAlert.__struct_fields__ if name != "references")
+_CAMPAIGN_COLUMNS = (
+    "public_id", "zone_id", "account_id", "purpose", "title", "kind", "mode", "state", "priority", "crash_policy",
+    "weight", "starts_ms", "expires_ms", "horizon_ms", "targets", "counts", "reserved_millieuro",
+)  # fmt: skip
+
+
+def _row_of(table: sa.Table, *columns: str) -> sa.Insert:
+    return sa.insert(table).values({name: sa.bindparam(name) for name in columns})
+
+
+_add_alert = Prepared(_row_of(alert, *_ALERT_COLUMNS, "received_ms").returning(alert.c.id))
+_references = json_rows("references", sender=str, identifier=str, sent_ms=int)
+_add_references = Prepared(
+    sa.insert(alert_reference).from_select(
+        ["alert_id", "sender", "identifier", "sent_ms"],
+        sa.select(sa.bindparam("alert", type_=sa.BigInteger), _references),
+    )
+)
+_end_alert = Prepared(
+    sa.update(alert)
+    .where(alert.c.id == sa.bindparam("alert"), alert.c.state == "active")
+    .values(state=sa.bindparam("state_"))
+)
+_add_zone = Prepared(_row_of(alert_zone, "alert_id", "zone_id", "campaign_id", "refusal"))
+_add_entry = Prepared(_row_of(feed_entry, "alert_id", "published_ms", "expires_ms"))
+_add_audit = Prepared(_row_of(audit, "at_ms", "account_id", "action", "subject", "detail"))
+_add_campaign = Prepared(
+    _row_of(campaign, *_CAMPAIGN_COLUMNS, "alert_id", "thread_id", "created_ms").returning(campaign.c.id)
+)
+_add_request = Prepared(_row_of(idempotency, "account_id", "key", "sha256", "campaign_id", "at_ms"))
+_add_replaced = Prepared(_row_of(campaign_replaces, "campaign_id", "replaced_id"))
+_texts = json_rows("texts", channel=str, language=str, content=str, units=int, price_millieuro=int)
+_add_texts = Prepared(
+    sa.insert(campaign_text).from_select(
+        ["campaign_id", "channel", "language", "content", "units", "price_millieuro"],
+        sa.select(sa.bindparam("campaign", type_=sa.BigInteger), _texts),
+    )
+)
+_add_audience = Prepared(_row_of(audience, "campaign_id", "blob", "sha256"))
+_add_expansion = Prepared(_row_of(expansion, "campaign_id", "channel", "first_seq", "size", "tag", "waits_from"))
+_add_progress = Prepared(_row_of(progress, "campaign_id", "channel", "queued"))
 
 
 async def launch(tx: Transaction, decision: Launch) -> Launched:
@@ -101,8 +132,7 @@ async def launch(tx: Transaction, decision: Launch) -> Launched:
     alert_id = await _file_alert(tx, decision.alert, thread_id) if decision.alert else None
     await _end(tx, decision.ends)
     for ended_id, state in decision.alert_ends:
-        ended = sa.update(alert).where(alert.c.id == ended_id, alert.c.state == "active").values(state=state)
-        if not await tx.run(ended):
+        if not await tx.run(_end_alert, {"alert": ended_id, "state_": state}):
             raise StaleThread(f"alert {ended_id} is no longer active")
     ids = [await _file_campaign(tx, new, alert_id, thread_id) for new in decision.campaigns]
     if alert_id is not None:
@@ -132,20 +162,22 @@ async def _take_thread(tx: Transaction, decision: Launch) -> int:
 
 
 async def _file_alert(tx: Transaction, new: NewAlert, thread_id: int) -> int:
-    fields = {k: v for k, v in msgspec.structs.asdict(new).items() if k != "references"}
-    result = await tx.conn.execute(_add_alert, fields | {"received_ms": tx.now_ms, "thread_id": thread_id})
-    alert_id = int(result.scalar_one())
-    for (sender, identifier), sent_ms in {(s, i): at for s, i, at in new.references}.items():
-        named = {"alert_id": alert_id, "sender": sender, "identifier": identifier, "sent_ms": sent_ms}
-        await tx.run(_add_reference, named)
-    return alert_id
+    fields = {name: getattr(new, name) for name in _ALERT_COLUMNS}
+    [added] = await tx.rows(_add_alert, fields | {"received_ms": tx.now_ms, "thread_id": thread_id})
+    named = {(sender, identifier): sent_ms for sender, identifier, sent_ms in new.references}
+    if named:
+        references = pack((sender, identifier, sent_ms) for (sender, identifier), sent_ms in named.items())
+        await tx.run(_add_references, {"alert": added.id, "references": references})
+    return int(added.id)
 
 
 async def _file_zones(tx: Transaction, alert_id: int, decision: Launch, ids: Sequence[int]) -> None:
     for new, campaign_id in zip(decision.campaigns, ids, strict=True):
-        await tx.run(_add_zone, {"alert_id": alert_id, "zone_id": new.zone_id, "campaign_id": campaign_id})
+        became = {"campaign_id": campaign_id, "refusal": ""}
+        await tx.run(_add_zone, {"alert_id": alert_id, "zone_id": new.zone_id} | became)
     for refusal in decision.refusals:
-        await tx.run(_add_zone, {"alert_id": alert_id, "zone_id": refusal.zone_id, "refusal": refusal.reason})
+        became = {"campaign_id": None, "refusal": refusal.reason}
+        await tx.run(_add_zone, {"alert_id": alert_id, "zone_id": refusal.zone_id} | became)
 
 
 async def end_campaigns(tx: Transaction, ends: Sequence[tuple[int, str]]) -> None:
@@ -182,25 +214,19 @@ async def _pay(tx: Transaction, decision: Launch, ids: Sequence[int]) -> None:
         await reservations.reserve(tx, new.zone_id, campaign_id, new.reserved_millieuro, must_cover=new.must_cover)
 
 
-_CAMPAIGN_COLUMNS = (
-    "public_id", "zone_id", "account_id", "purpose", "title", "kind", "mode", "state", "priority", "crash_policy",
-    "weight", "starts_ms", "expires_ms", "horizon_ms", "targets", "counts", "reserved_millieuro",
-)  # fmt: skip
-
-
 async def _file_campaign(tx: Transaction, new: NewCampaign, alert_id: int | None, thread_id: int) -> int:
     fields = {name: getattr(new, name) for name in _CAMPAIGN_COLUMNS}
     stands = {"alert_id": alert_id, "thread_id": thread_id, "created_ms": tx.now_ms}
-    result = await tx.conn.execute(_add_campaign, fields | stands)
-    campaign_id = int(result.scalar_one())
+    [added] = await tx.rows(_add_campaign, fields | stands)
+    campaign_id = int(added.id)
     if new.request_key is not None:
         asked = {"account_id": new.account_id, "key": new.request_key, "sha256": new.request_sha256}
         await tx.run(_add_request, asked | {"campaign_id": campaign_id, "at_ms": tx.now_ms})
     for replaced_id in new.replaces:
-        await tx.run(sa.insert(campaign_replaces).values(campaign_id=campaign_id, replaced_id=replaced_id))
+        await tx.run(_add_replaced, {"campaign_id": campaign_id, "replaced_id": replaced_id})
     if new.texts:
-        texts = [{"campaign_id": campaign_id} | msgspec.structs.asdict(text) for text in new.texts]
-        await tx.conn.execute(_add_text, texts)
+        texts = pack(msgspec.structs.astuple(text) for text in new.texts)
+        await tx.run(_add_texts, {"campaign": campaign_id, "texts": texts})
     if new.state == CampaignState.PREPARING:
         await awaiting.note(tx, campaign_id)
     else:

@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import AnyRow, rows_of
 from store.outbox.delivery_ids import end_id, first_id
@@ -94,6 +95,9 @@ _campaigns = (
 
 _by_id = Prepared(_campaigns.where(campaign.c.id == sa.bindparam("id")))
 _by_public_id = Prepared(_campaigns.where(campaign.c.public_id == sa.bindparam("public_id")))
+_of_alert = Prepared(_campaigns.where(campaign.c.alert_id == sa.bindparam("alert")).order_by(campaign.c.id))
+_threads = json_rows("threads", id=int)
+_of_threads = Prepared(_campaigns.where(campaign.c.thread_id.in_(sa.select(_threads.c.id))).order_by(campaign.c.id))
 
 
 def _campaign(row: AnyRow) -> Campaign:
@@ -131,15 +135,13 @@ async def by_request_key(conn: AsyncConnection, account_id: int, key: str) -> Ea
 
 
 async def of_alert(conn: AsyncConnection, alert_id: int) -> list[Campaign]:
-    rows = await conn.execute(_campaigns.where(campaign.c.alert_id == alert_id).order_by(campaign.c.id))
-    return [_campaign(row) for row in rows.all()]
+    return [_campaign(row) for row in await rows_of(conn, _of_alert, {"alert": alert_id})]
 
 
 async def of_thread(conn: AsyncConnection, thread_id: int, *others: int) -> list[Campaign]:
     """Every campaign of a thread, or of several that are to become one, oldest first."""
-    wanted = campaign.c.thread_id.in_((thread_id, *others))
-    rows = await conn.execute(_campaigns.where(wanted).order_by(campaign.c.id))
-    return [_campaign(row) for row in rows.all()]
+    rows = await rows_of(conn, _of_threads, {"threads": pack((i,) for i in (thread_id, *others))})
+    return [_campaign(row) for row in rows]
 
 
 async def recent(
@@ -154,21 +156,28 @@ async def recent(
     return [_campaign(row) for row in (await conn.execute(statement)).all()]
 
 
+_RANKS = {str(CampaignState.RUNNING): 0, str(CampaignState.PREPARING): 1, str(CampaignState.SCHEDULED): 1}
+_rank = sa.case(_RANKS, value=campaign.c.state, else_=2)
+_unfinished = Prepared(
+    _campaigns.where(campaign.c.sealed_ms.is_(None))
+    .order_by(_rank, sa.case((_rank == 0, campaign.c.priority), else_=0), campaign.c.id.desc())
+    .limit(sa.bindparam("most"))
+)
+
+
 async def unfinished(conn: AsyncConnection, *, most: int) -> list[Campaign]:
     """Whatever is not sealed yet, as an operator looks at it: the running ones first, most urgent first, then what
     is still to come, then what waits for its receipts; of each the newest first."""
-    states = {str(CampaignState.RUNNING): 0, str(CampaignState.PREPARING): 1, str(CampaignState.SCHEDULED): 1}
-    rank = sa.case(states, value=campaign.c.state, else_=2)
-    urgency = sa.case((rank == 0, campaign.c.priority), else_=0)
-    statement = _campaigns.where(campaign.c.sealed_ms.is_(None)).order_by(rank, urgency, campaign.c.id.desc())
-    return [_campaign(row) for row in (await conn.execute(statement.limit(most))).all()]
+    return [_campaign(row) for row in await rows_of(conn, _unfinished, {"most": most})]
+
+
+_replaced = Prepared(
+    sa.select(campaign_replaces.c.replaced_id).where(campaign_replaces.c.campaign_id == sa.bindparam("campaign"))
+)
 
 
 async def replaced_by(conn: AsyncConnection, campaign_id: int) -> list[int]:
-    rows = await conn.execute(
-        sa.select(campaign_replaces.c.replaced_id).where(campaign_replaces.c.campaign_id == campaign_id)
-    )
-    return [row.replaced_id for row in rows.all()]
+    return [row.replaced_id for row in await rows_of(conn, _replaced, {"campaign": campaign_id})]
 
 
 _counts = Prepared(
@@ -203,7 +212,7 @@ class Text(msgspec.Struct, frozen=True):
     price_millieuro: int
 
 
-_texts = (
+_texts = Prepared(
     sa.select(*(campaign_text.c[name] for name in Text.__struct_fields__))
     .where(campaign_text.c.campaign_id == sa.bindparam("campaign"))
     .order_by(campaign_text.c.channel, campaign_text.c.language)
@@ -211,15 +220,15 @@ _texts = (
 
 
 async def texts(conn: AsyncConnection, campaign_id: int) -> list[Text]:
-    return [Text(*row) for row in (await conn.execute(_texts, {"campaign": campaign_id})).all()]
+    return [Text(*row) for row in await rows_of(conn, _texts, {"campaign": campaign_id})]
 
 
-_audience = sa.select(audience.c.blob).where(audience.c.campaign_id == sa.bindparam("campaign"))
+_audience = Prepared(sa.select(audience.c.blob).where(audience.c.campaign_id == sa.bindparam("campaign")))
 
 
 async def audience_blob(conn: AsyncConnection, campaign_id: int) -> bytes | None:
-    row = (await conn.execute(_audience, {"campaign": campaign_id})).first()
-    return bytes(row.blob) if row else None
+    rows = await rows_of(conn, _audience, {"campaign": campaign_id})
+    return bytes(rows[0].blob) if rows else None
 
 
 # ---- deliveries ------------------------------------------------------------------------------------------
@@ -243,6 +252,21 @@ class Delivery(msgspec.Struct, frozen=True):
     changed_ms: int | None
 
 
+_DELIVERY = delivery.c
+_page = (
+    sa.select(
+        _DELIVERY.id, _DELIVERY.channel, member.c.public_id, member.c.name, _DELIVERY.address, _DELIVERY.language,
+        _DELIVERY.units, _DELIVERY.state, _DELIVERY.attempts, _DELIVERY.carrier, _DELIVERY.code, _DELIVERY.text,
+        _DELIVERY.sent_ms, _DELIVERY.changed_ms,
+    )
+    .join(member, member.c.id == _DELIVERY.member_id)
+    .where(_DELIVERY.id > sa.bindparam("after"), _DELIVERY.id < sa.bindparam("end"))
+    .order_by(_DELIVERY.id)
+    .limit(sa.bindparam("most"))
+)  # fmt: skip
+_whole_page = Prepared(_page)
+
+
 async def deliveries(
     conn: AsyncConnection,
     campaign_id: int,
@@ -254,25 +278,15 @@ async def deliveries(
     carrier: str | None = None,
 ) -> list[Delivery]:
     """A keyset page by ascending id; `after_id` 0 begins."""
-    d = delivery.c
-    statement = (
-        sa.select(
-            d.id, d.channel, member.c.public_id, member.c.name, d.address, d.language, d.units, d.state,
-            d.attempts, d.carrier, d.code, d.text, d.sent_ms, d.changed_ms,
-        )
-        .join(member, member.c.id == d.member_id)
-        .where(d.id > max(after_id, first_id(campaign_id) - 1), d.id < end_id(campaign_id))
-        .order_by(d.id)
-        .limit(most)
-    )  # fmt: skip
+    values = {"after": max(after_id, first_id(campaign_id) - 1), "end": end_id(campaign_id), "most": most}
+    wanted = [column == word for column, word in ((_DELIVERY.channel, channel), (_DELIVERY.carrier, carrier)) if word]
     if states:
-        statement = statement.where(d.state.in_([int(s) for s in states]))
-    if channel:
-        statement = statement.where(d.channel == channel)
-    if carrier:
-        statement = statement.where(d.carrier == carrier)
-    rows = await conn.execute(statement)
-    return [_delivery(tuple(row)) for row in rows.all()]
+        wanted.append(_DELIVERY.state.in_([int(s) for s in states]))
+    if wanted:
+        rows: Sequence[AnyRow] = (await conn.execute(_page.where(*wanted), values)).all()
+    else:
+        rows = await rows_of(conn, _whole_page, values)
+    return [_delivery(tuple(row)) for row in rows]
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:

@@ -7,6 +7,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.engine.prepared_statement import Prepared
+from store.engine.transaction import rows_of
 from store.outbox.delivery_ids import first_id
 from store.states import DeliveryState
 from store.tables import delivery, expansion
@@ -48,29 +50,32 @@ async def hold_still(conn: AsyncConnection) -> None:
         await conn.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
 
 
+_expanded = Prepared(
+    sa.select(expansion.c.channel, expansion.c.first_seq, expansion.c.size, expansion.c.expanded_upto)
+    .where(expansion.c.campaign_id == sa.bindparam("campaign"))
+    .order_by(expansion.c.first_seq)
+)
+
+
 async def expanded(conn: AsyncConnection, campaign_id: int) -> list[Expanded]:
-    e = expansion.c
-    rows = await conn.execute(
-        sa.select(e.channel, e.first_seq, e.size, e.expanded_upto)
-        .where(e.campaign_id == campaign_id)
-        .order_by(e.first_seq)
-    )
-    return [Expanded(*row) for row in rows.all()]
+    return [Expanded(*row) for row in await rows_of(conn, _expanded, {"campaign": campaign_id})]
 
 
 _d = delivery.c
 _distance = _d.id - sa.bindparam("first")
 _in_page = _d.id.between(sa.bindparam("first"), sa.bindparam("last"))
-_page = sa.select(
-    sa.func.count(),
-    sa.func.aggregate_strings(sa.cast(_distance * 16 + _d.state, sa.Text), ","),
-    sa.func.sum(_d.member_id),
-    sa.func.sum(_d.contact_id),
-    sa.func.count(_d.sent_ms),
-    sa.func.min(_d.sent_ms),
-    sa.func.max(_d.sent_ms),
-).where(_in_page)
-_failed = (
+_page = Prepared(
+    sa.select(
+        sa.func.count(),
+        sa.func.aggregate_strings(sa.cast(_distance * 16 + _d.state, sa.Text), ","),
+        sa.func.sum(_d.member_id),
+        sa.func.sum(_d.contact_id),
+        sa.func.count(_d.sent_ms),
+        sa.func.min(_d.sent_ms),
+        sa.func.max(_d.sent_ms),
+    ).where(_in_page)
+)
+_failed = Prepared(
     sa.select(
         sa.func.coalesce(_d.code, "").label("reason"), sa.func.aggregate_strings(sa.cast(_distance, sa.Text), ",")
     )
@@ -83,8 +88,8 @@ async def page(conn: AsyncConnection, campaign_id: int, first_seq: int, last_seq
     """The deliveries of one page, counted; a page has at most `PAGE` of them."""
     base = first_id(campaign_id)
     values = {"first": base | first_seq, "last": base | last_seq}
-    row = (await conn.execute(_page, values)).one()
-    failed = (await conn.execute(_failed, values)).all()
+    [row] = await rows_of(conn, _page, values)
+    failed = await rows_of(conn, _failed, values)
     return Page(
         first_seq,
         int(row[0]),

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
-from store.engine.transaction import Transaction
+from store.engine.transaction import Transaction, rows_of
 from store.errors import StaleThread
 from store.outbox.records import ThreadSeen
 from store.tables import alert, campaign, thread
@@ -19,31 +20,45 @@ OPEN = "open"
 CANCELLED = "cancelled"
 """Whoever heard of the end hears no more of it: nothing follows."""
 
-_rows = sa.select(thread.c.id, thread.c.revision, thread.c.state).order_by(thread.c.id)
+_wanted = json_rows("wanted", id=int)
+_rows = (
+    sa.select(thread.c.id, thread.c.revision, thread.c.state)
+    .where(thread.c.id.in_(sa.select(_wanted.c.id)))
+    .order_by(thread.c.id)
+)
+_seen = Prepared(_rows)
 # An alert or campaign that is filed takes a share of the key of its thread's row; it need not wait for this.
-_for_change = _rows.with_for_update(key_share=True)
+_for_change = Prepared(_rows.with_for_update(key_share=True))
 
 
 async def seen(conn: AsyncConnection, thread_ids: Sequence[int]) -> tuple[ThreadSeen, ...]:
     """These threads as they are now, the oldest first."""
-    rows = await conn.execute(_rows.where(thread.c.id.in_(thread_ids)))
-    return tuple(ThreadSeen(row.id, row.revision) for row in rows.all())
+    rows = await rows_of(conn, _seen, {"wanted": _packed(thread_ids)})
+    return tuple(ThreadSeen(row.id, row.revision) for row in rows)
 
 
-_add = sa.insert(thread).returning(thread.c.id)
+def _packed(ids: Sequence[int]) -> str:
+    return pack((i,) for i in ids)
+
+
+_add = Prepared(sa.insert(thread).values(state=sa.bindparam("state")).returning(thread.c.id))
 
 
 async def begin(tx: Transaction, *, cancelled: bool) -> int:
     """A new thread; `cancelled`: what begins it is its end, too."""
-    return int((await tx.conn.execute(_add, {"state": CANCELLED if cancelled else OPEN})).scalar_one())
+    [added] = await tx.rows(_add, {"state": CANCELLED if cancelled else OPEN})
+    return int(added.id)
 
 
-_of_campaigns = sa.select(campaign.c.thread_id).where(campaign.c.id.in_(sa.bindparam("campaigns", expanding=True)))
+_campaigns = json_rows("campaigns", id=int)
+_of_campaigns = Prepared(
+    sa.select(campaign.c.thread_id).where(campaign.c.id.in_(sa.select(_campaigns.c.id))).distinct()
+)
 
 
 async def of_campaigns(tx: Transaction, campaign_ids: Sequence[int]) -> tuple[ThreadSeen, ...]:
     """The threads of these campaigns, in whatever state they are."""
-    rows = await tx.rows(_of_campaigns.distinct(), {"campaigns": list(campaign_ids)})
+    rows = await tx.rows(_of_campaigns, {"campaigns": _packed(campaign_ids)})
     return tuple(ThreadSeen(row.thread_id) for row in rows)
 
 
@@ -59,7 +74,7 @@ async def join(tx: Transaction, threads: Sequence[ThreadSeen], *, acts: bool, ca
     merely filed there leaves them as they are. Raises StaleThread.
     """
     ids = sorted({t.id for t in threads})
-    found = {row.id: row for row in await tx.rows(_for_change.where(thread.c.id.in_(ids)))}
+    found = {row.id: row for row in await tx.rows(_for_change, {"wanted": _packed(ids)})}
     if len(found) < len(ids):
         raise StaleThread("a thread was merged into another one")
     if not acts:

@@ -42,7 +42,9 @@ async def _ask(
     return int(getattr(result, "rowcount", 0)), list(result.all()) if result.returns_rows else []
 
 
-_text = lru_cache(sa.text)
+@lru_cache
+def _step(sql: str) -> Prepared:
+    return Prepared(sa.text(sql))
 
 
 async def follow(conn: AsyncConnection, steps: Steps[T]) -> T:
@@ -50,8 +52,7 @@ async def follow(conn: AsyncConnection, steps: Steps[T]) -> T:
     try:
         sql, values = next(steps)
         while True:
-            result = await conn.execute(_text(sql), values)
-            sql, values = steps.send(result.all() if result.returns_rows else [])
+            sql, values = steps.send(await rows_of(conn, _step(sql), values))
     except StopIteration as end:
         found: T = end.value
         return found

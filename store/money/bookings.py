@@ -115,8 +115,22 @@ _held = Prepared(
         ),
     )
 )
-_add_booking = sa.insert(booking).returning(booking.c.id)
-_add_entries = sa.insert(entry)
+_add_booking = Prepared(
+    sa.insert(booking)
+    .values({name: sa.bindparam(name) for name in ("zone_id", "at_ms", "what", "campaign_id", "note")})
+    .returning(booking.c.id)
+)
+_entries = json_rows("entries", number=int, account=str, lot=int, network=int, amount=int, balance=int)
+_ENTRY = {
+    "booking_id": sa.bindparam("booking", type_=sa.BigInteger), "zone_id": _ZONE,
+    "campaign_id": sa.bindparam("campaign", type_=sa.BigInteger), "account": _entries.c.account,
+    "lot_id": _entries.c.lot, "network_id": _entries.c.network, "amount_millieuro": _entries.c.amount,
+    "balance_millieuro": _entries.c.balance,
+}  # fmt: skip
+# In their order: of two entries of one account the higher id tells what it holds.
+_add_entries = Prepared(
+    sa.insert(entry).from_select(list(_ENTRY), sa.select(*_ENTRY.values()).order_by(_entries.c.number))
+)
 
 LotAccount = tuple[int | None, LedgerAccount]
 """An account of a lot."""
@@ -149,12 +163,9 @@ async def book(
     booked = await tx.first(_add_booking, values)
     assert booked is not None
     rows = []
-    for e in entries:
+    for number, e in enumerate(entries):
         place = (e.lot_id, e.account)
         held[place] += e.amount_millieuro
-        rows.append({
-            "booking_id": booked.id, "zone_id": zone_id, "account": str(e.account), "lot_id": e.lot_id,
-            "campaign_id": campaign_id, "network_id": e.network_id, "amount_millieuro": e.amount_millieuro,
-            "balance_millieuro": held[place],
-        })  # fmt: skip
-    await tx.conn.execute(_add_entries, rows)
+        rows.append((number, str(e.account), e.lot_id, e.network_id, e.amount_millieuro, held[place]))
+    of_all = {"booking": booked.id, "zone": zone_id, "campaign": campaign_id}
+    await tx.run(_add_entries, of_all | {"entries": pack(rows)})

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.engine.prepared_statement import Prepared
-from store.engine.transaction import Transaction
+from store.engine.transaction import Transaction, rows_of
 from store.money.bookings import LedgerAccount, LedgerEntry, What, book, head, holdings, loan_head, lock, move
 from store.tables import entry, lot
 
@@ -25,14 +25,15 @@ _is_valid = sa.and_(
     sa.or_(lot.c.valid_until_ms.is_(None), lot.c.valid_until_ms > _NOW),
 )
 _debt = sa.func.coalesce(loan_head(_ZONE, str(LedgerAccount.OPERATOR)), 0)
-_balance = sa.select(
-    sa.func.coalesce(sa.select(sa.func.sum(_free)).where(_is_valid).scalar_subquery(), 0) + _debt
-)  # fmt: skip
+_balance = Prepared(
+    sa.select(sa.func.coalesce(sa.select(sa.func.sum(_free)).where(_is_valid).scalar_subquery(), 0) + _debt)
+)
 
 
 async def balance_millieuro(conn: AsyncConnection, zone_id: int, now_ms: int) -> int:
     """What may still be spent: what is free in the lots that are valid at this instant, less what was lent."""
-    return int((await conn.execute(_balance, {"zone": zone_id, "now": now_ms})).scalar_one())
+    [balance] = await rows_of(conn, _balance, {"zone": zone_id, "now": now_ms})
+    return int(balance[0])
 
 
 in_order_of_expiry = (lot.c.valid_until_ms.asc().nulls_last(), lot.c.id)

@@ -17,8 +17,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
-from store.engine.transaction import AnyRow, Transaction
+from store.engine.transaction import AnyRow, Transaction, rows_of
 from store.errors import CreditExhausted
 from store.money.bookings import LedgerAccount, LedgerEntry, What, book, holdings, lock, move
 from store.money.ledger import balance_millieuro, cover, in_order_of_expiry, shares
@@ -71,7 +72,7 @@ _of_reservation = (
     # Loans come last: a lot without an end is older than any of them.
     .order_by(entry.c.lot_id.is_(None), *in_order_of_expiry)
 )
-_held = _of_reservation.having(_amount != 0)
+_held = Prepared(_of_reservation.having(_amount != 0))
 _given_back = Prepared(
     _of_reservation.join(booking, booking.c.id == entry.c.booking_id).where(
         booking.c.what.in_((str(What.RELEASE), str(What.RECALL))), entry.c.lot_id.is_not(None)
@@ -81,7 +82,7 @@ _given_back = Prepared(
 
 async def held(conn: AsyncConnection, campaign_id: int) -> list[Held]:
     """What a campaign still has reserved, by lot, in the order in which these expire."""
-    rows = (await conn.execute(_held, {"campaign": campaign_id})).all()
+    rows = await rows_of(conn, _held, {"campaign": campaign_id})
     return [Held(row.lot_id, int(row.amount), row.valid_until_ms) for row in rows]
 
 
@@ -105,7 +106,7 @@ _in_hand = (
 )
 # One statement, so one snapshot: an answer that is committed meanwhile is seen in its batch and in the counters, or in
 # neither. Two would miss what is in hand for the one and not yet charged for the other.
-_chargeable = (
+_chargeable = Prepared(
     sa.select(
         progress.c.charged_millieuro.label("charged"),
         (progress.c.unknown + progress.c.retry).label("open"),
@@ -124,7 +125,7 @@ async def chargeable_millieuro(conn: AsyncConnection, campaign_id: int) -> int:
 
     Reads counters and leased batches: a million people take no longer than ten.
     """
-    rows = (await conn.execute(_chargeable, {"campaign": campaign_id})).all()
+    rows = await rows_of(conn, _chargeable, {"campaign": campaign_id})
     return sum(int(r.charged + r.dearest * (r.open + min(r.in_hand, r.queued))) for r in rows)
 
 
@@ -142,21 +143,24 @@ def _beyond(reserved: Sequence[Held], kept_millieuro: int) -> list[Held]:
     return beyond
 
 
-_paid_for = sa.select(campaign.c.id, campaign.c.zone_id).where(
-    campaign.c.id.in_(sa.bindparam("ids", expanding=True)),
-    campaign.c.reserved_millieuro > 0,
-    campaign.c.sealed_ms.is_(None),
+_ended = json_rows("ended", id=int)
+_paid_for = Prepared(
+    sa.select(campaign.c.id, campaign.c.zone_id).where(
+        campaign.c.id.in_(sa.select(_ended.c.id)),
+        campaign.c.reserved_millieuro > 0,
+        campaign.c.sealed_ms.is_(None),
+    )
 )
 
 
 async def zones_of(tx: Transaction, campaign_ids: Iterable[int]) -> set[int]:
     """The zones whose money `free` would move."""
-    return {row.zone_id for row in await tx.rows(_paid_for, {"ids": list(campaign_ids)})}
+    return {row.zone_id for row in await tx.rows(_paid_for, {"ended": pack((i,) for i in campaign_ids)})}
 
 
 async def free(tx: Transaction, campaign_ids: Iterable[int]) -> None:
     """Release at once what campaigns that have ended can no longer be charged. Locks their zones."""
-    rows: list[AnyRow] = await tx.rows(_paid_for, {"ids": list(campaign_ids)})
+    rows: list[AnyRow] = await tx.rows(_paid_for, {"ended": pack((i,) for i in campaign_ids)})
     await lock(tx, [row.zone_id for row in rows])
     for row in sorted(rows, key=lambda row: (row.zone_id, row.id)):
         await release(tx, row.zone_id, row.id, await chargeable_millieuro(tx.conn, row.id))

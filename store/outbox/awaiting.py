@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 import sqlalchemy as sa
 
-from store.engine.json_rows import pack
+from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction
 from store.states import OPEN
@@ -44,9 +44,10 @@ _handed_over = Prepared(
     )
     .order_by(batch.c.first)
 )
-_note = sa.insert(meta)
+_note = Prepared(sa.insert(meta).values(key=sa.bindparam("key"), value=sa.bindparam("value")))
 _noted = Prepared(sa.select(meta.c.value).where(meta.c.key == sa.bindparam("key_")))
-_forget = sa.delete(meta).where(meta.c.key.in_(sa.bindparam("keys", expanding=True)))
+_keys = json_rows("keys", key=str)
+_forget = Prepared(sa.delete(meta).where(meta.c.key.in_(sa.select(_keys.c.key))))
 
 
 def _key(campaign_id: int) -> str:
@@ -90,4 +91,5 @@ async def spares_of(tx: Transaction, campaign_id: int) -> dict[str, int] | None:
 
 async def forget(tx: Transaction, campaign_id: int, *others: int) -> None:
     """Removes the notes about a campaign, once nobody waits for it any more."""
-    await tx.run(_forget, {"keys": [key(each) for each in (campaign_id, *others) for key in (_key, _spares_key)]})
+    keys = [(key(each),) for each in (campaign_id, *others) for key in (_key, _spares_key)]
+    await tx.run(_forget, {"keys": pack(keys)})

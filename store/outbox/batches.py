@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
-from store.engine.transaction import AnyRow, Transaction
+from store.engine.transaction import AnyRow, Transaction, rows_of
 from store.outbox.doubts import OPEN as DOUBT_OPEN
 from store.outbox.ready_batches import is_held, next_first, next_ready, others_begin
 from store.outbox.receipts import hear_first, match_new_refs
@@ -210,11 +210,12 @@ async def renew(tx: Transaction, held: Sequence[Batch], lease_ms: int) -> set[tu
     return ours
 
 
-_going_on = (
+_these = json_rows("batches", id=int)
+_going_on = Prepared(
     sa.select(batch.c.id, batch.c.lease, campaign.c.epoch)
     .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(
-        batch.c.id.in_(sa.bindparam("batches", expanding=True)),
+        batch.c.id.in_(sa.select(_these.c.id)),
         _LEASED,
         campaign.c.state == str(CampaignState.RUNNING),
         campaign.c.expires_ms > sa.bindparam("now"),
@@ -226,9 +227,13 @@ _going_on = (
 async def going_on(conn: AsyncConnection, held: Sequence[Batch], now_ms: int) -> set[tuple[int, int]]:
     """The claims of which the fence would still let something go: whoever asked for them may write what it has not
     written yet. Moves nothing; asks for no lock."""
-    rows = (await conn.execute(_going_on, {"batches": [b.id for b in held], "now": now_ms})).all()
+    rows = await rows_of(conn, _going_on, {"batches": _packed(held), "now": now_ms})
     found = {(row.id, row.lease): row.epoch for row in rows}
     return {b.claim for b in held if found.get(b.claim) == b.epoch}
+
+
+def _packed(batches: Sequence[Batch]) -> str:
+    return pack((each.id,) for each in batches)
 
 
 # ---- giving back -----------------------------------------------------------------------------------------
@@ -335,7 +340,15 @@ _narrow = Prepared(
     .where(_ours)
     .values(first=sa.bindparam("first_"), last=sa.bindparam("last_"), cursor=sa.bindparam("last_"))
 )
-_add = sa.insert(batch).returning(batch.c.id)
+_whole = Prepared(sa.select(batch).where(batch.c.id == sa.bindparam("batch")))
+_SHARED = ("campaign_id", "channel", "mode", "priority", "round", "lease", "losses")
+_OF_PART = (*_SHARED, "first", "last", "cursor", "tag", "turn", "waits", "state", "due_ms")
+_add = Prepared(sa.insert(batch).values({name: sa.bindparam(name) for name in _OF_PART}))
+_add_held = Prepared(
+    sa.insert(batch)
+    .values({name: sa.bindparam(name) for name in (*_OF_PART, "node", "claimed_ms")})
+    .returning(batch.c.id)
+)
 
 
 async def split(
@@ -355,7 +368,7 @@ async def split(
     await settle(tx, held, settlements)
     if ours is None:
         return None
-    row = await tx.first(sa.select(batch).where(batch.c.id == held.id))
+    row = await tx.first(_whole, {"batch": held.id})
     assert row is not None
     if (row.first, row.last) != (held.first, held.last):
         # PostgreSQL: it has been split, and the answer to the commit was lost.
@@ -377,11 +390,8 @@ async def split(
     return tuple(parts)
 
 
-_these_batches = (
-    sa.select(batch.c.id)
-    .where(batch.c.id.in_(sa.bindparam("batches", expanding=True)))
-    .order_by(batch.c.id)
-    .with_for_update()
+_lock_these = Prepared(
+    sa.select(batch.c.id).where(batch.c.id.in_(sa.select(_these.c.id))).order_by(batch.c.id).with_for_update()
 )
 
 
@@ -389,7 +399,7 @@ async def lock_batches(tx: Transaction, parts: Sequence[Batch]) -> None:
     """PostgreSQL: nobody else moves these batches before the transaction ends. Batches are locked before their
     deliveries, and those before the counters, everywhere: two transactions never wait for each other in a circle."""
     if parts and not tx.sqlite:
-        await tx.rows(_these_batches, {"batches": [part.id for part in parts]})
+        await tx.rows(_lock_these, {"batches": _packed(parts)})
 
 
 async def let_go(
@@ -473,11 +483,8 @@ async def _keep(tx: Transaction, held: Batch, row: AnyRow, first: int, last: int
         return msgspec.structs.replace(held, first=first, last=last, rows=rows)
     theirs = {"state": int(BatchState.LEASED), "cursor": last, "node": held.node, "due_ms": row.due_ms}
     part = part_of(row, first, last, tag=held.tag) | theirs | {"claimed_ms": held.claimed_ms}
-    added = await tx.conn.execute(_add, part)
-    return msgspec.structs.replace(held, id=int(added.scalar_one()), first=first, last=last, rows=rows)
-
-
-_SHARED = ("campaign_id", "channel", "mode", "priority", "round", "lease", "losses")
+    [added] = await tx.rows(_add_held, part)
+    return msgspec.structs.replace(held, id=int(added.id), first=first, last=last, rows=rows)
 
 
 def part_of(row: AnyRow, first: int, last: int, *, tag: float) -> dict[str, object]:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
-from store.engine.transaction import AnyRow, Transaction
+from store.engine.transaction import AnyRow, Transaction, rows_of
 from store.outbox import awaiting
 from store.outbox.delivery_ids import first_id
 from store.outbox.settling import CounterTally
@@ -32,7 +32,8 @@ class Expansion(msgspec.Struct, frozen=True):
     expanded_upto: int
 
 
-_pending = (
+_without = json_rows("without", id=int)
+_pending = Prepared(
     sa.select(
         expansion.c.campaign_id, expansion.c.channel, expansion.c.first_seq, expansion.c.size,
         expansion.c.expanded_upto,
@@ -40,27 +41,31 @@ _pending = (
     .join(campaign, campaign.c.id == expansion.c.campaign_id)
     .where(
         sa.text("expansion.expanded_upto < expansion.size"),  # word for word the predicate of the index
-        campaign.c.id.not_in(sa.bindparam("without", expanding=True)),
+        campaign.c.id.not_in(sa.select(_without.c.id)),
     )
     .order_by(campaign.c.priority, expansion.c.expanded_upto, expansion.c.campaign_id, expansion.c.channel)
     .limit(sa.bindparam("most"))
 )  # fmt: skip
 
 
-_left = sa.select(sa.func.count()).where(
-    expansion.c.campaign_id == sa.bindparam("campaign"), expansion.c.expanded_upto < expansion.c.size
+_left = Prepared(
+    sa.select(sa.func.count()).where(
+        expansion.c.campaign_id == sa.bindparam("campaign"), expansion.c.expanded_upto < expansion.c.size
+    )
 )
 
 
 async def channels_left(conn: AsyncConnection, campaign_id: int) -> int:
     """Channels of a campaign whose frozen audience is not all rows yet."""
-    return int((await conn.execute(_left, {"campaign": campaign_id})).scalar_one())
+    [left] = await rows_of(conn, _left, {"campaign": campaign_id})
+    return int(left[0])
 
 
 async def pending_expansions(tx: Transaction, *, most: int = 16, without: Collection[int] = ()) -> list[Expansion]:
     """Audiences that are not all rows yet: the most urgent first, then the one that is least far; none of the campaigns
     `without`."""
-    return [Expansion(*row) for row in await tx.rows(_pending, {"most": most, "without": list(without)})]
+    values = {"most": most, "without": pack((i,) for i in without)}
+    return [Expansion(*row) for row in await tx.rows(_pending, values)]
 
 
 class AudienceEntry(msgspec.Struct, frozen=True, array_like=True):

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.engine.prepared_statement import Prepared
-from store.engine.transaction import AnyRow, Transaction
+from store.engine.transaction import AnyRow, Transaction, rows_of
 from store.states import BatchState, CampaignState
 from store.tables import batch, campaign, campaign_text, expansion, hold, lane_clock, progress
 
@@ -54,7 +54,7 @@ _weight = sa.cast(campaign.c.weight, sa.Float)
 _reached = expansion.c.tag + expansion.c.expanded_upto / _weight
 """Where the part of a frozen audience begins that is not rows yet."""
 _unexpanded = sa.and_(expansion.c.channel == _channel, expansion.c.expanded_upto < expansion.c.size)
-_ready_of_others = (
+_ready_of_others = Prepared(
     sa.select(
         sa.func.min(batch.c.tag),
         sa.func.max(batch.c.tag + (batch.c.last - batch.c.first + 1) / _weight),
@@ -62,7 +62,7 @@ _ready_of_others = (
     .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(_others, batch.c.channel == _channel, _READY, batch.c.tag >= sa.bindparam("from_", type_=sa.Float()))
 )
-_pending_of_others = (
+_pending_of_others = Prepared(
     sa.select(sa.func.min(_reached), sa.func.max(expansion.c.tag + expansion.c.size / _weight))
     .join(campaign, campaign.c.id == expansion.c.campaign_id)
     .where(_others, _unexpanded, _reached >= sa.bindparam("from_", type_=sa.Float()))
@@ -86,7 +86,18 @@ _left = Prepared(
         sa.func.coalesce(sa.func.sum(batch.c.last - batch.c.first + 1), 0),
     ).where(batch.c.campaign_id == sa.bindparam("campaign"), batch.c.channel == _channel, _READY)
 )
-_expansions = sa.select(expansion).where(expansion.c.campaign_id == sa.bindparam("campaign"))
+_of_campaign = sa.select(expansion).where(expansion.c.campaign_id == sa.bindparam("campaign"))
+_expansions = Prepared(_of_campaign)
+_expansion = Prepared(_of_campaign.where(expansion.c.channel == _channel))
+_put_off = tuple(
+    Prepared(
+        sa.update(table)
+        .where(table.c.campaign_id == sa.bindparam("campaign"), table.c.channel == _channel)
+        .values(tag=table.c.tag + _by)
+    )
+    for table in (expansion, batch)
+)
+"""All that one channel of a campaign has in the queue."""
 _ANYWHERE = float("-inf")
 
 
@@ -104,12 +115,12 @@ async def start_of(tx: Transaction, campaign_id: int, channel: str, size: int) -
     return max(now, await _end_of_others(tx, lane))
 
 
-_ready_to_begin = (
+_ready_to_begin = Prepared(
     sa.select(batch.c.channel, sa.func.count().label("campaigns"))
     .where(batch.c.mode == sa.bindparam("mode_"), batch.c.turn == 0, sa.text("batch.state = 0"))
     .group_by(batch.c.channel)
 )
-_not_expanded = (
+_not_expanded = Prepared(
     sa.select(expansion.c.channel, sa.func.count().label("campaigns"))
     .join(campaign, campaign.c.id == expansion.c.campaign_id)
     .where(
@@ -137,7 +148,7 @@ _longest = (
     .group_by(campaign_text.c.campaign_id, campaign_text.c.channel)
     .subquery()
 )
-_units_waiting = (
+_units_waiting = Prepared(
     sa.select(
         progress.c.channel,
         sa.func.sum((progress.c.queued + progress.c.retry) * sa.func.coalesce(_longest.c.units, 1)).label("units"),
@@ -162,10 +173,10 @@ async def queue(conn: AsyncConnection, mode: str, priority: int) -> Queue:
     """The queue as the counters tell it; no delivery is read. What is held counts: it may be resumed at any moment."""
     beginning: dict[str, int] = {}
     for statement in (_ready_to_begin, _not_expanded):
-        for row in (await conn.execute(statement, {"mode_": mode})).all():
+        for row in await rows_of(conn, statement, {"mode_": mode}):
             beginning[row.channel] = beginning.get(row.channel, 0) + int(row.campaigns)
-    waiting = await conn.execute(_units_waiting, {"mode_": mode, "priority_": priority})
-    return Queue(beginning, {row.channel: int(row.units) for row in waiting.all()})
+    waiting = await rows_of(conn, _units_waiting, {"mode_": mode, "priority_": priority})
+    return Queue(beginning, {row.channel: int(row.units) for row in waiting})
 
 
 async def join_queue(tx: Transaction, campaign_id: int) -> None:
@@ -176,9 +187,8 @@ async def join_queue(tx: Transaction, campaign_id: int) -> None:
     for made in await tx.rows(_expansions, {"campaign": campaign_id}):
         lane = _lane(owner, made.channel)
         start = max(await _virtual_time(tx, lane), await _end_of_others(tx, lane))
-        for table in (expansion, batch):
-            mine = sa.and_(table.c.campaign_id == campaign_id, table.c.channel == made.channel)
-            await tx.run(sa.update(table).where(mine).values(tag=table.c.tag + (start - made.tag)))
+        for statement in _put_off:
+            await tx.run(statement, lane | {"by_": start - made.tag})
 
 
 async def give_place_back(tx: Transaction, campaign_id: int) -> None:
@@ -222,14 +232,13 @@ async def rejoin(tx: Transaction, scope: str, subject: str) -> None:
         owner = await tx.first(_owner, {"campaign": held.campaign_id})
         assert owner is not None
         lane = _lane(owner, held.channel)
-        made = await tx.first(_expansions.where(expansion.c.channel == _channel), lane)
+        made = await tx.first(_expansion, lane)
         assert made is not None
         begins, rows = await _what_is_left(tx, made, owner.weight)
         by = max(await _virtual_time(tx, lane), await _end_of_others(tx, lane)) - begins
         if rows and by > 0:
-            for table in (expansion, batch):
-                mine = sa.and_(table.c.campaign_id == held.campaign_id, table.c.channel == held.channel)
-                await tx.run(sa.update(table).where(mine).values(tag=table.c.tag + by))
+            for statement in _put_off:
+                await tx.run(statement, lane | {"by_": by})
 
 
 _held_by = Prepared(

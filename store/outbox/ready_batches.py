@@ -49,16 +49,18 @@ _nexts = (
 )
 next_ready = Prepared(_nexts.where(batch.c.priority <= sa.bindparam("most_")))
 next_first = Prepared(_nexts.where(batch.c.turn == 0))
-others_begin = sa.select(sa.func.count()).select_from(
-    sa.select(batch.c.id)
-    .join(campaign, campaign.c.id == batch.c.campaign_id)
-    .where(
-        batch.c.channel == sa.bindparam("channel_"),
-        batch.c.mode == sa.bindparam("mode_"),
-        batch.c.priority == sa.bindparam("priority_"),
-        batch.c.turn == 0,
-        claimable,
+others_begin = Prepared(
+    sa.select(sa.func.count()).select_from(
+        sa.select(batch.c.id)
+        .join(campaign, campaign.c.id == batch.c.campaign_id)
+        .where(
+            batch.c.channel == sa.bindparam("channel_"),
+            batch.c.mode == sa.bindparam("mode_"),
+            batch.c.priority == sa.bindparam("priority_"),
+            batch.c.turn == 0,
+            claimable,
+        )
+        .limit(sa.bindparam("most_", type_=sa.Integer))
+        .subquery()
     )
-    .limit(sa.bindparam("most_", type_=sa.Integer))
-    .subquery()
 )

@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import rows_of
 from store.errors import StoreError
@@ -146,6 +147,9 @@ class RegisterChanges(msgspec.Struct, frozen=True):
 
 _register_rev = Prepared(sa.select(zone.c.register_rev).where(zone.c.id == sa.bindparam("zone")))
 _zones = sa.select(*(zone.c[name] for name in ZoneRow.__struct_fields__)).order_by(zone.c.code)
+_all_zones = Prepared(_zones)
+_codes = json_rows("codes", code=str)
+_zones_by_code = Prepared(_zones.where(zone.c.code.in_(sa.select(_codes.c.code))))
 _zone_by_id = Prepared(_zones.where(zone.c.id == sa.bindparam("zone")))
 
 
@@ -157,8 +161,11 @@ async def register_rev(conn: AsyncConnection, zone_id: int) -> int | None:
 
 async def zones(conn: AsyncConnection, codes: Iterable[str] | None = None) -> list[ZoneRow]:
     """All zones, or those with these codes, by code."""
-    statement = _zones if codes is None else _zones.where(zone.c.code.in_(list(codes)))
-    return [ZoneRow(*row) for row in await conn.execute(statement)]
+    if codes is None:
+        rows = await rows_of(conn, _all_zones)
+    else:
+        rows = await rows_of(conn, _zones_by_code, {"codes": pack((code,) for code in codes)})
+    return [ZoneRow(*row) for row in rows]
 
 
 async def zone_by_id(conn: AsyncConnection, zone_id: int) -> ZoneRow | None:

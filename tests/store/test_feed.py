@@ -12,7 +12,7 @@ from store import feed
 from store.campaigns import alerts
 from store.campaigns.launching import Launch, launch
 from store.engine import schema
-from store.engine.database import Database
+from store.engine.database import Database, open_database
 from store.engine.location import file_of
 from store.engine.revision import MIGRATIONS
 from store.feed import Edition
@@ -212,8 +212,7 @@ async def test_what_was_public_before_the_editions_stays_as_it_was(empty_url):
 
     await schema.migrate(empty_url)
 
-    engine = create_async_engine(empty_url)
-    async with engine.connect() as conn:
+    async with open_database(empty_url) as database, database.read() as conn:
         assert await feed.pending(conn) == []
         assert await feed.published(conn, "a1") == b"document 1"
         assert [line.public_id for line in (await feed.state(conn, 1)).lines] == ["a2"]
@@ -222,7 +221,6 @@ async def test_what_was_public_before_the_editions_stays_as_it_was(empty_url):
         ]  # fmt: skip
         assert await feed.revision(conn) == 3
         assert (await conn.execute(sa.select(sa.func.count()).select_from(feed_entry))).scalar() == 2
-    await engine.dispose()
 
 
 async def migrated_to(url: str, revision: str) -> None:
