@@ -62,7 +62,7 @@ What not everybody needs is imported by name:
     cap.answer    heading(document), ack(...), error(...): answers in CAP's own words
     cap.edxl      unwrap(document) -> Envelope | None: EDXL-DE 1.0 and 2.0
     cap.profile   profile("be-plp" | "google" | "ipaws") -> Profile, for ReadingTerms
-    cap.wording   translated(problem, "fr" | "nl" | "de") -> Problem; language_of(accept_language)
+    cap.translations   translated(problem, "fr" | "nl" | "de") -> Problem; language_of(accept_language)
     cap.json_form to_json(alert), from_json(text); cap.geojson: to_geojson(alerts)
     cap.feed      bounded(entries, make), active(entries, at); cap.rss: rss(entries, ...)
     cap.forward   forwarded(alert): without enclosed files

@@ -18,8 +18,8 @@ from cap.limits import DEFAULT
 from cap.profile import NAMES, Profile, profile
 from cap.rules import RULES
 from cap.terms import ReadingTerms
+from cap.translations import LANGUAGES
 from cap.versions import VERSIONS
-from cap.wording import LANGUAGES
 
 Arguments = argparse.Namespace
 

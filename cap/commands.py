@@ -23,8 +23,8 @@ from cap.read import Reading, read
 from cap.rules import Rule
 from cap.signing import Standing
 from cap.terms import ReadingTerms
+from cap.translations import catalogue, translated
 from cap.trust import Trust
-from cap.wording import catalogue, translated
 from cap.write import write
 
 GOOD, BAD, UNUSABLE = 0, 1, 2

@@ -48,7 +48,7 @@ zone = sa.Table(
     sa.Column("code", sa.Text, nullable=False, unique=True),
     _text("name"),
     _int("convention"),  # 1: has a duty to alert, may target areas; 2: its networks and groups only
-    _text("policy"),  # JSON, gateway/directory/policy.py
+    _text("policy"),  # JSON, gateway/directory/zone_policy.py
     _text("territory", ""),  # JSON, gateway/directory/territory.py; empty: where it lies is not known
     _int("register_rev", 0),  # moved by every change of the zone's register
     _int("places_rev", 0),  # the revision at which the zone itself, a network or a group of it last changed

@@ -16,7 +16,7 @@ from cap.rules.area import AREA, CROSSING
 from cap.rules.causes import CAUSES
 from cap.rules.form import FORM
 from cap.rules.info import INFO
-from cap.rules.prose import PROSE
+from cap.rules.plain_text import PROSE
 from cap.rules.resource import RESOURCE
 from cap.rules.row import Rule, RuleCheck, RuleFinding
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from channels.contract import Channel
 from gateway.directory.audience import CHANNELS, Audience, Covered, Deliveries, Excluded, SkippedChannel
 from gateway.directory.columns import Int64, UInt8
-from gateway.directory.policy import ZonePolicy
 from gateway.directory.reasons import ExclusionReason as Why
+from gateway.directory.zone_policy import ZonePolicy
 from gateway.texts.language import choose
 from store.campaigns.cancelling import HolderColumns
 

@@ -20,8 +20,8 @@ from gateway.campaigns.cancel_audience import HolderGathering, Owed, draw_up
 from gateway.campaigns.planning import ZoneRefused, price_of
 from gateway.campaigns.texts import style_of, texts_of
 from gateway.directory.audience import Audience
-from gateway.directory.policy import read_policy
 from gateway.directory.resolve import ResolutionCounts
+from gateway.directory.zone_policy import read_policy
 from gateway.errors import Reason
 from gateway.kinds import KINDS, Kind
 from gateway.media import prepare, shown

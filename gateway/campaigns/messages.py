@@ -20,8 +20,8 @@ from gateway.campaigns.intake import FARTHEST_MS
 from gateway.campaigns.limits import require_modest
 from gateway.campaigns.planning import Planner, ZonePlan, ZoneRefused, ZoneWish
 from gateway.campaigns.texts import language_warnings, style_of
-from gateway.directory.policy import read_policy
 from gateway.directory.prepared_targets import survey
+from gateway.directory.zone_policy import read_policy
 from gateway.errors import Reason, Refusal
 from gateway.kinds import KINDS, Kind
 from gateway.settings import LimitSettings

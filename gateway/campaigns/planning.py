@@ -18,11 +18,11 @@ from gateway.campaigns.answers import ChannelPreview, ReasonCount, TextPreview, 
 from gateway.campaigns.outlets import Outlets
 from gateway.directory.audience import CHANNELS, Audience
 from gateway.directory.cache import SnapshotCache
-from gateway.directory.policy import ZonePolicy, read_policy
 from gateway.directory.prepared_targets import PreparedTargets
 from gateway.directory.problem import TargetProblem
 from gateway.directory.reasons import ExclusionReason as Why
 from gateway.directory.resolve import Resolution, ResolveRequest, resolve
+from gateway.directory.zone_policy import ZonePolicy, read_policy
 from gateway.errors import Reason
 from gateway.kinds import KINDS, Kind
 from gateway.media import MEDIA, prepare, shown

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from channels.contract import Channel
 from gateway.campaigns.planning import ZoneRefused
-from gateway.directory.policy import ZonePolicy
 from gateway.directory.resolve import Readers
+from gateway.directory.zone_policy import ZonePolicy
 from gateway.errors import Reason
 from gateway.kinds import Kind
 from gateway.texts.content import Texts, TextsRefused

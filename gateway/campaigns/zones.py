@@ -20,8 +20,8 @@ from gateway.campaigns.planning import NobodyHere, Planner, TakenContacts, ZoneP
 from gateway.campaigns.texts import style_of, texts_of
 from gateway.directory.audience import decode
 from gateway.directory.columns import Int64
-from gateway.directory.policy import read_policy
 from gateway.directory.prepared_targets import survey
+from gateway.directory.zone_policy import read_policy
 from gateway.errors import Reason
 from gateway.kinds import KINDS
 from gateway.texts.content import Texts

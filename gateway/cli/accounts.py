@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.terminal import ConfigOption, JsonOption, fail, run, say, say_json, settings_of, store_of, verb, who
+from gateway.cli.terminal import ConfigOption, JsonOption, fail, run, say, say_json, settings_of, store_of, who
+from gateway.cli.verb import verb
 
 if TYPE_CHECKING:
     from store.accounts import AccountView, KeyView

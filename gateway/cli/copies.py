@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from gateway.cli.terminal import ConfigOption, err, fail, print_lines, run, say, settings_of, store_of, verb, who
+from gateway.cli.terminal import ConfigOption, err, fail, print_lines, run, say, settings_of, store_of, who
+from gateway.cli.verb import verb
 from store.engine.database import Turn
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.terminal import ConfigOption, fail, run, say, say_json, settings_of, store_of, verb
+from gateway.cli.terminal import ConfigOption, fail, run, say, say_json, settings_of, store_of
+from gateway.cli.verb import verb
 
 if TYPE_CHECKING:
     from gateway.campaigns.replaying import Conformance

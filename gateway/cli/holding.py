@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from gateway.cli.terminal import ConfigOption, fail, out, print_lines, run, settings_of, store_of, told, verb, who
+from gateway.cli.terminal import ConfigOption, fail, out, print_lines, run, settings_of, store_of, told, who
+from gateway.cli.verb import verb
 
 if TYPE_CHECKING:
     from gateway.operations.status_line import StatusLine

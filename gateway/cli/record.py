@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.terminal import ConfigOption, JsonOption, fail, out, run, say, say_json, settings_of, store_of, verb
+from gateway.cli.terminal import ConfigOption, JsonOption, fail, out, run, say, say_json, settings_of, store_of
+from gateway.cli.verb import verb
 
 if TYPE_CHECKING:
     from store.audit import AuditLine, ChainVerdict

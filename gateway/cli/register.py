@@ -21,9 +21,9 @@ from gateway.cli.terminal import (
     say_json,
     settings_of,
     store_of,
-    verb,
     who,
 )
+from gateway.cli.verb import verb
 from gateway.unseen import visible
 from store.engine.database import Turn
 

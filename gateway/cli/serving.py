@@ -18,8 +18,8 @@ from gateway.cli.terminal import (
     settings_of,
     store_named,
     store_of,
-    verb,
 )
+from gateway.cli.verb import verb
 
 app = typer.Typer()
 

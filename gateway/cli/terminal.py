@@ -7,7 +7,6 @@ from whoever pulls it.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from pathlib import Path
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from gateway.operations.status_line import StatusLine
     from gateway.settings import Settings
     from store.engine.database import Database
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 Result = TypeVar("Result")
 
@@ -120,14 +117,3 @@ def who() -> str:
         return os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):
         return f"user {os.getuid()}"
-
-
-def verb(app: typer.Typer, name: str | None = None) -> Callable[[Command], Command]:
-    """Registers a command; its docstring is the help, in paragraphs that the terminal breaks by itself."""
-
-    def register(command: Command) -> Command:
-        paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
-        app.command(name, help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))(command)
-        return command
-
-    return register

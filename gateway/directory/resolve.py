@@ -17,13 +17,13 @@ from gateway.directory.columns import Int64, UInt8, find
 from gateway.directory.contacts import ChannelContacts, way
 from gateway.directory.opt_outs import counting
 from gateway.directory.point_in_area import Mask
-from gateway.directory.policy import AreaMode
 from gateway.directory.prepared_targets import PreparedTargets, survey
 from gateway.directory.problem import TargetFault, TargetProblem, TargetSeverity
 from gateway.directory.reasons import ExclusionReason
 from gateway.directory.selection import Selection, select
 from gateway.directory.snapshot import Snapshot
 from gateway.directory.targets import Targets
+from gateway.directory.zone_policy import AreaMode
 from gateway.kinds import Kind
 
 TakenContacts = Mapping[Channel, npt.NDArray[np.int64] | frozenset[int]]

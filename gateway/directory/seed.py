@@ -19,10 +19,10 @@ from gateway.directory.agreements import write_terms
 from gateway.directory.geocode_systems import REFNIS, system_of
 from gateway.directory.municipalities import current
 from gateway.directory.point_in_area import point_e7
-from gateway.directory.policy import write_policy
 from gateway.directory.seed_lines import Numbered, RegisterCodes, SeedError, SeedReader, SeedRemark, UnusableContact
 from gateway.directory.senders import write_kind_rules
 from gateway.directory.territory import Territory, write_territory
+from gateway.directory.zone_policy import write_policy
 from store.accounts import AccountRecord, KeyRecord, RightRow, put_account
 from store.engine.transaction import Transaction
 from store.errors import StoreError

@@ -15,8 +15,8 @@ from channels.email.address import MailboxRefused, normalise_mailbox
 from channels.sms.numbers import PhoneKind, PhoneRefused, normalise_phone
 from gateway.directory.agreements import SenderTerms, faults, remarks
 from gateway.directory.point_in_area import ShapeRefused, point_e7, territory
-from gateway.directory.policy import ZonePolicy
 from gateway.directory.senders import KindRule
+from gateway.directory.zone_policy import ZonePolicy
 from gateway.kinds import Kind
 from gateway.validation import Fault, faults_of
 from store.register.writing import ContactRecord

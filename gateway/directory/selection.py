@@ -13,11 +13,11 @@ import numpy.typing as npt
 from gateway.directory.columns import Int64, UInt8
 from gateway.directory.geocode_systems import GROUP, PLP, POLICEZONE, POSTCODE, REFNIS, AreaCode, subject_of
 from gateway.directory.point_in_area import Mask, Shape
-from gateway.directory.policy import AreaMode
 from gateway.directory.prepared_targets import PreparedTargets
 from gateway.directory.problem import TargetFault, TargetProblem, TargetSeverity
 from gateway.directory.snapshot import Snapshot
 from gateway.directory.targets import GeocodeTarget
+from gateway.directory.zone_policy import AreaMode
 
 NOT_MATCHED = 255
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from channels.contract import Channel, Content
 from channels.email.sender import MailSender
-from gateway.directory.policy import read_policy
+from gateway.directory.zone_policy import read_policy
 from gateway.dispatch.unsubscribing import LISTS, link
 from gateway.media import Posting, prepare
 from gateway.settings import EmailSettings

@@ -1,6 +1,6 @@
 """What a client is told in its own language: titles by their code, problems by their rule. Facts are not translated.
 
-A client names its languages in Accept-Language; there are Dutch, French, German and English. As in `cap.wording` a
+A client names its languages in Accept-Language; there are Dutch, French, German and English. As in `cap.translations` a
 translation says what the rule wants and how to mend its breach, while the English text says more exactly what was
 found; rule, level, path, line, section and value are the same in all. Where the whole worth of a text is in its names
 and numbers, it stays, and a sentence in the client's language leads to it. What has no entry stays English, and
@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from cap.wording import catalogue as rules_of_cap
-from cap.wording import language_of, told
+from cap.translations import catalogue as rules_of_cap
+from cap.translations import language_of, told
 from gateway.errors import Reason
 
 ENGLISH = "en"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from cap.wording import language_of
+from cap.translations import language_of
 from gateway.access.rights import Caller
 from gateway.http.context import HttpContext
 

@@ -96,7 +96,7 @@ COMMANDS = re.compile(r"(?:^|[` ])tocsin ((?:[a-z-]+)(?: [a-z-]+)?)", re.MULTILI
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/operating.md", "docs/backup.md", "docs/integrating.md", "docs/http.md"]
+    "page", ["README.md", "docs/operating.md", "docs/backup.md", "docs/integrating.md", "docs/http-routes.md"]
 )
 def test_every_command_of_a_page_is_there(page: str) -> None:
     groups = {group.name: {c.name or c.callback.__name__ for c in group.typer_instance.registered_commands}
@@ -135,7 +135,7 @@ def test_the_picture_of_the_house_is_that_of_its_imports() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "tests/README.md", "docs/architecture.md", "docs/http.md"]
+    "page", ["README.md", "CONTRIBUTING.md", "tests/README.md", "docs/architecture.md", "docs/http-routes.md"]
 )
 def test_every_file_that_a_page_names_is_there(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")

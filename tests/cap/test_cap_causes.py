@@ -4,7 +4,7 @@ import pytest
 
 from cap import Level, Limits, read
 from cap.names import ATOM, CAP_11
-from cap.wording import LANGUAGES, translated
+from cap.translations import LANGUAGES, translated
 from tests.cap.documents import BASE, INFO, POLYGON, changed, element, inserted
 
 ALERT = BASE.partition("?>")[2].strip()

@@ -18,7 +18,7 @@ from store.engine.database import Database
 from store.engine.transaction import Transaction
 from store.tables import account
 from tests.cap.documents import changed
-from tests.gateway.house import House, an_alert
+from tests.gateway.populated_store import House, an_alert
 
 SENDER = "dispatch@zone-a.example"
 IDENTIFIER = "cic-042.2026:17"

@@ -16,7 +16,7 @@ from gateway.campaigns.alerts import _AT_ONCE
 from gateway.campaigns.answers import GatheringAnswer
 from gateway.campaigns.cancels import Preparer
 from gateway.directory.audience import Audience, decode
-from gateway.directory.policy import ZonePolicy
+from gateway.directory.zone_policy import ZonePolicy
 from gateway.reports.reading import draw_up
 from store.campaigns import campaign_steps
 from store.campaigns import reading as campaigns
@@ -24,7 +24,7 @@ from store.engine.database import Database
 from store.errors import StoreUnavailable
 from store.tables import campaign_text, contact
 from tests.gateway.campaigns.crowd import SENDER, a_crowd_alerted, a_desk, a_document, an_author
-from tests.gateway.house import House
+from tests.gateway.populated_store import House
 from tests.store.asked import asked
 
 pytestmark = pytest.mark.timeout(120)

@@ -30,7 +30,7 @@ from store.campaigns.launching import launch
 from store.engine.database import Database
 from store.errors import StaleThread
 from store.tables import alert, delivery, zone
-from tests.gateway.house import House
+from tests.gateway.populated_store import House
 from tests.store import makers as make
 from tests.store.broken_line import lost_answer
 

@@ -18,7 +18,7 @@ from store.engine.database import Database
 from store.errors import StoreUnavailable
 from store.tables import account
 from tests.cap.documents import changed
-from tests.gateway.house import House
+from tests.gateway.populated_store import House
 
 SENDER = "dispatch@zone-a.example"
 

@@ -26,7 +26,7 @@ from store.engine.database import Database
 from store.money import ledger
 from store.register.reading import addressees
 from store.tables import member, zone
-from tests.gateway.house import House
+from tests.gateway.populated_store import House
 
 EVERYONE = Targets(whole_zone=True)
 TEN_CALLS_A_SECOND = {Channel.SMS: 500.0, Channel.VOICE: 10.0}

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from channels.contract import Channel
 from gateway.directory.audience import CHANNELS, decode
-from gateway.directory.policy import AreaMode
 from gateway.directory.problem import TargetFault, TargetSeverity
 from gateway.directory.reasons import ExclusionReason
 from gateway.directory.resolve import Readers, ResolveRequest, resolve
 from gateway.directory.targets import CircleTarget, GeocodeTarget, PolygonTarget, Targets
+from gateway.directory.zone_policy import AreaMode
 from gateway.kinds import KINDS, Kind
 from store.register.reading import ContactType
 from tests.gateway.directory.town import Net, Person, Town, contact_id, degrees, ring

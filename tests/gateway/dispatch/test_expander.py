@@ -20,7 +20,7 @@ from store.engine.schema import migrate
 from store.errors import StoreUnavailable
 from store.tables import audience, contact
 from tests.gateway.dispatch.lanes import until
-from tests.gateway.house import House
+from tests.gateway.populated_store import House
 from tests.peers.postgres import controlled_postgres, new_database
 
 pytestmark = pytest.mark.timeout(120)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from gateway.feed.publishing import Publisher
 from store.engine.database import Database
 from store.tables import alert, feed_entry
-from tests.gateway.house import House, an_alert
+from tests.gateway.populated_store import House, an_alert
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<alert xmlns="urn:oasis:names:tc:emergency:cap:1.2">'
 

@@ -31,7 +31,7 @@ from store.campaigns import campaign_steps
 from store.campaigns import reading as campaigns
 from store.campaigns.refused_documents import RefusedQuota
 from store.engine.database import Database
-from tests.gateway.house import House, bearer
+from tests.gateway.populated_store import House, bearer
 
 CAP = {"Content-Type": "application/cap+xml"}
 KEY = b"a key of the tests"

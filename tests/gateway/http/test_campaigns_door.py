@@ -14,8 +14,8 @@ from store.accounts import AccountRecord, KeyRecord, RightRow
 from store.campaigns import campaign_steps
 from store.states import DeliveryEvent
 from store.tables import network
-from tests.gateway.house import SECRET
 from tests.gateway.http.doorway import Doorway
+from tests.gateway.populated_store import SECRET
 
 JSON = {"Content-Type": "application/json"}
 MESSAGE = {

@@ -27,8 +27,8 @@ from store.campaigns import alerts
 from store.clock import Clock
 from store.engine.database import Database, open_database
 from tests.cap.certificates import certificate, ec_key
-from tests.gateway.house import an_alert
 from tests.gateway.http.doorway import Doorway, doorway
+from tests.gateway.populated_store import an_alert
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 

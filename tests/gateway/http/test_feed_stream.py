@@ -21,9 +21,9 @@ from gateway.settings import AlertSettings
 from store import feed
 from store.campaigns import alerts
 from store.engine.database import Database, open_database
-from tests.gateway.house import an_alert, bearer
 from tests.gateway.http.doorway import Doorway, doorway, events
 from tests.gateway.http.test_feed_door import FRENCH, a_document, publish
+from tests.gateway.populated_store import an_alert, bearer
 from tests.peers.postgres import new_database
 
 PATH = "/cap/stream"

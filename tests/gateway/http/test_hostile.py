@@ -10,8 +10,8 @@ import pytest
 
 from gateway.settings import ServerSettings
 from store.engine.database import Database
-from tests.gateway.house import SECRET
 from tests.gateway.http.doorway import CAP, Doorway, doorway
+from tests.gateway.populated_store import SECRET
 
 AUTH = f"Authorization: Bearer tocsin_a_{SECRET}\r\n".encode()
 

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from cap.wording import LANGUAGES
-from cap.wording import catalogue as rules_of_cap
+from cap.translations import LANGUAGES
+from cap.translations import catalogue as rules_of_cap
 from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview, ZoneResult
 from gateway.directory.problem import TargetFault
 from gateway.errors import Reason, Refusal

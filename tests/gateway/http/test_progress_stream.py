@@ -13,8 +13,8 @@ from gateway.reports.sealing import seal_due
 from store.campaigns import campaign_steps
 from store.engine.database import Database
 from store.states import DeliveryEvent
-from tests.gateway.house import bearer
 from tests.gateway.http.doorway import Doorway, doorway, events
+from tests.gateway.populated_store import bearer
 
 PATH = "/api/v1/campaigns/c1/progress"
 

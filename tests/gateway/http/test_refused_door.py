@@ -4,8 +4,8 @@ import msgspec
 
 from gateway.errors import Reason, Refusal
 from gateway.http.context import NOBODY
-from tests.gateway.house import bearer
 from tests.gateway.http.doorway import Doorway
+from tests.gateway.populated_store import bearer
 
 REASONS = (
     Reason("XSD", "alert has no sender", path="/alert/sender", line=2, cause="missing",

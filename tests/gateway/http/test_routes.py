@@ -9,8 +9,8 @@ from gateway.http.routes import TABLE, Route
 from gateway.http.serving import runner_of
 from store import feed
 from store.engine.database import Database
-from tests.gateway.house import SECRET, an_alert
 from tests.gateway.http.doorway import Doorway, doorway
+from tests.gateway.populated_store import SECRET, an_alert
 
 PRIVATE = [route for route in TABLE if route.right != "public"]
 GUARDED = [route for route in PRIVATE if route.right != "account"]

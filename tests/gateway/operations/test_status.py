@@ -13,7 +13,7 @@ from store.engine.database import Database
 from store.outbox import holds
 from store.states import BatchState
 from store.tables import batch, campaign, node
-from tests.gateway.house import House
+from tests.gateway.populated_store import House
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from store.errors import StoreUnavailable
 from store.states import DeliveryEvent
 from store.tables import audience as audience_table
 from store.tables import campaign, delivery, entry, progress
-from tests.gateway.house import House, an_alert
+from tests.gateway.populated_store import House, an_alert
 from tests.store.bookkeeping import booked
 
 _SPENT = sa.select(sa.func.sum(entry.c.amount_millieuro)).where(entry.c.account == "spent")

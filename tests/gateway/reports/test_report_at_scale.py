@@ -11,7 +11,7 @@ from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, 
 from gateway.reports.reading import draw_up
 from store.engine.database import Database
 from store.engine.transaction import Transaction
-from tests.gateway.house import House
+from tests.gateway.populated_store import House
 
 N = 300_000
 _ROWS = """

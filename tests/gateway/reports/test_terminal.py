@@ -14,7 +14,7 @@ from gateway.reports.report import Addendum, ReportChange
 from gateway.reports.terminal import euro, print_report
 from store.engine.database import Database
 from store.states import DeliveryEvent
-from tests.gateway.house import House
+from tests.gateway.populated_store import House
 
 
 async def the_text(house: House, number: int) -> str:

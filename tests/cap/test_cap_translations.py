@@ -8,7 +8,7 @@ import pytest
 from cap import RULES, read
 from cap.profile import NAMES, profile
 from cap.rules import CAUSES
-from cap.wording import LANGUAGES, catalogue, language_of, translated
+from cap.translations import LANGUAGES, catalogue, language_of, translated
 from tests.cap.documents import element
 
 OTHERS = tuple(language for language in LANGUAGES if language != "en")

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from channels.contract import Channel
-from gateway.directory.policy import AreaMode, PolicyRefused, ZonePolicy, read_policy, write_policy
 from gateway.directory.senders import EventCode, KindRule, read_kind_rules, write_kind_rules
+from gateway.directory.zone_policy import AreaMode, PolicyRefused, ZonePolicy, read_policy, write_policy
 from gateway.kinds import Kind
 
 
