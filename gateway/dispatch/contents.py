@@ -1,8 +1,9 @@
 """The words of a campaign made ready for carriers: once per campaign, channel and language, kept while it is sent."""
 
+import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from channels.contract import Channel, Content
@@ -46,11 +47,18 @@ def content_maker(email: EmailSettings, public_url: str, bounce_key: bytes) -> M
     return make
 
 
+_Words = tuple[Campaign, str, Sequence[Text]]
+"""A campaign, its sender's name as people see it, and its texts for every channel."""
+
+
 @dataclass(slots=True)
 class Contents:
     database: Database
     make: Make
     _kept: OrderedDict[tuple[int, str], Mapping[str, Content]] = field(default_factory=OrderedDict)
+    _words: OrderedDict[int, _Words] = field(default_factory=OrderedDict)
+    """By campaign: its channels begin together, and read once."""
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def __call__(self, batch: Batch) -> Mapping[str, Content]:
         """By language. Raises what `make` raises: the batch is then given back as stalled."""
@@ -65,11 +73,20 @@ class Contents:
         return kept
 
     async def _made(self, batch: Batch) -> Mapping[str, Content]:
+        async with self._reading:
+            words = self._words.get(batch.campaign_id)
+            if words is None:
+                words = self._words[batch.campaign_id] = await self._read(batch.campaign_id)
+                while len(self._words) > _KEPT:
+                    self._words.popitem(last=False)
+        campaign, name, texts = words
+        return {t.language: self.make(campaign, name, t) for t in texts if t.channel == batch.channel}
+
+    async def _read(self, campaign_id: int) -> _Words:
         async with self.database.read() as conn:
-            campaign = await campaigns.by_id(conn, batch.campaign_id)
-            texts = await campaigns.texts(conn, batch.campaign_id)
+            campaign = await campaigns.by_id(conn, campaign_id)
+            texts = await campaigns.texts(conn, campaign_id)
             zone = await zone_by_id(conn, campaign.zone_id) if campaign else None
         if campaign is None or zone is None:
-            raise LookupError(f"campaign {batch.campaign_id} is not there")
-        name = read_policy(zone.policy).email_sender_name or zone.name
-        return {t.language: self.make(campaign, name, t) for t in texts if t.channel == batch.channel}
+            raise LookupError(f"campaign {campaign_id} is not there")
+        return campaign, read_policy(zone.policy).email_sender_name or zone.name, texts
