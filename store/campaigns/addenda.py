@@ -6,8 +6,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
-from store.engine.transaction import Transaction
+from store.engine.transaction import Transaction, rows_of
 from store.money.bookings import What, lock
 from store.money.reservations import settle
 from store.tables import addendum, audit, campaign, progress
@@ -25,11 +26,12 @@ class FiledAddendum(msgspec.Struct, frozen=True):
     """JSON."""
 
 
-_due = (
+_without = json_rows("without", id=int)
+_due = Prepared(
     sa.select(campaign.c.id)
     .where(
         campaign.c.sealed_ms > sa.bindparam("since"),
-        campaign.c.id.not_in(sa.bindparam("without", expanding=True)),
+        campaign.c.id.not_in(sa.select(_without.c.id)),
         sa.exists().where(
             progress.c.campaign_id == campaign.c.id, progress.c.revision > progress.c.told_revision
         ),
@@ -41,18 +43,20 @@ _due = (
 
 async def due(conn: AsyncConnection, now_ms: int, without: Collection[int] = ()) -> list[int]:
     """Sealed campaigns of which something is not told yet, but for those of `without`."""
-    values = {"since": now_ms - LATEST_MS, "without": list(without)}
-    return [row.id for row in (await conn.execute(_due, values)).all()]
+    values = {"since": now_ms - LATEST_MS, "without": pack((i,) for i in without)}
+    return [row.id for row in await rows_of(conn, _due, values)]
+
+
+_of_campaign = Prepared(
+    sa.select(addendum.c.number, addendum.c.at_ms, addendum.c.document)
+    .where(addendum.c.campaign_id == sa.bindparam("campaign"))
+    .order_by(addendum.c.number)
+)
 
 
 async def of(conn: AsyncConnection, campaign_id: int) -> list[FiledAddendum]:
     """The addenda of a campaign, in the order in which they were added."""
-    rows = await conn.execute(
-        sa.select(addendum.c.number, addendum.c.at_ms, addendum.c.document)
-        .where(addendum.c.campaign_id == campaign_id)
-        .order_by(addendum.c.number)
-    )
-    return [FiledAddendum(*row) for row in rows.all()]
+    return [FiledAddendum(*row) for row in await rows_of(conn, _of_campaign, {"campaign": campaign_id})]
 
 
 _campaign = Prepared(

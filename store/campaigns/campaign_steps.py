@@ -221,6 +221,27 @@ async def sealable(conn: AsyncConnection, now_ms: int, without: Collection[int] 
     return [row.id for row in await rows_of(conn, _sealable, {"now": now_ms, "without": _packed(without)})]
 
 
+_to_seal = Prepared(
+    sa.select(
+        campaign.c.public_id,
+        campaign.c.zone_id,
+        campaign.c.ended_ms,
+        campaign.c.sealed_ms,
+        campaign.c.reserved_millieuro,
+    )
+    .where(campaign.c.id == sa.bindparam("campaign"))
+    .with_for_update(key_share=True)
+)
+_keep_report = Prepared(
+    sa.update(campaign)
+    .where(campaign.c.id == sa.bindparam("campaign"))
+    .values(sealed_ms=sa.bindparam("now"), report=sa.bindparam("report_"), settled_millieuro=sa.bindparam("settled_"))
+)
+_note_seal = Prepared(
+    sa.insert(audit).values(at_ms=sa.bindparam("now"), action="seal", subject=sa.bindparam("subject"))
+)
+
+
 async def seal(
     tx: Transaction, campaign_id: int, report: str, charged_millieuro: int, told: Mapping[str, int] | None = None
 ) -> bool:
@@ -230,20 +251,15 @@ async def seal(
     `told`: the revisions that the report was drawn from (`addenda.hold_counters`, in this transaction). Without them
     nothing is taken for told: the next look at the addenda compares."""
     seen = await hold_counters(tx, campaign_id)
-    row: AnyRow | None = await tx.first(
-        sa.select(campaign).where(campaign.c.id == campaign_id).with_for_update(key_share=True)
-    )
+    row = await tx.first(_to_seal, {"campaign": campaign_id})
     if row is None or row.ended_ms is None or row.sealed_ms is not None:
         return False
     settled = min(charged_millieuro, row.reserved_millieuro)
-    await tx.run(
-        sa.update(campaign)
-        .where(campaign.c.id == campaign_id)
-        .values(sealed_ms=tx.now_ms, report=report, settled_millieuro=settled)
-    )
+    kept = {"campaign": campaign_id, "now": tx.now_ms, "report_": report, "settled_": settled}
+    await tx.run(_keep_report, kept)
     # What moves from here on becomes an addendum.
     await all_told(tx, campaign_id, dict.fromkeys(seen, 0) if told is None else told)
-    await tx.run(sa.insert(audit).values(at_ms=tx.now_ms, action="seal", subject=row.public_id))
+    await tx.run(_note_seal, {"now": tx.now_ms, "subject": row.public_id})
     if row.reserved_millieuro:
         await lock(tx, [row.zone_id])
         await reservations.settle(tx, row.zone_id, campaign_id, settled)

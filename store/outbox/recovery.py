@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 import sqlalchemy as sa
 
+from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.savepoints import together_or_apart
 from store.engine.transaction import AnyRow, Transaction
@@ -27,14 +28,15 @@ HALVE_AFTER = 2
 QUARANTINE_AFTER = 4
 """The same for a batch of one row: a machine that is killed twice in a row must not cost a person the message."""
 
-_ended = (
+_without = json_rows("without", id=int)
+_ended = Prepared(
     sa.select(batch, campaign.c.crash_policy)
     .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(
         sa.text("batch.state IN (1, 2)"),  # word for word the predicate of the index: done batches are many
         batch.c.state == int(BatchState.LEASED),
         batch.c.due_ms <= sa.bindparam("now"),
-        batch.c.id.not_in(sa.bindparam("without", expanding=True)),
+        batch.c.id.not_in(sa.select(_without.c.id)),
         sa.or_(sa.bindparam("node_", type_=sa.Text).is_(None), batch.c.node == sa.bindparam("node_", type_=sa.Text)),
     )
     .order_by(batch.c.due_ms, batch.c.id)
@@ -157,7 +159,8 @@ async def recover(
 
     A batch that cannot be worked on stops no other: it joins `left_alone`, and what stands there is passed by."""
     alone = set() if left_alone is None else left_alone
-    while ended := await tx.rows(_ended, {"now": tx.now_ms, "most": most, "without": list(alone), "node_": node_name}):
+    values = {"now": tx.now_ms, "most": most, "node_": node_name}
+    while ended := await tx.rows(_ended, values | {"without": pack((i,) for i in alone)}):
         each = {row.id: [row] for row in ended}
         work = partial(_take_back, tx, evidence=evidence)
         recovered = await together_or_apart(tx, each, work, "recover-failed", alone)
