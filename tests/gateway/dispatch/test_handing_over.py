@@ -13,7 +13,7 @@ import sqlalchemy.exc
 from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Outgoing
 from gateway.dispatch.lane import Lane
 from store.campaigns import campaign_steps
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.errors import StoreUnavailable
 from store.outbox import receipts, recovery
 from store.outbox.receipts import ReceiptReport
@@ -208,7 +208,7 @@ async def test_a_pool_that_has_no_connection_ends_no_lane(database: Database, mo
     carrier = Carrier()
     lane = a_lane(database, carrier, rate_per_s=50, lease_ms=2000)
 
-    async def away(self: Database, work: object, *, urgent: bool = True) -> None:
+    async def away(self: Database, work: object, *, turn: Turn = Turn.USUAL) -> None:
         raise sqlalchemy.exc.TimeoutError("QueuePool limit of size 8 overflow 4 reached")
 
     async with house_kept(database), running(lane):

@@ -20,7 +20,7 @@ from gateway.reports.tabular import csv_of
 from gateway.reports.terminal import print_report
 from gateway.setbacks import Setbacks
 from store.campaigns import campaign_steps
-from store.engine.database import Database
+from store.engine.database import Database, Turn
 from store.errors import StoreUnavailable
 from store.states import DeliveryEvent
 from store.tables import audience as audience_table
@@ -425,10 +425,10 @@ async def test_a_receipt_while_an_addendum_is_drawn_up_puts_it_off(house: House,
     turns = itertools.count()
     write = database.write
 
-    async def late(work, *, urgent: bool = True):  # type: ignore[no-untyped-def]
-        if not urgent and next(turns) == 0:
+    async def late(work, *, turn: Turn = Turn.USUAL):  # type: ignore[no-untyped-def]
+        if turn is Turn.LAST and next(turns) == 0:
             await house.settle(number, (2, DeliveryEvent.RECEIPT_DELIVERED))
-        return await write(work, urgent=urgent)
+        return await write(work, turn=turn)
 
     database.write = late  # type: ignore[method-assign]
 
@@ -443,10 +443,10 @@ async def test_a_receipt_between_the_drawing_and_the_seal_puts_the_seal_off(hous
     turns = itertools.count()
     write = database.write
 
-    async def late(work, *, urgent: bool = True):  # type: ignore[no-untyped-def]
-        if not urgent and next(turns) == 0:
+    async def late(work, *, turn: Turn = Turn.USUAL):  # type: ignore[no-untyped-def]
+        if turn is Turn.LAST and next(turns) == 0:
             await house.settle(number, (1, DeliveryEvent.RECEIPT_DELIVERED))
-        return await write(work, urgent=urgent)
+        return await write(work, turn=turn)
 
     database.write = late  # type: ignore[method-assign]
 
