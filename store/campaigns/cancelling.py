@@ -127,7 +127,10 @@ async def columns(conn: AsyncConnection, campaign_id: int, *, after: int, most: 
 
 
 _preparing = Prepared(
-    sa.select(campaign.c.id).where(campaign.c.state == str(CampaignState.PREPARING)).order_by(campaign.c.id)
+    sa.select(campaign.c.id)
+    # None of them is sealed; said, so that only those that are not are looked at.
+    .where(campaign.c.state == str(CampaignState.PREPARING), campaign.c.sealed_ms.is_(None))
+    .order_by(campaign.c.id)
 )
 
 

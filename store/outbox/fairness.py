@@ -143,22 +143,19 @@ class Queue(msgspec.Struct, frozen=True):
     """Segments, mails, call starts that wait and are at least as urgent."""
 
 
+# Of this campaign alone: a maximum of every campaign's texts would be made anew for each preview, and grow for ever.
 _longest = (
-    sa.select(campaign_text.c.campaign_id, campaign_text.c.channel, sa.func.max(campaign_text.c.units).label("units"))
-    .group_by(campaign_text.c.campaign_id, campaign_text.c.channel)
-    .subquery()
+    sa.select(sa.func.max(campaign_text.c.units))
+    .where(campaign_text.c.campaign_id == progress.c.campaign_id, campaign_text.c.channel == progress.c.channel)
+    .correlate(progress)
+    .scalar_subquery()
 )
 _units_waiting = Prepared(
     sa.select(
         progress.c.channel,
-        sa.func.sum((progress.c.queued + progress.c.retry) * sa.func.coalesce(_longest.c.units, 1)).label("units"),
+        sa.func.sum((progress.c.queued + progress.c.retry) * sa.func.coalesce(_longest, 1)).label("units"),
     )
     .join(campaign, campaign.c.id == progress.c.campaign_id)
-    .join(
-        _longest,
-        sa.and_(_longest.c.campaign_id == progress.c.campaign_id, _longest.c.channel == progress.c.channel),
-        isouter=True,
-    )
     .where(
         campaign.c.sealed_ms.is_(None),
         campaign.c.state == str(CampaignState.RUNNING),
