@@ -9,14 +9,18 @@ log = logging.getLogger(__name__)
 
 
 def guarded(carrier: Carrier, group: Sequence[Outgoing], told: Told) -> Withdraw:
-    """As `carrier.send`, but a second outcome of a message is dropped, and where the carrier raises, what it has said
-    nothing of is in doubt: its bytes may have left."""
+    """As `carrier.send`, but a second outcome of a message is dropped; where the carrier raises, what it has said
+    nothing of is in doubt, as its bytes may have left; and what `told` raises stops nobody."""
     waiting = set(range(len(group)))
 
     def once(index: int, outcome: Outcome) -> None:
         if index in waiting:
             waiting.discard(index)
-            told(index, outcome)
+            try:
+                told(index, outcome)
+            except Exception:
+                # Whoever hears it raises nothing, by contract; if they do, the carrier goes on with all others.
+                log.exception("an outcome was not taken in", extra={"action": "contract-broken"})
         else:
             log.error("carrier answered twice", extra={"action": "contract-broken", "carrier": carrier.name})
 

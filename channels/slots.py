@@ -25,6 +25,7 @@ TICK_S = 0.01
 FORGOTTEN_S = 900.0
 """A message of which the carrier has told nothing for so long is in doubt: longer than any call or time-out."""
 _LOOK_FOR_FORGOTTEN_S = 60.0
+_BROKEN_S = 0.5
 
 MISSED = NotSent("its slot passed before the carrier had room", withdrawn=True, missed=True)
 CALLED_BACK = NotSent("it was called back before its slot", withdrawn=True, missed=True)
@@ -113,9 +114,17 @@ class Slots:
             self._end(group, CALLED_BACK)
 
     def _look(self) -> None:
-        """Give the carrier what is due soon, as far as it has room."""
         self._timer, self._timer_s = None, math.inf
         now = asyncio.get_running_loop().time()
+        try:
+            self._give_what_is_due(now)
+        except Exception:
+            # A carrier that cannot say what room it has: the batches behind it wait, and are not forgotten.
+            log.exception("carrier raised", extra={"action": "contract-broken", "carrier": self._carrier.name})
+            self._look_by(now + _BROKEN_S)
+
+    def _give_what_is_due(self, now: float) -> None:
+        """Give the carrier what is due soon, as far as it has room."""
         room, ready = self._carrier.room, dict[_Handover, list[int]]()
         self._lacks_room = False
         while self._waiting and self._waiting[0][0] <= now + self._ahead_s:

@@ -92,6 +92,8 @@ class Sending:
     _choosing: Choosing = field(init=False)
     _withdraws: list[Withdraw] = field(default_factory=list)
     """Of the windows that were handed over."""
+    _fault: Exception | None = None
+    """What taking an answer in has raised: the batch is given up."""
 
     def __post_init__(self) -> None:
         self._choosing = Choosing(self.batch.campaign_id, self.contents, self.carriers.gates)
@@ -134,7 +136,7 @@ class Sending:
             except Exception as exc:
                 # What carriers have is heard to its end, and what is left is free; then it is told.
                 failure = exc
-            while results.in_flight:
+            while results.in_flight and self._fault is None:
                 if self._ahead or results.again or loop.time() >= results.due_s:
                     await self._let_go()
                 self.may_rest()
@@ -146,6 +148,7 @@ class Sending:
                 withdraw()
         for m in results.again:
             results.not_sent(m.row)
+        failure = self._fault or failure
         if failure is not None:
             raise failure
 
@@ -223,7 +226,7 @@ class Sending:
         return bool(self._ahead) and self._ahead[0].is_alone
 
     def _finished(self, now_s: float) -> bool:
-        if self.fence or self.yielded or self._gave_turn or self.stopping.is_set():
+        if self.fence or self.yielded or self._gave_turn or self._fault or self.stopping.is_set():
             return True
         if now_s >= self.results.due_s or (self._ahead and now_s - self._began_s >= SLICE_S):
             return True
@@ -363,7 +366,12 @@ class Sending:
         self.results.in_flight |= {m.row.id: m.row for m in moving}
 
         def told(index: int, outcome: Outcome) -> None:
-            self.results.answered(gate, moving[index], outcome, loop.time())
+            try:
+                self.results.answered(gate, moving[index], outcome, loop.time())
+            except Exception as exc:
+                # A fault of ours is this batch's, and not the carrier's, in whose hands we are here.
+                self._fault = self._fault or exc
+                self._decision.set()
 
         subjects = [self._choosing.subject(m.row) for m in moving]
         self._withdraws.append(gate.slots.hand_over(messages, told, subjects))

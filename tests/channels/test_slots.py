@@ -213,3 +213,22 @@ async def test_a_message_that_the_carrier_forgets_is_in_doubt_after_a_while(monk
     assert isinstance(heard.outcomes[0], InDoubt)
     assert heard.outcomes[1] == NotSent("no")
     assert slots.held == 0
+
+
+async def test_a_carrier_that_cannot_say_what_room_it_has_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots_module, "_BROKEN_S", 0.02)
+
+    class Broken(Desk):
+        asked = 0
+
+        @property
+        def room(self) -> int:
+            self.asked += 1
+            if self.asked < 3:
+                raise RuntimeError("a bug")
+            return super().room
+
+    desk, heard = Broken(), Heard()
+    Slots(desk, 5.0).hand_over([message(0, now())], heard)
+
+    await until(lambda: desk.given)

@@ -17,9 +17,11 @@ from channels.contract import (
     Told,
     Withdraw,
 )
+from gateway.dispatch import results
 from store.campaigns import campaign_steps
 from store.engine.database import Database
 from store.outbox import holds, recovery
+from store.outbox.delivery_ids import campaign_of
 from store.states import CampaignState
 from store.tables import campaign
 from tests.gateway.dispatch.lanes import Carrier, a_lane, running, until, until_async
@@ -285,6 +287,24 @@ async def test_throttling_rests_the_message_and_loses_none(database: Database) -
         await until_async(lambda: _all(database, made, "accepted"))
 
     assert {row.attempts for row in await rows_of(database, made)} == {1}
+
+
+async def test_a_fault_of_ours_in_an_answer_gives_its_batch_up_and_the_carrier_goes_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = await a_campaign(database, 4, crash_policy="report")
+    good = await a_campaign(database, 4, crash_policy="report")
+    known = results.settlement
+
+    def broken(delivery_id: int, *args: object, **kwargs: object) -> object:
+        if campaign_of(delivery_id) == bad.id:
+            raise KeyError("a bug")
+        return known(delivery_id, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(results, "settlement", broken)
+    async with running(a_lane(database, Carrier())):
+        await until_async(lambda: _all(database, good, "accepted"))
+        await until_async(lambda: _all(database, bad, "unknown"))
 
 
 async def test_a_carrier_that_raises_leaves_its_messages_in_doubt_and_the_lane_alive(database: Database) -> None:
