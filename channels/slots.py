@@ -63,7 +63,7 @@ class _Group:
         self.withdraw: Withdraw | None = None
 
 
-class Slots:
+class SlotKeeper:
     """Before one carrier; whoever hands over to it does so here."""
 
     def __init__(self, carrier: Carrier, guard_s: float) -> None:

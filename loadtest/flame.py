@@ -22,16 +22,16 @@ _LINE = re.compile(r":\d+\)$")
 
 
 @dataclass(slots=True)
-class Frame:
+class StackFrame:
     name: str
     samples: int = 0
-    calls: dict[str, "Frame"] = field(default_factory=dict)
+    calls: dict[str, "StackFrame"] = field(default_factory=dict)
 
 
-def tree(lines: Iterable[str], *, below: str = "") -> Frame:
+def tree(lines: Iterable[str], *, below: str = "") -> StackFrame:
     """The stacks of `frame;frame;frame count` as one tree; line numbers are left away. `below`: only what stands on
     the first frame with this in its name, where a stack has one."""
-    root = Frame("all")
+    root = StackFrame("all")
     for line in lines:
         stack, _, count = line.rstrip().rpartition(" ")
         names = [_LINE.sub(")", name) for name in stack.split(";")]
@@ -41,12 +41,12 @@ def tree(lines: Iterable[str], *, below: str = "") -> Frame:
         node = root
         node.samples += int(count)
         for name in names:
-            node = node.calls.setdefault(name, Frame(name))
+            node = node.calls.setdefault(name, StackFrame(name))
             node.samples += int(count)
     return root
 
 
-def drawn(root: Frame, title: str) -> str:
+def drawn(root: StackFrame, title: str) -> str:
     """The picture as SVG: point at a frame to read its name and share."""
     boxes = list(_boxes(root, root.samples, 0.0, 0))
     floors = max((floor for _, _, floor, _ in boxes), default=0) + 1
@@ -71,7 +71,7 @@ def drawn(root: Frame, title: str) -> str:
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-def _boxes(frame: Frame, total: int, left: float, floor: int) -> Iterator[tuple[Frame, float, int, float]]:
+def _boxes(frame: StackFrame, total: int, left: float, floor: int) -> Iterator[tuple[StackFrame, float, int, float]]:
     """(frame, where it begins as a share of all, its floor, its share)."""
     yield frame, left, floor, frame.samples / max(total, 1)
     for called in sorted(frame.calls.values(), key=lambda each: each.name):

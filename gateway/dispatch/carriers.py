@@ -9,7 +9,7 @@ from enum import Enum
 from statistics import median_high
 
 from channels.contract import Accepted, Carrier, CarrierState, Outcome, Refused
-from channels.slots import AHEAD_S, Slots
+from channels.slots import AHEAD_S, SlotKeeper
 from gateway.dispatch.breaker import Breaker
 from gateway.dispatch.refusals import RefusalRun, Refusals, Subject
 from gateway.operations.logs import scrubbed
@@ -44,11 +44,11 @@ class Gate:
     ceilings: tuple[Ceiling, ...]
     breaker: Breaker = field(default_factory=Breaker)
     refusals: Refusals = field(default_factory=Refusals)
-    slots: Slots = field(init=False)
+    slots: SlotKeeper = field(init=False)
     """Where messages wait for their slots on it."""
 
     def __post_init__(self) -> None:
-        self.slots = Slots(self.carrier, min(c.guard_s for c in self.ceilings))
+        self.slots = SlotKeeper(self.carrier, min(c.guard_s for c in self.ceilings))
 
     @property
     def name(self) -> str:

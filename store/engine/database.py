@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from store.clock import Clock
 from store.engine.error_meaning import raise_translated, translated, unreachable, worth_repeating
-from store.engine.readers import FileReaders, Readers, ServerReaders
+from store.engine.read_pool import FileReadPool, ReadPool, ServerReadPool
 from store.engine.schema import make_private
 from store.engine.sqlite_driver import HELD_S, PATIENCE_MS, SqliteConnection, connector
 from store.engine.storable_text import keep_readable
@@ -85,9 +85,9 @@ class _Job:
 class Database:
     """Use `open_database`."""
 
-    def __init__(self, writer: AsyncEngine, readers: Readers, clock: Clock, path: Path | None) -> None:
+    def __init__(self, writer: AsyncEngine, reading: ReadPool, clock: Clock, path: Path | None) -> None:
         self._writer = writer
-        self._readers = readers
+        self._reading = reading
         self.clock = clock
         self.path = path
         self.sqlite = writer.dialect.name == "sqlite"
@@ -115,7 +115,7 @@ class Database:
 
         Raises StoreUnavailable, at once or out of what is asked inside, as `write` does."""
         try:
-            conn = await self._readers.lend(_POOL_S)
+            conn = await self._reading.lend(_POOL_S)
         except (DBAPIError, PoolExhausted, InvalidRequestError, OSError) as exc:
             raise unreachable(exc) from exc
         is_sound = False
@@ -128,7 +128,7 @@ class Database:
             is_sound = True  # its reader's own
             raise
         finally:
-            await self._readers.take_back(conn, is_sound=is_sound)
+            await self._reading.take_back(conn, is_sound=is_sound)
 
     async def require_writable(self) -> None:
         """One transaction in the queue of all others, that does nothing. Raises StoreUnavailable."""
@@ -403,12 +403,12 @@ async def open_database(url: str, *, clock: Clock | None = None) -> AsyncIterato
         path = Path(str(parsed.database)).absolute()  # noqa: ASYNC240 - arithmetic on a name
         make_private(path)
         writer = _sqlite_engine(parsed, writer=True)
-        readers = FileReaders(_sqlite_engine(parsed, writer=False), _READERS)
-        async with _serving(Database(writer, readers, clock or Clock(), path)) as database:
+        of_file = FileReadPool(_sqlite_engine(parsed, writer=False), _READERS)
+        async with _serving(Database(writer, of_file, clock or Clock(), path)) as database:
             yield database
     else:
         writer, reader = _postgresql_engines(parsed)
-        of_server = ServerReaders(reader)
+        of_server = ServerReadPool(reader)
         try:
             yield Database(writer, of_server, clock or Clock(), None)
         finally:
@@ -428,5 +428,5 @@ async def _serving(database: Database) -> AsyncIterator[Database]:
         try:
             await asyncio.shield(task)
         finally:
-            await database._readers.close()
+            await database._reading.close()
             await database._writer.dispose()

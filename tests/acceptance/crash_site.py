@@ -19,6 +19,10 @@ OFFICER = "officer-5301"
 CRASHING = "tests.acceptance.crashing"
 
 
+NEWS, ALARM = "NIEUWS-A", "ALARM-B"
+"""What stands in the words of two campaigns."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """How fast the gateway may send and how slowly its peers answer; messages a second, seconds."""
@@ -174,6 +178,16 @@ def _edit(line: Line) -> None:
         line["policy"] = {"alert_channels": both, "preventive_channels": both, "news_channels": both}
     elif line["type"] == "lot":
         line["amount_millieuro"] = 100_000_000
+
+
+async def both_launched(here: "Site", server: Server, channels: str = "sms") -> None:
+    """Campaign 1: news (`NEWS`), reported; campaign 2: an alert (`ALARM`), resent."""
+    news = await here.message(server, message(NEWS, channels=channels.split()))
+    assert news is not None
+    assert news.status == 202
+    alarm = await here.alert(server, here.alarm(ALARM, channels))
+    assert alarm is not None
+    assert alarm.status == 202
 
 
 async def died(server: Server, timeout_s: float = 30.0) -> None:

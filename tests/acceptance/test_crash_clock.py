@@ -10,23 +10,13 @@ import pytest
 from store.engine.schema import migrate
 from tests.acceptance import crash_account as account
 from tests.acceptance.crash_account import InHand, assert_contract_held, judged, something_leaves
-from tests.acceptance.crash_site import Pace, Site, message, site
-from tests.acceptance.world import Server
+from tests.acceptance.crash_site import ALARM, NEWS, Pace, both_launched, site
 from tests.peers.postgres import new_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-NEWS, ALARM = "NIEUWS-A", "ALARM-B"
 HOUR_S = 3600
 PACE = Pace(sms_per_s=80)
-
-
-async def launched(here: Site, server: Server) -> None:
-    news = await here.message(server, message(NEWS, channels=["sms"]))
-    alarm = await here.alert(server, here.alarm(ALARM, "sms"))
-    assert news is not None
-    assert alarm is not None
-    assert (news.status, alarm.status) == (202, 202)
 
 
 async def test_a_clock_stepped_by_hours_breaks_no_ceiling_and_keeps_nobody_waiting(tmp_path: Path) -> None:
@@ -34,7 +24,7 @@ async def test_a_clock_stepped_by_hours_breaks_no_ceiling_and_keeps_nobody_waiti
     async with site(tmp_path, people=300, pace=PACE) as here:
         clocks = [("--clock-offset-s", str(hours * HOUR_S)) for hours in (1, -2, 0.5, -1.5)]
         server = await here.start(*clocks[0], "--clock-step-s", str(-HOUR_S), then=clocks[1])
-        await launched(here, server)
+        await both_launched(here, server)
         for following, then in zip(clocks[1:], (*clocks[2:], ()), strict=True):
             await something_leaves(here)
             if len(kills) == 0:
@@ -61,7 +51,7 @@ async def test_two_nodes_whose_clocks_are_hours_apart_go_by_the_databases(tmp_pa
         ahead = await here.start("--clock-offset-s", str(5 * HOUR_S), then=("--clock-offset-s", str(-5 * HOUR_S)))
         behind = await here.start("--clock-offset-s", str(-5 * HOUR_S))
         # By the clock of the node that takes it, the alert expired three hours ago.
-        await launched(here, ahead)
+        await both_launched(here, ahead)
         await here.until_all_is_said(behind, timeout_s=60)
         assert await ahead.end() == 0
         await here.end(behind)

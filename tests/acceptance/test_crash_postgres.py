@@ -2,58 +2,30 @@
 database that goes away. Nobody is lost, and nobody is reached twice who need not be."""
 
 import asyncio
-import itertools
 import random
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from store.engine.schema import migrate
 from tests.acceptance import crash_account as account
 from tests.acceptance.crash_account import InHand, judged, something_leaves
-from tests.acceptance.crash_site import Pace, Site, boot, message, site, until
+from tests.acceptance.crash_site import ALARM, NEWS, Pace, Site, boot, both_launched, site, until
 from tests.acceptance.world import Server
-from tests.peers.postgres import PrivatePostgres, controlled_postgres, new_database
+from tests.peers.postgres import PrivatePostgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.peer]
 
-NEWS, ALARM = "NIEUWS-A", "ALARM-B"
 PACE = Pace(sms_per_s=200, mail_per_s=200, lease_s=3.0)
-_numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PrivatePostgres]:
-    with controlled_postgres() as server:
-        yield server
-
-
-@pytest.fixture
-async def store_url(postgres: PrivatePostgres) -> str:
-    url = await new_database(postgres.url, f"crash{next(_numbers)}")
-    await migrate(url)
-    return url
-
-
-async def launched(here: Site, server: Server, channels: str) -> None:
-    """Campaign 1: news, reported; campaign 2: an alert, resent."""
-    news = await here.message(server, message(NEWS, channels=channels.split()))
-    assert news is not None
-    assert news.status == 202
-    alarm = await here.alert(server, here.alarm(ALARM, channels))
-    assert alarm is not None
-    assert alarm.status == 202
 
 
 @pytest.mark.timeout(200)
-async def test_one_of_two_gateways_is_killed_ten_times_and_the_other_goes_on(tmp_path: Path, store_url: str) -> None:
+async def test_one_of_two_gateways_is_killed_ten_times_and_the_other_goes_on(tmp_path: Path, private_url: str) -> None:
     draw = random.Random(10)
     in_hand: list[InHand] = []
-    async with site(tmp_path, people=3000, pace=PACE, store_url=store_url) as here:
+    async with site(tmp_path, people=3000, pace=PACE, store_url=private_url) as here:
         pair = [await here.start(), await here.start()]
-        await launched(here, pair[0], "sms")
+        await both_launched(here, pair[0], "sms")
         while len(in_hand) < 10:
             await something_leaves(here)
             await asyncio.sleep(draw.uniform(0.1, 0.8))
@@ -87,11 +59,11 @@ async def _busier(here: Site, pair: list[Server]) -> Server:
 
 @pytest.mark.timeout(120)
 async def test_a_gateway_that_stands_still_past_its_lease_sends_nothing_of_it_when_it_wakes(
-    tmp_path: Path, store_url: str
+    tmp_path: Path, private_url: str
 ) -> None:
-    async with site(tmp_path, people=700, pace=PACE, store_url=store_url) as here:
+    async with site(tmp_path, people=700, pace=PACE, store_url=private_url) as here:
         pair = [await here.start(), await here.start()]
-        await launched(here, pair[0], "sms")
+        await both_launched(here, pair[0], "sms")
         await something_leaves(here)
         sleeper = await _busier(here, pair)
         sleeper.handle.send_signal(signal.SIGSTOP)
@@ -115,27 +87,27 @@ async def test_a_gateway_that_stands_still_past_its_lease_sends_nothing_of_it_wh
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("how", ["frozen", "broken off"])
 async def test_a_database_that_goes_away_in_mid_campaign_costs_nobody_anything(
-    tmp_path: Path, postgres: PrivatePostgres, store_url: str, how: str
+    tmp_path: Path, private_postgres: PrivatePostgres, private_url: str, how: str
 ) -> None:
-    async with site(tmp_path, people=400, pace=PACE, store_url=store_url) as here:
+    async with site(tmp_path, people=400, pace=PACE, store_url=private_url) as here:
         server = await here.start()
-        await launched(here, server, "sms")
+        await both_launched(here, server, "sms")
         await something_leaves(here)
         if how == "frozen":
-            postgres.freeze()
+            private_postgres.freeze()
             try:
                 await asyncio.sleep(PACE.lease_s + 2)
             finally:
-                postgres.thaw()
+                private_postgres.thaw()
         else:
-            postgres.break_off()
+            private_postgres.break_off()
             try:
                 refused = await here.alert(server, here.alarm("ALARM-C"))
                 assert refused is not None
                 assert refused.status == 503, refused
                 await until(lambda: _asks_again(server), 20)
             finally:
-                await asyncio.to_thread(postgres.start)
+                await asyncio.to_thread(private_postgres.start)
         await here.until_all_is_said(server)
         await here.end(server)
 

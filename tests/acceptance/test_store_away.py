@@ -2,23 +2,19 @@
 nobody is lost, nobody is taken out of circulation, and nobody is reached twice but who was in hand at that moment."""
 
 import asyncio
-import itertools
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from store.engine.schema import migrate
 from tests.acceptance import crash_account as account
 from tests.acceptance.crash_account import InHand, judged, something_leaves
-from tests.acceptance.crash_site import Pace, Site, message, site, until
-from tests.acceptance.world import Client, Server
-from tests.peers.postgres import PrivatePostgres, controlled_postgres, new_database
+from tests.acceptance.crash_site import ALARM, NEWS, Pace, Site, both_launched, site, until
+from tests.acceptance.world import Client
+from tests.peers.postgres import PrivatePostgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.peer]
 
-NEWS, ALARM = "NIEUWS-A", "ALARM-B"
 PACE = Pace(sms_per_s=80, mail_per_s=80, lease_s=15.0)
 """Leases as they are in life."""
 RESTARTS = 10
@@ -26,30 +22,6 @@ STANDSTILL_S = 40.0
 HEARD_S = 25.0
 """Whoever asks hears by then that the store is away: a wait for a connection, a statement and a new connection
 (store/engine/database.py, store/engine/postgresql_driver.py)."""
-_numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PrivatePostgres]:
-    with controlled_postgres() as server:
-        yield server
-
-
-@pytest.fixture
-async def store_url(postgres: PrivatePostgres) -> str:
-    url = await new_database(postgres.url, f"away{next(_numbers)}")
-    await migrate(url)
-    return url
-
-
-async def launched(here: Site, server: Server) -> None:
-    """Campaign 1: news, reported; campaign 2: an alert, resent."""
-    news = await here.message(server, message(NEWS, channels=["sms"]))
-    assert news is not None
-    assert news.status == 202
-    alarm = await here.alert(server, here.alarm(ALARM, "sms"))
-    assert alarm is not None
-    assert alarm.status == 202
 
 
 async def everybody_is_accounted_for(here: Site, in_hand: list[InHand]) -> None:
@@ -62,19 +34,19 @@ async def everybody_is_accounted_for(here: Site, in_hand: list[InHand]) -> None:
 
 @pytest.mark.timeout(400)
 async def test_a_database_that_is_restarted_ten_times_in_mid_campaign_costs_nobody_anything(
-    tmp_path: Path, postgres: PrivatePostgres, store_url: str
+    tmp_path: Path, private_postgres: PrivatePostgres, private_url: str
 ) -> None:
     draw = random.Random(16)
     in_hand: list[InHand] = []
-    async with site(tmp_path, people=1200, pace=PACE, store_url=store_url) as here:
+    async with site(tmp_path, people=1200, pace=PACE, store_url=private_url) as here:
         server = await here.start()
-        await launched(here, server)
+        await both_launched(here, server)
         for _ in range(RESTARTS):
             await something_leaves(here)
             await asyncio.sleep(draw.uniform(0.1, 0.8))
             in_hand.append(await account.in_hand(here.store_url))
-            await asyncio.to_thread(postgres.break_off)
-            await asyncio.to_thread(postgres.start)
+            await asyncio.to_thread(private_postgres.break_off)
+            await asyncio.to_thread(private_postgres.start)
             now = await account.moment(here.store_url)
             assert any(queued for _, queued in now.values()), f"all was sent before the last restart: {now}"
         await here.until_all_is_said(server, timeout_s=180)
@@ -87,16 +59,16 @@ async def test_a_database_that_is_restarted_ten_times_in_mid_campaign_costs_nobo
 
 @pytest.mark.timeout(400)
 async def test_a_database_that_stands_still_longer_than_every_lease_is_noticed_and_waited_for(
-    tmp_path: Path, postgres: PrivatePostgres, store_url: str
+    tmp_path: Path, private_postgres: PrivatePostgres, private_url: str
 ) -> None:
-    async with site(tmp_path, people=600, pace=PACE, store_url=store_url) as here:
+    async with site(tmp_path, people=600, pace=PACE, store_url=private_url) as here:
         server = await here.start()
-        await launched(here, server)
+        await both_launched(here, server)
         await something_leaves(here)
         client = here.client(server)
         held = await account.in_hand(here.store_url)
-        postgres.freeze()
-        thaw = asyncio.get_running_loop().call_later(STANDSTILL_S, postgres.thaw)
+        private_postgres.freeze()
+        thaw = asyncio.get_running_loop().call_later(STANDSTILL_S, private_postgres.thaw)
         try:
             async with asyncio.timeout(HEARD_S):
                 status, _ = await client.get("/api/v1/campaigns")
@@ -108,7 +80,7 @@ async def test_a_database_that_stands_still_longer_than_every_lease_is_noticed_a
             await asyncio.sleep(max(0.0, thaw.when() - asyncio.get_running_loop().time()))
         finally:
             thaw.cancel()
-            postgres.thaw()
+            private_postgres.thaw()
         await until(lambda: _ready(client, 200), 60)
         await here.until_all_is_said(server, timeout_s=180)
         assert server.running

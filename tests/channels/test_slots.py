@@ -25,7 +25,7 @@ from channels.contract import (
     Withdraw,
 )
 from channels.permissions import ENDED
-from channels.slots import AHEAD_S, CALLED_BACK, MISSED, Slots
+from channels.slots import AHEAD_S, CALLED_BACK, MISSED, SlotKeeper
 from channels.sms.segments import prepare
 from tests.channels.conformance import now, until
 
@@ -94,7 +94,7 @@ class Heard:
 
 async def test_each_is_given_shortly_before_its_slot_and_those_of_one_look_together() -> None:
     desk, heard = Desk(), Heard()
-    slots = Slots(desk, GUARD_S)
+    slots = SlotKeeper(desk, GUARD_S)
     start = now() + 0.1
     group = [message(n, start + n * 0.002) for n in range(50)]
 
@@ -113,7 +113,7 @@ async def test_each_is_given_shortly_before_its_slot_and_those_of_one_look_toget
 
 async def test_what_has_no_room_waits_for_an_answer_and_no_longer_than_its_slot_may_be_missed_by() -> None:
     desk, heard = Desk(window=2), Heard()
-    slots = Slots(desk, GUARD_S)
+    slots = SlotKeeper(desk, GUARD_S)
     at = now()
     slots.hand_over([message(n, at) for n in range(5)], heard)
     await until(lambda: len(desk.given) == 2)
@@ -129,7 +129,7 @@ async def test_what_has_no_room_waits_for_an_answer_and_no_longer_than_its_slot_
 
 async def test_a_message_longer_than_the_window_goes_when_it_goes_alone() -> None:
     desk, heard = Desk(window=2), Heard()
-    slots = Slots(desk, GUARD_S)
+    slots = SlotKeeper(desk, GUARD_S)
     at = now()
     slots.hand_over([message(0, at), message(1, at, at, at)], heard)
     await until(lambda: desk.given)
@@ -143,7 +143,7 @@ async def test_a_message_longer_than_the_window_goes_when_it_goes_alone() -> Non
 
 async def test_windows_of_several_batches_share_the_way_and_hear_their_own() -> None:
     desk, one, other = Desk(), Heard(), Heard()
-    slots = Slots(desk, GUARD_S)
+    slots = SlotKeeper(desk, GUARD_S)
     at = now() + 0.05
     slots.hand_over([message(n, at + n * 0.01) for n in (0, 2, 4)], one)
     slots.hand_over([message(n, at + n * 0.01) for n in (1, 3)], other)
@@ -158,7 +158,7 @@ async def test_windows_of_several_batches_share_the_way_and_hear_their_own() -> 
 
 async def test_what_is_called_back_is_not_given_any_more_and_the_others_are() -> None:
     desk, heard = Desk(), Heard()
-    slots = Slots(desk, GUARD_S)
+    slots = SlotKeeper(desk, GUARD_S)
     at = now() + 0.05
     slots.hand_over([message(n, at) for n in range(4)], heard, ["nl", "fr", "nl", "fr"])
 
@@ -171,7 +171,7 @@ async def test_what_is_called_back_is_not_given_any_more_and_the_others_are() ->
 
 async def test_what_may_not_leave_any_more_is_told_when_its_permission_ends_and_not_at_its_slot() -> None:
     desk, heard = Desk(), Heard()
-    slots = Slots(desk, GUARD_S)
+    slots = SlotKeeper(desk, GUARD_S)
     permission = Permission(now() + 0.05)
     slots.hand_over([message(n, now() + 60, permission=permission) for n in range(3)], heard)
 
@@ -184,7 +184,7 @@ async def test_what_may_not_leave_any_more_is_told_when_its_permission_ends_and_
 
 async def test_of_what_is_withdrawn_nothing_more_is_given_and_nothing_told() -> None:
     desk, heard, other = Desk(), Heard(), Heard()
-    slots = Slots(desk, GUARD_S)
+    slots = SlotKeeper(desk, GUARD_S)
     withdraw = slots.hand_over([message(0, now()), message(1, now() + 0.1)], heard)
     slots.hand_over([message(2, now() + 0.1)], other)
     await until(lambda: len(desk.given) == 1)
@@ -203,7 +203,7 @@ async def test_a_message_that_the_carrier_forgets_is_in_doubt_after_a_while(monk
     monkeypatch.setattr(slots_module, "FORGOTTEN_S", 0.1)
     monkeypatch.setattr(slots_module, "_LOOK_FOR_FORGOTTEN_S", 0.02)
     desk, heard = Desk(), Heard()
-    slots = Slots(desk, GUARD_S)
+    slots = SlotKeeper(desk, GUARD_S)
     slots.hand_over([message(0, now()), message(1, now())], heard)
     await until(lambda: len(desk.given) == 2)
     desk.given[1][2](NotSent("no"))
@@ -229,6 +229,6 @@ async def test_a_carrier_that_cannot_say_what_room_it_has_is_asked_again(monkeyp
             return super().room
 
     desk, heard = Broken(), Heard()
-    Slots(desk, 5.0).hand_over([message(0, now())], heard)
+    SlotKeeper(desk, 5.0).hand_over([message(0, now())], heard)
 
     await until(lambda: desk.given)

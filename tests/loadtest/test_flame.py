@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from loadtest.flame import Frame, drawn, tree
+from loadtest.flame import StackFrame, drawn, tree
 
 NAMES = st.text(alphabet="abc<&>.()/ ", min_size=1, max_size=8).filter(lambda name: name == name.strip())
 STACKS = st.lists(st.tuples(st.lists(NAMES, min_size=1, max_size=5), st.integers(1, 9)), min_size=1, max_size=20)
@@ -16,7 +16,7 @@ def lines(stacks: list[tuple[list[str], int]]) -> list[str]:
 
 @given(STACKS)
 def test_a_frame_has_the_samples_of_all_that_it_calls(stacks: list[tuple[list[str], int]]) -> None:
-    def check(frame: Frame) -> None:
+    def check(frame: StackFrame) -> None:
         assert frame.samples >= sum(called.samples for called in frame.calls.values())
         for called in frame.calls.values():
             check(called)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from store.engine.transaction import driver_of
 
 
-class Readers(Protocol):
+class ReadPool(Protocol):
     async def lend(self, patience_s: float) -> AsyncConnection:
         """One with a snapshot that begins with the first question. Raises SQLAlchemy's TimeoutError when none is free
         for `patience_s`, and what connecting raises."""
@@ -27,7 +27,7 @@ class Readers(Protocol):
     async def close(self) -> None: ...
 
 
-class FileReaders:
+class FileReadPool:
     """At most `most` connections to a file; `engine` must give as many."""
 
     def __init__(self, engine: AsyncEngine, most: int) -> None:
@@ -78,7 +78,7 @@ class FileReaders:
         return conn
 
 
-class ServerReaders:
+class ServerReadPool:
     """Of a PostgreSQL server: as its pool lends them, which has a time-out of its own."""
 
     def __init__(self, engine: AsyncEngine) -> None:
