@@ -74,6 +74,14 @@ _end = Prepared(
 )
 
 
+_reopened = json_rows("reopened_doubts", id=int, round=int)
+_reopen = Prepared(
+    sa.update(doubt)
+    .where(doubt.c.delivery_id == _reopened.c.id, doubt.c.round == _reopened.c.round, doubt.c.state == TAKEN)
+    .values(state=OPEN)
+)
+
+
 async def open_of(tx: Transaction, delivery_ids: Iterable[int]) -> dict[int, dict[int, int]]:
     """Delivery -> {round: attempt} of its open doubts; deliveries without one are left out."""
     found: dict[int, dict[int, int]] = {}
@@ -96,6 +104,11 @@ async def keep(
         await tx.run(_insert[tx.sqlite], {"fresh": pack(rows)})
     if ended:
         await tx.run(_end, {"ended": pack((i, r, state) for (i, r), state in sorted(ended.items()))})
+
+
+async def reopen(tx: Transaction, guessed: Iterable[tuple[int, int]]) -> None:
+    """What ended the doubts about these (delivery, round) turns out to have been about another attempt."""
+    await tx.run(_reopen, {"reopened_doubts": pack(sorted(set(guessed)))})
 
 
 async def name_carriers(tx: Transaction, named: Sequence[Doubt]) -> None:

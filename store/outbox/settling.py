@@ -75,6 +75,22 @@ _insert_refs = Prepared(
     )
 )
 
+_told_refs = json_rows("told_refs", carrier=str, ref=str, delivery_id=int, attempt=int)
+_guesses = Prepared(
+    sa.select(carrier_ref.c.id, carrier_ref.c.delivery_id, carrier_ref.c.attempt).join(
+        _told_refs,
+        sa.and_(
+            carrier_ref.c.delivery_id == _told_refs.c.delivery_id,
+            carrier_ref.c.carrier == _told_refs.c.carrier,
+            carrier_ref.c.ref == _told_refs.c.ref,
+            carrier_ref.c.part == 0,
+            carrier_ref.c.attempt != _told_refs.c.attempt,
+        ),
+    )
+)
+_wrong = json_rows("wrong", id=int)
+_drop_guesses = Prepared(sa.delete(carrier_ref).where(carrier_ref.c.id.in_(sa.select(_wrong.c.id))))
+
 _STATES = tuple(s.word for s in DeliveryState)
 _count = Prepared(
     sa.update(progress)
@@ -249,6 +265,7 @@ async def apply(
     if doubted:
         for i, rounds in (await doubts.open_of(tx, doubted)).items():
             lives[i].open = rounds
+    await _take_back_guesses(tx, settlements, lives, round_)
     tally = CounterTally()
     for s in settlements:
         life = lives.get(s.delivery_id)
@@ -265,6 +282,30 @@ async def apply(
     await _keep_refs(tx, settlements, lives, round_ or 0)
     await tally.write(tx)
     return changes
+
+
+async def _take_back_guesses(
+    tx: Transaction, settlements: Iterable[Settlement], lives: Mapping[int, _Life], round_: int | None
+) -> None:
+    """An id that a receipt bore before anybody had told it was filed for one of several attempts in doubt. Whoever
+    tells now that it is another one's leaves the first in doubt again: nobody has said what became of that."""
+    told = [
+        (s.carrier, ref, s.delivery_id, s.round or round_ or 0)
+        for s in settlements
+        # Nearly all are first attempts, of which nothing can have been guessed.
+        if s.refs and s.delivery_id in lives and lives[s.delivery_id].attempts
+        for ref in s.refs
+    ]
+    if not told:
+        return
+    wrong = await tx.rows(_guesses, {"told_refs": pack(told)})
+    if not wrong:
+        return
+    await tx.run(_drop_guesses, {"wrong": pack((row.id,) for row in wrong)})
+    await doubts.reopen(tx, ((row.delivery_id, row.attempt) for row in wrong))
+    again = {row.delivery_id for row in wrong}
+    for delivery_id, rounds in (await doubts.open_of(tx, again)).items():
+        lives[delivery_id].open = rounds
 
 
 async def _keep_doubts(tx: Transaction, lives: Iterable[_Life], handed_ms: int | Mapping[int, int]) -> None:

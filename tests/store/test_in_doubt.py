@@ -266,6 +266,39 @@ async def test_of_copies_of_one_message_any_receipt_tells(database):
     await assert_words(database, made, "delivered")
 
 
+async def test_a_failure_that_was_taken_for_the_first_copy_s_and_is_the_second_one_s_leaves_the_first_in_doubt(
+    database,
+):
+    made = await in_doubt(database)
+    later(database, 6)
+    await make.tick(database)
+    second = await make.must_claim(database, resending=SMS)
+    await make.advance(database, second)
+    await die(database)
+    # One of the two has failed: whose receipt it is nobody can say, and it does not matter yet.
+    await receive(database, told(made, "x", "failed"))
+    later(database, 70)
+    await make.look_again(database)
+    assert await doubts_of(database) == ["taken", "open"]
+
+    await make.settle(database, second, [Settlement(made.ids["sms"][0], DeliveryEvent.ACCEPTED, "c1", ("x",))])
+    assert await doubts_of(database) == ["open", "taken"]
+    await receive(database, told(made, "x", "failed"))
+    await assert_words(database, made, "unknown")
+
+    await receive(database, told(made, "y"))
+    later(database, 70)
+    await make.look_again(database)
+    await assert_words(database, made, "delivered")
+
+
+async def doubts_of(database):
+    """What is known of each attempt in doubt, in their order."""
+    async with database.read() as conn:
+        rows = await conn.execute(sa.select(doubt.c.state).order_by(doubt.c.delivery_id, doubt.c.round))
+        return [("open", "lost", "taken")[state] for state in rows.scalars()]
+
+
 @pytest.mark.parametrize("states", [("pending", "pending"), ("delivered", "pending")])
 async def test_a_long_sms_each_part_of_which_is_with_the_carrier_is_accepted(database, states):
     made = await in_doubt(database, units=2)
