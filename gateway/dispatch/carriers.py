@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 _TRIAL_UNITS = 3
 _MOST_HEAD_START_US = 1_000_000
-_LEAST_LEAD_S, _MOST_LEAD_S = 0.04, 1.0
+_LEAST_LEAD_S, _MOST_LEAD_S = 0.04, 0.35
+"""At most so long that something is left of the farthest horizon: asked sooner, the fence has no slot to grant."""
 _AHEAD = 4
 """Units granted for each unit of room: a grant leaves over 250 ms while the window empties and fills again."""
 

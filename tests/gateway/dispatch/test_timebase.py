@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.dispatch.carriers import Timebase
+from gateway.dispatch.sending import MOST_HORIZON_MS
 
 S = 1_000_000
 
@@ -54,11 +55,11 @@ def test_a_window_is_asked_for_sooner_where_answers_have_taken_longer_to_come() 
     base.learn(0, 0.0)
     quick_s = base.lead_s
     for _ in range(8):
-        base.answered(0, 0.05, asked_s=-0.15)
+        base.answered(0, 0.05, asked_s=-0.05)
 
     assert 0 < quick_s < 0.1
-    assert base.lead_s > 2 * 0.2, "the wait for the transaction counts, too"
+    assert base.lead_s > 2 * 0.1, "the wait for the transaction counts, too"
 
     for _ in range(8):
         base.answered(0, 60.0, asked_s=0.0)
-    assert base.lead_s == 1.0
+    assert base.lead_s < MOST_HORIZON_MS / 1000 - 0.1, "something must be left to ask for"
