@@ -7,7 +7,8 @@ from gateway.reports.sealing import seal_due
 from gateway.setbacks import Setbacks
 from gateway.settings import Settings
 from store import audit, retention
-from store.engine.database import Database, Turn
+from store.engine.database import Database
+from store.engine.turns import Turn
 from store.money.ledger import expire_lots
 from store.register import persons
 

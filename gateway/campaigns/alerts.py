@@ -34,8 +34,9 @@ from store.campaigns.alerts import FiledAlert as Filed
 from store.campaigns.findings import AlertFinding, envelope_of, file_finding, finding_of
 from store.campaigns.launching import Launch, launch
 from store.campaigns.reading import Campaign
-from store.engine.database import Database, Turn
+from store.engine.database import Database
 from store.engine.transaction import Connection, Transaction
+from store.engine.turns import Turn
 from store.errors import Conflict, CreditExhausted, StaleThread
 from store.outbox.records import NewAlert
 from store.states import CampaignState

@@ -30,7 +30,8 @@ from gateway.texts.wording import OwnWords, Wording, write
 from store.campaigns import campaign_steps
 from store.campaigns import reading as campaigns
 from store.campaigns.launching import Launch, launch
-from store.engine.database import Database, Turn
+from store.engine.database import Database
+from store.engine.turns import Turn
 from store.errors import Conflict, CreditExhausted
 from store.money import ledger
 from store.outbox import fairness

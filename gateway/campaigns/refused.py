@@ -22,7 +22,8 @@ from gateway.campaigns.receiving import open_body
 from gateway.errors import Reason, Refusal
 from store.campaigns import refused_documents
 from store.campaigns.refused_documents import NewRefused, RefusedDocument, RefusedQuota, pack
-from store.engine.database import Database, Turn
+from store.engine.database import Database
+from store.engine.turns import Turn
 
 VERDICTS = frozenset({400, 402, 403, 409, 422})
 """Of HTTP: on the document, and not on the machine or the caller's patience."""

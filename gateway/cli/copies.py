@@ -10,7 +10,7 @@ import typer
 
 from gateway.cli.terminal import ConfigOption, err, fail, print_lines, run, say, settings_of, store_of, who
 from gateway.cli.verb import verb
-from store.engine.database import Turn
+from store.engine.turns import Turn
 
 if TYPE_CHECKING:
     from gateway.operations.status_line import StatusLine

@@ -25,7 +25,7 @@ from gateway.cli.terminal import (
 )
 from gateway.cli.verb import verb
 from gateway.unseen import visible
-from store.engine.database import Turn
+from store.engine.turns import Turn
 
 if TYPE_CHECKING:
     from gateway.directory.seed import LoadReport

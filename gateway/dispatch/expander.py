@@ -15,8 +15,9 @@ from gateway.bell import Bell
 from gateway.directory.audience import Audience, decode
 from gateway.setbacks import Round, Setbacks
 from store.campaigns import reading as campaigns
-from store.engine.database import Database, Turn
+from store.engine.database import Database
 from store.engine.transaction import Transaction
+from store.engine.turns import Turn
 from store.errors import StoreUnavailable
 from store.outbox.expansion import AudienceEntry, Expansion, expand, pending_expansions
 

@@ -10,8 +10,9 @@ from typing import Protocol, TypeVar
 from gateway.bell import Bell
 from gateway.setbacks import Setbacks
 from store.campaigns import campaign_steps, cancelling
-from store.engine.database import Database, Turn
+from store.engine.database import Database
 from store.engine.transaction import Transaction
+from store.engine.turns import Turn
 from store.errors import StoreUnavailable
 from store.outbox import receipts, recovery
 from store.outbox.overview import CarrierView, seen

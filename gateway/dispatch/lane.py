@@ -21,8 +21,9 @@ from gateway.dispatch.carriers import LaneCarriers
 from gateway.dispatch.results import Rules
 from gateway.dispatch.sending import STOPS_WITHIN_S, Sending
 from gateway.dispatch.write_note import WriteNote
-from store.engine.database import Database, Turn
+from store.engine.database import Database
 from store.engine.transaction import Transaction
+from store.engine.turns import Turn
 from store.errors import StoreUnavailable
 from store.outbox import batches, recovery
 from store.outbox.records import Batch, Settlement
@@ -314,6 +315,7 @@ class Lane:
                 retry_ms=sending.not_sent_until_ms(tx.now_ms),
                 resending=self._resending,
                 rest_ms=tx.now_ms + sending.rest_ms if rest else None,
+                begins_again=sending.begins_again and not rest,
             )
 
         await self._insist(batch, work)

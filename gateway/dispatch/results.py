@@ -70,6 +70,8 @@ class Results:
     """Handed over, and without an answer that counts."""
     due_s: float = math.inf
     """When the first of what was put off or is in doubt may go: it must not wait for another's answer."""
+    begun: bool = False
+    """A carrier was given some message of it: somebody may have been told."""
     are_unwanted: bool = False
     """Some message was given back by every carrier."""
     _last_words: dict[int, _LastWord] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class Results:
                 gate.untried(subject, m.row.units)
             self._move(m, costs=0)
             return
+        self.begun = True
         gate.learn(outcome, is_trouble(outcome, is_over=self.is_over()), now_s)
         if isinstance(outcome, Refused) and not outcome.refs:
             self._refused(gate, m, outcome, now_s)

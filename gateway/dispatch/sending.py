@@ -19,8 +19,9 @@ from gateway.dispatch.outcomes import UNFIT
 from gateway.dispatch.references import message_reference, reference
 from gateway.dispatch.results import Results, Rules
 from gateway.dispatch.write_note import WriteNote
-from store.engine.database import Database, Turn
+from store.engine.database import Database
 from store.engine.transaction import Transaction
+from store.engine.turns import Turn
 from store.errors import StoreUnavailable
 from store.outbox import batches, fence
 from store.outbox.fence import Fence, Grant
@@ -109,6 +110,11 @@ class Sending:
     def not_sent_until_ms(self, now_ms: int) -> int | None:
         """How long what is known not sent rests; None: it is free at once, as only this turn was over."""
         return now_ms + self.rest_ms if self.no_carrier or self._lacked_carriers or self.results.are_unwanted else None
+
+    @property
+    def begins_again(self) -> bool:
+        """Whether it is a campaign's first batch and nobody has been told: its first messages missed their slots."""
+        return self.batch.is_first and not self.results.begun
 
     @property
     def waits(self) -> bool:
@@ -415,6 +421,7 @@ class Sending:
                 retry_ms=self.not_sent_until_ms(tx.now_ms),
                 resending=self.rules.resending,
                 rest_ms=tx.now_ms + self.rest_ms if self.no_carrier else None,
+                begins_again=self.begins_again,
             )
 
         try:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from channels.email.unsubscribe import PLACEHOLDER, reference_of
 from gateway.dispatch.references import delivery_of
 from gateway.kinds import Kind
-from store.engine.database import Database, Turn
+from store.engine.database import Database
+from store.engine.turns import Turn
 from store.register.unsubscribing import unsubscribe
 
 LISTS = (Kind.NEWS, Kind.INFO)

@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from gateway.settings import BackupSettings
 from store import copies
 from store.copies import Copied
-from store.engine.database import Database, Turn
+from store.engine.database import Database
+from store.engine.turns import Turn
 from store.errors import StoreError
 
 log = logging.getLogger(__name__)

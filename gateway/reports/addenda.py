@@ -15,8 +15,9 @@ from gateway.reports.report import Addendum, Report, ReportChange
 from gateway.setbacks import Setbacks
 from store.campaigns import addenda
 from store.campaigns import reading as campaigns
-from store.engine.database import Database, Turn
+from store.engine.database import Database
 from store.engine.transaction import Transaction
+from store.engine.turns import Turn
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from gateway.reports.reading import draw_up, written
 from gateway.reports.report import Report
 from gateway.setbacks import Setbacks
 from store.campaigns import addenda, campaign_steps
-from store.engine.database import Database, Turn
+from store.engine.database import Database
 from store.engine.transaction import Transaction
+from store.engine.turns import Turn
 
 log = logging.getLogger(__name__)
 

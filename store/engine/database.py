@@ -15,7 +15,6 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from enum import IntEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +30,7 @@ from store.engine.schema import make_private
 from store.engine.sqlite_driver import HELD_S, PATIENCE_MS, SqliteConnection, connector
 from store.engine.storable_text import keep_readable
 from store.engine.transaction import Transaction
+from store.engine.turns import Turn
 from store.engine.wait_times import WaitTimes
 from store.errors import NoAnswer, StoreLocked, StoreUnavailable
 
@@ -61,16 +61,6 @@ _POOL_S = 10.0
 _PG_STANDSTILL_MS = "5000"
 """A node that stands still in a transaction holds the rows that every other node needs, ceilings first of all: after
 this long the server takes them back. No transaction of this package waits for anything but the database."""
-
-
-class Turn(IntEnum):
-    """Who goes before whom, where one may write at a time."""
-
-    FIRST = 0
-    """Somebody's safety waits for it. It is durable as soon as it can be: nothing less urgent joins its commit."""
-    USUAL = 1
-    LAST = 2
-    """Import, expansion, seal: it waits for all others, and takes some 20 ms at most, please."""
 
 
 class _Job:

@@ -270,6 +270,7 @@ _give_back = Prepared(
         node=None,
         stalls=0,
         losses=sa.bindparam("losses_"),
+        turn=sa.case((sa.bindparam("begins_again_", type_=sa.Integer) == 1, 0), else_=batch.c.turn),
     )
 )
 
@@ -282,11 +283,13 @@ async def give_back(
     retry_ms: int | None,
     resending: Resending,
     rest_ms: int | None = None,
+    begins_again: bool = False,
 ) -> BatchState | None:
     """Settle and end the lease: done when nothing is left to send; waiting until the first is due of what was put
     off or is in doubt, or until `retry_ms` (None: at once) where it is known not sent for another reason; what was
-    not reached is ready at once (the lane gave way) or waits until `rest_ms` (no carrier was open). None when the
-    lease was lost meanwhile."""
+    not reached is ready at once (the lane gave way) or waits until `rest_ms` (no carrier was open). `begins_again`:
+    nobody of its campaign has been told after all, so it goes before those who have begun. None when the lease was lost
+    meanwhile."""
     ours = await tx.first(_lock_ours, {"batch": held.id, "lease_": held.lease})
     await settle(tx, held, settlements)
     if ours is None:
@@ -294,7 +297,7 @@ async def give_back(
     if not held.losses and await tx.first(_any_queued, {"first": held.first, "last": held.last}):
         # A lane that gives way has nearly all of its rows left: they need not be read to know that.
         state, due_ms = (BatchState.READY, None) if rest_ms is None else (BatchState.WAITING, rest_ms)
-        values = {"state_": int(state), "due": due_ms, "losses_": 0}
+        values = {"state_": int(state), "due": due_ms, "losses_": 0, "begins_again_": int(begins_again)}
         await tx.run(_give_back, {"batch": held.id, "lease_": held.lease} | values)
         return state
     left = await _what_is_left(tx, held, resending)
@@ -302,6 +305,7 @@ async def give_back(
     # Where nothing was told of anybody a bad row may still be among them.
     told = len(left) < len(held.rows)
     values = {"state_": int(state), "due": due_ms, "losses_": 0 if told else held.losses}
+    values["begins_again_"] = int(begins_again)
     await tx.run(_give_back, {"batch": held.id, "lease_": held.lease} | values)
     return state
 
@@ -412,9 +416,10 @@ async def let_go(
     retry_ms: int | None,
     resending: Resending,
     rest_ms: int | None = None,
+    begins_again: bool = False,
 ) -> tuple[Batch, ...]:
     """Settle, and keep of the parts of a claimed batch only what waits for its answer (`split`); a part of which
-    nothing does is given back. Returns the parts that are still held."""
+    nothing does is given back (`give_back`). Returns the parts that are still held."""
     await lock_batches(tx, parts)
     await settle(tx, claimed, settlements)
     kept: list[Batch] = []
@@ -423,7 +428,9 @@ async def let_go(
         if mine:
             kept += await split(tx, part, (), mine, retry_ms=retry_ms, resending=resending, rest_ms=rest_ms) or ()
         else:
-            await give_back(tx, part, (), retry_ms=retry_ms, resending=resending, rest_ms=rest_ms)
+            await give_back(
+                tx, part, (), retry_ms=retry_ms, resending=resending, rest_ms=rest_ms, begins_again=begins_again
+            )
     return tuple(kept)
 
 

@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
-from store.engine.database import Database, Turn
+from store.engine.database import Database
 from store.engine.json_rows import json_rows, pack
 from store.engine.transaction import AnyRow, Transaction
+from store.engine.turns import Turn
 from store.outbox.delivery_ids import end_id, first_id
 from store.register import writing as register
 from store.register.revisions import mark, move

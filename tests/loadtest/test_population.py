@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from gateway.directory.seed import load
 from loadtest.population import account_codes, main, population, token
 from store.accounts import find_key
-from store.engine.database import Turn
+from store.engine.turns import Turn
 from store.tables import contact, member
 
 SMALL = {"zones": 2, "networks": 3, "members": 3000, "seed": 1, "key_salt": "test"}

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from store.campaigns import campaign_steps, launching
 from store.campaigns.launching import Launch
-from store.engine.database import Database, Turn
+from store.engine.database import Database
 from store.engine.transaction import AnyRow, Transaction
+from store.engine.turns import Turn
 from store.outbox import batches, expansion, fence, receipts
 from store.outbox.ceilings import Ceiling
 from store.outbox.expansion import AudienceEntry

@@ -7,9 +7,10 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from store.engine.database import Database, Turn, exclusive, open_database
+from store.engine.database import Database, exclusive, open_database
 from store.engine.sqlite_driver import HELD_S
 from store.engine.transaction import Transaction
+from store.engine.turns import Turn
 from store.errors import Conflict, StoreLocked, StoreUnavailable
 from store.tables import meta, network
 from tests.store.asked import asked

@@ -291,3 +291,23 @@ async def test_what_is_in_doubt_is_let_go_only_where_it_is_sent_again(database, 
 
     expected = [(0, 0, "LEASED"), (1, 2, "WAITING")] if policy == "resend" else [(0, 2, "LEASED")]
     assert await lie(database, made) == expected
+
+
+@pytest.mark.parametrize("begins_again", [True, False])
+async def test_a_campaign_whose_first_message_missed_its_slot_goes_before_those_that_have_begun(database, begins_again):
+    made = await make.a_campaign(database, 3)
+    held = await make.must_claim(database)
+    assert held.is_first
+    await make.advance(database, held, 1)
+    missed = [Settlement(made.ids["sms"][0], DeliveryEvent.NOT_SENT)]
+
+    async def work(tx):
+        return await batches.let_go(
+            tx, held, (held,), missed, (), retry_ms=None, resending=PATIENT, begins_again=begins_again
+        )
+
+    assert await database.write(work) == ()
+
+    again = await make.must_claim(database)
+    assert again.is_first is begins_again
+    assert make.ids_of(again) == list(made.ids["sms"])

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from store.engine.sqlite_driver import AHEAD, LONG, connector
+from store.engine.transaction import driver_of
 
 _SERIES = sa.text(
     "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < :most) SELECT x FROM n WHERE :most > 0"
@@ -78,8 +79,10 @@ async def test_whoever_waits_for_the_writers_lock_does_not_hold_up_the_loop(tmp_
 
     async def begin() -> None:
         async with engine.connect() as conn:
-            await conn.exec_driver_sql("BEGIN IMMEDIATE")
-            await conn.rollback()
+            driver = driver_of(conn)
+            assert driver is not None
+            await driver.begin()
+            await driver.run("COMMIT")
 
     waiting = asyncio.create_task(begin())
     async with asyncio.timeout(10):

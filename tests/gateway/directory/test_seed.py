@@ -16,7 +16,7 @@ from gateway.directory.seed_lines import Contact, RightLine, normalise
 from gateway.directory.senders import read_kind_rules
 from gateway.directory.territory import read_territory
 from store.accounts import RightRow, find_key
-from store.engine.database import Turn
+from store.engine.turns import Turn
 from store.register.opt_outs import OptOut, add_opt_outs
 from store.register.reading import territories, zones
 from store.register.writing import ContactRecord, RegisterTally

@@ -13,7 +13,8 @@ import sqlalchemy.exc
 from channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Outgoing
 from gateway.dispatch.lane import Lane
 from store.campaigns import campaign_steps
-from store.engine.database import Database, Turn
+from store.engine.database import Database
+from store.engine.turns import Turn
 from store.errors import StoreUnavailable
 from store.outbox import receipts, recovery
 from store.outbox.receipts import ReceiptReport

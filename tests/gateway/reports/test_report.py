@@ -20,7 +20,8 @@ from gateway.reports.tabular import csv_of
 from gateway.reports.terminal import print_report
 from gateway.setbacks import Setbacks
 from store.campaigns import campaign_steps
-from store.engine.database import Database, Turn
+from store.engine.database import Database
+from store.engine.turns import Turn
 from store.errors import StoreUnavailable
 from store.states import DeliveryEvent
 from store.tables import audience as audience_table
