@@ -29,8 +29,6 @@ _BROKEN_S = 0.5
 
 MISSED = NotSent("its slot passed before the carrier had room", withdrawn=True, missed=True)
 CALLED_BACK = NotSent("it was called back before its slot", withdrawn=True, missed=True)
-
-
 FORGOTTEN = InDoubt("the carrier gave no outcome")
 
 
