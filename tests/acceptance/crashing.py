@@ -40,7 +40,7 @@ def points() -> dict[str, Point]:
     from gateway.dispatch.sending import Sending
     from gateway.reports import sealing
     from store.campaigns import campaign_steps, launching
-    from store.outbox import batches, expansion, receipts, recovery
+    from store.outbox import batches, expansion, receipts, recovery, resending
 
     def with_results(_tx: object, _held: object, settlements: object) -> bool:
         return bool(settlements)
@@ -61,7 +61,7 @@ def points() -> dict[str, Point]:
         # What waits for its answer and what is free stand in batches of their own; not committed.
         "in-a-split": Point(batches, "split", after=True),
         # Receipts in the house have told of some in doubt, and the others are about to be sent again; not committed.
-        "inbox-heard": Point(batches, "hear_first", after=True),
+        "inbox-heard": Point(resending, "hear_first", after=True),
         "receipts-not-committed": Point(receipts, "record", after=True),
         "receipts-not-acknowledged": Point(ReceiptDesk, "__call__", after=True),
         "in-recovery": Point(recovery, "_take_back", after=True),

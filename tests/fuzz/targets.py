@@ -193,6 +193,13 @@ def damaged(chance: random.Random, target: Target) -> bytes:
     return data
 
 
+def _took(target: Target, data: bytes) -> float:
+    """Seconds of CPU: a machine that is busy with something else makes no parser slow."""
+    began = time.thread_time()
+    target.run(data)
+    return time.thread_time() - began
+
+
 def search(target: Target, seconds: float, seed: int) -> Iterator[tuple[int, str, bytes]]:
     """(how many were tried so far, what is wrong, the input); the last one with nothing wrong."""
     chance, tried = random.Random(seed), 0
@@ -201,12 +208,15 @@ def search(target: Target, seconds: float, seed: int) -> Iterator[tuple[int, str
         for _ in range(100):
             data = damaged(chance, target)
             tried += 1
-            began = time.perf_counter()
             try:
-                target.run(data)
+                took = _took(target, data)
+                if took > MOST_SECONDS:
+                    # Collecting the garbage of a whole process is nothing that an input does: the quickest of three.
+                    took = min(took, _took(target, data), _took(target, data))
             except Exception as exc:
                 yield tried, f"raised {exc!r}", data
-            if (took := time.perf_counter() - began) > MOST_SECONDS:
+                continue
+            if took > MOST_SECONDS:
                 yield tried, f"took {took:.2f} s", data
     yield tried, "", b""
 
