@@ -128,7 +128,8 @@ async def test_between_the_cursor_and_the_receipt_there_is_no_instant_that_loses
 
 @pytest.mark.timeout(120)
 async def test_a_crash_during_the_recovery_from_a_crash_changes_nothing(tmp_path: Path) -> None:
-    async with site(tmp_path, people=250, pace=PACE) as here:
+    # So slow that there is always more to send when the second gateway of a campaign is killed.
+    async with site(tmp_path, people=250, pace=Pace(sms_per_s=60, answer_s=0.02, receipt_s=0.15)) as here:
         town = Town(here)
         for urgent in (CALM, URGENT):
             server = await town.crash(Case("before-a-settle", 2, urgent, EITHER))
@@ -136,6 +137,7 @@ async def test_a_crash_during_the_recovery_from_a_crash_changes_nothing(tmp_path
             await account.something_leaves(here)
             await server.kill()
             town.kills.append(await account.in_hand(here.store_url))
+            assert town.kills[-1], "nothing is left to recover from"
             for _ in range(2):
                 await town.died(await here.start("--point", "in-recovery", wait=False))
             server = await here.start()
