@@ -5,10 +5,10 @@ import logging
 import os
 import secrets
 import socket
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gateway.dispatch.write_note import Noted, WriteNote, begin_note, read_note
+from gateway.dispatch.write_note import Noted, WriteNote, begin_note, memory_note, read_note
 from gateway.settings import Settings
 from store import meta
 from store.engine.database import Database
@@ -26,9 +26,8 @@ class Identity:
     bounce_key: bytes
     boot_id: str
     """Of this process."""
-    note: WriteNote | None = None
-    """Where a kill of this process is survived; None on PostgreSQL without `store.write_note`, and without room on the
-    disk."""
+    note: WriteNote = field(default_factory=memory_note)
+    """It survives a kill of this process, but on PostgreSQL without `store.write_note`, and without room on the disk."""
 
     @property
     def node(self) -> str:
@@ -54,8 +53,9 @@ async def identify(database: Database, settings: Settings) -> Identity:
     if noted is not None:
         await _take_up(database, noted)
     # Not before: until it is taken up, another kill must find it.
-    note = None if path is None else await asyncio.to_thread(begin_note, path, generation, identity.node)
-    return replace(identity, note=note)
+    if path is None:
+        return identity
+    return replace(identity, note=await asyncio.to_thread(begin_note, path, generation, identity.node))
 
 
 def _note_path(database: Database, settings: Settings) -> Path | None:

@@ -89,7 +89,7 @@ class Sending:
     _last_flush_s: float = 0.0
     _rest_s: float = 0.0
     """How long the carriers that refuse us rest, where all do."""
-    _noted: Callable[[int], None] | None = None
+    _granted: Callable[[int], int] | None = None
     _choosing: Choosing = field(init=False)
     _withdraws: list[Withdraw] = field(default_factory=list)
     """Of the windows that were handed over."""
@@ -131,7 +131,7 @@ class Sending:
         self._ahead.extend(row for row in self.batch.rows if self._has_a_carrier(row))
         self._begins = self.batch.is_first
         if self.note is not None:
-            self._noted = self.note.claim(self.batch)
+            self._granted = self.note.claim(self.batch)
         self._second_copies = any(row.is_doubted for row in self.batch.rows)
         self._began_s = asyncio.get_running_loop().time()
         results, loop = self.results, asyncio.get_running_loop()
@@ -394,8 +394,8 @@ class Sending:
             expires_ms=self.batch.expires_ms,
             permission=self.permission,
             message=message_reference(self.rules.generation, row.id),
-            number=row.id,
-            begins=self._noted,
+            number=0 if self._granted is None else self._granted(row.id),
+            begins=None if self.note is None else self.note.begun,
         )
 
     def _is_over(self) -> bool:

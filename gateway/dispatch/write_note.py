@@ -2,9 +2,10 @@
 
 A file in memory (mmap), beside a store in a file or where the settings say. Its pages are the kernel's, so what a
 process noted before it was killed is there when the next one starts. It says nothing after a reboot, and is void then.
-Every entry is made BEFORE the first byte that it stands for, so what was granted and has no entry was not written.
+A message is entered before a carrier has it, with a byte (`channels.begun`) that whichever process writes it sets
+BEFORE the first octet leaves: what has no entry, or a byte that is not set, was not written.
 
-Two rings. The first has claims and writes in one order: as long as the claim of a round is in it, every write of that
+Two rings. The first has claims and grants in one order: as long as the claim of a round is in it, every grant of that
 round is too. The second has answers that the store may not have heard of yet: each stands for itself.
 """
 
@@ -20,44 +21,49 @@ from pathlib import Path
 
 import msgspec
 
+from channels.begun import BegunBytes
 from store.outbox.records import Batch, Settlement
 
 log = logging.getLogger(__name__)
 
-_MAGIC = b"tocsin note 1\n\0\0"
+_MAGIC = b"tocsin note 2\n\0\0"
 _HEAD = struct.Struct("<16s36s36s200s")  # magic, boot id, store id, node
 _FIRST = 4096
 _STEP = struct.Struct("<QQII")  # number, id, round, check
 _CHECKED = struct.Struct("<QQI")
 _CLAIM = 1 << 63
 STEPS = 262_144
-"""Claims and writes that are kept: at 3,000 messages a second a minute and a half, where a round takes four seconds."""
+"""Claims and grants that are kept: at 3,000 messages a second a minute and a half, where a round takes four seconds."""
 _ANSWER = struct.Struct("<QQIHI")  # number, id, round, length, check
 _SLOT = 192
 ANSWERS = 32_768
 """Answers that are kept: the store has heard of each within a second."""
 _ANSWERS_AT = _FIRST + STEPS * _STEP.size
-SIZE = _ANSWERS_AT + ANSWERS * _SLOT
+_BEGUN_AT = _ANSWERS_AT + ANSWERS * _SLOT
+SIZE = _BEGUN_AT + STEPS
 
 
 class WriteNote:
     """Of one process. Nothing here waits for a disk."""
 
     def __init__(self, memory: mmap.mmap, lock: int) -> None:
-        """`lock`: the file, open and locked for as long as the process lives."""
+        """`lock`: the file, open and locked for as long as the process lives, or one that it made lives."""
         self._memory, self._lock = memory, lock
-        self._steps = self._answers = 0
+        self.begun = BegunBytes(memory, lock, _BEGUN_AT, STEPS)
+        """Set by whoever begins to write."""
+        self._answers = 0
         self._encoder = msgspec.msgpack.Encoder()
 
-    def claim(self, batch: Batch) -> Callable[[int], None]:
-        """A round begins. What comes back is called with a delivery's id before the first byte of it leaves."""
+    def claim(self, batch: Batch) -> Callable[[int], int]:
+        """A round begins. What comes back is called with a delivery's id before a carrier has it, and gives the number
+        under which it is among `begun`."""
         self._step(batch.id | _CLAIM, batch.round)
         round_ = batch.round
 
-        def begins(delivery_id: int) -> None:
-            self._step(delivery_id, round_)
+        def granted(delivery_id: int) -> int:
+            return self._step(delivery_id, round_)
 
-        return begins
+        return granted
 
     def answered(self, round_: int, settlement: Settlement) -> None:
         """What a carrier said of it; an answer too long for its place is left out."""
@@ -74,10 +80,11 @@ class WriteNote:
         self._memory.close()
         os.close(self._lock)
 
-    def _step(self, id_: int, round_: int) -> None:
-        number = self._steps = self._steps + 1
+    def _step(self, id_: int, round_: int) -> int:
+        number = self.begun.allot()
         at = _FIRST + (number % STEPS) * _STEP.size
         _STEP.pack_into(self._memory, at, number, id_, round_, _check(number, id_, round_))
+        return number
 
 
 class Noted:
@@ -88,10 +95,10 @@ class Noted:
         """Who noted it."""
         self._claims: set[tuple[int, int]] = set()
         self._writes: set[tuple[int, int]] = set()
-        for id_, round_ in _steps_of(memory):
+        for number, id_, round_ in _steps_of(memory):
             if id_ & _CLAIM:
                 self._claims.add((id_ & ~_CLAIM, round_))
-            else:
+            elif memory[_BEGUN_AT + number % STEPS]:
                 self._writes.add((id_, round_))
         self._answers = dict(_answers_of(memory))
 
@@ -105,16 +112,24 @@ class Noted:
         return self._answers.get((delivery_id, round_))
 
 
-def begin_note(path: Path, store_id: str, node: str) -> WriteNote | None:
-    """The note of this process, in place of the one before; None without room on the disk, and where another process
-    that lives writes there."""
+def begin_note(path: Path, store_id: str, node: str) -> WriteNote:
+    """The note of this process, in place of the one before; one in memory only without room on the disk, and where
+    another process that lives writes there."""
     try:
         with _held(path):
             return _fresh(path, store_id, node)
     except OSError as exc:
         fields = {"action": "no-write-note", "file": str(path), "error": str(exc)}
         log.warning("no write note: after a kill whatever was granted will be in doubt", extra=fields)
-        return None
+        return memory_note()
+
+
+def memory_note() -> WriteNote:
+    """A note that ends with this process, and with those that it made: it tells what these had begun when they died.
+    Raises OSError."""
+    file = os.memfd_create("write-note", os.MFD_CLOEXEC)
+    os.ftruncate(file, SIZE)
+    return WriteNote(mmap.mmap(file, SIZE), file)
 
 
 def read_note(path: Path, store_id: str) -> Noted | None:
@@ -163,21 +178,21 @@ def _fresh(path: Path, store_id: str, node: str) -> WriteNote:
     return WriteNote(memory, file)
 
 
-def _steps_of(memory: bytes | mmap.mmap) -> Iterator[tuple[int, int]]:
-    """(id, round) of the entries from the last one back to the first gap: what a damaged one said is not known, and a
+def _steps_of(memory: bytes | mmap.mmap) -> Iterator[tuple[int, int, int]]:
+    """(number, id, round) of the entries from the last one back to the first gap: what a damaged one said is not known, and a
     claim from before it says nothing any more."""
     entries = _STEP.iter_unpack(memory[_FIRST:_ANSWERS_AT])
     whole = {n: (id_, round_) for n, id_, round_, check in entries if n and check == _check(n, id_, round_)}
     number = max(whole, default=0)
     while number in whole:
-        yield whole[number]
+        yield (number, *whole[number])
         number -= 1
 
 
 def _answers_of(memory: bytes | mmap.mmap) -> Iterator[tuple[tuple[int, int], Settlement]]:
     """In the order in which they came."""
     found = []
-    for at in range(_ANSWERS_AT, SIZE, _SLOT):
+    for at in range(_ANSWERS_AT, _BEGUN_AT, _SLOT):
         number, id_, round_, length, check = _ANSWER.unpack_from(memory, at)
         body = memory[at + _ANSWER.size : at + _ANSWER.size + length]
         if number and length <= _SLOT - _ANSWER.size and check == zlib.crc32(body, number & 0xFFFFFFFF):

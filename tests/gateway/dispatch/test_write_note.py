@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -35,14 +36,21 @@ def path(tmp_path: Path) -> Path:
 def begun(path: Path) -> WriteNote:
     """As by a process that ends: what holds the file is let go, as the end of a process lets it go."""
     note = begin_note(path, STORE, NODE)
-    assert note is not None
     fcntl.flock(note._lock, fcntl.LOCK_UN)
     return note
 
 
+def beginning(note: WriteNote, batch: Batch) -> Callable[[int], None]:
+    """Claim it; what comes back grants a delivery and begins to write it."""
+    granted = note.claim(batch)
+    return lambda delivery_id: note.begun(granted(delivery_id))
+
+
 def test_what_was_begun_in_a_claimed_round_is_known_and_what_was_not_too(path: Path) -> None:
-    begins = begun(path).claim(a_batch(7, 3))
-    begins(41)
+    note = begun(path)
+    granted = note.claim(a_batch(7, 3))
+    note.begun(granted(41))
+    granted(42)
 
     noted = read_note(path, STORE)
 
@@ -74,9 +82,9 @@ def test_answers_are_kept_as_they_were(path: Path) -> None:
 
 def test_of_an_earlier_claim_nothing_is_said_once_its_writes_may_have_been_written_over(path: Path) -> None:
     note = begun(path)
-    early = note.claim(a_batch(7, 1))
+    early = beginning(note, a_batch(7, 1))
     early(41)
-    late = note.claim(a_batch(8, 1))
+    late = beginning(note, a_batch(8, 1))
     for n in range(write_note.STEPS - 2):
         late(1000 + n)
 
@@ -90,7 +98,7 @@ def test_of_an_earlier_claim_nothing_is_said_once_its_writes_may_have_been_writt
 
 @pytest.mark.parametrize("damage", ["boot", "store", "short", "none", "other"])
 def test_a_note_that_cannot_be_believed_says_nothing(path: Path, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun(path).claim(a_batch())(41)
+    beginning(begun(path), a_batch())(41)
     match damage:
         case "boot":
             monkeypatch.setattr(write_note, "_boot", lambda: b"x" * 36)
@@ -115,7 +123,7 @@ def test_whatever_was_noted_is_found_and_nothing_else(tmp_path_factory, steps) -
             note.claim(a_batch(id_, round_))
             claims.add((id_, round_))
         else:
-            note.claim(a_batch(1, round_))(id_)
+            beginning(note, a_batch(1, round_))(id_)
             claims.add((1, round_))
             writes.add((id_, round_))
 
@@ -132,7 +140,7 @@ def test_whatever_was_noted_is_found_and_nothing_else(tmp_path_factory, steps) -
 def test_what_was_claimed_before_a_damaged_entry_is_not_believed(tmp_path_factory, at: int, bit: int) -> None:
     """One of the first three entries, in any bit."""
     path = tmp_path_factory.mktemp("note") / "n"
-    begins = begun(path).claim(a_batch(7, 1))
+    begins = beginning(begun(path), a_batch(7, 1))
     begins(41)
     begins(42)
     begins(43)
@@ -153,9 +161,9 @@ def test_a_kill_leaves_all_that_was_noted(path: Path) -> None:
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from tests.gateway.dispatch.test_write_note import a_batch, begun\n"
+        "from tests.gateway.dispatch.test_write_note import a_batch, beginning, begun\n"
         "note = begun(Path(sys.argv[1]))\n"
-        "begins = note.claim(a_batch(7, 1))\n"
+        "begins = beginning(note, a_batch(7, 1))\n"
         "for n in range(5000): begins(n)\n"
         "print('noted', flush=True)\n"
         "time.sleep(60)\n"
@@ -182,7 +190,10 @@ def test_without_room_on_the_disk_there_is_no_note_and_that_is_told(
 
     monkeypatch.setattr(os, "posix_fallocate", full)
 
-    assert begin_note(path, STORE, NODE) is None
+    note = begin_note(path, STORE, NODE)
+
+    beginning(note, a_batch(7, 1))(41)
+    assert not path.exists()
     assert [getattr(r, "action", "") for r in caplog.records] == ["no-write-note"]
 
 
@@ -196,11 +207,10 @@ def test_an_answer_is_small_enough_for_its_place() -> None:
 def test_the_note_of_a_process_that_lives_is_nobody_elses(path: Path) -> None:
     """Two nodes of one database with the same settings."""
     mine = begin_note(path, STORE, NODE)
-    assert mine is not None
-    begins = mine.claim(a_batch(7, 1))
+    begins = beginning(mine, a_batch(7, 1))
 
     assert read_note(path, STORE) is None
-    assert begin_note(path, STORE, "host-2") is None
+    beginning(begin_note(path, STORE, "host-2"), a_batch(7, 2))(41)
 
     begins(41)
     mine.close()
