@@ -142,6 +142,31 @@ class Fit(IntEnum):
     WHOLE = 2
 
 
+class Limits(Protocol):
+    """What a carrier can take, as a value: what is not known yet (an extension of a peer that never answered) counts as
+    there. Equal where nothing has changed."""
+
+    @property
+    def chooses_by_address(self) -> bool:
+        """Whether `fit` depends on the address at all: previews ask about each one only then."""
+        ...
+
+    def fit(self, address: str, content: Content) -> Fit:
+        """How well it can take this message: asked before a message is given to it, and by previews."""
+        ...
+
+
+class NoLimits(msgspec.Struct, frozen=True, tag="none"):
+    """It takes everything."""
+
+    @property
+    def chooses_by_address(self) -> bool:
+        return False
+
+    def fit(self, address: str, content: Content) -> Fit:
+        return Fit.WHOLE
+
+
 class ReceiptState(StrEnum):
     DELIVERED = "delivered"
     FAILED = "failed"
@@ -225,13 +250,8 @@ class Carrier(Protocol):
     def status(self) -> CarrierStatus: ...
 
     @property
-    def chooses_by_address(self) -> bool:
-        """Whether `fit` depends on the address at all: previews ask about each one only then."""
-        ...
-
-    def fit(self, address: str, content: Content) -> Fit:
-        """How well it could take this message, were it free: asked before a message is given to it, and by previews.
-        Prompt, without I/O; what is not known yet (an extension of a peer that never answered) counts as there."""
+    def limits(self) -> Limits:
+        """What it could take, were it free, as far as is known now."""
         ...
 
     def send(self, group: Sequence[Outgoing], told: Told) -> Withdraw:

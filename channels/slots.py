@@ -8,6 +8,7 @@ import heapq
 import logging
 import math
 from collections.abc import Collection, Hashable, Sequence
+from typing import Protocol
 
 from channels.contract import Carrier, InDoubt, NotSent, Outcome, Outgoing, Told, Withdraw
 from channels.guard import guarded
@@ -30,6 +31,27 @@ _BROKEN_S = 0.5
 MISSED = NotSent("its slot passed before the carrier had room", withdrawn=True, missed=True)
 CALLED_BACK = NotSent("it was called back before its slot", withdrawn=True, missed=True)
 FORGOTTEN = InDoubt("the carrier gave no outcome")
+
+
+class Slots(Protocol):
+    """The way to one carrier, in this process (`SlotKeeper`) or in another."""
+
+    held: int
+    """Units handed over of which nothing has been told."""
+
+    @property
+    def room(self) -> int:
+        """Units that the carrier itself can take up now; what waits for its slot is not counted."""
+        ...
+
+    def hand_over(self, messages: Sequence[Outgoing], told: Told, subjects: Sequence[Hashable] = ()) -> Withdraw:
+        """Have each given to the carrier at its slot. `told` hears one outcome of each, `MISSED` where the carrier had
+        no room in time, but nothing before this returns. `subjects`: of each, by which it can be called back."""
+        ...
+
+    def call_back(self, subjects: Collection[Hashable]) -> None:
+        """Give the carrier nothing more of these subjects: it is told as `CALLED_BACK`."""
+        ...
 
 
 class _Handover:
@@ -96,6 +118,22 @@ class SlotKeeper:
             self._ends.watch(permission)
         self._look_by(self._waiting[0][0] - self._ahead_s)
         return lambda: self._withdraw(handover)
+
+    @property
+    def room(self) -> int:
+        """Units that the carrier itself can take up now; what waits here for its slot is not counted."""
+        return self._carrier.room
+
+    @property
+    def waiting(self) -> int:
+        """Units that the carrier has not been given."""
+        return self.held - self._with_carrier
+
+    def call_back_all(self) -> None:
+        """Give the carrier nothing more of what waits: it is told as `CALLED_BACK`."""
+        for handover in {entry[2] for entry in self._waiting}:
+            for index in sorted(handover.waiting):
+                self._tell_waiting(handover, index, CALLED_BACK)
 
     def call_back(self, subjects: Collection[Hashable]) -> None:
         """Give the carrier nothing more of these subjects: it is told as `CALLED_BACK`."""

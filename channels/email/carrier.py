@@ -14,9 +14,7 @@ from channels.contract import (
     Accepted,
     CarrierStatus,
     Channel,
-    Content,
     Deferred,
-    Fit,
     Mode,
     NotSent,
     Outcome,
@@ -29,6 +27,7 @@ from channels.contract import (
 )
 from channels.email.envelope import MailEnvelope, Offers, envelope
 from channels.email.health import Health
+from channels.email.limits import MailLimits
 from channels.email.pace import SHORTEST_WAIT_S, AnswerTime, Patience, SecondWindow
 from channels.email.pending import STOPPED, Job, MailQueue
 from channels.email.pool import Pool
@@ -38,9 +37,6 @@ from channels.permissions import ENDED, has_ended
 from channels.standstill import RunningClock
 
 log = logging.getLogger(__name__)
-
-_PERSONAL_OCTETS = 500
-"""What a copy has besides the words that all have: its addressee, its references."""
 
 
 def utc_ms() -> int:
@@ -99,20 +95,9 @@ class SmtpCarrier:
         )
 
     @property
-    def chooses_by_address(self) -> bool:
+    def limits(self) -> MailLimits:
         offers = self._pool.offers
-        return offers is not None and not offers.smtputf8
-
-    def fit(self, address: str, content: Content) -> Fit:
-        """By what the relay said when it was last connected to."""
-        offers = self._pool.offers
-        if offers is None:
-            return Fit.WHOLE
-        if not address.isascii() and not offers.smtputf8:
-            return Fit.NOT
-        if offers.most_octets and getattr(content, "octets", 0) + _PERSONAL_OCTETS > offers.most_octets:
-            return Fit.NOT
-        return Fit.WHOLE
+        return MailLimits() if offers is None else MailLimits(not offers.smtputf8, offers.most_octets)
 
     def send(self, group: Sequence[Outgoing], told: Told) -> Withdraw:
         """As the contract says. What has left when it is withdrawn is carried to its end, unheard."""

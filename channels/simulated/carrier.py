@@ -19,10 +19,9 @@ from channels.contract import (
     CarrierState,
     CarrierStatus,
     Channel,
-    Content,
-    Fit,
     InDoubt,
     Mode,
+    NoLimits,
     NotSent,
     Outcome,
     Outgoing,
@@ -161,11 +160,8 @@ class SimulatedCarrier:
         )
 
     @property
-    def chooses_by_address(self) -> bool:
-        return False
-
-    def fit(self, address: str, content: Content) -> Fit:
-        return Fit.WHOLE
+    def limits(self) -> NoLimits:
+        return NoLimits()
 
     def send(self, group: Sequence[Outgoing], told: Told) -> Withdraw:
         flights = [_Flight(index, message, told) for index, message in enumerate(group)]

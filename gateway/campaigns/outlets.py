@@ -69,13 +69,13 @@ class Outlets:
 
     async def _unfit(self, channel: Channel, content: Content, contact_ids: Int64) -> int:
         carriers = self.carriers.get(channel, ())
-        able = [c for c in carriers if c.chooses_by_address or c.fit("", content) is not Fit.NOT]
-        if not carriers or not all(carrier.chooses_by_address for carrier in able):
+        able = [x for c in carriers if (x := c.limits).chooses_by_address or x.fit("", content) is not Fit.NOT]
+        if not carriers or not all(limits.chooses_by_address for limits in able):
             return 0
         if not able:
             return len(contact_ids)
         addresses = await self.addresses(contact_ids.tolist())
-        return sum(all(carrier.fit(address, content) is Fit.NOT for carrier in able) for address in addresses)
+        return sum(all(limits.fit(address, content) is Fit.NOT for limits in able) for address in addresses)
 
 
 def _letters(text: str, language: str) -> Reason:

@@ -66,11 +66,11 @@ class Choosing:
         found = self._fits.get(key)
         if found is None:
             content = self.contents[row.language]
-            found = self._fits[key] = tuple(gate.carrier.fit(row.address, content) for gate in self.gates)
+            found = self._fits[key] = tuple(gate.carrier.limits.fit(row.address, content) for gate in self.gates)
         return found
 
     def _is_by_address(self) -> bool:
-        return any(gate.carrier.chooses_by_address for gate in self.gates)
+        return any(gate.carrier.limits.chooses_by_address for gate in self.gates)
 
     def has_other_carrier(self, m: Moving, now_s: float) -> bool:
         """Whether a carrier that has not refused it is there for it, be it after a moment."""

@@ -6,6 +6,7 @@ kind on this machine. Times are the event loop's.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
@@ -13,6 +14,8 @@ from typing import Protocol
 import msgspec
 import pytest
 
+from channels.begun import BegunBytes, begun_bytes
+from channels.catalogue import CarrierSettings
 from channels.contract import (
     Accepted,
     Carrier,
@@ -25,6 +28,8 @@ from channels.contract import (
     Receipt,
     ReceiptsRefused,
 )
+from channels.processes.process import CarriersProcess
+from channels.processes.remote import RemoteCarrier
 
 PATIENCE_S = 5.0
 EARLY_S = 0.002  # uvloop and the peers count milliseconds
@@ -115,6 +120,31 @@ def under(permission: Permission, messages: Sequence[Outgoing]) -> list[Outgoing
     return [msgspec.structs.replace(message, permission=permission) for message in messages]
 
 
+def begun_of(bench: Bench) -> BegunBytes:
+    """Those of the process that writes, where the carrier lives in one of its own."""
+    return bench.carrier.begun if isinstance(bench.carrier, RemoteCarrier) else begun_bytes(100)
+
+
+def noted(begun: BegunBytes, messages: Sequence[Outgoing]) -> list[Outgoing]:
+    return [msgspec.structs.replace(message, number=begun.allot(), begins=begun) for message in messages]
+
+
+@asynccontextmanager
+async def in_its_own_process(bench: Bench, settings: CarrierSettings) -> AsyncIterator[None]:
+    """The carrier of the bench is one of those settings that lives in another process."""
+    here = bench.carrier
+    process = CarriersProcess("tocsin-test", begun_bytes(1_000), lambda: time.time_ns() // 1_000_000)
+    bench.carrier = process.add(here.name, here.channel, here.mode, settings, guard_s=5.0)
+    living = asyncio.create_task(process.run())
+    try:
+        await until(lambda: process.is_ready or living.done())
+        yield
+    finally:
+        living.cancel()
+        await asyncio.wait([living], timeout=PATIENCE_S)
+        assert living.cancelled()
+
+
 class CarrierContract:
     """`channels.contract.Carrier`, sentence by sentence."""
 
@@ -133,39 +163,38 @@ class CarrierContract:
         assert sorted(address for address, _ in bench.arrivals()) == sorted(message.address for message in group)
 
     async def test_each_message_is_said_to_begin_before_a_byte_of_it_leaves(self):
-        begun: list[int] = []
         async with self.bench() as bench, running(bench.carrier):
+            begun = begun_of(bench)
+            group = noted(begun, [bench.message(number, due=[now() + 0.01 * number]) for number in range(10)])
+            numbers = {message.address: message.number for message in group}
 
-            def begins(number: int) -> None:
-                message = group[number]
-                assert message.address not in {address for address, _ in bench.arrivals()}
-                begun.append(number)
+            async def look() -> None:
+                while True:
+                    assert all(begun.has_begun(numbers[address]) for address, _ in bench.arrivals())
+                    await asyncio.sleep(0.001)
 
-            group = [
-                msgspec.structs.replace(
-                    bench.message(number, due=[now() + 0.01 * number]), number=number, begins=begins
-                )
-                for number in range(10)
-            ]
+            looking = asyncio.create_task(look())
             answered = await outcomes(bench.carrier, group)
+            looking.cancel()
+            await asyncio.wait([looking])
 
+        assert looking.cancelled()
         assert all(isinstance(outcome, Accepted) for _, outcome in answered)
-        assert sorted(begun) == list(range(10))
+        assert all(begun.has_begun(message.number) for message in group)
 
     async def test_what_never_leaves_is_never_said_to_begin(self):
-        begun: list[int] = []
         async with self.bench() as bench, running(bench.carrier):
-            group = [
-                msgspec.structs.replace(
-                    bench.message(number, due=[now() + 0.1], expires_ms=1 if number else None),
-                    number=number, begins=begun.append,
-                )
-                for number in range(4)
-            ]  # fmt: skip
+            begun = begun_of(bench)
+            group = noted(
+                begun,
+                [
+                    bench.message(number, due=[now() + 0.1], expires_ms=1 if number else None) for number in range(4)
+                ],
+            )  # fmt: skip
             answered = await outcomes(bench.carrier, group)
 
         assert [type(outcome) for _, outcome in sorted(answered, key=lambda a: a[0])] == [Accepted] + [NotSent] * 3
-        assert begun == [0]
+        assert [begun.has_begun(message.number) for message in group] == [True, False, False, False]
 
     async def test_a_group_never_waits_for_another(self):
         async with self.bench() as bench, running(bench.carrier):

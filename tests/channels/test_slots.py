@@ -12,10 +12,9 @@ from channels.contract import (
     CarrierState,
     CarrierStatus,
     Channel,
-    Content,
-    Fit,
     InDoubt,
     Mode,
+    NoLimits,
     NotSent,
     Outcome,
     Outgoing,
@@ -41,7 +40,7 @@ class Desk:
     name: str = "desk"
     channel: Channel = Channel.SMS
     mode: Mode = Mode.LIVE
-    chooses_by_address: bool = False
+    limits: NoLimits = NoLimits()
     given: list[tuple[float, Outgoing, Callable[[Outcome], None]]] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
     withdrawn: int = 0
@@ -53,9 +52,6 @@ class Desk:
 
     def status(self) -> CarrierStatus:
         return CarrierStatus(self.name, self.channel, self.mode, CarrierState.UP, "", self.open, self.window, 0)
-
-    def fit(self, address: str, content: Content) -> Fit:
-        return Fit.WHOLE
 
     def send(self, group: Sequence[Outgoing], told: Told) -> Withdraw:
         self.groups.append(len(group))

@@ -4,12 +4,12 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 
-from channels.contract import Outgoing
+from channels.contract import Carrier, Outgoing
 from channels.sms import segments
 from channels.sms.smpp.carrier import SmppCarrier
 from channels.sms.smpp.settings import SmppSettings
 from loadtest.sinks.smsc import SmscOptions, SmscSink
-from tests.channels.conformance import CarrierContract
+from tests.channels.conformance import CarrierContract, in_its_own_process
 
 LONG = "Inbraak in de Dorpsstraat, sluit uw deuren en bel 101 als u iets verdachts ziet. "
 
@@ -20,19 +20,17 @@ class SmppBench:
 
     def __init__(self, sink: SmscSink) -> None:
         self.sink = sink
-        self.carrier = SmppCarrier(
-            "smsc",
-            SmppSettings(
-                host="127.0.0.1",
-                port=sink.port,
-                system_id="tocsin",
-                source_address="TOCSIN",
-                binds=2,
-                window=50,
-                answer_timeout_s=0.5,
-                drain_timeout_s=0.3,
-            ),
+        self.settings = SmppSettings(
+            host="127.0.0.1",
+            port=sink.port,
+            system_id="tocsin",
+            source_address="TOCSIN",
+            binds=2,
+            window=50,
+            answer_timeout_s=0.5,
+            drain_timeout_s=0.3,
         )
+        self.carrier: Carrier = SmppCarrier("smsc", self.settings)
         self._behind_s = time.time() - asyncio.get_running_loop().time()
 
     def message(self, number, *, due, expires_ms=None, address=None):
@@ -56,3 +54,12 @@ class TestSmpp(CarrierContract):
     async def bench(self, *, silent=False):
         async with SmscSink(SmscOptions(silent=silent, receipt_repeat_s=0.05)) as sink:
             yield SmppBench(sink)
+
+
+class TestSmppInItsOwnProcess(CarrierContract):
+    @asynccontextmanager
+    async def bench(self, *, silent=False):
+        async with SmscSink(SmscOptions(silent=silent, receipt_repeat_s=0.05)) as sink:
+            bench = SmppBench(sink)
+            async with in_its_own_process(bench, bench.settings):
+                yield bench

@@ -14,8 +14,6 @@ from channels.contract import (
     CarrierState,
     CarrierStatus,
     Channel,
-    Content,
-    Fit,
     Mode,
     NotSent,
     Outgoing,
@@ -26,20 +24,18 @@ from channels.contract import (
 from channels.loop_share import LoopShare
 from channels.sms.concatenation import References
 from channels.sms.numbers import Phone, normalise_phone
-from channels.sms.segments import SmsText
 from channels.sms.smpp import statuses
+from channels.sms.smpp.limits import SmsLimits
 from channels.sms.smpp.pdu import CommandId, DataSm, DeliverSm
 from channels.sms.smpp.receipt_intake import ReceiptIntake
 from channels.sms.smpp.receipts import ReceiptDialect
 from channels.sms.smpp.session import BindRefused, Session
 from channels.sms.smpp.settings import SmppSettings, ssl_context
 from channels.sms.smpp.submitter import SmppSession, SubmissionPart, Submitter
-from channels.sms.smpp.writing import write
 from channels.standstill import RunningClock
 
 logger = logging.getLogger(__name__)
 
-_MOST_FITS = 64
 _STEADY_S = 10.0
 """A bind that lived so long had not been refused in disguise: the next pause is a short one again."""
 
@@ -77,8 +73,7 @@ class SmppCarrier:
         self._state = CarrierState.DOWN
         self._since_ms = wall_ms()
         self._trouble = "not connected yet"
-        self._fits: dict[int, tuple[Content, Fit]] = {}
-        """By the identity of a content, which is kept: there are few, each for many people."""
+        self._limits = SmsLimits(settings.countries, settings.default_alphabet)
         self._grievance = ""
 
     @property
@@ -112,24 +107,8 @@ class SmppCarrier:
         )
 
     @property
-    def chooses_by_address(self) -> bool:
-        return bool(self._settings.countries)
-
-    def fit(self, address: str, content: Content) -> Fit:
-        countries = self._settings.countries
-        if countries and not address.startswith(countries):
-            return Fit.NOT
-        known = self._fits.get(id(content))
-        if known is None:
-            if len(self._fits) >= _MOST_FITS:
-                self._fits.clear()
-            known = self._fits[id(content)] = (content, self._fit(content))
-        return known[1]
-
-    def _fit(self, content: Content) -> Fit:
-        if not isinstance(content, SmsText):
-            return Fit.NOT
-        return write(content, self._settings.default_alphabet).fit
+    def limits(self) -> SmsLimits:
+        return self._limits
 
     def send(self, group: Sequence[Outgoing], told: Told) -> Withdraw:
         if not self._running:

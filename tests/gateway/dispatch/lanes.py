@@ -13,7 +13,9 @@ from channels.contract import (
     Channel,
     Content,
     Fit,
+    Limits,
     Mode,
+    NoLimits,
     Outcome,
     Outgoing,
     ReceiptSink,
@@ -34,6 +36,15 @@ Answer = Callable[[Outgoing], Awaitable[Outcome]]
 
 async def take(message: Outgoing) -> Outcome:
     return Accepted((f"id-{message.reference}",))
+
+
+@dataclass
+class _ByAddress:
+    fits: Callable[[str], Fit]
+    chooses_by_address: bool = True
+
+    def fit(self, address: str, content: Content) -> Fit:
+        return self.fits(address)
 
 
 @dataclass
@@ -60,11 +71,8 @@ class Carrier:
         return [message.address for _, message in self.handed]
 
     @property
-    def chooses_by_address(self) -> bool:
-        return self.fits is not None
-
-    def fit(self, address: str, content: Content) -> Fit:
-        return Fit.WHOLE if self.fits is None else self.fits(address)
+    def limits(self) -> Limits:
+        return NoLimits() if self.fits is None else _ByAddress(self.fits)
 
     def status(self) -> CarrierStatus:
         state = CarrierState.UP if self.up else CarrierState.DOWN

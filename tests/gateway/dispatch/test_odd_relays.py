@@ -116,7 +116,7 @@ async def test_an_address_with_other_letters_goes_by_the_relay_that_takes_them(d
         lane_over(database, first.port, second.port) as carriers,
     ):
         await until_async(lambda: accepted(database, made), 20)
-        assert [carrier.chooses_by_address for carrier in carriers] == [True, False]
+        assert [carrier.limits.chooses_by_address for carrier in carriers] == [True, False]
 
     assert second.took == ["élise@example.org"]
     assert len(first.took) == 5

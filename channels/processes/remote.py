@@ -1,0 +1,307 @@
+"""A carrier that lives in another process: to everybody here it is a carrier like any other (`contract.Carrier`).
+
+A whole window goes over at once; the slots are kept there (`channels.slots`). What is known here of room, state and
+limits is a tenth of a second old at most. One event loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from channels.begun import BegunBytes
+from channels.contract import (
+    CarrierState,
+    CarrierStatus,
+    Channel,
+    Content,
+    InDoubt,
+    Limits,
+    Mode,
+    NotSent,
+    Outcome,
+    Outgoing,
+    Permission,
+    Receipt,
+    ReceiptSink,
+    ReceiptsRefused,
+    Told,
+    Withdraw,
+)
+from channels.processes import frames
+from channels.processes.frames import CarrierOrder, FaultyFrame
+
+log = logging.getLogger(__name__)
+
+NOT_RUNNING = NotSent("the carrier is not running", withdrawn=True)
+NO_PROCESS = NotSent("the carrier's process is not there")
+
+
+class Link(Protocol):
+    """What a carrier needs of its process."""
+
+    is_ready: bool
+    begun: BegunBytes
+
+    def say(self, frame: frames.Down) -> None: ...
+
+    def handover(self) -> int:
+        """The number of the next handover."""
+        ...
+
+    def words(self, content: Content) -> int:
+        """The number of these words, which the process has. Raises TypeError."""
+        ...
+
+    def permit(self, permission: Permission) -> int:
+        """The number of this permission, which is told as it is renewed until it is let go."""
+        ...
+
+    def let_go(self, permissions: Collection[int]) -> None: ...
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What was handed over together."""
+
+    messages: Sequence[Outgoing]
+    subjects: Sequence[Hashable]
+    told: Told
+    unanswered: set[int]
+    permissions: tuple[int, ...]
+
+
+class RemoteCarrier:
+    """`order` names it; `number` is its place among those of its process. `limits`: until its process tells others."""
+
+    def __init__(
+        self,
+        number: int,
+        order: CarrierOrder,
+        link: Link,
+        limits: Limits,
+        readings: Callable[[str], Sequence[str]],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.order = order
+        self.held = 0
+        """Units handed over of which nothing has been told."""
+        self.limits = limits
+        self._number, self._link, self._readings, self._now_ms = number, link, readings, now_ms
+        self._sent: dict[int, _Sent] = {}
+        self._is_wanted = False
+        self._sink: ReceiptSink | None = None
+        self._writing: set[asyncio.Task[None]] = set()
+        self._stopped: asyncio.Future[None] | None = None
+        self._room = self._waiting = self._heard = 0
+        self._unheard: dict[int, int] = {}
+        """Handover -> units of those that the last tidings know nothing of."""
+        self._status: CarrierStatus | None = None
+        self._down = "its process is being started"
+        """Why it has no status."""
+        self._since_ms = now_ms()
+
+    @property
+    def name(self) -> str:
+        return self.order.name
+
+    @property
+    def channel(self) -> Channel:
+        return self.order.channel
+
+    @property
+    def mode(self) -> Mode:
+        return self.order.mode
+
+    @property
+    def begun(self) -> BegunBytes:
+        """Set by its process."""
+        return self._link.begun
+
+    @property
+    def room(self) -> int:
+        """Units that `send` can take up now: what waits for its slot there, or is on its way, is counted."""
+        return max(0, self._room - self._waiting - sum(self._unheard.values())) if self._status else 0
+
+    def status(self) -> CarrierStatus:
+        if self._status is not None:
+            return self._status
+        return CarrierStatus(
+            self.name, self.channel, self.mode, CarrierState.DOWN, self._down, self.held, 0, self._since_ms
+        )
+
+    def send(self, group: Sequence[Outgoing], told: Told) -> Withdraw:
+        return self.hand_over(group, told)
+
+    async def run(self, receipts: ReceiptSink) -> None:
+        self._sink, self._is_wanted = receipts, True
+        self.starts()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await self._stop()
+
+    # ---- slots ---------------------------------------------------------------------------------------
+
+    def hand_over(self, messages: Sequence[Outgoing], told: Told, subjects: Sequence[Hashable] = ()) -> Withdraw:
+        """As `channels.slots.Slots`."""
+        if not self._is_wanted or not self._link.is_ready:
+            return _refused(len(messages), told, NO_PROCESS if self._is_wanted else NOT_RUNNING)
+        numbers = {id(m.permission): self._link.permit(m.permission) for m in messages if m.permission is not None}
+        ends = {numbers[id(m.permission)]: m.permission.not_after for m in messages if m.permission is not None}
+        sent = _Sent(messages, subjects, told, set(range(len(messages))), tuple(ends))
+        frame = frames.HandOver(
+            self._number,
+            handover := self._link.handover(),
+            tuple(ends.items()),
+            tuple(
+                frames.SentMessage(
+                    m.reference,
+                    m.address,
+                    m.name,
+                    self._link.words(m.content),
+                    m.due,
+                    m.expires_ms,
+                    -1 if m.permission is None else numbers[id(m.permission)],
+                    m.message,
+                    m.number if m.begins is not None else 0,
+                )
+                for m in messages
+            ),
+        )
+        self._sent[handover] = sent
+        units = sum(len(m.due) for m in messages)
+        self.held += units
+        self._unheard[handover] = units
+        self._link.say(frame)
+
+        def withdraw() -> None:
+            if self._sent.get(handover) is sent:
+                self._link.say(frames.CallOff(handover))
+                self._drop(handover, sent)
+
+        return withdraw
+
+    def call_back(self, subjects: Collection[Hashable]) -> None:
+        """As `channels.slots.Slots`."""
+        for handover, sent in self._sent.items():
+            if not sent.subjects:
+                continue
+            indexes = tuple(index for index in sorted(sent.unanswered) if sent.subjects[index] in subjects)
+            if indexes:
+                self._link.say(frames.CallBack(self._number, handover, indexes))
+
+    # ---- what its process tells ----------------------------------------------------------------------
+
+    def starts(self) -> None:
+        """Its process is there."""
+        if self._is_wanted and self._link.is_ready:
+            self._link.say(frames.Run(self._number))
+
+    def is_at(self, frame: frames.State) -> None:
+        if (frame.status.name, frame.status.channel, frame.status.mode) != (self.name, self.channel, self.mode):
+            raise FaultyFrame("a status of another carrier")
+        self._status, self.limits = frame.status, frame.limits
+
+    def has_room(self, room: int, waiting: int, heard: int) -> None:
+        self._room, self._waiting = room, waiting
+        while self._unheard and (first := next(iter(self._unheard))) <= heard:
+            del self._unheard[first]
+
+    def owns(self, handover: int) -> bool:
+        return handover in self._sent
+
+    def hear(self, handover: int, index: int, outcome: Outcome) -> None:
+        """An outcome of one of its messages. Raises FaultyFrame."""
+        sent = self._sent[handover]
+        if index not in sent.unanswered:
+            raise FaultyFrame("a second outcome of one message")
+        self._tell(sent, index, outcome)
+        if not sent.unanswered:
+            self._drop(handover, sent)
+
+    def reports(self, frame: frames.Receipts) -> None:
+        """Receipts that its process acknowledges once it is told that they are kept."""
+        receipts = [frames.receipt(self.name, r, self._readings) for r in frame.reported]
+        task = asyncio.create_task(self._keep(frame.receipts, receipts), name=f"{self.name} receipts")
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    def has_stopped(self) -> None:
+        if self._stopped is not None and not self._stopped.done():
+            self._stopped.set_result(None)
+
+    def is_down(self, why: str) -> None:
+        """Its process is silent, or has ended."""
+        if self._status is not None:
+            self._since_ms = self._now_ms()
+        self._status, self._down, self._room = None, why, 0
+
+    def has_died(self, why: str) -> None:
+        """Its process is dead for certain: what had not begun is not sent, what had is in doubt."""
+        self.is_down(why)
+        self._unheard.clear()
+        for handover, sent in list(self._sent.items()):
+            for index in sorted(sent.unanswered):
+                message = sent.messages[index]
+                begun = message.begins is not self._link.begun or self._link.begun.has_begun(message.number)
+                self._tell(sent, index, InDoubt(why) if begun else NotSent(why, withdrawn=not self._is_wanted))
+            self._drop(handover, sent)
+        self.has_stopped()
+
+    # ---- inside --------------------------------------------------------------------------------------
+
+    async def _stop(self) -> None:
+        self._is_wanted = False
+        if self._link.is_ready:
+            self._stopped = asyncio.get_running_loop().create_future()
+            self._link.say(frames.Stop(self._number))
+            await self._stopped
+        self.is_down("stopped")
+        for task in self._writing:
+            task.cancel()
+        await asyncio.gather(*self._writing, return_exceptions=True)
+
+    async def _keep(self, number: int, receipts: Sequence[Receipt]) -> None:
+        refused: str | None = None
+        try:
+            assert self._sink is not None
+            await self._sink(receipts)
+        except ReceiptsRefused as exc:
+            refused = str(exc)
+        except Exception as exc:
+            log.exception("receipts were not taken in", extra={"action": "contract-broken", "carrier": self.name})
+            refused = type(exc).__name__
+        if self._link.is_ready:
+            self._link.say(frames.Kept(number, refused))
+
+    def _tell(self, sent: _Sent, index: int, outcome: Outcome) -> None:
+        sent.unanswered.discard(index)
+        self.held -= len(sent.messages[index].due)
+        try:
+            sent.told(index, outcome)
+        except Exception:
+            # Whoever hears it raises nothing, by contract; if they do, all others are told all the same.
+            log.exception("an outcome was not taken in", extra={"action": "contract-broken"})
+
+    def _drop(self, handover: int, sent: _Sent) -> None:
+        """Nobody waits for it any more."""
+        if self._sent.pop(handover, None) is None:
+            return
+        self.held -= sum(len(sent.messages[index].due) for index in sent.unanswered)
+        sent.unanswered.clear()
+        self._link.let_go(sent.permissions)
+
+
+def _refused(count: int, told: Told, outcome: NotSent) -> Withdraw:
+    """All of them are told so, in the next turn of the loop."""
+    waiting = set(range(count))
+
+    def tell() -> None:
+        for index in sorted(waiting):
+            waiting.discard(index)
+            told(index, outcome)
+
+    asyncio.get_running_loop().call_soon(tell)
+    return waiting.clear
