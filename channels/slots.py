@@ -36,8 +36,10 @@ FORGOTTEN = InDoubt("the carrier gave no outcome")
 class Slots(Protocol):
     """The way to one carrier, in this process (`SlotKeeper`) or in another."""
 
-    held: int
-    """Units handed over of which nothing has been told."""
+    @property
+    def held(self) -> int:
+        """Units handed over of which nothing has been told."""
+        ...
 
     @property
     def room(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from channels.contract import Carrier, Channel, Mode
 from channels.email.bounce_intake import BounceIntake, BounceSettings
+from channels.processes.process import CarriersProcess
 from channels.sms.smpp.settings import SmppSettings
 from gateway.bell import Bell
 from gateway.campaigns.admission import Turns
@@ -32,7 +33,7 @@ from gateway.feed.signing_key import FeedKey, read_feed_key
 from gateway.http.health import MachineHealth
 from gateway.http.services import Services
 from gateway.identity import Identity, process_name
-from gateway.lanes import Gates, live_gates, make_lane, open_rates, simulated_gates
+from gateway.lanes import Gates, carriers_processes, live_gates, make_lane, open_rates, simulated_gates
 from gateway.media import MEDIA
 from gateway.operations.disk import Disk
 from gateway.operations.loop_lag import LoopLag
@@ -54,6 +55,8 @@ class Gateway:
     database: Database
     identity: Identity
     boot_id: str
+    processes: tuple[CarriersProcess, ...]
+    """Those in which some of the carriers live."""
     carriers: tuple[Carrier, ...]
     lanes: tuple[Lane, ...]
     expander: Expander
@@ -71,7 +74,9 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     boot_id = identity.boot_id
     now_ms = database.clock.now_ms
     disk = Disk(database, settings.store.min_free_mib * 1_048_576)
-    live, simulated = live_gates(settings, now_ms), simulated_gates(settings, now_ms)
+    locks = () if database.lock is None else (database.lock,)
+    processes = carriers_processes(settings, identity.note.begun, locks, now_ms)
+    live, simulated = live_gates(settings, now_ms, processes), simulated_gates(settings, now_ms)
     contents = Contents(database, content_maker(settings.email, settings.server.public_url, identity.bounce_key))
     lanes = tuple(
         make_lane(channel, mode, gates, settings, database, identity, contents, disk)
@@ -151,6 +156,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         database=database,
         identity=identity,
         boot_id=boot_id,
+        processes=tuple(processes.values()),
         carriers=tuple(gate.carrier for by in (live, simulated) for gates in by.values() for gate in gates),
         lanes=lanes,
         expander=expander,

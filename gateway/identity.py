@@ -27,7 +27,7 @@ class Identity:
     boot_id: str
     """Of this process."""
     note: WriteNote = field(default_factory=memory_note)
-    """It survives a kill of this process, but on PostgreSQL without `store.write_note`, and without room on the disk."""
+    """It outlives this process, but on PostgreSQL without `store.write_note`, and without room on the disk."""
 
     @property
     def node(self) -> str:

@@ -1,12 +1,16 @@
 """The carriers of the settings, each behind its gate, and the lanes in which they stand."""
 
+import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 
+from channels.begun import BegunBytes
 from channels.catalogue import CarrierSettings, make_carrier
 from channels.contract import CarrierState, Channel, Mode
+from channels.processes.process import CarriersProcess
 from channels.simulated.carrier import SimulatedSettings
 from gateway.campaigns.planning import Rates
-from gateway.dispatch.carriers import Gate, LaneCarriers
+from gateway.dispatch.carriers import Gate, LaneCarriers, guard_s
 from gateway.dispatch.contents import Contents
 from gateway.dispatch.lane import Lane, LaneRules
 from gateway.identity import Identity
@@ -31,14 +35,34 @@ def _section(settings: Settings, channel: Channel) -> SmsSettings | EmailSetting
             return settings.voice
 
 
-def live_gates(settings: Settings, now_ms: Callable[[], int]) -> Gates:
+def carriers_processes(
+    settings: Settings, begun: BegunBytes, locks: Sequence[int], now_ms: Callable[[], int]
+) -> dict[Channel, CarriersProcess]:
+    """One for each channel with carriers that open sockets, where the settings and the machine say so. `locks`:
+    descriptors that a process holds as long as it lives."""
+    if settings.server.processes == 1 or len(os.sched_getaffinity(0)) < 2:
+        return {}
+    level = logging.getLevelNamesMapping()[settings.logs.level]
     return {
-        channel: [
-            Gate(make_carrier(name, channel, Mode.LIVE, s, now_ms), _ceilings(settings, channel, name, s))
-            for name, s in _section(settings, channel).carriers.items()
-        ]
+        channel: CarriersProcess(f"tocsin-{channel}", begun, now_ms, locks, level)
         for channel in Channel
+        if any(not isinstance(s, SimulatedSettings) for s in _section(settings, channel).carriers.values())
     }
+
+
+def live_gates(settings: Settings, now_ms: Callable[[], int], processes: Mapping[Channel, CarriersProcess]) -> Gates:
+    """Raises as `make_carrier`."""
+    made: Gates = {}
+    for channel in Channel:
+        made[channel] = []
+        for name, s in _section(settings, channel).carriers.items():
+            ceilings, process = _ceilings(settings, channel, name, s), processes.get(channel)
+            if process is None or isinstance(s, SimulatedSettings):
+                made[channel].append(Gate(make_carrier(name, channel, Mode.LIVE, s, now_ms), ceilings))
+            else:
+                carrier = process.add(name, channel, Mode.LIVE, s, guard_s(ceilings))
+                made[channel].append(Gate(carrier, ceilings, slots_there=carrier.slots))
+    return made
 
 
 def simulated_gates(settings: Settings, now_ms: Callable[[], int]) -> Gates:

@@ -58,7 +58,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Database]:
     async with contextlib.AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(url))
         if database.path is not None:
-            stack.enter_context(exclusive(database.path))
+            database.lock = stack.enter_context(exclusive(database.path))
             await require_sound(database.path)
             await migrate(url)
             path = database.path
@@ -115,6 +115,7 @@ async def _run_parts(
     def begin(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return tasks.create_task(_part(name, work), name=name)
 
+    processes = [begin(f"process-{p.name}", p.run()) for p in gateway.processes]
     carriers = [begin(f"carrier-{c.name}", c.run(gateway.receipts)) for c in gateway.carriers]
     inner = [
         begin("expander", gateway.expander.run()),
@@ -135,6 +136,7 @@ async def _run_parts(
         ending()
         log.info("stopping", extra={"action": "stop"})
         await _stop(gateway, runner, lanes, inner, carriers)
+        await _cancel(processes)
 
 
 async def _part(name: str, work: Coroutine[Any, Any, None]) -> None:

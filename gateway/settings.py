@@ -61,6 +61,9 @@ class ServerSettings(_Struct, frozen=True, kw_only=True):
     max_connections_per_address: Annotated[int, msgspec.Meta(ge=0)] = 500
     """Of one client address, by those who have shown no key; 0: no such limit, where a proxy stands before the door and
     keeps one itself."""
+    processes: Literal[0, 1] = 0
+    """1: everything in one process. 0: where the machine has two cores or more, the carriers of each channel that open
+    sockets have a process of their own."""
     demonstration: bool = False
     """Whether simulated carriers may stand in for live ones. They reach nobody and say that they did."""
 

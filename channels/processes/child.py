@@ -1,4 +1,4 @@
-"""A carriers' process: makes the carriers that it is told of, keeps their slots, and tells what becomes of each message.
+"""A carriers' process: makes the carriers that it is told of, keeps their slots, and tells what becomes of messages.
 
     python -m channels.processes.child SOCKET BEGUN PARENT NAME
 
@@ -8,7 +8,6 @@ nothing after the end of the socket.
 """
 
 import asyncio
-import ctypes
 import gc
 import logging
 import os
@@ -325,9 +324,15 @@ def _now_ms() -> int:
 
 def die_with(parent: int, name: str) -> None:
     """End this process by force when its parent has ended, and show it under this name (15 octets of it)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+    try:
+        import ctypes
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+    except (ImportError, MemoryError, OSError, AttributeError) as exc:
+        # Not Linux, or no memory may be made executable: the end of the socket and the locks that it holds are left.
+        os.write(2, f"{name} cannot ask to die with its parent: {exc}\n".encode())
     if os.getppid() != parent:  # it ended before that was asked for
         os._exit(0)
 

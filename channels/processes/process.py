@@ -38,6 +38,10 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _START_S = 30.0
 """How long it may take to be there."""
 _MOST_WORDS = 256
+_ENVIRONMENT = (
+    "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TZDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "OPENSSL_CONF",
+    "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED",
+)  # fmt: skip
 _PART = 0.5
 """Of the event loop, that one process may take with what it says."""
 
@@ -337,8 +341,9 @@ class _Link(asyncio.Protocol):
 
 
 def _start(name: str, socket_fd: int, begun_fd: int, locks: Sequence[int]) -> subprocess.Popen[bytes]:
-    """Where modules are found is the same there; nothing else is in its arguments or its environment."""
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    """Where modules are found is the same there. Of our environment, which may hold secrets, it has what it needs."""
+    env = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
+    env["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     arguments = [str(socket_fd), str(begun_fd), str(os.getpid()), name]
     return subprocess.Popen(  # noqa: S603 - this interpreter, and a module of ours
         [sys.executable, "-P", "-m", "channels.processes.child", *arguments],

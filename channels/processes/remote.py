@@ -85,9 +85,10 @@ class RemoteCarrier:
         now_ms: Callable[[], int],
     ) -> None:
         self.order = order
+        self.limits = limits
         self.held = 0
         """Units handed over of which nothing has been told."""
-        self.limits = limits
+        self.slots = _SlotsThere(self)
         self._number, self._link, self._readings, self._now_ms = number, link, readings, now_ms
         self._sent: dict[int, _Sent] = {}
         self._is_wanted = False
@@ -122,7 +123,12 @@ class RemoteCarrier:
     @property
     def room(self) -> int:
         """Units that `send` can take up now: what waits for its slot there, or is on its way, is counted."""
-        return max(0, self._room - self._waiting - sum(self._unheard.values())) if self._status else 0
+        return max(0, self.own_room - self._waiting - sum(self._unheard.values()))
+
+    @property
+    def own_room(self) -> int:
+        """Units that the carrier itself can take up, by its last tidings."""
+        return self._room if self._status is not None and self._is_wanted else 0
 
     def status(self) -> CarrierStatus:
         if self._status is not None:
@@ -292,6 +298,27 @@ class RemoteCarrier:
         self.held -= sum(len(sent.messages[index].due) for index in sent.unanswered)
         sent.unanswered.clear()
         self._link.let_go(sent.permissions)
+
+
+@dataclass(slots=True)
+class _SlotsThere:
+    """`channels.slots.Slots` of a carrier in another process, which keeps them."""
+
+    carrier: RemoteCarrier
+
+    @property
+    def held(self) -> int:
+        return self.carrier.held
+
+    @property
+    def room(self) -> int:
+        return self.carrier.own_room
+
+    def hand_over(self, messages: Sequence[Outgoing], told: Told, subjects: Sequence[Hashable] = ()) -> Withdraw:
+        return self.carrier.hand_over(messages, told, subjects)
+
+    def call_back(self, subjects: Collection[Hashable]) -> None:
+        self.carrier.call_back(subjects)
 
 
 def _refused(count: int, told: Told, outcome: NotSent) -> Withdraw:

@@ -4,12 +4,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from enum import Enum
 from statistics import median_high
 
 from channels.contract import Accepted, Carrier, CarrierState, Outcome, Refused
-from channels.slots import AHEAD_S, SlotKeeper
+from channels.slots import AHEAD_S, SlotKeeper, Slots
 from gateway.dispatch.breaker import Breaker
 from gateway.dispatch.refusals import RefusalRun, Refusals, Subject
 from gateway.operations.logs import scrubbed
@@ -25,6 +25,11 @@ _LEAST_LEAD_S, _MOST_LEAD_S = 0.04, 0.35
 """At most so long that something is left of the farthest horizon: asked sooner, the fence has no slot to grant."""
 _AHEAD = 4
 """Units granted for each unit of room: a grant leaves over 250 ms while the window empties and fills again."""
+
+
+def guard_s(ceilings: Sequence[Ceiling]) -> float:
+    """How long after its slot a message may still be handed over."""
+    return min(ceiling.guard_s for ceiling in ceilings)
 
 
 class Openness(Enum):
@@ -45,11 +50,13 @@ class Gate:
     ceilings: tuple[Ceiling, ...]
     breaker: Breaker = field(default_factory=Breaker)
     refusals: Refusals = field(default_factory=Refusals)
-    slots: SlotKeeper = field(init=False)
+    slots_there: InitVar[Slots | None] = None
+    """Of a carrier in another process, which keeps them."""
+    slots: Slots = field(init=False)
     """Where messages wait for their slots on it."""
 
-    def __post_init__(self) -> None:
-        self.slots = SlotKeeper(self.carrier, min(c.guard_s for c in self.ceilings))
+    def __post_init__(self, slots_there: Slots | None) -> None:
+        self.slots = slots_there or SlotKeeper(self.carrier, guard_s(self.ceilings))
 
     @property
     def name(self) -> str:
@@ -57,7 +64,7 @@ class Gate:
 
     def opening(self, now_s: float, subject: Subject | None = None) -> OpenCarrier | None:
         """What the fence may grant on it now; None while it takes nothing (of that subject)."""
-        room = self.carrier.room
+        room = self.slots.room
         if room <= 0 or not self.breaker.closed(now_s):
             return None
         # On trial it is given no more before it has answered: a silent one would have a few in every window.

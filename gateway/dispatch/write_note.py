@@ -179,8 +179,8 @@ def _fresh(path: Path, store_id: str, node: str) -> WriteNote:
 
 
 def _steps_of(memory: bytes | mmap.mmap) -> Iterator[tuple[int, int, int]]:
-    """(number, id, round) of the entries from the last one back to the first gap: what a damaged one said is not known, and a
-    claim from before it says nothing any more."""
+    """(number, id, round) of the entries from the last one back to the first gap: what a damaged one said is not known,
+    and a claim from before it says nothing any more."""
     entries = _STEP.iter_unpack(memory[_FIRST:_ANSWERS_AT])
     whole = {n: (id_, round_) for n, id_, round_, check in entries if n and check == _check(n, id_, round_)}
     number = max(whole, default=0)

@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,6 +89,8 @@ class Database:
         self._bell = asyncio.Event()
         self._open = asyncio.Event()
         self._closing = False
+        self.lock: int | None = None
+        """The descriptor that keeps the file for one server, while one serves it."""
 
     async def write(self, work: Work[T], *, turn: Turn = Turn.USUAL) -> T:
         """Run `work` in a transaction and return its result once that is durable.
@@ -371,8 +373,9 @@ def _postgresql_engines(url: sa.URL) -> tuple[AsyncEngine, AsyncEngine]:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Any:
-    """Hold the file for one server process; raises StoreLocked at once when another has it."""
+def exclusive(path: Path) -> Iterator[int]:
+    """Hold the file for one server process; gives the descriptor, with which processes that it makes hold it too.
+    Raises StoreLocked at once when another has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -380,7 +383,7 @@ def exclusive(path: Path) -> Any:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise StoreLocked(f"another server is running on {path.name}") from exc
-        yield
+        yield handle
     finally:
         os.close(handle)
 

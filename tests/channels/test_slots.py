@@ -40,7 +40,7 @@ class Desk:
     name: str = "desk"
     channel: Channel = Channel.SMS
     mode: Mode = Mode.LIVE
-    limits: NoLimits = NoLimits()
+    limits: NoLimits = field(default_factory=NoLimits)
     given: list[tuple[float, Outgoing, Callable[[Outcome], None]]] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
     withdrawn: int = 0
