@@ -66,11 +66,16 @@ class ChildProcess:
 
     def cpu_s(self) -> float:
         """User and system seconds so far, of all its threads; 0 when it has ended."""
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_of(self.pid)
+
+    def made(self) -> dict[str, int]:
+        """The processes that it has made and that live: name as `ps` shows it -> id."""
+        found = {}
+        with contextlib.suppress(OSError):
+            for children in Path(f"/proc/{self.pid}/task").glob("*/children"):
+                for pid in children.read_text().split():
+                    found[Path(f"/proc/{pid}/comm").read_text().strip()] = int(pid)
+        return found
 
     def switches(self) -> int:
         """Context switches so far, of all its threads; 0 when it has ended."""
@@ -85,11 +90,25 @@ class ChildProcess:
 
     def memory_mib(self) -> float:
         """Resident now; 0 when it has ended."""
-        try:
-            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        except OSError:
-            return 0.0
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1_048_576
+        return memory_of(self.pid)
+
+
+def cpu_of(pid: int) -> float:
+    """User and system seconds so far, of all threads of a process; 0 when it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_of(pid: int) -> float:
+    """MiB of a process that are resident now; 0 when it has ended."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1_048_576
 
 
 @dataclass(slots=True)

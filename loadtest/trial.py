@@ -18,7 +18,7 @@ from loadtest.accounting import Accounting, Disagreements, sms_heads
 from loadtest.arrivals import Arrivals, Instants
 from loadtest.documents import new_mark
 from loadtest.door import GatewayDoor
-from loadtest.stage import ChildProcess, Stage, StageFailed, end, machine_cpu_s, machine_stolen_s
+from loadtest.stage import ChildProcess, Stage, StageFailed, cpu_of, end, machine_cpu_s, machine_stolen_s, memory_of
 from store.campaigns import reading as campaigns
 from store.engine.database import open_database
 
@@ -169,11 +169,14 @@ class Trial:
 
     def note(self) -> ProcessSample:
         children = self.stage.children
+        apart = children["gateway"].made() if "gateway" in children else {}
         sample = ProcessSample(
             time.time(),
             {name: child.cpu_s() for name, child in children.items()}
+            | {name: cpu_of(pid) for name, pid in apart.items()}
             | {"run": time.process_time(), "machine": machine_cpu_s(), "stolen": machine_stolen_s()},
-            {name: child.memory_mib() for name, child in children.items()},
+            {name: child.memory_mib() for name, child in children.items()}
+            | {name: memory_of(pid) for name, pid in apart.items()},
             children["gateway"].switches() if "gateway" in children else 0,
         )
         self.samples.append(sample)
@@ -184,15 +187,22 @@ class Trial:
         inside = [s.cpu_s[name] for s in self.samples if start_s <= s.at_s <= end_s and s.cpu_s.get(name)]
         return inside[-1] - inside[0] if inside else 0.0
 
+    @property
+    def gateway_processes(self) -> list[str]:
+        """The gateway's own process first, then those that it has made."""
+        known = {name for sample in self.samples for name in sample.cpu_s}
+        return ["gateway", *sorted(known - {*self.stage.children, "run", "machine", "stolen"})]
+
     def cpu_of_others(self, start_s: float, end_s: float) -> float:
         """CPU seconds of whatever else ran on this machine meanwhile."""
-        names = [*self.stage.children, "run"]
+        names = {*self.stage.children, *self.gateway_processes, "run"}
         ours = sum(self.cpu_between(name, start_s, end_s) for name in names)
         return max(0.0, self.cpu_between("machine", start_s, end_s) - ours)
 
     def given(self, start_s: float, end_s: float) -> float:
         """The share of a core that the machine had for the gateway, beside all else that ran on it; 1 at most."""
-        used_s = self.cpu_between("machine", start_s, end_s) - self.cpu_between("gateway", start_s, end_s)
+        used_s = self.cpu_between("machine", start_s, end_s)
+        used_s -= sum(self.cpu_between(name, start_s, end_s) for name in self.gateway_processes)
         used_s += self.cpu_between("stolen", start_s, end_s)
         return min(max((os.cpu_count() or 1) - used_s / (end_s - start_s), 0.0), 1.0)
 

@@ -87,7 +87,8 @@ def add_costs(outcome: RunOutcome, trial: Trial, arrived: dict[str, Arrivals], s
     for word, channel in (("SMS", "sms"), ("e-mail", "email")):
         stood_ms = 1000 * arrived[channel].stood_still_s()
         outcome.lines.append(promises.told(f"longest that the {word} sink stood still", stood_ms, "ms"))
-    for name in trial.stage.children:
+    apart = trial.gateway_processes[1:]
+    for name in [*trial.stage.children, *apart]:
         if name in _NOT_RUNNING:
             continue
         used_s = trial.cpu_between(name, start_s, end_s)
@@ -99,6 +100,7 @@ def add_costs(outcome: RunOutcome, trial: Trial, arrived: dict[str, Arrivals], s
     outcome.lines += [
         promises.told("CPU of everything else on this machine, of one core", 100 * others_s / seconds, "%"),
         promises.told("gateway's CPU per message (all channels, API included)", 1e6 * used_s / max(units, 1), "us"),
+        *_with_carriers(outcome, used_s, apart, units),
         promises.told("gateway's memory, most", trial.most_memory_mib("gateway"), "MiB"),
         promises.told("gateway's context switches per message", trial.switches_between(start_s, end_s) / max(units, 1)),
     ]
@@ -110,6 +112,14 @@ def add_costs(outcome: RunOutcome, trial: Trial, arrived: dict[str, Arrivals], s
         (first_s, first), (last_s, last) = inside[0], inside[-1]
         sent = sum(a.between(first_s, last_s) for a in arrived.values())
         outcome.lines += _said_of_itself(first, last, max(sent, 1))
+
+
+def _with_carriers(outcome: RunOutcome, used_s: float, apart: list[str], units: int) -> list[VerdictLine]:
+    """Where carriers have processes of their own."""
+    if not apart:
+        return []
+    all_s = used_s + sum(outcome.facts[f"cpu_s {name}"] for name in apart)
+    return [promises.told("the same, with its carriers' processes", 1e6 * all_s / max(units, 1), "us")]
 
 
 def _said_of_itself(first: dict[str, float], last: dict[str, float], units: int) -> list[VerdictLine]:
