@@ -118,7 +118,7 @@ def _with_carriers(outcome: RunOutcome, used_s: float, apart: list[str], units: 
     """Where carriers have processes of their own."""
     if not apart:
         return []
-    all_s = used_s + sum(outcome.facts[f"cpu_s {name}"] for name in apart)
+    all_s = used_s + sum(float(str(outcome.facts[f"cpu_s {name}"])) for name in apart)
     return [promises.told("the same, with its carriers' processes", 1e6 * all_s / max(units, 1), "us")]
 
 
