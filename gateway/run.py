@@ -8,12 +8,14 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from gateway.build import Gateway, build
+from gateway.dispatch.write_note import DYING_S
 from gateway.feed.signing_key import FeedKey
 from gateway.http.serving import make_runner
 from gateway.identity import Identity, identify
@@ -24,6 +26,7 @@ from store.engine.database import Database, exclusive, open_database
 from store.engine.schema import current, migrate, require_newest
 from store.engine.soundness import require_sound
 from store.engine.transaction import Transaction
+from store.errors import StoreLocked
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +61,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Database]:
     async with contextlib.AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(url))
         if database.path is not None:
-            database.lock = stack.enter_context(exclusive(database.path))
+            database.lock = await _alone_on(database.path, stack)
             await require_sound(database.path)
             await migrate(url)
             path = database.path
@@ -69,6 +72,20 @@ async def open_store(settings: Settings) -> AsyncIterator[Database]:
         else:
             await require_newest(url)
         yield database
+
+
+async def _alone_on(path: Path, stack: contextlib.AsyncExitStack) -> int:
+    """The lock of the file, held by `stack`. The processes that a killed server had made die a moment after it: they
+    are waited for. Raises StoreLocked."""
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + DYING_S
+    while True:
+        try:
+            return stack.enter_context(exclusive(path))
+        except StoreLocked:
+            if loop.time() > until_s:
+                raise
+        await asyncio.sleep(0.02)
 
 
 async def serve(

@@ -33,6 +33,7 @@ DEAD_S = 2.0
 """Silent for so long beyond that, it is ended by force."""
 RENEW_S = 0.1
 """How often it is told of permissions that were moved on."""
+TOLD_TO = "it was told to"
 _STEADY_S = 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _START_S = 30.0
@@ -55,8 +56,8 @@ class ProcessView:
     """0: it is not there."""
     since_s: float
     """Event-loop time of its start."""
-    ended: int
-    """How often it had to be made anew."""
+    lives: int
+    """How often it was made."""
 
 
 @dataclass(slots=True)
@@ -79,11 +80,12 @@ class CarriersProcess:
         self.name, self.begun = name, begun
         self.carriers: list[RemoteCarrier] = []
         self.is_ready = False
+        self.life = 0
         self._now_ms, self._locks, self._log_level = now_ms, tuple(locks), log_level
         self._link: _Link | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._since_s = 0.0
-        self._ended = 0
+        self._leaving: asyncio.Task[None] | None = None
         self._handovers = 0
         self._words: dict[int, tuple[int, Content]] = {}
         """By the identity of the words, which are kept: there are few, each for many people."""
@@ -103,7 +105,7 @@ class CarriersProcess:
         return carrier
 
     def view(self) -> ProcessView:
-        return ProcessView(self.name, self._child.pid if self._child else 0, self._since_s, self._ended)
+        return ProcessView(self.name, self._child.pid if self._child else 0, self._since_s, self.life)
 
     async def run(self) -> None:
         """Until cancelled; then the process has ended. Its carriers should have been stopped before."""
@@ -114,9 +116,9 @@ class CarriersProcess:
                 why = await self._live()
                 if asyncio.get_running_loop().time() - self._since_s > _STEADY_S:
                     pause_s = _FIRST_PAUSE_S
-                self._ended += 1
+                level = logging.INFO if why == TOLD_TO else logging.ERROR
                 about = {"action": "carriers-process-ended", "carriers_process": self.name, "why": why}
-                log.error("a carriers' process has ended and is made anew", extra=about)
+                log.log(level, "a carriers' process has ended and is made anew", extra=about)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -164,6 +166,7 @@ class CarriersProcess:
     async def _live(self) -> str:
         """From its start to its end; returns why it ended."""
         loop = asyncio.get_running_loop()
+        self.life += 1
         ours, theirs = socket.socketpair()
         link = _Link(self, self._clock)
         why = "stopped"
@@ -223,7 +226,16 @@ class CarriersProcess:
             case frames.CannotMake():
                 raise FaultyFrame(f"it cannot make its carriers: {frame.why}")
             case frames.AskedToEnd():
-                log.warning("a carriers' process was told to end", extra={"action": "carriers-process-told"})
+                if self.is_ready:
+                    self.is_ready = False
+                    self._leaving = asyncio.create_task(self._leave(), name=f"{self.name} leaves")
+
+    async def _leave(self) -> None:
+        """Somebody has told it alone to end: its carriers are stopped in order, then another one takes its place."""
+        link = self._link
+        await asyncio.gather(*(carrier.ends() for carrier in self.carriers))
+        if link is not None:
+            link.end(TOLD_TO)
 
     def is_silent(self) -> None:
         for carrier in self.carriers:
@@ -272,6 +284,8 @@ class _Link(asyncio.Protocol):
         self._share = LoopShare(_PART)
         self._transport: asyncio.Transport | None = None
         self._clock = clock
+        self._is_up = False
+        """It has said something: from then on it says something ten times a second."""
         self.silent = Deadline(clock, self._is_silent)
         self._dead = Deadline(clock, self._is_dead)
 
@@ -282,7 +296,7 @@ class _Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         began_s = time.perf_counter()
-        if self._process.is_ready:
+        if self._is_up:
             self.silent.set(SILENT_S)
             self._dead.clear()
         try:
@@ -290,17 +304,18 @@ class _Link(asyncio.Protocol):
                 if self.lost.done():
                     return
                 self._process.take(frame)
+                self._is_up = True
         except FaultyFrame as exc:
-            self._end(f"it sent what no carriers' process sends: {exc}")
+            self.end(f"it sent what no carriers' process sends: {exc}")
             return
         except Exception as exc:
             log.exception("what a carriers' process said was not taken in", extra={"action": "contract-broken"})
-            self._end(f"what it said was not taken in: {type(exc).__name__}")
+            self.end(f"what it said was not taken in: {type(exc).__name__}")
             return
         self._give_way(began_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end("it closed its socket")
+        self.end("it closed its socket")
 
     def say(self, frame: frames.Down) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -333,9 +348,9 @@ class _Link(asyncio.Protocol):
         self._dead.set(DEAD_S)
 
     def _is_dead(self) -> None:
-        self._end("it did not answer")
+        self.end("it did not answer")
 
-    def _end(self, why: str) -> None:
+    def end(self, why: str) -> None:
         if not self.lost.done():
             self.lost.set_result(why)
 

@@ -42,6 +42,9 @@ class Link(Protocol):
     """What a carrier needs of its process."""
 
     is_ready: bool
+    """It takes messages."""
+    life: int
+    """Counts the processes that there were."""
     begun: BegunBytes
 
     def say(self, frame: frames.Down) -> None: ...
@@ -205,6 +208,12 @@ class RemoteCarrier:
         if self._is_wanted and self._link.is_ready:
             self._link.say(frames.Run(self._number))
 
+    async def ends(self) -> None:
+        """End its sessions in order, and wait until that is done or its process has ended."""
+        self._stopped = asyncio.get_running_loop().create_future()
+        self._link.say(frames.Stop(self._number))
+        await self._stopped
+
     def is_at(self, frame: frames.State) -> None:
         if (frame.status.name, frame.status.channel, frame.status.mode) != (self.name, self.channel, self.mode):
             raise FaultyFrame("a status of another carrier")
@@ -261,9 +270,7 @@ class RemoteCarrier:
     async def _stop(self) -> None:
         self._is_wanted = False
         if self._link.is_ready:
-            self._stopped = asyncio.get_running_loop().create_future()
-            self._link.say(frames.Stop(self._number))
-            await self._stopped
+            await self.ends()
         self.is_down("stopped")
         for task in self._writing:
             task.cancel()
@@ -271,6 +278,7 @@ class RemoteCarrier:
 
     async def _keep(self, number: int, receipts: Sequence[Receipt]) -> None:
         refused: str | None = None
+        life = self._link.life
         try:
             assert self._sink is not None
             await self._sink(receipts)
@@ -279,7 +287,7 @@ class RemoteCarrier:
         except Exception as exc:
             log.exception("receipts were not taken in", extra={"action": "contract-broken", "carrier": self.name})
             refused = type(exc).__name__
-        if self._link.is_ready:
+        if self._link.life == life:
             self._link.say(frames.Kept(number, refused))
 
     def _tell(self, sent: _Sent, index: int, outcome: Outcome) -> None:

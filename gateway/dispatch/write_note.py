@@ -15,6 +15,7 @@ import logging
 import mmap
 import os
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,6 +42,10 @@ ANSWERS = 32_768
 _ANSWERS_AT = _FIRST + STEPS * _STEP.size
 _BEGUN_AT = _ANSWERS_AT + ANSWERS * _SLOT
 SIZE = _BEGUN_AT + STEPS
+
+
+DYING_S = 1.0
+"""How long a process takes to die at most, once the one that made it has been killed."""
 
 
 class WriteNote:
@@ -150,14 +155,23 @@ def read_note(path: Path, store_id: str) -> Noted | None:
 
 @contextlib.contextmanager
 def _held(path: Path) -> Iterator[None]:
-    """Raises OSError while a process that lives has this note."""
+    """Raises OSError while a process that lives has this note. Those that a killed process had made die a moment after
+    it: they are waited for."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
         yield
         return
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        until_s = time.monotonic() + DYING_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until_s:
+                    raise
+                time.sleep(0.01)
         yield
 
 

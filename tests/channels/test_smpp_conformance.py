@@ -18,12 +18,13 @@ class SmppBench:
     reports = True
     longest_units = 3
 
-    def __init__(self, sink: SmscSink) -> None:
+    def __init__(self, sink: SmscSink, password: str = "") -> None:
         self.sink = sink
         self.settings = SmppSettings(
             host="127.0.0.1",
             port=sink.port,
             system_id="tocsin",
+            password=password,
             source_address="TOCSIN",
             binds=2,
             window=50,
