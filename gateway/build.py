@@ -94,6 +94,9 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         now_s = asyncio.get_running_loop().time()
         return [gate.view(now_s) for gates in live.values() for gate in gates]
 
+    def node_name() -> str:
+        return process_name([process.view() for process in processes.values()])
+
     expander = Expander(database, {c: MEDIA[c].batch_size for c in Channel}, ring, room_on_disk=disk)
     preparer = Preparer(database)
     feed_key = read_feed_key(settings.alerts.feed_certificate, settings.alerts.feed_key)
@@ -139,7 +142,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     parked = Parked(database, alerts, int(settings.alerts.park_s * 1000))
     housekeeping = Housekeeping(
         (
-            *store_chores(database, boot_id, process_name(), ring, how_carriers_are),
+            *store_chores(database, boot_id, node_name, ring, how_carriers_are),
             Chore("prepare", 1.0, preparer.run, prepare_bell),
             Chore("prepare-small", 1.0, preparer.run_small, prepare_bell),
             Chore("publish", 1.0, publisher.run, publish_bell),
@@ -150,7 +153,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         )
     )
     loop_lag = LoopLag()
-    health = MachineHealth(database, lanes, disk, refused, loop_lag)
+    health = MachineHealth(database, lanes, disk, refused, loop_lag, tuple(processes.values()))
     return Gateway(
         settings=settings,
         database=database,

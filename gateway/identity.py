@@ -5,9 +5,11 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from channels.processes.process import ProcessView
 from gateway.dispatch.write_note import Noted, WriteNote, begin_note, memory_note, read_note
 from gateway.settings import Settings
 from store import meta
@@ -80,6 +82,12 @@ async def _take_up(database: Database, noted: Noted) -> None:
         log.warning("the process before was killed: what had been written and not answered is in doubt", extra=about)
 
 
-def process_name() -> str:
-    """As `tocsin status` shows it: two on one machine are told apart."""
-    return f"{socket.gethostname()}, process {os.getpid()}"
+def process_name(made: Sequence[ProcessView] = ()) -> str:
+    """As `tocsin status` shows it, with the processes that it has made: two servers on one machine are told apart."""
+    own = f"{socket.gethostname()}, process {os.getpid()}"
+    return ", ".join([own, *map(_shown, made)])
+
+
+def _shown(process: ProcessView) -> str:
+    again = f", made {process.lives} times" if process.lives > 1 else ""
+    return f"{process.name} {process.pid}{again}" if process.pid else f"{process.name} IS BEING MADE ANEW{again}"

@@ -91,11 +91,11 @@ async def _the_others_go_on(database: Database, work: _Work[T], setbacks: Setbac
 def store_chores(
     database: Database,
     boot_id: str,
-    node_name: str,
+    node_name: Callable[[], str],
     ring_all: Callable[[], None],
     carriers: Callable[[], Sequence[CarrierView]] = tuple,
 ) -> tuple[Chore, ...]:
-    """The chores that only move rows. `carriers`: how they are now, for the sign of life."""
+    """The chores that only move rows. `node_name` and `carriers`: how they are now, for the sign of life."""
     broken_batches, broken_clocks, broken_waits, broken_ends = Setbacks(), Setbacks(), Setbacks(), Setbacks()
 
     async def leases() -> bool:
@@ -125,7 +125,7 @@ def store_chores(
         return await database.write(lambda tx: receipts.try_due(tx, since_ms=since_ms), turn=Turn.LAST)
 
     async def alive() -> bool:
-        await database.write(lambda tx: seen(tx, boot_id, node_name, carriers()), turn=Turn.LAST)
+        await database.write(lambda tx: seen(tx, boot_id, node_name(), carriers()), turn=Turn.LAST)
         return False
 
     return (

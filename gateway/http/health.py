@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from channels.contract import CarrierState
+from channels.processes.process import CarriersProcess
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.dispatch.lane import Lane
 from gateway.http.services import HealthCheck, Measure
@@ -26,6 +27,7 @@ class MachineHealth:
     room_on_disk: Callable[[], bool]
     refused: RefusedDocuments
     loop_lag: LoopLag
+    processes: Sequence[CarriersProcess] = ()
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
     _looked_s: float = -_LIFE_S
     _checks: list[HealthCheck] = field(default_factory=list)
@@ -64,7 +66,7 @@ class MachineHealth:
     async def measures(self) -> list[Measure]:
         async with self.database.read() as conn:
             view = await overview(conn, self.database.clock.now_ms())
-        found = [*_outbox(view), *(m for lane in self.lanes for m in _lane(lane))]
+        found = [*_outbox(view), *(m for lane in self.lanes for m in _lane(lane)), *_processes(self.processes)]
         text = "Refused documents that were not kept, because too many came at once."
         found.append(Measure("tocsin_refused_not_kept", text, "counter", self.refused.passed_over))
         text = "Writes that were durable within so many seconds."
@@ -77,6 +79,14 @@ class MachineHealth:
         if free is not None:
             found.append(Measure("tocsin_disk_free_bytes", "Free space where the store lies.", "gauge", free))
         return found
+
+
+def _processes(processes: Sequence[CarriersProcess]) -> Iterator[Measure]:
+    for view in (process.view() for process in processes):
+        labels = {"process": view.name}
+        yield Measure("tocsin_carriers_process_up", "1 while it is there.", "gauge", float(view.pid > 0), labels)
+        text = "Processes that were made under this name."
+        yield Measure("tocsin_carriers_process_starts", text, "counter", view.lives, labels)
 
 
 def _within(name: str, text: str, times: WaitTimes) -> Iterator[Measure]:

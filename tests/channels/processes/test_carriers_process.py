@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,6 @@ from channels.contract import Accepted, CarrierState, InDoubt, NotSent, Outcome,
 from channels.processes import process as process_module
 from channels.processes.frames import MOST_BYTES
 from channels.processes.process import SILENT_S, CarriersProcess
-from channels.processes.remote import RemoteCarrier
 from channels.slots import MISSED
 from loadtest.sinks.smsc import SmscOptions, SmscSink
 from tests.channels.conformance import Bench, Inbox, noted, now, outcomes, running, under, until
@@ -68,6 +68,10 @@ class Heard(dict[int, Outcome]):
     def __call__(self, index: int, outcome: Outcome) -> None:
         assert index not in self, "exactly one outcome a message"
         self[index] = outcome
+
+
+def _all_heard(heard: Heard, names: list[str]) -> bool:
+    return len(heard) == len(names)
 
 
 async def test_what_had_begun_is_in_doubt_and_the_rest_is_not_sent(a_town) -> None:
@@ -119,7 +123,7 @@ async def test_killed_at_any_moment_nobody_is_lost_and_nobody_has_it_twice(a_tow
                 await asyncio.sleep(0.03 + 0.05 * kills)
                 os.kill(process.view().pid, signal.SIGKILL)
                 kills += 1
-            await until(lambda: len(heard) == len(names))
+            await until(partial(_all_heard, heard, names))
             for index, name in enumerate(names):
                 if isinstance(heard[index], Accepted):
                     accepted.add(name)

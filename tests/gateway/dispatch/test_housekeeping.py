@@ -90,7 +90,7 @@ async def test_a_campaign_that_cannot_be_ended_rests_between_two_tries_and_the_o
     monkeypatch.setattr(reservations, "release", released)
     monkeypatch.setattr(setbacks, "FIRST_S", 3600.0)
     monkeypatch.setattr(setbacks, "MOST_S", 3600.0)
-    [clock] = [c for c in store_chores(database, "boot", "node", lambda: None) if c.name == "clock"]
+    [clock] = [c for c in store_chores(database, "boot", lambda: "node", lambda: None) if c.name == "clock"]
     await clock.run()
     other = await make.a_campaign(database, 1, lasts_ms=-1)
     await clock.run()
