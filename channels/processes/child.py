@@ -285,6 +285,7 @@ class LogUp(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             frame = _logged(record)
+            encoded(frame)  # half a character, which no frame holds, is found here
         except Exception:
             self.dropped += 1
             return

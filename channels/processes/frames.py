@@ -253,10 +253,8 @@ class FrameReader:
             del held[:end]
             try:
                 frame = self._decode(body)
-            except msgspec.MsgspecError as exc:
+            except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
                 raise FaultyFrame(str(exc)[:200]) from exc
-            except RecursionError as exc:
-                raise FaultyFrame("nested too deep") from exc
             yield frame
 
 

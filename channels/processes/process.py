@@ -249,10 +249,9 @@ class CarriersProcess:
         for handover, index, outcome in frame.outcomes:
             if not 0 < handover <= self._handovers:
                 raise FaultyFrame("an outcome of what was never handed over")
-            for carrier in self.carriers:
-                if carrier.owns(handover):
-                    carrier.hear(handover, index, outcome)
-                    break
+            owner = next((carrier for carrier in self.carriers if handover in carrier.sent), None)
+            if owner is not None:  # else nobody waits for it any more
+                owner.hear(handover, index, outcome)
 
     def _carrier(self, number: int) -> RemoteCarrier:
         if not 0 <= number < len(self.carriers):

@@ -65,7 +65,7 @@ class Link(Protocol):
 
 
 @dataclass(slots=True)
-class _Sent:
+class Sent:
     """What was handed over together."""
 
     messages: Sequence[Outgoing]
@@ -93,7 +93,8 @@ class RemoteCarrier:
         """Units handed over of which nothing has been told."""
         self.slots = _SlotsThere(self)
         self._number, self._link, self._readings, self._now_ms = number, link, readings, now_ms
-        self._sent: dict[int, _Sent] = {}
+        self.sent: dict[int, Sent] = {}
+        """Handovers of which something is still to be told."""
         self._is_wanted = False
         self._sink: ReceiptSink | None = None
         self._writing: set[asyncio.Task[None]] = set()
@@ -159,7 +160,7 @@ class RemoteCarrier:
             return _refused(len(messages), told, NO_PROCESS if self._is_wanted else NOT_RUNNING)
         numbers = {id(m.permission): self._link.permit(m.permission) for m in messages if m.permission is not None}
         ends = {numbers[id(m.permission)]: m.permission.not_after for m in messages if m.permission is not None}
-        sent = _Sent(messages, subjects, told, set(range(len(messages))), tuple(ends))
+        sent = Sent(messages, subjects, told, set(range(len(messages))), tuple(ends))
         frame = frames.HandOver(
             self._number,
             handover := self._link.handover(),
@@ -179,14 +180,14 @@ class RemoteCarrier:
                 for m in messages
             ),
         )
-        self._sent[handover] = sent
+        self.sent[handover] = sent
         units = sum(len(m.due) for m in messages)
         self.held += units
         self._unheard[handover] = units
         self._link.say(frame)
 
         def withdraw() -> None:
-            if self._sent.get(handover) is sent:
+            if self.sent.get(handover) is sent:
                 self._link.say(frames.CallOff(handover))
                 self._drop(handover, sent)
 
@@ -194,7 +195,7 @@ class RemoteCarrier:
 
     def call_back(self, subjects: Collection[Hashable]) -> None:
         """As `channels.slots.Slots`."""
-        for handover, sent in self._sent.items():
+        for handover, sent in self.sent.items():
             if not sent.subjects:
                 continue
             indexes = tuple(index for index in sorted(sent.unanswered) if sent.subjects[index] in subjects)
@@ -224,12 +225,9 @@ class RemoteCarrier:
         while self._unheard and (first := next(iter(self._unheard))) <= heard:
             del self._unheard[first]
 
-    def owns(self, handover: int) -> bool:
-        return handover in self._sent
-
     def hear(self, handover: int, index: int, outcome: Outcome) -> None:
         """An outcome of one of its messages. Raises FaultyFrame."""
-        sent = self._sent[handover]
+        sent = self.sent[handover]
         if index not in sent.unanswered:
             raise FaultyFrame("a second outcome of one message")
         self._tell(sent, index, outcome)
@@ -257,7 +255,7 @@ class RemoteCarrier:
         """Its process is dead for certain: what had not begun is not sent, what had is in doubt."""
         self.is_down(why)
         self._unheard.clear()
-        for handover, sent in list(self._sent.items()):
+        for handover, sent in list(self.sent.items()):
             for index in sorted(sent.unanswered):
                 message = sent.messages[index]
                 begun = message.begins is not self._link.begun or self._link.begun.has_begun(message.number)
@@ -290,7 +288,7 @@ class RemoteCarrier:
         if self._link.life == life:
             self._link.say(frames.Kept(number, refused))
 
-    def _tell(self, sent: _Sent, index: int, outcome: Outcome) -> None:
+    def _tell(self, sent: Sent, index: int, outcome: Outcome) -> None:
         sent.unanswered.discard(index)
         self.held -= len(sent.messages[index].due)
         try:
@@ -299,9 +297,9 @@ class RemoteCarrier:
             # Whoever hears it raises nothing, by contract; if they do, all others are told all the same.
             log.exception("an outcome was not taken in", extra={"action": "contract-broken"})
 
-    def _drop(self, handover: int, sent: _Sent) -> None:
+    def _drop(self, handover: int, sent: Sent) -> None:
         """Nobody waits for it any more."""
-        if self._sent.pop(handover, None) is None:
+        if self.sent.pop(handover, None) is None:
             return
         self.held -= sum(len(sent.messages[index].due) for index in sent.unanswered)
         sent.unanswered.clear()
