@@ -369,9 +369,13 @@ class World:
         return sorted(found, key=lambda got: got.at_ms)
 
     async def settled_mails(self, name: str | None = None) -> list[Got]:
-        """Mails, after the sinks have written what they had."""
-        await asyncio.sleep(_CIRCULATION_S + 0.3)
-        return self.mails(name)
+        """Mails, once the sinks have written what they had: nothing more came for a while, however busy the machine."""
+        found, before = self.mails(name), -1
+        while len(found) > before:
+            before = len(found)
+            await asyncio.sleep(_CIRCULATION_S + 0.5)
+            found = self.mails(name)
+        return found
 
     def calls(self) -> list[Got]:
         """Calls that the trunk started."""
