@@ -27,6 +27,7 @@ from channels.standstill import Deadline, RunningClock
 
 log = logging.getLogger(__name__)
 
+MODULE = "channels.processes.child"
 SILENT_S = 1.0
 """Without a word for so long, its carriers are down."""
 DEAD_S = 2.0
@@ -241,6 +242,10 @@ class CarriersProcess:
         for carrier in self.carriers:
             carrier.is_down("its process does not answer")
 
+    def is_heard(self) -> None:
+        for carrier in self.carriers:
+            carrier.is_heard()
+
     def _told(self, frame: frames.Told) -> None:
         if not len(frame.rooms) == len(frame.waiting) == len(self.carriers):
             raise FaultyFrame("rooms of other carriers")
@@ -296,8 +301,10 @@ class _Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         began_s = time.perf_counter()
         if self._is_up:
+            if self._dead.is_set:
+                self._dead.clear()
+                self._process.is_heard()
             self.silent.set(SILENT_S)
-            self._dead.clear()
         try:
             for frame in self._reader.feed(data):
                 if self.lost.done():
@@ -354,13 +361,17 @@ class _Link(asyncio.Protocol):
             self.lost.set_result(why)
 
 
+def arguments(name: str, socket_fd: int, begun_fd: int) -> list[str]:
+    """No secret is among them."""
+    return [str(socket_fd), str(begun_fd), str(os.getpid()), name]
+
+
 def _start(name: str, socket_fd: int, begun_fd: int, locks: Sequence[int]) -> subprocess.Popen[bytes]:
     """Where modules are found is the same there. Of our environment, which may hold secrets, it has what it needs."""
     env = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
     env["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    arguments = [str(socket_fd), str(begun_fd), str(os.getpid()), name]
     return subprocess.Popen(  # noqa: S603 - this interpreter, and a module of ours
-        [sys.executable, "-P", "-m", "channels.processes.child", *arguments],
+        [sys.executable, "-P", "-m", MODULE, *arguments(name, socket_fd, begun_fd)],
         pass_fds=(socket_fd, begun_fd, *locks),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -104,7 +104,7 @@ class RemoteCarrier:
         """Handover -> units of those that the last tidings know nothing of."""
         self._status: CarrierStatus | None = None
         self._down = "its process is being started"
-        """Why it has no status."""
+        """Why it counts as down, whatever its last status was; empty for nothing."""
         self._since_ms = now_ms()
 
     @property
@@ -132,10 +132,10 @@ class RemoteCarrier:
     @property
     def own_room(self) -> int:
         """Units that the carrier itself can take up, by its last tidings."""
-        return self._room if self._status is not None and self._is_wanted else 0
+        return self._room if self._is_wanted and not self._down else 0
 
     def status(self) -> CarrierStatus:
-        if self._status is not None:
+        if self._status is not None and not self._down:
             return self._status
         return CarrierStatus(
             self.name, self.channel, self.mode, CarrierState.DOWN, self._down, self.held, 0, self._since_ms
@@ -218,7 +218,7 @@ class RemoteCarrier:
     def is_at(self, frame: frames.State) -> None:
         if (frame.status.name, frame.status.channel, frame.status.mode) != (self.name, self.channel, self.mode):
             raise FaultyFrame("a status of another carrier")
-        self._status, self.limits = frame.status, frame.limits
+        self._status, self.limits, self._down = frame.status, frame.limits, ""
 
     def has_room(self, room: int, waiting: int, heard: int) -> None:
         self._room, self._waiting = room, waiting
@@ -247,13 +247,19 @@ class RemoteCarrier:
 
     def is_down(self, why: str) -> None:
         """Its process is silent, or has ended."""
-        if self._status is not None:
+        if not self._down:
             self._since_ms = self._now_ms()
-        self._status, self._down, self._room = None, why, 0
+        self._down = why
+
+    def is_heard(self) -> None:
+        """Its process was silent, and is not any more."""
+        if self._status is not None:
+            self._down = ""
 
     def has_died(self, why: str) -> None:
         """Its process is dead for certain: what had not begun is not sent, what had is in doubt."""
         self.is_down(why)
+        self._status, self._room, self._waiting = None, 0, 0
         self._unheard.clear()
         for handover, sent in list(self.sent.items()):
             for index in sorted(sent.unanswered):
@@ -270,6 +276,7 @@ class RemoteCarrier:
         if self._link.is_ready:
             await self.ends()
         self.is_down("stopped")
+        self._status = None
         for task in self._writing:
             task.cancel()
         await asyncio.gather(*self._writing, return_exceptions=True)

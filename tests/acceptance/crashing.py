@@ -1,7 +1,7 @@
 """A gateway process that ends itself with SIGKILL at a named point, or whose wall clock is stepped under it.
 
     python -m tests.acceptance.crashing --config FILE [--point NAME] [--nth N] [--clock-offset-s S] [--clock-step-s S]
-        [--go FILE]
+        [--go FILE] [--children-die FOLDER]
 
 It is the product's own `serve` with ONE function wrapped: the product has no hook for this. SIGUSR1 steps the clock.
 With `--go` the process makes itself ready and touches nothing before that file is there: the next life of a gateway
@@ -119,6 +119,21 @@ def step_clock(offset_s: float, step_s: float) -> None:
     signal.signal(signal.SIGUSR1, step)
 
 
+def let_children_die(folder: Path) -> None:
+    """Carriers' processes are `dying_child`, each with the points that the file of its name has."""
+    from channels.processes import process
+
+    true_module = process.MODULE
+    assert true_module == "channels.processes.child"
+    process.MODULE = "tests.acceptance.dying_child"
+    true_arguments = process.arguments
+
+    def arguments(name: str, *more: int) -> list[str]:
+        return [str(folder / name), *true_arguments(name, *more)]
+
+    process.arguments = arguments
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.acceptance.crashing")
     parser.add_argument("--config", type=Path, required=True)
@@ -127,6 +142,7 @@ def main() -> None:
     parser.add_argument("--clock-offset-s", type=float, default=0.0)
     parser.add_argument("--clock-step-s", type=float, default=0.0)
     parser.add_argument("--go", type=Path)
+    parser.add_argument("--children-die", type=Path, help="a folder with a file of points for each carriers' process")
     options = parser.parse_args()
     if options.clock_offset_s or options.clock_step_s:
         step_clock(options.clock_offset_s, options.clock_step_s)
@@ -139,6 +155,8 @@ def main() -> None:
 
     settings = read_settings(options.config)
     configure(settings.logs.level)
+    if options.children_die:
+        let_children_die(options.children_die)
     if options.point:
         arm(points()[options.point], options.nth)
     while options.go and not options.go.exists():

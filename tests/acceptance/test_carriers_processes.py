@@ -93,6 +93,38 @@ async def test_whatever_befalls_a_carriers_process_costs_nobody_the_truth(
         await account.assert_no_receipt_is_lost(here.store_url, here.world)
 
 
+POINTS = {
+    "tocsin-sms": [
+        "handed-over", "begun", "not-begun", "smsc-answered", "not-told", "told", "receipts-not-told",
+        "receipts-not-acknowledged",
+    ],
+    "tocsin-email": ["handed-over", "begun", "not-begun", "relay-answered", "not-told", "told"],
+}  # fmt: skip
+
+
+async def test_there_is_no_instant_at_which_the_death_of_a_carriers_process_costs_anybody_the_truth(
+    tmp_path: Path, store_url: str
+) -> None:
+    """Each life of each process ends at the next point, then the last one goes on."""
+    points = tmp_path / "points"
+    points.mkdir()
+    for name, mine in POINTS.items():
+        (points / name).write_text("\n".join(mine))
+    async with town(tmp_path, store_url) as here:
+        server = await here.start("--children-die", str(points))
+        await until_made(server)
+        await both_launched(here, server, "sms email")
+        await here.until_all_is_said(server)
+        ended = [line for line in server.logged("carriers-process-ended")]
+        assert [(points / name).read_text() for name in POINTS] == ["", ""], "every point was come by"
+        assert len(ended) == sum(map(len, POINTS.values()))
+        await here.end(server)
+
+        await judge(here, NEWS, 1, resends=False)
+        await judge(here, ALARM, 2, resends=True)
+        await account.assert_no_receipt_is_lost(here.store_url, here.world)
+
+
 async def judge(here: Site, marker: str, campaign: int, *, resends: bool) -> None:
     seen = account.arrivals(here.world, marker)
     states = await account.rows(

@@ -23,8 +23,9 @@ from channels.contract import (
 )
 from channels.simulated.carrier import Arrival, Outage, SimulatedCarrier, SimulatedSettings
 from channels.simulated.peer import Delay, SimulatedPeer
+from channels.sms import segments
 from channels.voice.script import Script
-from tests.channels.conformance import CarrierContract, Inbox, now, outcomes, running, until
+from tests.channels.conformance import CarrierContract, Inbox, in_its_own_process, now, outcomes, running, until
 
 QUICK = Delay(0.001, 0.005, 0.02)
 
@@ -51,6 +52,9 @@ class SimulatedBench:
 
     def message(self, number, *, due, expires_ms=None, address=None):
         content = Words(len(due))
+        if self.settings.channel is Channel.SMS:
+            content = segments.prepare("Alerte. " * (15 if len(due) == 1 else 30 * (len(due) - 1)))
+            assert content.units == len(due)
         if self.settings.channel is Channel.VOICE:
             content = Script(language="nl", opening="", body="Hallo.", menu="", seconds=20.0)
         return Outgoing(
@@ -111,6 +115,21 @@ class TestSimulatedEmail(SimulatedContract):
 
 
 class TestSimulatedVoice(SimulatedContract):
+    channel = Channel.VOICE
+
+
+class SimulatedInItsOwnProcess(SimulatedContract):
+    @asynccontextmanager
+    async def bench(self, *, silent=False):
+        async with super().bench(silent=silent) as bench, in_its_own_process(bench, bench.settings):
+            yield bench
+
+
+class TestSimulatedSmsInItsOwnProcess(SimulatedInItsOwnProcess):
+    channel = Channel.SMS
+
+
+class TestSimulatedVoiceInItsOwnProcess(SimulatedInItsOwnProcess):
     channel = Channel.VOICE
 
 

@@ -181,6 +181,20 @@ async def test_one_that_stood_still_for_a_moment_goes_on_and_nothing_leaves_afte
         assert isinstance(after[0][1], Accepted)
 
 
+async def test_one_that_was_silent_and_is_heard_again_is_as_it_was(a_town) -> None:
+    async with a_town() as bench, living(bench) as process, running(bench.carrier):
+        os.kill(process.view().pid, signal.SIGSTOP)
+        await until(lambda: bench.carrier.status().state is CarrierState.DOWN)
+        assert bench.carrier.slots.room == 0
+
+        os.kill(process.view().pid, signal.SIGCONT)
+        await until(lambda: bench.carrier.status().state is CarrierState.UP and bench.carrier.slots.room > 0)
+        answered = await outcomes(bench.carrier, messages(bench, process, [now()] * 5))
+
+        assert all(isinstance(outcome, Accepted) for _, outcome in answered)
+        assert process.view().lives == 1
+
+
 async def test_what_was_stopped_too_long_for_its_slot_has_missed_it(a_town) -> None:
     async with a_town() as bench, living(bench) as process, running(bench.carrier):
         answering = asyncio.create_task(outcomes(bench.carrier, messages(bench, process, [now() + 0.1] * 5)))
