@@ -2,9 +2,9 @@
 
 The principle that every rule is held to: a valid alert is never lost. A document is refused only where the standard's
 MUST is broken in a way that leaves open what the alert says, to whom, or who says it. What is optional, or a part (a
-file, a digest, a second language, one polygon among good ones), warns and is left out (`cap.parts`). What only we would
-like is a policy: it warns, and refuses where a sender's terms or a profile say so. A Cancel ends what it names whatever
-its times and infos say; so does an Update, also one that has expired when it arrives.
+file, a digest, a second language, one polygon among good ones), warns and is left out (`cap.droppable_parts`). What
+only we would like is a policy: it warns, and refuses where a sender's terms or a profile say so. A Cancel ends what it
+names whatever its times and infos say; so does an Update, also one that has expired when it arrives.
 
 >>> from datetime import UTC, datetime
 >>> import cap

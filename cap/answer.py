@@ -13,10 +13,10 @@ from uuid import NAMESPACE_URL, uuid5
 
 from lxml import etree
 
-from cap import build, parse
-from cap.lexical import FORBIDDEN_IN_NAME, MOST_NAME_CHARS
+from cap import build, safe_xml
 from cap.limits import DEFAULT, Limits
 from cap.model import Alert, MsgType, Reference, Scope, Status
+from cap.text_values import FORBIDDEN_IN_NAME, MOST_NAME_CHARS
 from cap.versions import modernise, version_of
 from cap.write import moment
 
@@ -57,8 +57,8 @@ def note(rule: str, text: str, path: str = "") -> str:
 
 
 def _alert(document: bytes, limits: Limits) -> etree._Element | None:
-    root = parse.tree(document, limits)
-    if isinstance(root, parse.UnreadableDocument):
+    root = safe_xml.tree(document, limits)
+    if isinstance(root, safe_xml.UnreadableDocument):
         return None
     version = version_of(root)
     if version is None:

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from lxml import etree
 
-from cap import lexical, shapes
-from cap.lexical import Unreadable
+from cap import shapes, text_values
 from cap.model import (
     Alert,
     Area,
@@ -33,6 +32,7 @@ from cap.model import (
     ValuePair,
 )
 from cap.names import CAP_12, VALUE, VALUE_NAME
+from cap.text_values import Unreadable
 
 
 class BuildFault(NamedTuple):
@@ -156,23 +156,23 @@ _AREA = _named(
     polygon=Field("polygons", shapes.ring, (), many=True, may_be_empty=True),
     circle=Field("circles", shapes.circle, Circle(0.0, 0.0, 0.0), many=True, may_be_empty=True),
     geocode=Field("geocodes", nested=_pair, many=True, may_be_empty=True),
-    altitude=Field("altitude", lexical.height, nan, may_be_empty=True),
-    ceiling=Field("ceiling", lexical.height, nan, may_be_empty=True),
+    altitude=Field("altitude", text_values.height, nan, may_be_empty=True),
+    ceiling=Field("ceiling", text_values.height, nan, may_be_empty=True),
 )
 _NO_AREA = {"description": ""}
 
 _RESOURCE = _named(
     resourceDesc=Field("description"),
-    mimeType=Field("mime_type", lexical.trimmed),
-    size=Field("size", lexical.size, may_be_empty=True),
-    uri=Field("uri", lexical.trimmed),
-    derefUri=Field("deref_uri", lexical.trimmed),
-    digest=Field("digest", lexical.trimmed),
+    mimeType=Field("mime_type", text_values.trimmed),
+    size=Field("size", text_values.size, may_be_empty=True),
+    uri=Field("uri", text_values.trimmed),
+    derefUri=Field("deref_uri", text_values.trimmed),
+    digest=Field("digest", text_values.trimmed),
 )
 _NO_RESOURCE = {"description": "", "mime_type": ""}
 
 _INFO = _named(
-    language=Field("language", lexical.trimmed),
+    language=Field("language", text_values.trimmed),
     category=Field("categories", _words(Category), many=True),
     event=Field("event"),
     responseType=Field("response_types", _words(ResponseType), many=True, may_be_empty=True),
@@ -181,14 +181,14 @@ _INFO = _named(
     certainty=Field("certainty", _words(Certainty)),
     audience=Field("audience"),
     eventCode=Field("event_codes", nested=_pair, many=True, may_be_empty=True),
-    effective=Field("effective", lexical.moment, may_be_empty=True),
-    onset=Field("onset", lexical.moment, may_be_empty=True),
-    expires=Field("expires", lexical.moment, may_be_empty=True),
+    effective=Field("effective", text_values.moment, may_be_empty=True),
+    onset=Field("onset", text_values.moment, may_be_empty=True),
+    expires=Field("expires", text_values.moment, may_be_empty=True),
     senderName=Field("sender_name"),
     headline=Field("headline"),
     description=Field("description"),
     instruction=Field("instruction"),
-    web=Field("web", lexical.trimmed),
+    web=Field("web", text_values.trimmed),
     contact=Field("contact"),
     parameter=Field("parameters", nested=_pair, many=True, may_be_empty=True),
     resource=Field("resources", nested=_resource, many=True, may_be_empty=True),
@@ -199,17 +199,17 @@ _NO_INFO = {"categories": (), "event": "", "urgency": None, "severity": None, "c
 _ALERT = _named(
     identifier=Field("identifier"),
     sender=Field("sender"),
-    sent=Field("sent", lexical.moment),
+    sent=Field("sent", text_values.moment),
     status=Field("status", _words(Status)),
     msgType=Field("msg_type", _words(MsgType)),
     source=Field("source"),
     scope=Field("scope", _words(Scope)),
     restriction=Field("restriction"),
-    addresses=Field("addresses", lexical.addresses, ()),
+    addresses=Field("addresses", text_values.addresses, ()),
     code=Field("codes", many=True),
     note=Field("note"),
-    references=Field("references", lexical.references, ()),
-    incidents=Field("incidents", lexical.incidents, ()),
+    references=Field("references", text_values.references, ()),
+    incidents=Field("incidents", text_values.incidents, ()),
     info=Field("infos", nested=_info, many=True),
 )
 _HEADING = {name: field for name, field in _ALERT.items() if field.name in ("identifier", "sender", "sent", "status")}

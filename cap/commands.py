@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cap import edxl, rules, signing
 from cap.geojson import to_geojson
 from cap.json_form import from_json, to_json
-from cap.lexical import moment
 from cap.model import Alert
 from cap.problem import Problem
 from cap.read import Reading, read
 from cap.rules import Rule
 from cap.signing import Standing
 from cap.terms import ReadingTerms
+from cap.text_values import moment
 from cap.translations import catalogue, translated
 from cap.trust import Trust
 from cap.write import write

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from lxml import etree
 
-from cap import parse
+from cap import safe_xml
 from cap.edxl import unwrap
 from cap.forward import FileAddress, forwarded, has_contents
 from cap.limits import KEPT
@@ -76,8 +76,8 @@ def compact(document: bytes) -> bytes:
 
 
 def _root(document: bytes) -> etree._Element:
-    root = parse.tree(document, KEPT)
-    if isinstance(root, parse.UnreadableDocument) or root.tag != ALERT:
+    root = safe_xml.tree(document, KEPT)
+    if isinstance(root, safe_xml.UnreadableDocument) or root.tag != ALERT:
         raise Unfit("the document is no CAP 1.2 alert")
     return root
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from cap import parse
+from cap import safe_xml
 from cap.limits import Limits
 from cap.locate import source_line
 from cap.versions import version_of
@@ -69,8 +69,8 @@ def unwrap(document: bytes, limits: Limits = LIMITS, most: int = 1_000) -> Envel
     envelope it comes and a signature over it still verifies. Alerts that are only linked or encoded are not followed,
     and none inside another is looked for. Where there are more than `most` none is taken out.
     """
-    root = parse.tree(document, limits)
-    if isinstance(root, parse.UnreadableDocument) or not is_envelope(root):
+    root = safe_xml.tree(document, limits)
+    if isinstance(root, safe_xml.UnreadableDocument) or not is_envelope(root):
         return None
     namespace = str(etree.QName(root).namespace)
     found = list(_carried(root, namespace))

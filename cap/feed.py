@@ -15,14 +15,14 @@ from uuid import NAMESPACE_URL, uuid5
 
 from lxml import etree
 
-from cap import parse
+from cap import safe_xml
 from cap.forward import forwarded, has_contents
 from cap.georss import GEORSS, add_shapes
-from cap.harmless import harmless
-from cap.lexical import is_blank
 from cap.limits import KEPT
 from cap.model import DEFAULT_LANGUAGE, Alert, Info, MsgType, Scope, Status
 from cap.names import ATOM
+from cap.text_values import is_blank
+from cap.visible_text import harmless
 from cap.write import moment, write
 
 MEDIA_TYPE = "application/cap+xml"
@@ -160,8 +160,8 @@ def _whole(entry: FeedEntry) -> etree._Element:
     """The alert as it is published, unless there are files in it: those are for whoever follows the link."""
     if has_contents(entry.alert):
         return etree.fromstring(write(forwarded(entry.alert)))
-    root = parse.tree(entry.document or write(entry.alert), KEPT)
-    if isinstance(root, parse.UnreadableDocument):
+    root = safe_xml.tree(entry.document or write(entry.alert), KEPT)
+    if isinstance(root, safe_xml.UnreadableDocument):
         raise ValueError(f"{entry.alert.identifier} is not fit to be published: {root.why}")
     return root
 

@@ -15,8 +15,8 @@ from math import asin, atan2, cos, degrees, floor, pi, radians, sin
 from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from cap.harmless import harmless
 from cap.model import DEFAULT_LANGUAGE, Alert, Area, Circle, Info, Ring
+from cap.visible_text import harmless
 from cap.write import moment
 
 MEDIA_TYPE: Final = "application/geo+json"

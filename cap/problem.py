@@ -25,7 +25,7 @@ class Problem:
 
     `cause` is a stable word for one of several ways to break the rule, where they are mended in different ways; `facts`
     are the names and figures in its sentence (`cap.rules.causes`). `left_out`: the part that `path` names, or the part
-    that holds it, is not in the alert that was read (`cap.parts`).
+    that holds it, is not in the alert that was read (`cap.droppable_parts`).
     """
 
     rule: str

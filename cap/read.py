@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from lxml import etree
 
-from cap import build, content, parse, parts, rules, signature_place, stranger, versions, xsd
+from cap import build, content, droppable_parts, not_cap, rules, safe_xml, signature_place, versions, xsd
 from cap.limits import DEFAULT, Limits, excess
 from cap.locate import Paths, line_of, path_of, source_line
 from cap.model import Alert
@@ -63,8 +63,8 @@ def read(
     up to 33 ms for its list of faults, and 0.1 s once, for loading what makes that list (`cap.explain.ready`
     does it ahead).
     """
-    root = parse.tree(document, limits)
-    if isinstance(root, parse.UnreadableDocument):
+    root = safe_xml.tree(document, limits)
+    if isinstance(root, safe_xml.UnreadableDocument):
         return Reading(None, (_refused(root),))
     if terms_of is not None:
         terms = terms_of(_claimed_sender(root))
@@ -90,19 +90,19 @@ def _read(root: etree._Element, limits: Limits, terms: ReadingTerms) -> Reading:
         problems = by_schema + problems
     if not problems:
         return Reading(draft, ())
-    left_out = parts.at_fault(root, draft, problems, valid)
+    left_out = droppable_parts.at_fault(root, draft, problems, valid)
     if left_out is not None:
         problems = _with_parts(problems, left_out)
     whole = left_out is not None and not any(_voids(problem) for problem in problems)
     shown = _in_order(root, _by_terms(_fewer(problems, more), terms))
-    return Reading(parts.without(draft, left_out or frozenset()) if whole else None, tuple(shown))
+    return Reading(droppable_parts.without(draft, left_out or frozenset()) if whole else None, tuple(shown))
 
 
-def _with_parts(problems: list[Problem], left_out: parts.Paths) -> list[Problem]:
+def _with_parts(problems: list[Problem], left_out: droppable_parts.Paths) -> list[Problem]:
     """As they are without these parts; of what is empty nothing more is said than that."""
     hollow = tuple(f"{problem.path}/" for problem in problems if problem.rule == "G-EMPTY")
     empty = {path[:-1] for path in hollow}
-    told = (parts.told(problem, left_out) for problem in problems)
+    told = (droppable_parts.told(problem, left_out) for problem in problems)
     return [
         problem
         for problem in told
@@ -122,7 +122,7 @@ def _other(document: bytes, root: etree._Element, limits: Limits, terms: Reading
     """What is not CAP 1.2: an older version, if it may be one, or the one problem of a stranger."""
     version = versions.version_of(root)
     if version is None or version not in terms.versions:
-        rule, cause, facts = stranger.what_it_is(root)
+        rule, cause, facts = not_cap.what_it_is(root)
         name = etree.QName(root)
         text = f"the document element is {name.localname} in {name.namespace or 'no namespace'}"
         problem = rules.problem(
@@ -155,7 +155,7 @@ def _by_term(problem: Problem, terms: ReadingTerms) -> Problem:
     return problem
 
 
-def _refused(why: parse.UnreadableDocument) -> Problem:
+def _refused(why: safe_xml.UnreadableDocument) -> Problem:
     return rules.problem(why.rule, why.path, why.text, line=why.line, value=why.value, cause=why.cause, facts=why.facts)
 
 
@@ -179,7 +179,8 @@ def _schema_faults(root: etree._Element, known: list[Problem], limits: Limits) -
     said = {
         problem.path
         for problem in known
-        if (problem.level is Level.ERROR or problem.rule in parts.OF_PARTS) and not _holds_elements(problem.path)
+        if (problem.level is Level.ERROR or problem.rule in droppable_parts.OF_PARTS)
+        and not _holds_elements(problem.path)
     }
     problems: dict[tuple[str, str], Problem] = {}
     explained: dict[etree._Element, list[content.Amiss]] = {}

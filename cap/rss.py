@@ -15,9 +15,9 @@ from lxml import etree
 
 from cap.feed import FeedEntry, absolute, document_url, shown, summary_of, title_of
 from cap.georss import GEORSS, add_shapes
-from cap.harmless import harmless
 from cap.model import Alert, Info
 from cap.names import ATOM
+from cap.visible_text import harmless
 
 MEDIA_TYPE: Final = "application/rss+xml"
 _NAMESPACES: Any = {"atom": ATOM, "georss": GEORSS}  # a dict of a kind that the stubs do not know

@@ -23,7 +23,7 @@ from signxml.exceptions import InvalidDigest, InvalidSignature, SignXMLException
 from signxml.signer import XMLSigner
 from signxml.verifier import SignatureConfiguration, XMLVerifier
 
-from cap import parse
+from cap import safe_xml
 from cap.limits import DEFAULT, KEPT, Limits
 from cap.model import Alert
 from cap.names import ALERT, SIGNATURE, XMLDSIG
@@ -102,8 +102,8 @@ def verify(document: bytes, trust: Trust, at: datetime, limits: Limits = DEFAULT
     `at` (aware) is when the certificates must be valid: the time of receipt, also when it is checked again later.
     About 0.4 ms.
     """
-    root = parse.tree(document, limits)
-    if isinstance(root, parse.UnreadableDocument):
+    root = safe_xml.tree(document, limits)
+    if isinstance(root, safe_xml.UnreadableDocument):
         return Verification(Standing.UNVERIFIABLE, root.why, "S-SHAPE")
     if next(root.iter(SIGNATURE), None) is None:
         return Verification(Standing.ABSENT, "the document has no signature", "S-ABSENT")
@@ -131,8 +131,8 @@ def sign(document: bytes, key: PrivateKey, certificate: x509.Certificate) -> byt
     `key` is ECDSA or RSA and belongs to `certificate`, which is put into the document. Raises ValueError for a
     document that is no alert or is signed already, and for a key of another certificate.
     """
-    root = parse.tree(document, KEPT)
-    if isinstance(root, parse.UnreadableDocument):
+    root = safe_xml.tree(document, KEPT)
+    if isinstance(root, safe_xml.UnreadableDocument):
         raise ValueError(f"this cannot be signed: {root.why}")
     if root.tag != ALERT or next(root.iter(f"{{{XMLDSIG}}}*"), None) is not None:
         raise ValueError("only a CAP 1.2 alert without a signature can be signed")
@@ -155,7 +155,7 @@ def sign(document: bytes, key: PrivateKey, certificate: x509.Certificate) -> byt
 def _signature(document: bytes, root: etree._Element) -> etree._Element:
     if root.tag != ALERT:
         raise _Odd("the document element is not alert")
-    if parse.has_asides(document):
+    if safe_xml.has_asides(document):
         raise _Odd("a comment or processing instruction, which no signature need cover, stands in the alert")
     signatures = list(root.iter(SIGNATURE))
     if len(signatures) > 1:

@@ -15,10 +15,10 @@ from gateway.campaigns.alerts import AlertDesk
 from gateway.campaigns.cancels import Preparer
 from gateway.campaigns.limits import cap_limits
 from gateway.campaigns.messages import MessageDesk
-from gateway.campaigns.outlets import Outlets
 from gateway.campaigns.parked import Parked
 from gateway.campaigns.planning import Planner
 from gateway.campaigns.refused import RefusedDocuments
+from gateway.campaigns.what_carriers_take import Outlets
 from gateway.campaigns.zones import ZonePlanning
 from gateway.chores import record_chores
 from gateway.directory.cache import SnapshotCache

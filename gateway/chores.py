@@ -1,10 +1,10 @@
 """What only the record needs: reports sealed and amended, lots that end, the audit's chain, backups, retention."""
 
 from gateway.dispatch.housekeeping import Chore
+from gateway.failed_work_rests import Setbacks
 from gateway.operations.backups import Schedule
 from gateway.reports.addenda import amend_due
 from gateway.reports.sealing import seal_due
-from gateway.setbacks import Setbacks
 from gateway.settings import Settings
 from store import audit, retention
 from store.engine.database import Database

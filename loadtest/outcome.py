@@ -8,7 +8,7 @@ import msgspec
 from loadtest.accounting import Disagreements
 from loadtest.ground import Ground
 from loadtest.picture import Curve
-from loadtest.promises import Times, VerdictLine
+from loadtest.verdict import Times, VerdictLine
 
 
 class Sheet(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from loadtest import promises
+from loadtest import verdict
 from loadtest.door import DoorRefused
 from loadtest.ground import Ground
 from loadtest.machine import described
@@ -99,7 +99,7 @@ async def _run(options: argparse.Namespace, ground: Ground) -> int:
     floors = options.floors == "judged"
     _show(out, scenario, outcome, floors=floors)
     await asyncio.to_thread(_keep, options, scenario, seconds, outcome)
-    return 0 if promises.holds(outcome.lines, floors=floors) else 1
+    return 0 if verdict.holds(outcome.lines, floors=floors) else 1
 
 
 @contextlib.asynccontextmanager
@@ -120,7 +120,7 @@ def _show(out: Console, scenario: Scenario, outcome: RunOutcome, *, floors: bool
     for column in ("", "measured", "promised", ""):
         table.add_column(column, justify="left" if not column else "right")
     for line in outcome.lines:
-        mark = promises.mark(line, floors=floors)
+        mark = verdict.mark(line, floors=floors)
         table.add_row(line.what, line.measured, line.wanted, f"[red]{mark}[/red]" if mark == "MISSED" else mark)
     out.print(table)
     if any(line.speed and line.holds is False for line in outcome.lines):
@@ -161,7 +161,7 @@ def _keep(options: argparse.Namespace, scenario: Scenario, seconds: int, outcome
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "machine": described(),
             "floors": options.floors,
-            "holds": promises.holds(outcome.lines, floors=options.floors == "judged"),
+            "holds": verdict.holds(outcome.lines, floors=options.floors == "judged"),
             "lines": outcome.lines,
             "sheets": outcome.sheets,
             "times": outcome.times,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from cap.lexical import FORBIDDEN_IN_NAME, MOST_NAME_CHARS, is_blank, is_plus_zero
 from cap.model import DEFAULT_LANGUAGE, Alert, Area, Info, MsgType, Scope, Status
 from cap.rules.row import NOTHING, Findings, Rule, RuleFinding, error, information, warning
+from cap.text_values import FORBIDDEN_IN_NAME, MOST_NAME_CHARS, is_blank, is_plus_zero
 
 
 def _name(element: str, value: str) -> Findings:

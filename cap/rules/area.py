@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cap import shapes
-from cap.lexical import is_blank
 from cap.model import Alert, Area
 from cap.rules.row import NOTHING, Findings, Rule, RuleFinding, error, warning
+from cap.text_values import is_blank
 
 
 def _description(area: Area) -> Findings:

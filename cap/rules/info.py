@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from cap.lexical import is_blank
 from cap.model import Alert, Info, ResponseType, Scope, ValuePair
 from cap.rules.row import NOTHING, Findings, Rule, RuleFinding, error, information, warning
+from cap.text_values import is_blank
 
 HEADLINE_CHARS = 160
 

@@ -16,9 +16,9 @@ from gateway.campaigns.admission import Shared, Turns
 from gateway.campaigns.alert_state import UNKNOWN, answer, seen, signature, warnings, with_reasons
 from gateway.campaigns.announcement import Announcement, of_alert
 from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview
-from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds, not_yours, says_kind
 from gateway.campaigns.limits import require_countable
+from gateway.campaigns.public_ids import new_public_id
 from gateway.campaigns.publication import Publication
 from gateway.campaigns.receiving import Received, located, receive, reread
 from gateway.campaigns.refused import RefusedDocuments

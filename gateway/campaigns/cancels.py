@@ -23,9 +23,9 @@ from gateway.directory.audience import Audience
 from gateway.directory.resolve import ResolutionCounts
 from gateway.directory.zone_policy import read_policy
 from gateway.errors import Reason
+from gateway.failed_work_rests import Round, Setbacks
 from gateway.kinds import KINDS, Kind
 from gateway.media import prepare, shown
-from gateway.setbacks import Round, Setbacks
 from gateway.texts.content import Texts, read_content, write_content
 from gateway.texts.story import Story, Style
 from store.campaigns import cancelling

@@ -15,10 +15,10 @@ from gateway.campaigns import authority
 from gateway.campaigns.admission import Shared, Turns
 from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import MessageAnswer, MessageRequest, MessageText, ZonePreview
-from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.intake import FARTHEST_MS
 from gateway.campaigns.limits import require_modest
 from gateway.campaigns.planning import Planner, ZonePlan, ZoneRefused, ZoneWish
+from gateway.campaigns.public_ids import new_public_id
 from gateway.campaigns.texts import language_warnings, style_of
 from gateway.directory.prepared_targets import survey
 from gateway.directory.zone_policy import read_policy

@@ -7,7 +7,7 @@ from gateway.access.keys import as_caller
 from gateway.access.rights import Caller
 from gateway.campaigns.alerts import AlertDesk
 from gateway.errors import Refusal
-from gateway.setbacks import Setbacks
+from gateway.failed_work_rests import Setbacks
 from store import accounts
 from store.campaigns import alerts
 from store.campaigns.alerts import FiledAlert

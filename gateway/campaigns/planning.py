@@ -15,7 +15,7 @@ from gateway.accounting.tariff import price
 from gateway.campaigns import authority
 from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import ChannelPreview, ReasonCount, TextPreview, ZonePreview
-from gateway.campaigns.outlets import Outlets
+from gateway.campaigns.what_carriers_take import Outlets
 from gateway.directory.audience import CHANNELS, Audience
 from gateway.directory.cache import SnapshotCache
 from gateway.directory.prepared_targets import PreparedTargets

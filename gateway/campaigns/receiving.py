@@ -19,8 +19,8 @@ from cap import Alert, Limits, Problem
 from cap.edxl import LINE, Envelope, unwrap
 from cap.limits import KEPT
 from cap.locate import line_of
-from cap.parse import UnreadableDocument, tree
 from cap.rules import BY_ID
+from cap.safe_xml import UnreadableDocument, tree
 from cap.signing import SignaturePolicy, Standing, Verification, verify
 from cap.trust import names_of
 from cap.versions import VERSIONS, modernise, version_of

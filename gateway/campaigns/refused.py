@@ -17,7 +17,7 @@ from cap.answer import heading
 from cap.limits import KEPT
 from gateway.access.rights import Caller
 from gateway.bell import Bell
-from gateway.campaigns.identity import new_public_id
+from gateway.campaigns.public_ids import new_public_id
 from gateway.campaigns.receiving import open_body
 from gateway.errors import Reason, Refusal
 from store.campaigns import refused_documents

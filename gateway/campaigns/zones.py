@@ -15,8 +15,8 @@ from gateway.access.rights import Action, Caller
 from gateway.campaigns import authority, cancels
 from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import ZonePreview
-from gateway.campaigns.identity import new_public_id
 from gateway.campaigns.planning import NobodyHere, Planner, TakenContacts, ZonePlan, ZoneRefused, ZoneWish
+from gateway.campaigns.public_ids import new_public_id
 from gateway.campaigns.texts import style_of, texts_of
 from gateway.directory.audience import decode
 from gateway.directory.columns import Int64

@@ -11,7 +11,7 @@ from gateway.cli.terminal import ConfigOption, fail, run, say, say_json, setting
 from gateway.cli.verb import verb
 
 if TYPE_CHECKING:
-    from gateway.campaigns.replaying import Conformance
+    from gateway.campaigns.rejudging_refused import Conformance
 
 app = typer.Typer(no_args_is_help=True, help="CAP documents: check them, and read again what was refused.")
 
@@ -41,15 +41,15 @@ def replay(
     Beside a running server: nothing is sent or written. Each document is held to what is agreed with its sender. What a
     document was refused for after it was read (who may send, the kind, nobody concerned) is counted by its code.
     """
-    from gateway.campaigns import replaying
+    from gateway.campaigns import rejudging_refused
     from gateway.campaigns.limits import cap_limits
 
     settings = settings_of(config)
 
     async def read() -> Conformance:
         async with store_of(settings) as database:
-            wanted = replaying.Wanted(tuple(files or ()), account, sender, days)
-            return await replaying.replay(database, wanted, cap_limits(settings))
+            wanted = rejudging_refused.Wanted(tuple(files or ()), account, sender, days)
+            return await rejudging_refused.replay(database, wanted, cap_limits(settings))
 
     try:
         report = run(read())
@@ -58,5 +58,5 @@ def replay(
     if json:
         say_json(report)
         return
-    for line in replaying.lines(report):
+    for line in rejudging_refused.lines(report):
         say(line)

@@ -24,7 +24,7 @@ from gateway.cli.terminal import (
     who,
 )
 from gateway.cli.verb import verb
-from gateway.unseen import visible
+from gateway.unseen_characters import visible
 from store.engine.turns import Turn
 
 if TYPE_CHECKING:

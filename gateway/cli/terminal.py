@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 
 from gateway.operations.terminal_output import Terminal
-from gateway.unseen import visible, visible_json
+from gateway.unseen_characters import visible, visible_json
 
 if TYPE_CHECKING:
     from gateway.operations.status_line import StatusLine

@@ -15,12 +15,12 @@ from channels.contract import Channel
 from gateway.directory.audience import CHANNELS, Audience, AudienceCounts, Covered, Deliveries, Excluded, SkippedChannel
 from gateway.directory.columns import Int64, UInt8, find
 from gateway.directory.contacts import ChannelContacts, way
+from gateway.directory.members_meant import Selection, select
 from gateway.directory.opt_outs import counting
 from gateway.directory.point_in_area import Mask
 from gateway.directory.prepared_targets import PreparedTargets, survey
 from gateway.directory.problem import TargetFault, TargetProblem, TargetSeverity
 from gateway.directory.reasons import ExclusionReason
-from gateway.directory.selection import Selection, select
 from gateway.directory.snapshot import Snapshot
 from gateway.directory.targets import Targets
 from gateway.directory.zone_policy import AreaMode

@@ -17,8 +17,8 @@ from gateway.directory.agreements import SenderTerms, faults, remarks
 from gateway.directory.point_in_area import ShapeRefused, point_e7, territory
 from gateway.directory.senders import KindRule
 from gateway.directory.zone_policy import ZonePolicy
+from gateway.input_faults import Fault, faults_of
 from gateway.kinds import Kind
-from gateway.validation import Fault, faults_of
 from store.register.writing import ContactRecord
 
 MOST_LISTED = 50

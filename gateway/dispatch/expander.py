@@ -13,7 +13,7 @@ from typing import TypeAlias
 from channels.contract import Channel
 from gateway.bell import Bell
 from gateway.directory.audience import Audience, decode
-from gateway.setbacks import Round, Setbacks
+from gateway.failed_work_rests import Round, Setbacks
 from store.campaigns import reading as campaigns
 from store.engine.database import Database
 from store.engine.transaction import Transaction

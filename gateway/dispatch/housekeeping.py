@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from gateway.bell import Bell
-from gateway.setbacks import Setbacks
+from gateway.failed_work_rests import Setbacks
 from store.campaigns import campaign_steps, cancelling
 from store.engine.database import Database
 from store.engine.transaction import Transaction

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from cap.edition import Sign, Unfit, edition
 from cap.forward import FileAddress
-from gateway.setbacks import Setbacks
+from gateway.failed_work_rests import Setbacks
 from store import feed
 from store.engine.database import Database
 from store.feed import Edition, PendingAlert

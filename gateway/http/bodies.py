@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.errors import Reason, Refusal
-from gateway.validation import Fault, faults_of
+from gateway.input_faults import Fault, faults_of
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.operations.log_writer import LogWriter
-from gateway.unseen import visible_json
+from gateway.unseen_characters import visible_json
 
 _OWN = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 """What every record has; anything else on it came as `extra`."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from gateway.unseen import visible
+from gateway.unseen_characters import visible
 
 
 class Terminal(Console):

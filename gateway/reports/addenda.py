@@ -9,10 +9,10 @@ from functools import partial
 
 import msgspec
 
+from gateway.failed_work_rests import Setbacks
 from gateway.instants import rfc3339
 from gateway.reports.reading import addenda_of, draw_up, parsed
 from gateway.reports.report import Addendum, Report, ReportChange
-from gateway.setbacks import Setbacks
 from store.campaigns import addenda
 from store.campaigns import reading as campaigns
 from store.engine.database import Database

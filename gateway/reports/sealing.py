@@ -5,10 +5,10 @@ from functools import partial
 
 import msgspec
 
+from gateway.failed_work_rests import Setbacks
 from gateway.instants import rfc3339
 from gateway.reports.reading import draw_up, written
 from gateway.reports.report import Report
-from gateway.setbacks import Setbacks
 from store.campaigns import addenda, campaign_steps
 from store.engine.database import Database
 from store.engine.transaction import Transaction

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gateway.reports.report import Report
 from gateway.reports.words import OUTCOMES
-from gateway.unseen import visible
+from gateway.unseen_characters import visible
 
 COLUMNS = ("section", "channel", "name", "reason", "count", "meaning")
 """`count` is persons in the section persons, deliveries in deliveries, millieuro without VAT in money."""

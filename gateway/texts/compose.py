@@ -22,10 +22,10 @@ from collections.abc import Collection, Iterable, Sequence
 
 from cap.model import DEFAULT_LANGUAGE, Alert, Info, MsgType, Status
 from channels.contract import Channel
+from gateway.texts.clean_text import one_line, says_something
 from gateway.texts.content import Texts
 from gateway.texts.language import primary
 from gateway.texts.story import Passage, Story, Style
-from gateway.texts.tidy import one_line, says_something
 from gateway.texts.wording import Mark, OwnWords, Wording, label, typed, write
 
 _MOST_SEEN = 500

@@ -7,10 +7,10 @@ import msgspec
 from channels.sms.segments import MAX_SEGMENTS, TextRefused, prepare
 from channels.sms.transliteration import LetterMode
 from channels.voice import script
+from gateway.texts.clean_text import closed, one_line, paragraphs, says_something
 from gateway.texts.content import MailContent, SmsContent, SpeechContent, TextsRefused
 from gateway.texts.labels import labels
 from gateway.texts.shorten import ends_a_sentence, shorten
-from gateway.texts.tidy import closed, one_line, paragraphs, says_something
 
 _LARGEST_SEGMENT = 160
 _MOST_SPOKEN_CHARACTERS = 2_000  # more than a minute of any language

@@ -8,11 +8,11 @@ import msgspec
 from channels.contract import Channel
 from channels.voice import script
 from gateway.texts import story as writing
+from gateway.texts.clean_text import one_line, paragraphs, says_something
 from gateway.texts.content import MailContent, SmsContent, SpeechContent, TextContent, Texts, TextsRefused
 from gateway.texts.labels import labels
 from gateway.texts.language import primary
 from gateway.texts.story import Passage, Story, Style
-from gateway.texts.tidy import one_line, paragraphs, says_something
 
 _LONG = 6_000
 """Characters in all languages: some milliseconds of work."""

@@ -17,7 +17,7 @@ import xmlschema
 from lxml import etree
 
 import cap
-from cap import parse, rules, xsd
+from cap import rules, safe_xml, xsd
 from cap.build import draft
 from cap.limits import DEFAULT
 from loadtest.bench.figures import Claim, Figure
@@ -126,8 +126,8 @@ def readers() -> dict[str, ReadDocument]:
 
 
 def _tree(document: bytes) -> etree._Element:
-    root = parse.tree(document, DEFAULT)
-    assert not isinstance(root, parse.UnreadableDocument), root
+    root = safe_xml.tree(document, DEFAULT)
+    assert not isinstance(root, safe_xml.UnreadableDocument), root
     return root
 
 

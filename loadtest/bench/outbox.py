@@ -20,7 +20,7 @@ from store.engine.database import open_database
 TITLE = "outbox: claim, fence, settle, receipt; outcomes made up, no network"
 _LEAD_S = 2.5
 """Until every worker has opened its store."""
-_MODULE = "loadtest.bench.lives"
+_MODULE = "loadtest.bench.outbox_steps"
 
 
 async def measure(ground: BenchGround) -> list[Figure]:
@@ -89,7 +89,7 @@ async def _copy(stage: Stage, name: str) -> Path:
 
 async def _by_hand(stage: Stage) -> list[dict[str, float]]:
     file = await _copy(stage, "hand.db")
-    said = await asked(stage, "byhand", sys.executable, "-m", "loadtest.bench.byhand", "--file", str(file))
+    said = await asked(stage, "byhand", sys.executable, "-m", "loadtest.bench.outbox_byhand", "--file", str(file))
     await _verify(_url(file), int(said["lives"]))
     return [said]
 

@@ -4,13 +4,13 @@ import asyncio
 import math
 import time
 
-from loadtest import promises
+from loadtest import verdict
 from loadtest.ground import Ground
 from loadtest.outcome import RunOutcome
-from loadtest.promises import Times, VerdictLine
-from loadtest.scenarios import judging
+from loadtest.scenarios import shared_lines
 from loadtest.stage import RunTerms
 from loadtest.trial import Trial
+from loadtest.verdict import Times, VerdictLine
 
 WARM_S = 3.0
 EVERYBODY = {"CicSystem": 4, "Coordinator": 6, "FeedReader": 20, "Console": 12}
@@ -45,16 +45,16 @@ async def _judged(trial: Trial, start_s: float, end_s: float, rest_s: float) -> 
     arrived = await trial.arrived()
     outcome = RunOutcome(
         lines=[
-            *judging.floors(arrived, start_s, end_s),
-            *judging.ceilings(trial.stage.terms, arrived),
+            *shared_lines.floors(arrived, start_s, end_s),
+            *shared_lines.ceilings(trial.stage.terms, arrived),
         ]
     )
-    judging.add_api(outcome, trial, start_s, end_s)
+    shared_lines.add_api(outcome, trial, start_s, end_s)
     outcome.lines.append(_conditional(outcome.times))
-    await judging.add_accounting(outcome, trial, arrived)
-    judging.add_costs(outcome, trial, arrived, start_s, end_s)
-    outcome.lines.append(promises.told("time to come to rest", rest_s, "s"))
-    outcome.curves = judging.curves(trial, arrived, start_s, end_s)
+    await shared_lines.add_accounting(outcome, trial, arrived)
+    shared_lines.add_costs(outcome, trial, arrived, start_s, end_s)
+    outcome.lines.append(verdict.told("time to come to rest", rest_s, "s"))
+    outcome.curves = shared_lines.curves(trial, arrived, start_s, end_s)
     return outcome
 
 
@@ -63,4 +63,4 @@ def _conditional(times: list[Times]) -> VerdictLine:
     count = {t.name: t.requests for t in times}
     asked = {name: n for name, n in count.items() if name.endswith((": 304", ": 200 for another"))}
     unchanged = sum(n for name, n in asked.items() if name.endswith(": 304"))
-    return promises.told("conditional GETs of feed readers, and of them 304", f"{sum(asked.values()):,}, {unchanged:,}")
+    return verdict.told("conditional GETs of feed readers, and of them 304", f"{sum(asked.values()):,}, {unchanged:,}")

@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from loadtest import promises
+from loadtest import verdict
 from loadtest.arrivals import Arrivals
 from loadtest.ground import Ground
 from loadtest.outcome import RunOutcome, Sheet
 from loadtest.picture import Growth, draw_growth
-from loadtest.promises import VerdictLine
 from loadtest.stage import RunTerms
 from loadtest.trial import Trial
+from loadtest.verdict import VerdictLine
 from store.engine.database import open_database
 from store.outbox import expansion
 
@@ -76,12 +76,12 @@ async def growth(ground: Ground, seconds: int, size: int) -> RunOutcome:
     outcome.lines += grown(steps)
     findings = outcome.findings
     outcome.lines += [
-        promises.told("deliveries compared one by one", findings.deliveries),
-        promises.at_most("unaccounted", findings.unaccounted, 0),
-        promises.at_most("unfinished at the end", findings.unfinished, 0),
-        promises.at_most("in doubt at the end", findings.in_doubt, 0),
-        promises.told("the SMS sink's own limit, segments/s", ground.limits["smsc_per_s"]),
-        promises.told("the e-mail sink's own limit, mails/s", ground.limits["smtp_per_s"]),
+        verdict.told("deliveries compared one by one", findings.deliveries),
+        verdict.at_most("unaccounted", findings.unaccounted, 0),
+        verdict.at_most("unfinished at the end", findings.unfinished, 0),
+        verdict.at_most("in doubt at the end", findings.in_doubt, 0),
+        verdict.told("the SMS sink's own limit, segments/s", ground.limits["smsc_per_s"]),
+        verdict.told("the e-mail sink's own limit, mails/s", ground.limits["smtp_per_s"]),
     ]
     outcome.sheets.append(_sheet(steps))
     outcome.facts |= {"terms": _TERMS, "steps": steps}
@@ -175,7 +175,7 @@ def grown(steps: list[GrowthStep]) -> list[VerdictLine]:
     for before, after in itertools.pairwise(steps):
         for cost in COSTS:
             word = f"{cost.word}: growth from {before.members:,} to {after.members:,}, of its share"
-            lines.append(promises.at_most(word, ratio(cost, before, after), _WORSE, "x", speed=True))
+            lines.append(verdict.at_most(word, ratio(cost, before, after), _WORSE, "x", speed=True))
     return lines + _memory(steps)
 
 
@@ -191,7 +191,7 @@ def _memory(steps: list[GrowthStep]) -> list[VerdictLine]:
     lines = []
     for (before, after), step in zip(itertools.pairwise(added), steps[2:], strict=True):
         word = f"memory of a further message to {step.members:,}, of that before"
-        lines.append(promises.at_most(word, after / max(before, 1.0), _WORSE, "x", speed=True))
+        lines.append(verdict.at_most(word, after / max(before, 1.0), _WORSE, "x", speed=True))
     return lines
 
 

@@ -7,16 +7,16 @@ import math
 import time
 from dataclasses import dataclass
 
-from loadtest import promises
+from loadtest import verdict
 from loadtest.accounting import Disagreements
 from loadtest.arrivals import Arrivals
 from loadtest.ground import Ground
 from loadtest.outcome import RunOutcome, Sheet
 from loadtest.picture import Curve
-from loadtest.promises import VerdictLine
-from loadtest.scenarios import judging
+from loadtest.scenarios import shared_lines
 from loadtest.stage import RunTerms, end, kill
 from loadtest.trial import Trial
+from loadtest.verdict import VerdictLine
 
 _WARM_S = 4.0
 _MEMBERS = 6_000
@@ -90,9 +90,9 @@ async def slow_carriers(ground: Ground, seconds: int, size: int) -> RunOutcome:
     results = [await _slow(ground, outcome, part, seconds, size or _MEMBERS) for part in _SLOW]
     results += [await _dying(ground, outcome, kind, seconds, size or seconds * 1_000) for kind in ("news", "alert")]
     outcome.lines += [
-        promises.told("deliveries compared one by one", outcome.findings.deliveries),
-        promises.told("the SMS sink's own limit, segments/s", ground.limits["smsc_per_s"]),
-        promises.told("the e-mail sink's own limit, mails/s", ground.limits["smtp_per_s"]),
+        verdict.told("deliveries compared one by one", outcome.findings.deliveries),
+        verdict.told("the SMS sink's own limit, segments/s", ground.limits["smsc_per_s"]),
+        verdict.told("the e-mail sink's own limit, mails/s", ground.limits["smtp_per_s"]),
     ]
     outcome.sheets.append(_sheet(results))
     return outcome
@@ -119,10 +119,10 @@ async def _slow(ground: Ground, outcome: RunOutcome, part: CarrierStretch, secon
         outcome.findings += findings
         for channel, word in (("sms", "SMS/s"), ("email", "e-mails/s")):
             goal = _SHARE_GOAL * part.allowed[channel]
-            outcome.lines.append(promises.goal_at_least(f"{part.name}: {word} taken", reached[channel], goal))
+            outcome.lines.append(verdict.goal_at_least(f"{part.name}: {word} taken", reached[channel], goal))
         outcome.lines += _nobody_lost(part.name, findings)
-        outcome.lines.append(promises.at_most(f"{part.name}: in doubt at the end", findings.in_doubt, 0))
-        outcome.lines.append(promises.at_most(f"{part.name}: given up", _failed(findings), 0))
+        outcome.lines.append(verdict.at_most(f"{part.name}: in doubt at the end", findings.in_doubt, 0))
+        outcome.lines.append(verdict.at_most(f"{part.name}: given up", _failed(findings), 0))
         outcome.curves += _curves(part, arrived, start_s, end_s)
         return _result(trial, part, reached, findings, start_s, end_s)
 
@@ -134,8 +134,8 @@ def _taken(arrivals: Arrivals, start_s: float, end_s: float) -> int:
 
 def _nobody_lost(name: str, findings: Disagreements) -> list[VerdictLine]:
     return [
-        promises.at_most(f"{name}: unaccounted", findings.unaccounted, 0),
-        promises.at_most(f"{name}: unfinished at the end", findings.unfinished, 0),
+        verdict.at_most(f"{name}: unaccounted", findings.unaccounted, 0),
+        verdict.at_most(f"{name}: unfinished at the end", findings.unfinished, 0),
     ]
 
 
@@ -168,7 +168,7 @@ async def _dying(ground: Ground, outcome: RunOutcome, kind: str, seconds: int, m
             bulk_end_s = max(float(times_s[-1]), died_s + 0.001)
             reached[channel] = arrived[channel].between(died_s, bulk_end_s) / (bulk_end_s - died_s)
             gap_s = arrived[channel].longest_gap_s(died_s, bulk_end_s)
-            outcome.lines.append(promises.at_most(f"{name}: longest silence, {channel}", gap_s, _SILENCE_S, "s"))
+            outcome.lines.append(verdict.at_most(f"{name}: longest silence, {channel}", gap_s, _SILENCE_S, "s"))
         outcome.lines += _nobody_lost(name, findings) + _doubts(name, kind, findings)
         outcome.curves += _curves(part, arrived, start_s, end_s)
         return _result(trial, part, reached, findings, start_s, end_s)
@@ -195,10 +195,10 @@ def _doubts(name: str, kind: str, findings: Disagreements) -> list[VerdictLine]:
     in_hand = _DYING.binds * _DYING.sms_window + _DYING.connections
     may_doubt, may_repeat = (0, in_hand) if kind == "alert" else (in_hand, 0)
     return [
-        promises.at_most(f"{name}: in doubt at the end", findings.in_doubt, may_doubt),
-        promises.at_most(f"{name}: arrived twice, told as sent again", findings.again, may_repeat),
-        promises.at_most(f"{name}: given up", _failed(findings), 0),
-        promises.told(f"{name}: SMS whose receipt died with its SMSC", findings.states["sms accepted"]),
+        verdict.at_most(f"{name}: in doubt at the end", findings.in_doubt, may_doubt),
+        verdict.at_most(f"{name}: arrived twice, told as sent again", findings.again, may_repeat),
+        verdict.at_most(f"{name}: given up", _failed(findings), 0),
+        verdict.told(f"{name}: SMS whose receipt died with its SMSC", findings.states["sms accepted"]),
     ]
 
 
@@ -218,7 +218,7 @@ def _curves(part: CarrierStretch, arrived: dict[str, Arrivals], start_s: float, 
     for channel, word in (("sms", "SMS"), ("email", "e-mails")):
         allowed, counted = part.allowed[channel], arrived[channel].per_second(start_s, end_s)
         title = f"{part.name}: {word} a second at the sink"
-        found.append(Curve(title, judging.floats(counted), limit=allowed, limit_word=f"allowed {allowed:,.0f}"))
+        found.append(Curve(title, shared_lines.floats(counted), limit=allowed, limit_word=f"allowed {allowed:,.0f}"))
     return found
 
 

@@ -5,14 +5,14 @@ import time
 
 import numpy as np
 
-from loadtest import promises
+from loadtest import verdict
 from loadtest.arrivals import Arrivals, mark_of
 from loadtest.ground import Ground
 from loadtest.outcome import RunOutcome
-from loadtest.promises import VerdictLine
-from loadtest.scenarios import judging
+from loadtest.scenarios import shared_lines
 from loadtest.stage import RunTerms
 from loadtest.trial import Trial
+from loadtest.verdict import VerdictLine
 
 _PER_S = 50
 _PER_NETWORK = 5
@@ -38,20 +38,20 @@ async def small_alerts(ground: Ground, seconds: int, size: int) -> RunOutcome:
             rest_s = await trial.come_to_rest(stop=False, within_s=60.0 + seconds)
         arrived = await trial.arrived()
         outcome = RunOutcome()
-        judging.add_api(outcome, trial, start_s, end_s)
-        taken = next((t for t in outcome.times if t.name == "post: Alert"), promises.times("post: Alert", [], 0))
+        shared_lines.add_api(outcome, trial, start_s, end_s)
+        taken = next((t for t in outcome.times if t.name == "post: Alert"), verdict.times("post: Alert", [], 0))
         outcome.lines = [
-            promises.at_least("alerts taken (202) a second", taken.requests / seconds, _PER_S * _USED, speed=True),
-            promises.goal_at_most("POST to 202, p99", taken.p99_ms, _P99_GOAL_MS, "ms"),
+            verdict.at_least("alerts taken (202) a second", taken.requests / seconds, _PER_S * _USED, speed=True),
+            verdict.goal_at_most("POST to 202, p99", taken.p99_ms, _P99_GOAL_MS, "ms"),
             *_first_messages(trial, arrived),
             *outcome.lines,
-            *judging.ceilings(trial.stage.terms, arrived),
+            *shared_lines.ceilings(trial.stage.terms, arrived),
         ]
-        await judging.add_accounting(outcome, trial, arrived)
-        outcome.lines.append(promises.told("campaigns", outcome.findings.campaigns))
-        judging.add_costs(outcome, trial, arrived, start_s, end_s)
-        outcome.lines.append(promises.told("time to come to rest", rest_s, "s"))
-        outcome.curves = judging.curves(trial, arrived, start_s, end_s)
+        await shared_lines.add_accounting(outcome, trial, arrived)
+        outcome.lines.append(verdict.told("campaigns", outcome.findings.campaigns))
+        shared_lines.add_costs(outcome, trial, arrived, start_s, end_s)
+        outcome.lines.append(verdict.told("time to come to rest", rest_s, "s"))
+        outcome.curves = shared_lines.curves(trial, arrived, start_s, end_s)
         return outcome
 
 
@@ -63,11 +63,11 @@ def _first_messages(trial: Trial, arrived: dict[str, Arrivals]) -> list[VerdictL
         first_s[mark] = min(first_s.get(mark, float(times_s[0])), float(times_s[0]))
     waits_s = [first_s[mark] - at_s for mark, at_s in trial.posts if mark in first_s]
     if not waits_s:
-        return [promises.at_least("alerts with an SMS at a sink", 0, len(trial.posts))]
+        return [verdict.at_least("alerts with an SMS at a sink", 0, len(trial.posts))]
     p50, p99 = np.percentile(waits_s, (50, 99), method="higher")
     return [
-        promises.told("alerts with an SMS at a sink, of those posted", f"{len(waits_s):,} of {len(trial.posts):,}"),
-        promises.told("POST to first SMS, p50", float(p50), "s"),
-        promises.told("POST to first SMS, p99", float(p99), "s"),
-        promises.told("POST to first SMS, worst", max(waits_s), "s"),
+        verdict.told("alerts with an SMS at a sink, of those posted", f"{len(waits_s):,} of {len(trial.posts):,}"),
+        verdict.told("POST to first SMS, p50", float(p50), "s"),
+        verdict.told("POST to first SMS, p99", float(p99), "s"),
+        verdict.told("POST to first SMS, worst", max(waits_s), "s"),
     ]

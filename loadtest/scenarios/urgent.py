@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loadtest import promises
+from loadtest import verdict
 from loadtest.arrivals import Arrivals, Instants
 from loadtest.documents import alert, new_mark, plp
 from loadtest.ground import Ground
 from loadtest.outcome import RunOutcome, Sheet
-from loadtest.promises import VerdictLine
-from loadtest.scenarios import judging
+from loadtest.scenarios import shared_lines
 from loadtest.stage import RunTerms, StageFailed
 from loadtest.trial import Trial
+from loadtest.verdict import VerdictLine
 
 _NEWSLETTER = 1_000_000
 _PER_NETWORK = 300
@@ -68,11 +68,11 @@ async def urgent(ground: Ground, seconds: int, size: int) -> RunOutcome:
         told = [await _told(trial, arrived, each) for each in posted]
         outcome = RunOutcome(lines=_promises(told), sheets=[_sheet(told)])
         outcome.lines += _newsletter_lines(arrived, members, start_s, end_s, load_s, letter_ms)
-        outcome.lines += judging.ceilings(trial.stage.terms, arrived)
-        await judging.add_accounting(outcome, trial, arrived)
-        judging.add_costs(outcome, trial, arrived, start_s, end_s)
-        outcome.lines.append(promises.told("time to come to rest", rest_s, "s"))
-        outcome.curves = judging.curves(trial, arrived, start_s, end_s)
+        outcome.lines += shared_lines.ceilings(trial.stage.terms, arrived)
+        await shared_lines.add_accounting(outcome, trial, arrived)
+        shared_lines.add_costs(outcome, trial, arrived, start_s, end_s)
+        outcome.lines.append(verdict.told("time to come to rest", rest_s, "s"))
+        outcome.curves = shared_lines.curves(trial, arrived, start_s, end_s)
         return outcome
 
 
@@ -127,7 +127,7 @@ async def _told(trial: Trial, arrived: dict[str, Arrivals], posted: _Posted) -> 
 
 def _promises(told: list[_Told]) -> list[VerdictLine]:
     arrived = [each for each in told if each.first_s]
-    lines = [promises.at_least("urgent alerts with a message at a sink", len(arrived), len(told))]
+    lines = [verdict.at_least("urgent alerts with a message at a sink", len(arrived), len(told))]
     for channel, word in (("sms", "SMS"), ("email", "e-mail"), ("voice", "call")):
         firsts_s = [each.first_s[channel] for each in told if channel in each.first_s]
         if firsts_s:
@@ -137,12 +137,12 @@ def _promises(told: list[_Told]) -> list[VerdictLine]:
         most = max(each.messages.get("sms", 0) for each in told)
         p50 = float(np.percentile(last_sms_s, 50, method="higher"))
         lines.append(
-            promises.goal_at_most(
-                f"POST to the last of {most} SMS, worst", max(last_sms_s), promises.LAST_SMS_GOAL_S, "s"
+            verdict.goal_at_most(
+                f"POST to the last of {most} SMS, worst", max(last_sms_s), verdict.LAST_SMS_GOAL_S, "s"
             )
         )
-        lines.append(promises.told(f"POST to the last of {most} SMS, p50", p50, "s"))
-    return [*lines, promises.told("POST to 202, worst", max(each.posted.answered_ms for each in told), "ms")]
+        lines.append(verdict.told(f"POST to the last of {most} SMS, p50", p50, "s"))
+    return [*lines, verdict.told("POST to 202, worst", max(each.posted.answered_ms for each in told), "ms")]
 
 
 def _firsts(word: str, firsts_s: list[float], *, judged: bool) -> list[VerdictLine]:
@@ -150,11 +150,11 @@ def _firsts(word: str, firsts_s: list[float], *, judged: bool) -> list[VerdictLi
     of starts, and for the alert before."""
     p50, p99 = (1000 * float(v) for v in np.percentile(firsts_s, (50, 99), method="higher"))
     if not judged:
-        return [promises.told(f"POST to first {word}, p50", p50, "ms")]
+        return [verdict.told(f"POST to first {word}, p50", p50, "ms")]
     return [
-        promises.at_most(f"POST to first {word}, worst", max(firsts_s), promises.FIRST_FLOOR_S, "s", speed=True),
-        promises.goal_at_most(f"POST to first {word}, p99", p99, promises.FIRST_GOAL_MS, "ms"),
-        promises.told(f"POST to first {word}, p50", p50, "ms"),
+        verdict.at_most(f"POST to first {word}, worst", max(firsts_s), verdict.FIRST_FLOOR_S, "s", speed=True),
+        verdict.goal_at_most(f"POST to first {word}, p99", p99, verdict.FIRST_GOAL_MS, "ms"),
+        verdict.told(f"POST to first {word}, p50", p50, "ms"),
     ]
 
 
@@ -162,12 +162,12 @@ def _newsletter_lines(
     arrived: dict[str, Arrivals], members: int, start_s: float, end_s: float, load_s: float, letter_ms: float
 ) -> list[VerdictLine]:
     lines = [
-        promises.told("members of the newsletter", members),
-        promises.told("`tocsin load` of the register", load_s, "s"),
-        promises.told("newsletter's POST to 202, the slower zone", letter_ms, "ms"),
+        verdict.told("members of the newsletter", members),
+        verdict.told("`tocsin load` of the register", load_s, "s"),
+        verdict.told("newsletter's POST to 202, the slower zone", letter_ms, "ms"),
     ]
     for channel, word in (("sms", "SMS segments/s meanwhile"), ("email", "e-mails/s meanwhile")):
-        lines.append(promises.told(word, arrived[channel].between(start_s, end_s) / (end_s - start_s)))
+        lines.append(verdict.told(word, arrived[channel].between(start_s, end_s) / (end_s - start_s)))
     return lines
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from loadtest import promises
+from loadtest import verdict
 from loadtest.arrivals import Arrivals, Instants
 from loadtest.ground import Ground
 from loadtest.outcome import RunOutcome
 from loadtest.picture import Curve
-from loadtest.promises import VerdictLine
-from loadtest.scenarios import judging
+from loadtest.scenarios import shared_lines
 from loadtest.stage import RunTerms, StageFailed
 from loadtest.trial import Trial
+from loadtest.verdict import VerdictLine
 from loadtest.watching import Plan, SeenEvent, ShownSnapshot
 
 _WATCHERS = 1_000
@@ -53,13 +53,13 @@ async def watchers(ground: Ground, seconds: int, size: int) -> RunOutcome:
         outcome = RunOutcome(lines=_promises(seen, plan, seconds))
         outcome.lines += _lags(seen.shown, instants, start_s, end_s)
         outcome.lines += _goals(arrived, start_s, end_s)
-        outcome.lines += judging.ceilings(trial.stage.terms, arrived)
-        judging.add_api(outcome, trial, start_s, end_s)
-        await judging.add_accounting(outcome, trial, arrived)
-        judging.add_costs(outcome, trial, arrived, start_s, end_s)
-        outcome.lines.append(promises.told("gateway's memory before the watchers", idle_mib, "MiB"))
-        outcome.lines.append(promises.told("time to come to rest", rest_s, "s"))
-        outcome.curves = [_snapshots(seen.shown, start_s, end_s), *judging.curves(trial, arrived, start_s, end_s)]
+        outcome.lines += shared_lines.ceilings(trial.stage.terms, arrived)
+        shared_lines.add_api(outcome, trial, start_s, end_s)
+        await shared_lines.add_accounting(outcome, trial, arrived)
+        shared_lines.add_costs(outcome, trial, arrived, start_s, end_s)
+        outcome.lines.append(verdict.told("gateway's memory before the watchers", idle_mib, "MiB"))
+        outcome.lines.append(verdict.told("time to come to rest", rest_s, "s"))
+        outcome.curves = [_snapshots(seen.shown, start_s, end_s), *shared_lines.curves(trial, arrived, start_s, end_s)]
         return outcome
 
 
@@ -97,11 +97,11 @@ async def _sent(trial: Trial, arrived: dict[str, Arrivals], campaign: str) -> In
 
 def _promises(seen: SeenEvent, plan: Plan, seconds: float) -> list[VerdictLine]:
     return [
-        promises.at_least("watchers with an open stream at the end", seen.open_at_end, plan.watchers),
-        promises.at_most("watchers that were shown nothing", seen.never, 0),
-        promises.at_most("snapshots that went back", seen.went_back, 0),
-        promises.at_most("streams refused or broken", sum(seen.refused.values()), 0),
-        promises.told("snapshots shown a second, all watchers", seen.snapshots / (seconds + _WARM_S)),
+        verdict.at_least("watchers with an open stream at the end", seen.open_at_end, plan.watchers),
+        verdict.at_most("watchers that were shown nothing", seen.never, 0),
+        verdict.at_most("snapshots that went back", seen.went_back, 0),
+        verdict.at_most("streams refused or broken", sum(seen.refused.values()), 0),
+        verdict.told("snapshots shown a second, all watchers", seen.snapshots / (seconds + _WARM_S)),
     ]
 
 
@@ -113,13 +113,13 @@ def _lags(
     last_s = [lag_s(s.sent, s.last_s, instants[s.campaign]) for s in inside if len(instants[s.campaign])]
     spread_ms = [1000 * (s.last_s - s.first_s) for s in inside if s.watchers > 1]
     if not last_s or not spread_ms:
-        return [promises.at_least("snapshots that could be timed", 0, 1)]
+        return [verdict.at_least("snapshots that could be timed", 0, 1)]
     return [
-        promises.told("lag of what the first watcher is shown, p50", float(np.percentile(first_s, 50)), "s"),
-        promises.told("lag of what the last watcher is shown, p50", float(np.percentile(last_s, 50)), "s"),
-        promises.told("lag of what the last watcher is shown, p99", float(np.percentile(last_s, 99)), "s"),
-        promises.told("lag of what the last watcher is shown, worst", max(last_s), "s"),
-        promises.told("from the first watcher to the last, p99", float(np.percentile(spread_ms, 99)), "ms"),
+        verdict.told("lag of what the first watcher is shown, p50", float(np.percentile(first_s, 50)), "s"),
+        verdict.told("lag of what the last watcher is shown, p50", float(np.percentile(last_s, 50)), "s"),
+        verdict.told("lag of what the last watcher is shown, p99", float(np.percentile(last_s, 99)), "s"),
+        verdict.told("lag of what the last watcher is shown, worst", max(last_s), "s"),
+        verdict.told("from the first watcher to the last, p99", float(np.percentile(spread_ms, 99)), "ms"),
     ]
 
 
@@ -133,10 +133,10 @@ def _goals(arrived: dict[str, Arrivals], start_s: float, end_s: float) -> list[V
     seconds = end_s - start_s
     per_s = {channel: a.between(start_s, end_s) / seconds for channel, a in arrived.items()}
     return [
-        promises.goal_at_least("SMS segments/s at the sink", per_s["sms"], promises.SMS_FLOOR),
-        promises.goal_at_least("e-mails/s at the sink", per_s["email"], promises.EMAIL_FLOOR),
-        promises.goal_at_least(
-            "call starts a minute", 60 * per_s["voice"], promises.CALLS_CEILING * promises.CALL_USE_FLOOR
+        verdict.goal_at_least("SMS segments/s at the sink", per_s["sms"], verdict.SMS_FLOOR),
+        verdict.goal_at_least("e-mails/s at the sink", per_s["email"], verdict.EMAIL_FLOOR),
+        verdict.goal_at_least(
+            "call starts a minute", 60 * per_s["voice"], verdict.CALLS_CEILING * verdict.CALL_USE_FLOOR
         ),
     ]
 

@@ -17,7 +17,7 @@ from store.engine.savepoints import together_or_apart
 from store.engine.transaction import AnyRow, Transaction, rows_of
 from store.money import reservations
 from store.money.bookings import lock
-from store.outbox import awaiting, holds
+from store.outbox import cancel_waits, holds
 from store.outbox.fairness import give_place_back, join_queue
 from store.outbox.records import Settlement
 from store.outbox.settling import apply
@@ -123,7 +123,7 @@ async def _finish(tx: Transaction, campaign_ids: Sequence[int]) -> int:
         await give_place_back(tx, campaign_id)
     ended = [row.id for row in await tx.rows(_end, values)]
     if ended:
-        await awaiting.forget(tx, *ended)
+        await cancel_waits.forget(tx, *ended)
     over = expired + ended
     if over:
         await reservations.free(tx, over)

@@ -20,8 +20,8 @@ from store.engine.prepared_statement import Prepared
 from store.engine.savepoints import together_or_apart
 from store.engine.transaction import AnyRow, Transaction, rows_of
 from store.money import bookings, reservations
-from store.outbox import awaiting
-from store.outbox.awaiting import HAND, IS_IN_HAND
+from store.outbox import cancel_waits
+from store.outbox.cancel_waits import HAND, IS_IN_HAND
 from store.outbox.delivery_ids import end_id, first_id, place_of
 from store.outbox.records import Settlement
 from store.outbox.settling import apply
@@ -177,9 +177,9 @@ async def file_prepared(
         await bookings.lock(tx, [row.zone_id])
         await reservations.reserve(tx, row.zone_id, campaign_id, reserved_millieuro)
     if not waits_from:
-        await awaiting.forget(tx, campaign_id)
+        await cancel_waits.forget(tx, campaign_id)
     elif spares_from is not None:
-        await awaiting.note_spares(tx, campaign_id, spares_from)
+        await cancel_waits.note_spares(tx, campaign_id, spares_from)
     return True
 
 
@@ -280,7 +280,7 @@ async def _release_all(tx: Transaction, waits: Sequence[AnyRow]) -> int:
 
 async def _release(tx: Transaction, campaign_id: int, channel: str, *, spares: bool) -> int:
     values = {"campaign": campaign_id, "channel_": channel}
-    in_hand = {address_id for address_id, _ in await awaiting.in_hand(tx, campaign_id, channel)}
+    in_hand = {address_id for address_id, _ in await cancel_waits.in_hand(tx, campaign_id, channel)}
     decided = _first_of(await tx.rows(_decided, values | {"held": pack((a,) for a in in_hand)}))
     if not decided:
         return 0
@@ -291,7 +291,7 @@ async def _release(tx: Transaction, campaign_id: int, channel: str, *, spares: b
     waits = {c.id: c.address_id in in_hand for c in cancels if c.id not in spared}
     released = await _let_go(tx, decided, waits)
     if not await tx.first(_to_come, {"campaign": campaign_id}):
-        await awaiting.forget(tx, campaign_id)
+        await cancel_waits.forget(tx, campaign_id)
     return released
 
 
@@ -300,7 +300,7 @@ async def _spare(tx: Transaction, campaign_id: int, channel: str, decided: Seque
 
     Whoever has it either had it when the audience was drawn up, which was noted then, or it was in hand when the fence
     fell: looked for are the few who were in hand, however many people were told."""
-    spares_from = await awaiting.spares_of(tx, campaign_id)
+    spares_from = await cancel_waits.spares_of(tx, campaign_id)
     first = None if spares_from is None else spares_from.get(channel, 0)
     asked = [c for c in decided if first is None or place_of(c.id) >= first]
     if not asked:
@@ -317,7 +317,7 @@ async def _spare(tx: Transaction, campaign_id: int, channel: str, decided: Seque
 async def _awaited_of(tx: Transaction, campaign_id: int, *, all_of_it: bool) -> list[tuple[int, int]]:
     """What was noted at the fence; where it is not known who had it before (a store that was migrated while a Cancel
     waited), all that it replaces."""
-    noted = None if all_of_it else await awaiting.noted(tx, campaign_id)
+    noted = None if all_of_it else await cancel_waits.noted(tx, campaign_id)
     if noted:
         return noted
     replaced = [row.replaced_id for row in await tx.rows(_replaced, {"campaign": campaign_id})]

@@ -14,7 +14,7 @@ from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction
 from store.errors import AudienceTooLarge, StaleThread
 from store.money import bookings, reservations
-from store.outbox import awaiting
+from store.outbox import cancel_waits
 from store.outbox.delivery_ids import MOST_DELIVERIES
 from store.outbox.fairness import give_place_back, start_of
 from store.outbox.records import NewAlert, NewCampaign, ThreadSeen
@@ -228,7 +228,7 @@ async def _file_campaign(tx: Transaction, new: NewCampaign, alert_id: int | None
         texts = pack(msgspec.structs.astuple(text) for text in new.texts)
         await tx.run(_add_texts, {"campaign": campaign_id, "texts": texts})
     if new.state == CampaignState.PREPARING:
-        await awaiting.note(tx, campaign_id)
+        await cancel_waits.note(tx, campaign_id)
     else:
         await file_audience(tx, campaign_id, new.audience, new.sizes)
     return campaign_id

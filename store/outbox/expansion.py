@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import AnyRow, Transaction, rows_of
-from store.outbox import awaiting
+from store.outbox import cancel_waits
 from store.outbox.delivery_ids import first_id
 from store.outbox.settling import CounterTally
 from store.states import BatchState, CampaignState, DeliveryState, after, ended_by
@@ -176,7 +176,7 @@ async def _waiting_of(tx: Transaction, owner: AnyRow, done: AnyRow, fresh: Seque
     in hand to the same address, so that it does not leave after the new one."""
     if done.waits_from is not None:
         return range(done.waits_from, done.first_seq + done.size)
-    in_hand = await awaiting.in_hand(tx, owner.id, done.channel) if owner.purpose == "update" else ()
+    in_hand = await cancel_waits.in_hand(tx, owner.id, done.channel) if owner.purpose == "update" else ()
     if not in_hand:
         return ()
     base = first_id(owner.id)

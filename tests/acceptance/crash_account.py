@@ -18,7 +18,7 @@ import asyncpg
 
 from gateway.directory.audience import decode
 from store.states import DeliveryState as S
-from tests.acceptance.crash_site import Site, until
+from tests.acceptance.crash_stage import Site, until
 from tests.acceptance.world import World
 
 Row = tuple[Any, ...]

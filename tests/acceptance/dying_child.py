@@ -3,7 +3,7 @@
     python -m tests.acceptance.dying_child FILE ...
 
 It is the product's own `channels.processes.child` with ONE function wrapped: the product has no hook for this. A server
-makes it in place of its own where `crashing` is told `--children-die FILE`.
+makes it in place of its own where `dying_server` is told `--children-die FILE`.
 """
 
 import functools

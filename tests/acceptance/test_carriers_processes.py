@@ -13,7 +13,7 @@ import pytest
 
 from tests.acceptance import crash_account as account
 from tests.acceptance.crash_account import something_leaves
-from tests.acceptance.crash_site import ALARM, NEWS, Pace, Site, both_launched, site, until
+from tests.acceptance.crash_stage import ALARM, NEWS, Pace, Site, both_launched, site, until
 from tests.acceptance.world import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]

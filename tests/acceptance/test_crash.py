@@ -12,7 +12,7 @@ import pytest
 
 from tests.acceptance import crash_account as account
 from tests.acceptance.crash_account import InHand, judged, something_leaves
-from tests.acceptance.crash_site import ALARM, NEWS, Pace, Site, message, site
+from tests.acceptance.crash_stage import ALARM, NEWS, Pace, Site, message, site
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from store.engine.schema import migrate
 from tests.acceptance import crash_account as account
 from tests.acceptance.crash_account import InHand, assert_contract_held, judged, something_leaves
-from tests.acceptance.crash_site import ALARM, NEWS, Pace, both_launched, site
+from tests.acceptance.crash_stage import ALARM, NEWS, Pace, both_launched, site
 from tests.peers.postgres import new_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance import crash_account as account
 from tests.acceptance.crash_account import judged, something_leaves
-from tests.acceptance.crash_site import Pace, Site, message, site, until
+from tests.acceptance.crash_stage import Pace, Site, message, site, until
 from tests.acceptance.world import Server
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 from store.engine.schema import migrate
 from tests.acceptance import crash_account as account
 from tests.acceptance.crash_account import something_leaves
-from tests.acceptance.crash_site import Pace, message, site
+from tests.acceptance.crash_stage import Pace, message, site
 from tests.peers.postgres import PrivatePostgres, controlled_postgres, new_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]

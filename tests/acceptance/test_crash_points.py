@@ -1,5 +1,6 @@
 """A gateway that dies at a chosen instant: nothing acknowledged is lost, nothing is done twice, and its client may
-simply ask again. The points are functions of the product that `crashing` wraps; the product knows nothing of them."""
+simply ask again. The points are functions of the product that `dying_server` wraps; the product knows nothing of
+them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ import pytest
 
 from tests.acceptance import crash_account as account
 from tests.acceptance.crash_account import InHand, judged
-from tests.acceptance.crash_site import NETWORK, OTHER_NETWORK, Answer, Pace, Site, died, message, site, until
+from tests.acceptance.crash_stage import NETWORK, OTHER_NETWORK, Answer, Pace, Site, died, message, site, until
 from tests.acceptance.world import Server
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance import crash_account as account
 from tests.acceptance.crash_account import InHand, judged, something_leaves
-from tests.acceptance.crash_site import ALARM, NEWS, Pace, Site, boot, both_launched, site, until
+from tests.acceptance.crash_stage import ALARM, NEWS, Pace, Site, boot, both_launched, site, until
 from tests.acceptance.world import Server
 from tests.peers.postgres import PrivatePostgres
 

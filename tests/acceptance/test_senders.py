@@ -17,7 +17,7 @@ from signxml.signer import XMLSigner
 
 import cap
 from cap.signing import sign
-from tests.acceptance.crash_site import until
+from tests.acceptance.crash_stage import until
 from tests.acceptance.world import CIC, SENDER, Client, Line, Server, World, alert, opened, reference
 from tests.cap.certificates import certificate, ec_key
 

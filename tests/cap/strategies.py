@@ -21,7 +21,7 @@ from cap import (
     Urgency,
     ValuePair,
 )
-from cap.lexical import is_blank
+from cap.text_values import is_blank
 
 NAMES = st.text(st.sampled_from("abcZ09.-:@_/é"), min_size=1, max_size=20)
 # Everything that XML 1.0 can hold, with markup, quotes, line ends and spaces in front.

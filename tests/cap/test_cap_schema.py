@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from cap import explain, parse, read, write, xsd
+from cap import explain, read, safe_xml, write, xsd
 from cap.limits import DEFAULT
 from cap.locate import path_of
 from cap.names import ALERT, CAP_12
@@ -196,11 +196,11 @@ def test_many_mutants_get_the_verdict_of_the_oasis_schema(oasis):
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the collection of real alerts is not beside this repository")
 def test_real_alerts_and_their_mutants_get_the_verdict_of_the_oasis_schema(oasis):
     documents = [file.read_bytes() for file in sorted(SAMPLES.rglob("*")) if file.suffix in (".xml", ".cap")]
-    roots = [parse.tree(document, DEFAULT) for document in documents]
+    roots = [safe_xml.tree(document, DEFAULT) for document in documents]
     real = [
         document
         for document, root in zip(documents, roots, strict=True)
-        if not isinstance(root, parse.UnreadableDocument) and root.tag == ALERT
+        if not isinstance(root, safe_xml.UnreadableDocument) and root.tag == ALERT
     ]
 
     for document in real:
@@ -238,7 +238,7 @@ def test_the_explainer_lists_what_the_judge_stops_at():
     document = changed(
         ("<sender>", "<sendr>"), ("</sender>", "</sendr>"), ("Severe", "Bad"), ("<code>", "<cod/><code>")
     )
-    root = parse.tree(document, DEFAULT)
+    root = safe_xml.tree(document, DEFAULT)
 
     short = {path_of(fault.element) for fault in xsd.faults(root)}
     full = {path_of(fault.element) for fault in explain.faults(root)}
@@ -252,7 +252,7 @@ def test_the_explainer_has_no_opinion_on_signatures():
     signature = SIGNATURE.replace("<SignedInfo/>", '<Object Id="a b"/>')
     document = inserted(signature, before="</alert>", document=BASE.replace("Severe", "Bad"))
 
-    faults = explain.faults(parse.tree(document, DEFAULT))
+    faults = explain.faults(safe_xml.tree(document, DEFAULT))
 
     assert [path_of(fault.element) for fault in faults] == ["/alert/info[1]/severity"]
 
@@ -263,7 +263,7 @@ def test_the_short_list_finds_its_elements_whatever_prefix_they_have(prefix):
     tags = re.compile(rb"<(/?)(?=[a-z])")
     named = tags.sub(rb"<\1" + prefix.encode(), document.replace(b"xmlns=", b"xmlns:c=" if prefix else b"xmlns="))
 
-    found = [path_of(fault.element) for fault in xsd.faults(parse.tree(named, DEFAULT))]
+    found = [path_of(fault.element) for fault in xsd.faults(safe_xml.tree(named, DEFAULT))]
 
     assert found == ["/alert/info[1]/severity", "/alert/info[1]/resource[1]/size", "/alert/info[2]/severity"]
 
@@ -273,7 +273,7 @@ def test_what_the_explainer_cannot_cope_with_gets_the_short_list():
 
     reading = read(document)
 
-    assert explain.faults(parse.tree(document, DEFAULT)) == []
+    assert explain.faults(safe_xml.tree(document, DEFAULT)) == []
     assert {problem.path for problem in reading.problems} == {"/alert/sent", "/alert/info[1]/severity"}
 
 

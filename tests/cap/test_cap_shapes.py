@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cap import Circle
-from cap.lexical import Unreadable
 from cap.shapes import MOST_COMPARISONS, GeometryEffort, circle, crosses_itself, is_flat, ring
+from cap.text_values import Unreadable
 
 GRID = st.tuples(st.integers(0, 9).map(float), st.integers(0, 9).map(float))
 COORDINATES = st.decimals(-200, 200, places=6)

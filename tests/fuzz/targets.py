@@ -25,7 +25,7 @@ from gateway.campaigns.answers import MessageRequest
 from gateway.directory.seed_lines import RegisterCodes, SeedReader
 from gateway.errors import Refusal
 from gateway.http.bodies import struct_of
-from gateway.unseen import visible
+from gateway.unseen_characters import visible
 
 ROOT = Path(__file__).parents[2]
 MOST_SECONDS = 0.25

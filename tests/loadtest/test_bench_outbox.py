@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from loadtest.bench import byhand, lives
+from loadtest.bench import outbox_byhand, outbox_steps
 from loadtest.bench.queue import BATCH, delivered, fill
 from store.engine.database import open_database
 from store.tables import batch, carrier_ref, delivery, progress
@@ -32,9 +32,9 @@ async def test_the_loop_by_hand_leaves_the_store_as_the_outbox_does(tmp_path: Pa
     ours, hand = (f"sqlite+aiosqlite:///{tmp_path}/{name}.db" for name in ("ours", "hand"))
     await fill(ours, DELIVERIES)
     await fill(hand, DELIVERIES)
-    said = await lives.run(ours, "n1", 0.0)
+    said = await outbox_steps.run(ours, "n1", 0.0)
     assert said["lives"] == DELIVERIES
-    assert byhand.run(tmp_path / "hand.db")["lives"] == DELIVERIES
+    assert outbox_byhand.run(tmp_path / "hand.db")["lives"] == DELIVERIES
     assert await left(ours) == await left(hand)
 
 
@@ -42,5 +42,5 @@ async def test_the_loop_by_hand_leaves_the_store_as_the_outbox_does(tmp_path: Pa
 async def test_two_workers_share_the_lives_between_them(empty_url: str) -> None:
     await fill(empty_url, DELIVERIES)
     async with open_database(empty_url) as one, open_database(empty_url) as other:
-        assert sum(await asyncio.gather(lives.work(one, "n1"), lives.work(other, "n2"))) == DELIVERIES
+        assert sum(await asyncio.gather(outbox_steps.work(one, "n1"), outbox_steps.work(other, "n2"))) == DELIVERIES
         assert await delivered(one) == DELIVERIES

@@ -10,7 +10,7 @@ from store.campaigns import addenda, campaign_steps, cancelling, launching
 from store.campaigns import reading as campaigns
 from store.campaigns.campaign_steps import close_ended, seal, sealable, stop, tick
 from store.money import ledger, reservations
-from store.outbox import awaiting, expansion, holds, receipts, recovery, settling
+from store.outbox import cancel_waits, expansion, holds, receipts, recovery, settling
 from store.outbox.records import Settlement
 from store.states import BatchState, DeliveryEvent
 from store.tables import audit, batch, campaign, meta
@@ -362,7 +362,7 @@ async def test_what_a_cancel_awaits_is_forgotten_when_it_ends_before_it_has_an_a
         database, old.town, purpose="cancel", state="preparing", replaces=(old.id,), ends=((old.id, "cancelled"),),
         reserved_millieuro=0,
     )  # fmt: skip
-    assert await database.write(lambda tx: awaiting.noted(tx, new.id)) != []
+    assert await database.write(lambda tx: cancel_waits.noted(tx, new.id)) != []
 
     await end(database, new)
     await make.tick(database)

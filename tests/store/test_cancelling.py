@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from store.campaigns import campaign_steps, cancelling, launching
 from store.campaigns import reading as campaigns
-from store.outbox import awaiting, recovery, settling
+from store.outbox import cancel_waits, recovery, settling
 from store.outbox.expansion import AudienceEntry, expand
 from store.outbox.records import Settlement
 from store.states import BatchState, DeliveryEvent
@@ -432,7 +432,7 @@ async def test_what_came_of_the_old_text_while_the_audience_was_gathered_counts(
 async def test_a_cancel_of_before_anything_was_noted_spares_nobody_who_has_it(database):
     """A store that was migrated while a Cancel waited."""
     old, new, [held] = await in_hand(database, 2)
-    await database.write(lambda tx: awaiting.forget(tx, new.id))
+    await database.write(lambda tx: cancel_waits.forget(tx, new.id))
     await make.give_back(
         database, held, [*make.accepted(old.ids["sms"][:1]), *make.happened(old.ids["sms"][1:], DeliveryEvent.REFUSED)]
     )
@@ -456,7 +456,7 @@ async def test_what_a_cancel_awaits_is_forgotten_when_nobody_waits_any_more(data
     old, new, [held] = await in_hand(database, 2)
 
     async def noted(tx):
-        return await awaiting.noted(tx, new.id)
+        return await cancel_waits.noted(tx, new.id)
 
     assert await database.write(noted) == [(old.ids["sms"][0], old.ids["sms"][1])]
     await make.settle(database, held, make.accepted(old.ids["sms"][:1]))
@@ -478,7 +478,7 @@ async def test_a_cancel_for_whom_nobody_waits_awaits_nothing(database):
 
     async def prepared(tx):
         await cancelling.file_prepared(tx, new.id, b"x", [], waits_from={}, counts="{}", reserved_millieuro=0)
-        return await awaiting.noted(tx, new.id)
+        return await cancel_waits.noted(tx, new.id)
 
     assert await database.write(prepared) == []
 

@@ -8,7 +8,7 @@ from gateway.campaigns.cancels import Preparer
 from gateway.dispatch.expander import Expander
 from store.campaigns import cancelling
 from store.engine.database import Database
-from store.outbox import awaiting, settling
+from store.outbox import cancel_waits, settling
 from store.outbox.records import Settlement
 from store.states import DeliveryEvent, DeliveryState
 from store.tables import contact, delivery
@@ -112,7 +112,7 @@ async def test_who_had_only_what_was_in_hand_is_spared_beside_who_has_the_alert(
 
     assert await words_of(database, cancel) == {joined.member_id: "not_needed", has_it.member_id: "queued"}
     assert await told(database) == [has_it.member_id]
-    assert await database.write(lambda tx: awaiting.spares_of(tx, cancel.id)) is None, "nobody waits any more"
+    assert await database.write(lambda tx: cancel_waits.spares_of(tx, cancel.id)) is None, "nobody waits any more"
     await assert_sound(database, old, update, cancel)
 
 

@@ -13,8 +13,8 @@ from gateway.access.keys import as_caller
 from gateway.access.rights import Caller
 from gateway.campaigns.answers import MessageRequest, MessageText, ZonePreview
 from gateway.campaigns.messages import MessageDesk
-from gateway.campaigns.outlets import Outlets
 from gateway.campaigns.planning import Planner
+from gateway.campaigns.what_carriers_take import Outlets
 from gateway.directory.cache import SnapshotCache
 from gateway.directory.targets import Targets
 from gateway.errors import Refusal

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from channels.contract import Channel
-from gateway import setbacks
+from gateway import failed_work_rests
 from gateway.dispatch import expander
 from gateway.dispatch.expander import Expander
 from store.campaigns import reading as campaigns
@@ -97,8 +97,8 @@ async def spoil(database: Database, campaign_id: int, how: str) -> None:
 async def test_a_campaign_that_cannot_be_expanded_stops_no_other_and_is_tried_again_with_a_pause(
     house: House, database: Database, how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(setbacks, "FIRST_S", 3600.0)
-    monkeypatch.setattr(setbacks, "MOST_S", 3600.0)
+    monkeypatch.setattr(failed_work_rests, "FIRST_S", 3600.0)
+    monkeypatch.setattr(failed_work_rests, "MOST_S", 3600.0)
     people = await house.people("A", 6)
     broken = await launched(house, "broken", people[:3])
     sound = [await launched(house, f"sound{n}", people[3:]) for n in range(3)]
@@ -152,7 +152,7 @@ async def test_a_campaign_about_which_the_store_has_no_answer_stops_no_other(
 async def test_a_campaign_that_is_mended_is_expanded(
     house: House, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(setbacks, "FIRST_S", 0.05)
+    monkeypatch.setattr(failed_work_rests, "FIRST_S", 0.05)
     people = await house.people("A", 3)
     number = await launched(house, "c", people)
     blob = house.audience({SMS: people, EMAIL: people}).encode()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway import setbacks
+from gateway import failed_work_rests
 from gateway.dispatch.housekeeping import Chore, Housekeeping, store_chores
 from store.campaigns import reading as campaigns
 from store.engine.database import Database
@@ -88,8 +88,8 @@ async def test_a_campaign_that_cannot_be_ended_rests_between_two_tries_and_the_o
         await release(tx, zone_id, campaign_id, kept_millieuro)
 
     monkeypatch.setattr(reservations, "release", released)
-    monkeypatch.setattr(setbacks, "FIRST_S", 3600.0)
-    monkeypatch.setattr(setbacks, "MOST_S", 3600.0)
+    monkeypatch.setattr(failed_work_rests, "FIRST_S", 3600.0)
+    monkeypatch.setattr(failed_work_rests, "MOST_S", 3600.0)
     [clock] = [c for c in store_chores(database, "boot", lambda: "node", lambda: None) if c.name == "clock"]
     await clock.run()
     other = await make.a_campaign(database, 1, lasts_ms=-1)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from rich.console import Console
 
 from channels.contract import Channel
+from gateway.failed_work_rests import Setbacks
 from gateway.reports import sealing
 from gateway.reports.addenda import amend_due
 from gateway.reports.reading import draw_up, parsed, report_of, written
@@ -18,7 +19,6 @@ from gateway.reports.report import Addendum, Report
 from gateway.reports.sealing import seal_due
 from gateway.reports.tabular import csv_of
 from gateway.reports.terminal import print_report
-from gateway.setbacks import Setbacks
 from store.campaigns import campaign_steps
 from store.engine.database import Database
 from store.engine.turns import Turn

@@ -3,7 +3,7 @@
 As short as it can be: no fence but the cursor, no re-tries, no long messages, no other state than the one expected. The
 same durability: WAL, synchronous=FULL, a commit for each of claim, cursor, settle and receipts.
 
-    python -m loadtest.bench.byhand --file tocsin.db
+    python -m loadtest.bench.outbox_byhand --file tocsin.db
 
 prints {"lives": n, "start_s": ..., "end_s": ..., "cpu_us": ...}.
 """
@@ -14,7 +14,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from loadtest.bench.lives import ref_of
+from loadtest.bench.outbox_steps import ref_of
 from loadtest.bench.queue import CARRIER
 
 _PRAGMAS = (
@@ -109,7 +109,9 @@ def run(file: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m loadtest.bench.byhand", description="Lives written by hand.")
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest.bench.outbox_byhand", description="Lives written by hand."
+    )
     parser.add_argument("--file", type=Path, required=True)
     print(json.dumps(run(parser.parse_args().file)))
 

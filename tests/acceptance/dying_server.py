@@ -1,7 +1,7 @@
 """A gateway process that ends itself with SIGKILL at a named point, or whose wall clock is stepped under it.
 
-    python -m tests.acceptance.crashing --config FILE [--point NAME] [--nth N] [--clock-offset-s S] [--clock-step-s S]
-        [--go FILE] [--children-die FOLDER]
+    python -m tests.acceptance.dying_server --config FILE [--point NAME] [--nth N] [--clock-offset-s S]
+        [--clock-step-s S] [--go FILE] [--children-die FOLDER]
 
 It is the product's own `serve` with ONE function wrapped: the product has no hook for this. SIGUSR1 steps the clock.
 With `--go` the process makes itself ready and touches nothing before that file is there: the next life of a gateway
@@ -135,7 +135,7 @@ def let_children_die(folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.acceptance.crashing")
+    parser = argparse.ArgumentParser(prog="python -m tests.acceptance.dying_server")
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--point", default="")
     parser.add_argument("--nth", type=int, default=1)

@@ -16,12 +16,12 @@ from typing import Any
 from lxml import etree
 
 from cap import xsd
-from cap.lexical import is_blank
 from cap.locate import path_of
 from cap.model import Alert, Area, Info, MsgType, Resource, Scope
 from cap.names import AREA, HEIGHTS
 from cap.problem import Level, Problem
 from cap.rules import BY_ID
+from cap.text_values import is_blank
 
 Paths = frozenset[str]
 

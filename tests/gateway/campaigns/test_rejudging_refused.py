@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from gateway.access.rights import Caller
 from gateway.campaigns.refused import RefusedDocuments
-from gateway.campaigns.replaying import SeenDocument, conformance, judged, lines
+from gateway.campaigns.rejudging_refused import SeenDocument, conformance, judged, lines
 from gateway.cli import app
 from gateway.directory.agreements import SenderTerms, agreements, write_terms
 from gateway.errors import Refusal

@@ -1,6 +1,6 @@
 """The outbox's own steps and nothing else: claim, fence, settle and give back, receipts; outcomes are made up.
 
-    python -m loadtest.bench.lives --store URL --node n1 --at EPOCH_S
+    python -m loadtest.bench.outbox_steps --store URL --node n1 --at EPOCH_S
 
 works until nothing is left to claim and prints {"lives": n, "start_s": ..., "end_s": ..., "cpu_us": ...} (wall clock).
 """
@@ -82,7 +82,9 @@ async def run(url: str, node: str, at_s: float) -> dict[str, float]:
 def main() -> None:
     import uvloop
 
-    parser = argparse.ArgumentParser(prog="python -m loadtest.bench.lives", description="The outbox without a network.")
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest.bench.outbox_steps", description="The outbox without a network."
+    )
     parser.add_argument("--store", required=True, metavar="URL")
     parser.add_argument("--node", default="n1")
     parser.add_argument(

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from gateway.campaigns.cancels import Preparer
 from store.campaigns import campaign_steps, cancelling
-from store.outbox import awaiting, recovery
+from store.outbox import cancel_waits, recovery
 from store.states import BatchState, DeliveryEvent
 from store.tables import contact, meta
 from tests.store import makers as make
@@ -157,14 +157,14 @@ async def test_a_cancel_that_cannot_be_let_go_keeps_no_other_waiting(database, m
         spoiled = sa.update(meta).where(meta.c.key == f"awaited:{broken.id}").values(value="[")
         await database.write(lambda tx: tx.run(spoiled))
     else:
-        in_hand = awaiting.in_hand
+        in_hand = cancel_waits.in_hand
 
         async def asked(tx, campaign_id, channel):
             if campaign_id == broken.id:
                 await tx.run(sa.text("SELECT * FROM no_such_table"))
             return await in_hand(tx, campaign_id, channel)
 
-        monkeypatch.setattr(awaiting, "in_hand", asked)
+        monkeypatch.setattr(cancel_waits, "in_hand", asked)
     left_alone = set()
 
     assert await database.write(lambda tx: cancelling.release_waiting(tx, left_alone=left_alone)) == 1

@@ -3,7 +3,7 @@
 import pytest
 
 from cap import Level, MsgType, ReadingTerms, read, write
-from cap.parts import UNTYPED
+from cap.droppable_parts import UNTYPED
 from cap.profile import profile
 from tests.cap.documents import BASE, INFO, POLYGON, SIGNATURE, TRIPLE, changed, element, inserted
 

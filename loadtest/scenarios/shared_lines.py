@@ -4,13 +4,13 @@ import itertools
 import math
 from collections.abc import Iterable
 
-from loadtest import promises
+from loadtest import verdict
 from loadtest.arrivals import Arrivals
 from loadtest.outcome import RunOutcome
 from loadtest.picture import Curve
-from loadtest.promises import VerdictLine
 from loadtest.stage import RunTerms
 from loadtest.trial import Trial
+from loadtest.verdict import VerdictLine
 
 _NOT_RUNNING = ("load", "limits", "limit-smsc", "limit-smtp", "machine", "run")
 
@@ -19,11 +19,11 @@ def floors(arrived: dict[str, Arrivals], start_s: float, end_s: float) -> list[V
     """The service's promise of rates (design section 8), between two instants."""
     seconds = end_s - start_s
     per_s = {channel: a.between(start_s, end_s) / seconds for channel, a in arrived.items()}
-    used = arrived["voice"].between(start_s, end_s) / (seconds * promises.CALLS_CEILING / 60)
+    used = arrived["voice"].between(start_s, end_s) / (seconds * verdict.CALLS_CEILING / 60)
     return [
-        promises.at_least("SMS segments/s at the sink", per_s["sms"], promises.SMS_FLOOR, speed=True),
-        promises.at_least("e-mails/s at the sink, each addressed", per_s["email"], promises.EMAIL_FLOOR, speed=True),
-        promises.at_least("call starts used of 600/min", used, promises.CALL_USE_FLOOR, speed=True),
+        verdict.at_least("SMS segments/s at the sink", per_s["sms"], verdict.SMS_FLOOR, speed=True),
+        verdict.at_least("e-mails/s at the sink, each addressed", per_s["email"], verdict.EMAIL_FLOOR, speed=True),
+        verdict.at_least("call starts used of 600/min", used, verdict.CALL_USE_FLOOR, speed=True),
     ]
 
 
@@ -32,25 +32,25 @@ def ceilings(terms: RunTerms, arrived: dict[str, Arrivals]) -> list[VerdictLine]
     contract. Call starts are stamped by the trunk itself."""
     sms, email = terms.sms_per_s * terms.smscs, terms.email_per_s * terms.smtps
     return [
-        promises.at_most("most call starts in any 60 s", arrived["voice"].most_in(60.0), promises.CALLS_CEILING),
-        _in_any_second("most SMS segments in any second", arrived["sms"], sms * promises.CONTRACT_SLACK),
-        _in_any_second("most e-mails in any second", arrived["email"], email * promises.CONTRACT_SLACK),
+        verdict.at_most("most call starts in any 60 s", arrived["voice"].most_in(60.0), verdict.CALLS_CEILING),
+        _in_any_second("most SMS segments in any second", arrived["sms"], sms * verdict.CONTRACT_SLACK),
+        _in_any_second("most e-mails in any second", arrived["email"], email * verdict.CONTRACT_SLACK),
     ]
 
 
 def _in_any_second(what: str, arrived: Arrivals, ceiling: float) -> VerdictLine:
     why = f"the sink stood still for up to {1000 * arrived.stood_still_s():.0f} ms"
-    return promises.at_most_surely(what, arrived.most_in(1.0), arrived.surely_in(1.0), ceiling, why)
+    return verdict.at_most_surely(what, arrived.most_in(1.0), arrived.surely_in(1.0), ceiling, why)
 
 
 def add_api(outcome: RunOutcome, trial: Trial, start_s: float, end_s: float) -> None:
     """What Locust's users met between two instants."""
-    outcome.times = promises.by_name(trial.requests, start_s, end_s)
+    outcome.times = verdict.by_name(trial.requests, start_s, end_s)
     everything = outcome.times[-1]
     outcome.lines += [
-        promises.at_most("API p99", everything.p99_ms, promises.API_P99_MS, "ms", speed=True),
-        promises.at_most("API requests that failed", everything.failed, 0),
-        promises.told("API requests/s", everything.requests / (end_s - start_s)),
+        verdict.at_most("API p99", everything.p99_ms, verdict.API_P99_MS, "ms", speed=True),
+        verdict.at_most("API requests that failed", everything.failed, 0),
+        verdict.told("API requests/s", everything.requests / (end_s - start_s)),
     ]
     outcome.facts["errors"] = trial.errors
 
@@ -62,16 +62,16 @@ async def add_accounting(
     findings = await trial.account(arrived)
     outcome.findings += findings
     outcome.lines += [
-        promises.told("deliveries compared one by one", findings.deliveries),
-        promises.at_most("unaccounted", findings.unaccounted, 0),
-        promises.at_most("unfinished at the end", findings.unfinished, 0),
+        verdict.told("deliveries compared one by one", findings.deliveries),
+        verdict.at_most("unaccounted", findings.unaccounted, 0),
+        verdict.at_most("unfinished at the end", findings.unfinished, 0),
     ]
     if not carriers_die:
         outcome.lines += [
-            promises.at_most("in doubt at the end", findings.in_doubt, 0),
-            promises.at_most("sent again after doubt", findings.again, 0),
-            promises.told("called again, having been busy or out", findings.called_again),
-            promises.at_most("SMS without their receipt at the end", findings.states["sms accepted"], 0),
+            verdict.at_most("in doubt at the end", findings.in_doubt, 0),
+            verdict.at_most("sent again after doubt", findings.again, 0),
+            verdict.told("called again, having been busy or out", findings.called_again),
+            verdict.at_most("SMS without their receipt at the end", findings.states["sms accepted"], 0),
         ]
 
 
@@ -81,32 +81,32 @@ def add_costs(outcome: RunOutcome, trial: Trial, arrived: dict[str, Arrivals], s
     units = sum(a.between(start_s, end_s) for a in arrived.values())
     outcome.facts |= {"sinks' own limits": trial.limits, "terms": trial.stage.terms}
     outcome.lines += [
-        promises.told("the SMS sink's own limit, segments/s", trial.limits["smsc_per_s"]),
-        promises.told("the e-mail sink's own limit, mails/s", trial.limits["smtp_per_s"]),
+        verdict.told("the SMS sink's own limit, segments/s", trial.limits["smsc_per_s"]),
+        verdict.told("the e-mail sink's own limit, mails/s", trial.limits["smtp_per_s"]),
     ]
     for word, channel in (("SMS", "sms"), ("e-mail", "email")):
         stood_ms = 1000 * arrived[channel].stood_still_s()
-        outcome.lines.append(promises.told(f"longest that the {word} sink stood still", stood_ms, "ms"))
+        outcome.lines.append(verdict.told(f"longest that the {word} sink stood still", stood_ms, "ms"))
     apart = trial.gateway_processes[1:]
     for name in [*trial.stage.children, *apart]:
         if name in _NOT_RUNNING:
             continue
         used_s = trial.cpu_between(name, start_s, end_s)
         told = f"{100 * used_s / seconds:,.0f} % ({used_s:,.1f} s)"
-        outcome.lines.append(promises.told(f"CPU of {name}, of one core", told))
+        outcome.lines.append(verdict.told(f"CPU of {name}, of one core", told))
         outcome.facts[f"cpu_s {name}"] = used_s
     others_s = trial.cpu_of_others(start_s, end_s)
     used_s = trial.cpu_between("gateway", start_s, end_s)
     outcome.lines += [
-        promises.told("CPU of everything else on this machine, of one core", 100 * others_s / seconds, "%"),
-        promises.told("gateway's CPU per message (all channels, API included)", 1e6 * used_s / max(units, 1), "us"),
+        verdict.told("CPU of everything else on this machine, of one core", 100 * others_s / seconds, "%"),
+        verdict.told("gateway's CPU per message (all channels, API included)", 1e6 * used_s / max(units, 1), "us"),
         *_with_carriers(outcome, used_s, apart, units),
-        promises.told("gateway's memory, most", trial.most_memory_mib("gateway"), "MiB"),
-        promises.told("gateway's context switches per message", trial.switches_between(start_s, end_s) / max(units, 1)),
+        verdict.told("gateway's memory, most", trial.most_memory_mib("gateway"), "MiB"),
+        verdict.told("gateway's context switches per message", trial.switches_between(start_s, end_s) / max(units, 1)),
     ]
     outcome.given = trial.given(start_s, end_s)
     outcome.facts["share of a core that the machine had for the gateway"] = outcome.given
-    outcome.lines.append(promises.told("what the machine had for the gateway, of one core", 100 * outcome.given, "%"))
+    outcome.lines.append(verdict.told("what the machine had for the gateway, of one core", 100 * outcome.given, "%"))
     inside = [said for said in trial.metrics if start_s <= said[0] <= end_s]
     if len(inside) > 1:
         (first_s, first), (last_s, last) = inside[0], inside[-1]
@@ -119,7 +119,7 @@ def _with_carriers(outcome: RunOutcome, used_s: float, apart: list[str], units: 
     if not apart:
         return []
     all_s = used_s + sum(float(str(outcome.facts[f"cpu_s {name}"])) for name in apart)
-    return [promises.told("the same, with its carriers' processes", 1e6 * all_s / max(units, 1), "us")]
+    return [verdict.told("the same, with its carriers' processes", 1e6 * all_s / max(units, 1), "us")]
 
 
 def _said_of_itself(first: dict[str, float], last: dict[str, float], units: int) -> list[VerdictLine]:
@@ -127,10 +127,10 @@ def _said_of_itself(first: dict[str, float], last: dict[str, float], units: int)
     commits = _grown(first, last, "tocsin_store_commits_total")
     writes = _grown(first, last, 'tocsin_store_writes_total{within_s="inf"}')
     return [
-        promises.told("writes of the store per message", writes / units),
-        promises.told("transactions per message", commits / units),
-        promises.told("wait for a commit, p50 and p99", _quantiles(first, last, "tocsin_store_writes_total")),
-        promises.told("event loop late, p50 and p99", _quantiles(first, last, "tocsin_loop_calls_total")),
+        verdict.told("writes of the store per message", writes / units),
+        verdict.told("transactions per message", commits / units),
+        verdict.told("wait for a commit, p50 and p99", _quantiles(first, last, "tocsin_store_writes_total")),
+        verdict.told("event loop late, p50 and p99", _quantiles(first, last, "tocsin_loop_calls_total")),
     ]
 
 
@@ -157,14 +157,14 @@ def curves(trial: Trial, arrived: dict[str, Arrivals], start_s: float, end_s: fl
     sms, email = arrived["sms"].per_second(start_s, end_s), arrived["email"].per_second(start_s, end_s)
     in_a_minute = floats(calls.between(at - 60, at) for at in instants)
     found = [
-        Curve("e-mails a second at the sink", floats(email), limit=promises.EMAIL_FLOOR, limit_word="floor 2,500"),
-        Curve("SMS segments a second at the sink", floats(sms), limit=promises.SMS_FLOOR, limit_word="floor 500"),
-        Curve("call starts in the last 60 s", in_a_minute, limit=promises.CALLS_CEILING, limit_word="ceiling 600"),
+        Curve("e-mails a second at the sink", floats(email), limit=verdict.EMAIL_FLOOR, limit_word="floor 2,500"),
+        Curve("SMS segments a second at the sink", floats(sms), limit=verdict.SMS_FLOOR, limit_word="floor 500"),
+        Curve("call starts in the last 60 s", in_a_minute, limit=verdict.CALLS_CEILING, limit_word="ceiling 600"),
     ]
     if trial.requests:
         slowest = _slowest(trial, start_s, len(instants))
         title = "slowest API request of each second, ms"
-        found.append(Curve(title, slowest, limit=promises.API_P99_MS, limit_word="200 ms"))
+        found.append(Curve(title, slowest, limit=verdict.API_P99_MS, limit_word="200 ms"))
     return [*found, cpu_curve(trial, start_s, end_s)]
 
 

@@ -6,7 +6,7 @@ Whoever wrote a text is a stranger: a sender of an alert, a coordinator, a carri
 import re
 
 OBEYED = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069"
-"""Of a character class, and that of `cap.harmless`: a test holds the two together. It is not taken from there, as a
+"""Of a character class, and that of `cap.visible_text`: a test holds the two together. It is not taken from there, as a
 command in an emergency does not wait for all of `cap`."""
 _IN_A_LINE = re.compile(f"[{OBEYED}\t\n\r\x85\u2028\u2029]")
 _IN_JSON = re.compile(f"[{OBEYED}\x85\u2028\u2029]")

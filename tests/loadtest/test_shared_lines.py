@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from loadtest import promises
+from loadtest import verdict
 from loadtest.arrivals import Arrivals, Instants
 from loadtest.picture import Curve, Growth, draw, draw_growth
-from loadtest.scenarios import growth, judging
+from loadtest.scenarios import growth, shared_lines
 from loadtest.scenarios.catalogue import SCENARIOS
 from loadtest.scenarios.watchers import lag_s
 from loadtest.stage import RunTerms
@@ -25,12 +25,12 @@ def arrived(sms: float = 600, email: float = 3000, calls: float = 9.95, seconds:
     return {"sms": evenly(sms, seconds), "email": evenly(email, seconds), "voice": evenly(calls, seconds)}
 
 
-def missed(lines: list[promises.VerdictLine]) -> list[str]:
-    return [line.what for line in lines if promises.mark(line) == "MISSED"]
+def missed(lines: list[verdict.VerdictLine]) -> list[str]:
+    return [line.what for line in lines if verdict.mark(line) == "MISSED"]
 
 
 def test_the_promise_of_the_service_is_kept_at_its_floors() -> None:
-    assert missed(judging.floors(arrived(sms=500, email=2500, calls=9.95), 0.0, 120.0)) == []
+    assert missed(shared_lines.floors(arrived(sms=500, email=2500, calls=9.95), 0.0, 120.0)) == []
 
 
 @pytest.mark.parametrize(
@@ -42,15 +42,15 @@ def test_the_promise_of_the_service_is_kept_at_its_floors() -> None:
     ],
 )
 def test_each_floor_is_missed_by_itself(slow: dict[str, float], line: str) -> None:
-    assert missed(judging.floors(arrived(**slow), 0.0, 120.0)) == [line]
+    assert missed(shared_lines.floors(arrived(**slow), 0.0, 120.0)) == [line]
 
 
 def test_what_arrived_outside_the_measured_time_keeps_no_floor() -> None:
-    assert missed(judging.floors(arrived(seconds=60), 60.0, 120.0)) != []
+    assert missed(shared_lines.floors(arrived(seconds=60), 60.0, 120.0)) != []
 
 
 def test_contracts_that_are_kept_break_no_ceiling() -> None:
-    assert missed(judging.ceilings(RunTerms(), arrived())) == []
+    assert missed(shared_lines.ceilings(RunTerms(), arrived())) == []
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_contracts_that_are_kept_break_no_ceiling() -> None:
     ],
 )
 def test_each_ceiling_is_broken_by_itself(fast: dict[str, float], line: str) -> None:
-    assert missed(judging.ceilings(RunTerms(), arrived(**fast))) == [line]
+    assert missed(shared_lines.ceilings(RunTerms(), arrived(**fast))) == [line]
 
 
 def test_a_burst_of_one_second_breaks_a_ceiling_that_the_average_keeps() -> None:
     calm = arrived(sms=100)
     calm["sms"].units_s = np.sort(np.concatenate((calm["sms"].units_s, np.linspace(50.0, 50.9, 520))))
 
-    assert missed(judging.ceilings(RunTerms(), calm)) == ["most SMS segments in any second"]
+    assert missed(shared_lines.ceilings(RunTerms(), calm)) == ["most SMS segments in any second"]
 
 
 def read_late(sent_s: Instants, stalls: list[tuple[float, float]]) -> dict[str, Arrivals]:
@@ -85,15 +85,15 @@ STOOD = [(50.0, 50.04), (80.0, 80.4)]
 
 
 def test_a_contract_that_is_kept_is_not_broken_by_a_sink_that_stood_still() -> None:
-    (_, sms, _) = judging.ceilings(RunTerms(), read_late(np.arange(0.0, 120.0, 1 / 600), STOOD))
+    (_, sms, _) = shared_lines.ceilings(RunTerms(), read_late(np.arange(0.0, 120.0, 1 / 600), STOOD))
 
     assert re.fullmatch("840, for sure 60[01]: the sink stood still for up to 400 ms", sms.measured)
-    assert promises.mark(sms) == "not judged"
+    assert verdict.mark(sms) == "not judged"
 
 
 @pytest.mark.parametrize("per_s", [608, 625, 1200])
 def test_a_contract_that_is_broken_all_along_is_broken_whenever_the_sink_stood_still(per_s: int) -> None:
-    lines = judging.ceilings(RunTerms(), read_late(np.arange(0.0, 120.0, 1 / per_s), STOOD))
+    lines = shared_lines.ceilings(RunTerms(), read_late(np.arange(0.0, 120.0, 1 / per_s), STOOD))
 
     assert missed(lines) == ["most SMS segments in any second"]
 
@@ -103,15 +103,17 @@ def test_a_burst_is_broken_also_where_the_sink_slept_through_it(start_s: float) 
     """700 in half a second: however they are laid on the time that the sink slept, some second has them all."""
     burst = np.concatenate((np.arange(0.0, 120.0, 1 / 100), np.linspace(start_s, start_s + 0.5, 700)))
 
-    assert missed(judging.ceilings(RunTerms(), read_late(np.sort(burst), STOOD))) == ["most SMS segments in any second"]
+    assert missed(shared_lines.ceilings(RunTerms(), read_late(np.sort(burst), STOOD))) == [
+        "most SMS segments in any second"
+    ]
 
 
 def test_broken_ceilings_fail_also_where_speeds_are_only_told() -> None:
-    assert not promises.holds(judging.ceilings(RunTerms(), arrived(calls=10.5)), floors=False)
+    assert not verdict.holds(shared_lines.ceilings(RunTerms(), arrived(calls=10.5)), floors=False)
 
 
 def test_two_carriers_have_two_contracts() -> None:
-    assert missed(judging.ceilings(RunTerms(smscs=2, smtps=2), arrived(sms=1200, email=6000))) == []
+    assert missed(shared_lines.ceilings(RunTerms(smscs=2, smtps=2), arrived(sms=1200, email=6000))) == []
 
 
 # ---- growth ----------------------------------------------------------------------------------------------------
@@ -191,6 +193,6 @@ def test_what_the_gateway_counted_is_told_as_the_bounds_that_hold_half_and_nearl
         'tocsin_loop_calls_total{within_s="0.05"}': 109.0,
         'tocsin_loop_calls_total{within_s="inf"}': 110.0,
     }
-    assert judging._quantiles(first, last, "tocsin_loop_calls_total") == "<= 1 ms, <= 50 ms"
+    assert shared_lines._quantiles(first, last, "tocsin_loop_calls_total") == "<= 1 ms, <= 50 ms"
     last['tocsin_loop_calls_total{within_s="inf"}'] = 120.0
-    assert judging._quantiles(first, last, "tocsin_loop_calls_total") == "<= 1 ms, more than 5 s"
+    assert shared_lines._quantiles(first, last, "tocsin_loop_calls_total") == "<= 1 ms, more than 5 s"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway import setbacks
-from gateway.setbacks import Setbacks
+from gateway import failed_work_rests
+from gateway.failed_work_rests import Setbacks
 from store.errors import StoreUnavailable
 
 
@@ -34,7 +34,7 @@ async def test_the_pause_doubles_up_to_a_minute(caplog: pytest.LogCaptureFixture
 
 
 async def test_a_pause_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setbacks, "FIRST_S", 0.0)
+    monkeypatch.setattr(failed_work_rests, "FIRST_S", 0.0)
     known = Setbacks()
     await known.attempt(1, "x", failing)
 
@@ -114,6 +114,6 @@ async def test_a_page_full_of_those_without_an_answer_does_not_stand_before_the_
 async def test_the_pause_after_no_answer_stays_short() -> None:
     known = Setbacks()
 
-    pauses = [known.rest(1, setbacks.AWAY_MOST_S) for _ in range(6)]
+    pauses = [known.rest(1, failed_work_rests.AWAY_MOST_S) for _ in range(6)]
 
     assert pauses == [1, 2, 4, 8, 10, 10]

@@ -16,7 +16,7 @@ from tests.acceptance.world import CIC, READY_S, Client, Line, Server, Tables, W
 ZONE = "5301"
 NETWORK, OTHER_NETWORK = "PLP-5301-1", "PLP-5301-2"
 OFFICER = "officer-5301"
-CRASHING = "tests.acceptance.crashing"
+CRASHING = "tests.acceptance.dying_server"
 
 
 NEWS, ALARM = "NIEUWS-A", "ALARM-B"
@@ -63,7 +63,7 @@ class Site:
         return self.world.store_url
 
     async def start(self, *how: str, then: Sequence[str] = (), wait: bool = True) -> Server:
-        """One life of a gateway. `how`: where it dies (`crashing`); `then`: the same of the life after it, which is
+        """One life of a gateway. `how`: where it dies (`dying_server`); `then`: the same of the life after it, which is
         made ready meanwhile; `wait`: until the door is open."""
         life = self._next if self._next and self._next.how == how else await self._prepare(how)
         life.go.touch()

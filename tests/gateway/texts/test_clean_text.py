@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.texts.tidy import closed, one_line, paragraphs
+from gateway.texts.clean_text import closed, one_line, paragraphs
 
 
 def test_paragraphs_are_parted_by_blank_lines_and_keep_their_lines():

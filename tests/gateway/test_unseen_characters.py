@@ -20,13 +20,13 @@ from rich.table import Table
 import cap
 from cap.feed import FeedEntry, atom
 from cap.geojson import to_geojson
-from cap.harmless import OBEYED as OF_CAP
 from cap.rss import rss
+from cap.visible_text import OBEYED as OF_CAP
 from gateway.operations.logs import JsonLines
 from gateway.operations.status_line import StatusLine
 from gateway.operations.terminal_output import Terminal
 from gateway.reports.tabular import cell
-from gateway.unseen import OBEYED, visible, visible_json
+from gateway.unseen_characters import OBEYED, visible, visible_json
 from tests.cap.documents import BASE
 
 CONTROLS = "\x00\x07\x08\x09\x0a\x0b\x0c\x0d\x1b\x7f\x80\x85\x90\x9b\x9d\x9f\u2028\u2029\u202a\u202d\u202e\u2066\u2069"

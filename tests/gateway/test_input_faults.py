@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.validation import Fault, faults_of, line_of, lines_of
+from gateway.input_faults import Fault, faults_of, line_of, lines_of
 
 
 class Cat(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="cat"):
