@@ -23,6 +23,10 @@ class Ground:
     session: aiohttp.ClientSession
     tell: Callable[[str], None]
     """Shows one line to whoever waits for a run that takes minutes."""
+    processes: int = 0
+    """`server.processes` of every gateway."""
+    lanes: tuple[str, ...] = ()
+    """Channels that scenario (a) floods alone, without anybody at the door; empty: all, and everybody."""
     stages: list[Stage] = field(default_factory=list)
     limits: dict[str, float] = field(default_factory=dict)
     """What the sinks can take, measured once, before the first trial's run."""
@@ -30,7 +34,7 @@ class Ground:
     @contextlib.asynccontextmanager
     async def trial(self, terms: RunTerms, *, name: str = "", zones: int = 2) -> AsyncIterator[Trial]:
         """A gateway, its register and its sinks, all new. Whoever leaves ends them; `name` is a folder of its own."""
-        stage = Stage(self.folder / name, terms, zones)
+        stage = Stage(self.folder / name, terms, zones, self.processes)
         self.stages.append(stage)
         async with stage.open():
             trial = Trial(stage, self.session, limits=self.limits)

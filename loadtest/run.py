@@ -51,7 +51,7 @@ async def _interruptible(options: argparse.Namespace) -> int:
     """Ctrl-C and SIGTERM cancel the run, which ends its processes on the way out; a second one ends them at once."""
     loop = asyncio.get_running_loop()
     async with _folder(options.folder) as folder, aiohttp.ClientSession(timeout=_CLIENT_TIMEOUT) as session:
-        ground = Ground(folder, session, _tell)
+        ground = Ground(folder, session, _tell, options.processes, tuple(options.lanes.split()))
         run = asyncio.ensure_future(_run(options, ground))
         asked = False
 
@@ -96,7 +96,7 @@ async def _run(options: argparse.Namespace, ground: Ground) -> int:
     out.print(f"Scenario ({scenario.name}): {scenario.title}{lasting}, on {described()}", highlight=False)
     async with asyncio.timeout(seconds + _AT_MOST_S):
         outcome = await scenario.run(ground, seconds, options.size)
-    floors = options.floors == "judged"
+    floors = options.floors == "judged" and not options.lanes
     _show(out, scenario, outcome, floors=floors)
     await asyncio.to_thread(_keep, options, scenario, seconds, outcome)
     return 0 if verdict.holds(outcome.lines, floors=floors) else 1
@@ -187,6 +187,12 @@ def _arguments(arguments: list[str] | None) -> Any:
         choices=("judged", "told"),
         default="judged",
         help="told: what depends on the machine's speed is shown and does not fail the run; ceilings and accounts do",
+    )
+    parser.add_argument(
+        "--processes", type=int, choices=(0, 1), default=0, help="1: the gateway has its carriers in its own process"
+    )
+    parser.add_argument(
+        "--lanes", default="", help="a: only these ('sms email'), without anybody at the door; what is promised is told"
     )
     parser.add_argument("--json", type=Path, help="write every figure there")
     parser.add_argument("--svg", type=Path, help="write a picture of the rates over time there")

@@ -116,6 +116,8 @@ class Stage:
     folder: Path
     terms: RunTerms
     zones: int = 2
+    processes: int = 0
+    """`server.processes` of the gateway."""
     networks: int = 0
     children: dict[str, ChildProcess] = field(default_factory=dict)
     lines: dict[str, list[Line]] = field(default_factory=dict)
@@ -298,6 +300,7 @@ class Stage:
         text = f"""# Written by the load test.
 [server]
 port = {self.port}
+processes = {self.processes}
 demonstration = true
 max_watchers_per_account = 0
 [store]
