@@ -11,10 +11,10 @@ from channels.processes.process import CarriersProcess
 from channels.sms.smpp.settings import SmppSettings
 from gateway.bell import Bell
 from gateway.campaigns.admission import Turns
-from gateway.campaigns.alerts import AlertDesk
+from gateway.campaigns.alert_desk import AlertDesk
 from gateway.campaigns.cancels import Preparer
 from gateway.campaigns.limits import cap_limits
-from gateway.campaigns.messages import MessageDesk
+from gateway.campaigns.message_desk import MessageDesk
 from gateway.campaigns.parked import Parked
 from gateway.campaigns.planning import Planner
 from gateway.campaigns.refused import RefusedDocuments

@@ -89,7 +89,7 @@ class LaneSettings(_Struct, frozen=True, kw_only=True):
     """Permits of the channel's semaphore: batches that hand messages over at the same time."""
     lease_s: Annotated[float, msgspec.Meta(ge=2, le=50)] = 15.0
     """How long after its last sign of life a worker is thought dead. Below the minute after which a receipt may be
-    matched by its destination alone (store/outbox/receipts.py): a frozen worker must have been heard first."""
+    matched by its destination alone (store/outbox/inbox.py): a frozen worker must have been heard first."""
     slot_guard_ms: Annotated[int, msgspec.Meta(ge=5, le=1000)] = 20
     """How late a message may leave its slot; what is later is given another slot."""
 

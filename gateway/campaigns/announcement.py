@@ -11,7 +11,7 @@ import msgspec
 from cap import Alert, MsgType
 from channels.contract import Channel, Mode
 from gateway.campaigns.intake import Act, Decision
-from gateway.campaigns.receiving import reread
+from gateway.campaigns.request_body import reread
 from gateway.directory.targets import Targets
 from gateway.kinds import Kind
 from gateway.texts.compose import named, wording_of

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from gateway.access.keys import as_caller
 from gateway.access.rights import Caller
-from gateway.campaigns.alerts import AlertDesk
+from gateway.campaigns.alert_desk import AlertDesk
 from gateway.errors import Refusal
 from gateway.failed_work_rests import Setbacks
 from store import accounts

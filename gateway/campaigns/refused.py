@@ -18,7 +18,7 @@ from cap.limits import KEPT
 from gateway.access.rights import Caller
 from gateway.bell import Bell
 from gateway.campaigns.public_ids import new_public_id
-from gateway.campaigns.receiving import open_body
+from gateway.campaigns.request_body import open_body
 from gateway.errors import Reason, Refusal
 from store.campaigns import refused_documents
 from store.campaigns.refused_documents import NewRefused, RefusedDocument, RefusedQuota, pack

@@ -14,7 +14,7 @@ import msgspec
 
 import cap
 from cap import Level, Limits, Problem, Reading
-from gateway.campaigns.receiving import open_body
+from gateway.campaigns.request_body import open_body
 from gateway.directory.agreements import USUAL, Agreement, agreements, read_terms
 from gateway.errors import Refusal
 from store import accounts

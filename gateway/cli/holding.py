@@ -38,21 +38,21 @@ def hold(
     from gateway.operations.status_line import hold_line
     from store.engine.location import file_of
     from store.engine.steps import Steps
-    from store.outbox import brake
+    from store.outbox import hold_statements
 
     settings = settings_of(config)
     _require_said(scope, subject)
 
-    def pulling(now_ms: int) -> Steps[list[brake.Hold]]:
-        inner = yield from brake.subject_of(scope, subject)
+    def pulling(now_ms: int) -> Steps[list[hold_statements.Hold]]:
+        inner = yield from hold_statements.subject_of(scope, subject)
         if inner is None:
             fail(f"there is no {scope} {subject!r}")
-        yield from brake.placing(scope, inner, reason, who(), now_ms)
+        yield from hold_statements.placing(scope, inner, reason, who(), now_ms)
         # The first hold of a thing stays as it was, with its own reason: what stands is shown, not what was asked for.
-        return (yield from brake.standing())
+        return (yield from hold_statements.standing())
 
     def on_file(path: Path) -> list[StatusLine]:
-        with brake.on_file(path) as file:
+        with hold_statements.on_file(path) as file:
             return [hold_line(one, file.now_ms, config) for one in file.follow(pulling(file.now_ms))]
 
     async def on_server() -> list[StatusLine]:
@@ -68,14 +68,14 @@ def hold(
 def resume(scope: ScopeArgument, subject: SubjectArgument = "", config: ConfigOption = None) -> None:
     """Lift a hold: give the words that 'tocsin status' shows. Exit code 1 when there is no such hold."""
     from gateway.operations.status import hold_lines
-    from store.outbox import brake, holds
+    from store.outbox import hold_statements, holds
 
     settings = settings_of(config)
     _require_said(scope, subject)
 
     async def lift() -> tuple[bool, list[StatusLine]]:
         async with store_of(settings) as database:
-            inner = await database.write(lambda tx: tx.follow(brake.subject_of(scope, subject)))
+            inner = await database.write(lambda tx: tx.follow(hold_statements.subject_of(scope, subject)))
             if inner is None:
                 fail(f"there is no {scope} {subject!r}")
             lifted: bool = await database.write(lambda tx: holds.lift(tx, scope, inner, who()))
@@ -92,7 +92,7 @@ def resume(scope: ScopeArgument, subject: SubjectArgument = "", config: ConfigOp
 
 def _require_said(scope: str, subject: str) -> None:
     """A hold of everything is never what a forgotten word means."""
-    from store.outbox.brake import SCOPES
+    from store.outbox.hold_statements import SCOPES
 
     if scope not in SCOPES:
         fail(f"{scope!r} is none of {', '.join(SCOPES)}")

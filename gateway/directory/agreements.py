@@ -1,7 +1,7 @@
 """What is agreed about alerts of one `sender`: versions, profiles, policies, signatures, whose alerts it may change.
 
 The form in which a seed file gives it and the register keeps it, what is wrong with one, and what `cap` makes of it.
-No I/O; time is an argument. `gateway/campaigns/receiving.py` holds alerts to it.
+No I/O; time is an argument. `gateway/campaigns/request_body.py` holds alerts to it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

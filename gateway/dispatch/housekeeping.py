@@ -14,7 +14,7 @@ from store.engine.database import Database
 from store.engine.transaction import Transaction
 from store.engine.turns import Turn
 from store.errors import StoreUnavailable
-from store.outbox import receipts, recovery
+from store.outbox import inbox, recovery
 from store.outbox.overview import CarrierView, seen
 
 log = logging.getLogger(__name__)
@@ -120,9 +120,9 @@ def store_chores(
     async def ended() -> bool:
         return bool(await _the_others_go_on(database, campaign_steps.close_ended, broken_ends, turn=Turn.LAST))
 
-    async def inbox() -> bool:
+    async def orphans() -> bool:
         since_ms = database.clock.now_ms() - INBOX_LIFE_MS
-        return await database.write(lambda tx: receipts.try_due(tx, since_ms=since_ms), turn=Turn.LAST)
+        return await database.write(lambda tx: inbox.try_due(tx, since_ms=since_ms), turn=Turn.LAST)
 
     async def alive() -> bool:
         await database.write(lambda tx: seen(tx, boot_id, node_name(), carriers()), turn=Turn.LAST)
@@ -133,6 +133,6 @@ def store_chores(
         Chore("clock", 0.25, clock),
         Chore("waiting", 0.25, waiting),
         Chore("ended", 0.25, ended),
-        Chore("inbox", 5.0, inbox, rests=4.0),
+        Chore("inbox", 5.0, orphans, rests=4.0),
         Chore("alive", 5.0, alive),
     )

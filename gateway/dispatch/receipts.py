@@ -8,7 +8,7 @@ from channels.contract import Receipt, ReceiptsRefused
 from gateway.dispatch.references import attempt_of
 from store.engine.database import Database
 from store.errors import StoreUnavailable
-from store.outbox import receipts
+from store.outbox import inbox
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class ReceiptDesk:
             log.exception("receipt set aside", extra={"action": "receipt-set-aside", **about})
         try:
             report = self._bare(receipt)
-            await self.database.write(lambda tx: receipts.set_aside(tx, report))
+            await self.database.write(lambda tx: inbox.set_aside(tx, report))
             self.waiting += 1
         except StoreUnavailable:
             raise
@@ -63,12 +63,12 @@ class ReceiptDesk:
 
     async def _write(self, arrived: Sequence[Receipt]) -> None:
         reports = [self._report(receipt) for receipt in arrived]
-        recorded = await self.database.write(lambda tx: receipts.record(tx, reports))
+        recorded = await self.database.write(lambda tx: inbox.record(tx, reports))
         self.matched += recorded.matched
         self.waiting += recorded.waiting
 
-    def _bare(self, r: Receipt) -> receipts.ReceiptReport:
-        return receipts.ReceiptReport(
+    def _bare(self, r: Receipt) -> inbox.ReceiptReport:
+        return inbox.ReceiptReport(
             r.carrier, r.ref, str(r.state), r.at_ms, destination=r.destination, code=r.code, text=r.text, raw=r.raw,
             mode=self._mode(r),
         )  # fmt: skip
@@ -76,9 +76,9 @@ class ReceiptDesk:
     def _mode(self, r: Receipt) -> str:
         return "simulation" if r.carrier in self.simulated else "live"
 
-    def _report(self, r: Receipt) -> receipts.ReceiptReport:
+    def _report(self, r: Receipt) -> inbox.ReceiptReport:
         ours = attempt_of(r.ref if r.echoed else r.answers, self.generation)
-        return receipts.ReceiptReport(
+        return inbox.ReceiptReport(
             carrier=r.carrier,
             ref=r.ref,
             state=str(r.state),

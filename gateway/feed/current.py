@@ -16,7 +16,7 @@ import cap
 from cap.forward import enclosed
 from cap.limits import KEPT
 from gateway.feed.formats import Feed, FeedFormat, Making, make
-from gateway.feed.in_force import Item, View
+from gateway.feed.until_expiry import Item, View
 from store import feed
 from store.engine.database import Database
 from store.errors import store_is_away

@@ -13,7 +13,7 @@ from cap import rss as cap_rss
 from cap.edition import Sign
 from cap.geojson import MEDIA_TYPE as GEOJSON
 from cap.geojson import to_geojson
-from gateway.feed.in_force import View
+from gateway.feed.until_expiry import View
 
 _LINKED_BYTES = 100_000
 """Alerts above this are linked and not enclosed, also where whole ones are asked for: "100 KB ideal" is for a whole

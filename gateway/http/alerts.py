@@ -7,7 +7,7 @@ from aiohttp import web
 
 from cap.answer import Heading
 from gateway.access.rights import Caller
-from gateway.campaigns.alerts import BIG_BYTES
+from gateway.campaigns.alert_desk import BIG_BYTES
 from gateway.campaigns.answers import AlertAnswer
 from gateway.errors import Reason, Refusal
 from gateway.http import cap_answers

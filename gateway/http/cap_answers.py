@@ -12,8 +12,8 @@ from aiohttp import web
 import cap
 from cap.answer import Heading, ack, error, heading, note
 from gateway.campaigns.answers import AlertAnswer
-from gateway.campaigns.receiving import open_body
 from gateway.campaigns.refused import VERDICTS
+from gateway.campaigns.request_body import open_body
 from gateway.errors import Reason, Refusal
 from gateway.http.bodies import CAP_MEDIA_TYPE
 from gateway.http.context import HttpContext

@@ -13,7 +13,7 @@ from store.campaigns.reading import Campaign
 from store.copies import LastBackup, last_backup
 from store.engine.database import Database
 from store.outbox import holds
-from store.outbox.brake import Hold
+from store.outbox.hold_statements import Hold
 from store.outbox.overview import ChannelView, NodeView, nodes, overview
 from store.register import persons
 from store.retention import RetentionPeriods, ToGo, to_go

@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from store.outbox.brake import Hold
+from store.outbox.hold_statements import Hold
 
 
 @dataclass(frozen=True, slots=True)

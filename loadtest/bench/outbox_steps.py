@@ -12,10 +12,10 @@ import time
 
 from loadtest.bench.queue import CARRIER
 from store.engine.database import Database, open_database
-from store.outbox import batches, fence, receipts
+from store.outbox import batches, fence, inbox
 from store.outbox.ceilings import Ceiling
 from store.outbox.fence import Fence, OpenCarrier
-from store.outbox.receipts import ReceiptReport
+from store.outbox.inbox import ReceiptReport
 from store.outbox.records import Batch, DeliveryRow, Settlement
 from store.outbox.resending import Resending
 from store.states import DeliveryEvent
@@ -43,7 +43,7 @@ async def work(database: Database, node: str) -> int:
         await _pass_the_fence(database, held)
         await _settle(database, held)
         reports = [_report(row) for row in held.rows]
-        recorded = await database.write(lambda tx, r=reports: receipts.record(tx, r))  # type: ignore[misc]
+        recorded = await database.write(lambda tx, r=reports: inbox.record(tx, r))  # type: ignore[misc]
         assert recorded.matched == len(reports), "every receipt finds its delivery"
         lives += len(held.rows)
 

@@ -17,8 +17,8 @@ from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import AnyRow, Transaction, rows_of
 from store.outbox.doubts import OPEN as DOUBT_OPEN
+from store.outbox.inbox import hear_first, match_new_refs
 from store.outbox.ready_batches import is_held, next_first, next_ready, others_begin
-from store.outbox.receipts import hear_first, match_new_refs
 from store.outbox.records import Batch, DeliveryRow, Settlement
 from store.outbox.resending import Resending, is_resent, resend_unknown
 from store.outbox.settling import apply

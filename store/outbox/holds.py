@@ -7,9 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import audit
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction, follow
-from store.outbox import brake
-from store.outbox.brake import Hold, placing
+from store.outbox import hold_statements
 from store.outbox.fairness import rejoin
+from store.outbox.hold_statements import Hold, placing
 from store.tables import Big, hold
 
 
@@ -48,4 +48,4 @@ async def lift(tx: Transaction, scope: str, subject: str, by: str = "") -> bool:
 
 async def standing(conn: AsyncConnection) -> list[Hold]:
     """Every hold that stands, the oldest first."""
-    return await follow(conn, brake.standing())
+    return await follow(conn, hold_statements.standing())

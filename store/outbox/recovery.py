@@ -17,7 +17,7 @@ from store.engine.savepoints import together_or_apart
 from store.engine.transaction import AnyRow, Transaction
 from store.outbox.batches import part_of, settle
 from store.outbox.doubts import OPEN as DOUBT_OPEN
-from store.outbox.receipts import match_new_refs
+from store.outbox.inbox import match_new_refs
 from store.outbox.records import CAREFUL_AFTER, Batch, Settlement
 from store.outbox.settling import apply
 from store.states import OPEN_CODES, BatchState, CampaignState, DeliveryEvent, DeliveryState

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import AnyRow, Transaction
 from store.outbox.doubts import OPEN as DOUBT_OPEN
-from store.outbox.receipts import hear_first
+from store.outbox.inbox import hear_first
 from store.outbox.records import Settlement
 from store.outbox.settling import apply
 from store.states import DeliveryEvent, DeliveryState

@@ -33,14 +33,14 @@ class Point:
 
 
 def points() -> dict[str, Point]:
-    from gateway.campaigns import messages
-    from gateway.campaigns.alerts import AlertDesk
+    from gateway.campaigns import message_desk
+    from gateway.campaigns.alert_desk import AlertDesk
     from gateway.dispatch.expander import Expander
     from gateway.dispatch.receipts import ReceiptDesk
     from gateway.dispatch.sending import Sending
     from gateway.reports import sealing
     from store.campaigns import campaign_steps, launching
-    from store.outbox import batches, expansion, receipts, recovery, resending
+    from store.outbox import batches, expansion, inbox, recovery, resending
 
     def with_results(_tx: object, _held: object, settlements: object) -> bool:
         return bool(settlements)
@@ -49,7 +49,7 @@ def points() -> dict[str, Point]:
         # In one transaction, not committed: the alert's row is there, its campaign's is not.
         "launch-between-the-rows": Point(launching, "_file_campaign", after=False),
         "launch-before-the-answer": Point(AlertDesk, "_write", after=True),
-        "message-not-committed": Point(messages, "launch", after=True),
+        "message-not-committed": Point(message_desk, "launch", after=True),
         # Rows of a chunk are inserted and their batches are not; nothing of it is committed.
         "expansion-in-a-chunk": Point(expansion, "_make_batches", after=False),
         "expansion-between-chunks": Point(Expander, "_expand", after=True),
@@ -62,7 +62,7 @@ def points() -> dict[str, Point]:
         "in-a-split": Point(batches, "split", after=True),
         # Receipts in the house have told of some in doubt, and the others are about to be sent again; not committed.
         "inbox-heard": Point(resending, "hear_first", after=True),
-        "receipts-not-committed": Point(receipts, "record", after=True),
+        "receipts-not-committed": Point(inbox, "record", after=True),
         "receipts-not-acknowledged": Point(ReceiptDesk, "__call__", after=True),
         "in-recovery": Point(recovery, "_take_back", after=True),
         "seal-not-committed": Point(campaign_steps, "seal", after=True),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.campaigns import alerts
+from gateway.campaigns import alert_desk
 from gateway.campaigns.intake import CHANNELS_PARAMETER, KIND_PARAMETER
 from gateway.cli import app
 from gateway.media import MEDIA
@@ -53,8 +53,8 @@ def test_the_states_are_those_of_the_code() -> None:
     assert [words(row)[0] for row in of_deliveries] == [state.word for state in DeliveryState]
     assert {words(row)[0] for row in of_deliveries if row[2]} == {state.word for state in FINAL}
     of_alerts = {words(row)[0] for row in table(INTEGRATING, "States of an alert")}
-    assert set(alerts._STATES.values()) <= of_alerts
-    assert of_alerts - set(alerts._STATES.values()) == {"superseded", "cancelled", "failed"}
+    assert set(alert_desk._STATES.values()) <= of_alerts
+    assert of_alerts - set(alert_desk._STATES.values()) == {"superseded", "cancelled", "failed"}
 
 
 def test_the_parameters_are_those_of_the_code() -> None:
@@ -132,6 +132,12 @@ def test_the_picture_of_the_house_is_that_of_its_imports() -> None:
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert checked.returncode == 0, checked.stderr
+
+
+def test_the_list_of_modules_is_that_of_their_docstrings() -> None:
+    command = [sys.executable, str(ROOT / "docs" / "list_modules.py"), "--check"]
+
+    assert subprocess.run(command, check=False).returncode == 0, "python docs/list_modules.py makes it anew"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from store.campaigns.launching import Launch
 from store.engine.database import Database
 from store.engine.transaction import AnyRow, Transaction
 from store.engine.turns import Turn
-from store.outbox import batches, expansion, fence, receipts
+from store.outbox import batches, expansion, fence, inbox
 from store.outbox.ceilings import Ceiling
 from store.outbox.expansion import AudienceEntry
 from store.outbox.fence import Fence, Grant, OpenCarrier
@@ -357,15 +357,15 @@ async def batches_of(database: Database, made: Made) -> list[AnyRow]:
         )
 
 
-async def look_again(database: Database, *, settled_ms: int = receipts.SETTLED_MS, most: int = 200) -> int:
+async def look_again(database: Database, *, settled_ms: int = inbox.SETTLED_MS, most: int = 200) -> int:
     """Everything that waits in the inbox is due, and tried: how many of it are matched now."""
-    inbox = receipt_inbox.c
+    kept = receipt_inbox.c
 
     async def work(tx: Transaction) -> int:
-        waits = sa.select(sa.func.count()).where(inbox.matched_ms.is_(None))
+        waits = sa.select(sa.func.count()).where(kept.matched_ms.is_(None))
         before = (await tx.rows(waits))[0][0]
-        await tx.run(sa.update(receipt_inbox).where(inbox.matched_ms.is_(None)).values(due_ms=0))
-        await receipts.try_due(tx, since_ms=-1, most=most, settled_ms=settled_ms)
+        await tx.run(sa.update(receipt_inbox).where(kept.matched_ms.is_(None)).values(due_ms=0))
+        await inbox.try_due(tx, since_ms=-1, most=most, settled_ms=settled_ms)
         return int(before - (await tx.rows(waits))[0][0])
 
     return await database.write(work)

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from store.campaigns import campaign_steps, cancelling
 from store.clock import Clock
 from store.engine.database import Database
-from store.outbox import batches, receipts, recovery
+from store.outbox import batches, inbox, recovery
 from store.outbox.fence import Grant
-from store.outbox.receipts import ReceiptReport
+from store.outbox.inbox import ReceiptReport
 from store.outbox.records import Batch, Settlement
 from store.outbox.resending import Resending
 from store.states import DeliveryEvent, DeliveryState
@@ -191,7 +191,7 @@ class World:
         if self.random.random() < 0.2:
             told.append(ReceiptReport("c1", f"foreign{self.random.random()}", "pending", 1, destination="+32470999999"))
         if told:
-            await self.database.write(lambda tx: receipts.record(tx, told))
+            await self.database.write(lambda tx: inbox.record(tx, told))
 
     async def stop(self) -> None:
         if self.random.random() < 0.2:

@@ -10,7 +10,7 @@ from store.campaigns import addenda, campaign_steps, cancelling, launching
 from store.campaigns import reading as campaigns
 from store.campaigns.campaign_steps import close_ended, seal, sealable, stop, tick
 from store.money import ledger, reservations
-from store.outbox import cancel_waits, expansion, holds, receipts, recovery, settling
+from store.outbox import cancel_waits, expansion, holds, inbox, recovery, settling
 from store.outbox.records import Settlement
 from store.states import BatchState, DeliveryEvent
 from store.tables import audit, batch, campaign, meta
@@ -437,7 +437,7 @@ async def in_doubt(database):
 
 def delivered(made):
     address = made.town.people[0].addresses["sms"]
-    return lambda tx: receipts.record(tx, [receipts.ReceiptReport("c1", "r1", "delivered", 0, destination=address)])
+    return lambda tx: inbox.record(tx, [inbox.ReceiptReport("c1", "r1", "delivered", 0, destination=address)])
 
 
 async def untold(database):

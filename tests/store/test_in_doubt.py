@@ -5,8 +5,8 @@ import pytest
 import sqlalchemy as sa
 
 from store.campaigns import campaign_steps
-from store.outbox import receipts, recovery
-from store.outbox.receipts import ReceiptReport
+from store.outbox import inbox, recovery
+from store.outbox.inbox import ReceiptReport
 from store.outbox.records import Settlement
 from store.outbox.resending import Resending
 from store.states import BatchState, DeliveryEvent
@@ -22,7 +22,7 @@ def later(database, seconds):
 
 
 async def receive(database, *reports):
-    return await database.write(lambda tx: receipts.record(tx, reports))
+    return await database.write(lambda tx: inbox.record(tx, reports))
 
 
 async def given_back(database, made, *settlements, resending=SMS, **options):

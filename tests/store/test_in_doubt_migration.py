@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import command
 
 from store.engine.database import open_database
-from store.outbox import receipts
-from store.outbox.receipts import ReceiptReport
+from store.outbox import inbox
+from store.outbox.inbox import ReceiptReport
 from store.outbox.records import Settlement
 from store.outbox.resending import Resending
 from store.states import DeliveryEvent
@@ -27,7 +27,7 @@ def number(made):
 
 
 async def receive(database, *reports):
-    await database.write(lambda tx: receipts.record(tx, reports))
+    await database.write(lambda tx: inbox.record(tx, reports))
 
 
 async def migrated_again(url):

@@ -15,8 +15,8 @@ from store.campaigns import campaign_steps
 from store.campaigns import reading as campaigns
 from store.engine.database import open_database
 from store.errors import StoreUnavailable
-from store.outbox import fence, receipts, recovery, settling
-from store.outbox.receipts import ReceiptReport
+from store.outbox import fence, inbox, recovery, settling
+from store.outbox.inbox import ReceiptReport
 from store.outbox.records import Settlement
 from store.outbox.recovery import HALVE_AFTER, QUARANTINE_AFTER, Recovered
 from store.outbox.resending import Resending
@@ -566,7 +566,7 @@ async def test_an_answer_that_only_the_note_has_finds_its_receipt(database):
     ids = make.ids_of(held)
     await taken_up(database, Note(held, begun=ids[:2], answers=[taken(ids[0])]))
 
-    await database.write(lambda tx: receipts.record(tx, [ReceiptReport("c1", f"ref-{ids[0]}", "delivered", 1)]))
+    await database.write(lambda tx: inbox.record(tx, [ReceiptReport("c1", f"ref-{ids[0]}", "delivered", 1)]))
 
     assert (await make.words_of(database, made))[:2] == ["delivered", "unknown"]
     await assert_sound(database, made)

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from store import audit, retention
 from store.engine.database import Database
-from store.outbox import receipts
+from store.outbox import inbox
 from store.outbox.matching import ReceiptReport
 from store.retention import AT_ONCE, DAY_MS, RetentionPeriods
 from store.tables import audit as lines
@@ -128,9 +128,9 @@ async def test_old_lines_of_the_audit_go_from_the_oldest_and_their_links_stay(da
 
 async def test_a_receipt_that_matches_nothing_is_tried_less_and_less(database: Database) -> None:
     orphans = [ReceiptReport("a", f"gone-{n}", "delivered", 1, destination=f"+3247{n:07}") for n in range(50)]
-    await database.write(lambda tx: receipts.record(tx, orphans))
+    await database.write(lambda tx: inbox.record(tx, orphans))
 
-    tried = [await database.write(lambda tx: receipts.try_due(tx, since_ms=0)) for _ in range(3)]
+    tried = [await database.write(lambda tx: inbox.try_due(tx, since_ms=0)) for _ in range(3)]
 
     async with database.read() as conn:
         dues = (await conn.execute(sa.select(receipt_inbox.c.due_ms - receipt_inbox.c.received_ms))).scalars().all()
@@ -141,7 +141,7 @@ async def test_a_receipt_that_matches_nothing_is_tried_less_and_less(database: D
 async def test_a_rest_doubles_what_was_waited_and_is_an_hour_at_most() -> None:
     waited, tries = 0, 0
     while waited < 72 * 3_600_000:
-        waited += receipts._rest_ms(waited)
+        waited += inbox._rest_ms(waited)
         tries += 1
 
     assert tries < 90, "of 51,840 looks in three days as many are left"
@@ -149,12 +149,12 @@ async def test_a_rest_doubles_what_was_waited_and_is_an_hour_at_most() -> None:
 
 async def test_what_rests_is_matched_at_once_when_its_message_is_known(database: Database) -> None:
     made = await a_campaign(database, 1)
-    await database.write(lambda tx: receipts.record(tx, [ReceiptReport("a", "quick", "delivered", 1)]))
-    await database.write(lambda tx: receipts.try_due(tx, since_ms=0))
+    await database.write(lambda tx: inbox.record(tx, [ReceiptReport("a", "quick", "delivered", 1)]))
+    await database.write(lambda tx: inbox.try_due(tx, since_ms=0))
 
     await database.write(lambda tx: tx.run(sa.insert(carrier_ref).values(
         carrier="a", ref="quick", delivery_id=made.ids["sms"][0], attempt=1, part=1, parts=1
     )))  # fmt: skip
-    matched = await database.write(lambda tx: receipts.match_new_refs(tx, [("a", "quick")]))
+    matched = await database.write(lambda tx: inbox.match_new_refs(tx, [("a", "quick")]))
 
     assert matched == 1

@@ -7,9 +7,9 @@ import sqlalchemy as sa
 
 from store.campaigns import campaign_steps, cancelling
 from store.campaigns import reading as campaigns
-from store.outbox import receipts, recovery
+from store.outbox import inbox, recovery
 from store.outbox.fence import Fence
-from store.outbox.receipts import ReceiptReport
+from store.outbox.inbox import ReceiptReport
 from store.outbox.records import Settlement
 from store.outbox.resending import Resending
 from store.outbox.settling import apply
@@ -305,7 +305,7 @@ class Story:
                 town = self.campaigns[0].town
                 address = self.random.choice(town.people).addresses["sms"]
                 reports.append(ReceiptReport("c1", str(self.random.random()), state, 1, destination=address))
-        await self.database.write(lambda tx: receipts.record(tx, reports))
+        await self.database.write(lambda tx: inbox.record(tx, reports))
         await make.look_again(self.database, settled_ms=-1)
 
     async def keep_house(self):

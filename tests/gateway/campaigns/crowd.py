@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from channels.contract import Channel
 from gateway.access.keys import as_caller
 from gateway.access.rights import Caller
-from gateway.campaigns.alerts import AlertDesk
+from gateway.campaigns.alert_desk import AlertDesk
 from gateway.campaigns.planning import Planner
 from gateway.campaigns.zones import ZonePlanning
 from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, SkippedChannel

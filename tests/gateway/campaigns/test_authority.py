@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from gateway.access.rights import Action, Caller, Right
-from gateway.campaigns.alerts import ENDED_ONLY
+from gateway.campaigns.alert_desk import ENDED_ONLY
 from gateway.campaigns.cancels import Preparer
 from gateway.campaigns.publication import Publication
 from gateway.directory.territory import Territory, write_territory

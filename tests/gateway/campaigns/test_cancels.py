@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from channels.contract import Channel
 from gateway.access.rights import Caller
-from gateway.campaigns.alerts import _AT_ONCE
+from gateway.campaigns.alert_desk import _AT_ONCE
 from gateway.campaigns.answers import GatheringAnswer
 from gateway.campaigns.cancels import Preparer
 from gateway.directory.audience import Audience, decode

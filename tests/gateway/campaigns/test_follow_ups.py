@@ -13,7 +13,7 @@ from gateway.access.rights import Action, Caller
 from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import MessageRequest, MessageText
 from gateway.campaigns.cancels import Preparer
-from gateway.campaigns.messages import MessageDesk
+from gateway.campaigns.message_desk import MessageDesk
 from gateway.campaigns.planning import Planner
 from gateway.campaigns.zones import ZonePlanning, launch_of
 from gateway.directory.cache import SnapshotCache

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from gateway.access.keys import as_caller
 from gateway.access.rights import Caller
-from gateway.campaigns.alerts import AlertDesk
+from gateway.campaigns.alert_desk import AlertDesk
 from gateway.campaigns.parked import Parked
 from gateway.campaigns.zones import ZonePlanning
 from gateway.errors import Refusal

@@ -12,7 +12,7 @@ from channels.sms.smpp.settings import SmppSettings
 from gateway.access.keys import as_caller
 from gateway.access.rights import Caller
 from gateway.campaigns.answers import MessageRequest, MessageText, ZonePreview
-from gateway.campaigns.messages import MessageDesk
+from gateway.campaigns.message_desk import MessageDesk
 from gateway.campaigns.planning import Planner
 from gateway.campaigns.what_carriers_take import Outlets
 from gateway.directory.cache import SnapshotCache

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from gateway.access.rights import Caller
-from gateway.campaigns.alerts import AlertDesk
+from gateway.campaigns.alert_desk import AlertDesk
 from gateway.campaigns.refused import RefusedDocuments, reasons_of
 from gateway.errors import Reason, Refusal
 from store.campaigns.refused_documents import RefusedQuota

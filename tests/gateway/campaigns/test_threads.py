@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from gateway.access.keys import as_caller
 from gateway.access.rights import Action, Caller, Right
-from gateway.campaigns.alerts import AlertDesk
+from gateway.campaigns.alert_desk import AlertDesk
 from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import AlertAnswer
 from gateway.campaigns.cancels import Preparer

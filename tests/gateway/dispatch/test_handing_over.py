@@ -16,8 +16,8 @@ from store.campaigns import campaign_steps
 from store.engine.database import Database
 from store.engine.turns import Turn
 from store.errors import StoreUnavailable
-from store.outbox import receipts, recovery
-from store.outbox.receipts import ReceiptReport
+from store.outbox import inbox, recovery
+from store.outbox.inbox import ReceiptReport
 from store.states import DeliveryEvent, DeliveryState
 from store.tables import delivery
 from tests.gateway.dispatch.lanes import Carrier, a_lane, running, until, until_async
@@ -315,6 +315,6 @@ async def test_a_receipt_that_comes_between_the_claim_and_the_slot_is_heard(data
     async with running(a_lane(database, one, rate_per_s=10, resend_wait_ms=0)):
         await asyncio.sleep(0.5)
         report = ReceiptReport("one", "r", "delivered", 0, destination=last)
-        await database.write(lambda tx: receipts.record(tx, [report]))
+        await database.write(lambda tx: inbox.record(tx, [report]))
         await asyncio.sleep(3.5)
     assert last not in one.addresses

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from store.outbox import recovery
-from store.outbox.receipts import ReceiptReport, Recorded, record, try_due
+from store.outbox.inbox import ReceiptReport, Recorded, record, try_due
 from store.outbox.records import Settlement
 from store.outbox.settling import apply
 from store.states import DeliveryEvent

@@ -13,8 +13,8 @@ from cap.names import CAP_10, CAP_11, CAP_12
 from cap.signing import SignaturePolicy, sign
 from cap.trust import Trust
 from gateway.access.rights import Caller
-from gateway.campaigns.alerts import BIG_BYTES, BIG_POINTS, AlertDesk
-from gateway.campaigns.receiving import located, open_body, receive, reread
+from gateway.campaigns.alert_desk import BIG_BYTES, BIG_POINTS, AlertDesk
+from gateway.campaigns.request_body import located, open_body, receive, reread
 from gateway.directory.agreements import USUAL, Agreement
 from gateway.errors import Reason, Refusal
 from tests.cap.certificates import NOW, certificate, ec_key

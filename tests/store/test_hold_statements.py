@@ -11,7 +11,7 @@ from store.engine.database import Database, open_database
 from store.engine.location import file_of
 from store.engine.schema import migrate
 from store.errors import SchemaMismatch, StoreDamaged, StoreUnavailable
-from store.outbox import brake, holds
+from store.outbox import hold_statements, holds
 
 
 @pytest.fixture
@@ -26,13 +26,14 @@ async def lines(database: Database) -> list[tuple[str, str, object]]:
 
 
 async def test_what_it_sets_is_what_a_transaction_of_the_server_sets(file: Path, tmp_path: Path) -> None:
-    with brake.on_file(file) as held:
-        held.follow(brake.placing("channel", "sms", "storm \0 \ud800", "ada", 1_000))
-        [by_hand] = held.follow(brake.standing())
+    with hold_statements.on_file(file) as held:
+        held.follow(hold_statements.placing("channel", "sms", "storm \0 \ud800", "ada", 1_000))
+        [by_hand] = held.follow(hold_statements.standing())
     other = f"sqlite+aiosqlite:///{tmp_path}/other.db"
     await migrate(other)
     async with open_database(other) as database:
-        await database.write(lambda tx: tx.follow(brake.placing("channel", "sms", "storm \0 \ud800", "ada", 1_000)))
+        steps = hold_statements.placing("channel", "sms", "storm \0 \ud800", "ada", 1_000)
+        await database.write(lambda tx: tx.follow(steps))
         async with database.read() as conn:
             [by_server] = await holds.standing(conn)
         told = await lines(database)
@@ -44,9 +45,9 @@ async def test_what_it_sets_is_what_a_transaction_of_the_server_sets(file: Path,
 
 async def test_a_second_hold_changes_nothing_and_is_no_second_line(file: Path) -> None:
     for reason in ("the first", "the second"):
-        with brake.on_file(file) as held:
-            held.follow(brake.placing("all", "", reason, "ada", 1_000))
-            [stands] = held.follow(brake.standing())
+        with hold_statements.on_file(file) as held:
+            held.follow(hold_statements.placing("all", "", reason, "ada", 1_000))
+            [stands] = held.follow(hold_statements.standing())
             assert stands.reason == "the first"
     async with open_database(f"sqlite+aiosqlite:///{file}") as database:
         assert [action for action, *_ in await lines(database)] == ["hold"]
@@ -54,18 +55,18 @@ async def test_a_second_hold_changes_nothing_and_is_no_second_line(file: Path) -
 
 async def test_what_breaks_off_keeps_nothing(file: Path) -> None:
     def breaks_off() -> None:
-        with brake.on_file(file) as held:
-            held.follow(brake.placing("all", "", "", "ada", 1_000))
+        with hold_statements.on_file(file) as held:
+            held.follow(hold_statements.placing("all", "", "", "ada", 1_000))
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         breaks_off()
-    with brake.on_file(file) as held:
-        assert held.follow(brake.standing()) == []
+    with hold_statements.on_file(file) as held:
+        assert held.follow(hold_statements.standing()) == []
 
 
 def test_where_there_is_no_store_none_is_made(tmp_path: Path) -> None:
-    with pytest.raises(SchemaMismatch, match="there is no store in"), brake.on_file(tmp_path / "store.db"):
+    with pytest.raises(SchemaMismatch, match="there is no store in"), hold_statements.on_file(tmp_path / "store.db"):
         pass
     assert not (tmp_path / "store.db").exists()
 
@@ -74,30 +75,30 @@ def test_where_there_is_no_store_none_is_made(tmp_path: Path) -> None:
 def test_tables_of_another_version_are_left_alone(file: Path, revision: str, told: str) -> None:
     with closing(sqlite3.connect(file)) as db, db:
         db.execute("UPDATE alembic_version SET version_num = ?", (revision,))
-    with pytest.raises(SchemaMismatch, match=told), brake.on_file(file):
+    with pytest.raises(SchemaMismatch, match=told), hold_statements.on_file(file):
         pass
 
 
 def test_a_file_that_is_no_store_is_told_as_damaged(tmp_path: Path) -> None:
     (tmp_path / "store.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(StoreDamaged), brake.on_file(tmp_path / "store.db"):
+    with pytest.raises(StoreDamaged), hold_statements.on_file(tmp_path / "store.db"):
         pass
 
 
 def test_a_writer_that_does_not_end_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(brake, "_BUSY_S", 0.1)
+    monkeypatch.setattr(hold_statements, "_BUSY_S", 0.1)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreUnavailable, match="locked"), brake.on_file(file):
+        with pytest.raises(StoreUnavailable, match="locked"), hold_statements.on_file(file):
             pass
 
 
 async def test_names_of_zones_and_campaigns_are_looked_up(database: Database) -> None:
     """On both engines, whose statements are the same."""
-    found = await database.write(lambda tx: tx.follow(brake.subject_of("zone", "nowhere")))
+    found = await database.write(lambda tx: tx.follow(hold_statements.subject_of("zone", "nowhere")))
     assert found is None
-    assert await database.write(lambda tx: tx.follow(brake.subject_of("channel", "sms"))) == "sms"
-    assert await database.write(lambda tx: tx.follow(brake.subject_of("campaign", "none"))) is None
+    assert await database.write(lambda tx: tx.follow(hold_statements.subject_of("channel", "sms"))) == "sms"
+    assert await database.write(lambda tx: tx.follow(hold_statements.subject_of("campaign", "none"))) is None
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from gateway.campaigns.intake import Act, Decision, Thread, decide, milliseconds
 from gateway.campaigns.limits import require_countable
 from gateway.campaigns.public_ids import new_public_id
 from gateway.campaigns.publication import Publication
-from gateway.campaigns.receiving import Received, located, receive, reread
 from gateway.campaigns.refused import RefusedDocuments
+from gateway.campaigns.request_body import Received, located, receive, reread
 from gateway.campaigns.zones import ZoneOutcomes, ZonePlanning, launch_of
 from gateway.errors import Reason, Refusal
 from gateway.kinds import Kind
