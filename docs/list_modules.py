@@ -17,8 +17,8 @@ _SENTENCE = re.compile(r"(.+?\.)(?:\s|$)", re.DOTALL)
 
 _HEAD = """# Where does this live
 
-Every module with the first sentence of its own docstring, made by `python docs/list_modules.py`. docs/architecture.md tells
-how the rooms stand on one another, and the way of one alert through them.
+Every module with the first sentence of its own docstring, made by `python docs/list_modules.py`. docs/architecture.md
+tells how the rooms stand on one another, and the way of one alert through them.
 """
 
 
