@@ -251,10 +251,12 @@ class CarriersProcess:
             raise FaultyFrame("rooms of other carriers")
         for carrier, room, waiting in zip(self.carriers, frame.rooms, frame.waiting, strict=True):
             carrier.has_room(room, waiting, frame.heard)
+        told, owner = 0, None
         for handover, index, outcome in frame.outcomes:
-            if not 0 < handover <= self._handovers:
-                raise FaultyFrame("an outcome of what was never handed over")
-            owner = next((carrier for carrier in self.carriers if handover in carrier.sent), None)
+            if handover != told or owner is None or handover not in owner.sent:
+                if not 0 < handover <= self._handovers:
+                    raise FaultyFrame("an outcome of what was never handed over")
+                told, owner = handover, next((c for c in self.carriers if handover in c.sent), None)
             if owner is not None:  # else nobody waits for it any more
                 owner.hear(handover, index, outcome)
 

@@ -4,6 +4,7 @@ Many answer in hexadecimal and report in decimal, or the reverse, or pad with ze
 """
 
 from enum import StrEnum
+from functools import lru_cache
 
 LONGEST_ID = 255
 """Characters that are kept of an id; a message_id has 64 at most (5.2.23), and careless SMSCs some more."""
@@ -32,6 +33,7 @@ def normal_id(raw: str, base: IdBase) -> str:
     return text
 
 
+@lru_cache(4096)  # a receipt that overtakes the answer to its message is asked for them twice
 def other_readings(raw: str) -> tuple[str, ...]:
     """Every other form that the id may have had in the answer, the likeliest first, the id as written left out.
 
