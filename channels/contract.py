@@ -142,7 +142,7 @@ class Fit(IntEnum):
     WHOLE = 2
 
 
-class Limits(Protocol):
+class CarrierLimits(Protocol):
     """What a carrier can take, as a value: what is not known yet (an extension of a peer that never answered) counts as
     there. Equal where nothing has changed."""
 
@@ -250,7 +250,7 @@ class Carrier(Protocol):
     def status(self) -> CarrierStatus: ...
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> CarrierLimits:
         """What it could take, were it free, as far as is known now."""
         ...
 

@@ -33,7 +33,7 @@ CALLED_BACK = NotSent("it was called back before its slot", withdrawn=True, miss
 FORGOTTEN = InDoubt("the carrier gave no outcome")
 
 
-class Slots(Protocol):
+class CarrierSlots(Protocol):
     """The way to one carrier, in this process (`SlotKeeper`) or in another."""
 
     @property

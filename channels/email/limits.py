@@ -9,7 +9,7 @@ _PERSONAL_OCTETS = 500
 
 
 class MailLimits(msgspec.Struct, frozen=True, tag="mail"):
-    """`channels.contract.Limits` of a relay. One that never answered counts as without any."""
+    """`channels.contract.CarrierLimits` of a relay. One that never answered counts as without any."""
 
     ascii_addresses: bool = False
     """It lacks SMTPUTF8 (RFC 6531)."""

@@ -12,12 +12,12 @@ from typing import Protocol
 
 from channels.begun import BegunBytes
 from channels.contract import (
+    CarrierLimits,
     CarrierState,
     CarrierStatus,
     Channel,
     Content,
     InDoubt,
-    Limits,
     Mode,
     NotSent,
     Outcome,
@@ -83,7 +83,7 @@ class RemoteCarrier:
         number: int,
         order: CarrierOrder,
         link: Link,
-        limits: Limits,
+        limits: CarrierLimits,
         readings: Callable[[str], Sequence[str]],
         now_ms: Callable[[], int],
     ) -> None:
@@ -155,7 +155,7 @@ class RemoteCarrier:
     # ---- slots ---------------------------------------------------------------------------------------
 
     def hand_over(self, messages: Sequence[Outgoing], told: Told, subjects: Sequence[Hashable] = ()) -> Withdraw:
-        """As `channels.slots.Slots`."""
+        """As `channels.slots.CarrierSlots`."""
         if not self._is_wanted or not self._link.is_ready:
             return _refused(len(messages), told, NO_PROCESS if self._is_wanted else NOT_RUNNING)
         numbers = {id(m.permission): self._link.permit(m.permission) for m in messages if m.permission is not None}
@@ -194,7 +194,7 @@ class RemoteCarrier:
         return withdraw
 
     def call_back(self, subjects: Collection[Hashable]) -> None:
-        """As `channels.slots.Slots`."""
+        """As `channels.slots.CarrierSlots`."""
         for handover, sent in self.sent.items():
             if not sent.subjects:
                 continue
@@ -315,7 +315,7 @@ class RemoteCarrier:
 
 @dataclass(slots=True)
 class _SlotsThere:
-    """`channels.slots.Slots` of a carrier in another process, which keeps them."""
+    """`channels.slots.CarrierSlots` of a carrier in another process, which keeps them."""
 
     carrier: RemoteCarrier
 

@@ -9,7 +9,7 @@ from enum import Enum
 from statistics import median_high
 
 from channels.contract import Accepted, Carrier, CarrierState, Outcome, Refused
-from channels.slots import AHEAD_S, SlotKeeper, Slots
+from channels.slots import AHEAD_S, CarrierSlots, SlotKeeper
 from gateway.dispatch.breaker import Breaker
 from gateway.dispatch.refusals import RefusalRun, Refusals, Subject
 from gateway.operations.logs import scrubbed
@@ -50,12 +50,12 @@ class Gate:
     ceilings: tuple[Ceiling, ...]
     breaker: Breaker = field(default_factory=Breaker)
     refusals: Refusals = field(default_factory=Refusals)
-    slots_there: InitVar[Slots | None] = None
+    slots_there: InitVar[CarrierSlots | None] = None
     """Of a carrier in another process, which keeps them."""
-    slots: Slots = field(init=False)
+    slots: CarrierSlots = field(init=False)
     """Where messages wait for their slots on it."""
 
-    def __post_init__(self, slots_there: Slots | None) -> None:
+    def __post_init__(self, slots_there: CarrierSlots | None) -> None:
         self.slots = slots_there or SlotKeeper(self.carrier, guard_s(self.ceilings))
 
     @property

@@ -10,7 +10,7 @@ from channels.sms.smpp.writing import write
 
 
 class SmsLimits(msgspec.Struct, frozen=True, tag="sms"):
-    """`channels.contract.Limits` of an account."""
+    """`channels.contract.CarrierLimits` of an account."""
 
     countries: tuple[str, ...] = ()
     """Beginnings of E.164 numbers; empty: all."""

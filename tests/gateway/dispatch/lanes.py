@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from channels.contract import (
     Accepted,
+    CarrierLimits,
     CarrierState,
     CarrierStatus,
     Channel,
     Content,
     Fit,
-    Limits,
     Mode,
     NoLimits,
     Outcome,
@@ -71,7 +71,7 @@ class Carrier:
         return [message.address for _, message in self.handed]
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> CarrierLimits:
         return NoLimits() if self.fits is None else _ByAddress(self.fits)
 
     def status(self) -> CarrierStatus:
