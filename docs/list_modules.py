@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "modules.md"
 TOPS = ("cap", "channels", "store", "gateway", "loadtest")
-_SENTENCE = re.compile(r"(.+?\.)(?:\s|$)", re.DOTALL)
+_SENTENCE = re.compile(r"(.+?[.?])(?:\s|$)", re.DOTALL)
 
 _HEAD = """# Where does this live
 

@@ -1,6 +1,6 @@
-"""The kinds of message, and everything that a kind decides: ONE table.
+"""The kinds of message, and what each decides: opt-outs, who goes first, doubt, credit, life, wait for receipts.
 
-The kind alone decides which opt-outs count, who goes first, what happens to a message in doubt and how long it lives.
+ONE table; nothing else decides any of it.
 """
 
 from enum import StrEnum

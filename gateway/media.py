@@ -1,4 +1,4 @@
-"""One row a channel: how its words are made ready, what is counted and paid, and how patient it is.
+"""One row a channel: how its words are made ready, what is counted and paid, and when it is tried again.
 
 The one table where the channels differ; whatever else they do is the same code.
 """

@@ -1,4 +1,4 @@
-"""What a run is judged by: one line a promise, with what was measured, what was wanted and whether it holds. Pure."""
+"""The figures that are promised, and what a run is judged by: a line a promise, measured, wanted, held or not. Pure."""
 
 from collections.abc import Iterable, Sequence
 

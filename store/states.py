@@ -1,4 +1,4 @@
-"""The life of a delivery, of a batch and of a campaign: closed lists, and ONE table of what may follow what.
+"""The life of a delivery, of a batch and of a campaign: what may follow what (ONE table), and what is charged.
 
 Pure. What is not in `TRANSITIONS` cannot happen (design section 4).
 """

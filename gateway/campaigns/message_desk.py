@@ -1,4 +1,5 @@
-"""The desk for composed messages: a coordinator's own words, through the same resolver, preview and launch."""
+"""The desk for composed messages: a coordinator's own words, through the same resolver, preview and launch; the same
+key of a request gets the same answer."""
 
 import asyncio
 import hashlib

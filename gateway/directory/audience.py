@@ -1,4 +1,4 @@
-"""The frozen audience of a campaign: who is reached at which address, who is not and why; and its compact blob.
+"""The frozen audience of a campaign, as `resolve` found it: a value over columns, and its compact blob.
 
 Pure values over numpy columns. Knows no name and no address: ids only, so the blob is small and says little
 by itself. Within a channel deliveries are in the order of member ids, and so are the rows made of them.

@@ -1,4 +1,4 @@
-"""Who is concerned, who is reached, who is not and why: ONE resolver for preview and launch.
+"""Who is concerned, who is reached once at which address, who is not and why: ONE resolver for preview and launch.
 
 Pure and CPU-bound: call it in a thread. One zone at a time; `taken` carries the addresses that the alert's
 campaigns in other zones reach already.

@@ -1,5 +1,7 @@
-"""Whose a receipt is, by a reference: our own, or one that a carrier gave us and that is on file. What it means for
-the delivery: a long SMS has parts, and a message may have been sent more than once.
+"""Whose a receipt is, by a reference, and what the receipts of all parts and copies make of the delivery.
+
+The reference is our own, or one that a carrier gave us and that is on file. A long SMS has parts, and a message may
+have been sent more than once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
