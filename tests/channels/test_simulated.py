@@ -53,7 +53,7 @@ class SimulatedBench:
     def message(self, number, *, due, expires_ms=None, address=None):
         content = Words(len(due))
         if self.settings.channel is Channel.SMS:
-            content = segments.prepare("Alerte. " * (15 if len(due) == 1 else 30 * (len(due) - 1)))
+            content = segments.prepare("a" * 140 * len(due))
             assert content.units == len(due)
         if self.settings.channel is Channel.VOICE:
             content = Script(language="nl", opening="", body="Hallo.", menu="", seconds=20.0)

@@ -109,14 +109,15 @@ async def test_each_is_given_shortly_before_its_slot_and_those_of_one_look_toget
 
 async def test_what_has_no_room_waits_for_an_answer_and_no_longer_than_its_slot_may_be_missed_by() -> None:
     desk, heard = Desk(window=2), Heard()
-    slots = SlotKeeper(desk, GUARD_S)
+    guard_s = 0.5
+    slots = SlotKeeper(desk, guard_s)
     at = now()
     slots.hand_over([message(n, at) for n in range(5)], heard)
     await until(lambda: len(desk.given) == 2)
 
     desk.given[0][2](Accepted())
     await until(lambda: len(desk.given) == 3)
-    assert now() - at < GUARD_S, "its answer was room"
+    assert now() - at < guard_s, "its answer was room"
 
     await until(lambda: len(heard.outcomes) == 3)
     assert heard.outcomes[3] == heard.outcomes[4] == MISSED
