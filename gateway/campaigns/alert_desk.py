@@ -11,7 +11,7 @@ import msgspec
 from cap import DEFAULT_LIMITS, Alert, Limits, MsgType
 from cap.thread import ThreadStep, repeat
 from gateway.access.rights import Caller
-from gateway.campaigns import authority
+from gateway.campaigns import rights_over_campaigns
 from gateway.campaigns.admission import Shared, Turns
 from gateway.campaigns.alert_state import UNKNOWN, answer, seen, signature, warnings, with_reasons
 from gateway.campaigns.announcement import Announcement, of_alert
@@ -170,7 +170,7 @@ class AlertDesk:
         """Whoever ends a thread must have the right to end all that was sent of it, in every zone, kind, channel and
         mode, its own sender too: a Cancel that leaves one zone sending would be shown as done. An account may have lost
         a right since, and one sender's name may be used by several accounts. Raises Refusal 403."""
-        beyond = {c.zone_code for c in sent if not authority.ends(caller, c)}
+        beyond = {c.zone_code for c in sent if not rights_over_campaigns.ends(caller, c)}
         if beyond:
             text = f"It was sent in zones, or in a way, in which this account may not: {', '.join(sorted(beyond))}."
             raise _not_to_end(text)
@@ -456,7 +456,7 @@ async def _has_deliveries(conn: Connection, campaign: Campaign) -> bool:
 
 PUBLISHED_ONLY = "Published; nobody was told."
 ENDED_ONLY = "Ended; nobody was told."
-_STATUSES = {"CREDIT": 402, authority.NO_RIGHT: 403}
+_STATUSES = {"CREDIT": 402, rights_over_campaigns.NO_RIGHT: 403}
 """Of an alert that every zone refuses for this rule."""
 
 

@@ -7,7 +7,7 @@ import msgspec
 from cap import Status
 from channels.contract import Mode
 from gateway.access.rights import Caller
-from gateway.campaigns import authority
+from gateway.campaigns import rights_over_campaigns
 from gateway.campaigns.answers import AlertAnswer, GatheringAnswer, SignatureFound, ZoneResult
 from gateway.campaigns.zones import ZoneOutcomes
 from gateway.errors import Reason
@@ -80,9 +80,9 @@ async def seen(conn: Connection, filed: Filed, caller: Caller) -> list[ZoneAnswe
         z
         for z in touched
         if (
-            authority.sees_all_of(caller, z.zone_id, mode)
+            rights_over_campaigns.sees_all_of(caller, z.zone_id, mode)
             if z.campaign_id is None
-            else authority.sees(caller, launched[z.campaign_id])
+            else rights_over_campaigns.sees(caller, launched[z.campaign_id])
         )
     ]
 

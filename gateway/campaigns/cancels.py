@@ -13,7 +13,7 @@ import msgspec
 
 from channels.contract import Channel, Mode
 from gateway.access.rights import Action, Caller
-from gateway.campaigns import authority
+from gateway.campaigns import rights_over_campaigns
 from gateway.campaigns.announcement import Announcement, called
 from gateway.campaigns.answers import ChannelPreview, TextPreview, ZonePreview
 from gateway.campaigns.cancel_audience import HolderGathering, Owed, draw_up
@@ -58,9 +58,9 @@ async def plan(
     policy = read_policy(zone.policy)
     used = {c.channel for original in originals for c in await campaigns.counts(conn, original.id)}
     mode = originals[-1].mode
-    told = authority.told_by(caller, action, zone.id, kind, mode, used, originals)
+    told = rights_over_campaigns.told_by(caller, action, zone.id, kind, mode, used, originals)
     if used and not told:
-        why = authority.missing(kind, zone.code)
+        why = rights_over_campaigns.missing(kind, zone.code)
         text = f"{zone.code}: it is ended and nobody is told so: this account may not send messages of kind {kind}."
         raise ZoneRefused(text, (msgspec.structs.replace(why, text=text, level="warning"),))
     channels = tuple(c for c in Channel if c in told)
@@ -100,11 +100,11 @@ def untold(
     """What a sender should know whose rights do not cover all channels on which people have what is cancelled."""
     kind = announcement.kind or Kind(originals[-1].kind)
     used = frozenset(c for original in originals for c in original.uses)
-    beyond = used - authority.told_by(caller, action, zone.id, kind, originals[-1].mode, used, originals)
+    beyond = used - rights_over_campaigns.told_by(caller, action, zone.id, kind, originals[-1].mode, used, originals)
     if not beyond:
         return None
     text = f"{zone.code}: who has it by {', '.join(sorted(beyond))} is not told: the rights of this account end there."
-    return Reason(authority.NO_RIGHT, text, level="warning", value=zone.code)
+    return Reason(rights_over_campaigns.NO_RIGHT, text, level="warning", value=zone.code)
 
 
 def _words(

@@ -12,7 +12,7 @@ import msgspec
 
 from channels.contract import Channel, Mode
 from gateway.access.rights import Action, Caller
-from gateway.campaigns import authority
+from gateway.campaigns import rights_over_campaigns
 from gateway.campaigns.admission import Shared, Turns
 from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import MessageAnswer, MessageRequest, MessageText, ZonePreview
@@ -118,9 +118,10 @@ class MessageDesk:
         """End a campaign now: nothing beyond the cursors leaves. False when it had ended. Raises Refusal."""
         async with self.database.read() as conn:
             found = await campaigns.by_public_id(conn, public_id)
-        if found is None or not (authority.sees(caller, found) or authority.stops(caller, found)):
+        may_know = rights_over_campaigns.sees, rights_over_campaigns.stops
+        if found is None or not any(may(caller, found) for may in may_know):
             raise Refusal(404, "no-such-campaign", "There is no such campaign.")
-        if not authority.stops(caller, found):
+        if not rights_over_campaigns.stops(caller, found):
             raise Refusal(403, "no-right", f"This account may not stop this campaign of {found.zone_code}.")
         account_id = caller.account_id
         return await self.database.write(lambda tx: campaign_steps.stop(tx, found.id, account_id), turn=Turn.FIRST)
@@ -226,7 +227,7 @@ def _require_rights(caller: Caller, request: MessageRequest, zone: ZoneRow) -> N
     mode = Mode.SIMULATION if request.simulation else Mode.LIVE
     beyond = set(request.channels) - caller.channels(Action.LAUNCH, zone.id, request.kind, mode)
     if beyond:
-        reason = authority.missing(request.kind, zone.code, beyond)
+        reason = rights_over_campaigns.missing(request.kind, zone.code, beyond)
         raise Refusal(403, "no-right", reason.text, (reason,))
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from channels.contract import Channel, Content, Mode
 from gateway.access.rights import Action, Caller
 from gateway.accounting.tariff import price
-from gateway.campaigns import authority
+from gateway.campaigns import rights_over_campaigns
 from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import ChannelPreview, ReasonCount, TextPreview, ZonePreview
 from gateway.campaigns.what_carriers_take import Outlets
@@ -118,7 +118,7 @@ class Planner:
         given = set(policy.channels(wish.kind))
         rights = wish.caller.channels(wish.action, zone.id, wish.kind, wish.announcement.mode)
         if not rights:
-            why = authority.missing(wish.kind, zone.code)
+            why = rights_over_campaigns.missing(wish.kind, zone.code)
             raise ZoneRefused(why.text, (why,))
         allowed = given & rights
         if wish.announcement.mode is Mode.LIVE:

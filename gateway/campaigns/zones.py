@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from channels.contract import Channel
 from gateway.access.rights import Action, Caller
-from gateway.campaigns import authority, cancels
+from gateway.campaigns import cancels, rights_over_campaigns
 from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import ZonePreview
 from gateway.campaigns.planning import NobodyHere, Planner, TakenContacts, ZonePlan, ZoneRefused, ZoneWish
@@ -115,9 +115,9 @@ class ZonePlanning:
         assert announcement.kind is not None, "only a Cancel may leave it to what it cancels"
         if not any(caller.channels(action, zone.id, announcement.kind, announcement.mode) for zone in zones):
             # Nothing is reckoned for who may send this nowhere.
-            outcome.refusals += [
-                (z, why.text, (why,)) for z in zones for why in [authority.missing(announcement.kind, z.code)]
-            ]
+            for zone in zones:
+                why = rights_over_campaigns.missing(announcement.kind, zone.code)
+                outcome.refusals.append((zone, why.text, (why,)))
             return
         wish = ZoneWish(
             caller=caller,

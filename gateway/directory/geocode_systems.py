@@ -8,7 +8,7 @@ import re
 
 import msgspec
 
-from gateway.directory.municipalities import current
+from gateway.directory.merged_municipalities import current
 from gateway.directory.problem import TargetFault, TargetProblem, TargetSeverity
 from gateway.directory.targets import GeocodeTarget
 

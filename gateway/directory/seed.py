@@ -17,7 +17,7 @@ import msgspec
 from gateway.directory import seed_lines
 from gateway.directory.agreements import write_terms
 from gateway.directory.geocode_systems import REFNIS, system_of
-from gateway.directory.municipalities import current
+from gateway.directory.merged_municipalities import current
 from gateway.directory.point_in_area import point_e7
 from gateway.directory.seed_lines import Numbered, RegisterCodes, SeedError, SeedReader, SeedRemark, UnusableContact
 from gateway.directory.senders import write_kind_rules

@@ -17,7 +17,7 @@ from channels.contract import Channel
 from gateway.directory.columns import Int64, UInt8, find, table
 from gateway.directory.contacts import BestContacts, best_of
 from gateway.directory.geocode_systems import REFNIS
-from gateway.directory.municipalities import current, renumbered
+from gateway.directory.merged_municipalities import current, renumbered
 from gateway.directory.opt_outs import Bits, bits_of
 from gateway.directory.point_in_area import Grid, Int32, Mask, ShapeRefused, grid, territory
 from store.register.reading import NOWHERE, MemberRows, PlaceRows, RegisterRows

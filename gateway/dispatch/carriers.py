@@ -23,6 +23,8 @@ _TRIAL_UNITS = 3
 _MOST_HEAD_START_US = 1_000_000
 _LEAST_LEAD_S, _MOST_LEAD_S = 0.04, 0.35
 """At most so long that something is left of the farthest horizon: asked sooner, the fence has no slot to grant."""
+_SLOTS_AHEAD, _MOST_FOR_FEW_S = 2, 0.2
+"""A lane asks so many slots ahead, where these are far apart."""
 _AHEAD = 4
 """Units granted for each unit of room: a grant leaves over 250 ms while the window empties and fills again."""
 
@@ -185,11 +187,14 @@ class Timebase:
         """How long an answer takes: slots that begin sooner would have passed when they are known."""
         return min(int(median_high(self._answers_s) * 1e6), _MOST_HEAD_START_US)
 
-    @property
-    def lead_s(self) -> float:
-        """How long before its first slot a window is to be asked for: twice as long as an answer takes of late, with
-        the time by which carriers are ahead of the slots. A lane whose answers are slow would miss slots otherwise."""
-        return min(max(2 * median_high(self._asked_for_s) + AHEAD_S, _LEAST_LEAD_S), _MOST_LEAD_S)
+    def lead_s(self, rate_per_s: float) -> float:
+        """How long before its first slot a window is to be asked for: twice as long as an answer takes of late, or as
+        long as all but the slowest, with the time by which carriers are ahead of the slots. A lane whose answers are
+        slow would miss slots otherwise; one that has few of them a second has none to miss."""
+        answers_s = sorted(self._asked_for_s)
+        usual_s = max(2 * median_high(answers_s), answers_s[-2] if len(answers_s) > 1 else 0.0)
+        few_s = min(_SLOTS_AHEAD / rate_per_s, _MOST_FOR_FEW_S)
+        return min(max(usual_s + AHEAD_S, few_s, _LEAST_LEAD_S), _MOST_LEAD_S)
 
 
 @dataclass(slots=True)
@@ -217,6 +222,11 @@ class LaneCarriers:
     def granted_for_s(self, names: Sequence[str], now_s: float) -> float:
         """How long every one of these carriers has nothing to give but slots behind those granted already."""
         return min((self.granted_until_s.get(name, 0.0) - now_s for name in names), default=0.0)
+
+    @property
+    def lead_s(self) -> float:
+        """How long before its first slot a window is to be asked for."""
+        return self.timebase.lead_s(self.rate_per_s)
 
     @property
     def rate_per_s(self) -> float:

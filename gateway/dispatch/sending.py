@@ -193,7 +193,7 @@ class Sending:
                 await self._flush()
                 continue
             no_carrier_since = None
-            early_s = self._granted_for_s(window, loop.time()) - self.carriers.timebase.lead_s
+            early_s = self._granted_for_s(window, loop.time()) - self.carriers.lead_s
             if window.waits or early_s > 0 or (results.in_flight and self._is_alone()):
                 # Asked now, the fence would grant the few slots between those of other batches and the horizon.
                 await self._wait(0.05 if window.waits else min(max(early_s, 0.01), FLUSH_S))
@@ -261,7 +261,7 @@ class Sending:
         self._begins = False
         self._gave_turn = answer.others_begin
         last_s = self._launch(answer, window)
-        ask_s = last_s - self.carriers.timebase.lead_s
+        ask_s = last_s - self.carriers.lead_s
         while not self._finished(loop.time()) and (left := ask_s - loop.time()) > 0:
             await self._wait(min(left, FLUSH_S))
             if self.results.again and loop.time() < ask_s:
@@ -283,7 +283,7 @@ class Sending:
     @property
     def _horizon_ms(self) -> int:
         usual = LESS_URGENT_HORIZON_MS if self.batch.priority else HORIZON_MS
-        lead_ms = int(self.carriers.timebase.lead_s * 1000)
+        lead_ms = int(self.carriers.lead_s * 1000)
         return min(max(usual, lead_ms + LEAST_WINDOW_MS), MOST_HORIZON_MS)
 
     @property

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.access.rights import Action, Caller
-from gateway.campaigns import authority
+from gateway.campaigns import rights_over_campaigns
 from gateway.campaigns.alert_state import gathering
 from gateway.campaigns.answers import MessageRequest
 from gateway.errors import Refusal
@@ -37,7 +37,10 @@ _LOOKS = 5
 
 
 async def _asked_for(
-    request: web.Request, context: HttpContext, caller: Caller, may: Callable[[Caller, Campaign], bool] = authority.sees
+    request: web.Request,
+    context: HttpContext,
+    caller: Caller,
+    may: Callable[[Caller, Campaign], bool] = rights_over_campaigns.sees,
 ) -> Campaign:
     """Raises Refusal 404, also for one that this caller may not see: that it exists is not told."""
     async with context.services.database.read() as conn:
@@ -74,7 +77,7 @@ async def _page(
         page = await campaigns.recent(conn, None if zones is None else sorted(zones), before_id=before_id, most=limit)
         for last in page:
             before_id = last.id
-            if authority.sees(caller, last):
+            if rights_over_campaigns.sees(caller, last):
                 found.append(last)
             if len(found) == limit:
                 return found, last
@@ -201,7 +204,7 @@ async def launch(request: web.Request, context: HttpContext, caller: Caller) -> 
 async def stop(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
     """POST /api/v1/campaigns/{id}/stop: from the answer on nothing beyond what is in hand leaves."""
     Query(request)
-    campaign = await _asked_for(request, context, caller, authority.stops)
+    campaign = await _asked_for(request, context, caller, rights_over_campaigns.stops)
     stopped = await context.services.messages.stop(caller, campaign.public_id)
     return answer({"campaign": campaign.public_id, "href": views.href(campaign), "stopped": stopped})
 

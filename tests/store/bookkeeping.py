@@ -6,7 +6,7 @@ from collections import defaultdict
 import sqlalchemy as sa
 
 from store.engine.database import Database, T, Work
-from store.money import ledger, reckoning
+from store.money import ledger, recount
 from store.tables import booking, entry
 
 
@@ -51,4 +51,4 @@ async def accounts(database: Database, zone_id: int) -> dict[str, dict[str, int]
 async def assert_books_close(database: Database, *zone_ids: int) -> None:
     async with database.read() as conn:
         for zone_id in zone_ids:
-            assert await reckoning.differences(conn, zone_id) == []
+            assert await recount.differences(conn, zone_id) == []

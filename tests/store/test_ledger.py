@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from store.campaigns import campaign_steps
 from store.errors import Conflict, CreditExhausted
-from store.money import bookings, ledger, lots, reckoning
+from store.money import bookings, ledger, lots, recount
 from store.money.bookings import LedgerAccount, LedgerEntry, What
 from store.states import DeliveryEvent
 from store.tables import booking, entry
@@ -286,7 +286,7 @@ async def test_an_account_that_gave_what_it_had_not_is_found_and_stops_nobody(da
     assert await database.write(lambda tx: campaign_steps.stop(tx, made.id, None))
 
     async with database.read() as conn:
-        assert "reserved below nothing" in {d.of for d in await reckoning.differences(conn, town.zone_id)}
+        assert "reserved below nothing" in {d.of for d in await recount.differences(conn, town.zone_id)}
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ async def test_the_recount_finds_what_does_not_close(database, fault, found):
     await database.write(lambda tx: tx.run(fault))
 
     async with database.read() as conn:
-        assert found in {d.of for d in await reckoning.differences(conn, town.zone_id)}
+        assert found in {d.of for d in await recount.differences(conn, town.zone_id)}
 
 
 # ---- at once ---------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ GROWS = (
     "contact", "audit", "entry",
 )  # fmt: skip
 """Tables that grow with what was ever sent, or with the register."""
-SELDOM = {"store.outbox.overview", "store.money.reckoning", "store.money.balances"}
+SELDOM = {"store.outbox.overview", "store.money.recount", "store.money.balances"}
 """Asked by an operator, and now and then by the metrics."""
 
 

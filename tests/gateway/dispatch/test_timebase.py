@@ -53,13 +53,18 @@ def test_answers_that_stay_slow_are_waited_for_within_reason() -> None:
 def test_a_window_is_asked_for_sooner_where_answers_have_taken_longer_to_come() -> None:
     base = Timebase()
     base.learn(0, 0.0)
-    quick_s = base.lead_s
+    quick_s = base.lead_s(500.0)
     for _ in range(8):
         base.answered(0, 0.05, asked_s=-0.05)
 
     assert 0 < quick_s < 0.1
-    assert base.lead_s > 2 * 0.1, "the wait for the transaction counts, too"
+    assert base.lead_s(500.0) > 2 * 0.1, "the wait for the transaction counts, too"
 
     for _ in range(8):
         base.answered(0, 60.0, asked_s=0.0)
-    assert base.lead_s < MOST_HORIZON_MS / 1000 - 0.1, "something must be left to ask for"
+    assert base.lead_s(500.0) < MOST_HORIZON_MS / 1000 - 0.1, "something must be left to ask for"
+
+
+def test_a_lane_with_few_slots_a_second_asks_two_of_them_ahead() -> None:
+    assert Timebase().lead_s(10.0) == 0.2
+    assert Timebase().lead_s(0.5) == 0.2, "and no longer than that, however few"
