@@ -202,7 +202,8 @@ class SlotKeeper:
             if self._lacks_room:
                 self._look_by(0.0)
 
-        group.withdraw = guarded(self._carrier, messages, told)
+        withdraw = guarded(self._carrier, messages, told)
+        group.withdraw = withdraw if group.unanswered else None
 
     def _end(self, group: _Group, outcome: Outcome) -> None:
         """The carrier is not waited for any more."""
@@ -230,6 +231,7 @@ class SlotKeeper:
         if not group.unanswered:
             self._groups.discard(group)
             handover.groups.discard(group)
+            group.withdraw = None  # it leads back here
         self._with_carrier -= len(handover.messages[index].due)
         self._tell(handover, index, outcome)
 

@@ -98,9 +98,13 @@ class Sending:
 
     def __post_init__(self) -> None:
         self._choosing = Choosing(self.batch.campaign_id, self.contents, self.carriers.gates)
-        self.results = Results(
-            self.batch, self._choosing, self.rules, self.note, self._is_over, decide=self._decision.set
-        )
+        stopping, now_ms, expires_ms = self.stopping, self.database.clock.now_ms, self.batch.expires_ms
+
+        def is_over() -> bool:
+            return stopping.is_set() or now_ms() >= expires_ms
+
+        # Nothing that these hold leads back here: a batch goes with its last user, and leaves nothing to collect.
+        self.results = Results(self.batch, self._choosing, self.rules, self.note, is_over, decide=self._decision.set)
 
     @property
     def rest_ms(self) -> int:
@@ -152,6 +156,7 @@ class Sending:
         finally:
             for withdraw in self._withdraws:
                 withdraw()
+            self._withdraws.clear()  # each leads to its messages, and back here
         for m in results.again:
             results.not_sent(m.row)
         failure = self._fault or failure
@@ -397,9 +402,6 @@ class Sending:
             number=0 if self._granted is None else self._granted(row.id),
             begins=None if self.note is None else self.note.begun,
         )
-
-    def _is_over(self) -> bool:
-        return self.stopping.is_set() or self.database.clock.now_ms() >= self.batch.expires_ms
 
     # ---- where handing over ends -----------------------------------------------------------------------
 
