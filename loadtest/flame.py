@@ -6,8 +6,8 @@
 A frame is as wide as its share of the samples; what it calls stands on it. Frames below half a percent are left out.
 """
 
+import argparse
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html import escape
@@ -85,10 +85,16 @@ def _colour(name: str) -> str:
     return next((colour for part, colour in _COLOURS if f"({part}" in name), _OTHER)
 
 
-def main(stacks: str, picture: str, title: str, below: str = "run (uvloop") -> None:
-    root = tree(Path(stacks).read_text(encoding="utf-8").splitlines(), below=below)
-    Path(picture).write_text(drawn(root, title), encoding="utf-8")
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m loadtest.flame", description="Draws a flame graph as SVG.")
+    parser.add_argument("stacks", type=Path, help="what 'py-spy record --gil -f raw' wrote")
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("title")
+    parser.add_argument("--below", default="run (uvloop", help="the frame on which the picture stands")
+    given = parser.parse_args(arguments)
+    root = tree(given.stacks.read_text(encoding="utf-8").splitlines(), below=given.below)
+    given.picture.write_text(drawn(root, given.title), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

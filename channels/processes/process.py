@@ -114,7 +114,10 @@ class CarriersProcess:
         with self._clock.beating():
             while True:
                 self._since_s = asyncio.get_running_loop().time()
-                why = await self._live()
+                try:
+                    why = await self._live()
+                except OSError as exc:
+                    why = f"it cannot be made: {exc}"
                 if asyncio.get_running_loop().time() - self._since_s > _STEADY_S:
                     pause_s = _FIRST_PAUSE_S
                 level = logging.INFO if why == TOLD_TO else logging.ERROR
@@ -276,7 +279,7 @@ class CarriersProcess:
                 setattr(record, name, value)
         record.carriers_process = self.name
         if frame.exception:
-            record.exc_text = frame.exception
+            record.exception = frame.exception
         logger.handle(record)
 
 

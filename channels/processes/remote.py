@@ -273,7 +273,9 @@ class RemoteCarrier:
 
     async def _stop(self) -> None:
         self._is_wanted = False
-        if self._link.is_ready:
+        if self._stopped is not None and not self._stopped.done():
+            await self._stopped  # its process is leaving
+        elif self._link.is_ready:
             await self.ends()
         self.is_down("stopped")
         self._status = None

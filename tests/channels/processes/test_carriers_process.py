@@ -17,10 +17,12 @@ import pytest
 
 from channels.begun import begun_bytes
 from channels.contract import Accepted, CarrierState, InDoubt, NotSent, Outcome, Outgoing, Permission
+from channels.processes import frames
 from channels.processes import process as process_module
 from channels.processes.frames import MOST_BYTES
 from channels.processes.process import SILENT_S, CarriersProcess
 from channels.slots import MISSED
+from gateway.operations.logs import JsonLines
 from loadtest.sinks.smsc import SmscOptions, SmscSink
 from tests.channels.conformance import Bench, Inbox, noted, now, outcomes, running, under, until
 from tests.channels.email.test_smtp_conformance import relay
@@ -344,6 +346,42 @@ async def test_its_log_is_ours(caplog: pytest.LogCaptureFixture) -> None:
     [first, *_] = [r for r in caplog.records if getattr(r, "action", "") == "smpp.bind_up"]
     assert (first.carrier, first.carriers_process) == ("smsc", "tocsin-test")
     assert first.name == "channels.sms.smpp.carrier"
+
+
+async def test_a_process_that_cannot_be_made_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    true_start = process_module._start
+    tries = 0
+
+    def start(*given):
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise OSError(11, "Resource temporarily unavailable")
+        return true_start(*given)
+
+    monkeypatch.setattr(process_module, "_start", start)
+    async with relay(silent=False) as bench, living(bench) as process, running(bench.carrier):
+        answered = await outcomes(bench.carrier, messages(bench, process, [now()]))
+        assert isinstance(answered[0][1], Accepted)
+
+
+async def test_what_it_raises_is_in_our_log() -> None:
+    process = CarriersProcess("tocsin-test", begun_bytes(10), lambda: 0)
+    heard: list[str] = []
+
+    class Keeping(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(JsonLines().format(record))
+
+    logger = logging.getLogger("channels.test")
+    logger.addHandler(Keeping())
+    process.take(
+        frames.Logged("channels.test", 40, "no", 5.0, {"action": "x", "msg": "y"}, "Traceback ...\nKeyError: 1")
+    )
+
+    assert '"exception":"Traceback ...\\nKeyError: 1"' in heard[0]
+    assert '"carriers_process":"tocsin-test"' in heard[0]
+    assert '"message":"no"' in heard[0]
 
 
 async def test_settings_that_make_no_carrier_are_refused_before_anything_runs() -> None:
