@@ -34,30 +34,50 @@ class FileReadPool:
         self._engine = engine
         self._free = asyncio.Semaphore(most)
         self._idle: list[AsyncConnection] = []
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def lend(self, patience_s: float) -> AsyncConnection:
         await self._wait_for_one(patience_s)
+        conn: AsyncConnection | None = None
         try:
             conn = self._idle.pop() if self._idle else await self._connected()
             driver = driver_of(conn)
             assert driver is not None
-            await driver.run("BEGIN")
+            driver.begin_snapshot()
             return conn
         except BaseException:
-            self._free.release()
+            if conn is None:
+                self._free.release()
+            else:
+                await self._give_up(conn)
             raise
 
     async def take_back(self, conn: AsyncConnection, *, is_sound: bool) -> None:
         driver = driver_of(conn) if is_sound else None
-        try:
-            if driver is not None and driver.end_snapshot():
-                self._idle.append(conn)
-            else:
-                await conn.close()
-        finally:
+        if driver is not None and driver.end_snapshot():
+            self._idle.append(conn)
             self._free.release()
+        else:
+            await self._give_up(conn)
+
+    async def _give_up(self, conn: AsyncConnection) -> None:
+        """Close it, also when whoever had it is cancelled once more: one that is lost is one reading less at a time,
+        and a dozen lost ones are the end of all readings."""
+
+        async def closed() -> None:
+            try:
+                await conn.close()
+            finally:
+                self._free.release()
+
+        task = asyncio.create_task(closed(), name="a connection for reading is closed")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        await asyncio.shield(task)
 
     async def close(self) -> None:
+        if self._closing:
+            await asyncio.wait(self._closing)
         while self._idle:
             await self._idle.pop().close()
         await self._engine.dispose()
@@ -74,7 +94,11 @@ class FileReadPool:
 
     async def _connected(self) -> AsyncConnection:
         conn = await self._engine.connect()
-        await conn.begin()
+        try:
+            await conn.begin()
+        except BaseException:
+            await asyncio.shield(conn.close())
+            raise
         return conn
 
 

@@ -195,6 +195,14 @@ class SqliteConnection(Connection):
         if self._writes or not self.end_snapshot():
             await super().rollback()
 
+    def begin_snapshot(self) -> None:
+        """Begin a reading, which touches no disk, where it is called: nobody can be cancelled in the midst of it.
+        Raises DBAPIError."""
+        try:
+            self._run("BEGIN", ())
+        except sqlite3.Error as exc:
+            raise DBAPIError.instance("BEGIN", (), exc, sqlite3.Error) from exc
+
     def end_snapshot(self) -> bool:
         """End a reading, which touches no disk; False while something is under way in its thread."""
         if self._given != self._done:
