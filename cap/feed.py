@@ -28,6 +28,7 @@ from cap.write import moment, write
 MEDIA_TYPE = "application/cap+xml"
 MOST_BYTES = 900_000  # what readers of CAP feeds are told to expect at most
 MOST_SUMMARY = 2_000  # a wordy alert must not push the others out of the feed: all of it is behind the link
+_END = b"</feed>"
 _MARGIN = 200  # bytes for what a feed says about what it leaves out
 _NAMESPACES: Any = {None: ATOM, "georss": GEORSS}  # the default namespace, for which the stubs have no type
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -64,10 +65,12 @@ def atom(
     author: str,
     full: bool = False,
     remark: str = "",
+    written: Callable[[FeedEntry], bytes] | None = None,
 ) -> bytes:
     """The feed document, entries in the order given; `full` puts the whole alert into each, without enclosed files.
 
-    `remark` is for the reader of the feed: what it leaves out.
+    `remark` is for the reader of the feed: what it leaves out. `written` gives what `entry_xml` gives, for whoever
+    keeps that: an alert in force stands in hundreds of feeds.
 
     Raises ValueError for an alert that is not Public, a link that is not absolute or does not end in .xml, a naive
     time, or text that XML cannot hold.
@@ -80,13 +83,21 @@ def atom(
     _text(feed, "updated", _rfc3339(updated))
     _text(_element(feed, "author"), "name", author)
     _element(feed, "link", rel="self", type="application/atom+xml", href=absolute(self_url))
-    elements = [_entry(feed, entry) for entry in entries]
     etree.indent(feed)
-    if full:  # after the indentation: a signed alert is not touched
-        for element, entry in zip(elements, entries, strict=True):
-            if entry.whole:
-                _element(element, "content", type=MEDIA_TYPE).append(_whole(entry))
-    return etree.tostring(feed, encoding="UTF-8", xml_declaration=True) + b"\n"
+    head, end, _ = etree.tostring(feed, encoding="UTF-8", xml_declaration=True).rpartition(_END)
+    pieces = (entry_xml(entry, full=full) if written is None else written(entry) for entry in entries)
+    return b"".join((head, *pieces, end, b"\n"))
+
+
+def entry_xml(entry: FeedEntry, *, full: bool = False) -> bytes:
+    """The lines of one entry as they stand in a feed of ours. Raises as `atom`."""
+    feed = etree.Element(f"{{{ATOM}}}feed", nsmap=_NAMESPACES)
+    element = _entry(feed, entry)
+    etree.indent(feed)
+    if full and entry.whole:  # after the indentation: a signed alert is not touched
+        _element(element, "content", type=MEDIA_TYPE).append(_whole(entry))
+    text = etree.tostring(feed, encoding="UTF-8")
+    return text[text.index(b">") + 2 : text.rindex(_END)]
 
 
 def bounded(

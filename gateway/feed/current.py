@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import cap
 from cap.forward import enclosed
 from cap.limits import KEPT
-from gateway.feed.formats import Feed, FeedFormat, Making, make
+from gateway.feed.formats import Feed, FeedFormat, Making, WrittenEntries, make
 from gateway.feed.until_expiry import Item, View
 from store import feed
 from store.engine.database import Database
@@ -48,6 +48,7 @@ class CurrentFeed:
     _again_s: float = 0.0
     _made: dict[tuple[str, FeedFormat, str], tuple[View, int, Feed]] = field(default_factory=dict)
     """By address, form and language: for which state and which minute."""
+    _written: WrittenEntries = field(default_factory=WrittenEntries)
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
     _maker: asyncio.Lock = field(default_factory=asyncio.Lock)
     _lookup: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKUPS))
@@ -80,7 +81,9 @@ class CurrentFeed:
         async with self._maker:
             kept = self._made.get(key)
             if kept is None or kept[0] is not view or kept[1] != minute:
-                made = await asyncio.to_thread(make, self.making, view, form, base_url, language, self._looked_ms)
+                made = await asyncio.to_thread(
+                    make, self.making, view, form, base_url, language, self._looked_ms, self._written
+                )
                 kept = (view, minute, made)
                 self._made.pop(key, None)
                 self._made = dict(list(self._made.items())[1 - _MOST_MADE :]) | {key: kept}

@@ -20,6 +20,10 @@ _LINKED_BYTES = 100_000
 feed (notes on CAP feeds)."""
 
 
+MOST_WRITTEN_BYTES = 30_000_000
+"""Of entries that are kept as they were written, in all languages and forms."""
+
+
 class FeedFormat(StrEnum):
     ATOM = "atom"
     FULL = "full"
@@ -48,9 +52,40 @@ class Making:
     most_bytes: int = cap_feed.MOST_BYTES
 
 
-def make(making: Making, view: View, form: FeedFormat, base_url: str, language: str, looked_ms: int) -> Feed:
+class WrittenEntries:
+    """The entries of Atom feeds as they were written: an alert in force stands in each feed that is made of a change,
+    and writing it anew each time took most of a core with 500 of them. One feed is made at a time."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str, bool], bytes] = {}
+        self._bytes = 0
+
+    def of(self, entry: FeedEntry, *, full: bool) -> bytes:
+        """An address names one alert for ever; the Cancel of one is told with what it ends from the first time on."""
+        key = (entry.url, entry.language, full)
+        found = self._kept.get(key)
+        if found is None:
+            found = cap_feed.entry_xml(entry, full=full)
+            if self._bytes + len(found) > MOST_WRITTEN_BYTES:
+                self._kept.clear()
+                self._bytes = 0
+            self._kept[key] = found
+            self._bytes += len(found)
+        return found
+
+
+def make(
+    making: Making,
+    view: View,
+    form: FeedFormat,
+    base_url: str,
+    language: str,
+    looked_ms: int,
+    written: WrittenEntries | None = None,
+) -> Feed:
     """The bytes of a feed. `looked_ms` is when the store was last heard of: only the heartbeat tells it."""
-    body, media_type = _BY_FORM[form](_Page(making, view, form, base_url, language, looked_ms))
+    page = _Page(making, view, form, base_url, language, looked_ms, written or WrittenEntries())
+    body, media_type = _BY_FORM[form](page)
     return Feed(body, hashlib.sha256(body).hexdigest()[:32], media_type)
 
 
@@ -62,6 +97,7 @@ class _Page:
     base_url: str
     language: str
     looked_ms: int
+    written: WrittenEntries
 
     @property
     def entries(self) -> list[FeedEntry]:
@@ -113,6 +149,7 @@ def _atom(page: _Page) -> tuple[bytes, str]:
             author=page.making.author,
             full=full,
             remark=remark,
+            written=lambda entry: page.written.of(entry, full=full),
         )
 
     return page.bounded(page.entries, made), "application/atom+xml"
