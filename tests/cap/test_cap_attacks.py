@@ -23,9 +23,9 @@ import json, sys, time
 from cap import explain, read
 explain.ready()
 for line in sys.stdin:
-    start = time.perf_counter()
+    start = time.thread_time()  # of this thread: what else the machine does makes no parser slow
     reading = read(bytes.fromhex(line))
-    seconds = time.perf_counter() - start
+    seconds = time.thread_time() - start
     rules = sorted({problem.rule for problem in reading.problems})
     told = repr(reading)
     print(json.dumps({"rules": rules, "accepted": reading.accepted, "seconds": seconds, "told": told}), flush=True)
