@@ -109,8 +109,7 @@ class SlotKeeper:
         self._forgotten_timer: asyncio.TimerHandle | None = None
 
     def hand_over(self, messages: Sequence[Outgoing], told: Told, subjects: Sequence[Hashable] = ()) -> Withdraw:
-        """Have each given to the carrier at its slot. `told` hears one outcome of each, `MISSED` where the carrier had
-        no room in time, but nothing before this returns. `subjects`: of each, by which it can be called back."""
+        """As `CarrierSlots.hand_over`."""
         handover = _Handover(messages, told, subjects)
         for index, message in enumerate(messages):
             self._came += 1

@@ -55,8 +55,6 @@ class ProcessView:
     name: str
     pid: int
     """0: it is not there."""
-    since_s: float
-    """Event-loop time of its start."""
     lives: int
     """How often it was made."""
 
@@ -85,7 +83,6 @@ class CarriersProcess:
         self._now_ms, self._locks, self._log_level = now_ms, tuple(locks), log_level
         self._link: _Link | None = None
         self._child: subprocess.Popen[bytes] | None = None
-        self._since_s = 0.0
         self._leaving: asyncio.Task[None] | None = None
         self._handovers = 0
         self._words: dict[int, tuple[int, Content]] = {}
@@ -106,19 +103,19 @@ class CarriersProcess:
         return carrier
 
     def view(self) -> ProcessView:
-        return ProcessView(self.name, self._child.pid if self._child else 0, self._since_s, self.life)
+        return ProcessView(self.name, self._child.pid if self._child else 0, self.life)
 
     async def run(self) -> None:
         """Until cancelled; then the process has ended. Its carriers should have been stopped before."""
         pause_s = _FIRST_PAUSE_S
         with self._clock.beating():
             while True:
-                self._since_s = asyncio.get_running_loop().time()
+                began_s = asyncio.get_running_loop().time()
                 try:
                     why = await self._live()
                 except OSError as exc:
                     why = f"it cannot be made: {exc}"
-                if asyncio.get_running_loop().time() - self._since_s > _STEADY_S:
+                if asyncio.get_running_loop().time() - began_s > _STEADY_S:
                     pause_s = _FIRST_PAUSE_S
                 level = logging.INFO if why == TOLD_TO else logging.ERROR
                 about = {"action": "carriers-process-ended", "carriers_process": self.name, "why": why}
