@@ -1,6 +1,7 @@
 """The gateway's door as the load test itself uses it: launch, look, page, stop. Plain HTTP, one key a caller."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,8 @@ class GatewayDoor:
         return {name: float(value) for name, _, value in lines}
 
     async def post(self, path: str, body: Any = None) -> Any:
-        async with self.session.post(self.url + path, json=body, headers=self._headers) as response:
+        headers = self._headers | {"Idempotency-Key": secrets.token_hex(8)}
+        async with self.session.post(self.url + path, json=body, headers=headers) as response:
             return await _answer(response)
 
     async def post_alert(self, document: bytes) -> Any:

@@ -192,10 +192,10 @@ class Coordinator(FastHttpUser):
             "targets": {"networks": [self.network]},
             "channels": ["sms", "email"],
             "terms_confirmed": True,
-            "key": mark,
         }
+        headers = self.headers | {"Idempotency-Key": mark}
         with self.client.post(
-            "/api/v1/campaigns", json=body, headers=self.headers, name="launch a message", catch_response=True
+            "/api/v1/campaigns", json=body, headers=headers, name="launch a message", catch_response=True
         ) as response:
             if response.status_code != 202:
                 response.failure(f"answered {response.status_code}: {(response.text or '')[:200]}")

@@ -174,8 +174,6 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     """RFC 3339; empty: by the kind."""
     terms_confirmed: bool = False
     """The sender confirms the terms that exclude commercial, promotional and political content."""
-    key: Annotated[str, msgspec.Meta(max_length=100)] = ""
-    """The caller's own key for this decision: the same key again answers with the first campaign."""
 
 
 class MessageAnswer(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -76,9 +76,9 @@ class MessageDesk:
         preview = msgspec.structs.replace(plan.preview, balance_millieuro=balance, shortfall_millieuro=max(missing, 0))
         return self.planner.behind(preview, queue)
 
-    async def launch(self, caller: Caller, request: MessageRequest) -> MessageAnswer:
-        """Launches a message; the same `key` again answers with the first campaign. Raises Refusal; nothing is kept
-        then."""
+    async def launch(self, caller: Caller, request: MessageRequest, key: str = "") -> MessageAnswer:
+        """Launches a message. `key` is the caller's own name for this decision: the same one again answers with the
+        first campaign. Raises Refusal; nothing is kept then."""
         if not request.terms_confirmed:
             raise Refusal(
                 422,
@@ -88,15 +88,15 @@ class MessageDesk:
         require_modest(request, self.limits)
         turns = self._turns if request.kind is Kind.ALERT else self.idle
         async with turns.of(caller.account_id):
-            return await self._launched(caller, request)
+            return await self._launched(caller, request, key)
 
-    async def _launched(self, caller: Caller, request: MessageRequest) -> MessageAnswer:
-        known = await self._known(caller, request)
+    async def _launched(self, caller: Caller, request: MessageRequest, key: str) -> MessageAnswer:
+        known = await self._known(caller, request, key)
         if known is not None:
             return known
         if not self.room_on_disk():
             raise Refusal(503, "disk-full", "Too little disk space is left to accept anything.")
-        plan = await self._plan(caller, request)
+        plan = await self._plan(caller, request, key)
         shown = await self._shown(plan)
         decision = Launch(account_id=caller.account_id, alert=None, campaigns=(plan.campaign,))
         turn = Turn.FIRST if request.kind is Kind.ALERT else Turn.USUAL
@@ -105,7 +105,7 @@ class MessageDesk:
         except Conflict:
             # The answer to a commit may have been lost, and the launch repeated: what stands there is ours then.
             if not await self._is_filed(plan.campaign.public_id):
-                known = await self._known(caller, request)
+                known = await self._known(caller, request, key)
                 if known is None:
                     raise
                 return known
@@ -126,17 +126,17 @@ class MessageDesk:
         account_id = caller.account_id
         return await self.database.write(lambda tx: campaign_steps.stop(tx, found.id, account_id), turn=Turn.FIRST)
 
-    async def _known(self, caller: Caller, request: MessageRequest) -> MessageAnswer | None:
-        if not request.key:
+    async def _known(self, caller: Caller, request: MessageRequest, key: str) -> MessageAnswer | None:
+        if not key:
             return None
         async with self.database.read() as conn:
-            asked = await campaigns.by_request_key(conn, caller.account_id, request.key)
+            asked = await campaigns.by_request_key(conn, caller.account_id, key)
         if asked is None:
             return None
         if asked.sha256 not in ("", _digest(request)):
             remedy = "Give every decision a key of its own; to look at the first one, follow `campaign`."
             title = "Something else was asked for under this key before."
-            reason = Reason("KEY", title, path="$.key", value=request.key, remedy=remedy)
+            reason = Reason("KEY", title, path="Idempotency-Key", value=key, remedy=remedy)
             raise Refusal(422, "key-used", title, (reason,), members={"campaign": asked.public_id})
         return MessageAnswer(asked.public_id, False)
 
@@ -144,17 +144,17 @@ class MessageDesk:
         async with self.database.read() as conn:
             return await campaigns.by_public_id(conn, public_id) is not None
 
-    async def _plan(self, caller: Caller, request: MessageRequest) -> ZonePlan:
+    async def _plan(self, caller: Caller, request: MessageRequest, key: str = "") -> ZonePlan:
         async with self.database.read() as conn:
             found = await directory.zones(conn, [request.zone])
-        if "\0" in request.title or "\0" in request.key:
-            raise Refusal(400, "bad-text", "A title or key holds no NUL character.")
+        if "\0" in request.title:
+            raise Refusal(400, "bad-text", "A title holds no NUL character.")
         if not found or not caller.may_in(Action.LAUNCH, found[0].id):
             # A zone that this account has nothing to do with does not exist for it.
             raise Refusal(403, "no-right", f"This account may not launch anything in {request.zone}.")
         zone = found[0]
         _require_rights(caller, request, zone)
-        wish = await self._wish(caller, request)
+        wish = await self._wish(caller, request, key)
         policy = read_policy(zone.policy)
         try:
             asked, unavailable = self.planner.channels(wish, zone, policy)
@@ -173,7 +173,7 @@ class MessageDesk:
         preview = msgspec.structs.replace(plan.preview, problems=plan.preview.problems + warnings)
         return ZonePlan(plan.zone, campaign, preview, plan.audience)
 
-    async def _wish(self, caller: Caller, request: MessageRequest) -> ZoneWish:
+    async def _wish(self, caller: Caller, request: MessageRequest, key: str) -> ZoneWish:
         now_ms = self.database.clock.now_ms()
         starts_ms = max(_instant(request.starts_at, "starts_at", now_ms), now_ms)
         expires_ms = _instant(request.expires_at, "expires_at", starts_ms + KINDS[request.kind].default_life_s * 1000)
@@ -197,8 +197,8 @@ class MessageDesk:
             announcement=announcement,
             ground=await asyncio.to_thread(survey, request.targets),
             at_ms=now_ms,
-            request_key=request.key or None,
-            request_sha256=_digest(request) if request.key else "",
+            request_key=key or None,
+            request_sha256=_digest(request) if key else "",
         )
 
 

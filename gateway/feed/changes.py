@@ -43,6 +43,44 @@ class FeedEvent(msgspec.Struct, frozen=True):
     """With the document in it."""
 
 
+class AlertEnded(msgspec.Struct, frozen=True):
+    """A public alert is no longer in force."""
+
+    url: str
+    sender: str
+    identifier: str
+    at: str
+    """RFC 3339, UTC."""
+
+
+class InfoInFeed(msgspec.Struct, frozen=True):
+    """One info of a public alert, in its own language."""
+
+    language: str
+    event: str
+    headline: str | None
+    urgency: str
+    severity: str
+    certainty: str
+    expires: str | None
+
+
+class AlertInFeed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A public alert that has entered the feed."""
+
+    url: str
+    sender: str
+    identifier: str
+    at: str
+    """RFC 3339, UTC."""
+    sent: str | None = None
+    msg_type: str | None = msgspec.field(default=None, name="msgType")
+    references: tuple[str, ...] | None = None
+    info: tuple[InfoInFeed, ...] | None = None
+    document: str = ""
+    """The alert itself, where the stream was asked for in full and it is not too long."""
+
+
 @dataclass(slots=True)
 class FeedChanges:
     current_feed: CurrentFeed
@@ -179,44 +217,42 @@ class FeedChanges:
 
 
 def _event(change: FeedChange) -> FeedEvent:
-    about: dict[str, object] = {
-        "url": f"/cap/alerts/{change.public_id}.xml",
-        "sender": change.sender,
-        "identifier": change.identifier,
-    }
+    url, at = f"/cap/alerts/{change.public_id}.xml", rfc3339(change.at_ms)
     if change.ended:
-        octets = _written(change.seq, "ended", about | {"at": rfc3339(change.at_ms)})
+        octets = _written(change.seq, "ended", AlertEnded(url, change.sender, change.identifier, at))
         return FeedEvent(change.seq, octets, octets)
-    about |= {"at": rfc3339(change.at_ms), **_told(cap.read(change.document, KEPT).alert)}
+    about = _told(AlertInFeed(url, change.sender, change.identifier, at), cap.read(change.document, KEPT).alert)
     thin = full = _written(change.seq, "alert", about)
     if len(change.document) <= _ENCLOSED_BYTES:
         with contextlib.suppress(UnicodeDecodeError):  # in another encoding it is linked only
-            full = _written(change.seq, "alert", about | {"document": change.document.decode()})
+            about = msgspec.structs.replace(about, document=change.document.decode())
+            full = _written(change.seq, "alert", about)
     return FeedEvent(change.seq, thin, full)
 
 
-def _told(alert: cap.Alert | None) -> dict[str, object]:
+def _told(about: AlertInFeed, alert: cap.Alert | None) -> AlertInFeed:
     if alert is None:
-        return {}
-    return {
-        "sent": alert.sent.isoformat(),
-        "msgType": str(alert.msg_type),
-        "references": [f"{r.sender},{r.identifier},{r.sent.isoformat()}" for r in alert.references],
-        "info": [
-            {
-                "language": info.language or cap.DEFAULT_LANGUAGE,
-                "event": info.event,
-                "headline": info.headline,
-                "urgency": str(info.urgency),
-                "severity": str(info.severity),
-                "certainty": str(info.certainty),
-                "expires": info.expires.isoformat() if info.expires else None,
-            }
+        return about
+    return msgspec.structs.replace(
+        about,
+        sent=alert.sent.isoformat(),
+        msg_type=str(alert.msg_type),
+        references=tuple(f"{r.sender},{r.identifier},{r.sent.isoformat()}" for r in alert.references),
+        info=tuple(
+            InfoInFeed(
+                language=info.language or cap.DEFAULT_LANGUAGE,
+                event=info.event,
+                headline=info.headline,
+                urgency=str(info.urgency),
+                severity=str(info.severity),
+                certainty=str(info.certainty),
+                expires=info.expires.isoformat() if info.expires else None,
+            )
             for info in alert.infos
-        ],
-    }
+        ),
+    )
 
 
-def _written(seq: int, name: str, data: object) -> bytes:
+def _written(seq: int, name: str, data: AlertEnded | AlertInFeed) -> bytes:
     # JSON has no line break of its own: one data line.
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (seq, name.encode(), msgspec.json.encode(data))

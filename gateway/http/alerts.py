@@ -1,30 +1,51 @@
 """The handlers of CAP alerts: post, try, look up."""
 
 import asyncio
-from typing import Any
+from typing import Annotated
 
+import msgspec
 from aiohttp import web
 
 from cap.answer import Heading
-from gateway.access.rights import Caller
 from gateway.campaigns.alert_desk import BIG_BYTES
-from gateway.campaigns.answers import AlertAnswer
-from gateway.errors import Reason, Refusal
+from gateway.campaigns.answers import AlertAnswer, ZoneResult
+from gateway.errors import Refusal
 from gateway.http import cap_answers
-from gateway.http.bodies import CAP_MEDIA_TYPE, EDXL_MEDIA_TYPE, Query, read_body, require_type
-from gateway.http.context import HttpContext
-from gateway.http.languages import Tongue, tongue_of
-from gateway.http.wording import answer, spoken
+from gateway.http.asking import Answer, Asked, CapDocument, NoQuery
+from gateway.http.bodies import CAP_MEDIA_TYPE, EDXL_MEDIA_TYPE
+from gateway.http.languages import Tongue
 
 
-async def submit(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
-    """POST /cap/v1/alerts: 202 once it is durable, 200 for the same bytes again; both with its Location."""
-    Query(request)
-    document = await _document(request, context)
-    tongue = tongue_of(request)
-    in_cap = cap_answers.wanted(request)
+class AlertZone(ZoneResult, frozen=True, omit_defaults=True):
+    """What became of an alert in one zone."""
+
+    href: str = ""
+    """Of its campaign."""
+
+
+class AlertResource(AlertAnswer, frozen=True, omit_defaults=True):
+    """An alert as it was filed. `created` is false for the same bytes again."""
+
+    zones: tuple[AlertZone, ...] = ()
+    href: str = ""
+
+
+class FindAlert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    sender: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    identifier: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class DocumentForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    envelope: bool = False
+    """The EDXL-DE envelope that it came in."""
+
+
+async def submit(asked: Asked[NoQuery, CapDocument]) -> Answer | web.StreamResponse:
+    """202 once it is durable, 200 for the same bytes again; both with its Location."""
+    document, tongue, context = asked.body, asked.tongue(), asked.context
+    in_cap = cap_answers.wanted(asked.request)
     try:
-        filed = await context.services.alerts.submit(caller, document)
+        filed = await context.services.alerts.submit(asked.caller, document)
     except Refusal as refusal:
         named = await _name(document) if in_cap and cap_answers.is_verdict(refusal) else None
         if named is None:
@@ -38,39 +59,29 @@ async def submit(request: web.Request, context: HttpContext, caller: Caller) -> 
     return cap_answers.response(cap_answers.accepted(named, filed, context, tongue), status, tongue, headers)
 
 
-async def validate(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
-    """POST /cap/v1/validate: what a posting would do, to the word and the cent."""
-    Query(request)
-    document = await _document(request, context)
-    tongue = tongue_of(request)
-    response = answer(tongue.answer(await context.services.alerts.validate(caller, document)))
-    tongue.label(response)
-    return response
+async def validate(asked: Asked[NoQuery, CapDocument]) -> Answer:
+    """What a posting would do, to the word and the cent."""
+    return Answer(await asked.context.services.alerts.validate(asked.caller, asked.body), tongue=asked.tongue())
 
 
-async def read(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
-    """GET /cap/v1/alerts/{id}"""
-    Query(request)
-    return _resource(await context.services.alerts.read(caller, request.match_info["id"]), tongue_of(request))
+async def read(asked: Asked[NoQuery, None]) -> Answer:
+    """What became of it, zone by zone."""
+    return _resource(await asked.context.services.alerts.read(asked.caller, asked.id), asked.tongue())
 
 
-async def find(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
-    """GET /cap/v1/alerts?sender=&identifier="""
-    query = Query(request, "sender", "identifier")
-    sender, identifier = query.text("sender", 1000), query.text("identifier", 1000)
-    if not sender or not identifier:
-        missing = [Reason("PARAM", "Wanted.", path=n) for n in ("sender", "identifier") if not query.text(n, 1000)]
-        raise Refusal(400, "bad-parameter", "An alert is found by its sender and identifier.", missing)
-    return _resource(await context.services.alerts.find(caller, sender, identifier), tongue_of(request))
+async def find(asked: Asked[FindAlert, None]) -> Answer:
+    """By the sender and identifier that it bears."""
+    query = asked.query
+    found = await asked.context.services.alerts.find(asked.caller, query.sender, query.identifier)
+    return _resource(found, asked.tongue())
 
 
-async def document(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
-    """GET /cap/v1/alerts/{id}/document: byte for byte as it was received; with ?envelope=1 the envelope it came in."""
-    enveloped = Query(request, "envelope").flag("envelope")
-    desk, public_id = context.services.alerts, request.match_info["id"]
-    if enveloped:
-        return web.Response(body=await desk.envelope(caller, public_id), content_type=EDXL_MEDIA_TYPE)
-    return web.Response(body=await desk.document(caller, public_id), content_type=CAP_MEDIA_TYPE)
+async def document(asked: Asked[DocumentForm, None]) -> web.StreamResponse:
+    """Byte for byte as it was received."""
+    desk = asked.context.services.alerts
+    if asked.query.envelope:
+        return web.Response(body=await desk.envelope(asked.caller, asked.id), content_type=EDXL_MEDIA_TYPE)
+    return web.Response(body=await desk.document(asked.caller, asked.id), content_type=CAP_MEDIA_TYPE)
 
 
 async def _name(document: bytes) -> Heading | None:
@@ -80,23 +91,15 @@ async def _name(document: bytes) -> Heading | None:
     return cap_answers.name_of(document)
 
 
-async def _document(request: web.Request, context: HttpContext) -> bytes:
-    require_type(request)
-    server = context.services.server
-    return await read_body(request, server.max_document_bytes, server.body_timeout_s)
-
-
 def _location(filed: AlertAnswer) -> str:
     return f"/cap/v1/alerts/{filed.id}"
 
 
-def _resource(
-    filed: AlertAnswer, tongue: Tongue, status: int = 200, headers: dict[str, str] | None = None
-) -> web.Response:
-    said: dict[str, Any] = spoken(tongue.answer(filed))
-    for zone in said.get("zones", ()):
-        if zone.get("campaign"):
-            zone["href"] = f"/api/v1/campaigns/{zone['campaign']}"
-    response = answer(said | {"href": _location(filed)}, status, headers)
-    tongue.label(response, also="Accept")
-    return response
+def _resource(filed: AlertAnswer, tongue: Tongue, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
+    fields = msgspec.structs.asdict(filed) | {"zones": tuple(map(_zone, filed.zones)), "href": _location(filed)}
+    return Answer(AlertResource(**fields), status, headers or {}, tongue, varies_by="Accept")
+
+
+def _zone(found: ZoneResult) -> AlertZone:
+    href = f"/api/v1/campaigns/{found.campaign}" if found.campaign else ""
+    return AlertZone(**msgspec.structs.asdict(found), href=href)

@@ -1,4 +1,4 @@
-"""What comes in: bodies of a bounded size in a bounded time, JSON by its struct, parameters by their names."""
+"""What comes in: bodies of a bounded size in a bounded time, and JSON by its struct."""
 
 import asyncio
 import itertools
@@ -125,44 +125,3 @@ def _pointer(fault: Fault) -> str:
 def _as_it_says(exc: msgspec.ValidationError) -> Reason:
     text, _, path = str(exc).partition(" - at ")
     return Reason("JSON", text, path=path.strip("`") or "$")
-
-
-class Query:
-    """The parameters of a request. A name that the route does not know is refused: `?dryrun=1` must not send."""
-
-    def __init__(self, request: web.Request, *known: str) -> None:
-        self._values = request.query
-        for name in request.query:
-            if name not in known:
-                wanted = f"Known are: {', '.join(known)}." if known else "There are none."
-                raise _bad(name[:60], f"There is no such parameter. {wanted}")
-            if len(request.query.getall(name)) > 1:
-                raise _bad(name, "Given more than once.")
-
-    def text(self, name: str, most: int = 200) -> str:
-        """The value of a parameter; empty when it is absent. Raises Refusal 400."""
-        value = self._values.get(name, "")
-        if len(value) > most:
-            raise _bad(name, f"Longer than {most} characters.")
-        return value
-
-    def number(self, name: str, otherwise: int, least: int, most: int) -> int:
-        value = self._values.get(name)
-        if value is None:
-            return otherwise
-        if not (value.isascii() and value.isdigit() and len(value) <= 18 and least <= int(value) <= most):
-            raise _bad(name, f"A whole number from {least} to {most} is wanted.")
-        return int(value)
-
-    def one_of(self, name: str, words: tuple[str, ...]) -> str | None:
-        value = self._values.get(name)
-        if value is not None and value not in words:
-            raise _bad(name, f"One of {', '.join(words)} is wanted.")
-        return value
-
-    def flag(self, name: str) -> bool:
-        return self.one_of(name, ("0", "1", "false", "true")) in ("1", "true")
-
-
-def _bad(name: str, text: str) -> Refusal:
-    return Refusal(400, "bad-parameter", "A parameter is not as it should be.", (Reason("PARAM", text, path=name),))

@@ -2,23 +2,24 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
-from urllib.parse import urlencode
+from typing import Annotated, Any, Literal
 
 import msgspec
 from aiohttp import web
 
+from channels.contract import Channel
 from gateway.access.rights import Action, Caller
 from gateway.campaigns import rights_over_campaigns
 from gateway.campaigns.alert_state import gathering
 from gateway.campaigns.answers import MessageRequest
-from gateway.errors import Refusal
+from gateway.errors import Reason, Refusal
 from gateway.http import views
-from gateway.http.bodies import Query, read_json
-from gateway.http.context import HttpContext
+from gateway.http.asking import Answer, Asked, NoQuery
+from gateway.http.pages import USUAL, Cursor, Limit, heading, link
+from gateway.http.preconditions import required_key
 from gateway.http.progress import Frame
 from gateway.http.sse import last_event_id, opened, stream
-from gateway.http.wording import answer, encoded
+from gateway.http.wording import encoded
 from gateway.reports.reading import report_of
 from gateway.reports.tabular import csv_of
 from store.campaigns import reading as campaigns
@@ -30,22 +31,41 @@ from store.states import CampaignState, DeliveryState
 
 _STATES = {state.word: state for state in DeliveryState}
 _REPORT_S = 60.0
-_MOST_CAMPAIGNS = 200
-_MOST_DELIVERIES = 1000
 _LOOKS = 5
 """Pages of the store read for one page of an answer, where most campaigns are not the caller's business."""
 
 
+class FindCampaigns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    after: Cursor = ""
+    limit: Limit = USUAL
+
+
+class FindDeliveries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    after: Annotated[int, msgspec.Meta(ge=0, le=MOST_DELIVERIES)] = 0
+    """The place after which the page begins."""
+    limit: Limit = USUAL
+    state: views.DeliveryWord | None = None
+    channel: Channel | None = None
+    carrier: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    """The carrier that has it, or had it last, by its name in the settings."""
+
+
+class ReportForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: Literal["json", "csv"] = "json"
+
+
+class LaunchMode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    dry_run: bool = False
+    """Nothing is sent: the preview of what would be."""
+
+
 async def _asked_for(
-    request: web.Request,
-    context: HttpContext,
-    caller: Caller,
-    may: Callable[[Caller, Campaign], bool] = rights_over_campaigns.sees,
+    asked: Asked[Any, Any], may: Callable[[Caller, Campaign], bool] = rights_over_campaigns.sees
 ) -> Campaign:
     """Raises Refusal 404, also for one that this caller may not see: that it exists is not told."""
-    async with context.services.database.read() as conn:
-        found = await campaigns.by_public_id(conn, request.match_info["id"])
-    if found is None or not may(caller, found):
+    async with asked.context.services.database.read() as conn:
+        found = await campaigns.by_public_id(conn, asked.id)
+    if found is None or not may(asked.caller, found):
         raise Refusal(404, "no-such-campaign", "There is no such campaign.")
     return found
 
@@ -53,17 +73,15 @@ async def _asked_for(
 # ---- reading ---------------------------------------------------------------------------------------------
 
 
-async def listing(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
-    """GET /api/v1/campaigns?before=&limit=: newest first, of the zones that the caller may read."""
-    query = Query(request, "before", "limit")
-    limit = query.number("limit", 50, 1, _MOST_CAMPAIGNS)
-    before_id = await _before(context, caller, query.text("before", 64))
-    async with context.services.database.read() as conn:
-        found, last = await _page(conn, caller, before_id, limit)
-    body: dict[str, Any] = {"campaigns": [views.campaign_line(c) for c in found]}
-    if last is not None:
-        body["next"] = _link("/api/v1/campaigns", before=last.public_id, limit=limit)
-    return answer(body)
+async def listing(asked: Asked[FindCampaigns, None]) -> Answer:
+    """Newest first, of the zones that the caller may read."""
+    limit = asked.query.limit
+    before_id = await _before(asked)
+    async with asked.context.services.database.read() as conn:
+        found, last = await _page(conn, asked.caller, before_id, limit)
+    next_ = link("/api/v1/campaigns", after=last.public_id, limit=limit) if last is not None else ""
+    page = views.CampaignList(tuple(map(views.listed, found)), next_)
+    return Answer(page, headers=heading(next_))
 
 
 async def _page(
@@ -86,79 +104,73 @@ async def _page(
     return found, last
 
 
-async def _before(context: HttpContext, caller: Caller, public_id: str) -> int | None:
-    if not public_id:
+async def _before(asked: Asked[FindCampaigns, None]) -> int | None:
+    if not asked.query.after:
         return None
-    async with context.services.database.read() as conn:
-        found = await campaigns.by_public_id(conn, public_id)
-    if found is None or not caller.may_in(Action.READ, found.zone_id):
-        raise Refusal(400, "bad-parameter", "`before` is no campaign of this list.")
+    async with asked.context.services.database.read() as conn:
+        found = await campaigns.by_public_id(conn, asked.query.after)
+    if found is None or not asked.caller.may_in(Action.READ, found.zone_id):
+        reason = Reason("PARAM", "`after` is no campaign of this list.", path="after", cause="cursor")
+        raise Refusal(400, "bad-parameter", "A parameter is not as it should be.", (reason,))
     return found.id
 
 
-async def read(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
-    """GET /api/v1/campaigns/{id}"""
-    Query(request)
-    campaign = await _asked_for(request, context, caller)
-    async with context.services.database.read() as conn:
+async def read(asked: Asked[NoQuery, None]) -> Answer:
+    """With what was asked for, its words and its counters."""
+    campaign = await _asked_for(asked)
+    async with asked.context.services.database.read() as conn:
         counts = await campaigns.counts(conn, campaign.id)
         texts = await campaigns.texts(conn, campaign.id)
         preparing = campaign.state == CampaignState.PREPARING
         gathered = await gathering(conn, campaign.id) if preparing else None
-    return answer(views.campaign_page(campaign, counts, texts, gathered))
+    return Answer(views.in_full(campaign, counts, texts, gathered))
 
 
-async def deliveries(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
-    """GET /api/v1/campaigns/{id}/deliveries?after=&limit=&state=&channel=&carrier="""
-    query = Query(request, "after", "limit", "state", "channel", "carrier")
-    limit = query.number("limit", 200, 1, _MOST_DELIVERIES)
-    after = query.number("after", 0, 0, MOST_DELIVERIES)
-    state = query.one_of("state", tuple(_STATES))
-    channel = query.one_of("channel", ("sms", "email", "voice"))
-    carrier = query.text("carrier", 64)
-    campaign = await _asked_for(request, context, caller)
-    async with context.services.database.read() as conn:
+async def deliveries(asked: Asked[FindDeliveries, None]) -> Answer:
+    """In the order of their places. An auditor sees no names, and addresses shortened."""
+    query = asked.query
+    campaign = await _asked_for(asked)
+    async with asked.context.services.database.read() as conn:
         page = await campaigns.deliveries(
             conn,
             campaign.id,
-            after_id=first_id(campaign.id) + after - 1,
-            most=limit,
-            states=(_STATES[state],) if state else (),
-            channel=channel,
-            carrier=carrier or None,
+            after_id=first_id(campaign.id) + query.after - 1,
+            most=query.limit,
+            states=(_STATES[query.state],) if query.state else (),
+            channel=query.channel,
+            carrier=query.carrier or None,
         )
-    masked = caller.type == "auditor"
-    body: dict[str, Any] = {"deliveries": [views.delivery_line(d, masked=masked) for d in page]}
-    if len(page) == limit:
-        place = views.number(page[-1])
-        body["next"] = _link(
+    masked = asked.caller.type == "auditor"
+    next_ = ""
+    if len(page) == query.limit:
+        next_ = link(
             f"{views.href(campaign)}/deliveries",
-            after=place, limit=limit, state=state, channel=channel, carrier=carrier,
+            after=views.number(page[-1]), limit=query.limit, state=query.state, channel=query.channel,
+            carrier=query.carrier,
         )  # fmt: skip
-    return answer(body)
+    found = tuple(views.delivery(one, masked=masked) for one in page)
+    return Answer(views.DeliveryList(found, next_), headers=heading(next_))
 
 
-async def report(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
-    """GET /api/v1/campaigns/{id}/report[?format=csv]: live from the first second; sealed as it was kept, and what moved
-    since."""
-    form = Query(request, "format").one_of("format", ("json", "csv"))
-    campaign = await _asked_for(request, context, caller)
-    async with asyncio.timeout(_REPORT_S), context.reports:
-        drawn = await report_of(context.services.database, campaign.id)
-    if form == "csv":
+async def report(asked: Asked[ReportForm, None]) -> Answer | web.StreamResponse:
+    """Live from the first second; sealed as it was kept, and what moved since."""
+    campaign = await _asked_for(asked)
+    async with asyncio.timeout(_REPORT_S), asked.context.reports:
+        drawn = await report_of(asked.context.services.database, campaign.id)
+    if asked.query.format == "csv":
         # The file's name is ours: an id is letters and digits.
         named = {"Content-Disposition": f'attachment; filename="report-{campaign.public_id}.csv"'}
         return web.Response(text=csv_of(drawn), content_type="text/csv", charset="utf-8", headers=named)
-    return answer(drawn)
+    return Answer(drawn)
 
 
-async def progress(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
-    """GET /api/v1/campaigns/{id}/progress: server-sent events; the event's id is the revision."""
-    Query(request)
-    campaign = await _asked_for(request, context, caller)
+async def progress(asked: Asked[NoQuery, None]) -> web.StreamResponse:
+    """An event's id is the revision of the counters; `Last-Event-ID` is where to go on."""
+    request, context = asked.request, asked.context
+    campaign = await _asked_for(asked)
     if request.method == "HEAD":
         return opened()
-    async with context.progress_watch.watch(campaign.id, caller.account_id) as watched:
+    async with context.progress_watch.watch(campaign.id, asked.caller.account_id) as watched:
         with context.metrics.streams.track_inprogress():
             return await stream(
                 request,
@@ -188,27 +200,19 @@ async def snapshot(database: Database, campaign_id: int) -> Frame:
 # ---- deciding --------------------------------------------------------------------------------------------
 
 
-async def launch(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
-    """POST /api/v1/campaigns[?dry_run=1]: 202 once it is durable, 200 for the same key again."""
-    dry_run = Query(request, "dry_run").flag("dry_run")
-    server = context.services.server
-    wanted = await read_json(request, MessageRequest, server.max_document_bytes, server.body_timeout_s)
-    if dry_run:
-        return answer(await context.services.messages.preview(caller, wanted))
-    launched = await context.services.messages.launch(caller, wanted)
+async def launch(asked: Asked[LaunchMode, MessageRequest]) -> Answer:
+    """202 once it is durable; 200 for the same key again, with the campaign that it made the first time."""
+    desk = asked.context.services.messages
+    if asked.query.dry_run:
+        return Answer(await desk.preview(asked.caller, asked.body))
+    launched = await desk.launch(asked.caller, asked.body, required_key(asked.request))
     location = f"/api/v1/campaigns/{launched.campaign}"
-    said = msgspec.structs.asdict(launched) | {"href": location}
-    return answer(said, 202 if launched.created else 200, {"Location": location})
+    made = views.LaunchedCampaign(**msgspec.structs.asdict(launched), href=location)
+    return Answer(made, 202 if launched.created else 200, {"Location": location})
 
 
-async def stop(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
-    """POST /api/v1/campaigns/{id}/stop: from the answer on nothing beyond what is in hand leaves."""
-    Query(request)
-    campaign = await _asked_for(request, context, caller, rights_over_campaigns.stops)
-    stopped = await context.services.messages.stop(caller, campaign.public_id)
-    return answer({"campaign": campaign.public_id, "href": views.href(campaign), "stopped": stopped})
-
-
-def _link(path: str, **parameters: object) -> str:
-    given = {name: value for name, value in parameters.items() if value not in (None, "")}
-    return f"{path}?{urlencode(given)}"
+async def stop(asked: Asked[NoQuery, None]) -> Answer:
+    """From the answer on nothing beyond what is in hand leaves."""
+    campaign = await _asked_for(asked, rights_over_campaigns.stops)
+    stopped = await asked.context.services.messages.stop(asked.caller, campaign.public_id)
+    return Answer(views.StoppedCampaign(campaign.public_id, views.href(campaign), stopped))

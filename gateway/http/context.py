@@ -1,15 +1,13 @@
 """What every handler is given: the house's services and the door's own parts."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-
-from aiohttp import web
 
 from gateway.access.keys import Keyring
 from gateway.access.rights import Caller
 from gateway.feed.changes import FeedChanges
 from gateway.feed.current import CurrentFeed
+from gateway.http.api_document import ApiDocument
 from gateway.http.metrics import Metrics
 from gateway.http.progress import ProgressWatch
 from gateway.http.services import Services
@@ -25,6 +23,7 @@ class HttpContext:
     feed_changes: FeedChanges
     metrics: Metrics
     visitors: Visitors
+    api_document: ApiDocument
     reports: asyncio.Semaphore
     """Live reports drawn up at once: each reads all rows of its campaign."""
     heartbeat_s: float = 15.0
@@ -33,7 +32,5 @@ class HttpContext:
     """Who takes nothing of the public stream, or of a long document, for so long is cut off."""
 
 
-Handle = Callable[[web.Request, HttpContext, Caller], Awaitable[web.StreamResponse]]
-"""Public routes are given `NOBODY`."""
-
 NOBODY = Caller(account_id=0, code="", name="", type="", senders=(), kind_rules=(), rights=())
+"""The caller of public routes."""

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Literal
 
+import msgspec
 from aiohttp import web
 from aiohttp.helpers import ETag
 
-from gateway.access.rights import Caller
 from gateway.errors import Refusal
-from gateway.feed.current import LANGUAGES, etag_of
+from gateway.feed.current import etag_of
 from gateway.feed.formats import FeedFormat
-from gateway.http.bodies import CAP_MEDIA_TYPE, Query
+from gateway.http.asking import Asked, NoQuery
+from gateway.http.bodies import CAP_MEDIA_TYPE
 from gateway.http.context import HttpContext
 from gateway.http.feed_stream import air, opened_to_all
 from gateway.http.sse import EventWire, last_event_id
@@ -29,42 +31,59 @@ _PIECE_BYTES = 65_536
 """What is longer is sent in such pieces: a reader that takes its time holds two of them, not a feed of its own."""
 
 
-async def atom(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
-    """GET /cap/feed.atom?full=&lang=: with links to the alerts, or with the whole of them."""
-    query = Query(request, "full", "lang")
-    return await _feed(request, context, FeedFormat.FULL if query.flag("full") else FeedFormat.ATOM, query)
+FeedLanguage = Literal["nl", "fr", "de", "en"]
 
 
-async def rss(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
-    """GET /cap/feed.rss?lang=: in the form that the WMO's composer writes and reads."""
-    return await _feed(request, context, FeedFormat.RSS, Query(request, "lang"))
+class FeedForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    full: bool = False
+    """The whole of each alert, instead of a link to it."""
+    lang: FeedLanguage | None = None
+    """Alerts in this language alone, where they have it."""
 
 
-async def geojson(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
-    """GET /cap/active.geojson?lang=: the areas of what is in force now."""
-    return await _feed(request, context, FeedFormat.GEOJSON, Query(request, "lang"))
+class FeedIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    lang: FeedLanguage | None = None
+    """Alerts in this language alone, where they have it."""
 
 
-async def heartbeat(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
-    """GET /cap/heartbeat.xml: a CAP message of status System, new every minute, that names what is in force."""
-    return await _feed(request, context, FeedFormat.HEARTBEAT, Query(request), _HEARTBEAT_MAX_AGE_S)
+class StreamForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    full: bool = False
+    """The whole of each alert in its event."""
 
 
-async def alert(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
-    """GET /cap/alerts/{id}.xml: as it was published, for ever."""
-    Query(request)
-    found = await context.current_feed.document(request.match_info["id"])
+async def atom(asked: Asked[FeedForm, None]) -> web.StreamResponse:
+    """With links to the alerts, or with the whole of them."""
+    return await _feed(asked, FeedFormat.FULL if asked.query.full else FeedFormat.ATOM, asked.query.lang)
+
+
+async def rss(asked: Asked[FeedIn, None]) -> web.StreamResponse:
+    """In the form that the WMO's composer writes and reads."""
+    return await _feed(asked, FeedFormat.RSS, asked.query.lang)
+
+
+async def geojson(asked: Asked[FeedIn, None]) -> web.StreamResponse:
+    """The areas of what is in force now."""
+    return await _feed(asked, FeedFormat.GEOJSON, asked.query.lang)
+
+
+async def heartbeat(asked: Asked[NoQuery, None]) -> web.StreamResponse:
+    """A CAP message of status System, new every minute, that names what is in force."""
+    return await _feed(asked, FeedFormat.HEARTBEAT, None, _HEARTBEAT_MAX_AGE_S)
+
+
+async def alert(asked: Asked[NoQuery, None]) -> web.StreamResponse:
+    """As it was published, for ever."""
+    found = await asked.context.current_feed.document(asked.id)
     if found is None:
         raise Refusal(404, "no-such-alert", "There is no such public alert.")
     body, etag = (found, etag_of(found)) if isinstance(found, bytes) else (found.document, found.etag)
-    return await _answer(request, context, body, _Head(etag, CAP_MEDIA_TYPE, None, _FOREVER))
+    return await _answer(asked.request, asked.context, body, _Head(etag, CAP_MEDIA_TYPE, None, _FOREVER))
 
 
-async def file(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
-    """GET /cap/alerts/{id}/files/{sha256}: a file that came enclosed in a public alert, for ever."""
-    Query(request)
-    sha256 = request.match_info["sha256"]
-    resource = await context.current_feed.file(request.match_info["id"], sha256)
+async def file(asked: Asked[NoQuery, None]) -> web.StreamResponse:
+    """A file that came enclosed in a public alert, for ever."""
+    sha256 = asked.request.match_info["sha256"]
+    resource = await asked.context.current_feed.file(asked.id, sha256)
     content = resource.content() if resource is not None else None
     if resource is None or content is None:
         raise Refusal(404, "no-such-file", "There is no such file.")
@@ -73,12 +92,12 @@ async def file(request: web.Request, context: HttpContext, _caller: Caller) -> w
     disposition = "inline" if shown else f'attachment; filename="{sha256[:16]}"'
     # Whatever a sender encloses, no browser runs it here.
     extra = {"Content-Disposition": disposition, "Content-Security-Policy": "default-src 'none'; sandbox"}
-    return await _answer(request, context, content, head, extra)
+    return await _answer(asked.request, asked.context, content, head, extra)
 
 
-async def stream(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
-    """GET /cap/stream?full=: each change of the feed as a server-sent event; `Last-Event-ID` is where to go on."""
-    full = Query(request, "full").flag("full")
+async def stream(asked: Asked[StreamForm, None]) -> web.StreamResponse:
+    """Each change of the feed as an event; `Last-Event-ID` is where to go on."""
+    request, context = asked.request, asked.context
     if request.method == "HEAD":
         return opened_to_all()
     async with context.feed_changes.listen(request.remote or ""):
@@ -87,7 +106,7 @@ async def stream(request: web.Request, context: HttpContext, _caller: Caller) ->
                 request,
                 context.feed_changes,
                 seen=last_event_id(request),
-                full=full,
+                full=asked.query.full,
                 heartbeat_s=context.heartbeat_s,
                 life_s=context.stream_life_s,
                 write_s=context.listener_write_s,
@@ -95,10 +114,10 @@ async def stream(request: web.Request, context: HttpContext, _caller: Caller) ->
 
 
 async def _feed(
-    request: web.Request, context: HttpContext, form: FeedFormat, query: Query, max_age_s: int = _MAX_AGE_S
+    asked: Asked[Any, None], form: FeedFormat, language: FeedLanguage | None, max_age_s: int = _MAX_AGE_S
 ) -> web.StreamResponse:
-    language = query.one_of("lang", LANGUAGES) or ""
-    made, modified = await context.current_feed.feed(form, _base_url(request, context), language)
+    request, context = asked.request, asked.context
+    made, modified = await context.current_feed.feed(form, _base_url(request, context), language or "")
     # A heartbeat is new although nothing has changed.
     modified = None if form is FeedFormat.HEARTBEAT else modified
     return await _answer(

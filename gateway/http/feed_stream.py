@@ -19,6 +19,25 @@ HEARTBEATS = 4
 """Comments until a heartbeat: one a minute."""
 
 
+class FeedOpen(msgspec.Struct, frozen=True):
+    """Where the stream begins."""
+
+    revision: int
+    """From here on nothing is missed."""
+    missed: bool
+    """Something was already: the feed is to be read once."""
+
+
+class FeedHeartbeat(msgspec.Struct, frozen=True):
+    at: str
+    """When the store was last heard of, RFC 3339, UTC."""
+    revision: int
+    in_force: int
+    """Alerts."""
+    url: str
+    """Of the heartbeat in CAP."""
+
+
 def opened_to_all() -> web.StreamResponse:
     response = opened()
     response.headers["Cache-Control"] = "no-store"
@@ -57,7 +76,7 @@ async def _aired(
     until_s, beat_s = now_s() + life_s, now_s()
     missed = seen is not None and feed_changes.after(seen) is None
     at = feed_changes.last if seen is None or missed else seen
-    await wire.write(b"retry: 2000\n\n" + _said("open", {"revision": feed_changes.last, "missed": missed}, at))
+    await wire.write(b"retry: 2000\n\n" + _said("open", FeedOpen(feed_changes.last, missed), at))
     while not wire.gone:
         changed = feed_changes.changed  # before looking, so that no change is missed
         events = feed_changes.after(at)
@@ -78,15 +97,10 @@ async def _aired(
 
 async def _heartbeat(feed_changes: FeedChanges) -> bytes:
     view = await feed_changes.current_feed.view()
-    about = {
-        "at": rfc3339(feed_changes.current_feed.looked_ms),
-        "revision": view.revision,
-        "in_force": view.in_force,
-        "url": "/cap/heartbeat.xml",
-    }
-    return _said("heartbeat", about)
+    at = rfc3339(feed_changes.current_feed.looked_ms)
+    return _said("heartbeat", FeedHeartbeat(at, view.revision, view.in_force, "/cap/heartbeat.xml"))
 
 
-def _said(name: str, data: object, number: int | None = None) -> bytes:
+def _said(name: str, data: FeedOpen | FeedHeartbeat, number: int | None = None) -> bytes:
     head = b"" if number is None else b"id: %d\n" % number
     return head + b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(data))

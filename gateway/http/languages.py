@@ -44,6 +44,12 @@ def words(language: str) -> Catalogue:
     return Catalogue(own.titles, {**rules_of_cap(language), **own.rules}, own.facts)
 
 
+def codes() -> frozenset[str]:
+    """The code of every problem: those that are told in other languages."""
+    known = words("nl")
+    return frozenset(code for code in (*known.titles, *known.facts) if code == code.lower())
+
+
 @dataclass(slots=True)
 class Tongue:
     """One client's language, and in which languages it was spoken to in one answer."""

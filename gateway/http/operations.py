@@ -2,15 +2,14 @@
 
 import asyncio
 
+import msgspec
 from aiohttp import web
 
-from gateway.access.rights import Action, Caller, Right
+from gateway.access.rights import Action, Right
 from gateway.errors import Refusal
-from gateway.http.bodies import Query
-from gateway.http.context import HttpContext
+from gateway.http.asking import Answer, Asked, NoQuery
 from gateway.http.metrics import CONTENT_TYPE
 from gateway.http.services import HealthCheck
-from gateway.http.wording import answer
 from store.register import reading as directory
 
 _READY_S = 3.0
@@ -25,6 +24,7 @@ _LINKS = {
     "heartbeat": "/cap/heartbeat.xml",
     "campaigns": "/api/v1/campaigns",
     "whoami": "/api/v1/whoami",
+    "openapi": "/api/v1/openapi.json",
     "health": "/healthz",
     "ready": "/readyz",
     "metrics": "/metrics",
@@ -39,68 +39,111 @@ _DOES = {
 }
 
 
-async def index(request: web.Request, _context: HttpContext, _caller: Caller) -> web.StreamResponse:
-    """GET /"""
-    Query(request)
-    return answer({"service": "tocsin", "links": _LINKS})
+class ServiceIndex(msgspec.Struct, frozen=True):
+    """Where everything is."""
+
+    service: str
+    links: dict[str, str]
 
 
-async def health(request: web.Request, _context: HttpContext, _caller: Caller) -> web.StreamResponse:
-    """GET /healthz: the process answers. Nothing else is asked, so that a supervisor does not restart a store."""
-    Query(request)
-    return answer({"status": "ok"})
+class Alive(msgspec.Struct, frozen=True):
+    status: str
 
 
-async def ready(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
-    """GET /readyz: 200 when every vital check is well, else 503."""
-    Query(request)
+class Readiness(msgspec.Struct, frozen=True):
+    ready: bool
+    """Every vital check is well."""
+    checks: tuple[HealthCheck, ...]
+
+
+class GrantedRight(msgspec.Struct, frozen=True):
+    """What an account may do where. `*` is every kind, channel or mode."""
+
+    action: str
+    zone: str | None
+    """null: every zone."""
+    network: str | None
+    """null: the whole zone."""
+    kind: str
+    channel: str
+    mode: str
+    text: str
+    """The right as a sentence."""
+
+
+class Whoami(msgspec.Struct, frozen=True):
+    """The account behind a key."""
+
+    account: str
+    name: str
+    type: str
+    senders: tuple[str, ...]
+    """CAP sender values under which it may post."""
+    rights: tuple[GrantedRight, ...]
+
+
+async def index(_asked: Asked[NoQuery, None]) -> Answer:
+    """Links to everything else."""
+    return Answer(ServiceIndex("tocsin", _LINKS))
+
+
+async def health(_asked: Asked[NoQuery, None]) -> Answer:
+    """The process answers. Nothing else is asked, so that a supervisor does not restart a store."""
+    return Answer(Alive("ok"))
+
+
+async def ready(asked: Asked[NoQuery, None]) -> Answer:
+    """200 when every vital check is well, else 503."""
     try:
         async with asyncio.timeout(_READY_S):
-            checks = list(await context.services.readiness())
+            checks = tuple(await asked.context.services.readiness())
     except TimeoutError:
-        checks = [HealthCheck("answer", False, f"The checks took longer than {_READY_S:g} s.")]
+        checks = (HealthCheck("answer", False, f"The checks took longer than {_READY_S:g} s."),)
     well = all(check.well for check in checks if check.vital)
-    headers = {} if well else {"Retry-After": "5"}
-    return answer({"ready": well, "checks": checks}, 200 if well else 503, headers)
+    return Answer(Readiness(well, checks), 200 if well else 503, {} if well else {"Retry-After": "5"})
 
 
-async def metrics(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
-    """GET /metrics: of the whole machine, for who may see it for every zone."""
-    Query(request)
-    if caller.zone_ids(Action.OPERATE) is not None:
+async def api_document(asked: Asked[NoQuery, None]) -> web.StreamResponse:
+    """OpenAPI 3.1: every route, parameter, body, answer and error."""
+    body, etag = await asked.context.api_document.read()
+    tags = asked.request.if_none_match or ()
+    if any(tag.value in (etag, "*") for tag in tags):
+        response = web.Response(status=304)
+    else:
+        response = web.Response(body=body, content_type="application/json")
+    response.etag = etag
+    return response
+
+
+async def metrics(asked: Asked[NoQuery, None]) -> web.StreamResponse:
+    """Of the whole machine, for who may see it for every zone."""
+    if asked.caller.zone_ids(Action.OPERATE) is not None:
         raise Refusal(403, "no-right", "The machine serves every zone: this needs the right to operate in all of them.")
     async with asyncio.timeout(_READY_S):
-        measures = await context.services.measures()
-    return web.Response(body=context.metrics.text(measures), headers={"Content-Type": CONTENT_TYPE})
+        measures = await asked.context.services.measures()
+    return web.Response(body=asked.context.metrics.text(measures), headers={"Content-Type": CONTENT_TYPE})
 
 
-async def whoami(request: web.Request, context: HttpContext, caller: Caller) -> web.StreamResponse:
-    """GET /api/v1/whoami: the account behind the key and its rights, in words."""
-    Query(request)
-    async with context.services.database.read() as conn:
+async def whoami(asked: Asked[NoQuery, None]) -> Answer:
+    """The account and its rights, in words."""
+    caller = asked.caller
+    async with asked.context.services.database.read() as conn:
         zones = {z.id: z.code for z in await directory.zones(conn)}
         mine = [z for z in zones if any(r.zone_id in (None, z) for r in caller.rights)]
         networks = {n.id: n.code for n in await directory.networks(conn, mine)}
-    return answer(
-        {
-            "account": caller.code,
-            "name": caller.name,
-            "type": caller.type,
-            "senders": caller.senders,
-            "rights": [
-                {
-                    "action": right.action,
-                    "zone": _code(zones, right.zone_id),
-                    "network": _code(networks, right.network_id),
-                    "kind": right.kind,
-                    "channel": right.channel,
-                    "mode": right.mode,
-                    "text": _sentence(right, zones, networks),
-                }
-                for right in caller.rights
-            ],
-        }
+    rights = tuple(
+        GrantedRight(
+            action=right.action,
+            zone=_code(zones, right.zone_id),
+            network=_code(networks, right.network_id),
+            kind=right.kind,
+            channel=right.channel,
+            mode=right.mode,
+            text=_sentence(right, zones, networks),
+        )
+        for right in caller.rights
     )
+    return Answer(Whoami(caller.code, caller.name, caller.type, caller.senders, rights))
 
 
 def _code(codes: dict[int, str], wanted: int | None) -> str | None:

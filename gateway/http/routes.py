@@ -1,36 +1,13 @@
-"""THE TABLE: every route with its method, its right and its face. What is not in it does not exist.
+"""THE TABLE: every route with its method, its right, its face and its types. What is not in it does not exist."""
 
-`right` is an Action (or several: any of them), "account" (any good key) or "public". `face` is "outer" for the free
-broadcast, which anybody may cache, and "inner" for the rest: two listeners may each show one face only.
-"""
-
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Literal, cast
-
-from aiohttp import web
-
-from gateway.access.rights import Action, Caller
-from gateway.errors import Refusal
-from gateway.http import access_log, alerts, campaigns, feed, operations, refused, unsubscribe
-from gateway.http.context import NOBODY, Handle, HttpContext
-from gateway.http.problems import answer_problems
-from gateway.http.visitors import Visitor
-
-Face = Literal["inner", "outer"]
-RouteRight = Action | tuple[Action, ...] | Literal["public", "account"]
-DOOR = web.AppKey("door", HttpContext)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    method: Literal["GET", "POST"]
-    """GET answers HEAD too."""
-    path: str
-    handler: Handle
-    right: RouteRight
-    face: Face = "inner"
-
+from gateway.access.rights import Action
+from gateway.campaigns.answers import Preview, ZonePreview
+from gateway.feed.changes import AlertEnded, AlertInFeed
+from gateway.http import alerts, campaigns, feed, operations, refused, unsubscribe, views
+from gateway.http.bodies import CAP_MEDIA_TYPE, EDXL_MEDIA_TYPE
+from gateway.http.feed_stream import FeedHeartbeat, FeedOpen
+from gateway.http.route import Events, Media, Route
+from gateway.reports.report import Report
 
 _ID = r"{id:[A-Za-z0-9_-]{1,64}}"
 _ALERT = f"/cap/v1/alerts/{_ID}"
@@ -38,86 +15,162 @@ _CAMPAIGN = f"/api/v1/campaigns/{_ID}"
 _UNSUBSCRIBE = "/unsubscribe/{token:[a-z0-9.-]{1,120}}"
 _SEES_ALERTS = (Action.SUBMIT, Action.READ)
 
+_CAP_ANSWER = Media((CAP_MEDIA_TYPE,), "A CAP Ack or Error message, where Accept asks for it.")
+_UNCHANGED = Media((), "It is as the cache has it.")
+_PAGE = Media(("text/html",), "A page for people.")
+
 TABLE = (
-    Route("GET", "/", operations.index, "public"),
-    Route("GET", "/healthz", operations.health, "public"),
-    Route("GET", "/readyz", operations.ready, "public"),
-    Route("GET", "/metrics", operations.metrics, Action.OPERATE),
-    Route("POST", "/cap/v1/alerts", alerts.submit, Action.SUBMIT),
-    Route("GET", "/cap/v1/alerts", alerts.find, _SEES_ALERTS),
-    Route("GET", _ALERT, alerts.read, _SEES_ALERTS),
-    Route("GET", f"{_ALERT}/document", alerts.document, _SEES_ALERTS),
-    Route("GET", "/cap/v1/refused", refused.listing, _SEES_ALERTS),
-    Route("GET", f"/cap/v1/refused/{_ID}", refused.read, _SEES_ALERTS),
-    Route("GET", f"/cap/v1/refused/{_ID}/document", refused.document, _SEES_ALERTS),
-    Route("POST", "/cap/v1/validate", alerts.validate, Action.SUBMIT),
-    Route("GET", "/cap/feed.atom", feed.atom, "public", "outer"),
-    Route("GET", "/cap/feed.rss", feed.rss, "public", "outer"),
-    Route("GET", "/cap/active.geojson", feed.geojson, "public", "outer"),
-    Route("GET", "/cap/heartbeat.xml", feed.heartbeat, "public", "outer"),
-    Route("GET", "/cap/stream", feed.stream, "public", "outer"),
-    Route("GET", f"/cap/alerts/{_ID}.xml", feed.alert, "public", "outer"),
-    Route("GET", f"/cap/alerts/{_ID}/files/{{sha256:[0-9a-f]{{64}}}}", feed.file, "public", "outer"),
-    Route("GET", _UNSUBSCRIBE, unsubscribe.look, "public", "outer"),
-    Route("POST", _UNSUBSCRIBE, unsubscribe.leave, "public", "outer"),
-    Route("GET", "/api/v1/whoami", operations.whoami, "account"),
-    Route("GET", "/api/v1/campaigns", campaigns.listing, Action.READ),
-    Route("POST", "/api/v1/campaigns", campaigns.launch, Action.LAUNCH),
-    Route("GET", _CAMPAIGN, campaigns.read, Action.READ),
-    Route("GET", f"{_CAMPAIGN}/progress", campaigns.progress, Action.READ),
-    Route("GET", f"{_CAMPAIGN}/deliveries", campaigns.deliveries, Action.READ),
-    Route("GET", f"{_CAMPAIGN}/report", campaigns.report, Action.READ),
-    Route("POST", f"{_CAMPAIGN}/stop", campaigns.stop, Action.STOP),
-)
-
-
-def application(context: HttpContext, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.Application:
-    """The routes of these faces; those of the other one are 404 here."""
-    app = web.Application(
-        middlewares=[access_log.keep_journal(context.metrics), answer_problems],
-        client_max_size=context.services.server.max_document_bytes,
-    )
-    app[DOOR] = context
-    for route in TABLE:
-        if route.face in faces:
-            guarded = _guarded(route, context)
-            app.router.add_route(route.method, route.path, guarded)
-            if route.method == "GET":
-                app.router.add_route("HEAD", route.path, guarded)
-    app.on_response_prepare.append(access_log.dress)
-    app.on_shutdown.append(_let_watchers_go)
-    return app
-
-
-async def _let_watchers_go(app: web.Application) -> None:
-    app[DOOR].progress_watch.close()
-    await app[DOOR].feed_changes.close()
-
-
-def _guarded(route: Route, context: HttpContext) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        request[access_log.FACE] = route.face
-        caller = NOBODY if route.right == "public" else await _admitted(request, context, route.right)
-        return await route.handler(request, context, caller)
-
-    return guarded
-
-
-async def _admitted(request: web.Request, context: HttpContext, right: RouteRight) -> Caller:
-    """Raises Refusal: 401 for no or a bad key, 429 after too many of them, 403 for a key without the right."""
-    given = request.headers.getall("Authorization", [])
-    caller = await context.keyring.caller(", ".join(given) if given else None, request.remote or "")
-    request[access_log.CALLER] = caller
-    context.visitors.vouch(cast(Visitor, request.protocol))
-    if right == "account":
-        return caller
-    wanted = (right,) if isinstance(right, str) else right
-    if not any(_holds(caller, Action(action)) for action in wanted):
-        words = " or ".join(wanted)
-        raise Refusal(403, "no-right", f"This account has no right to {words} in any zone.")
-    return caller
-
-
-def _holds(caller: Caller, action: Action) -> bool:
-    zones = caller.zone_ids(action)
-    return zones is None or bool(zones)
+    Route(
+        "GET", "/", operations.index, "public",
+        summary="Where everything is", tag="Operation", answers={200: operations.ServiceIndex},
+    ),
+    Route(
+        "GET", "/healthz", operations.health, "public",
+        summary="Whether the process answers", tag="Operation", answers={200: operations.Alive},
+    ),
+    Route(
+        "GET", "/readyz", operations.ready, "public",
+        summary="Whether it can take alerts now", tag="Operation",
+        answers={200: operations.Readiness, 503: operations.Readiness},
+    ),
+    Route(
+        "GET", "/metrics", operations.metrics, Action.OPERATE,
+        summary="Figures for Prometheus", tag="Operation",
+        answers={200: Media(("text/plain",), "The text format of Prometheus, 0.0.4.")},
+    ),
+    Route(
+        "POST", "/cap/v1/alerts", alerts.submit, Action.SUBMIT,
+        summary="Post a CAP alert", tag="Alerts",
+        answers={202: (alerts.AlertResource, _CAP_ANSWER), 200: (alerts.AlertResource, _CAP_ANSWER)},
+        refuses=(400, 402, 403, 404, 409, 422),
+    ),
+    Route(
+        "GET", "/cap/v1/alerts", alerts.find, _SEES_ALERTS,
+        summary="Find an alert by its sender and identifier", tag="Alerts",
+        answers={200: alerts.AlertResource}, refuses=(404,),
+    ),
+    Route(
+        "GET", _ALERT, alerts.read, _SEES_ALERTS,
+        summary="What became of an alert", tag="Alerts", answers={200: alerts.AlertResource},
+    ),
+    Route(
+        "GET", f"{_ALERT}/document", alerts.document, _SEES_ALERTS,
+        summary="An alert's octets as received", tag="Alerts",
+        answers={200: Media((CAP_MEDIA_TYPE, EDXL_MEDIA_TYPE), "The alert, or the envelope that it came in.")},
+    ),
+    Route(
+        "GET", "/cap/v1/refused", refused.listing, _SEES_ALERTS,
+        summary="Documents of this account that were refused of late", tag="Alerts",
+        answers={200: refused.RefusedList},
+    ),
+    Route(
+        "GET", f"/cap/v1/refused/{_ID}", refused.read, _SEES_ALERTS,
+        summary="Why a document was refused", tag="Alerts", answers={200: refused.RefusedAlert},
+    ),
+    Route(
+        "GET", f"/cap/v1/refused/{_ID}/document", refused.document, _SEES_ALERTS,
+        summary="A refused document's octets as received", tag="Alerts",
+        answers={200: Media(("application/octet-stream",), "The document, to be saved.")},
+    ),
+    Route(
+        "POST", "/cap/v1/validate", alerts.validate, Action.SUBMIT,
+        summary="Try a CAP alert: what posting it would do", tag="Alerts",
+        answers={200: Preview}, refuses=(402, 409, 422),
+    ),
+    Route(
+        "GET", "/cap/feed.atom", feed.atom, "public", face="outer",
+        summary="What is in force, as Atom", tag="Public feed",
+        answers={200: Media(("application/atom+xml",), "The feed."), 304: _UNCHANGED},
+    ),
+    Route(
+        "GET", "/cap/feed.rss", feed.rss, "public", face="outer",
+        summary="What is in force, as RSS", tag="Public feed",
+        answers={200: Media(("application/rss+xml",), "The feed."), 304: _UNCHANGED},
+    ),
+    Route(
+        "GET", "/cap/active.geojson", feed.geojson, "public", face="outer",
+        summary="The areas of what is in force", tag="Public feed",
+        answers={200: Media(("application/geo+json",), "A FeatureCollection (RFC 7946)."), 304: _UNCHANGED},
+    ),
+    Route(
+        "GET", "/cap/heartbeat.xml", feed.heartbeat, "public", face="outer",
+        summary="A sign of life that names what is in force", tag="Public feed",
+        answers={200: Media((CAP_MEDIA_TYPE,), "A CAP message of status System."), 304: _UNCHANGED},
+    ),
+    Route(
+        "GET", "/cap/stream", feed.stream, "public", face="outer",
+        summary="Every change of the feed as it happens", tag="Public feed",
+        answers={
+            200: Events(
+                {"open": FeedOpen, "alert": AlertInFeed, "ended": AlertEnded, "heartbeat": FeedHeartbeat},
+                "`open` first, then each change; a comment every 15 s, a heartbeat every minute.",
+            )
+        },
+    ),
+    Route(
+        "GET", f"/cap/alerts/{_ID}.xml", feed.alert, "public", face="outer",
+        summary="A public alert as it was published", tag="Public feed",
+        answers={200: Media((CAP_MEDIA_TYPE,), "The alert."), 304: _UNCHANGED},
+    ),
+    Route(
+        "GET", f"/cap/alerts/{_ID}/files/{{sha256:[0-9a-f]{{64}}}}", feed.file, "public", face="outer",
+        summary="A file that came with a public alert", tag="Public feed",
+        answers={200: Media(("*/*",), "The file."), 304: _UNCHANGED},
+    ),
+    Route(
+        "GET", _UNSUBSCRIBE, unsubscribe.look, "public", face="outer",
+        summary="Ask whether an address wants no more news", tag="Public feed",
+        answers={200: _PAGE, 404: _PAGE},
+    ),
+    Route(
+        "POST", _UNSUBSCRIBE, unsubscribe.leave, "public", face="outer",
+        summary="Take an address off the list (RFC 8058)", tag="Public feed",
+        answers={200: _PAGE, 404: _PAGE},
+    ),
+    Route(
+        "GET", "/api/v1/openapi.json", operations.api_document, "public",
+        summary="This document", tag="Operation",
+        answers={200: Media(("application/json",), "OpenAPI 3.1."), 304: _UNCHANGED},
+    ),
+    Route(
+        "GET", "/api/v1/whoami", operations.whoami, "account",
+        summary="The account behind a key, and its rights", tag="Account", answers={200: operations.Whoami},
+    ),
+    Route(
+        "GET", "/api/v1/campaigns", campaigns.listing, Action.READ,
+        summary="Campaigns, newest first", tag="Campaigns", answers={200: views.CampaignList},
+    ),
+    Route(
+        "POST", "/api/v1/campaigns", campaigns.launch, Action.LAUNCH,
+        summary="Launch a message, or preview it", tag="Campaigns",
+        answers={202: views.LaunchedCampaign, 200: (views.LaunchedCampaign, ZonePreview)},
+        refuses=(402, 409, 422), needs_key=True,
+    ),
+    Route(
+        "GET", _CAMPAIGN, campaigns.read, Action.READ,
+        summary="A campaign with its words and counters", tag="Campaigns", answers={200: views.CampaignInFull},
+    ),
+    Route(
+        "GET", f"{_CAMPAIGN}/progress", campaigns.progress, Action.READ,
+        summary="A campaign's counters as they move", tag="Campaigns",
+        answers={
+            200: Events(
+                {"progress": views.CampaignProgress, "end": views.CampaignProgress},
+                "The counters, each time they have moved; `end` when the report is sealed.",
+            )
+        },
+    ),
+    Route(
+        "GET", f"{_CAMPAIGN}/deliveries", campaigns.deliveries, Action.READ,
+        summary="A campaign's deliveries", tag="Campaigns", answers={200: views.DeliveryList},
+    ),
+    Route(
+        "GET", f"{_CAMPAIGN}/report", campaigns.report, Action.READ,
+        summary="The account of a campaign", tag="Campaigns",
+        answers={200: (Report, Media(("text/csv",), "The report as a table."))},
+    ),
+    Route(
+        "POST", f"{_CAMPAIGN}/stop", campaigns.stop, Action.STOP,
+        summary="End a campaign now", tag="Campaigns", answers={200: views.StoppedCampaign}, refuses=(403, 409),
+    ),
+)  # fmt: skip

@@ -38,7 +38,9 @@ class AlertService(Protocol):
 class MessageService(Protocol):
     """The desk of composed messages, as the door sees it. Every method raises Refusal."""
 
-    async def launch(self, caller: Caller, request: MessageRequest) -> MessageAnswer: ...
+    async def launch(self, caller: Caller, request: MessageRequest, key: str) -> MessageAnswer:
+        """The same `key` of the caller again answers with the first campaign."""
+        ...
 
     async def preview(self, caller: Caller, request: MessageRequest) -> ZonePreview: ...
 

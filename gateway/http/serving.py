@@ -11,12 +11,13 @@ from gateway.access.keys import Keyring, keys_of
 from gateway.feed.changes import FeedChanges
 from gateway.feed.current import CurrentFeed
 from gateway.feed.formats import Making
+from gateway.http.api_document import ApiDocument
 from gateway.http.campaigns import snapshot
 from gateway.http.context import HttpContext
+from gateway.http.door import application, written_document
 from gateway.http.metrics import Metrics
 from gateway.http.problems import problem
 from gateway.http.progress import ProgressWatch
-from gateway.http.routes import application
 from gateway.http.services import Services
 from gateway.http.visitors import Visitors, room
 
@@ -50,6 +51,7 @@ def make_context(services: Services) -> HttpContext:
         current_feed=current_feed,
         feed_changes=FeedChanges(current_feed, feed.max_feed_watchers, feed.max_feed_watchers_per_address),
         metrics=Metrics(),
+        api_document=ApiDocument(written_document),
         visitors=Visitors(room(services.server.max_connections), services.server.max_connections_per_address),
         reports=asyncio.Semaphore(2),
     )

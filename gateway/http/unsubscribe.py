@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from cap.translations import language_of
-from gateway.access.rights import Caller
-from gateway.http.context import HttpContext
+from gateway.http.asking import Asked, NoQuery
 
 _STYLE = "body{font:1.1em sans-serif;max-width:34em;margin:3em auto;padding:0 1em}button{font:inherit;padding:.6em}"
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
@@ -63,20 +62,20 @@ _WORDS = {
 }
 
 
-async def look(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
-    """GET /unsubscribe/{token}: asks, and changes nothing."""
-    words, language = _words(request)
-    if not context.services.unsubscribe.is_ours(request.match_info["token"]):
+async def look(asked: Asked[NoQuery, None]) -> web.StreamResponse:
+    """Asks, and changes nothing."""
+    words, language = _words(asked.request)
+    if not asked.context.services.unsubscribe.is_ours(asked.request.match_info["token"]):
         return _page(words, language, f"<p>{words.unknown}</p>", 404)
     # An empty action is the page's own address: the token is written down nowhere else.
     form = f'<form method="post" action=""><button>{words.button}</button></form>'
     return _page(words, language, f"<p>{words.question}</p>{form}<p>{words.goes_on}</p>")
 
 
-async def leave(request: web.Request, context: HttpContext, _caller: Caller) -> web.StreamResponse:
-    """POST /unsubscribe/{token}: off the list. The body says nothing that matters and is not read."""
-    words, language = _words(request)
-    if not await context.services.unsubscribe(request.match_info["token"]):
+async def leave(asked: Asked[NoQuery, None]) -> web.StreamResponse:
+    """Off the list. The body says nothing that matters and is not read."""
+    words, language = _words(asked.request)
+    if not await asked.context.services.unsubscribe(asked.request.match_info["token"]):
         return _page(words, language, f"<p>{words.unknown}</p>", 404)
     return _page(words, language, f"<p>{words.done}</p><p>{words.goes_on}</p>")
 

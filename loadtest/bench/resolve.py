@@ -5,6 +5,7 @@ The door reads the request, finds the people, chooses their addresses, composes 
 
 import asyncio
 import math
+import secrets
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -127,6 +128,7 @@ async def _post(gateway: GatewayProcess, path: str, body: bytes) -> tuple[float,
     """Milliseconds until the whole answer is there, and the answer. Raises Failed."""
     door = gateway.officer
     headers = {"Authorization": f"Bearer {door.token}", "Content-Type": "application/json"}
+    headers["Idempotency-Key"] = secrets.token_hex(8)
     started_s = time.perf_counter()
     async with door.session.post(door.url + path, data=body, headers=headers) as response:
         said = await response.read()

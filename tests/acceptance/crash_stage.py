@@ -93,7 +93,7 @@ class Site:
     async def message(self, server: Server, request: Line) -> Answer | None:
         """None when the server died before it answered."""
         try:
-            status, body = await self.client(server).post("/api/v1/campaigns", request)
+            status, body = await self.client(server).post("/api/v1/campaigns", request, key=request["title"])
         except aiohttp.ClientError:
             return None
         return Answer(status, body.get("href", ""), body)
@@ -154,7 +154,6 @@ def message(
         "targets": {"networks": list(networks)},
         "channels": list(channels),
         "terms_confirmed": True,
-        "key": marker,
     }
 
 

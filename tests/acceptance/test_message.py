@@ -113,13 +113,13 @@ async def test_one_key_is_one_campaign_however_often_and_at_once_it_is_sent(worl
     server, _ = await world.up()
     coordinator = world.client(server, COORDINATOR)
 
-    answers = await asyncio.gather(*(coordinator.post(CAMPAIGNS, message(key="buurtfeest-1")) for _ in range(8)))
+    answers = await asyncio.gather(*(coordinator.post(CAMPAIGNS, message(), key="buurtfeest-1") for _ in range(8)))
 
     assert sorted(status for status, _ in answers) == [200] * 7 + [202]
     assert len({answer["campaign"] for _, answer in answers}) == 1
     campaign = answers[0][1]["campaign"]
     await coordinator.until_sent(campaign)
-    status, answer = await coordinator.post(CAMPAIGNS, message(key="buurtfeest-1"))
+    status, answer = await coordinator.post(CAMPAIGNS, message(), key="buurtfeest-1")
     assert (status, answer["campaign"]) == (200, campaign)
     should = expect(world.seed, ["PLP-5301-1"], kind="news", channels=("sms", "email"))["5301"]
     assert sorted(got.address for got in world.sms()) == sorted(should.addresses("sms"))

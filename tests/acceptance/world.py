@@ -417,8 +417,10 @@ class Client:
         async with self.session.get(path, params=query) as response:
             return response.status, await _json(response)
 
-    async def post(self, path: str, body: Any = None) -> tuple[int, Any]:
-        async with self.session.post(path, json=body) as response:
+    async def post(self, path: str, body: Any = None, key: str = "") -> tuple[int, Any]:
+        """`key` names the decision; without one each is new."""
+        headers = {"Idempotency-Key": key or secrets.token_hex(8)}
+        async with self.session.post(path, json=body, headers=headers) as response:
             return response.status, await _json(response)
 
     async def submit(self, document: bytes, path: str = "/cap/v1/alerts") -> tuple[int, Any]:

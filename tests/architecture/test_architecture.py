@@ -20,7 +20,8 @@ from channels.email.settings import SmtpSettings
 from channels.simulated.carrier import SimulatedSettings
 from channels.sms.smpp.settings import SmppSettings
 from gateway.access.rights import Action
-from gateway.http.routes import TABLE, Route
+from gateway.http.route import Route
+from gateway.http.routes import TABLE
 from gateway.settings import Settings, read_settings, settings_of
 
 ROOT = Path(__file__).parents[2]

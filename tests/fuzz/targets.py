@@ -107,7 +107,7 @@ def bounces(data: bytes) -> None:
 
 _MESSAGE = json.dumps(
     {
-        "zone": "5301", "kind": "news", "title": "Meeting", "channels": ["sms", "email"], "key": "k",
+        "zone": "5301", "kind": "news", "title": "Meeting", "channels": ["sms", "email"],
         "texts": [{"language": "nl", "sms": "Dag", "email": "Dag", "subject": "Dag"}], "terms_confirmed": True,
         "targets": {"networks": ["N"], "circles": [{"lat": 50.6, "lon": 3.4, "radius_km": 1.0}],
                     "polygons": [{"points": [[50.6, 3.3], [50.6, 3.4], [50.7, 3.4], [50.6, 3.3]]}]},

@@ -248,14 +248,14 @@ async def test_a_message_whose_commits_answer_was_lost_is_answered_as_launched_a
     desk: Desk, engine: str, key: str
 ) -> None:
     request = MessageRequest(
-        zone="5301", kind=Kind.ALERT, title="Inbraken", targets=EVERYONE, key=key,
+        zone="5301", kind=Kind.ALERT, title="Inbraken", targets=EVERYONE,
         texts=(MessageText("nl", sms="Sluit ramen en deuren."),), channels=(Channel.SMS,), terms_confirmed=True,
     )  # fmt: skip
     woken: list[bool] = []
     messages = MessageDesk(desk.database, desk.planner(), lambda: True, lambda: woken.append(True))
 
     async with lost_answer(desk.database):
-        answer = await messages.launch(desk.caller, request)
+        answer = await messages.launch(desk.caller, request, key)
 
     assert answer.created
     assert woken
@@ -266,16 +266,16 @@ async def test_a_message_whose_commits_answer_was_lost_is_answered_as_launched_a
 
 async def test_the_same_key_with_the_same_words_is_one_campaign_and_with_other_words_is_refused(desk: Desk) -> None:
     request = MessageRequest(
-        zone="5301", kind=Kind.ALERT, title="Inbraken", targets=EVERYONE, key="reunion-1",
+        zone="5301", kind=Kind.ALERT, title="Inbraken", targets=EVERYONE,
         texts=(MessageText("nl", sms="Dinsdag."),), channels=(Channel.SMS,), terms_confirmed=True,
     )  # fmt: skip
     other = msgspec.structs.replace(request, texts=(MessageText("nl", sms="Donderdag."),))
     messages = MessageDesk(desk.database, desk.planner(), lambda: True, lambda: None)
 
-    first = await messages.launch(desk.caller, request)
-    again = await messages.launch(desk.caller, request)
+    first = await messages.launch(desk.caller, request, "reunion-1")
+    again = await messages.launch(desk.caller, request, "reunion-1")
     with pytest.raises(Refusal) as refused:
-        await messages.launch(desk.caller, other)
+        await messages.launch(desk.caller, other, "reunion-1")
 
     assert (first.created, again.created, again.campaign) == (True, False, first.campaign)
     assert (refused.value.status, refused.value.code) == (422, "key-used")

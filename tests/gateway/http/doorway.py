@@ -44,6 +44,7 @@ class RecordingDesk:
     database: Database
     documents: list[bytes] = field(default_factory=list)
     requests: list[MessageRequest] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     previews: list[MessageRequest] = field(default_factory=list)
     fails: BaseException | None = None
 
@@ -75,10 +76,11 @@ class RecordingDesk:
         await self.read(caller, public_id)
         return self.documents[0]
 
-    async def launch(self, caller: Caller, request: MessageRequest) -> MessageAnswer:
+    async def launch(self, caller: Caller, request: MessageRequest, key: str) -> MessageAnswer:
         if self.fails is not None:
             raise self.fails
-        created = not any(r.key and r.key == request.key for r in self.requests)
+        created = key not in self.keys
+        self.keys.append(key)
         self.requests.append(request)
         return MessageAnswer("c9", created)
 

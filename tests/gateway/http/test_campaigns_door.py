@@ -18,6 +18,7 @@ from tests.gateway.http.doorway import Doorway
 from tests.gateway.populated_store import SECRET
 
 JSON = {"Content-Type": "application/json"}
+KEYED = JSON | {"Idempotency-Key": "k1"}
 MESSAGE = {
     "zone": "A",
     "kind": "news",
@@ -66,7 +67,7 @@ async def test_a_zone_lists_its_own_campaigns_newest_first_in_pages(door: Doorwa
 async def test_a_page_cannot_begin_at_a_campaign_of_another_zone(door: Doorway):
     await a_campaign(door, "B", "b0", 1)
 
-    assert (await door.get("/api/v1/campaigns?before=b0", "a")).status == 400
+    assert (await door.get("/api/v1/campaigns?after=b0", "a")).status == 400
 
 
 async def test_a_campaign_tells_its_state_money_texts_progress_and_links(door: Doorway):
@@ -258,15 +259,27 @@ async def test_the_report_is_a_table_for_who_asks_for_one(door: Doorway):
 
 
 async def test_a_message_is_202_with_its_location_and_the_same_key_again_200(door: Doorway):
-    body = json.dumps(MESSAGE | {"key": "k1"})
+    body = json.dumps(MESSAGE)
 
-    first = await door.post("/api/v1/campaigns", "a", data=body, headers=JSON)
-    again = await door.post("/api/v1/campaigns", "a", data=body, headers=JSON)
+    first = await door.post("/api/v1/campaigns", "a", data=body, headers=KEYED)
+    again = await door.post("/api/v1/campaigns", "a", data=body, headers=JSON | {"Idempotency-Key": '"k1"'})
 
     assert (first.status, again.status) == (202, 200)
     assert first.headers["Location"] == again.headers["Location"] == "/api/v1/campaigns/c9"
     assert door.desk.requests[0].title == "Meeting"
     assert door.desk.requests[0].channels == (Channel.EMAIL,)
+
+
+@pytest.mark.parametrize("key", [None, "", '""', "two words", '"open', "x" * 101, "naïve"])
+async def test_a_message_without_a_key_of_its_own_is_refused_and_told_what_a_key_is(door: Doorway, key: str | None):
+    headers = JSON if key is None else JSON | {"Idempotency-Key": key}
+
+    answer = await door.post("/api/v1/campaigns", "a", data=json.dumps(MESSAGE), headers=headers)
+
+    assert answer.status == 400
+    assert answer.json["code"] == ("no-idempotency-key" if key is None else "bad-idempotency-key")
+    assert answer.json["problems"][0]["path"] == "Idempotency-Key"
+    assert door.desk.requests == []
 
 
 async def test_a_dry_run_is_a_preview_and_sends_nothing(door: Doorway):

@@ -73,7 +73,7 @@ async def test_each_account_has_its_own_and_others_do_not_exist(door: Doorway):
     assert (await door.get("/cap/v1/refused", "none")).status == 403
     assert (await door.get("/cap/v1/refused")).status == 401
     assert (await door.get("/cap/v1/refused/none-such", "a")).json["code"] == "no-such-document"
-    assert (await door.get("/cap/v1/refused?before=none-such", "a")).status == 404
+    assert (await door.get("/cap/v1/refused?after=none-such", "a")).status == 404
     assert (await door.get("/cap/v1/refused?colour=red", "a")).status == 400
 
 

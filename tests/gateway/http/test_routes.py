@@ -5,7 +5,8 @@ import re
 import pytest
 
 from channels.contract import Channel
-from gateway.http.routes import TABLE, Route
+from gateway.http.route import Route
+from gateway.http.routes import TABLE
 from gateway.http.serving import runner_of
 from store import feed
 from store.engine.database import Database

@@ -1,0 +1,110 @@
+"""The door: from a request to its route's handler and back. Rights are asked here and nowhere else, before any work;
+then the query and the body are decoded by the handler's types, and the answer is encoded by the route's."""
+
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Any, cast
+
+import msgspec
+from aiohttp import web
+
+from gateway.access.rights import Action, Caller
+from gateway.errors import Refusal
+from gateway.http import access_log, openapi
+from gateway.http.asking import Answer, Asked, CapDocument
+from gateway.http.bodies import read_body, read_json, require_type
+from gateway.http.context import NOBODY, HttpContext
+from gateway.http.languages import codes
+from gateway.http.problems import answer_problems
+from gateway.http.query import query_of
+from gateway.http.route import Route, RouteRight
+from gateway.http.routes import TABLE
+from gateway.http.visitors import Visitor
+from gateway.http.wording import encoded
+
+DOOR = web.AppKey("door", HttpContext)
+
+
+def application(context: HttpContext, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.Application:
+    """The routes of these faces; those of the other one are 404 here."""
+    app = web.Application(
+        middlewares=[access_log.keep_journal(context.metrics), answer_problems],
+        client_max_size=context.services.server.max_document_bytes,
+    )
+    app[DOOR] = context
+    for route in TABLE:
+        if route.face in faces:
+            guarded = _guarded(route, context)
+            app.router.add_route(route.method, route.path, guarded)
+            if route.method == "GET":
+                app.router.add_route("HEAD", route.path, guarded)
+    app.on_response_prepare.append(access_log.dress)
+    app.on_shutdown.append(_let_watchers_go)
+    return app
+
+
+def written_document() -> bytes:
+    """The API's document, for people and programs: the same bytes of the same table."""
+    made = openapi.document(TABLE, version("tocsin"), codes())
+    return msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n"
+
+
+async def _let_watchers_go(app: web.Application) -> None:
+    app[DOOR].progress_watch.close()
+    await app[DOOR].feed_changes.close()
+
+
+def _guarded(route: Route, context: HttpContext) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    query_type, body_type, right = route.query, route.body, route.right
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        request[access_log.FACE] = route.face
+        caller = NOBODY if right == "public" else await _admitted(request, context, right)
+        query = query_of(request.query, query_type)
+        body = None if body_type is None else await _body(request, context, body_type)
+        answer = await route.handler(Asked(request, context, caller, query, body))
+        return said(route, answer) if isinstance(answer, Answer) else answer
+
+    return guarded
+
+
+async def _admitted(request: web.Request, context: HttpContext, right: RouteRight) -> Caller:
+    """Raises Refusal: 401 for no or a bad key, 429 after too many of them, 403 for a key without the right."""
+    given = request.headers.getall("Authorization", [])
+    caller = await context.keyring.caller(", ".join(given) if given else None, request.remote or "")
+    request[access_log.CALLER] = caller
+    context.visitors.vouch(cast(Visitor, request.protocol))
+    if right == "account":
+        return caller
+    wanted = (right,) if isinstance(right, str) else right
+    if not any(_holds(caller, Action(action)) for action in wanted):
+        words = " or ".join(wanted)
+        raise Refusal(403, "no-right", f"This account has no right to {words} in any zone.")
+    return caller
+
+
+def _holds(caller: Caller, action: Action) -> bool:
+    zones = caller.zone_ids(action)
+    return zones is None or bool(zones)
+
+
+async def _body(request: web.Request, context: HttpContext, wanted: type[Any]) -> Any:
+    server = context.services.server
+    if wanted is not CapDocument:
+        return await read_json(request, wanted, server.max_document_bytes, server.body_timeout_s)
+    require_type(request)
+    return await read_body(request, server.max_document_bytes, server.body_timeout_s)
+
+
+def said(route: Route, answer: Answer) -> web.Response:
+    """The answer on the wire. Raises TypeError where the route does not declare it: the API's document must not lie."""
+    if type(answer.value) not in route.forms(answer.status):
+        told = f"{route.method} {route.template} does not declare {type(answer.value).__name__} for {answer.status}"
+        raise TypeError(told)
+    value = answer.value if answer.tongue is None else answer.tongue.answer(answer.value)
+    response = web.Response(
+        body=encoded(value), status=answer.status, headers=answer.headers, content_type="application/json"
+    )
+    if answer.tongue is not None:
+        answer.tongue.label(response, also=answer.varies_by)
+    return response
