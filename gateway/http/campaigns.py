@@ -17,14 +17,11 @@ from gateway.http import views
 from gateway.http.asking import Answer, Asked, NoQuery
 from gateway.http.pages import USUAL, Cursor, Limit, heading, link
 from gateway.http.preconditions import required_key
-from gateway.http.progress import Frame
 from gateway.http.sse import last_event_id, opened, stream
-from gateway.http.wording import encoded
 from gateway.reports.reading import report_of
 from gateway.reports.tabular import csv_of
 from store.campaigns import reading as campaigns
 from store.campaigns.reading import Campaign
-from store.engine.database import Database
 from store.engine.transaction import Connection
 from store.outbox.delivery_ids import MOST_DELIVERIES, first_id
 from store.states import CampaignState, DeliveryState
@@ -179,22 +176,6 @@ async def progress(asked: Asked[NoQuery, None]) -> web.StreamResponse:
                 heartbeat_s=context.heartbeat_s,
                 life_s=context.stream_life_s,
             )
-
-
-async def snapshot(database: Database, campaign_id: int) -> Frame:
-    """What the watchers of a campaign are shown now. Raises LookupError."""
-    async with database.read() as conn:
-        campaign = await campaigns.by_id(conn, campaign_id)
-        counts = await campaigns.counts(conn, campaign_id)
-    if campaign is None:
-        raise LookupError(f"no campaign {campaign_id}")
-    return Frame(
-        id=views.revision(counts),
-        state=campaign.state,
-        data=encoded(views.progress(campaign, counts)),
-        last=campaign.sealed_ms is not None,
-        quiet=campaign.state == CampaignState.RUNNING,
-    )
 
 
 # ---- deciding --------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from gateway.access.rights import Action
 from gateway.campaigns.answers import Preview, ZonePreview
 from gateway.feed.changes import AlertEnded, AlertInFeed
-from gateway.http import alerts, campaigns, feed, operations, refused, unsubscribe, views
+from gateway.http import alerts, campaigns, events, feed, operations, refused, unsubscribe, views
 from gateway.http.bodies import CAP_MEDIA_TYPE, EDXL_MEDIA_TYPE
 from gateway.http.feed_stream import FeedHeartbeat, FeedOpen
 from gateway.http.route import Events, Media, Route
@@ -145,6 +145,17 @@ TABLE = (
         summary="Launch a message, or preview it", tag="Campaigns",
         answers={202: views.LaunchedCampaign, 200: (views.LaunchedCampaign, ZonePreview)},
         refuses=(402, 409, 422), needs_key=True,
+    ),
+    Route(
+        "GET", "/api/v1/events", events.stream, "account",
+        summary="All that a screen watches, in one stream", tag="Campaigns",
+        answers={
+            200: Events(
+                {"campaign": events.WatchedCampaign, "list": events.WatchedList},
+                "The state of each topic, and again when it has changed; a comment every 15 s.",
+            )
+        },
+        refuses=(403, 404),
     ),
     Route(
         "GET", _CAMPAIGN, campaigns.read, Action.READ,

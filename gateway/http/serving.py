@@ -12,13 +12,13 @@ from gateway.feed.changes import FeedChanges
 from gateway.feed.current import CurrentFeed
 from gateway.feed.formats import Making
 from gateway.http.api_document import ApiDocument
-from gateway.http.campaigns import snapshot
 from gateway.http.context import HttpContext
 from gateway.http.door import application, written_document
 from gateway.http.metrics import Metrics
 from gateway.http.problems import problem
 from gateway.http.progress import ProgressWatch
 from gateway.http.services import Services
+from gateway.http.topics import look
 from gateway.http.visitors import Visitors, room
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def make_context(services: Services) -> HttpContext:
         services=services,
         keyring=Keyring(keys_of(database)),
         progress_watch=ProgressWatch(
-            lambda campaign_id: snapshot(database, campaign_id),
+            lambda topic: look(database, topic),
             services.server.max_watchers,
             services.server.max_watchers_per_account,
         ),

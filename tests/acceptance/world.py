@@ -534,6 +534,7 @@ def summed(progress: Line) -> dict[str, int]:
 
 async def _json(response: aiohttp.ClientResponse) -> Any:
     body = await response.read()
+    declared.hold(response.method, response.url.path, response.status, response.headers, body)
     return json.loads(body) if body else {}
 
 

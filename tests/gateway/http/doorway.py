@@ -31,6 +31,7 @@ from store.campaigns import campaign_steps
 from store.campaigns import reading as campaigns
 from store.campaigns.refused_documents import RefusedQuota
 from store.engine.database import Database
+from tests import declared
 from tests.gateway.populated_store import House, bearer
 
 CAP = {"Content-Type": "application/cap+xml"}
@@ -111,7 +112,9 @@ class Doorway:
     async def ask(self, method: str, path: str, key: str | None = None, **given: Any) -> "Answer":
         headers = (bearer(key) if key else {}) | given.pop("headers", {})
         async with self.session.request(method, self.url + path, headers=headers, **given) as response:
-            return Answer(response.status, response.headers, await response.read())
+            body = await response.read()
+        declared.hold(method, response.url.path, response.status, response.headers, body)
+        return Answer(response.status, response.headers, body)
 
     async def get(self, path: str, key: str | None = None, **given: Any) -> "Answer":
         return await self.ask("GET", path, key, **given)

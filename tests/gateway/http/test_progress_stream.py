@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from channels.contract import Channel
-from gateway.http.campaigns import snapshot
 from gateway.http.progress import Frame, ProgressWatch
+from gateway.http.topics import campaign as snapshot
 from gateway.reports.sealing import seal_due
 from store.campaigns import campaign_steps
 from store.engine.database import Database
