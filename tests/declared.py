@@ -53,7 +53,8 @@ def hold(method: str, path: str, status: int, headers: Mapping[str, str], body: 
         assert media_type == "text/event-stream", f"{said} as {media_type}"
     elif media_type not in types and "*/*" not in types and body:
         structs = [form for form in forms if not isinstance(form, Media | Events)]
-        assert media_type == "application/json" and any(_is(body, form) for form in structs), f"{said}: {body[:500]!r}"
+        assert media_type == "application/json", f"{said} as {media_type}"
+        assert any(_is(body, form) for form in structs), f"{said}: {body[:500]!r}"
 
 
 def _is(body: bytes, form: type[msgspec.Struct]) -> bool:

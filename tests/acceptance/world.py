@@ -25,6 +25,7 @@ import aiohttp
 from lxml import etree
 
 from loadtest.population import population, token
+from tests import declared
 
 ROOT = Path(__file__).parents[2]
 READY_S = 30.0
