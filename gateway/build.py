@@ -175,6 +175,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             readiness=health.readiness,
             measures=health.measures,
             server=settings.server,
+            limits=settings.limits,
             feed=settings.alerts,
             unsubscribe=Unsubscribing(database, identity.generation, identity.bounce_key),
             sign=sign,

@@ -43,3 +43,11 @@ class Refusal(Exception):
         self.reasons = tuple(reasons)
         self.detail = detail
         self.members = dict(members or {})
+
+
+class Later(Refusal):
+    """Too much of something by one account or address: 429, and after how many seconds it may be tried again."""
+
+    def __init__(self, code: str, title: str, retry_after_s: float, detail: str = "") -> None:
+        super().__init__(429, code, title, detail=detail)
+        self.retry_after_s = retry_after_s

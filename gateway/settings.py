@@ -183,6 +183,9 @@ class LimitSettings(_Struct, frozen=True, kw_only=True):
     subject_characters: Annotated[int, msgspec.Meta(ge=50, le=1_000)] = 300
     email_characters: Annotated[int, msgspec.Meta(ge=1_000, le=50_000)] = 20_000
     voice_characters: Annotated[int, msgspec.Meta(ge=500, le=10_000)] = 4_000
+    requests_per_account: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 200
+    """A second, ten seconds' worth of them at once; one more is refused with 429. 0: no such limit. Each node counts
+    for itself."""
     at_once_per_account: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 8
     """Dry runs, and messages that are no alerts, of one account that are worked on or wait; one more is refused with
     429."""

@@ -18,7 +18,7 @@ from gateway.access.attempts import Failures
 from gateway.access.rights import Caller, Right
 from gateway.directory.agreements import agreements, read_terms
 from gateway.directory.senders import read_kind_rules
-from gateway.errors import Refusal
+from gateway.errors import Later, Refusal
 from store import accounts
 from store.accounts import KeyRow
 from store.engine.database import Database
@@ -43,12 +43,11 @@ class Stranger(Refusal):
         self.challenge = challenge
 
 
-class TooManyFailures(Refusal):
+class TooManyFailures(Later):
     """An address has failed too often of late: 429."""
 
     def __init__(self, retry_after_s: float) -> None:
-        super().__init__(429, "too-many-failures", "Too many failed attempts from this address.")
-        self.retry_after_s = retry_after_s
+        super().__init__("too-many-failures", "Too many failed attempts from this address.", retry_after_s)
 
 
 def missing() -> Stranger:

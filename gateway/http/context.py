@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
+from gateway.access.allowance import Allowance
 from gateway.access.keys import Keyring
 from gateway.access.rights import Caller
 from gateway.feed.changes import FeedChanges
@@ -23,6 +24,7 @@ class HttpContext:
     feed_changes: FeedChanges
     metrics: Metrics
     visitors: Visitors
+    allowance: Allowance
     api_document: ApiDocument
     reports: asyncio.Semaphore
     """Live reports drawn up at once: each reads all rows of its campaign."""

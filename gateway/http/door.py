@@ -1,6 +1,7 @@
 """The door: from a request to its route's handler and back. Rights are asked here and nowhere else, before any work;
 then the query and the body are decoded by the handler's types, and the answer is encoded by the route's."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any, cast
@@ -9,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.access.rights import Action, Caller
-from gateway.errors import Refusal
+from gateway.errors import Later, Refusal
 from gateway.http import access_log, openapi
 from gateway.http.asking import Answer, Asked, CapDocument
 from gateway.http.bodies import read_body, read_json, require_type
@@ -74,6 +75,11 @@ async def _admitted(request: web.Request, context: HttpContext, right: RouteRigh
     caller = await context.keyring.caller(", ".join(given) if given else None, request.remote or "")
     request[access_log.CALLER] = caller
     context.visitors.vouch(cast(Visitor, request.protocol))
+    wait_s = context.allowance.take(caller.account_id, asyncio.get_running_loop().time())
+    if wait_s:
+        limit = context.services.limits.requests_per_account
+        detail = f"Of one account {limit} a second are answered (limits.requests_per_account)."
+        raise Later("too-many-requests", "This account makes more requests than it may.", wait_s, detail)
     if right == "account":
         return caller
     wanted = (right,) if isinstance(right, str) else right

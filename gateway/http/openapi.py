@@ -159,6 +159,7 @@ def _body(route: Route) -> dict[str, Any]:
     if route.body is CapDocument:
         about = "A CAP 1.2 alert, alone or as the only one in an EDXL-DE envelope."
         return {name: {"schema": {"type": "string", "description": about}} for name in CAP_TYPES}
+    assert route.body is not None
     content: dict[str, Any] = {"schema": _ref(route.body)}
     if route.example is not None:
         content["example"] = route.example

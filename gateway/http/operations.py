@@ -8,8 +8,11 @@ from aiohttp import web
 from gateway.access.rights import Action, Right
 from gateway.errors import Refusal
 from gateway.http.asking import Answer, Asked, NoQuery
+from gateway.http.events import MOST_TOPICS
 from gateway.http.metrics import CONTENT_TYPE
+from gateway.http.pages import MOST
 from gateway.http.services import HealthCheck
+from gateway.settings import LimitSettings
 from store.register import reading as directory
 
 _READY_S = 3.0
@@ -24,6 +27,7 @@ _LINKS = {
     "heartbeat": "/cap/heartbeat.xml",
     "campaigns": "/api/v1/campaigns",
     "whoami": "/api/v1/whoami",
+    "limits": "/api/v1/limits",
     "openapi": "/api/v1/openapi.json",
     "health": "/healthz",
     "ready": "/readyz",
@@ -80,6 +84,76 @@ class Whoami(msgspec.Struct, frozen=True):
     senders: tuple[str, ...]
     """CAP sender values under which it may post."""
     rights: tuple[GrantedRight, ...]
+
+
+class AddressLimits(msgspec.Struct, frozen=True):
+    """What one client address may do, an IPv6 network of 64 bits counting as one. Each node counts for itself; 0 is no
+    limit."""
+
+    connections: int
+    """Open at once by those who have shown no key."""
+    feed_streams: int
+    """Public streams open at once."""
+    failed_keys_per_minute: int
+
+
+class AccountLimits(msgspec.Struct, frozen=True):
+    """What one account may do. Each node counts for itself; 0 is no limit."""
+
+    requests_per_s: int
+    requests_at_once: int
+    """What was not used of the requests a second, at most."""
+    streams: int
+    """Open at once."""
+    topics_per_stream: int
+    dry_runs_at_once: int
+    """And messages that are no alerts, worked on or waiting."""
+    page: int
+    """The most of a list in one answer."""
+
+
+class RequestLimits(msgspec.Struct, frozen=True):
+    """What one request may hold."""
+
+    body_bytes: int
+    body_s: float
+    """From the head of a request to the end of its body."""
+    head_s: float
+    """From the first octet of a head to its end."""
+    contents: LimitSettings
+    """Of a CAP document and of a composed message."""
+
+
+class PublishedLimits(msgspec.Struct, frozen=True):
+    """Every limit that a client may meet; what is beyond one is refused with 413, 422 or 429."""
+
+    address: AddressLimits
+    account: AccountLimits
+    request: RequestLimits
+
+
+async def limits(asked: Asked[NoQuery, None]) -> Answer:
+    """As the settings of this server say."""
+    services = asked.context.services
+    server, feed, most = services.server, services.feed, services.limits
+    return Answer(
+        PublishedLimits(
+            AddressLimits(
+                connections=server.max_connections_per_address,
+                feed_streams=feed.max_feed_watchers_per_address,
+                failed_keys_per_minute=asked.context.keyring.failures.most,
+            ),
+            AccountLimits(
+                requests_per_s=most.requests_per_account,
+                requests_at_once=int(asked.context.allowance.burst),
+                streams=server.max_watchers_per_account,
+                topics_per_stream=MOST_TOPICS,
+                dry_runs_at_once=most.at_once_per_account,
+                page=MOST,
+            ),
+            RequestLimits(server.max_document_bytes, server.body_timeout_s, server.head_timeout_s, most),
+        )
+    )
 
 
 async def index(_asked: Asked[NoQuery, None]) -> Answer:

@@ -21,12 +21,17 @@ def required_key(request: web.Request) -> str:
     given = request.headers.getall(KEY, [])
     if not given:
         remedy = f"Make one for each decision, send it as {KEY}, and send the same one when you try again."
-        reason = Reason("HEADER", f"The header {KEY} is missing.", path=KEY, remedy=remedy, cause="missing")
+        reason = Reason("HEADER", f"The header {KEY} is missing.", path=KEY, remedy=remedy, cause="no-key")
         raise Refusal(400, "no-idempotency-key", "What moves messages or money is asked for under a key.", (reason,))
     found = _KEY.fullmatch(given[0].strip()) if len(given) == 1 else None
     if found is None:
         text = f"{KEY} is given once, with 1 to 100 visible characters."
-        raise Refusal(400, "bad-idempotency-key", text, (Reason("HEADER", text, path=KEY, cause="key"),))
+        raise Refusal(
+            400,
+            "bad-idempotency-key",
+            text,
+            (Reason("HEADER", text, path=KEY, remedy="Take a UUID, for example.", cause="key"),),
+        )
     return found[1] or found[2]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from gateway.access.keys import Stranger, TooManyFailures
-from gateway.errors import Reason, Refusal
+from gateway.access.keys import Stranger
+from gateway.errors import Later, Reason, Refusal
 from gateway.http.languages import tongue_of
 from gateway.http.wording import spoken
 from store.errors import Conflict, store_is_away
@@ -20,6 +20,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID = web.RequestKey("request_id", str)
 _RETRY_S = 5
+_WAITS = frozenset({429, 503})
+"""After these it is worth while to try again."""
 _CLOSING = frozenset({408, 413, 429})
 """After these the rest of the connection is not worth reading."""
 
@@ -54,7 +56,7 @@ def problem(
     response.headers["Content-Language"] = "en"
     if status in _CLOSING:
         response.force_close()
-    if status == 503:
+    if status in _WAITS:
         response.headers["Retry-After"] = str(_RETRY_S)
     return response
 
@@ -97,7 +99,7 @@ def _refused(request: web.Request, refusal: Refusal, request_id: str) -> web.Res
     tongue.label(response, also="Accept")
     if isinstance(refusal, Stranger):
         response.headers["WWW-Authenticate"] = refusal.challenge
-    if isinstance(refusal, TooManyFailures):
+    if isinstance(refusal, Later):
         response.headers["Retry-After"] = str(int(refusal.retry_after_s) + 1)
     return response
 

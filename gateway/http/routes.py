@@ -133,6 +133,10 @@ TABLE = (
         answers={200: Media(("application/json",), "OpenAPI 3.1."), 304: _UNCHANGED},
     ),
     Route(
+        "GET", "/api/v1/limits", operations.limits, "public",
+        summary="How much of everything is allowed", tag="Operation", answers={200: operations.PublishedLimits},
+    ),
+    Route(
         "GET", "/api/v1/whoami", operations.whoami, "account",
         summary="The account behind a key, and its rights", tag="Account", answers={200: operations.Whoami},
     ),

@@ -11,7 +11,7 @@ from gateway.access.rights import Caller
 from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest, Preview, ZonePreview
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.dispatch.unsubscribing import Unsubscribing
-from gateway.settings import AlertSettings, ServerSettings
+from gateway.settings import AlertSettings, LimitSettings, ServerSettings
 from store.engine.database import Database
 
 
@@ -81,6 +81,7 @@ class Services:
     readiness: Readiness
     measures: Measures
     server: ServerSettings
+    limits: LimitSettings
     feed: AlertSettings
     unsubscribe: Unsubscribing
     sign: Sign | None = None

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
+from gateway.access.allowance import Allowance
 from gateway.access.keys import Keyring, keys_of
 from gateway.feed.changes import FeedChanges
 from gateway.feed.current import CurrentFeed
@@ -29,6 +30,8 @@ begun, and the first one of a connection have `server.head_timeout_s`."""
 _MOST_HEADERS = 64
 _MOST_LINE = 8190
 _SHUTDOWN_S = 5.0
+_BURST_S = 10
+"""An account may make the requests of so many seconds at once."""
 
 
 def make_runner(services: Services) -> web.AppRunner:
@@ -53,6 +56,7 @@ def make_context(services: Services) -> HttpContext:
         metrics=Metrics(),
         api_document=ApiDocument(written_document),
         visitors=Visitors(room(services.server.max_connections), services.server.max_connections_per_address),
+        allowance=Allowance(services.limits.requests_per_account, _BURST_S * services.limits.requests_per_account),
         reports=asyncio.Semaphore(2),
     )
 

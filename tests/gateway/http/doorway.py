@@ -26,7 +26,7 @@ from gateway.errors import Refusal
 from gateway.http.context import HttpContext
 from gateway.http.services import HealthCheck, Measure, Services
 from gateway.http.serving import make_context, runner_of
-from gateway.settings import AlertSettings, ServerSettings
+from gateway.settings import AlertSettings, LimitSettings, ServerSettings
 from store.campaigns import campaign_steps
 from store.campaigns import reading as campaigns
 from store.campaigns.refused_documents import RefusedQuota
@@ -168,7 +168,17 @@ async def doorway(
     unsubscribe = Unsubscribing(database, "gen", KEY)
     refused = RefusedDocuments(database, RefusedQuota(200, 20_000_000), 90)
     services = Services(
-        database, desk, refused, desk, readiness, measures, server, feed or AlertSettings(), unsubscribe, sign
+        database,
+        desk,
+        refused,
+        desk,
+        readiness,
+        measures,
+        server,
+        LimitSettings(),
+        feed or AlertSettings(),
+        unsubscribe,
+        sign,
     )
     door = replace(make_context(services), **changes)
     runner = runner_of(door, faces)
