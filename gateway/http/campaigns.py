@@ -12,7 +12,7 @@ from gateway.access.rights import Action, Caller
 from gateway.campaigns import rights_over_campaigns
 from gateway.campaigns.alert_state import gathering
 from gateway.campaigns.answers import MessageRequest
-from gateway.errors import Reason, Refusal
+from gateway.errors import Refusal
 from gateway.http import views
 from gateway.http.asking import Answer, Asked, NoQuery
 from gateway.http.pages import USUAL, Cursor, Limit, heading, link
@@ -107,8 +107,7 @@ async def _before(asked: Asked[FindCampaigns, None]) -> int | None:
     async with asked.context.services.database.read() as conn:
         found = await campaigns.by_public_id(conn, asked.query.after)
     if found is None or not asked.caller.may_in(Action.READ, found.zone_id):
-        reason = Reason("PARAM", "`after` is no campaign of this list.", path="after", cause="cursor")
-        raise Refusal(400, "bad-parameter", "A parameter is not as it should be.", (reason,))
+        raise Refusal(404, "no-such-campaign", "There is no such campaign.")
     return found.id
 
 

@@ -185,7 +185,8 @@ def _responses(route: Route) -> dict[str, Any]:
 
 def _add(content: dict[str, Any], form: AnswerForm) -> None:
     if isinstance(form, Media):
-        content.update({name: {"schema": {"type": "string"}} for name in form.types})
+        # What is JSON and no struct of ours has a standard of its own.
+        content.update({name: {"schema": {} if name.endswith("json") else {"type": "string"}} for name in form.types})
     elif isinstance(form, Events):
         data = {name: _ref(of) for name, of in form.data.items()}
         content["text/event-stream"] = {"schema": {"type": "string"}, "x-events": data}
@@ -285,12 +286,17 @@ def _annotate(schema: dict[str, Any], original: type[msgspec.Struct]) -> None:
 
 
 def _typed(schema: Any) -> Any:
-    """JSON Schema in which a choice of words says that they are words, and a default is one of JSON."""
+    """JSON Schema as generators of clients read it: a choice of words says that they are words, a default is one of
+    JSON, a pair of equals is a list of two."""
     if isinstance(schema, list):
         return [_typed(one) for one in schema]
     if not isinstance(schema, dict):
         return str(schema.value) if isinstance(schema, Enum) else schema
     said = {key: _typed(value) for key, value in schema.items()}
+    parts = said.get("prefixItems")
+    if parts and all(part == parts[0] for part in parts):
+        del said["prefixItems"]
+        said["items"] = parts[0]
     if "enum" in said and "type" not in said and all(isinstance(word, str) for word in said["enum"]):
         said["type"] = "string"
     return said

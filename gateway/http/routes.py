@@ -61,7 +61,7 @@ TABLE = (
     Route(
         "GET", "/cap/v1/refused", refused.listing, _SEES_ALERTS,
         summary="Documents of this account that were refused of late", tag="Alerts",
-        answers={200: refused.RefusedList},
+        answers={200: refused.RefusedList}, refuses=(404,),
     ),
     Route(
         "GET", f"/cap/v1/refused/{_ID}", refused.read, _SEES_ALERTS,
@@ -142,7 +142,7 @@ TABLE = (
     ),
     Route(
         "GET", "/api/v1/campaigns", campaigns.listing, Action.READ,
-        summary="Campaigns, newest first", tag="Campaigns", answers={200: views.CampaignList},
+        summary="Campaigns, newest first", tag="Campaigns", answers={200: views.CampaignList}, refuses=(404,),
     ),
     Route(
         "POST", "/api/v1/campaigns", campaigns.launch, Action.LAUNCH,

@@ -67,7 +67,7 @@ async def test_a_zone_lists_its_own_campaigns_newest_first_in_pages(door: Doorwa
 async def test_a_page_cannot_begin_at_a_campaign_of_another_zone(door: Doorway):
     await a_campaign(door, "B", "b0", 1)
 
-    assert (await door.get("/api/v1/campaigns?after=b0", "a")).status == 400
+    assert (await door.get("/api/v1/campaigns?after=b0", "a")).status == 404
 
 
 async def test_a_campaign_tells_its_state_money_texts_progress_and_links(door: Doorway):
