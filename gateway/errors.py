@@ -21,6 +21,8 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     left_out: bool = False
     pointer: str = ""
     """Of a fault in a JSON body: where, as of RFC 6901."""
+    choices: tuple[str, ...] = ()
+    """What may stand there, where these are some words or numbers and no others."""
 
 
 class Refusal(Exception):

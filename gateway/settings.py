@@ -18,7 +18,8 @@ from channels.email.address import MailboxRefused, normalise_mailbox
 from channels.email.settings import Dialect, SmtpSettings
 from channels.simulated.carrier import SimulatedSettings
 from channels.sms.smpp.settings import SmppSettings
-from gateway.input_faults import Fault, faults_of, line_of, lines_of
+from gateway.input_faults import faults_of, line_of, lines_of
+from gateway.value_faults import Fault
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Permits = Annotated[int, msgspec.Meta(ge=1, le=64)]

@@ -17,8 +17,9 @@ from gateway.directory.agreements import SenderTerms, faults, remarks
 from gateway.directory.point_in_area import ShapeRefused, point_e7, territory
 from gateway.directory.senders import KindRule
 from gateway.directory.zone_policy import ZonePolicy
-from gateway.input_faults import Fault, faults_of
+from gateway.input_faults import UNKNOWN, faults_of
 from gateway.kinds import Kind
+from gateway.value_faults import Fault
 from store.register.writing import ContactRecord
 
 MOST_LISTED = 50
@@ -248,8 +249,6 @@ class SeedReader:
         found = [_placed(fault) for fault in faults_of(value, SeedLine)]
         if not found:
             found = [(path.rstrip("`") or "$", reason)]
-        elif found[0][0] == "$.type":
-            found = [("$.type", f"{reason}: {found[0][1]}")]
         (path, reason), *others = found
         # A line is one error, however much is wrong with it.
         self._error(number, path, "; ".join([reason, *(f"{where}: {what}" for where, what in others)]), who)
@@ -348,7 +347,7 @@ def _is_table(line: str | bytes) -> bool:
 
 def _placed(fault: Fault) -> tuple[str, str]:
     """An unknown field is a fault of what it stands in."""
-    if fault.cause != "unknown":
+    if fault.cause not in UNKNOWN:
         return fault.path, fault.text
     _, _, meant = fault.text.partition(" here")
     return fault.path.rpartition(".")[0], f"unknown field `{fault.facts[0]}`{meant}"

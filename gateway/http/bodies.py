@@ -2,14 +2,16 @@
 
 import asyncio
 import itertools
-import re
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from gateway.errors import Reason, Refusal
-from gateway.input_faults import Fault, faults_of
+from gateway.fault_words import MORE
+from gateway.input_faults import UNKNOWN, faults_of
+from gateway.value_faults import Fault
 
 T = TypeVar("T")
 
@@ -87,6 +89,7 @@ def struct_of(body: bytes, type_: type[T]) -> T:
 
 
 _MOST_FAULTS = 50
+"""Of one input that are told."""
 
 
 def _no_json(exc: Exception) -> Refusal:
@@ -100,26 +103,33 @@ def _faults(body: bytes, type_: type[Any]) -> tuple[Reason, ...]:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ()
-    found = itertools.islice(faults_of(value, type_), _MOST_FAULTS)
-    return tuple(
-        Reason(
-            "JSON",
-            fault.text,
-            # An unknown key is a fault of what it stands in.
-            path=fault.path.rpartition(".")[0] if fault.cause == "unknown" else fault.path,
-            pointer=_pointer(fault),
-            remedy=fault.remedy,
-            cause=fault.cause,
-            facts=fault.facts,
-        )
-        for fault in found
+    try:
+        return first_of(map(_reason, faults_of(value, type_)))
+    except RecursionError:  # lists in lists in lists, of a type that allows for it: the first fault must do
+        return ()
+
+
+def first_of(reasons: Iterator[Reason]) -> tuple[Reason, ...]:
+    """As many of the faults of an input as are told, and where there are more: that there are."""
+    told = tuple(itertools.islice(reasons, _MOST_FAULTS))
+    if next(reasons, None) is None:
+        return told
+    text, remedy = (words.format(_MOST_FAULTS) for words in MORE)
+    return (*told, Reason(told[0].rule, text, remedy=remedy, cause="more", facts=(str(_MOST_FAULTS),)))
+
+
+def _reason(fault: Fault) -> Reason:
+    return Reason(
+        "JSON",
+        fault.text,
+        # An unknown key is a fault of what it stands in.
+        path=fault.path.removesuffix(f".{fault.facts[0]}") if fault.cause in UNKNOWN else fault.path,
+        pointer=fault.pointer,
+        remedy=fault.remedy,
+        cause=fault.cause,
+        facts=fault.facts,
+        choices=fault.choices,
     )
-
-
-def _pointer(fault: Fault) -> str:
-    """RFC 6901. Of a key that is missing: where it should stand."""
-    place = re.sub(r"\[(\d+)\]", r".\1", fault.path.removeprefix("$")).replace(".", "/")
-    return f"{place}/{fault.facts[0]}" if fault.cause == "missing" else place
 
 
 def _as_it_says(exc: msgspec.ValidationError) -> Reason:

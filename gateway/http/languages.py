@@ -20,6 +20,7 @@ from aiohttp import web
 from cap.translations import catalogue as rules_of_cap
 from cap.translations import language_of, told
 from gateway.errors import Reason
+from gateway.fault_words import facts_as_said
 
 ENGLISH = "en"
 _UNTRANSLATED = ("note", "notes", "refusal", "mapping", "excluded", "covered", "skipped")
@@ -32,6 +33,8 @@ class Catalogue(msgspec.Struct, frozen=True):
     """What is wanted, and how to mend its breach ("" where that says it)."""
     facts: Mapping[str, str] = {}
     """What stands before a text whose worth is in its facts, by rule or code."""
+    kinds: Mapping[str, str] = {}
+    """What a value of an input can be: those of `gateway.fault_words.KINDS`."""
 
 
 @cache
@@ -41,7 +44,7 @@ def words(language: str) -> Catalogue:
         return Catalogue()
     text = (files("gateway") / "http" / "catalogues" / f"{language}.toml").read_text(encoding="utf-8")
     own = msgspec.convert(tomllib.loads(text), Catalogue)
-    return Catalogue(own.titles, {**rules_of_cap(language), **own.rules}, own.facts)
+    return Catalogue(own.titles, {**rules_of_cap(language), **own.rules}, own.facts, own.kinds)
 
 
 def codes() -> frozenset[str]:
@@ -63,9 +66,10 @@ class Tongue:
 
     def reason(self, reason: Reason) -> Reason:
         lead = words(self.language).facts.get(reason.rule)
-        named = words(self.language).rules.get(f"{reason.rule}/{reason.cause}") if lead is not None else None
+        named = self._named(reason) if lead is not None else None
         if named is not None:
-            text, remedy = (part.format(*reason.facts) for part in named)
+            facts = facts_as_said(reason.cause, reason.facts, words(self.language).kinds)
+            text, remedy = (part.format(*facts) for part in named)
             self.used.add(self.language)
             return msgspec.structs.replace(reason, text=text, remedy=remedy)
         if lead is not None:
@@ -78,6 +82,12 @@ class Tongue:
         text, remedy = of_cap or entry
         self.used.add(self.language)
         return msgspec.structs.replace(reason, text=text, remedy=remedy)
+
+    def _named(self, reason: Reason) -> tuple[str, str] | None:
+        """The words for a cause. What is wrong with a value is said alike of a parameter and of what a body holds."""
+        rules = words(self.language).rules
+        found = rules.get(f"{reason.rule}/{reason.cause}")
+        return rules.get(f"JSON/{reason.cause}") if found is None and reason.rule == "PARAM" else found
 
     def reasons(self, reasons: Iterable[Reason]) -> tuple[Reason, ...]:
         return tuple(map(self.reason, reasons))

@@ -27,10 +27,12 @@ _CLOSING = frozenset({408, 413, 429})
 
 
 def fields_of(reason: Reason) -> dict[str, Any]:
-    """The fields of a problem's reasons, all of them; a pointer only where the body was JSON."""
+    """The fields of a problem's reasons, all of them; a pointer only where the body was JSON, choices where there are
+    some."""
     found = msgspec.structs.asdict(reason)
-    if not found["pointer"]:
-        del found["pointer"]
+    for name in ("pointer", "choices"):
+        if not found[name]:
+            del found[name]
     return found
 
 

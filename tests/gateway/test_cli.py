@@ -44,8 +44,8 @@ def test_check_config_tells_every_fault_with_its_line_and_how_many_there_are(tmp
 
     assert result.exit_code == 2
     lines = result.stderr.splitlines()
-    assert lines[0] == f"{file}:2: Expected `int`, got `str` - at $.server.port"
-    assert f"{file}:5: Expected `str`, got `int` - at $.sms.carriers.north.host" in lines
+    assert lines[0] == f"{file}:2: a whole number is wanted, and there is text here - at $.server.port"
+    assert f"{file}:5: text is wanted, and there is a whole number here - at $.sms.carriers.north.host" in lines
     assert lines[-1] == f"tocsin: 4 faults in {file}"
 
 
@@ -116,7 +116,7 @@ def test_errors_are_told_to_the_letter_with_their_lines(config: Path, seed: Path
     result = run("load", "--check", seed, "-c", config)
 
     assert result.exit_code == 1
-    assert "line 8: $.name: Expected `str` of length >= 1" in result.stderr
+    assert "line 8: $.name: there are 0 characters here, and at least 1 are wanted" in result.stderr
     assert f"60 errors in {seed}, 10 of them not told" in result.stderr
 
 

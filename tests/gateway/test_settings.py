@@ -55,7 +55,7 @@ def test_a_file_that_is_no_toml_is_one_fault_with_its_line(tmp_path: Path):
 
 def test_a_fault_of_a_carrier_names_the_carrier():
     assert refused({"sms": {"carriers": {"north": SMPP | {"port": "x"}}}}) == [
-        "Expected `int`, got `str` - at $.sms.carriers.north.port"
+        "a whole number is wanted, and there is text here - at $.sms.carriers.north.port"
     ]
     assert refused({"sms": {"carriers": {"north": SMPP | {"service_type": "too long"}}}}) == [
         "service_type: at most 5 ASCII characters - at $.sms.carriers.north"

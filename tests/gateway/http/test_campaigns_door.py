@@ -328,7 +328,7 @@ async def test_every_fault_is_told_at_once_with_its_pointer_the_choices_and_the_
     told = {p["pointer"]: (p["text"], p["remedy"]) for p in english.json["problems"]}
     assert set(told) == {"/kind", "/chanels", "/channels/0", "/channels/2", "/zone"}
     assert told["/kind"] == (
-        "Invalid enum value 'newsletter': one of alert, preventive, news, info is wanted",
+        "one of alert, preventive, news, info is wanted, and `newsletter` is none of them",
         "Write one of alert, preventive, news, info.",
     )
     assert told["/zone"] == ("the key `zone` is missing", "Add `zone`.")
