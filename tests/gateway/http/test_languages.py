@@ -13,7 +13,9 @@ from cap.translations import catalogue as rules_of_cap
 from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview, ZoneResult
 from gateway.directory.problem import TargetFault
 from gateway.errors import Reason, Refusal
+from gateway.fault_words import CAUSES, KINDS, MORE
 from gateway.http.languages import ENGLISH, Tongue, words
+from gateway.http.query import CAUSES as OF_PARAMETERS
 from tests.gateway.http.doorway import CAP, Doorway
 
 OTHERS = tuple(language for language in LANGUAGES if language != ENGLISH)
@@ -102,6 +104,38 @@ def test_a_text_whose_worth_is_in_its_facts_keeps_them_after_a_sentence_in_the_c
     assert title == f"{words(language).facts['zone-refused']} Nobody of this zone is concerned: plp:X."
     assert tongue.used == {language, ENGLISH}
     assert Tongue(ENGLISH).title("zone-refused", "No.") == "No."
+
+
+def places(texts):
+    """The places of facts that a text and a remedy have between them."""
+    return set(re.findall(r"{\d}", " ".join(texts)))
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_cause_of_a_fault_of_an_input_has_words_with_the_same_facts_in_every_language(language):
+    of_bodies = {f"JSON/{cause}": places(texts) for cause, texts in {**CAUSES, "more": MORE}.items()}
+    of_parameters = {f"PARAM/{cause}": places(texts) for cause, texts in OF_PARAMETERS.items()}
+
+    rules = words(language).rules
+
+    own = {rule: places(texts) for rule, texts in rules.items() if rule.startswith(("JSON/", "PARAM/"))}
+    assert own == of_bodies | of_parameters
+    assert set(words(language).kinds) == set(KINDS)
+
+
+@pytest.mark.parametrize("rule", ["JSON", "PARAM"])
+def test_what_was_found_and_what_is_wanted_are_named_in_the_clients_language(rule):
+    reason = Reason(rule, "x", cause="type", facts=("text", "whole number", "nothing"))
+
+    told = {language: Tongue(language).reason(reason) for language in OTHERS}
+
+    assert {language: (said.text, said.remedy) for language, said in told.items()} == {
+        "nl": ("Gewenst is een geheel getal of niets, en hier staat tekst.", "Schrijf een geheel getal of niets."),
+        "fr": ("Voulu : un nombre entier ou rien ; trouvé ici : du texte.", "Écrivez un nombre entier ou rien."),
+        "de": ("Gewünscht ist eine ganze Zahl oder nichts, und hier steht Text.",
+               "Schreiben Sie eine ganze Zahl oder nichts."),
+    }  # fmt: skip
+    assert {said.facts for said in told.values()} == {reason.facts}
 
 
 def label_of(tongue, also=""):
