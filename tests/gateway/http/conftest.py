@@ -1,20 +1,19 @@
 """The door for every test of it. On SQLite: it does not know its engine, and the store is tested on both."""
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from store.engine.database import Database
-from store.engine.schema import migrate
 from tests.gateway.http.doorway import Doorway, doorway
 
 
 @pytest.fixture
-async def store_url(tmp_path: Path) -> str:
-    url = f"sqlite+aiosqlite:///{tmp_path}/tocsin.db"
-    await migrate(url)
-    return url
+def store_url(tmp_path: Path, migrated_sqlite: Path) -> str:
+    shutil.copy(migrated_sqlite, tmp_path / "tocsin.db")
+    return f"sqlite+aiosqlite:///{tmp_path}/tocsin.db"
 
 
 @pytest.fixture
