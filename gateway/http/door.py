@@ -61,7 +61,7 @@ def _guarded(route: Route, context: HttpContext) -> Callable[[web.Request], Awai
     async def guarded(request: web.Request) -> web.StreamResponse:
         request[access_log.FACE] = route.face
         caller = NOBODY if right == "public" else await _admitted(request, context, right)
-        query = query_of(request.query, query_type)
+        query = query_of(request.query.items(), query_type)
         body = None if body_type is None else await _body(request, context, body_type)
         answer = await route.handler(Asked(request, context, caller, query, body))
         return said(route, answer) if isinstance(answer, Answer) else answer

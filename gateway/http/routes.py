@@ -2,6 +2,7 @@
 
 from gateway.access.rights import Action
 from gateway.campaigns.answers import Preview, ZonePreview
+from gateway.campaigns.refused import VERDICTS
 from gateway.feed.changes import AlertEnded, AlertInFeed
 from gateway.http import alerts, campaigns, events, feed, operations, refused, unsubscribe, views
 from gateway.http.bodies import CAP_MEDIA_TYPE, EDXL_MEDIA_TYPE
@@ -41,8 +42,12 @@ TABLE = (
     Route(
         "POST", "/cap/v1/alerts", alerts.submit, Action.SUBMIT,
         summary="Post a CAP alert", tag="Alerts",
-        answers={202: (alerts.AlertResource, _CAP_ANSWER), 200: (alerts.AlertResource, _CAP_ANSWER)},
-        refuses=(400, 402, 403, 404, 409, 422),
+        answers={
+            202: (alerts.AlertResource, _CAP_ANSWER),
+            200: (alerts.AlertResource, _CAP_ANSWER),
+            **dict.fromkeys(VERDICTS, _CAP_ANSWER),
+        },
+        refuses=(402, 404, *VERDICTS),
     ),
     Route(
         "GET", "/cap/v1/alerts", alerts.find, _SEES_ALERTS,

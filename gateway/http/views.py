@@ -50,7 +50,7 @@ class CampaignList(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where the list goes on; absent at its end."""
 
 
-class ShownText(msgspec.Struct, frozen=True):
+class CampaignText(msgspec.Struct, frozen=True):
     """The words of one channel and language."""
 
     channel: str
@@ -118,7 +118,7 @@ class CampaignInFull(ListedCampaign, frozen=True, kw_only=True, omit_defaults=Tr
     """As they were asked for."""
     persons: Any
     """Counted when it was launched: resolved, included, and excluded by reason."""
-    texts: tuple[ShownText, ...]
+    texts: tuple[CampaignText, ...]
     progress: CampaignProgress
     links: CampaignLinks
     gathering: GatheringAnswer | None = None
@@ -202,7 +202,8 @@ def in_full(
         targets=msgspec.json.decode(campaign.targets),
         persons=msgspec.json.decode(campaign.counts),
         texts=tuple(
-            ShownText(**msgspec.structs.asdict(text) | {"content": msgspec.json.decode(text.content)}) for text in texts
+            CampaignText(**msgspec.structs.asdict(text) | {"content": msgspec.json.decode(text.content)})
+            for text in texts
         ),
         progress=progress(campaign, counts),
         links=CampaignLinks(

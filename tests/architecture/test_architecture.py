@@ -93,7 +93,11 @@ def test_every_route_states_a_right_and_what_it_answers(route: Route) -> None:
         assert route.right == "public", "nobody has a key out there"
     if route.method != "GET" and plain(route) not in BY_TOKEN:
         assert route.right not in ("public", "account"), "what changes something needs a right to it"
-    assert (route.handler.__doc__ or "").startswith(route.method), "its docstring begins with the request"
+    assert route.summary
+    assert (route.handler.__doc__ or "").endswith("."), "its docstring is what the API's document says of it"
+    assert route.query.__struct_config__.forbid_unknown_fields
+    assert not route.needs_match or route.method in ("PUT", "PATCH", "DELETE")
+    assert route.method not in ("PUT", "PATCH", "DELETE") or route.needs_match
 
 
 def test_every_route_is_there_once_and_every_right_opens_one() -> None:

@@ -160,7 +160,7 @@ async def running(*lanes: Lane) -> AsyncIterator[None]:
             task.result()
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
     """Wait for something that is true soon; fail when it is not."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -168,7 +168,7 @@ async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None
         await asyncio.sleep(0.005)
 
 
-async def until_async(condition: Callable[[], Awaitable[object]], timeout_s: float = 5.0) -> None:
+async def until_async(condition: Callable[[], Awaitable[object]], timeout_s: float = 30.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not await condition():
         assert time.monotonic() < deadline, "this should have happened by now"

@@ -53,7 +53,7 @@ async def first_of(door: Doorway, n: int, seen: object = None, path: str = PATH)
         return [await anext(stream) for _ in range(n)]
 
 
-async def until(condition: Any, timeout_s: float = 5.0) -> None:
+async def until(condition: Any, timeout_s: float = 30.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - the state is the door's own, and rings no bell
             await asyncio.sleep(0.02)
