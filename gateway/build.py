@@ -37,6 +37,7 @@ from gateway.lanes import Gates, carriers_processes, live_gates, make_lane, open
 from gateway.media import MEDIA
 from gateway.operations.disk import Disk
 from gateway.operations.loop_lag import LoopLag
+from gateway.server_certificate import RenewedCertificate
 from gateway.settings import Settings
 from store.campaigns.refused_documents import RefusedQuota
 from store.engine.database import Database
@@ -45,6 +46,8 @@ from store.register.reading import addressees
 
 log = logging.getLogger(__name__)
 
+_CERTIFICATE_S = 10.0
+"""How often it is looked whether the door's certificate was renewed."""
 _KEEPING_RESTS = 19.0
 """What is refused is written in a twentieth of the time, however much of it comes."""
 
@@ -67,6 +70,8 @@ class Gateway:
     services: Services
     """What the HTTP server needs of all this."""
     feed_key: FeedKey | None
+    certificate: RenewedCertificate | None
+    """Of the door, where it speaks TLS."""
 
 
 def build(settings: Settings, database: Database, identity: Identity) -> Gateway:
@@ -101,6 +106,8 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     preparer = Preparer(database)
     feed_key = read_feed_key(settings.alerts.feed_certificate, settings.alerts.feed_key)
     sign = feed_key.sign if feed_key else None
+    tls = settings.server
+    certificate = RenewedCertificate(tls.tls_certificate, tls.tls_key) if tls.tls_certificate else None
     publisher = Publisher(database, sign, settings.server.public_url.rstrip("/"))
     prepare_bell, publish_bell = Bell(), Bell()
 
@@ -150,10 +157,11 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("refused", 60.0, refused.run, refused.bell, _KEEPING_RESTS),
             Chore("registers", 2.0, snapshots.keep_ready),
             *record_chores(database, settings),
+            *_certificate_chores(certificate, now_ms),
         )
     )
     loop_lag = LoopLag()
-    health = MachineHealth(database, lanes, disk, refused, loop_lag, tuple(processes.values()))
+    health = MachineHealth(database, lanes, disk, refused, loop_lag, tuple(processes.values()), certificate)
     return Gateway(
         settings=settings,
         database=database,
@@ -179,9 +187,22 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             feed=settings.alerts,
             unsubscribe=Unsubscribing(database, identity.generation, identity.bounce_key),
             sign=sign,
+            handshake_context=certificate.context if certificate else None,
         ),
         feed_key=feed_key,
+        certificate=certificate,
     )
+
+
+def _certificate_chores(certificate: RenewedCertificate | None, now_ms: Callable[[], int]) -> tuple[Chore, ...]:
+    if certificate is None:
+        return ()
+
+    async def look() -> bool:
+        await asyncio.to_thread(certificate.look, now_ms())
+        return False
+
+    return (Chore("certificate", _CERTIFICATE_S, look),)
 
 
 def _outlets(settings: Settings, database: Database, live: Gates) -> Outlets:

@@ -19,7 +19,7 @@ from gateway.dispatch.write_note import DYING_S
 from gateway.feed.signing_key import FeedKey
 from gateway.http.serving import make_runner
 from gateway.identity import Identity, identify
-from gateway.operations.settings_doubts import doubts
+from gateway.operations.settings_doubts import certificate_doubts, doubts
 from gateway.settings import Settings, shown
 from store import audit, copies
 from store.engine.database import Database, exclusive, open_database
@@ -145,7 +145,9 @@ async def _run_parts(
     try:
         log.info("started", extra={"action": "start", "url": url, "boot": gateway.boot_id})
         warn_of_certificate(gateway.feed_key, gateway.database.clock.now_ms())
-        for text in doubts(gateway.settings):
+        certificate = gateway.certificate.current if gateway.certificate else None
+        certified = certificate_doubts(certificate, gateway.settings, gateway.database.clock.now_ms())
+        for text in (*doubts(gateway.settings), *certified):
             log.warning("a doubtful setting", extra={"action": "setting-doubtful", "why": text})
         started(Running(gateway, url))
         await stop.wait()
@@ -196,7 +198,8 @@ async def _ports(gateway: Gateway) -> AsyncIterator[tuple[web.AppRunner, str]]:
         with _taken("the server", "server", settings.server.host, settings.server.port):
             await web.TCPSite(runner, settings.server.host, settings.server.port).start()
         host, port = runner.addresses[0][:2]
-        yield runner, f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        scheme = "http" if gateway.certificate is None else "https"
+        yield runner, f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     finally:
         if gateway.bounces is not None:
             gateway.bounces.close()

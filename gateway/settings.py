@@ -9,6 +9,7 @@ import re
 import ssl
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_interface, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,7 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Permits = Annotated[int, msgspec.Meta(ge=1, le=64)]
 _LEAST_KEY = 16
 """Characters of the secret of the return paths' MAC."""
+_MAPPED = IPv6Network("::ffff:0:0/96")
 SECRETS = frozenset({"password", "bounce_key", "feed_key", "backup_key"})
 
 
@@ -45,10 +47,20 @@ class ServerSettings(_Struct, frozen=True, kw_only=True):
     port: Port = 8080
     """0: any free port, printed at the start."""
     public_url: str = ""
-    """How the feed is reached from outside, without a final slash; empty: http://host:port."""
+    """How the feed is reached from outside, without a final slash; empty: the door's own host and port. With https://
+    every answer tells browsers to come back by https only (HSTS)."""
+    tls_certificate: str = ""
+    """Path of the certificate with its chain, in PEM: the door speaks TLS then. What is renewed is taken up within ten
+    seconds; connections that stand keep theirs."""
+    tls_key: str = ""
+    """Path of its key, in PEM, without a password; both or none."""
+    trusted_proxies: Annotated[tuple[str, ...], msgspec.Meta(max_length=64)] = ()
+    """Addresses and networks of the proxies before the door. From these, and from nobody else, X-Forwarded-For is
+    believed, read from the right: every limit by address, and the log, is about the client that it names."""
     max_document_bytes: Annotated[int, msgspec.Meta(ge=10_000, le=20_000_000)] = 1_048_576
     head_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=75)] = 10.0
-    """From its first octet, or from the connection for the first one, until the head of a request is whole."""
+    """From its first octet, or from the connection for the first one, until the head of a request is whole. A TLS
+    handshake may take as long again."""
     body_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 10.0
     stop_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 20.0
     """From SIGTERM: what is in flight may be answered and settled until then."""
@@ -60,8 +72,8 @@ class ServerSettings(_Struct, frozen=True, kw_only=True):
     """Open at once, or as many as the limit of open files leaves. When there is no room strangers that wait give way to
     newcomers."""
     max_connections_per_address: Annotated[int, msgspec.Meta(ge=0)] = 500
-    """Of one client address, by those who have shown no key; 0: no such limit, where a proxy stands before the door and
-    keeps one itself."""
+    """Of one client address, by those who have shown no key; 0: no such limit. Connections of trusted proxies, which
+    all their clients share, are not counted: the proxy keeps this limit for them."""
     processes: Literal[0, 1] = 0
     """1: everything in one process. 0: where the machine has two cores or more, the carriers of each channel that open
     sockets have a process of their own."""
@@ -154,7 +166,7 @@ class AlertSettings(_Struct, frozen=True, kw_only=True):
     max_feed_watchers: Annotated[int, msgspec.Meta(ge=1)] = 1_000
     """Public streams open at once. They take nothing from those of coordinators."""
     max_feed_watchers_per_address: Annotated[int, msgspec.Meta(ge=0)] = 20
-    """Of one client address; 0: no such limit, where a proxy stands before the door and keeps one itself."""
+    """Of one client address, also behind a proxy of `server.trusted_proxies`; 0: no such limit."""
     keep_refused: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 200
     """Documents of one account that were refused and are kept, with their problems; 0: none."""
     keep_refused_mib: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 20
@@ -308,6 +320,38 @@ def _server_faults(settings: Settings) -> Iterator[Fault]:
         yield Fault("$.store.url", text)
     if settings.server.public_url and not re.match(r"https?://[^/]", settings.server.public_url):
         yield Fault("$.server.public_url", "it begins with http:// or https:// and a host")
+    if bool(settings.server.tls_certificate) != bool(settings.server.tls_key):
+        missing = "tls_key" if settings.server.tls_certificate else "tls_certificate"
+        yield Fault(f"$.server.{missing}", "tls_certificate and tls_key belong together: give both, or none")
+    yield from _proxy_faults(settings.server.trusted_proxies)
+
+
+def _proxy_faults(entries: Sequence[str]) -> Iterator[Fault]:
+    """What is no address or network, and what would have everybody say who they are."""
+    every4, every6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
+    networks4: list[IPv4Network] = []
+    networks6: list[IPv6Network] = []
+    for number, entry in enumerate(entries):
+        here = f"$.server.trusted_proxies[{number}]"
+        try:
+            network = ip_network(entry, strict=False)
+        except ValueError:
+            yield Fault(here, f"{entry!r} is no address and no network: 192.0.2.7, 10.1.0.0/16, 2001:db8::/48")
+            continue
+        if network.network_address != ip_interface(entry).ip:
+            yield Fault(here, f"{entry} is an address in a network: write {network}, or the address alone")
+        if isinstance(network, IPv4Network):
+            networks4.append(network)
+        elif network.subnet_of(_MAPPED):
+            yield Fault(here, f"{entry} is an IPv4 address written as IPv6: write it as IPv4")
+        else:
+            networks6.append(network)
+    if every4 in collapse_addresses(networks4) or every6 in collapse_addresses(networks6):
+        text = (
+            "they are all addresses that there are: anybody could then say whose address the limits and the log are "
+            "about; give those of the proxies alone"
+        )
+        yield Fault("$.server.trusted_proxies", text)
 
 
 def _email_faults(email: EmailSettings) -> Iterator[Fault]:

@@ -55,10 +55,15 @@ def check_config(config: ConfigOption = None) -> None:
     """
     from gateway.feed.signing_key import read_feed_key
     from gateway.operations.calibration import build, is_optimised
-    from gateway.operations.settings_doubts import doubts, reminders
+    from gateway.operations.settings_doubts import certificate_doubts, doubts, reminders
+    from gateway.server_certificate import CertificateRefused, read_server_certificate
     from store.clock import Clock
 
     settings = settings_of(config)
+    try:
+        certificate = read_server_certificate(settings.server.tls_certificate, settings.server.tls_key)
+    except CertificateRefused as exc:
+        fail(f"{config}: {exc} - at $.server.{exc.setting}")
     for channel in ("sms", "email", "voice"):
         carriers = getattr(settings, channel).carriers
         names = ", ".join(f"{name} ({type(s).__struct_config__.tag})" for name, s in carriers.items())
@@ -67,7 +72,7 @@ def check_config(config: ConfigOption = None) -> None:
     warning = feed_key.warning(Clock().now_ms()) if feed_key else ""
     if warning:
         out.print(escape(f"feed: {warning}"), highlight=False, soft_wrap=True)
-    for text in doubts(settings):
+    for text in (*doubts(settings), *certificate_doubts(certificate, settings, Clock().now_ms())):
         out.print(f"[yellow]doubtful:[/yellow] {escape(text)}", highlight=False, soft_wrap=True)
     if not is_optimised():
         out.print(
@@ -104,7 +109,7 @@ def status(config: ConfigOption = None) -> None:
     Lines that begin with ! need somebody; the exit code is 1 then.
     """
     from gateway.operations.calibration import build, calibrate
-    from gateway.operations.status import status_lines
+    from gateway.operations.status import certificate_lines, status_lines
     from gateway.operations.status_line import StatusLine
 
     settings = settings_of(config)
@@ -113,6 +118,7 @@ def status(config: ConfigOption = None) -> None:
         async with store_of(settings) as database:
             now_ms, min_free_mib = database.clock.now_ms(), settings.store.min_free_mib
             lines = await status_lines(database, now_ms, min_free_mib, config, settings.backup, settings.retention)
+            lines += certificate_lines(settings.server, now_ms)
         print_lines([*lines, StatusLine(True, f"python: {build()}; {calibrate()}")])
         return all(line.well for line in lines)
 

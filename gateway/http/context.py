@@ -9,6 +9,7 @@ from gateway.access.rights import Caller
 from gateway.feed.changes import FeedChanges
 from gateway.feed.current import CurrentFeed
 from gateway.http.api_document import ApiDocument
+from gateway.http.client_address import Network
 from gateway.http.metrics import Metrics
 from gateway.http.progress import ProgressWatch
 from gateway.http.services import Services
@@ -26,6 +27,7 @@ class HttpContext:
     visitors: Visitors
     allowance: Allowance
     api_document: ApiDocument
+    trusted_proxies: tuple[Network, ...]
     reports: asyncio.Semaphore
     """Live reports drawn up at once: each reads all rows of its campaign."""
     heartbeat_s: float = 15.0

@@ -29,7 +29,7 @@ DOOR = web.AppKey("door", HttpContext)
 def application(context: HttpContext, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.Application:
     """The routes of these faces; those of the other one are 404 here."""
     app = web.Application(
-        middlewares=[access_log.keep_journal(context.metrics), answer_problems],
+        middlewares=[access_log.keep_journal(context.metrics, context.trusted_proxies), answer_problems],
         client_max_size=context.services.server.max_document_bytes,
     )
     app[DOOR] = context
@@ -39,7 +39,7 @@ def application(context: HttpContext, faces: frozenset[str] = frozenset({"inner"
             app.router.add_route(route.method, route.path, guarded)
             if route.method == "GET":
                 app.router.add_route("HEAD", route.path, guarded)
-    app.on_response_prepare.append(access_log.dress)
+    app.on_response_prepare.append(access_log.dresser(context.services.server.public_url))
     app.on_shutdown.append(_let_watchers_go)
     return app
 
@@ -72,7 +72,7 @@ def _guarded(route: Route, context: HttpContext) -> Callable[[web.Request], Awai
 async def _admitted(request: web.Request, context: HttpContext, right: RouteRight) -> Caller:
     """Raises Refusal: 401 for no or a bad key, 429 after too many of them, 403 for a key without the right."""
     given = request.headers.getall("Authorization", [])
-    caller = await context.keyring.caller(", ".join(given) if given else None, request.remote or "")
+    caller = await context.keyring.caller(", ".join(given) if given else None, request[access_log.CLIENT])
     request[access_log.CALLER] = caller
     context.visitors.vouch(cast(Visitor, request.protocol))
     wait_s = context.allowance.take(caller.account_id, asyncio.get_running_loop().time())

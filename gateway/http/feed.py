@@ -12,6 +12,7 @@ from aiohttp.helpers import ETag
 from gateway.errors import Refusal
 from gateway.feed.current import etag_of
 from gateway.feed.formats import FeedFormat
+from gateway.http.access_log import CLIENT
 from gateway.http.asking import Asked, NoQuery
 from gateway.http.bodies import CAP_MEDIA_TYPE
 from gateway.http.context import HttpContext
@@ -100,7 +101,7 @@ async def stream(asked: Asked[StreamForm, None]) -> web.StreamResponse:
     request, context = asked.request, asked.context
     if request.method == "HEAD":
         return opened_to_all()
-    async with context.feed_changes.listen(request.remote or ""):
+    async with context.feed_changes.listen(request[CLIENT]):
         with context.metrics.listeners.track_inprogress():
             return await air(
                 request,
@@ -186,4 +187,5 @@ def _base_url(request: web.Request, context: HttpContext) -> str:
         return configured.rstrip("/")
     name = request.transport.get_extra_info("sockname") if request.transport is not None else None
     host, port = name[:2] if name else (context.services.server.host, context.services.server.port)
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    scheme = "https" if context.services.handshake_context is not None else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"

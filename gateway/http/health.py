@@ -11,6 +11,7 @@ from gateway.campaigns.refused import RefusedDocuments
 from gateway.dispatch.lane import Lane
 from gateway.http.services import HealthCheck, Measure
 from gateway.operations.loop_lag import LoopLag
+from gateway.server_certificate import RenewedCertificate
 from store.engine.database import Database
 from store.engine.wait_times import WaitTimes
 from store.errors import StoreUnavailable
@@ -28,6 +29,7 @@ class MachineHealth:
     refused: RefusedDocuments
     loop_lag: LoopLag
     processes: Sequence[CarriersProcess] = ()
+    certificate: RenewedCertificate | None = None
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
     _looked_s: float = -_LIFE_S
     _checks: list[HealthCheck] = field(default_factory=list)
@@ -75,6 +77,10 @@ class MachineHealth:
         found += _within("tocsin_loop_calls", text, self.loop_lag.times)
         text = "Transactions that were written."
         found.append(Measure("tocsin_store_commits", text, "counter", self.database.commits))
+        if self.certificate is not None:
+            end_s = self.certificate.current.end_ms / 1000
+            text = "When the certificate in use expires, in seconds since 1970 UTC."
+            found.append(Measure("tocsin_certificate_expires_timestamp_seconds", text, "gauge", end_s))
         free = self.database.free_bytes()
         if free is not None:
             found.append(Measure("tocsin_disk_free_bytes", "Free space where the store lies.", "gauge", free))

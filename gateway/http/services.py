@@ -1,5 +1,6 @@
 """What the door needs from the house, as it sees it: the desks of the use cases, the store, and how the machine is."""
 
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -86,3 +87,5 @@ class Services:
     unsubscribe: Unsubscribing
     sign: Sign | None = None
     """With the feed's key, where there is one."""
+    handshake_context: Callable[[], ssl.SSLContext] | None = None
+    """Of the TLS handshake that begins now; None: the door speaks plain HTTP."""

@@ -2,7 +2,12 @@
 
 import asyncio
 import logging
-from typing import Any
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
@@ -12,7 +17,9 @@ from gateway.access.keys import Keyring, keys_of
 from gateway.feed.changes import FeedChanges
 from gateway.feed.current import CurrentFeed
 from gateway.feed.formats import Making
+from gateway.http.access_log import CLIENT
 from gateway.http.api_document import ApiDocument
+from gateway.http.client_address import Network, is_trusted_peer, networks
 from gateway.http.context import HttpContext
 from gateway.http.door import application, written_document
 from gateway.http.metrics import Metrics
@@ -20,7 +27,7 @@ from gateway.http.problems import problem
 from gateway.http.progress import ProgressWatch
 from gateway.http.services import Services
 from gateway.http.topics import look
-from gateway.http.visitors import Visitors, room
+from gateway.http.visitors import Visitor, Visitors, room
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +39,8 @@ _MOST_LINE = 8190
 _SHUTDOWN_S = 5.0
 _BURST_S = 10
 """An account may make the requests of so many seconds at once."""
+_GOODBYE_S = 10.0
+"""A TLS connection that has ended waits so long for what was written to be taken, and for the client's goodbye."""
 
 
 def make_runner(services: Services) -> web.AppRunner:
@@ -57,39 +66,144 @@ def make_context(services: Services) -> HttpContext:
         api_document=ApiDocument(written_document),
         visitors=Visitors(room(services.server.max_connections), services.server.max_connections_per_address),
         allowance=Allowance(services.limits.requests_per_account, _BURST_S * services.limits.requests_per_account),
+        trusted_proxies=networks(services.server.trusted_proxies),
         reports=asyncio.Semaphore(2),
     )
 
 
 def runner_of(context: HttpContext, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.AppRunner:
     app = application(context, faces)
-    return _Runner(app, context.services.server.head_timeout_s, context.visitors)
+    entrance = _Entrance(context.visitors, context.trusted_proxies, context.services.server.head_timeout_s)
+    return _Runner(app, entrance, context.services.handshake_context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entrance:
+    """Who is let in, and how long they may take to say what they want."""
+
+    visitors: Visitors
+    trusted: tuple[Network, ...]
+    head_timeout_s: float
+
+    def enter(self, visitor: Visitor, peer: str) -> bool:
+        now_s = asyncio.get_running_loop().time()
+        return self.visitors.enter(visitor, peer, now_s, is_proxy=is_trusted_peer(peer, self.trusted))
 
 
 class _Runner(web.AppRunner):
-    """Sites listen with our own handler of connections."""
+    """Sites listen with our own handler of connections; where there is a context for handshakes, behind TLS."""
 
-    __slots__ = ("_head_timeout_s", "_visitors")
+    __slots__ = ("_entrance", "_greetings", "_handshake_context")
 
-    def __init__(self, app: web.Application, head_timeout_s: float, visitors: Visitors) -> None:
+    def __init__(
+        self, app: web.Application, entrance: _Entrance, handshake_context: Callable[[], ssl.SSLContext] | None
+    ) -> None:
         super().__init__(app, handle_signals=False, shutdown_timeout=_SHUTDOWN_S)
-        self._head_timeout_s = head_timeout_s
-        self._visitors = visitors
+        self._entrance = entrance
+        self._handshake_context = handshake_context
+        self._greetings: set[_Greeting] = set()
 
     @property
     def server(self) -> Any:
         made = super().server
         if made is None:
             return None
-        loop = asyncio.get_running_loop()
-        return lambda: _Connection(made, self._head_timeout_s, self._visitors, loop=loop)
+        loop, handshake_context = asyncio.get_running_loop(), self._handshake_context
+        if handshake_context is None:
+            return lambda: _Connection(made, self._entrance, loop=loop)
+
+        def connection(greeting: _Greeting) -> _Connection:
+            return _Connection(made, self._entrance, greeting, loop=loop)
+
+        return lambda: _Greeting(self._entrance, handshake_context, connection, self._greetings)
+
+    async def shutdown(self) -> None:
+        for greeting in list(self._greetings):
+            greeting.send_away()
+        await super().shutdown()
+
+
+class _Greeting(asyncio.Protocol):
+    """A connection before and in its TLS handshake: a visitor like others from its first instant, who waits. asyncio
+    tells a protocol of a connection when the handshake is over: until then nobody would have counted it."""
+
+    waits = True
+
+    def __init__(
+        self,
+        entrance: _Entrance,
+        handshake_context: Callable[[], ssl.SSLContext],
+        connection: "Callable[[_Greeting], _Connection]",
+        among: "set[_Greeting]",
+    ) -> None:
+        self._entrance = entrance
+        self._handshake_context = handshake_context
+        self._connection = connection
+        self._among = among
+        self._taken: socket.socket | None = None
+        self._handshake: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket goes over to a transport that speaks TLS, before an octet was read from it."""
+        peer = _peer_of(transport)
+        if self._entrance.enter(self, peer):
+            try:
+                self._taken = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+            except OSError as exc:
+                self._entrance.visitors.leave(self)
+                _tell_failed(peer, exc)
+            else:
+                self._among.add(self)
+                self._handshake = asyncio.get_running_loop().create_task(self._shake_hands(self._taken, peer))
+                self._handshake.add_done_callback(self._over)
+        cast(asyncio.Transport, transport).abort()
+
+    def send_away(self) -> None:
+        if self._handshake is not None:
+            self._handshake.cancel()
+
+    async def _shake_hands(self, taken: socket.socket, peer: str) -> None:
+        self._taken = None  # it is the transport's to close
+        taken.setblocking(False)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: self._connection(self),
+                taken,
+                ssl=self._handshake_context(),
+                ssl_handshake_timeout=self._entrance.head_timeout_s,
+                ssl_shutdown_timeout=_GOODBYE_S,
+            )
+        except OSError as exc:  # also what is no TLS, and a handshake that takes too long
+            _tell_failed(peer, exc)
+
+    def _over(self, _: asyncio.Task[None]) -> None:
+        self._among.discard(self)
+        self._entrance.visitors.leave(self)
+        if self._taken is not None:
+            self._taken.close()  # sent away before its handshake had begun
+
+
+def _tell_failed(peer: str, exc: OSError) -> None:
+    why = getattr(exc, "reason", None) or str(exc) or type(exc).__name__
+    log.info("no TLS handshake", extra={"action": "handshake-failed", "peer": peer, "why": why})
+
+
+def _peer_of(transport: asyncio.BaseTransport) -> str:
+    """Its address; empty where it has gone already."""
+    name = transport.get_extra_info("peername")
+    return str(name[0]) if name else ""
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ("_head_timeout_s", "_head_timer", "_visitors")
+    __slots__ = ("_entrance", "_greeting", "_head_timer")
 
     def __init__(
-        self, manager: web.Server, head_timeout_s: float, visitors: Visitors, *, loop: asyncio.AbstractEventLoop
+        self,
+        manager: web.Server,
+        entrance: _Entrance,
+        greeting: _Greeting | None = None,
+        *,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(
             manager,
@@ -103,17 +217,18 @@ class _Connection(web.RequestHandler):
             # A compressed body is refused: what is counted is what came over the wire.
             auto_decompress=False,
         )
-        self._head_timeout_s = head_timeout_s
-        self._visitors = visitors
+        self._entrance = entrance
+        self._greeting = greeting
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        peer = transport.get_extra_info("peername")
-        if self._visitors.enter(self, str(peer[0]) if peer else "", self._loop.time()):
+        if self._greeting is not None:
+            self._entrance.visitors.leave(self._greeting)  # its place is this one's now
+        if self._entrance.enter(self, _peer_of(transport)):
             self._time_the_head()
         else:
-            self.force_close()
+            self.send_away()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -124,7 +239,7 @@ class _Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_timing()
-        self._visitors.leave(self)
+        self._entrance.visitors.leave(self)
         super().connection_lost(exc)
 
     @property
@@ -133,10 +248,12 @@ class _Connection(web.RequestHandler):
         return self._waiter is not None and not self._waiter.done()
 
     def send_away(self) -> None:
+        if self._greeting is not None and self.transport is not None:
+            self.transport.abort()  # TLS says goodbye, and who is sent away need not answer that
         self.force_close()
 
     def _time_the_head(self) -> None:
-        self._head_timer = self._loop.call_later(self._head_timeout_s, self._give_up)
+        self._head_timer = self._loop.call_later(self._entrance.head_timeout_s, self._give_up)
 
     def _stop_timing(self) -> None:
         if self._head_timer is not None:
@@ -147,7 +264,7 @@ class _Connection(web.RequestHandler):
         self._head_timer = None
         if self.waits:
             log.info("no request head in time", extra={"action": "head-too-slow", "peer": str(self.peername or "")})
-            self.force_close()
+            self.send_away()
 
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -157,7 +274,8 @@ class _Connection(web.RequestHandler):
             raise ConnectionError("a part of the answer has been sent")
         if isinstance(exc, ConnectionError | asyncio.IncompleteReadError | web.RequestPayloadError):
             # Whoever hangs up in the middle of a request has made no mistake of ours.
-            log.info("the client hung up", extra={"action": "client-gone", "peer": request.remote or ""})
+            client = request.get(CLIENT, request.remote or "")
+            log.info("the client hung up", extra={"action": "client-gone", "peer": client})
             response = problem(400, "broken-body", "The request could not be read to its end.")
         elif status >= 500:
             log.error("connection failed", extra={"action": "connection-failed"}, exc_info=exc)

@@ -50,11 +50,12 @@ class Visitors:
     def inside(self) -> int:
         return len(self._strangers) + len(self._known)
 
-    def enter(self, visitor: Visitor, address: str, now_s: float) -> bool:
-        """False: there is no room for it, though others were asked to leave."""
+    def enter(self, visitor: Visitor, address: str, now_s: float, *, is_proxy: bool = False) -> bool:
+        """False: there is no room for it, though others were asked to leave. `is_proxy`: a trusted one, whose clients
+        share its address: it may have as many as there may be at all."""
         home = household(address)
         neighbours = self._of.get(home, {})
-        crowded = self.most_per_address and len(neighbours) >= self.most_per_address
+        crowded = self.most_per_address and not is_proxy and len(neighbours) >= self.most_per_address
         if (crowded and not self._make_room(neighbours)) or (
             self.inside >= self.most and not self._make_room(self._strangers)
         ):

@@ -5,13 +5,16 @@ Pure. Nothing here stops a server: an operator may know better.
 
 import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from channels.email.settings import SmtpSettings, Tls
 from channels.sms.alphabet import in_alphabet
 from channels.sms.smpp.settings import SmppSettings
+from gateway.server_certificate import ServerCertificate
 from gateway.settings import EmailSettings, Settings
 
 _ALPHANUMERIC, _INTERNATIONAL, _NATIONAL = 5, 1, 2
+_HERE = ("127.0.0.1", "::1", "localhost")
 _MOST_LETTERS = 11  # GSM 03.38 in 7 octets of TS 23.040, 9.1.2.5
 _MOST_DIGITS = 15  # E.164
 _EXAMPLE = re.compile(r"(^|\.)(example|invalid|test|localhost|local)(\.(com|net|org|be|eu))?$")
@@ -25,6 +28,17 @@ def doubts(settings: Settings) -> list[str]:
         *_mails(settings),
         *_server(settings),
     ]
+
+
+def certificate_doubts(certificate: ServerCertificate | None, settings: Settings, now_ms: int) -> list[str]:
+    """The same about the door's certificate, as it was read."""
+    if certificate is None:
+        return []
+    found = [f"server.tls_certificate: {text}." for text in filter(None, [certificate.warning(now_ms)])]
+    host = urlsplit(settings.server.public_url).hostname
+    if host and not certificate.speaks_for(host):
+        found.append(f"server.tls_certificate: it does not name {host} (server.public_url): clients refuse it.")
+    return found
 
 
 def reminders(settings: Settings) -> list[str]:
@@ -99,7 +113,7 @@ def _email(email: EmailSettings) -> Iterator[str]:
 
 
 def _relay(s: SmtpSettings) -> Iterator[str]:
-    is_here = s.host in ("127.0.0.1", "::1", "localhost")
+    is_here = s.host in _HERE
     name = s.ehlo_name
     if not is_here and _is_example(s.host):
         yield f"host: {s.host} is a name for examples: nobody answers there."
@@ -130,8 +144,27 @@ def _server(settings: Settings) -> Iterator[str]:
     url, bounces = settings.server.public_url, settings.email.bounces
     if url.endswith("/"):
         yield f"server.public_url: {url} ends with a slash, which every link would have twice."
+    yield from _way_in(settings)
     if bounces.enabled and bounces.port == settings.server.port != 0 and bounces.host == settings.server.host:
         yield f"email.bounces.port: {bounces.port} is the server's own (server.port): it cannot listen there twice."
+
+
+def _way_in(settings: Settings) -> Iterator[str]:
+    """Who takes the TLS off, and whether that one is believed."""
+    server = settings.server
+    speaks_tls, is_https = bool(server.tls_certificate), server.public_url.startswith("https://")
+    if speaks_tls and server.public_url and not is_https:
+        yield f"server.public_url: {server.public_url} is no https address, and the door speaks nothing else."
+    if not speaks_tls and not server.trusted_proxies and server.host not in _HERE:
+        yield (
+            f"server.host: {server.host} is reached from other machines, and keys go over the net in the clear: give "
+            "server.tls_certificate, or put a proxy before the door and name it in server.trusted_proxies."
+        )
+    elif not speaks_tls and not server.trusted_proxies and is_https:
+        yield (
+            "server.trusted_proxies: it is empty, and a proxy must stand before the door, which speaks no TLS: all its "
+            "clients count as one address, and share its limits."
+        )
 
 
 def _is_example(domain: str) -> bool:

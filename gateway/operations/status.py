@@ -7,7 +7,7 @@ from pathlib import Path
 from channels.contract import CarrierState
 from gateway.accounting.tariff import PRICE_LIST, NoPrice, Tariff
 from gateway.operations.status_line import StatusLine, age, hold_line
-from gateway.settings import BackupSettings, RetentionSettings
+from gateway.settings import BackupSettings, RetentionSettings, ServerSettings
 from store.campaigns import reading as campaigns
 from store.campaigns.reading import Campaign
 from store.copies import LastBackup, last_backup
@@ -82,6 +82,24 @@ async def status_lines(
     if view.open_receipts:
         lines.append(StatusLine(False, f"{view.open_receipts} receipts match no message (yet)"))
     return lines
+
+
+def certificate_lines(server: ServerSettings, now_ms: int) -> list[StatusLine]:
+    """The door's certificate as its files hold it now; none where it speaks no TLS."""
+    # Lifting a hold uses this module, too, and does not wait for the cryptography.
+    from gateway.server_certificate import CertificateRefused, read_server_certificate
+
+    try:
+        found = read_server_certificate(server.tls_certificate, server.tls_key)
+    except CertificateRefused as exc:
+        text = f"certificate: {exc}; a running server keeps the one it has, and cannot start again"
+        return [StatusLine(False, text)]
+    if found is None:
+        return []
+    warning = found.warning(now_ms)
+    if warning:
+        return [StatusLine(False, f"certificate: {server.tls_certificate}: {warning}")]
+    return [StatusLine(True, f"certificate: {server.tls_certificate} expires in {age(found.end_ms - now_ms)}")]
 
 
 def _kept(going: ToGo, days: int, now_ms: int) -> list[StatusLine]:

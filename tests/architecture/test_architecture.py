@@ -151,7 +151,7 @@ def scalars(settings: type[msgspec.Struct]) -> dict[str, Any]:
         default = field.default_factory() if field.default is msgspec.NODEFAULT and callable(
             field.default_factory) else field.default  # fmt: skip
         if not isinstance(default, msgspec.Struct | dict) and not _is_table(field.type):
-            found[field.name] = default
+            found[field.name] = list(default) if isinstance(default, tuple) else default
     return found
 
 

@@ -89,6 +89,11 @@ UNFIT = {
     "a domain that is none": ({"email": {"bounce_domain": "a b"}}, "$.email.bounce_domain"),
     "a store of another sort": ({"store": {"url": "mysql://localhost/x"}}, "$.store.url"),
     "an address that is none": ({"server": {"public_url": "alerts.example"}}, "$.server.public_url"),
+    "a certificate without its key": ({"server": {"tls_certificate": "/etc/tls.pem"}}, "$.server.tls_key"),
+    "a key without its certificate": ({"server": {"tls_key": "/etc/tls.key"}}, "$.server.tls_certificate"),
+    "a proxy that is no address": ({"server": {"trusted_proxies": ["proxy.example"]}}, "$.server.trusted_proxies[0]"),
+    "an address in a network": ({"server": {"trusted_proxies": ["::1", "10.1.2.3/8"]}}, "$.server.trusted_proxies[1]"),
+    "an IPv4 proxy in IPv6": ({"server": {"trusted_proxies": ["::ffff:10.1.0.0/112"]}}, "$.server.trusted_proxies[0]"),
     "a certificate that is not there": (
         {"sms": {"carriers": {"a": SMPP | {"tls_ca_file": "/nowhere/ca.pem"}}}},
         "$.sms.carriers.a.tls_ca_file",
@@ -105,6 +110,17 @@ def test_what_would_fail_only_at_night_is_told_before(what: str):
     [line] = refused(values)  # type: ignore[arg-type]
 
     assert line.endswith(f" - at {path}")
+
+
+@pytest.mark.parametrize(
+    "everybody",
+    [["0.0.0.0/0"], ["::/0"], ["0.0.0.0/1", "128.0.0.0/1"], ["10.0.0.0/8", "8000::/1", "::/2", "4000::/2"]],
+)
+def test_to_trust_everybody_is_refused_and_why_is_said(everybody: list[str]):
+    [line] = refused({"server": {"trusted_proxies": everybody}})
+
+    assert "anybody could then say whose address the limits and the log are about" in line
+    assert line.endswith(" - at $.server.trusted_proxies")
 
 
 def test_a_bounce_key_that_can_be_guessed_is_refused():

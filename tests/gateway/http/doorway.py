@@ -26,6 +26,7 @@ from gateway.errors import Refusal
 from gateway.http.context import HttpContext
 from gateway.http.services import HealthCheck, Measure, Services
 from gateway.http.serving import make_context, runner_of
+from gateway.server_certificate import RenewedCertificate
 from gateway.settings import AlertSettings, LimitSettings, ServerSettings
 from store.campaigns import campaign_steps
 from store.campaigns import reading as campaigns
@@ -143,6 +144,7 @@ async def doorway(
     server: ServerSettings | None = None,
     feed: AlertSettings | None = None,
     sign: Sign | None = None,
+    certificate: RenewedCertificate | None = None,
     faces: frozenset[str] = frozenset({"inner", "outer"}),
     **changes: Any,
 ) -> AsyncIterator[Doorway]:
@@ -179,6 +181,7 @@ async def doorway(
         feed or AlertSettings(),
         unsubscribe,
         sign,
+        certificate.context if certificate else None,
     )
     door = replace(make_context(services), **changes)
     runner = runner_of(door, faces)
@@ -190,7 +193,8 @@ async def doorway(
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
             port = runner.addresses[0][1]
-            yield Doorway(f"http://127.0.0.1:{port}", house, desk, door, session, checks)
+            scheme = "https" if certificate else "http"
+            yield Doorway(f"{scheme}://127.0.0.1:{port}", house, desk, door, session, checks)
     finally:
         await runner.cleanup()
 

@@ -20,8 +20,9 @@ EMAIL = {
     "sender_address": "no-reply@alerts.police.be", "message_id_domain": "alerts.police.be",
     "bounce_domain": "bounces.police.be", "bounces": {"enabled": True},
 }  # fmt: skip
+TLS = {"tls_certificate": "/etc/tocsin/fullchain.pem", "tls_key": "/etc/tocsin/privkey.pem"}
 SOUND: dict[str, Any] = {
-    "server": {"public_url": "https://alerts.police.be"},
+    "server": {"public_url": "https://alerts.police.be", "trusted_proxies": ["127.0.0.1"]},
     "sms": {"carriers": {"first": SMSC}},
     "email": EMAIL | {"carriers": {"relay": RELAY}},
 }
@@ -50,6 +51,11 @@ def test_of_sound_settings_nothing_is_doubted_and_what_nobody_can_see_from_here_
 
 def test_a_demonstration_without_live_carriers_is_not_doubted():
     assert told({}) == reminders(read({})) == []
+
+
+@pytest.mark.parametrize("way_in", [TLS, {"trusted_proxies": ["10.1.0.7"]}])
+def test_a_door_with_tls_or_a_proxy_may_be_reached_from_everywhere(way_in: dict[str, Any]):
+    assert told({"server": {"host": "0.0.0.0", "public_url": "https://alerts.police.be"} | way_in}) == []
 
 
 @pytest.mark.parametrize(
@@ -81,6 +87,9 @@ def test_a_demonstration_without_live_carriers_is_not_doubted():
         (SOUND | {"server": {"public_url": "https://alerts.police.be/"}}, "ends with a slash"),
         (SOUND | {"server": {"public_url": "http://alerts.police.be"}}, "no https address"),
         (SOUND | {"server": {}}, "no unsubscribe link"),
+        ({"server": {"public_url": "https://alerts.police.be"}}, "all its clients count as one address"),
+        ({"server": {"host": "0.0.0.0"}}, "keys go over the net in the clear"),
+        ({"server": {"public_url": "http://a.police.be"} | TLS}, "the door speaks nothing else"),
         (SOUND | {"server": {"port": 2424, "public_url": "https://a.be"}}, "cannot listen there twice"),
     ],
 )
