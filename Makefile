@@ -17,7 +17,7 @@ $(STAMP): requirements-dev.lock pyproject.toml config/setup.sh
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh config/setup.sh
 	@touch $(STAMP)
 
-peers: setup ## install the peers that the tests talk to (PostgreSQL, Postfix, node's smpp)
+peers: setup ## install the peers that the tests talk to (PostgreSQL, Postfix, nginx, Caddy, node's smpp)
 	@sh config/peers.sh
 
 run: setup ## the demonstration: a gateway, 300 members, sinks, one alert, its report

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the tests talk to: PostgreSQL, Postfix, node's smpp server; `peers.sh bench` what the bench compares
-# with: PostgreSQL, Postfix, Kannel. Needs root for Debian's packages; without it what needs a missing peer is skipped
-# and says so (under CI tests fail).
+# Installs what the tests talk to: PostgreSQL, Postfix, node's smpp server, nginx and Caddy; `peers.sh bench` what the
+# bench compares with: PostgreSQL, Postfix, Kannel. Needs root for Debian's packages; without it what needs a missing
+# peer is skipped and says so (under CI tests fail).
 set -eu
 for_bench=""
 [ "${1:-}" != bench ] || for_bench=yes
@@ -12,6 +12,8 @@ ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || wanted="$wanted postgre
 if [ -n "$for_bench" ]; then
     [ -x /usr/sbin/bearerbox ] || wanted="$wanted kannel"
 else
+    [ -x /usr/sbin/nginx ] || wanted="$wanted nginx-light"
+    command -v caddy >/dev/null 2>&1 || wanted="$wanted caddy"
     command -v node >/dev/null 2>&1 || wanted="$wanted nodejs"
     command -v npm >/dev/null 2>&1 || wanted="$wanted npm"
 fi
