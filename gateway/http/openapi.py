@@ -158,7 +158,8 @@ def _headers(route: Route) -> Iterator[dict[str, Any]]:
 def _body(route: Route) -> dict[str, Any]:
     if route.body is CapDocument:
         about = "A CAP 1.2 alert, alone or as the only one in an EDXL-DE envelope."
-        return {name: {"schema": {"type": "string", "description": about}} for name in CAP_TYPES}
+        schema = {"type": "string", "description": about}
+        return {name: {"schema": schema, "example": route.example} for name in CAP_TYPES}
     assert route.body is not None
     content: dict[str, Any] = {"schema": _ref(route.body)}
     if route.example is not None:

@@ -4,7 +4,7 @@ from gateway.access.rights import Action
 from gateway.campaigns.answers import Preview, ZonePreview
 from gateway.campaigns.refused import VERDICTS
 from gateway.feed.changes import AlertEnded, AlertInFeed
-from gateway.http import alerts, campaigns, events, feed, operations, refused, unsubscribe, views
+from gateway.http import alerts, campaigns, events, examples, feed, operations, refused, unsubscribe, views
 from gateway.http.bodies import CAP_MEDIA_TYPE, EDXL_MEDIA_TYPE
 from gateway.http.feed_stream import FeedHeartbeat, FeedOpen
 from gateway.http.route import Events, Media, Route
@@ -47,7 +47,7 @@ TABLE = (
             200: (alerts.AlertResource, _CAP_ANSWER),
             **dict.fromkeys(VERDICTS, _CAP_ANSWER),
         },
-        refuses=(402, 404, *VERDICTS),
+        refuses=(402, 404, *VERDICTS), example=examples.ALERT,
     ),
     Route(
         "GET", "/cap/v1/alerts", alerts.find, _SEES_ALERTS,
@@ -80,7 +80,7 @@ TABLE = (
     Route(
         "POST", "/cap/v1/validate", alerts.validate, Action.SUBMIT,
         summary="Try a CAP alert: what posting it would do", tag="Alerts",
-        answers={200: Preview}, refuses=(402, 409, 422),
+        answers={200: Preview}, refuses=(402, 409, 422), example=examples.ALERT,
     ),
     Route(
         "GET", "/cap/feed.atom", feed.atom, "public", face="outer",
@@ -153,7 +153,7 @@ TABLE = (
         "POST", "/api/v1/campaigns", campaigns.launch, Action.LAUNCH,
         summary="Launch a message, or preview it", tag="Campaigns",
         answers={202: views.LaunchedCampaign, 200: (views.LaunchedCampaign, ZonePreview)},
-        refuses=(402, 409, 422), needs_key=True,
+        refuses=(402, 409, 422), needs_key=True, example=examples.MESSAGE,
     ),
     Route(
         "GET", "/api/v1/events", events.stream, "account",

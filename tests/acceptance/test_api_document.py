@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.world import Server, World, opened
+from tests.acceptance.world import SENDER, Server, World, opened
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(int(os.environ.get("SCHEMATHESIS_SECONDS", "60")) + 180)]
 
@@ -32,7 +32,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with opened(tmp_path) as made:
         made.people(members=50, edit=_with_sms)
         rights = [{"action": action} for action in ("submit", "launch", "read", "stop", "publish", "operate")]
-        made.seed.append(made.account(ACCOUNT, rights))
+        made.seed.append(made.account(ACCOUNT, rights, senders=[SENDER]))
         await made.smsc("first")
         await made.smtp()
         yield made
@@ -86,6 +86,22 @@ async def test_whatever_a_program_makes_up_is_answered_as_the_document_says(
     )  # fmt: skip
 
     assert code == 0, said[-6_000:]
+
+
+async def test_every_body_that_the_document_shows_does_what_it_says(world: World, server: Server) -> None:
+    account = world.client(server, ACCOUNT)
+    _, document = await account.get("/api/v1/openapi.json")
+    shown = 0
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+                assert "example" in content, (method, path)
+                if media_type in ("application/json", "application/cap+xml", "application/merge-patch+json"):
+                    status, answer = await account.send(method, path, content["example"], media_type)
+                    assert 200 <= status < 300, (method, path, answer)
+                    shown += 1
+
+    assert shown >= 3
 
 
 async def test_a_python_client_made_of_the_document_launches_a_message(

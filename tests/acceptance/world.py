@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -422,6 +423,14 @@ class Client:
         """`key` names the decision; without one each is new."""
         headers = {"Idempotency-Key": key or secrets.token_hex(8)}
         async with self.session.post(path, json=body, headers=headers) as response:
+            return response.status, await _json(response)
+
+    async def send(self, method: str, path: str, body: Any, media_type: str) -> tuple[int, Any]:
+        """A body that the API's document shows: JSON, or the text of a CAP document, sent now."""
+        data = body if isinstance(body, str) else json.dumps(body)
+        data = re.sub("<sent>[^<]*", f"<sent>{moment(datetime.now(UTC))}", data)
+        headers = {"Content-Type": media_type, "Idempotency-Key": secrets.token_hex(8)}
+        async with self.session.request(method, path, data=data, headers=headers) as response:
             return response.status, await _json(response)
 
     async def submit(self, document: bytes, path: str = "/cap/v1/alerts") -> tuple[int, Any]:
