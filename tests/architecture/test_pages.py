@@ -11,6 +11,8 @@ import pytest
 from gateway.campaigns import alert_desk
 from gateway.campaigns.intake import CHANNELS_PARAMETER, KIND_PARAMETER
 from gateway.cli import app
+from gateway.http.route import Events
+from gateway.http.routes import TABLE
 from gateway.media import MEDIA
 from store.states import FINAL, DeliveryState
 
@@ -73,12 +75,13 @@ def test_the_times_of_the_retries_are_those_of_the_code() -> None:
 
 
 def test_the_events_are_those_of_the_code() -> None:
-    listed = {words([row[1]])[0] for row in table(INTEGRATING, "Streams")}
-    files = ("http/sse.py", "http/feed_stream.py", "feed/changes.py")
-    sources = "".join((ROOT / "gateway" / file).read_text(encoding="utf-8") for file in files)
-    said = set(re.findall(r'(?:_event|_said|_written)\((?:change\.seq, )?"([a-z]+)"', sources))
+    listed, stream = set(), ""
+    for row in table(INTEGRATING, "Streams"):
+        stream = words(row)[0].removeprefix("GET ") if words(row) else stream
+        listed.add((stream, words([row[1]])[0]))
+    events = {route.template: form.data for route in TABLE for form in route.forms(200) if isinstance(form, Events)}
 
-    assert listed == said
+    assert listed == {(path, name) for path, names in events.items() for name in names}
 
 
 def test_every_alarm_of_the_log_has_its_line() -> None:
