@@ -4,20 +4,36 @@ PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.tocsin-setup
+# Files for browsers, from a machine with a net: make setup ASSETS=FILE
+ASSETS ?=
+ASSETS_TRIED := var/assets/.tried
 
-.PHONY: help setup peers run test proof unit check fuzz load bench clean
+.PHONY: help setup assets assets-archive peers run test proof unit check fuzz load bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
-setup: $(STAMP) ## make .venv with the pinned dependencies
+setup: $(STAMP) $(if $(ASSETS),assets,$(ASSETS_TRIED)) ## make .venv with the pinned dependencies, fetch the files for browsers
 
 $(STAMP): requirements-dev.lock pyproject.toml config/setup.sh
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh config/setup.sh
 	@touch $(STAMP)
 
-peers: setup ## install the peers that the tests talk to (PostgreSQL, Postfix, nginx, Caddy, node's smpp)
+# Tried once a version: a machine without a net waits for it no second time, and `make assets` tries again.
+$(ASSETS_TRIED): config/assets/package-lock.json config/assets/requirements.lock config/assets.sh gateway/operations/assets.list | $(STAMP)
+	@mkdir -p $(@D); VENV="$(VENV)" sh config/assets.sh || true
+	@touch $@
+
+assets: $(STAMP) ## fetch the files for browsers again, or take them from ASSETS=FILE
+	@VENV="$(VENV)" ASSETS="$(ASSETS)" sh config/assets.sh
+	@touch $(ASSETS_TRIED)
+
+assets-archive: setup ## var/tocsin-assets.tar.gz: the files for browsers, for a machine without any net
+	@$(BIN)/python -m gateway.operations.assets archive var/assets var/tocsin-assets.tar.gz
+	@echo "var/tocsin-assets.tar.gz: there, make setup ASSETS=tocsin-assets.tar.gz"
+
+peers: setup ## install the peers that the tests talk to (PostgreSQL, Postfix, nginx, Caddy, node's smpp, Chromium)
 	@sh config/peers.sh
 
 run: setup ## the demonstration: a gateway, 300 members, sinks, one alert, its report

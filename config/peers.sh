@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the tests talk to: PostgreSQL, Postfix, node's smpp server, nginx and Caddy; `peers.sh bench` what the
-# bench compares with: PostgreSQL, Postfix, Kannel. Needs root for Debian's packages; without it what needs a missing
-# peer is skipped and says so (under CI tests fail).
+# Installs what the tests talk to: PostgreSQL, Postfix, node's smpp server, nginx, Caddy and Chromium; `peers.sh bench`
+# what the bench compares with: PostgreSQL, Postfix, Kannel. Needs root for Debian's packages; without it what needs a
+# missing peer is skipped and says so (under CI tests fail).
 set -eu
 for_bench=""
 [ "${1:-}" != bench ] || for_bench=yes
@@ -16,6 +16,7 @@ else
     command -v caddy >/dev/null 2>&1 || wanted="$wanted caddy"
     command -v node >/dev/null 2>&1 || wanted="$wanted nodejs"
     command -v npm >/dev/null 2>&1 || wanted="$wanted npm"
+    command -v chromium-headless-shell >/dev/null 2>&1 || wanted="$wanted chromium-headless-shell"
 fi
 
 if [ -n "$wanted" ]; then

@@ -77,6 +77,9 @@ class ServerSettings(_Struct, frozen=True, kw_only=True):
     processes: Literal[0, 1] = 0
     """1: everything in one process. 0: where the machine has two cores or more, the carriers of each channel that open
     sockets have a process of their own."""
+    assets: str = ""
+    """The folder of the files of other projects that browsers are served (config/assets.sh); empty: var/assets beside
+    the program, where `make setup` puts them."""
     demonstration: bool = False
     """Whether simulated carriers may stand in for live ones. They reach nobody and say that they did."""
 
@@ -398,12 +401,16 @@ def _name_simulated(values: dict[str, Any]) -> None:
 
 
 def located(settings: Settings, file: Path | None) -> Settings:
-    """With one absolute place of a store in a file, whoever reads these settings from wherever: a relative one is meant
-    from the folder of the file of settings, without a file from the working folder."""
+    """With one absolute place of a store in a file and of the files for browsers, whoever reads these settings from
+    wherever: a relative one is meant from the folder of the file of settings, without a file from the working
+    folder."""
+    home = Path.cwd() if file is None else file.absolute().parent
+    if settings.server.assets:
+        server = msgspec.structs.replace(settings.server, assets=str(home / settings.server.assets))
+        settings = msgspec.structs.replace(settings, server=server)
     scheme, found, place = settings.store.url.partition("sqlite+aiosqlite:///")
     if not found or scheme or place.startswith("/"):
         return settings
-    home = Path.cwd() if file is None else file.absolute().parent
     store = msgspec.structs.replace(settings.store, url=f"{found}{home / place}")
     return msgspec.structs.replace(settings, store=store)
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gateway.access.rights import Caller
+from gateway.http.cached import FOREVER
 from gateway.http.client_address import FORWARDED_FOR, Network, client_address
 from gateway.http.metrics import Metrics
 from gateway.http.problems import REQUEST_ID, Handler
@@ -93,7 +94,9 @@ def dresser(public_url: str) -> Callable[[web.Request, web.StreamResponse], Awai
         if is_https:
             # Also where a proxy has taken the TLS off; over plain HTTP browsers pass it over (RFC 6797, 8.1).
             headers["Strict-Transport-Security"] = _HSTS
-        if request.get(FACE) != "outer" or response.status >= 400:
+        # What is named by what it holds is the same for everybody, on either face.
+        lasting = request.get(FACE) == "outer" or headers.get("Cache-Control") == FOREVER
+        if not lasting or response.status >= 400:
             headers["Cache-Control"] = "no-store"
 
     return dress

@@ -1,13 +1,9 @@
 """The public handlers: the feeds, the documents of the alerts in them, and the stream. Cacheable, no key."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
-from aiohttp.helpers import ETag
 
 from gateway.errors import Refusal
 from gateway.feed.current import etag_of
@@ -15,11 +11,11 @@ from gateway.feed.formats import FeedFormat
 from gateway.http.access_log import CLIENT
 from gateway.http.asking import Asked, NoQuery
 from gateway.http.bodies import CAP_MEDIA_TYPE
+from gateway.http.cached import FOREVER, CacheHead, answer_cached
 from gateway.http.context import HttpContext
 from gateway.http.feed_stream import air, opened_to_all
-from gateway.http.sse import EventWire, last_event_id
+from gateway.http.sse import last_event_id
 
-_FOREVER = "public, max-age=31536000, immutable"
 _BYTES = "application/octet-stream"
 _SHOWN = frozenset(
     {"image/png", "image/jpeg", "image/gif", "image/webp", "audio/mpeg", "audio/ogg", "audio/wav", "audio/x-wav",
@@ -28,8 +24,8 @@ _SHOWN = frozenset(
 """Types of files that a browser may show; it is offered to save any other."""
 _MAX_AGE_S = 5
 _HEARTBEAT_MAX_AGE_S = 15
-_PIECE_BYTES = 65_536
-"""What is longer is sent in such pieces: a reader that takes its time holds two of them, not a feed of its own."""
+_OPEN = {"Access-Control-Allow-Origin": "*"}
+"""Anybody's map may show them: there is nothing here that a key would open."""
 
 
 FeedLanguage = Literal["nl", "fr", "de", "en"]
@@ -78,7 +74,7 @@ async def alert(asked: Asked[NoQuery, None]) -> web.StreamResponse:
     if found is None:
         raise Refusal(404, "no-such-alert", "There is no such public alert.")
     body, etag = (found, etag_of(found)) if isinstance(found, bytes) else (found.document, found.etag)
-    return await _answer(asked.request, asked.context, body, _Head(etag, CAP_MEDIA_TYPE, None, _FOREVER))
+    return await answer_cached(asked, body, CacheHead(etag, CAP_MEDIA_TYPE, None, FOREVER), _OPEN)
 
 
 async def file(asked: Asked[NoQuery, None]) -> web.StreamResponse:
@@ -89,11 +85,11 @@ async def file(asked: Asked[NoQuery, None]) -> web.StreamResponse:
     if resource is None or content is None:
         raise Refusal(404, "no-such-file", "There is no such file.")
     shown = resource.mime_type.lower() in _SHOWN
-    head = _Head(sha256[:32], resource.mime_type if shown else _BYTES, None, _FOREVER)
+    head = CacheHead(sha256[:32], resource.mime_type if shown else _BYTES, None, FOREVER)
     disposition = "inline" if shown else f'attachment; filename="{sha256[:16]}"'
     # Whatever a sender encloses, no browser runs it here.
     extra = {"Content-Disposition": disposition, "Content-Security-Policy": "default-src 'none'; sandbox"}
-    return await _answer(asked.request, asked.context, content, head, extra)
+    return await answer_cached(asked, content, head, _OPEN | extra)
 
 
 async def stream(asked: Asked[StreamForm, None]) -> web.StreamResponse:
@@ -121,63 +117,8 @@ async def _feed(
     made, modified = await context.current_feed.feed(form, _base_url(request, context), language or "")
     # A heartbeat is new although nothing has changed.
     modified = None if form is FeedFormat.HEARTBEAT else modified
-    return await _answer(
-        request, context, made.body, _Head(made.etag, made.media_type, modified, f"public, max-age={max_age_s}")
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """What a cache is told of a body."""
-
-    etag: str
-    media_type: str
-    modified: datetime | None
-    cache_control: str
-
-
-async def _answer(
-    request: web.Request, context: HttpContext, body: bytes, head: _Head, extra: Mapping[str, str] | None = None
-) -> web.StreamResponse:
-    in_pieces = len(body) > _PIECE_BYTES and request.method == "GET"
-    if _fresh(request, head):
-        response: web.StreamResponse = web.Response(status=304)
-        in_pieces = False
-    else:
-        response = web.StreamResponse() if in_pieces else web.Response(body=body)
-        charset = "; charset=utf-8" if head.media_type.endswith(("atom+xml", "rss+xml")) else ""
-        response.headers["Content-Type"] = head.media_type + charset
-    response.etag = head.etag
-    if head.modified is not None:
-        response.last_modified = head.modified
-    response.headers["Cache-Control"] = head.cache_control
-    # Anybody's map may show them: there is nothing here that a key would open.
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    response.headers.update(extra or {})
-    if in_pieces:
-        await _pour(request, response, body, context.listener_write_s)
-    return response
-
-
-async def _pour(request: web.Request, response: web.StreamResponse, body: bytes, write_s: float) -> None:
-    response.content_length = len(body)
-    await response.prepare(request)
-    wire = EventWire(request, response, write_s)
-    try:
-        for start in range(0, len(body), _PIECE_BYTES):
-            await wire.write(body[start : start + _PIECE_BYTES])
-        await wire.end()
-    except TimeoutError:
-        wire.cut()
-
-
-def _fresh(request: web.Request, head: _Head) -> bool:
-    """RFC 9110 13.2.2: If-None-Match decides; If-Modified-Since only where there is none."""
-    wanted: tuple[ETag, ...] | None = request.if_none_match
-    if wanted is not None:
-        return any(tag.value in (head.etag, "*") for tag in wanted)
-    since = request.if_modified_since
-    return head.modified is not None and since is not None and head.modified <= since
+    head = CacheHead(made.etag, made.media_type, modified, f"public, max-age={max_age_s}")
+    return await answer_cached(asked, made.body, head, _OPEN)
 
 
 def _base_url(request: web.Request, context: HttpContext) -> str:

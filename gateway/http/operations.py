@@ -29,6 +29,7 @@ _LINKS = {
     "whoami": "/api/v1/whoami",
     "limits": "/api/v1/limits",
     "openapi": "/api/v1/openapi.json",
+    "docs": "/api/docs",
     "health": "/healthz",
     "ready": "/readyz",
     "metrics": "/metrics",

@@ -4,7 +4,19 @@ from gateway.access.rights import Action
 from gateway.campaigns.answers import Preview, ZonePreview
 from gateway.campaigns.refused import VERDICTS
 from gateway.feed.changes import AlertEnded, AlertInFeed
-from gateway.http import alerts, campaigns, events, examples, feed, operations, refused, unsubscribe, views
+from gateway.http import (
+    alerts,
+    assets,
+    campaigns,
+    docs_page,
+    events,
+    examples,
+    feed,
+    operations,
+    refused,
+    unsubscribe,
+    views,
+)
 from gateway.http.bodies import CAP_MEDIA_TYPE, EDXL_MEDIA_TYPE
 from gateway.http.feed_stream import FeedHeartbeat, FeedOpen
 from gateway.http.route import Events, Media, Route
@@ -136,6 +148,21 @@ TABLE = (
         "GET", "/api/v1/openapi.json", operations.api_document, "public",
         summary="This document", tag="Operation",
         answers={200: Media(("application/json",), "OpenAPI 3.1."), 304: _UNCHANGED},
+    ),
+    Route(
+        "GET", "/api/docs", docs_page.show, "public",
+        summary="This document as a page to read and try", tag="Operation",
+        answers={200: _PAGE}, refuses=(404,),
+    ),
+    Route(
+        "GET", "/assets/{version:[0-9a-f]{16}}/{name:[A-Za-z0-9._-]{1,64}}", assets.file, "public",
+        summary="A file that a page needs", tag="Operation",
+        answers={200: Media(("text/javascript", "text/css", "text/plain"), "The file."), 304: _UNCHANGED},
+    ),
+    Route(
+        "GET", "/assets/licences", assets.licences, "public",
+        summary="The licences of others' files that pages need", tag="Operation",
+        answers={200: Media(("text/plain",), "The texts, one after another.")},
     ),
     Route(
         "GET", "/api/v1/limits", operations.limits, "public",

@@ -22,6 +22,7 @@ from gateway.http.api_document import ApiDocument
 from gateway.http.client_address import Network, is_trusted_peer, networks
 from gateway.http.context import HttpContext
 from gateway.http.door import application, written_document
+from gateway.http.loaded_assets import load_assets
 from gateway.http.metrics import Metrics
 from gateway.http.problems import problem
 from gateway.http.progress import ProgressWatch
@@ -64,6 +65,7 @@ def make_context(services: Services) -> HttpContext:
         feed_changes=FeedChanges(current_feed, feed.max_feed_watchers, feed.max_feed_watchers_per_address),
         metrics=Metrics(),
         api_document=ApiDocument(written_document),
+        assets=load_assets(services.server.assets),
         visitors=Visitors(room(services.server.max_connections), services.server.max_connections_per_address),
         allowance=Allowance(services.limits.requests_per_account, _BURST_S * services.limits.requests_per_account),
         trusted_proxies=networks(services.server.trusted_proxies),
