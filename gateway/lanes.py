@@ -15,7 +15,7 @@ from gateway.dispatch.contents import Contents
 from gateway.dispatch.lane import Lane, LaneRules
 from gateway.identity import Identity
 from gateway.media import MEDIA
-from gateway.settings import EmailSettings, Settings, SmsSettings, VoiceSettings
+from gateway.settings import EmailSettings, Settings, SmsSettings, VoiceSettings, usual_simulated
 from store.engine.database import Database
 from store.outbox.ceilings import Ceiling
 
@@ -74,7 +74,7 @@ def simulated_gates(settings: Settings, now_ms: Callable[[], int]) -> Gates:
     made: Gates = {}
     for channel in Channel:
         s = given[channel] or SimulatedSettings(
-            name=f"simulated-{channel}", channel=channel, rate_per_s=_USUAL[channel]
+            name=usual_simulated(channel), channel=channel, rate_per_s=_USUAL[channel]
         )
         carrier = make_carrier(s.name, channel, Mode.SIMULATION, s, now_ms)
         made[channel] = [Gate(carrier, _ceilings(settings, channel, s.name, s))]
@@ -86,14 +86,14 @@ _USUAL = {Channel.SMS: 500.0, Channel.EMAIL: 2500.0, Channel.VOICE: 10.0}
 
 
 def open_rates(settings: Settings, by_mode: Mapping[Mode, Gates]) -> Rates:
-    """Asked for each preview: a carrier that is down or rests counts for nothing at that moment."""
+    """Asked for each preview: a carrier that is down, rests or is held counts for nothing at that moment."""
     most = {Channel.VOICE: settings.voice.starts_per_minute / 60}
 
     def rates(mode: Mode) -> dict[Channel, float]:
         found: dict[Channel, float] = {}
         for channel, gates in by_mode[mode].items():
             # Its own ceiling stands last (`_ceilings`).
-            up = [gate.ceilings[-1] for gate in gates if gate.carrier.status().state is CarrierState.UP]
+            up = [g.ceilings[-1] for g in gates if not g.is_held and g.carrier.status().state is CarrierState.UP]
             if up:
                 rate = sum(ceiling.count / ceiling.window_s for ceiling in up)
                 found[channel] = min(rate, most.get(channel, rate))

@@ -244,6 +244,19 @@ class Settings(_Struct, frozen=True, kw_only=True):
     voice: VoiceSettings = VoiceSettings()
     simulation: SimulationSettings = SimulationSettings()
 
+    @property
+    def carrier_names(self) -> tuple[str, ...]:
+        """Every carrier's name, in their order, those of simulated campaigns last. A name that two channels use stands
+        for both carriers."""
+        live = (name for section in (self.sms, self.email, self.voice) for name in section.carriers)
+        simulated = (("sms", self.simulation.sms), ("email", self.simulation.email), ("voice", self.simulation.voice))
+        return tuple(dict.fromkeys((*live, *(s.name if s else usual_simulated(channel) for channel, s in simulated))))
+
+
+def usual_simulated(channel: str) -> str:
+    """The name of a channel's carrier of simulated campaigns."""
+    return f"simulated-{channel}"
+
 
 def read_settings(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
     """The file's settings, or the defaults where `path` is None. Raises SettingsRefused with every fault."""
@@ -396,7 +409,7 @@ def _name_simulated(values: dict[str, Any]) -> None:
         simulation = values.get("simulation")
         simulated = simulation.get(channel) if isinstance(simulation, dict) else None
         if isinstance(simulated, dict):
-            simulated |= {"type": "simulated", "name": f"simulated-{channel}", "channel": channel}
+            simulated |= {"type": "simulated", "name": usual_simulated(channel), "channel": channel}
             simulated |= {"mode": "simulation"}
 
 

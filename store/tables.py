@@ -671,11 +671,16 @@ hold = sa.Table(
     "hold",
     metadata,
     _id(),
-    _text("scope"),  # all, channel, zone, campaign
-    _text("subject", ""),  # the channel's name, the zone's or campaign's internal id
+    sa.Column("public_id", sa.Text, nullable=False, unique=True),
+    _text("scope"),  # all, channel, carrier, zone, campaign
+    _text("subject", ""),  # the channel's or carrier's name, the zone's or campaign's internal id
     _text("reason", ""),
     _text("by", ""),
+    _ref("account_id", "account", nullable=True),  # that placed it; null: somebody at the terminal, or a restore
     _int("at_ms"),
+    _int("revision", 1),
+    _text("changed_by", ""),
+    _int("changed_ms", 0),
     sa.UniqueConstraint("scope", "subject"),
 )
 

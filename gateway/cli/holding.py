@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-ScopeArgument = Annotated[str, typer.Argument(help="all, channel, zone or campaign: what is meant, always said.")]
+ScopeArgument = Annotated[
+    str, typer.Argument(help="all, channel, carrier, zone or campaign: what is meant, always said.")
+]
 SubjectArgument = Annotated[
-    str, typer.Argument(help="sms, email or voice; the zone's code; the campaign's id. Nothing after 'all'.")
+    str,
+    typer.Argument(
+        help="sms, email or voice; the carrier's name in the settings; the zone's code; the campaign's id. Nothing "
+        "after 'all'."
+    ),
 ]
 
 
@@ -31,7 +37,8 @@ def hold(
 ) -> None:
     """Let nothing leave, within a quarter of a second; alerts are still taken and wait.
 
-    What is in hand is still settled. 'tocsin resume' with the same words lets it go on.
+    What is in hand is still settled. Beside a held carrier the others of its channel go on. 'tocsin resume' with the
+    same words lets it go on.
 
     Examples: tocsin hold channel sms --reason "wrong sender"; tocsin hold zone 5301; tocsin hold all.
     """
@@ -42,6 +49,8 @@ def hold(
 
     settings = settings_of(config)
     _require_said(scope, subject)
+    if scope == "carrier" and subject not in settings.carrier_names:
+        fail(f"there is no carrier {subject!r} in the settings: {', '.join(settings.carrier_names)}")
 
     def pulling(now_ms: int) -> Steps[list[hold_statements.Hold]]:
         inner = yield from hold_statements.subject_of(scope, subject)
@@ -100,3 +109,5 @@ def _require_said(scope: str, subject: str) -> None:
         fail(f"'all' is everything: nothing follows it, and {subject!r} did")
     if scope == "channel" and subject not in ("sms", "email", "voice"):
         fail(f"{subject!r} is no channel")
+    if scope == "carrier" and not subject:
+        fail("which carrier is meant?")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import InitVar, dataclass, field
 from enum import Enum
 from statistics import median_high
@@ -41,7 +41,7 @@ class Openness(Enum):
     BUSY = "busy"
     """It takes more in a moment: its window is full."""
     CLOSED = "closed"
-    """Down or at rest, or it refuses us: nobody knows when it takes something."""
+    """Down, at rest or held, or it refuses us: nobody knows when it takes something."""
 
 
 @dataclass(slots=True)
@@ -52,6 +52,8 @@ class Gate:
     ceilings: tuple[Ceiling, ...]
     breaker: Breaker = field(default_factory=Breaker)
     refusals: Refusals = field(default_factory=Refusals)
+    is_held: bool = False
+    """Whether a hold stood on it when the store was last asked. A hint: the fence looks for itself."""
     slots_there: InitVar[CarrierSlots | None] = None
     """Of a carrier in another process, which keeps them."""
     slots: CarrierSlots = field(init=False)
@@ -67,7 +69,7 @@ class Gate:
     def opening(self, now_s: float, subject: Subject | None = None) -> OpenCarrier | None:
         """What the fence may grant on it now; None while it takes nothing (of that subject)."""
         room = self.slots.room
-        if room <= 0 or not self.breaker.closed(now_s):
+        if self.is_held or room <= 0 or not self.breaker.closed(now_s):
             return None
         # On trial it is given no more before it has answered: a silent one would have a few in every window.
         units = min(_TRIAL_UNITS, room) - self.slots.held if self.breaker.on_trial else room * _AHEAD
@@ -87,7 +89,7 @@ class Gate:
         if self.opening(now_s, subject) is not None:
             return Openness.OPEN
         is_well = self.carrier.status().state is CarrierState.UP and self.breaker.closed(now_s)
-        if not is_well or self.breaker.on_trial or self.bar(subject) is not None:
+        if self.is_held or not is_well or self.breaker.on_trial or self.bar(subject) is not None:
             return Openness.CLOSED
         return Openness.BUSY
 
@@ -211,6 +213,15 @@ class LaneCarriers:
     def open(self, now_s: float) -> list[OpenCarrier]:
         """The gates that would take something of a subject that they have nothing against."""
         return [opening for gate in self.gates if (opening := gate.opening(now_s)) is not None]
+
+    @property
+    def any_held(self) -> bool:
+        return any(gate.is_held for gate in self.gates)
+
+    def learn_holds(self, held: Collection[str]) -> None:
+        """The store was asked just now on which carriers holds stand."""
+        for gate in self.gates:
+            gate.is_held = gate.name in held
 
     def of(self, names: Sequence[str], subject: Subject | None, shunned: str, now_s: float) -> list[OpenCarrier]:
         """The openings of these carriers, as far as they are open now, the shunned one last."""

@@ -25,7 +25,7 @@ from store.engine.database import Database
 from store.engine.transaction import Transaction
 from store.engine.turns import Turn
 from store.errors import StoreUnavailable
-from store.outbox import batches, recovery
+from store.outbox import batches, holds, recovery
 from store.outbox.records import Batch, Settlement
 from store.outbox.resending import Resending
 
@@ -155,9 +155,11 @@ class Lane:
         """`is_extra`: no permit is free, so only what needs none."""
         if self.stopping.is_set() or not self.room_on_disk():
             return None
-        if not self.carriers.open(asyncio.get_running_loop().time()):
-            return None  # leave it to a node that has an open carrier
         try:
+            if self.carriers.any_held:
+                await self._look_at_holds()
+            if not self.carriers.open(asyncio.get_running_loop().time()):
+                return None  # leave it to a node that has an open carrier
             if is_extra:
                 return await self.database.write(self._lease_extra, turn=Turn.FIRST)
             return await self.database.write(self._lease)
@@ -167,6 +169,11 @@ class Lane:
             log.exception("claim failed", extra={"action": "claim-failed", "channel": self.channel})
             await asyncio.sleep(FAILED_REST_S)
         return None
+
+    async def _look_at_holds(self) -> None:
+        """Nothing is asked of the fence on a carrier that was held: that its hold was lifted is seen here."""
+        async with self.database.read() as conn:
+            self.carriers.learn_holds(await holds.held_carriers(conn))
 
     async def _lease(self, tx: Transaction, before: int | None = None, first: bool = False) -> Batch | None:
         return await batches.claim(
@@ -200,7 +207,7 @@ class Lane:
                     await self._renew(held)
                 # What is being handed over has its permission from the fence; what only waits asks before it ends.
                 soon_s = now_s + STOPS_WITHIN_S - PERMISSION_EVERY_S
-                await self._permit([s for s in held if s.waits and s.permission.not_after < soon_s])
+                await self._permit([s for s in held if s.waits and s.permitted_until_s < soon_s])
             except StoreUnavailable:
                 continue
             except Exception:
@@ -215,13 +222,14 @@ class Lane:
                 sending.lease_ends_s = asked_s + self.rules.lease_ms / 1000
 
     async def _permit(self, held: Sequence[Sending]) -> None:
-        """What is in flight may still be written, where the fence would let more of it go."""
+        """What is in flight may still be written, where the fence would let more of it go by the same carrier."""
         if not held:
             return
         asked_s = asyncio.get_running_loop().time()
         async with self.database.read() as conn:
             firsts = [sending.parts[0] for sending in held if sending.parts]
             going_on = await batches.going_on(conn, firsts, self.database.clock.now_ms())
+            self.carriers.learn_holds(await holds.held_carriers(conn))
         for sending in held:
             if sending.parts and sending.parts[0].claim in going_on:
                 sending.permit(asked_s)

@@ -75,7 +75,10 @@ class Sending:
     results: Results = field(init=False)
     parts: tuple[Batch, ...] = ()
     """What is still held: the batch, or what of it waits for its answers."""
-    permission: Permission = field(default_factory=lambda: Permission(0.0))
+    permitted_until_s: float = 0.0
+    """Until when what is in flight may be written, where its carrier is not held."""
+    _permissions: dict[str, Permission] = field(default_factory=dict)
+    """By carrier: that of one which comes to be held ends, whatever the others may."""
     _ahead: deque[DeliveryRow] = field(default_factory=deque)
     _begins: bool = False
     """Its first window is still to be asked for, ahead of those whose campaigns have begun."""
@@ -98,6 +101,7 @@ class Sending:
 
     def __post_init__(self) -> None:
         self._choosing = Choosing(self.batch.campaign_id, self.contents, self.carriers.gates)
+        self._permissions = {gate.name: Permission(0.0) for gate in self.carriers.gates}
         stopping, now_ms, expires_ms = self.stopping, self.database.clock.now_ms, self.batch.expires_ms
 
         def is_over() -> bool:
@@ -164,8 +168,13 @@ class Sending:
             raise failure
 
     def permit(self, asked_s: float) -> None:
-        """The fence said at this event-loop time, or later, that the campaign runs and the lease is ours."""
-        self.permission.renew(min(asked_s + STOPS_WITHIN_S, self.lease_ends_s - LEASE_MARGIN_S))
+        """The store said at this event-loop time, or later, that the campaign runs, that the lease is ours, and which
+        carriers are held."""
+        until_s = min(asked_s + STOPS_WITHIN_S, self.lease_ends_s - LEASE_MARGIN_S)
+        self.permitted_until_s = max(self.permitted_until_s, until_s)
+        for gate in self.carriers.gates:
+            if not gate.is_held:
+                self._permissions[gate.name].renew(until_s)
 
     # ---- the fence -----------------------------------------------------------------------------------
 
@@ -340,6 +349,7 @@ class Sending:
         if isinstance(answer, Grant):
             if answer.slots.messages:
                 self.lease_ends_s = asked_s + self.rules.lease_ms / 1000
+            self.carriers.learn_holds(answer.held)
             self.permit(asked_s)
         return answer
 
@@ -354,13 +364,14 @@ class Sending:
             ids = {m.row.id for m in moving}
             self.results.again = deque(m for m in self.results.again if m.row.id not in ids)
         moving += [Moving(self._ahead.popleft()) for _ in range(grant.slots.messages - len(moving))]
+        permission = self._permissions[grant.carrier]
         messages: list[Outgoing] = []
         at = 0
         try:
             for m in moving:
                 instants = tuple(base_s + (at + k) * spacing_s for k in range(m.row.units))
                 at += m.row.units
-                messages.append(self._outgoing(m.row, instants))
+                messages.append(self._outgoing(m.row, instants, permission))
         except Exception:
             self.results.again.extend(moving)  # nothing of them has left
             raise
@@ -389,7 +400,7 @@ class Sending:
         # It may have come to refuse them while the fence was asked.
         gate.call_back_what_rests(loop.time())
 
-    def _outgoing(self, row: DeliveryRow, instants: tuple[float, ...]) -> Outgoing:
+    def _outgoing(self, row: DeliveryRow, instants: tuple[float, ...], permission: Permission) -> Outgoing:
         return Outgoing(
             reference=reference(self.rules.generation, row.id, row.attempts + 1),
             address=row.address,
@@ -397,7 +408,7 @@ class Sending:
             content=self.contents[row.language],
             due=instants,
             expires_ms=self.batch.expires_ms,
-            permission=self.permission,
+            permission=permission,
             message=message_reference(self.rules.generation, row.id),
             number=0 if self._granted is None else self._granted(row.id),
             begins=None if self.note is None else self.note.begun,

@@ -69,7 +69,8 @@ async def status_lines(
     lines += await hold_lines(database, now_ms, config)
     lines += _backup(database, last, backup, now_ms)
     lines += _prices(now_ms)
-    lines += [_channel(c, standing, disk.well, _any_alive(view.nodes, now_ms)) for c in view.channels]
+    alive = [n for n in view.nodes if now_ms - n.seen_ms < SILENT_MS]
+    lines += [_channel(c, standing, disk.well, alive) for c in view.channels]
     lines.append(
         StatusLine(True, f"campaigns: {view.campaigns_running} running, {view.campaigns_unsealed} not sealed yet")
     )
@@ -198,7 +199,7 @@ def _prices(now_ms: int, tariff: Tariff = PRICE_LIST) -> list[StatusLine]:
     ]
 
 
-def _channel(c: ChannelView, standing: Sequence[Hold], room: bool, alive: bool) -> StatusLine:
+def _channel(c: ChannelView, standing: Sequence[Hold], room: bool, alive: Sequence[NodeView]) -> StatusLine:
     text = (
         f"{c.channel} {c.mode}: {c.queued} queued, {c.retry} to retry, {c.unknown} in doubt, "
         f"{c.accepted} handed over and not confirmed; batches {c.ready_batches} ready, {c.leased_batches} leased, "
@@ -211,7 +212,7 @@ def _channel(c: ChannelView, standing: Sequence[Hold], room: bool, alive: bool) 
     return StatusLine(True, text)
 
 
-def _why(c: ChannelView, standing: Sequence[Hold], room: bool, alive: bool) -> str:
+def _why(c: ChannelView, standing: Sequence[Hold], room: bool, alive: Sequence[NodeView]) -> str:
     """The first cause that explains it."""
     if not alive:
         return "no server is running"
@@ -219,6 +220,10 @@ def _why(c: ChannelView, standing: Sequence[Hold], room: bool, alive: bool) -> s
         return "the disk is full"
     if any(h.scope == "all" or (h.scope, h.subject) == ("channel", c.channel) for h in standing):
         return "it is held"
+    held = {h.subject for h in standing if h.scope == "carrier"}
+    there = {one.name for node in alive for one in node.carriers if (one.channel, one.mode) == (c.channel, c.mode)}
+    if there and there <= held:
+        return "its carriers are held"
     carriers = "no carrier of this channel takes anything: the lines on carriers, or the log, say which and why"
     return f"its zones or campaigns are held, or {carriers}" if standing else carriers
 

@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import AnyRow, Transaction
 from store.outbox.ceilings import Ceiling, Slots, lock, take
+from store.outbox.holds import held_carriers
 from store.outbox.ready_batches import claimable, is_held, most_urgent_sending, others_begin
 from store.outbox.records import Batch, DeliveryRow
 from store.states import BatchState, CampaignState
-from store.tables import batch, campaign
+from store.tables import batch, campaign, hold
 
 
 class Fence(StrEnum):
@@ -45,6 +46,8 @@ class Grant(msgspec.Struct, frozen=True):
     """A batch of a more urgent kind has something to send in this lane: give way. Nothing was granted."""
     others_begin: bool = False
     """Of a first batch: other campaigns of its priority wait to begin. To one that yields nothing was granted."""
+    held: frozenset[str] = frozenset()
+    """Carriers on which a hold stands, of any lane: on none of them anything was granted."""
 
 
 _fence = Prepared(
@@ -57,6 +60,7 @@ _fence = Prepared(
         campaign.c.epoch,
         campaign.c.expires_ms,
         is_held().label("held"),
+        sa.exists().where(hold.c.scope == "carrier").label("any_carrier_held"),
     )
     .join(campaign, campaign.c.id == batch.c.campaign_id)
     .where(batch.c.id == sa.bindparam("batch"))
@@ -104,22 +108,24 @@ async def advance(
 
     `again` are the units of messages at or below the cursor that are known not sent and look for another carrier;
     they are granted first. `ahead` are the rows beyond the cursor, in order; a careful batch is granted one of them.
-    `slots.messages` may be 0: no slot is free before the horizon on any of the carriers. No slot is sooner than
-    `head_start_us` from now. The first message of a campaign may have one that is `beginning_ms` behind the horizon;
-    one that `yields` gets none while others wait to begin.
+    `slots.messages` may be 0: each of the carriers is held, or none has a slot that is free before the horizon. No slot
+    is sooner than `head_start_us` from now. The first message of a campaign may have one that is `beginning_ms` behind
+    the horizon; one that `yields` gets none while others wait to begin.
     """
     found = await tx.first(_fence, {"batch": held.id})
     fence = _check(found, held, tx.now_ms)
     if fence is not None:
         return fence
     assert found is not None
+    closed = await held_carriers(tx.conn) if found.any_carrier_held else frozenset()
+    carriers = [opening for opening in carriers if opening.carrier not in closed] if closed else carriers
     if held.priority > 0 and await _urgent_waits(tx, held):
-        return Grant("", Slots(tx.now_us, 0, 0, 0), tx.now_us, True)
+        return Grant("", Slots(tx.now_us, 0, 0, 0), tx.now_us, True, held=closed)
     ahead = _at_once(ahead, held.is_careful, bool(again))
     units = [*again, *(row.units for row in ahead)]
     others_begin = held.is_first and await _others_wait(tx, held)
     if others_begin and yields:
-        return Grant("", Slots(tx.now_us, 0, 0, 0), tx.now_us, False, True)
+        return Grant("", Slots(tx.now_us, 0, 0, 0), tx.now_us, False, True, closed)
     carrier, slots = await _first_free(tx, held.mode, carriers, horizon_ms * 1000, units, head_start_us)
     if not slots.messages and beginning_ms:
         farther_us = (horizon_ms + beginning_ms) * 1000
@@ -128,7 +134,7 @@ async def advance(
     cursor = _at(held, ahead[moved - 1].id) if moved > 0 else found.cursor
     if slots.messages:
         await tx.run(_move, {"batch": held.id, "cursor_": cursor, "until_ms": tx.now_ms + lease_ms})
-    return Grant(carrier, slots, tx.now_us, False, others_begin)
+    return Grant(carrier, slots, tx.now_us, False, others_begin, closed)
 
 
 def _at_once(ahead: Sequence[DeliveryRow], one_by_one: bool, beside_others: bool) -> Sequence[DeliveryRow]:

@@ -5,6 +5,7 @@ four statements.
 """
 
 import contextlib
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,21 +20,27 @@ from store.engine.steps import Steps, T
 from store.engine.storable_text import readable
 from store.errors import StoreDamaged, StoreUnavailable
 
-SCOPES = ("all", "channel", "zone", "campaign")
+SCOPES = ("all", "channel", "carrier", "zone", "campaign")
 _BUSY_S = 5.0
 """How long the writer of a running server may be in a transaction."""
 _REVISION = "SELECT version_num FROM alembic_version"
 _PLACE = (
-    'INSERT INTO hold (scope, subject, reason, "by", at_ms) VALUES (:scope, :subject, :reason, :by, :at)'
+    'INSERT INTO hold (public_id, scope, subject, reason, "by", account_id, at_ms, changed_by, changed_ms)'
+    " VALUES (:public_id, :scope, :subject, :reason, :by, :account_id, :at, :by, :at)"
     " ON CONFLICT DO NOTHING RETURNING scope"
 )
-_STANDING = (
+_HOLDS = (
     'SELECT hold.scope, hold.subject, hold.reason, hold."by", hold.at_ms,'
-    " COALESCE(zone.code, campaign.public_id, hold.subject) FROM hold"
+    " COALESCE(zone.code, campaign.public_id, hold.subject), hold.id, hold.public_id, COALESCE(account.code, ''),"
+    " COALESCE(zone.id, campaign.zone_id), hold.revision, hold.changed_by, hold.changed_ms FROM hold"
     " LEFT JOIN zone ON hold.scope = 'zone' AND hold.subject = CAST(zone.id AS TEXT)"
     " LEFT JOIN campaign ON hold.scope = 'campaign' AND hold.subject = CAST(campaign.id AS TEXT)"
-    " ORDER BY hold.id"
+    " LEFT JOIN account ON account.id = hold.account_id"
 )
+_STANDING = f"{_HOLDS} ORDER BY hold.id"
+_PAGE = f"{_HOLDS} WHERE hold.id > :after ORDER BY hold.id LIMIT :most"
+_OF_ID = f"{_HOLDS} WHERE hold.public_id = :public_id"
+_OF_THING = f"{_HOLDS} WHERE hold.scope = :scope AND hold.subject = :subject"
 _SUBJECTS = {
     "zone": "SELECT id FROM zone WHERE code = :name",
     "campaign": "SELECT id FROM campaign WHERE public_id = :name",
@@ -45,22 +52,41 @@ class Hold(msgspec.Struct, frozen=True):
 
     scope: str
     subject: str
-    """The store's own word: a channel's name, the number of a zone or campaign; empty for `all`."""
+    """The store's own word: the name of a channel or carrier, the number of a zone or campaign; empty for `all`."""
     reason: str
     by: str
     at_ms: int
     """UTC."""
     name: str
     """The subject as people know it: a zone's code, a campaign's public id."""
+    number: int
+    """Its place in the order of placing."""
+    public_id: str
+    account: str
+    """The code of the account that placed it; empty: somebody at the terminal did, or a restore."""
+    zone_id: int | None
+    """Of a zone, or of a campaign's; None: it is everybody's business."""
+    revision: int
+    changed_by: str
+    changed_ms: int
+    """UTC."""
 
 
-def placing(scope: str, subject: str, reason: str, by: str, now_ms: int) -> Steps[None]:
-    """Places a hold. Idempotent: a second one of the same thing keeps the first one's time and reason."""
+def new_public_id() -> str:
+    """An id of 80 random bits: it tells nothing and cannot be guessed."""
+    return secrets.token_hex(10)
+
+
+def placing(scope: str, subject: str, reason: str, by: str, now_ms: int, account_id: int | None = None) -> Steps[bool]:
+    """Places a hold; False where one stands already, which keeps its time and reason. `by`: whom everybody is shown;
+    `account_id`: None for somebody at the terminal."""
     reason, by = readable(reason), readable(by)  # a terminal hands over whatever octets were typed
-    values = {"scope": scope, "subject": subject, "reason": reason, "by": by, "at": now_ms}
-    if (yield _PLACE, values):
-        line = noting(now_ms, "hold", f"{scope} {subject}".rstrip(), apart={"by": by, "reason": reason})
-        yield from line
+    values = {"public_id": new_public_id(), "account_id": account_id, "scope": scope, "subject": subject}
+    placed = yield _PLACE, values | {"reason": reason, "by": by, "at": now_ms}
+    if placed:
+        about = f"{scope} {subject}".rstrip()
+        yield from noting(now_ms, "hold", about, account_id=account_id, apart={"by": by, "reason": reason})
+    return bool(placed)
 
 
 def standing() -> Steps[list[Hold]]:
@@ -68,8 +94,26 @@ def standing() -> Steps[list[Hold]]:
     return [Hold(*row) for row in (yield _STANDING, {})]
 
 
+def page(after: int, most: int) -> Steps[list[Hold]]:
+    """The holds behind this place in their order."""
+    return [Hold(*row) for row in (yield _PAGE, {"after": after, "most": most})]
+
+
+def one_of_id(public_id: str) -> Steps[Hold | None]:
+    """None where none stands."""
+    rows = yield _OF_ID, {"public_id": readable(public_id)}
+    return Hold(*rows[0]) if rows else None
+
+
+def one_of_thing(scope: str, subject: str) -> Steps[Hold | None]:
+    """None where none stands. `subject`: the store's own word."""
+    rows = yield _OF_THING, {"scope": scope, "subject": subject}
+    return Hold(*rows[0]) if rows else None
+
+
 def subject_of(scope: str, name: str) -> Steps[str | None]:
-    """The store's own word for what people call `name`; None for a zone or campaign that there is not."""
+    """The store's own word for what people call `name`; None for a zone or campaign that there is not. Carriers stand
+    in the settings: whether there is one of a name is not known here."""
     if scope not in _SUBJECTS:
         return name
     rows = yield _SUBJECTS[scope], {"name": readable(name)}

@@ -1,34 +1,44 @@
 """Holds: nothing leaves while one stands. Setting one costs the same whatever is queued: the fence looks at every
-window."""
+window. A hold on a carrier leaves the lane its others: the fence grants nothing on that one."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
 from store.engine.prepared_statement import Prepared
-from store.engine.transaction import Transaction, follow
+from store.engine.storable_text import readable
+from store.engine.transaction import Transaction, follow, rows_of
 from store.outbox import hold_statements
 from store.outbox.fairness import rejoin
 from store.outbox.hold_statements import Hold, placing
 from store.tables import Big, hold
 
 
-async def place(tx: Transaction, scope: str, subject: str, reason: str, by: str) -> None:
-    """Places a hold. Idempotent: a second one of the same thing keeps the first one's time and reason."""
-    await tx.follow(placing(scope, subject, reason, by, tx.now_ms))
+async def place(tx: Transaction, scope: str, subject: str, reason: str, by: str, account_id: int | None = None) -> bool:
+    """Places a hold; False where one stands already, which keeps its time and reason. `by`: whom everybody is shown;
+    `account_id`: None for somebody at the terminal."""
+    return await tx.follow(placing(scope, subject, reason, by, tx.now_ms, account_id))
+
+
+_HOLD_UNFINISHED = (
+    'INSERT INTO hold (public_id, scope, subject, reason, "by", at_ms, changed_by, changed_ms)'
+    " SELECT NEW_ID, 'campaign', CAST(campaign.id AS TEXT), :reason, :by, :at, :by, :at FROM campaign"
+    " WHERE campaign.state IN ('preparing', 'scheduled', 'running') AND campaign.ended_ms IS NULL"
+    " OR campaign.state = 'completed'"
+    " AND campaign.id IN (SELECT batch.campaign_id FROM batch WHERE batch.state <> 3)"
+    " ON CONFLICT DO NOTHING"
+)
+
+
+def _with_ids(new_id: str) -> sa.TextClause:
+    """`new_id`: 20 hexadecimal digits by chance, in the words of an engine."""
+    return sa.text(_HOLD_UNFINISHED.replace("NEW_ID", new_id)).bindparams(
+        sa.bindparam("reason", type_=sa.Text), sa.bindparam("by", type_=sa.Text), sa.bindparam("at", type_=Big)
+    )
 
 
 _hold_unfinished = Prepared(
-    sa.text(
-        'INSERT INTO hold (scope, subject, reason, "by", at_ms)'
-        " SELECT 'campaign', CAST(campaign.id AS TEXT), :reason, :by, :at FROM campaign"
-        " WHERE campaign.state IN ('preparing', 'scheduled', 'running') AND campaign.ended_ms IS NULL"
-        " OR campaign.state = 'completed'"
-        " AND campaign.id IN (SELECT batch.campaign_id FROM batch WHERE batch.state <> 3)"
-        " ON CONFLICT DO NOTHING"
-    ).bindparams(
-        sa.bindparam("reason", type_=sa.Text), sa.bindparam("by", type_=sa.Text), sa.bindparam("at", type_=Big)
-    )
+    _with_ids("lower(hex(randomblob(10)))"), _with_ids("left(replace(CAST(gen_random_uuid() AS TEXT), '-', ''), 20)")
 )
 
 
@@ -38,14 +48,80 @@ async def hold_unfinished(tx: Transaction, reason: str, by: str) -> int:
     return await tx.run(_hold_unfinished, {"reason": reason, "by": by, "at": tx.now_ms})
 
 
-async def lift(tx: Transaction, scope: str, subject: str, by: str = "") -> bool:
+_give_reason = Prepared(
+    sa.update(hold)
+    .where(hold.c.public_id == sa.bindparam("id_"), hold.c.revision == sa.bindparam("seen"))
+    .values(
+        reason=sa.bindparam("reason_"),
+        revision=hold.c.revision + 1,
+        changed_by=sa.bindparam("by_"),
+        changed_ms=sa.bindparam("at"),
+    )
+)
+
+
+async def give_reason(tx: Transaction, seen: Hold, reason: str, by: str, account_id: int | None = None) -> bool:
+    """Gives a hold another reason; False where it is no longer as it was seen."""
+    reason, by = readable(reason), readable(by)
+    values = {"id_": seen.public_id, "seen": seen.revision, "reason_": reason, "by_": by, "at": tx.now_ms}
+    changed = bool(await tx.run(_give_reason, values))
+    if changed:
+        apart = {"by": by, "before": {"reason": seen.reason}, "reason": reason}
+        await audit.note(tx, "hold-change", _about(seen.scope, seen.subject), account_id=account_id, apart=apart)
+    return changed
+
+
+async def lift(tx: Transaction, scope: str, subject: str, by: str = "", account_id: int | None = None) -> bool:
+    """Lifts the hold of a thing; False where none stands. `account_id`: None for somebody at the terminal."""
     lifted = bool(await tx.run(sa.delete(hold).where(hold.c.scope == scope, hold.c.subject == subject)))
     if lifted:
-        await rejoin(tx, scope, subject)
-        await audit.note(tx, "resume", f"{scope} {subject}".rstrip(), apart={"by": by})
+        await _lifted(tx, scope, subject, by, account_id)
     return lifted
+
+
+async def lift_seen(tx: Transaction, seen: Hold, by: str, account_id: int | None = None) -> bool:
+    """Lifts a hold; False where it is no longer as it was seen."""
+    as_seen = sa.and_(hold.c.public_id == seen.public_id, hold.c.revision == seen.revision)
+    lifted = bool(await tx.run(sa.delete(hold).where(as_seen)))
+    if lifted:
+        await _lifted(tx, seen.scope, seen.subject, by, account_id)
+    return lifted
+
+
+async def _lifted(tx: Transaction, scope: str, subject: str, by: str, account_id: int | None) -> None:
+    await rejoin(tx, scope, subject)
+    await audit.note(tx, "resume", _about(scope, subject), account_id=account_id, apart={"by": by})
+
+
+def _about(scope: str, subject: str) -> str:
+    return f"{scope} {subject}".rstrip()
+
+
+# ---- what stands ---------------------------------------------------------------------------------------------------
+
+_held_carriers = Prepared(sa.select(hold.c.subject).where(hold.c.scope == "carrier"))
+
+
+async def held_carriers(conn: AsyncConnection) -> frozenset[str]:
+    """The names of the carriers on which a hold stands."""
+    return frozenset(str(row.subject) for row in await rows_of(conn, _held_carriers))
 
 
 async def standing(conn: AsyncConnection) -> list[Hold]:
     """Every hold that stands, the oldest first."""
     return await follow(conn, hold_statements.standing())
+
+
+async def page(conn: AsyncConnection, *, after: int, most: int) -> list[Hold]:
+    """The holds behind this place in their order, the oldest first."""
+    return await follow(conn, hold_statements.page(after, most))
+
+
+async def by_public_id(conn: AsyncConnection, public_id: str) -> Hold | None:
+    """The hold of an id; None where none stands."""
+    return await follow(conn, hold_statements.one_of_id(public_id))
+
+
+async def of_thing(conn: AsyncConnection, scope: str, subject: str) -> Hold | None:
+    """The hold of a thing; None where none stands. `subject`: the store's own word."""
+    return await follow(conn, hold_statements.one_of_thing(scope, subject))

@@ -175,7 +175,7 @@ def test_a_hold_of_everything_is_never_what_a_forgotten_word_means(loaded: Path)
     assert "HOLD" not in run("status", "-c", loaded).stdout
 
 
-@pytest.mark.parametrize("words", [("all",), ("channel", "sms"), ("zone", "5301")])
+@pytest.mark.parametrize("words", [("all",), ("channel", "sms"), ("carrier", "simulated-sms"), ("zone", "5301")])
 def test_what_a_hold_prints_lifts_it(loaded: Path, words: tuple[str, ...]) -> None:
     held = run("hold", *words, "--reason", "storm [red]", "-c", loaded).stdout
 
@@ -209,6 +209,8 @@ def test_resuming_what_is_not_held_is_an_error_that_shows_what_is(loaded: Path) 
         (("campaign", "nobody"), "there is no campaign 'nobody'"),
         (("channel", "fax"), "'fax' is no channel"),
         (("channel",), "'' is no channel"),
+        (("carrier", "nobody"), "there is no carrier 'nobody' in the settings: simulated-sms,"),
+        (("carrier",), "which carrier is meant?"),
     ],
 )
 def test_what_there_is_not_cannot_be_held(loaded: Path, words: tuple[str, ...], said: str) -> None:

@@ -1,8 +1,8 @@
 """The outbox under everything that may happen to it, beside a world that knows what really became of each copy.
 
 Workers claim, are granted, hand over, hear answers or none, let go, give back, die, stand still and wake; SMSCs take a
-message or not, answer or not, and send receipts, early, late or twice; a campaign is stopped; time passes. After every
-step the sums are recounted, and nobody is told what is not so.
+message or not, answer or not, and send receipts, early, late or twice; carriers, campaigns and everything are held and
+let go; a campaign is stopped; time passes. After every step the sums are recounted, and nobody is told what is not so.
 """
 
 import random
@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from store.campaigns import campaign_steps, cancelling
 from store.clock import Clock
 from store.engine.database import Database
-from store.outbox import batches, inbox, recovery
-from store.outbox.fence import Grant
+from store.outbox import batches, holds, inbox, recovery
+from store.outbox.ceilings import Ceiling
+from store.outbox.fence import Grant, OpenCarrier
 from store.outbox.inbox import ReceiptReport
 from store.outbox.records import Batch, Settlement
 from store.outbox.resending import Resending
@@ -25,6 +26,7 @@ from tests.store.invariants import assert_no_one_is_forgotten, assert_sums_close
 
 RESENDING = Resending(wait_ms=5_000, most_attempts=3)
 LEASE_MS = 15_000
+CARRIERS = tuple(OpenCarrier(name, (Ceiling(name, 100_000, 1.0, 0.0),), 100_000) for name in ("c1", "c2"))
 
 
 class HandClock(Clock):
@@ -45,6 +47,7 @@ class Copy:
 
     delivery_id: int
     address: str
+    carrier: str
     refs: tuple[str, ...] = ()
     """Of a copy that was taken, one a part."""
     fate: str = ""
@@ -79,6 +82,7 @@ class World:
         self.receipts_of: list[tuple[Copy, str]] = []
         self.campaigns: list[make.Made] = []
         self.numbers = 0
+        self.held: set[tuple[str, str]] = set()
 
     async def begin(self) -> None:
         town = await make.a_town(self.database, 6)
@@ -97,15 +101,21 @@ class World:
         worker = self._one(lambda w: not w.split and w.at < len(w.held.rows))
         if worker is None:
             return
-        grant = await make.advance(self.database, worker.held, self.random.randint(1, 3), skip=worker.at)
+        grant = await make.advance(
+            self.database, worker.held, self.random.randint(1, 3), skip=worker.at, carriers=CARRIERS
+        )
         if not isinstance(grant, Grant):
             return
+        held = {name for scope, name in self.held if scope == "carrier"}
+        assert grant.held == held
+        assert grant.carrier not in held, f"{grant.carrier} is held and was granted something"
+        assert not self.held & {("all", ""), ("campaign", str(worker.held.campaign_id))}, "it is held and goes on"
         for row in worker.held.rows[worker.at : worker.at + grant.slots.messages]:
-            worker.in_hand[row.id] = self._hand_over(row.id, row.address, row.units)
+            worker.in_hand[row.id] = self._hand_over(row.id, row.address, row.units, grant.carrier)
         worker.at += grant.slots.messages
 
-    def _hand_over(self, delivery_id: int, address: str, units: int) -> Copy:
-        copy = Copy(delivery_id, address)
+    def _hand_over(self, delivery_id: int, address: str, units: int, carrier: str) -> Copy:
+        copy = Copy(delivery_id, address, carrier)
         if self.random.random() < 0.7:
             self.numbers += 1
             copy.refs = tuple(f"n{self.numbers}.{part}" for part in range(units))
@@ -117,12 +127,13 @@ class World:
     def _answer(self, copy: Copy) -> Settlement:
         """What comes back: the truth, or nothing."""
         if self.random.random() < 0.35:
-            return Settlement(copy.delivery_id, DeliveryEvent.IN_DOUBT, "c1", copy.refs[: self.random.randint(0, 1)])
+            refs = copy.refs[: self.random.randint(0, 1)]
+            return Settlement(copy.delivery_id, DeliveryEvent.IN_DOUBT, copy.carrier, refs)
         if copy.refs:
-            return Settlement(copy.delivery_id, DeliveryEvent.ACCEPTED, "c1", copy.refs)
+            return Settlement(copy.delivery_id, DeliveryEvent.ACCEPTED, copy.carrier, copy.refs)
         copy.known_lost = copy.was_refused = True
         event = self.random.choice((DeliveryEvent.REFUSED, DeliveryEvent.NOT_SENT, DeliveryEvent.DEFERRED))
-        return Settlement(copy.delivery_id, event, "c1", code="11", wait_ms=2_000)
+        return Settlement(copy.delivery_id, event, copy.carrier, code="11", wait_ms=2_000)
 
     async def settle(self) -> None:
         worker = self._one(lambda w: w.in_hand)
@@ -185,13 +196,23 @@ class World:
         for _ in range(self.random.randint(1, 3)):
             if self.receipts_of:
                 copy, ref = self.random.choice(self.receipts_of)
-                told.append(ReceiptReport("c1", ref, copy.fate, 1, destination=copy.address))
+                told.append(ReceiptReport(copy.carrier, ref, copy.fate, 1, destination=copy.address))
                 copy.known_lost = copy.known_lost or copy.fate == "failed"
                 copy.is_told = True
         if self.random.random() < 0.2:
             told.append(ReceiptReport("c1", f"foreign{self.random.random()}", "pending", 1, destination="+32470999999"))
         if told:
             await self.database.write(lambda tx: inbox.record(tx, told))
+
+    async def hold(self) -> None:
+        """Something is held, or what was held is let go."""
+        campaign = str(self.random.choice(self.campaigns).id)
+        thing = self.random.choice((("carrier", "c1"), ("carrier", "c2"), ("all", ""), ("campaign", campaign)))
+        if thing in self.held:
+            assert await self.database.write(lambda tx: holds.lift(tx, *thing))
+        else:
+            assert await self.database.write(lambda tx: holds.place(tx, *thing, "storm", "op"))
+        self.held ^= {thing}
 
     async def stop(self) -> None:
         if self.random.random() < 0.2:

@@ -161,10 +161,14 @@ async def test_what_is_held_is_not_claimed_until_the_hold_is_lifted(database, sc
 
 async def test_a_hold_of_something_else_holds_nothing(database):
     made = await make.a_campaign(database, 3)
-    for scope, subject in (("channel", "email"), ("zone", made.town.zone_id + 1000), ("campaign", made.id + 1000)):
+    others = (("zone", made.town.zone_id + 1000), ("campaign", made.id + 1000), ("carrier", "another"))
+    for scope, subject in (("channel", "email"), *others):
         await place(database, scope, subject)
 
-    assert await make.claim(database) is not None
+    held = await make.must_claim(database)
+    grant = await make.advance(database, held)
+    assert isinstance(grant, Grant)
+    assert grant.slots.messages == 3
 
 
 async def test_a_held_zone_does_not_stop_the_zone_behind_it(database):
@@ -342,6 +346,37 @@ async def test_a_hold_stops_the_cursor_and_lifting_it_lets_it_go_on(database, sc
     await assert_fenced(database, held, Fence.HELD)
     await lift(database, scope, subject)
     assert isinstance(await make.advance(database, held, skip=2), Grant)
+
+
+async def test_beside_a_held_carrier_the_next_one_is_granted(database):
+    await make.a_campaign(database, 10)
+    held = await make.must_claim(database)
+    await place(database, "carrier", "c1")
+    both = (make.WIDE_CARRIER, OpenCarrier("c2", (make.WIDE,), 100_000))
+
+    grant = await make.advance(database, held, carriers=both)
+
+    assert (grant.carrier, grant.slots.messages, grant.held) == ("c2", 10, {"c1"})
+
+
+async def test_what_has_no_carrier_but_a_held_one_waits_and_nothing_is_counted(database):
+    made = await make.a_campaign(database, 10)
+    held = await make.must_claim(database)
+    await make.advance(database, held, 2)
+    await place(database, "carrier", "c1")
+
+    for again in ((), (1, 1)):
+        grant = await make.advance(database, held, skip=2, again=again)
+        assert (grant.slots.messages, grant.held) == (0, {"c1"})
+    await make.give_back(database, held, make.accepted(make.ids_of(held)[:2]), rest_in_ms=0)
+
+    await assert_sound(database, made)
+    assert await make.words_of(database, made) == ["accepted"] * 2 + ["queued"] * 8
+    assert [row.attempts for row in await make.rows_of(database, made)] == [1] * 2 + [0] * 8
+    await lift(database, "carrier", "c1")
+    await make.tick(database)
+    grant = await make.advance(database, await make.must_claim(database))
+    assert (grant.slots.messages, grant.held) == (8, frozenset())
 
 
 async def test_what_has_expired_does_not_leave(database):

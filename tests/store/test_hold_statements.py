@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from store import audit
@@ -39,8 +40,9 @@ async def test_what_it_sets_is_what_a_transaction_of_the_server_sets(file: Path,
         told = await lines(database)
     async with open_database(f"sqlite+aiosqlite:///{file}") as database:
         assert await lines(database) == told
-    assert by_hand == by_server
-    assert by_hand.at_ms == 1_000
+    assert by_hand.public_id != by_server.public_id
+    assert msgspec.structs.replace(by_hand, public_id=by_server.public_id) == by_server
+    assert (by_hand.at_ms, by_hand.revision, by_hand.account) == (1_000, 1, "")
 
 
 async def test_a_second_hold_changes_nothing_and_is_no_second_line(file: Path) -> None:
@@ -99,6 +101,41 @@ async def test_names_of_zones_and_campaigns_are_looked_up(database: Database) ->
     assert found is None
     assert await database.write(lambda tx: tx.follow(hold_statements.subject_of("channel", "sms"))) == "sms"
     assert await database.write(lambda tx: tx.follow(hold_statements.subject_of("campaign", "none"))) is None
+
+
+async def test_pages_go_on_behind_a_hold_that_was_lifted(database: Database) -> None:
+    for name in ("sms", "email", "voice"):
+        await database.write(lambda tx, name=name: holds.place(tx, "channel", name, "storm", "ada"))  # type: ignore[misc]
+    async with database.read() as conn:
+        first, second = await holds.page(conn, after=0, most=2)
+    await database.write(lambda tx: holds.lift(tx, "channel", second.subject))
+    async with database.read() as conn:
+        assert [one.name for one in await holds.page(conn, after=second.number, most=2)] == ["voice"]
+        assert await holds.by_public_id(conn, first.public_id) == first
+        assert await holds.of_thing(conn, "channel", "sms") == first
+        assert await holds.by_public_id(conn, second.public_id) is None
+
+
+async def test_a_hold_is_changed_and_lifted_as_it_was_seen_or_not_at_all(database: Database) -> None:
+    assert await database.write(lambda tx: holds.place(tx, "carrier", "first", "slow", "ada"))
+    assert not await database.write(lambda tx: holds.place(tx, "carrier", "first", "slower", "bea"))
+    async with database.read() as conn:
+        [seen] = await holds.standing(conn)
+
+    assert await database.write(lambda tx: holds.give_reason(tx, seen, "silent", "bea"))
+
+    assert not await database.write(lambda tx: holds.give_reason(tx, seen, "mute", "ada"))
+    assert not await database.write(lambda tx: holds.lift_seen(tx, seen, "ada"))
+    async with database.read() as conn:
+        [now] = await holds.standing(conn)
+        assert await holds.held_carriers(conn) == {"first"}
+    assert (now.reason, now.by, now.revision, now.changed_by) == ("silent", "ada", 2, "bea")
+    assert await database.write(lambda tx: holds.lift_seen(tx, now, "bea"))
+    assert [(action, subject) for action, subject, _ in reversed(await lines(database))] == [
+        ("hold", "carrier first"),
+        ("hold-change", "carrier first"),
+        ("resume", "carrier first"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tests.store.outbox_machine import HandClock, World
 
 _numbers = itertools.count(1)
 _HAPPENINGS = (
-    "claim", "advance", "settle", "let_go", "give_back", "kill", "wake", "receive", "keep_house", "stop",
+    "claim", "advance", "settle", "let_go", "give_back", "kill", "wake", "receive", "keep_house", "stop", "hold",
 )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from store.outbox import holds, recovery
 from store.outbox.delivery_ids import campaign_of
 from store.states import CampaignState
 from store.tables import campaign
-from tests.gateway.dispatch.lanes import Carrier, a_lane, running, until, until_async
+from tests.gateway.dispatch.lanes import Carrier, a_lane, running, ticking, until, until_async
 from tests.store.invariants import assert_sums_close
 from tests.store.makers import a_campaign, a_town, batches_of, claim, rows_of, tick, words_of
 
@@ -217,6 +217,42 @@ async def test_a_hold_stops_the_lane_and_its_end_lets_it_go_on_without_a_double(
         await until_async(lambda: _all(database, made, "accepted"))
 
     assert sorted(carrier.addresses) == sorted(p.addresses["sms"] for p in made.town.people)
+
+
+async def test_beside_a_held_carrier_the_lane_goes_on_with_the_others(database: Database) -> None:
+    made = await a_campaign(database, 200)
+    first, second = Carrier("first"), Carrier("second")
+
+    async with running(a_lane(database, first, second, rate_per_s=200)):
+        await until(lambda: len(first.handed) >= 10)
+        await database.write(lambda tx: holds.place(tx, "carrier", "first", "test", "test"))
+        held_at = asyncio.get_running_loop().time()
+        await until_async(lambda: _all(database, made, "accepted"))
+
+    assert max(at for at, _ in first.handed) - held_at < 0.5
+    assert second.handed
+    assert sorted([*first.addresses, *second.addresses]) == sorted(p.addresses["sms"] for p in made.town.people)
+    assert {row.attempts for row in await rows_of(database, made)} == {1}
+
+
+async def test_where_the_only_carrier_is_held_messages_wait_and_go_when_it_is_let_go(database: Database) -> None:
+    made = await a_campaign(database, 100)
+    carrier = Carrier()
+    lane = a_lane(database, carrier, rate_per_s=200)
+
+    async with running(lane), ticking(database):
+        await until(lambda: len(carrier.handed) >= 10)
+        await database.write(lambda tx: holds.place(tx, "carrier", "one", "test", "test"))
+        await until(lambda: lane.carriers.any_held and not lane.batches_held)
+        handed = len(carrier.handed)
+        assert handed < 100
+        words = await words_of(database, made)
+        assert (words.count("accepted"), words.count("queued")) == (handed, 100 - handed)
+        await database.write(lambda tx: holds.lift(tx, "carrier", "one"))
+        await until_async(lambda: _all(database, made, "accepted"))
+
+    assert sorted(carrier.addresses) == sorted(p.addresses["sms"] for p in made.town.people)
+    assert {row.attempts for row in await rows_of(database, made)} == {1}
 
 
 async def test_an_urgent_campaign_goes_before_the_rest_of_a_newsletter_within_a_window(database: Database) -> None:

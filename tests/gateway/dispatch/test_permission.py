@@ -117,12 +117,16 @@ async def held(database: Database, made: Made) -> None:
     await database.write(lambda tx: holds.place(tx, "campaign", str(made.id), "wait", "an operator"))
 
 
+async def held_with_its_carrier(database: Database, made: Made) -> None:
+    await database.write(lambda tx: holds.place(tx, "carrier", "relay", "slow", "an operator"))
+
+
 async def lost(database: Database, made: Made) -> None:
     await database.write(recovery.end_all_leases)
     await database.write(recovery.recover)
 
 
-@pytest.mark.parametrize("end", [stopped, superseded, held])
+@pytest.mark.parametrize("end", [stopped, superseded, held, held_with_its_carrier])
 async def test_no_byte_of_the_text_leaves_later_than_two_seconds_after_the_end(database: Database, end) -> None:  # type: ignore[no-untyped-def]
     relay = SlowRelay()
     made = await a_campaign(database, 50, channels=("email",))

@@ -3,6 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -11,6 +12,7 @@ from gateway.operations.status import status_lines
 from gateway.operations.status_line import StatusLine
 from store.engine.database import Database
 from store.outbox import holds
+from store.outbox.overview import CarrierView
 from store.states import BatchState
 from store.tables import batch, campaign, node
 from tests.gateway.populated_store import House
@@ -30,8 +32,9 @@ async def told(house: House, now_ms: int | None = None, **given: object) -> list
     return await status_lines(house.database, now_ms, 0, **given)  # type: ignore[arg-type]
 
 
-async def seen(house: House, name: str, started_ms: int, seen_ms: int) -> None:
+async def seen(house: House, name: str, started_ms: int, seen_ms: int, *carriers: CarrierView) -> None:
     row = {"boot_id": name, "name": name, "started_ms": started_ms, "seen_ms": seen_ms}
+    row["carriers"] = msgspec.json.encode(carriers).decode()
     await house.database.write(lambda tx: tx.run(sa.insert(node).values(row)))
 
 
@@ -93,6 +96,7 @@ async def test_of_two_servers_the_dead_one_is_marked_beside_the_other(house: Hou
     [
         ("all", "", "tocsin resume all -c '/etc/to csin.toml'"),
         ("channel", "sms", "tocsin resume channel sms -c '/etc/to csin.toml'"),
+        ("carrier", "first", "tocsin resume carrier first -c '/etc/to csin.toml'"),
         ("zone", "5301", "tocsin resume zone 5301 -c '/etc/to csin.toml'"),
         ("campaign", "c1", "tocsin resume campaign c1 -c '/etc/to csin.toml'"),
     ],
@@ -170,6 +174,10 @@ async def test_a_channel_that_stands_still_says_why(house: House) -> None:
 
     await house.database.write(lambda tx: holds.place(tx, "zone", str(house.zones["5301"]), "", "ops"))
     assert (await stuck(house, now_ms)).startswith("its zones or campaigns are held, or no carrier")
+
+    await seen(house, "beta", now_ms, now_ms, CarrierView("first", "sms", "live", "up", ""))
+    await house.database.write(lambda tx: holds.place(tx, "carrier", "first", "", "ops"))
+    assert await stuck(house, now_ms) == "its carriers are held"
 
     await house.database.write(lambda tx: holds.place(tx, "channel", "sms", "", "ops"))
     assert await stuck(house, now_ms) == "it is held"

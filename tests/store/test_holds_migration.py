@@ -1,0 +1,33 @@
+"""A hold of before holds were resources stands on, with an id of its own."""
+
+import sqlalchemy as sa
+from alembic import command
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from store.engine.database import open_database
+from store.outbox import holds
+from tests.store.test_money_migration import moved
+
+
+async def test_a_hold_of_before_has_an_id_and_was_changed_by_whoever_placed_it(empty_url: str) -> None:
+    await moved(empty_url, lambda config: command.upgrade(config, "0021"))
+    engine = create_async_engine(empty_url)
+    async with engine.begin() as conn:
+        values = [{"scope": scope, "subject": name} for scope, name in (("channel", "sms"), ("all", ""))]
+        insert = "INSERT INTO hold (scope, subject, reason, \"by\", at_ms) VALUES (:scope, :subject, 'storm', 'ada', 5)"
+        await conn.execute(sa.text(insert), values)
+    await engine.dispose()
+
+    await moved(empty_url, lambda config: command.upgrade(config, "head"))
+
+    async with open_database(empty_url) as database:
+        async with database.read() as conn:
+            first, second = await holds.standing(conn)
+        assert {len(one.public_id) for one in (first, second)} == {20}
+        assert first.public_id != second.public_id
+        assert (first.name, first.reason, first.revision, first.changed_by, first.changed_ms) == (
+            "sms", "storm", 1, "ada", 5,
+        )  # fmt: skip
+        assert await database.write(lambda tx: holds.lift_seen(tx, second, "ada"))
+    await moved(empty_url, lambda config: command.downgrade(config, "0021"))
+    await moved(empty_url, lambda config: command.upgrade(config, "head"))
