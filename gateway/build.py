@@ -13,6 +13,7 @@ from gateway.bell import Bell
 from gateway.campaigns.admission import Turns
 from gateway.campaigns.alert_desk import AlertDesk
 from gateway.campaigns.cancels import Preparer
+from gateway.campaigns.hold_desk import HoldDesk
 from gateway.campaigns.limits import cap_limits
 from gateway.campaigns.message_desk import MessageDesk
 from gateway.campaigns.parked import Parked
@@ -180,6 +181,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             alerts=alerts,
             refused=refused,
             messages=MessageDesk(database, planner, disk, wake, settings.limits, idle),
+            holds=HoldDesk(database, settings.carrier_names, ring),
             readiness=health.readiness,
             measures=health.measures,
             server=settings.server,

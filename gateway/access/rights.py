@@ -30,7 +30,7 @@ class Action(StrEnum):
     PUBLISH = "publish"
     """Put a zone's public alerts into the free feed."""
     OPERATE = "operate"
-    """See metrics and the state of carriers: the machine, not the people."""
+    """See the figures of the machine, and hold what leaves it: the machine, not the people."""
 
 
 class Right(msgspec.Struct, frozen=True):
@@ -43,6 +43,11 @@ class Right(msgspec.Struct, frozen=True):
     channel: str
     mode: str = "*"
     """`*` is every kind, every channel, live and simulation."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is narrowed to no network, kind, channel or mode."""
+        return (self.network_id, self.kind, self.channel, self.mode) == (None, "*", "*", "*")
 
     def covers(self, action: str, zone_id: int, kind: str, channel: str, mode: str) -> bool:
         """Whether the right gives this, in all dimensions but the network."""
@@ -93,6 +98,13 @@ class Caller(msgspec.Struct, frozen=True):
     def zone_ids(self, action: Action) -> frozenset[int] | None:
         """The zones where this action is allowed to somebody in some kind, channel and mode; None means all."""
         held = [r for r in self.rights if r.action == action]
+        if any(r.zone_id is None for r in held):
+            return None
+        return frozenset(r.zone_id for r in held if r.zone_id is not None)
+
+    def whole_zones(self, action: Action) -> frozenset[int] | None:
+        """The zones where this action is allowed to everybody in every kind, channel and mode; None means all."""
+        held = [r for r in self.rights if r.action == action and r.is_whole]
         if any(r.zone_id is None for r in held):
             return None
         return frozenset(r.zone_id for r in held if r.zone_id is not None)

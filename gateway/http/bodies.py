@@ -15,6 +15,8 @@ from gateway.value_faults import Fault
 
 T = TypeVar("T")
 
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
 CAP_MEDIA_TYPE = "application/cap+xml"
 """What this project sends."""
 EDXL_MEDIA_TYPE = "application/edxl+xml"
@@ -73,8 +75,10 @@ async def read_body(request: web.Request, most: int, timeout_s: float) -> bytes:
 
 
 async def read_json(request: web.Request, type_: type[T], most: int, timeout_s: float) -> T:
-    """The body of a request as a struct. Raises Refusal: 415, 413, 408, and 400 naming the path of what is wrong."""
-    require_type(request, frozenset({"application/json"}), ("application/json",))
+    """The body of a request as a struct: of a PATCH a merge patch (RFC 7396). Raises Refusal: 415, 413, 408, and 400
+    naming the path of what is wrong."""
+    wanted = MERGE_PATCH if request.method == "PATCH" else JSON
+    require_type(request, frozenset({wanted}), (wanted,))
     body = await read_body(request, most, timeout_s)
     if len(body) > _BIG_BYTES:
         # Its faults, if it has any, take a quarter of a second to find.

@@ -13,14 +13,12 @@ import msgspec
 
 from gateway.errors import Reason
 from gateway.http.asking import CapDocument
-from gateway.http.bodies import CAP_TYPES
+from gateway.http.bodies import CAP_TYPES, JSON, MERGE_PATCH
 from gateway.http.preconditions import KEY
 from gateway.http.route import AnswerForm, Events, Media, Route
 from gateway.http.wording import spoken_fields, spoken_type
 
 PROBLEM = "application/problem+json"
-MERGE_PATCH = "application/merge-patch+json"
-_JSON = "application/json"
 _REF = "#/components/schemas/{name}"
 _WAITS = frozenset({429, 503})
 _ABOUT = (
@@ -164,7 +162,7 @@ def _body(route: Route) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": _ref(route.body)}
     if route.example is not None:
         content["example"] = route.example
-    return {MERGE_PATCH if route.method == "PATCH" else _JSON: content}
+    return {MERGE_PATCH if route.method == "PATCH" else JSON: content}
 
 
 def _responses(route: Route) -> dict[str, Any]:
@@ -193,8 +191,8 @@ def _add(content: dict[str, Any], form: AnswerForm) -> None:
         content["text/event-stream"] = {"schema": {"type": "string"}, "x-events": data}
     else:
         ref = _ref(form)
-        before = content.get(_JSON, {}).get("schema")
-        content[_JSON] = {"schema": ref if before is None else {"anyOf": [before, ref]}}
+        before = content.get(JSON, {}).get("schema")
+        content[JSON] = {"schema": ref if before is None else {"anyOf": [before, ref]}}
 
 
 def _about(form: AnswerForm) -> str:

@@ -1,6 +1,7 @@
 """The handlers about the machine and the caller: index, whoami, health, readiness, metrics."""
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 from aiohttp import web
@@ -26,6 +27,7 @@ _LINKS = {
     "stream": "/cap/stream",
     "heartbeat": "/cap/heartbeat.xml",
     "campaigns": "/api/v1/campaigns",
+    "holds": "/api/v1/holds",
     "whoami": "/api/v1/whoami",
     "limits": "/api/v1/limits",
     "openapi": "/api/v1/openapi.json",
@@ -34,13 +36,12 @@ _LINKS = {
     "ready": "/readyz",
     "metrics": "/metrics",
 }
-_DOES = {
+_DOES: Mapping[str, str] = {
     Action.SUBMIT: "May post CAP alerts for",
     Action.LAUNCH: "May launch messages in",
     Action.READ: "May see campaigns, deliveries and reports of",
     Action.STOP: "May stop campaigns of",
     Action.PUBLISH: "May publish alerts for",
-    Action.OPERATE: "May see how the machine is for",
 }
 
 
@@ -225,8 +226,14 @@ def _code(codes: dict[int, str], wanted: int | None) -> str | None:
     return None if wanted is None else codes.get(wanted, "?")
 
 
+def _operates(right: Right) -> str:
+    """What is held is held for everybody of a zone, so that a narrower right shows and holds nothing."""
+    holds = "see, place and lift holds in" if right.is_whole else "see holds in"
+    return f"May see the figures of the machine, and {holds}" if right.zone_id is None else f"May {holds}"
+
+
 def _sentence(right: Right, zones: dict[int, str], networks: dict[int, str]) -> str:
-    does = _DOES.get(Action(right.action), right.action) if right.action in set(Action) else f"May {right.action} in"
+    does = _operates(right) if right.action == Action.OPERATE else _DOES.get(right.action, f"May {right.action} in")
     where = "every zone" if right.zone_id is None else f"zone {_code(zones, right.zone_id)}"
     if right.network_id is not None:
         where = f"network {_code(networks, right.network_id)} of {where}"

@@ -12,6 +12,7 @@ from gateway.http import (
     events,
     examples,
     feed,
+    holds,
     operations,
     refused,
     unsubscribe,
@@ -25,6 +26,7 @@ from gateway.reports.report import Report
 _ID = r"{id:[A-Za-z0-9_-]{1,64}}"
 _ALERT = f"/cap/v1/alerts/{_ID}"
 _CAMPAIGN = f"/api/v1/campaigns/{_ID}"
+_HOLD = f"/api/v1/holds/{_ID}"
 _UNSUBSCRIBE = "/unsubscribe/{token:[a-z0-9.-]{1,120}}"
 _SEES_ALERTS = (Action.SUBMIT, Action.READ)
 
@@ -171,6 +173,37 @@ TABLE = (
     Route(
         "GET", "/api/v1/whoami", operations.whoami, "account",
         summary="The account behind a key, and its rights", tag="Account", answers={200: operations.Whoami},
+    ),
+    Route(
+        "GET", "/api/v1/holds", holds.listing, Action.OPERATE,
+        summary="What is held, the oldest first", tag="Operation", answers={200: holds.HoldList},
+    ),
+    Route(
+        "POST", "/api/v1/holds", holds.place, Action.OPERATE,
+        summary="Hold a zone, channel, carrier, campaign or everything", tag="Operation",
+        answers={201: holds.StandingHold, 200: holds.StandingHold}, refuses=(422,),
+        example={"scope": "channel", "subject": "sms", "reason": "The texts name the wrong street."},
+    ),
+    Route(
+        "POST", "/api/v1/holds/batch", holds.place_all, Action.OPERATE,
+        summary="Hold several things together", tag="Operation",
+        answers={200: holds.BatchOfHolds}, refuses=(422,),
+        example={"holds": [{"scope": "channel", "subject": "sms"}, {"scope": "channel", "subject": "voice"}]},
+    ),
+    Route(
+        "GET", _HOLD, holds.read, Action.OPERATE,
+        summary="A hold", tag="Operation", answers={200: holds.StandingHold},
+    ),
+    Route(
+        "PATCH", _HOLD, holds.change, Action.OPERATE,
+        summary="Give a hold another reason", tag="Operation",
+        answers={200: holds.StandingHold}, refuses=(409,), needs_match=True,
+        example={"reason": "The SMSC is being repaired until noon."},
+    ),
+    Route(
+        "DELETE", _HOLD, holds.lift, Action.OPERATE,
+        summary="Lift a hold", tag="Operation",
+        answers={204: Media((), "It is lifted.")}, refuses=(409,), needs_match=True,
     ),
     Route(
         "GET", "/api/v1/campaigns", campaigns.listing, Action.READ,

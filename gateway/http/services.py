@@ -10,6 +10,7 @@ import msgspec
 from cap.edition import Sign
 from gateway.access.rights import Caller
 from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest, Preview, ZonePreview
+from gateway.campaigns.hold_desk import HoldDesk
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.dispatch.unsubscribing import Unsubscribing
 from gateway.settings import AlertSettings, LimitSettings, ServerSettings
@@ -79,6 +80,7 @@ class Services:
     alerts: AlertService
     refused: RefusedDocuments
     messages: MessageService
+    holds: HoldDesk
     readiness: Readiness
     measures: Measures
     server: ServerSettings

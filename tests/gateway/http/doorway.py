@@ -20,6 +20,7 @@ from gateway.campaigns.answers import (
     ZonePreview,
     ZoneResult,
 )
+from gateway.campaigns.hold_desk import HoldDesk
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.dispatch.unsubscribing import Unsubscribing
 from gateway.errors import Refusal
@@ -37,6 +38,7 @@ from tests.gateway.populated_store import House, bearer
 
 CAP = {"Content-Type": "application/cap+xml"}
 KEY = b"a key of the tests"
+CARRIERS = ("first", "second")
 
 
 @dataclass
@@ -174,6 +176,7 @@ async def doorway(
         desk,
         refused,
         desk,
+        HoldDesk(database, CARRIERS, lambda: None),
         readiness,
         measures,
         server,

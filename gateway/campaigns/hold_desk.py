@@ -1,0 +1,234 @@
+"""The desk of holds: the brake, for whoever operates a zone or the whole machine, and is not at its terminal."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+
+from channels.contract import Channel
+from gateway.access.rights import Action, Caller
+from gateway.campaigns import rights_over_holds
+from gateway.errors import Reason, Refusal
+from gateway.fault_words import CAUSES
+from gateway.value_faults import LONGEST_SAID
+from store.campaigns import reading as campaigns
+from store.engine.database import Database
+from store.engine.transaction import Connection, Transaction
+from store.engine.turns import Turn
+from store.outbox import holds
+from store.outbox.hold_statements import Hold
+from store.register import reading as directory
+
+HoldScope = Literal["all", "channel", "carrier", "zone", "campaign"]
+Words = Annotated[str, msgspec.Meta(max_length=500)]
+MOST_AT_ONCE = 500
+_LOOKS = 5
+"""Pages of the store read for one page of an answer, where most holds are not the caller's business."""
+_MOST_CHOICES = 40
+"""Names that a refusal lists."""
+_NEEDLESS = Reason("JSON", "`all` is everything: it has no subject.", path="$.subject", pointer="/subject")
+
+
+class HoldRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is to be held, and why. A channel, a carrier, a zone or a campaign is named; `all` is everything, and names
+    nothing."""
+
+    scope: HoldScope
+    subject: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    """sms, email or voice; a carrier's name in the settings; a zone's code; a campaign's id."""
+    reason: Words = ""
+    """Shown to whoever comes next."""
+
+
+class HoldChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A merge patch of a hold (RFC 7396): of what it holds nothing can be changed."""
+
+    reason: Words | msgspec.UnsetType | None = msgspec.UNSET
+    """null: no reason is given any more."""
+
+
+class PlacedHold(msgspec.Struct, frozen=True):
+    hold: Hold
+    created: bool
+    """False: it stood already."""
+
+
+class _Thing(msgspec.Struct, frozen=True):
+    """What is to be held, as the store calls it."""
+
+    scope: str
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldDesk:
+    database: Database
+    carriers: tuple[str, ...]
+    """The names in the settings."""
+    wake: Callable[[], None]
+    """Rings the lanes: something may leave again."""
+
+    async def listing(self, caller: Caller, after: int, most: int) -> tuple[list[Hold], int | None]:
+        """What stands behind this place and concerns the caller, the oldest first; and where to go on, None at the
+        end."""
+        found: list[Hold] = []
+        async with self.database.read() as conn:
+            for _ in range(_LOOKS):
+                page = await holds.page(conn, after=after, most=most)
+                for one in page:
+                    after = one.number
+                    if rights_over_holds.sees(caller, one.zone_id):
+                        found.append(one)
+                    if len(found) == most:
+                        return found, after
+                if len(page) < most:
+                    return found, None
+        return found, after
+
+    async def read(self, caller: Caller, public_id: str) -> Hold:
+        """Raises Refusal 404, also for one that does not concern the caller: that it exists is not told."""
+        async with self.database.read() as conn:
+            found = await holds.by_public_id(conn, public_id)
+        if found is None or not rights_over_holds.sees(caller, found.zone_id):
+            raise Refusal(404, "no-such-hold", "There is no such hold.")
+        return found
+
+    async def place(self, caller: Caller, wish: HoldRequest) -> PlacedHold:
+        """Places a hold: once it is durable nothing more is granted, and what was granted leaves within a quarter of a
+        second. Raises Refusal: 422 where there is nothing of that name in the caller's zones, 403 without the right."""
+        async with self.database.read() as conn:
+            thing = await self._thing(conn, caller, wish)
+        if isinstance(thing, Refusal):
+            raise thing
+        return await self.database.write(lambda tx: _placed(tx, thing, caller), turn=Turn.FIRST)
+
+    async def place_all(
+        self, caller: Caller, wishes: Sequence[HoldRequest], *, in_part: bool
+    ) -> list[PlacedHold | Refusal]:
+        """Places several holds in one transaction; of each wish what became of it. `in_part`: also where some are
+        refused; else Refusal 422 is raised then, with every fault at its place among the wishes."""
+        async with self.database.read() as conn:
+            things = [await self._thing(conn, caller, wish) for wish in wishes]
+        refused = [(index, thing) for index, thing in enumerate(things) if isinstance(thing, Refusal)]
+        if refused and not in_part:
+            raise _refused_whole(refused)
+
+        async def work(tx: Transaction) -> list[PlacedHold | Refusal]:
+            return [one if isinstance(one, Refusal) else await _placed(tx, one, caller) for one in things]
+
+        return await self.database.write(work, turn=Turn.FIRST)
+
+    async def change(self, caller: Caller, seen: Hold, change: HoldChange) -> Hold | None:
+        """Gives a hold another reason; None where it is no longer as it was seen. Raises Refusal 403."""
+        _require(caller, seen.zone_id)
+        reason = "" if change.reason is None else change.reason
+        if reason is msgspec.UNSET or reason == seen.reason:
+            return seen
+
+        async def work(tx: Transaction) -> Hold | None:
+            if not await holds.give_reason(tx, seen, reason, caller.code, caller.account_id):
+                return None
+            return await holds.by_public_id(tx.conn, seen.public_id)
+
+        return await self.database.write(work)
+
+    async def lift(self, caller: Caller, seen: Hold) -> bool:
+        """Lifts a hold: what waited goes on. False where it is no longer as it was seen. Raises Refusal 403."""
+        _require(caller, seen.zone_id)
+        lifted = await self.database.write(lambda tx: holds.lift_seen(tx, seen, caller.code, caller.account_id))
+        if lifted:
+            self.wake()
+        return lifted
+
+    async def _thing(self, conn: Connection, caller: Caller, wish: HoldRequest) -> _Thing | Refusal:
+        match wish.scope:
+            case "zone":
+                return await _zone(conn, caller, wish)
+            case "campaign":
+                found = await campaigns.by_public_id(conn, wish.subject)
+                if found is None or not caller.may_in(Action.OPERATE, found.zone_id):
+                    return _unknown(wish.subject, ())
+                return _allowed(caller, wish, str(found.id), found.zone_id)
+            case "all":
+                return _allowed(caller, wish, "", None) if not wish.subject else _nothing(_NEEDLESS)
+            case "channel":
+                return _named(caller, wish, tuple(Channel))
+            case "carrier":
+                return _named(caller, wish, self.carriers)
+
+
+async def _zone(conn: Connection, caller: Caller, wish: HoldRequest) -> _Thing | Refusal:
+    for zone in await directory.zones(conn, (wish.subject,)):
+        if caller.may_in(Action.OPERATE, zone.id):
+            return _allowed(caller, wish, str(zone.id), zone.id)
+    own = [zone.code for zone in await directory.zones(conn) if caller.may_in(Action.OPERATE, zone.id)]
+    return _unknown(wish.subject, own)
+
+
+def _named(caller: Caller, wish: HoldRequest, names: Sequence[str]) -> _Thing | Refusal:
+    """What is of every zone. Who may not hold it is told so before what there is."""
+    thing = _allowed(caller, wish, wish.subject, None)
+    return thing if isinstance(thing, Refusal) or wish.subject in names else _unknown(wish.subject, names)
+
+
+async def _placed(tx: Transaction, thing: _Thing, caller: Caller) -> PlacedHold:
+    while True:
+        created = await holds.place(
+            tx, thing.scope, thing.subject, thing.reason, caller.code, account_id=caller.account_id
+        )
+        found = await holds.of_thing(tx.conn, thing.scope, thing.subject)
+        if found is not None:  # PostgreSQL: the one that stood there may have been lifted just now
+            return PlacedHold(found, created)
+
+
+def _allowed(caller: Caller, wish: HoldRequest, subject: str, zone_id: int | None) -> _Thing | Refusal:
+    if rights_over_holds.holds(caller, zone_id):
+        return _Thing(wish.scope, subject, wish.reason)
+    return _forbidden(zone_id)
+
+
+def _require(caller: Caller, zone_id: int | None) -> None:
+    if not rights_over_holds.holds(caller, zone_id):
+        raise _forbidden(zone_id)
+
+
+def _forbidden(zone_id: int | None) -> Refusal:
+    title = "This account may not hold or let go of this."
+    return Refusal(403, "not-yours-to-hold", title, (rights_over_holds.missing(zone_id),))
+
+
+def _refused_whole(refused: Sequence[tuple[int, Refusal]]) -> Refusal:
+    reasons = [
+        msgspec.structs.replace(
+            reason, path=f"$.holds[{index}]{reason.path[1:]}", pointer=f"/holds/{index}{reason.pointer}"
+        )
+        for index, refusal in refused
+        for reason in refusal.reasons
+    ]
+    return Refusal(422, "batch-refused", "Nothing of the batch was done.", reasons)
+
+
+def _unknown(subject: str, names: Sequence[str]) -> Refusal:
+    said = subject[:LONGEST_SAID]
+    if not names:
+        return _nothing(Reason("JSON", f"There is no `{said}`.", path="$.subject", pointer="/subject"))
+    listed = ", ".join(names[:_MOST_CHOICES]) + (", ..." if len(names) > _MOST_CHOICES else "")
+    text, remedy = (words.format(said, listed) for words in CAUSES["choice"])
+    return _nothing(
+        Reason(
+            "JSON",
+            text,
+            path="$.subject",
+            pointer="/subject",
+            remedy=remedy,
+            cause="choice",
+            facts=(said, listed),
+            choices=tuple(names[:_MOST_CHOICES]),
+        )
+    )
+
+
+def _nothing(reason: Reason) -> Refusal:
+    return Refusal(422, "nothing-to-hold", "There is nothing of this name to hold.", (reason,))
