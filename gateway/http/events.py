@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
-from gateway.access.rights import Action
+from gateway.access.rights import Action, Caller
 from gateway.campaigns import rights_over_campaigns
 from gateway.errors import Reason, Refusal
 from gateway.http import views
@@ -22,18 +22,18 @@ from gateway.http.asking import Asked
 from gateway.http.context import HttpContext
 from gateway.http.progress import Frame, Watched
 from gateway.http.sse import EventWire, glance, opened
-from gateway.http.topics import CampaignsTopic
+from gateway.http.topics import CampaignsTopic, HoldsTopic
 from store.campaigns import reading as campaigns
 
 MOST_TOPICS = 20
 _LONGEST = 2_000
 _SHOWN = re.compile(r"([A-Za-z0-9_:-]{1,80})=([0-9]{1,19}(?:\.[a-z_]{0,20})?)")
-_CHOICES = ("campaigns", "campaign:ID")
+_CHOICES = ("campaigns", "holds", "campaign:ID")
 
 
 class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     topics: Annotated[str, msgspec.Meta(min_length=1, max_length=_LONGEST, examples=["campaigns,campaign:x7Kd0c"])]
-    """At most twenty, with commas: `campaigns`, `campaign:ID`."""
+    """At most twenty, with commas: `campaigns`, `holds`, `campaign:ID`."""
 
 
 class ListChange(msgspec.Struct, frozen=True):
@@ -139,10 +139,11 @@ async def _topics(asked: Asked[Topics, None]) -> dict[str, Hashable]:
 async def _topic(asked: Asked[Any, Any], name: str) -> Hashable:
     caller = asked.caller
     if name == "campaigns":
-        zones = caller.zone_ids(Action.READ)
-        if zones is not None and not zones:
-            raise Refusal(403, "no-right", "This account has no right to read in any zone.")
+        zones = _zones(caller, Action.READ)
         return CampaignsTopic(None if zones is None else tuple(sorted(zones)))
+    if name == "holds":
+        _zones(caller, Action.OPERATE)
+        return HoldsTopic()
     kind, _, public_id = name.partition(":")
     if kind != "campaign" or not public_id:
         raise _refused(f"`{name[:60]}` is no topic.", "choice", (name[:60], ", ".join(_CHOICES)))
@@ -151,6 +152,14 @@ async def _topic(asked: Asked[Any, Any], name: str) -> Hashable:
     if found is None or not rights_over_campaigns.sees(caller, found):
         raise Refusal(404, "no-such-campaign", "There is no such campaign.", detail=public_id[:64])
     return found.id
+
+
+def _zones(caller: Caller, action: Action) -> frozenset[int] | None:
+    """Where this is allowed; None: in all zones. Raises Refusal 403 for nowhere."""
+    zones = caller.zone_ids(action)
+    if zones is not None and not zones:
+        raise Refusal(403, "no-right", f"This account has no right to {action} in any zone.")
+    return zones
 
 
 def _refused(text: str, cause: str, facts: tuple[str, ...] = ()) -> Refusal:

@@ -12,6 +12,7 @@ from gateway.http.progress import Frame
 from gateway.http.wording import encoded
 from store.campaigns import reading as campaigns
 from store.engine.database import Database
+from store.outbox import holds
 from store.states import CampaignState
 
 _LOOKED_AT = 100
@@ -25,10 +26,17 @@ class CampaignsTopic:
     zones: tuple[int, ...] | None
 
 
+@dataclass(frozen=True, slots=True)
+class HoldsTopic:
+    """The list of holds: that it has changed is told to everybody who may see some of them."""
+
+
 async def look(database: Database, topic: Hashable) -> Frame:
     """What the watchers of a topic are shown now; a number is a campaign's. Raises LookupError."""
     if isinstance(topic, CampaignsTopic):
         return await _list_of_campaigns(database, topic)
+    if isinstance(topic, HoldsTopic):
+        return await _list_of_holds(database)
     assert isinstance(topic, int), topic
     return await campaign(database, topic)
 
@@ -54,6 +62,12 @@ async def _list_of_campaigns(database: Database, topic: CampaignsTopic) -> Frame
         found = await campaigns.recent(conn, topic.zones, before_id=None, most=_LOOKED_AT)
     said = ",".join(f"{one.public_id}/{one.state}/{one.ended_ms}/{one.sealed_ms}" for one in found)
     return _changed("/api/v1/campaigns", said)
+
+
+async def _list_of_holds(database: Database) -> Frame:
+    async with database.read() as conn:
+        found = await holds.standing(conn)
+    return _changed("/api/v1/holds", ",".join(f"{one.public_id}/{one.revision}" for one in found))
 
 
 def _changed(href: str, said: str) -> Frame:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from channels.contract import Channel
 from gateway.http.serving import make_context, runner_of
+from store.outbox import holds
 from store.states import DeliveryEvent
 from tests.gateway.http.doorway import Doorway, events
 from tests.gateway.populated_store import bearer
@@ -69,6 +70,16 @@ async def test_each_topic_is_told_at_once_and_again_when_it_changes(door: Doorwa
     assert (change["data"]["topic"], change["data"]["state"]["channels"][0]["accepted"]) == ("campaign:c2", 1)
     assert launched["data"] == {"topic": "campaigns", "state": {"href": "/api/v1/campaigns"}}
     assert first != second
+
+
+async def test_a_hold_that_is_placed_is_told_to_who_operates(door: Doorway):
+    async with opened(door, "holds") as (_, stream):
+        [first] = await following(stream, 1)
+        await door.house.database.write(lambda tx: holds.place(tx, "channel", "sms", "wrong sender", "op"))
+        [again] = await following(stream, 1)
+
+    assert first["data"] == again["data"] == {"topic": "holds", "state": {"href": "/api/v1/holds"}}
+    assert first["id"] != again["id"]
 
 
 async def test_who_comes_back_is_sent_what_differs_and_nothing_else(door: Doorway):
@@ -148,3 +159,4 @@ async def test_twenty_topics_are_one_stream_of_their_account_and_one_poller_each
 
 async def test_an_account_that_may_read_nowhere_cannot_watch_the_list(door: Doorway):
     assert (await door.get(PATH, "none", params={"topics": "campaigns"})).status == 403
+    assert (await door.get(PATH, "none", params={"topics": "holds"})).status == 403
