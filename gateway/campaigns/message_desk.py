@@ -148,7 +148,7 @@ class MessageDesk:
         async with self.database.read() as conn:
             found = await directory.zones(conn, [request.zone])
         if "\0" in request.title:
-            raise Refusal(400, "bad-text", "A title holds no NUL character.")
+            raise Refusal(422, "bad-text", "A title holds no NUL character.")
         if not found or not caller.may_in(Action.LAUNCH, found[0].id):
             # A zone that this account has nothing to do with does not exist for it.
             raise Refusal(403, "no-right", f"This account may not launch anything in {request.zone}.")
@@ -237,9 +237,9 @@ def _instant(text: str, name: str, otherwise_ms: int) -> int:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError as exc:
-        raise Refusal(400, "bad-instant", f"{name} is no RFC 3339 instant: {text[:40]!r}.") from exc
+        raise Refusal(422, "bad-instant", f"{name} is no RFC 3339 instant: {text[:40]!r}.") from exc
     if instant.tzinfo is None:
-        raise Refusal(400, "bad-instant", f"{name} needs its offset from UTC.")
+        raise Refusal(422, "bad-instant", f"{name} needs its offset from UTC.")
     at_ms = round(instant.timestamp() * 1000)
     if abs(at_ms - otherwise_ms) > FARTHEST_MS:
         raise Refusal(422, "instant-too-far", f"{name} is more than a year away.")

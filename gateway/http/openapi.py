@@ -146,7 +146,8 @@ def _headers(route: Route) -> Iterator[dict[str, Any]]:
         yield {"name": KEY, "in": "header", "required": False, "description": about, "schema": schema}
     if route.needs_match:
         about = "The ETag of what was seen: what has changed since is not overwritten."
-        yield {"name": "If-Match", "in": "header", "required": True, "description": about, "schema": {"type": "string"}}
+        schema = {"type": "string", "minLength": 1, "examples": ['"r7"']}
+        yield {"name": "If-Match", "in": "header", "required": True, "description": about, "schema": schema}
     if any(isinstance(form, Events) for form in route.forms(200)):
         about = "The id of the last event that was seen: the stream goes on behind it."
         schema = {"type": "string"}

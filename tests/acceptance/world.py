@@ -429,7 +429,7 @@ class Client:
         """A body that the API's document shows: JSON, or the text of a CAP document, sent now."""
         data = body if isinstance(body, str) else json.dumps(body)
         data = re.sub("<sent>[^<]*", f"<sent>{moment(datetime.now(UTC))}", data)
-        headers = {"Content-Type": media_type, "Idempotency-Key": secrets.token_hex(8)}
+        headers = {"Content-Type": media_type, "Idempotency-Key": secrets.token_hex(8), "If-Match": "*"}
         async with self.session.request(method, path, data=data, headers=headers) as response:
             return response.status, await _json(response)
 
