@@ -72,7 +72,8 @@ def test_tests_and_the_product_are_apart() -> None:
 
 PUBLIC = {"/", "/healthz", "/readyz", "/api/v1/limits", "/api/v1/openapi.json", "/api/docs", "/cap/feed.atom",
           "/cap/feed.rss", "/cap/active.geojson", "/cap/heartbeat.xml", "/cap/stream", "/cap/alerts/{id}.xml",
-          "/cap/alerts/{id}/files/{sha256}", "/unsubscribe/{token}"}  # fmt: skip
+          "/cap/alerts/{id}/files/{sha256}", "/unsubscribe/{token}", "/assets/{version}/{name}",
+          "/assets/licences"}  # fmt: skip
 """Whoever opens another route to everybody says so here, too."""
 
 BY_TOKEN = {"/unsubscribe/{token}"}
