@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from gateway.http.routes import TABLE
 from tests.gateway.http.doorway import Doorway
@@ -52,6 +54,30 @@ async def test_every_route_is_shown_and_can_be_tried_and_nothing_is_asked_of_ano
     assert page.errors == []
     assert page.foreign == []
     assert f"{door.url}/api/v1/whoami" in page.requests
+
+
+BAD = """<!DOCTYPE html><title>x</title><link rel="icon" href="data:,"><style>p{color:red}</style>
+<img src="https://pictures.invalid/x.png"><script src="/broken.js"></script>"""
+
+
+async def test_the_browser_sees_what_a_page_must_not_do():
+    async def page(_request: web.Request) -> web.Response:
+        policy = "default-src 'none'; script-src 'self'; img-src 'self' data: https://pictures.invalid"
+        return web.Response(text=BAD, content_type="text/html", headers={"Content-Security-Policy": policy})
+
+    async def broken(_request: web.Request) -> web.Response:
+        return web.Response(text="console.error('said'); undefined.field", content_type="text/javascript")
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    app.router.add_get("/broken.js", broken)
+    async with TestServer(app) as server, chromium() as browser:
+        seen = await browser.open(str(server.make_url("/")))
+
+    assert seen.violations == ["style-src-elem inline"]
+    assert seen.foreign == ["https://pictures.invalid/x.png"]
+    assert "said" in seen.errors
+    assert any("TypeError" in error for error in seen.errors)
 
 
 def _typed(selector: str, text: str) -> str:
