@@ -61,9 +61,12 @@ bench: setup ## the gateway beside its peers in one run, some 8 minutes; ARGS="-
 	@sh config/peers.sh bench || true
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
-fuzz: setup ## hostile input for SECONDS=60: CAP documents; SMPP, SMTP replies, bounces, JSON bodies, seed files
+fuzz: setup ## hostile input for SECONDS=60: CAP documents; SMPP, SMTP replies, bounces, JSON bodies, seed files; the API by its document
+	@sh config/peers.sh
 	@status=0; for part in tests.cap.fuzz tests.fuzz.targets; do \
-		$(BIN)/python -m $$part --seconds $$(( $(or $(SECONDS),60) / 2 )) || status=1; done; exit $$status
+		$(BIN)/python -m $$part --seconds $$(( $(or $(SECONDS),60) / 2 )) || status=1; done; \
+		SCHEMATHESIS_SECONDS=$(or $(SECONDS),60) SCHEMATHESIS_SEED=$$(date +%s) $(BIN)/pytest -q -n 0 \
+			tests/acceptance/test_api_document.py -k makes_up || status=1; exit $$status
 
 check: setup ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check .

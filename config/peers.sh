@@ -41,7 +41,24 @@ if [ -n "$wanted" ]; then
     fi
 fi
 
-if [ -z "$for_bench" ] && command -v npm >/dev/null 2>&1 && [ ! -d tests/peers/smpp/node_modules/smpp ]; then
-    echo "Installing node's smpp server for the tests ..."
-    (cd tests/peers/smpp && npm ci --silent --no-audit --no-fund --ignore-scripts)
+[ -z "$for_bench" ] || exit 0
+
+if command -v npm >/dev/null 2>&1; then
+    # A folder, and what is there once its packages are.
+    for each in smpp:smpp typescript:openapi-typescript; do
+        folder=tests/peers/${each%%:*}
+        if [ ! -d "$folder/node_modules/${each##*:}" ]; then
+            echo "Installing the peer $folder ..."
+            (cd "$folder" && npm ci --silent --no-audit --no-fund --ignore-scripts)
+        fi
+    done
+fi
+
+# Programs that know the API by its document alone have an environment of their own: what they need is not ours.
+api=tests/peers/api
+if [ ! -x "$api/.venv/bin/schemathesis" ] || [ "$api/requirements.lock" -nt "$api/.venv/bin/schemathesis" ]; then
+    echo "Installing the peer $api ..."
+    "${VENV:-.venv}/bin/python" -m venv --clear "$api/.venv"
+    "$api/.venv/bin/pip" install -qq --disable-pip-version-check --require-hashes -r "$api/requirements.lock"
+    touch "$api/.venv/bin/schemathesis"
 fi

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from tests.acceptance.world import SENDER, Server, World, opened
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(int(os.environ.get("SCHEMATHESIS_SECONDS", "60")) + 180)]
 
-BIN = Path(sys.executable).parent
-TYPESCRIPT = Path(__file__).parents[1] / "peers" / "typescript"
+PEERS = Path(__file__).parents[1] / "peers"
+BIN = PEERS / "api" / ".venv" / "bin"
+TYPESCRIPT = PEERS / "typescript"
 ACCOUNT = "everything"
 SECONDS = os.environ.get("SCHEMATHESIS_SECONDS", "60")
 STREAMS = "stream|progress|events"
@@ -50,6 +50,12 @@ async def server(world: World) -> Server:
     return server
 
 
+def require_peer(path: Path) -> None:
+    if path.exists():
+        return
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{path.name} is not installed: make peers")
+
+
 async def said_by(*words: str | Path, cwd: Path, timeout_s: float = 150.0) -> tuple[int, str]:
     """A program's exit code and everything that it said."""
     process = await asyncio.create_subprocess_exec(
@@ -73,15 +79,17 @@ async def document_of(world: World, server: Server, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.peer
 async def test_whatever_a_program_makes_up_is_answered_as_the_document_says(
     world: World, server: Server, tmp_path: Path
 ) -> None:
+    require_peer(BIN / "schemathesis")
     (tmp_path / "schemathesis.toml").write_text(SETTINGS)
     given = ["-H", f"Authorization: Bearer {world.token(ACCOUNT)}", "-H", "Idempotency-Key: made-up"]
 
     code, said = await said_by(
         BIN / "schemathesis", "--config-file", "schemathesis.toml", "run", f"{server.url}/api/v1/openapi.json", *given,
-        "--phases", "examples,coverage,fuzzing,stateful", "--max-time", SECONDS, "--seed", "7",
+        "--phases", "examples,coverage,fuzzing,stateful", "--max-time", SECONDS, "--seed", os.environ.get("SCHEMATHESIS_SEED", "7"),
         "--exclude-path-regex", STREAMS, "--continue-on-failure", "--no-color",
         cwd=tmp_path, timeout_s=float(SECONDS) + 120,
     )  # fmt: skip
@@ -108,9 +116,11 @@ async def test_every_body_that_the_document_shows_does_what_it_says(world: World
     assert shown >= 6
 
 
+@pytest.mark.peer
 async def test_a_python_client_made_of_the_document_launches_a_message(
     world: World, server: Server, tmp_path: Path
 ) -> None:
+    require_peer(BIN / "openapi-python-client")
     document = await document_of(world, server, tmp_path)
     code, said = await said_by(
         BIN / "openapi-python-client", "generate", "--path", document, "--output-path", tmp_path / "made",
@@ -119,7 +129,7 @@ async def test_a_python_client_made_of_the_document_launches_a_message(
     assert code == 0, said
     (tmp_path / "calls.py").write_text(_PYTHON_CALLS)
 
-    code, said = await said_by(sys.executable, "calls.py", server.url, world.token(ACCOUNT), cwd=tmp_path)
+    code, said = await said_by(BIN / "python", "calls.py", server.url, world.token(ACCOUNT), cwd=tmp_path)
 
     assert code == 0, said
     await _is_launched(world, server, json.loads(said))
@@ -156,8 +166,7 @@ print(json.dumps({"account": who.account, "page": limits.account.page, "campaign
 async def test_a_typescript_client_made_of_the_document_launches_a_message(
     world: World, server: Server, tmp_path: Path
 ) -> None:
-    if not (TYPESCRIPT / "node_modules" / "openapi-typescript").exists():
-        pytest.skip("the TypeScript generators are not installed (make peers)")
+    require_peer(TYPESCRIPT / "node_modules" / "openapi-typescript")
     folder = tmp_path / "typescript"
     folder.mkdir()
     (folder / "node_modules").symlink_to(TYPESCRIPT / "node_modules")
