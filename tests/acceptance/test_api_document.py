@@ -18,6 +18,7 @@ BIN = PEERS / "api" / ".venv" / "bin"
 TYPESCRIPT = PEERS / "typescript"
 ACCOUNT = "everything"
 SECONDS = os.environ.get("SCHEMATHESIS_SECONDS", "60")
+SEED = os.environ.get("SCHEMATHESIS_SEED", "7")
 STREAMS = "stream|progress|events"
 """Their answers do not end; they have tests of their own."""
 SETTINGS = """
@@ -89,7 +90,7 @@ async def test_whatever_a_program_makes_up_is_answered_as_the_document_says(
 
     code, said = await said_by(
         BIN / "schemathesis", "--config-file", "schemathesis.toml", "run", f"{server.url}/api/v1/openapi.json", *given,
-        "--phases", "examples,coverage,fuzzing,stateful", "--max-time", SECONDS, "--seed", os.environ.get("SCHEMATHESIS_SEED", "7"),
+        "--phases", "examples,coverage,fuzzing,stateful", "--max-time", SECONDS, "--seed", SEED,
         "--exclude-path-regex", STREAMS, "--continue-on-failure", "--no-color",
         cwd=tmp_path, timeout_s=float(SECONDS) + 120,
     )  # fmt: skip

@@ -69,6 +69,7 @@ ROLES = {str(action): (action,) for action in Action} | {"everything": tuple(Act
 @pytest.mark.parametrize("role", [*ROLES, "a stranger", "a revoked key", "a disabled account"])
 async def test_a_role_comes_in_where_the_table_says_so_and_nowhere_else(door: Doorway, role: str):
     held = ROLES.get(role, tuple(Action))
+    door.door.keyring.failures.most = len(TABLE)  # who they are is asked here, not how often they try
     await door.house.account("role", *((action, "A") for action in held))
     if role == "a revoked key":
         await door.house.database.write(lambda tx: accounts.revoke_key(tx, "role"))
