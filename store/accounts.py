@@ -3,6 +3,7 @@
 Knows hashes only: a key's secret never comes here. What a right's words mean is `gateway/access`.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -10,10 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
+from store.audit_line import SERVER, Actor, changes
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction, rows_of
 from store.register.writing import RegisterTally
-from store.tables import account, account_right, api_key
+from store.tables import account, account_right, api_key, network, zone
 
 
 class RightRow(msgspec.Struct, frozen=True):
@@ -137,7 +139,7 @@ async def terms_of_all(conn: AsyncConnection) -> list[TermsRow]:
     return [TermsRow(*row) for row in rows.all()]
 
 
-async def put_account(tx: Transaction, record: AccountRecord) -> tuple[int, RegisterTally]:
+async def put_account(tx: Transaction, record: AccountRecord, by: Actor = SERVER) -> tuple[int, RegisterTally]:
     """The account's id; its rights become exactly those of the record, keys are added or given a new hash.
 
     Keys that the record does not name stay: revoking is its own act (`revoke_key`).
@@ -153,15 +155,18 @@ async def put_account(tx: Transaction, record: AccountRecord) -> tuple[int, Regi
         changed = any(getattr(found, name) != value for name, value in values.items())
         if changed:
             await tx.run(sa.update(account).where(account.c.id == account_id).values(values))
-    altered = await _put_rights(tx, account_id, record.code, record.rights)
-    altered |= await _put_keys(tx, account_id, record.code, record.keys)
+    if found is None or changed:
+        apart = changes(None if found is None else found._mapping, values)
+        await audit.note(tx, "account-load", record.code, by, detail={"new": found is None}, apart=apart)
+    altered = await _put_rights(tx, account_id, record.code, record.rights, by)
+    altered |= await _put_keys(tx, account_id, record.code, record.keys, by)
     if found is None:
         return account_id, RegisterTally(new=1)
     return account_id, RegisterTally(changed=1) if changed or altered else RegisterTally(unchanged=1)
 
 
 async def add_key(
-    tx: Transaction, code: str, key: KeyRecord, *, expires_ms: int | None = None, note: str = "", by: str = ""
+    tx: Transaction, code: str, key: KeyRecord, *, expires_ms: int | None = None, note: str = "", by: Actor = SERVER
 ) -> bool:
     """Adds a key to an account; False where there is no such account. Raises Conflict (out of `Database.write`) for
     a key id that is taken."""
@@ -171,29 +176,29 @@ async def add_key(
     row = {"account_id": found.id, "created_ms": tx.now_ms, "expires_ms": expires_ms, "note": note}
     await tx.run(sa.insert(api_key).values(row | msgspec.structs.asdict(key)))
     detail = {"account": code, "expires_ms": expires_ms}
-    await audit.note(tx, "key-make", key.key_id, detail=detail, apart={"by": by, "note": note})
+    await audit.note(tx, "key-make", key.key_id, by, detail=detail, apart={"note": note} if note else None)
     return True
 
 
-async def revoke_key(tx: Transaction, key_id: str, by: str = "") -> bool:
+async def revoke_key(tx: Transaction, key_id: str, by: Actor = SERVER) -> bool:
     """Makes a key worthless from now on; False where there is none, or it was revoked before."""
     statement = sa.update(api_key).where(api_key.c.key_id == key_id, api_key.c.revoked_ms.is_(None))
     revoked = await tx.run(statement.values(revoked_ms=tx.now_ms)) == 1
     if revoked:
-        await audit.note(tx, "key-revoke", key_id, apart={"by": by})
+        await audit.note(tx, "key-revoke", key_id, by)
     return revoked
 
 
-async def expire_key(tx: Transaction, key_id: str, expires_ms: int | None, by: str = "") -> bool:
+async def expire_key(tx: Transaction, key_id: str, expires_ms: int | None, by: Actor = SERVER) -> bool:
     """Gives a key its end; None: it has none. False where there is no such key, or it was revoked."""
     statement = sa.update(api_key).where(api_key.c.key_id == key_id, api_key.c.revoked_ms.is_(None))
     changed = await tx.run(statement.values(expires_ms=expires_ms)) == 1
     if changed:
-        await audit.note(tx, "key-expire", key_id, detail={"expires_ms": expires_ms}, apart={"by": by})
+        await audit.note(tx, "key-expire", key_id, by, detail={"expires_ms": expires_ms})
     return changed
 
 
-async def set_disabled(tx: Transaction, code: str, disabled: bool, by: str = "", reason: str = "") -> bool | None:
+async def set_disabled(tx: Transaction, code: str, disabled: bool, by: Actor = SERVER, reason: str = "") -> bool | None:
     """Disables or enables an account; while it is disabled none of its keys is good. Returns whether that changed
     anything; None where there is no such account."""
     found = await tx.first(sa.select(account.c.id, account.c.disabled_ms).where(account.c.code == code))
@@ -204,8 +209,14 @@ async def set_disabled(tx: Transaction, code: str, disabled: bool, by: str = "",
     changed = sa.update(account).where(account.c.id == found.id)
     await tx.run(changed.values(disabled_ms=tx.now_ms if disabled else None))
     action = "account-disable" if disabled else "account-enable"
-    await audit.note(tx, action, code, apart={"by": by, "reason": reason})
+    await audit.note(tx, action, code, by, apart={"reason": reason} if reason else None)
     return True
+
+
+async def id_of(conn: AsyncConnection, code: str) -> int | None:
+    """The number of an account; None where there is none of this code."""
+    found = (await conn.execute(sa.select(account.c.id).where(account.c.code == code))).scalar()
+    return None if found is None else int(found)
 
 
 async def keys(conn: AsyncConnection, code: str = "") -> list[KeyView]:
@@ -243,7 +254,7 @@ async def views(conn: AsyncConnection) -> list[AccountView]:
     return [AccountView(*row) for row in (await conn.execute(statement)).all()]
 
 
-async def _put_rights(tx: Transaction, account_id: int, code: str, rights: frozenset[RightRow]) -> bool:
+async def _put_rights(tx: Transaction, account_id: int, code: str, rights: frozenset[RightRow], by: Actor) -> bool:
     table = account_right
     columns = [table.c[name] for name in RightRow.__struct_fields__]
     rows = await tx.rows(sa.select(table.c.id, *columns).where(table.c.account_id == account_id))
@@ -254,18 +265,36 @@ async def _put_rights(tx: Transaction, account_id: int, code: str, rights: froze
     new = rights - known.keys()
     for right in sorted(new, key=repr):
         await tx.run(sa.insert(table).values(account_id=account_id, **msgspec.structs.asdict(right)))
-    if gone or new:
-        words = {"granted": sorted(map(_worded, new)), "taken": sorted(map(_worded, known.keys() - rights))}
-        await audit.note(tx, "rights", code, detail=words)
-    return bool(gone or new)
+    taken = known.keys() - rights
+    codes = await _codes(tx, new | taken)
+    # A line for each zone: whoever sees to one learns nothing of the others.
+    for zone_id in sorted({right.zone_id for right in new | taken}, key=lambda id_: (id_ is not None, id_ or 0)):
+        of_zone = {
+            word: sorted(_worded(right, codes) for right in some if right.zone_id == zone_id)
+            for word, some in (("granted", new), ("taken", taken))
+        }
+        await audit.note(tx, "rights", code, by, zone_id=zone_id, detail=of_zone)
+    return bool(new or taken)
 
 
-def _worded(right: RightRow) -> str:
-    zone, network = (("*" if id_ is None else str(id_)) for id_ in (right.zone_id, right.network_id))
-    return f"{right.action} zone {zone} network {network} {right.kind} {right.channel} {right.mode}"
+async def _codes(tx: Transaction, rights: Iterable[RightRow]) -> dict[tuple[str, int | None], str]:
+    """By kind and id, of the zones and networks that rights are for."""
+    found: dict[tuple[str, int | None], str] = {("zone", None): "*", ("network", None): "*"}
+    for kind, table, ids in (
+        ("zone", zone, {right.zone_id for right in rights}),
+        ("network", network, {right.network_id for right in rights}),
+    ):
+        rows = await tx.rows(sa.select(table.c.id, table.c.code).where(table.c.id.in_(ids - {None})))
+        found |= {(kind, int(row.id)): str(row.code) for row in rows}
+    return found
 
 
-async def _put_keys(tx: Transaction, account_id: int, code: str, keys: tuple[KeyRecord, ...]) -> bool:
+def _worded(right: RightRow, codes: Mapping[tuple[str, int | None], str]) -> str:
+    where = f"zone {codes['zone', right.zone_id]} network {codes['network', right.network_id]}"
+    return f"{right.action} {where} {right.kind} {right.channel} {right.mode}"
+
+
+async def _put_keys(tx: Transaction, account_id: int, code: str, keys: tuple[KeyRecord, ...], by: Actor) -> bool:
     """Raises ValueError when a key's id belongs to another account."""
     altered = False
     for key in keys:
@@ -281,7 +310,7 @@ async def _put_keys(tx: Transaction, account_id: int, code: str, keys: tuple[Key
         else:
             continue
         altered = True
-        await audit.note(tx, "key-load", key.key_id, detail={"account": code, "new": found is None})
+        await audit.note(tx, "key-load", key.key_id, by, detail={"account": code, "new": found is None})
     return altered
 
 

@@ -13,34 +13,17 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.audit_line import noting, salted
+from store.audit_line import SERVER, Actor, noting, salted, sha256_of
 from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import AnyRow, Transaction
-from store.tables import account, audit, audit_detail, audit_link, campaign, meta, zone
+from store.tables import audit, audit_detail, audit_link, meta
 
 HEAD = "audit_head"
 GENESIS = "0" * 64
 _WINDOW = 100_000
 """Ids behind the last chained line among which one may still appear: a transaction takes seconds at most."""
 _PAGE = 1_000
-
-
-class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line, as it is read."""
-
-    id: int
-    at_ms: int
-    account: str
-    """Its code; empty for what no account did."""
-    action: str
-    subject: str
-    detail: Any
-    """Ids and words, JSON."""
-    apart: Any = None
-    """Who it was and what it changed; None where that was erased, or there is none."""
-    named: str = ""
-    """What the subject is called outside, where it is a number of the store's own: a campaign's id, a zone's code."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -67,22 +50,24 @@ class ChainVerdict(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...]
 
 
-_line = sa.select(audit.c.id, audit.c.at_ms, audit.c.account_id, audit.c.action, audit.c.subject, audit.c.detail,
-                  audit.c.apart)  # fmt: skip
+_line = sa.select(
+    audit.c.id, audit.c.form, audit.c.at_ms, audit.c.account_id, audit.c.behalf_id, audit.c.zone_id, audit.c.via,
+    audit.c.action, audit.c.subject, audit.c.detail, audit.c.apart,
+)  # fmt: skip
 
 
 async def note(
     tx: Transaction,
     action: str,
     subject: str,
+    by: Actor = SERVER,
     *,
-    account_id: int | None = None,
+    zone_id: int | None = None,
     detail: Mapping[str, Any] | None = None,
     apart: Mapping[str, Any] | None = None,
 ) -> None:
     """A line in the transaction of what it tells of. `detail`: ids and words of the house; `apart`: the rest."""
-    line = noting(tx.now_ms, action, subject, account_id=account_id, detail=detail, apart=apart)
-    await tx.follow(line)
+    await tx.follow(noting(tx.now_ms, action, subject, by, zone_id=zone_id, detail=detail, apart=apart))
 
 
 # ---- the chain ---------------------------------------------------------------------------------------------------
@@ -113,7 +98,7 @@ async def link(tx: Transaction, most: int = LINKED_AT_ONCE) -> int:
     head = _head(found.value)
     links = []
     for row in await tx.rows(_next_unlinked, {"most": most}):
-        sha256 = _sha256(row)
+        sha256 = sha256_of(row)
         head = _next(head, sha256)
         links.append((head.number, row.id, sha256, head.hash))
     if links:
@@ -171,19 +156,13 @@ def read_head(text: str) -> Head:
 
 def _judge(row: AnyRow, apart: AnyRow | None, sha256: str) -> tuple[str, bool]:
     """(what is wrong with it, whether what stood apart was erased)."""
-    if _sha256(row) != sha256:
+    if sha256_of(row) != sha256:
         return "was changed", False
     if not row.apart:
         return ("has something beside it that it does not name" if apart is not None else ""), False
     if apart is None:
         return "", True
     return ("" if salted(apart.salt, apart.detail) == row.apart else "has something else beside it"), False
-
-
-def _sha256(row: AnyRow) -> str:
-    """Of the line as JSON, its members in this order: what the chain holds to."""
-    told = [1, row.at_ms, row.account_id, row.action, row.subject, row.detail, row.apart]
-    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
 
 
 def _next(head: Head, sha256: str) -> Head:
@@ -221,66 +200,22 @@ async def _details(conn: AsyncConnection, ids: Sequence[int]) -> Sequence[AnyRow
     return (await conn.execute(sa.select(audit_detail).where(audit_detail.c.audit_id.in_(ids)))).all()
 
 
-# ---- reading -----------------------------------------------------------------------------------------------------
-
-_told = (
-    sa.select(audit, account.c.code.label("account_code"), audit_detail.c.detail.label("beside"))
-    .select_from(
-        audit.outerjoin(account, account.c.id == audit.c.account_id).outerjoin(
-            audit_detail, audit_detail.c.audit_id == audit.c.id
-        )
-    )
-    .order_by(audit.c.id.desc())
-)
-
-
-async def latest(
-    conn: AsyncConnection,
-    *,
-    most: int,
-    action: str = "",
-    account_code: str = "",
-    subject: str = "",
-    since_ms: int = 0,
-    before_id: int | None = None,
-) -> list[AuditLine]:
-    """Lines of the audit, the newest first; an empty word chooses all."""
-    statement = _told.where(audit.c.at_ms >= since_ms).limit(most)
-    for column, wanted in ((audit.c.action, action), (account.c.code, account_code), (audit.c.subject, subject)):
-        if wanted:
-            statement = statement.where(column == wanted)
-    if before_id is not None:
-        statement = statement.where(audit.c.id < before_id)
-    rows = (await conn.execute(statement)).all()
-    names = await _names(conn, {row.subject for row in rows})
-    return [
-        AuditLine(
-            id=row.id,
-            at_ms=row.at_ms,
-            account=row.account_code or "",
-            action=row.action,
-            subject=row.subject,
-            detail=msgspec.json.decode(row.detail),
-            apart=None if row.beside is None else msgspec.json.decode(row.beside),
-            named=names.get(row.subject, ""),
-        )
-        for row in rows
-    ]
-
-
-async def _names(conn: AsyncConnection, subjects: set[str]) -> dict[str, str]:
-    """Of `5` and `campaign 5` the campaign's public id, of `zone 5` the zone's code."""
-    campaigns = {int(s.removeprefix("campaign ")): s for s in subjects if s.removeprefix("campaign ").isdigit()}
-    zones = {int(s.removeprefix("zone ")): s for s in subjects if s.startswith("zone ") and s[5:].isdigit()}
-    found: dict[str, str] = {}
-    for ids, id_, name in ((campaigns, campaign.c.id, campaign.c.public_id), (zones, zone.c.id, zone.c.code)):
-        if ids:
-            rows = await conn.execute(sa.select(id_, name).where(id_.in_(list(ids))))
-            found |= {ids[row[0]]: str(row[1]) for row in rows.all()}
-    return found
+# ---- erasing --------------------------------------------------------------------------------------------------------
 
 
 async def erase_apart(tx: Transaction, subject: str) -> int:
     """Erases what stands beside the lines about a subject; the lines stay, and the chain holds."""
     about = sa.select(audit.c.id).where(audit.c.subject == subject)
     return await tx.run(sa.delete(audit_detail).where(audit_detail.c.audit_id.in_(about)))
+
+
+async def erase_apart_of(tx: Transaction, account_id: int, before_ms: int, most: int = _PAGE) -> int:
+    """Erases what stands beside what an account did before an instant, of `most` lines at a time: addresses of clients
+    are personal. Returns of how many; fewer than `most`: there are no more."""
+    of_account = (
+        sa.select(audit.c.id)
+        .join(audit_detail, audit_detail.c.audit_id == audit.c.id)
+        .where(audit.c.account_id == account_id, audit.c.at_ms < before_ms)
+        .limit(most)
+    )
+    return await tx.run(sa.delete(audit_detail).where(audit_detail.c.audit_id.in_(of_account)))

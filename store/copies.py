@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit, meta
+from store.audit_line import SERVER, Actor
 from store.engine.soundness import is_damage
 from store.engine.transaction import Transaction
 from store.errors import StoreDamaged, StoreUnavailable
@@ -157,13 +158,13 @@ def _to_disk(path: Path) -> None:
         os.close(handle)
 
 
-async def note(tx: Transaction, taken: Copied, by: str) -> None:
+async def note(tx: Transaction, taken: Copied, by: Actor = SERVER) -> None:
     """Makes a copy known as the last good backup, and writes it into the audit."""
     value = msgspec.json.encode(LastBackup(taken.path, taken.at_ms, taken.bytes)).decode()
     await tx.run(sa.delete(kept_facts).where(kept_facts.c.key == LAST))
     await tx.run(sa.insert(kept_facts).values(key=LAST, value=value))
     detail = {"bytes": taken.bytes, "rows": taken.rows}
-    await audit.note(tx, "backup", "store", detail=detail, apart={"by": by, "path": taken.path})
+    await audit.note(tx, "backup", "store", by, detail=detail, apart={"path": taken.path})
 
 
 async def last_backup(conn: AsyncConnection) -> LastBackup | None:
@@ -174,7 +175,7 @@ async def last_backup(conn: AsyncConnection) -> LastBackup | None:
 # ---- serving one -------------------------------------------------------------------------------------------------
 
 
-async def notice(tx: Transaction, path: Path) -> str:
+async def notice(tx: Transaction, path: Path, by: Actor = SERVER) -> str:
     """Before anything is served from this file: why it is a copy, with its holds placed; empty for the store itself,
     which knows its file from then on."""
     known = await tx.first(sa.select(kept_facts.c.value).where(kept_facts.c.key == FILE))
@@ -186,7 +187,7 @@ async def notice(tx: Transaction, path: Path) -> str:
     elif known is not None and not same(msgspec.json.decode(known.value, type=Which), here):
         why = "its file is another one than the one that was served last"
     if why:
-        await meta.renew_generation(tx, "tocsin serve")
+        await meta.renew_generation(tx, by)
     await adopt(tx, here)
     return why
 

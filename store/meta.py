@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
+from store.audit_line import SERVER, Actor
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction, rows_of
 from store.outbox.holds import hold_unfinished
@@ -32,13 +33,13 @@ async def generation(tx: Transaction) -> str:
     return await kept(tx, GENERATION, secrets.token_hex(3))
 
 
-async def renew_generation(tx: Transaction, by: str = "") -> str:
+async def renew_generation(tx: Transaction, by: Actor = SERVER) -> str:
     """After a restore: receipts of the timeline that was lost hit nobody, and what the copy calls unfinished, which
     may have been sent, ended or cancelled since, is held until somebody decides."""
     await generation(tx)
     held = await hold_unfinished(tx, RESTORED, "tocsin new-generation")
     new = secrets.token_hex(3)
-    await audit.note(tx, "new-generation", new, detail={"held": held}, apart={"by": by})
+    await audit.note(tx, "new-generation", new, by, detail={"held": held})
     await tx.run(sa.update(meta).where(meta.c.key == GENERATION).values(value=new))
     return new
 

@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.audit_reading import forget_readings
 from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction
@@ -64,6 +65,7 @@ _in_given = sa.select(_given.c.id)
 
 async def clear_some(tx: Transaction, keeping: RetentionPeriods, most: int = AT_ONCE) -> bool:
     """Takes one step; returns whether the next one would find work."""
+    await forget_readings(tx)
     return any(
         [
             await _clear_receipts(tx, keeping, most),

@@ -770,13 +770,29 @@ audit = sa.Table(
     "audit",
     metadata,
     _id(),
+    _int("form", 1),  # what its hash is of (store/audit_line.py): 1 for lines of before there were columns of form 2
     _int("at_ms"),
-    sa.Column("account_id", Big),
+    sa.Column("account_id", Big),  # null: somebody at the terminal, or the server by itself
+    sa.Column("behalf_id", Big),  # form 2: the account on whose behalf
+    sa.Column("zone_id", Big),  # form 2; null: of no zone, or of all
+    _text("via", ""),  # form 2: http, cli; empty: the server by itself
     _text("action"),
     _text("subject"),
     _text("detail", "{}"),  # ids and words of the house: never changed, never a person's name
     _text("apart", ""),  # salted SHA-256 of what stands in `audit_detail`; empty: nothing does
-    sa.Index("ix_audit_subject", "subject"),
+    sa.Index("ix_audit_at_ms_id", "at_ms", "id"),
+    *(sa.Index(f"ix_audit_{column}_at_ms_id", column, "at_ms", "id") for column in ("action", "subject")),
+    *(
+        sa.Index(
+            f"ix_audit_{column}_at_ms_id",
+            column,
+            "at_ms",
+            "id",
+            sqlite_where=sa.text(f"{column} IS NOT NULL"),
+            postgresql_where=sa.text(f"{column} IS NOT NULL"),
+        )
+        for column in ("account_id", "behalf_id", "zone_id")
+    ),
 )
 
 audit_detail = sa.Table(
@@ -795,4 +811,11 @@ audit_link = sa.Table(
     _text("line_sha256"),
     _text("hash"),
     sa.UniqueConstraint("audit_id"),
+)
+
+audit_reading = sa.Table(
+    "audit_reading",  # readings of a quarter of an hour that are lines already (store/audit_reading.py)
+    metadata,
+    sa.Column("slot_ms", Big, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.Text, primary_key=True),
 )

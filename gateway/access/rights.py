@@ -5,12 +5,14 @@ Pure. `Caller.reach` is the one answer to "who may do what to whom"; every other
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
 from channels.contract import Channel
 from gateway.directory.agreements import USUAL, Agreement
 from gateway.directory.senders import KindRule
+from store.audit_line import Actor
 
 NetworkScope = frozenset[int] | None
 """Of one zone. None: the whole of it; empty: nothing."""
@@ -31,6 +33,8 @@ class Action(StrEnum):
     """Put a zone's public alerts into the free feed."""
     OPERATE = "operate"
     """See the figures of the machine, and hold what leaves it: the machine, not the people."""
+    AUDIT = "audit"
+    """Read who did what, names and addresses included."""
 
 
 class Right(msgspec.Struct, frozen=True):
@@ -71,6 +75,17 @@ class Caller(msgspec.Struct, frozen=True):
     rights: tuple[Right, ...]
     agreements: dict[str, Agreement] = {}
     """By sender; nothing is said of the others."""
+    via: Literal["", "http"] = ""
+    """The door by which it asks; empty: the server does what it asked for earlier."""
+    address: str = ""
+    """Of the client that asks."""
+    behalf_id: int | None = None
+    """The account on whose behalf this one acts; None: on its own."""
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks, as the audit has it."""
+        return Actor(account_id=self.account_id, behalf_id=self.behalf_id, via=self.via, address=self.address)
 
     def agreed(self, sender: str) -> Agreement:
         """What is agreed about alerts of this sender."""

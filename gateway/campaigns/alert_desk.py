@@ -513,6 +513,7 @@ def _launch_of(
     if announcement is None:
         return Launch(
             account_id=caller.account_id,
+            by=caller.actor,
             alert=new,
             campaigns=(),
             threads=decision.threads,

@@ -128,7 +128,7 @@ class HoldDesk:
             return seen
 
         async def work(tx: Transaction) -> Hold | None:
-            if not await holds.give_reason(tx, seen, reason, caller.code, caller.account_id):
+            if not await holds.give_reason(tx, seen, reason, caller.code, caller.actor):
                 return None
             return await holds.by_public_id(tx.conn, seen.public_id)
 
@@ -137,7 +137,7 @@ class HoldDesk:
     async def lift(self, caller: Caller, seen: Hold) -> bool:
         """Lifts a hold: what waited goes on. False where it is no longer as it was seen. Raises Refusal 403."""
         _require(caller, seen.zone_id)
-        lifted = await self.database.write(lambda tx: holds.lift_seen(tx, seen, caller.code, caller.account_id))
+        lifted = await self.database.write(lambda tx: holds.lift_seen(tx, seen, caller.actor))
         if lifted:
             self.wake()
         return lifted
@@ -175,9 +175,7 @@ def _named(caller: Caller, wish: HoldRequest, names: Sequence[str]) -> _Thing | 
 
 async def _placed(tx: Transaction, thing: _Thing, caller: Caller) -> PlacedHold:
     while True:
-        created = await holds.place(
-            tx, thing.scope, thing.subject, thing.reason, caller.code, account_id=caller.account_id
-        )
+        created = await holds.place(tx, thing.scope, thing.subject, thing.reason, caller.code, caller.actor)
         found = await holds.of_thing(tx.conn, thing.scope, thing.subject)
         if found is not None:  # PostgreSQL: the one that stood there may have been lifted just now
             return PlacedHold(found, created)

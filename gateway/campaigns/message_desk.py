@@ -98,7 +98,7 @@ class MessageDesk:
             raise Refusal(503, "disk-full", "Too little disk space is left to accept anything.")
         plan = await self._plan(caller, request, key)
         shown = await self._shown(plan)
-        decision = Launch(account_id=caller.account_id, alert=None, campaigns=(plan.campaign,))
+        decision = Launch(account_id=caller.account_id, by=caller.actor, alert=None, campaigns=(plan.campaign,))
         turn = Turn.FIRST if request.kind is Kind.ALERT else Turn.USUAL
         try:
             await self.database.write(lambda tx: launch(tx, decision), turn=turn)
@@ -123,8 +123,10 @@ class MessageDesk:
             raise Refusal(404, "no-such-campaign", "There is no such campaign.")
         if not rights_over_campaigns.stops(caller, found):
             raise Refusal(403, "no-right", f"This account may not stop this campaign of {found.zone_code}.")
-        account_id = caller.account_id
-        return await self.database.write(lambda tx: campaign_steps.stop(tx, found.id, account_id), turn=Turn.FIRST)
+        by = caller.actor
+        return await self.database.write(
+            lambda tx: campaign_steps.stop(tx, found.id, caller.account_id, by), turn=Turn.FIRST
+        )
 
     async def _known(self, caller: Caller, request: MessageRequest, key: str) -> MessageAnswer | None:
         if not key:

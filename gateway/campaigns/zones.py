@@ -246,6 +246,7 @@ def launch_of(caller: Caller, announcement: Announcement, outcome: ZoneOutcomes)
     """All that a launch writes when it goes as it was planned, in the threads as they were found."""
     return Launch(
         account_id=caller.account_id,
+        by=caller.actor,
         alert=None,
         campaigns=tuple(p.campaign for p in outcome.plans) + tuple(outcome.cancels),
         refusals=tuple(ZoneRefusal(z.id, text) for z, text, _ in outcome.refusals),

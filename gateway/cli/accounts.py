@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.terminal import ConfigOption, JsonOption, fail, run, say, say_json, settings_of, store_of, who
+from gateway.cli.terminal import ConfigOption, JsonOption, actor, fail, run, say, say_json, settings_of, store_of
 from gateway.cli.verb import verb
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def make(
         async with store_of(settings) as database:
             record = accounts.KeyRecord(key_id, hashed(secret))
             kept: bool = await database.write(
-                lambda tx: accounts.add_key(tx, account, record, expires_ms=ends_ms, note=note, by=who())
+                lambda tx: accounts.add_key(tx, account, record, expires_ms=ends_ms, note=note, by=actor())
             )
             return kept
 
@@ -72,13 +72,17 @@ def list_keys(
 ) -> None:
     """The keys of an account, or of all: when each was made, whether it is good, and until when. Secrets are kept
     nowhere."""
-    from store import accounts
+    from store import accounts, audit
+    from store.engine.storable_text import readable
 
     settings = settings_of(config)
 
     async def read() -> tuple[list[KeyView], int]:
-        async with store_of(settings) as database, database.read() as conn:
-            return await accounts.keys(conn, account), database.clock.now_ms()
+        async with store_of(settings) as database:
+            async with database.read() as conn:
+                found = await accounts.keys(conn, account), database.clock.now_ms()
+            await database.write(lambda tx: audit.note(tx, "keys-read", readable(account) or "keys", actor()))
+            return found
 
     found, now_ms = run(read())
     if json:
@@ -105,7 +109,7 @@ def expire(
 
     async def write() -> bool:
         async with store_of(settings) as database:
-            changed: bool = await database.write(lambda tx: accounts.expire_key(tx, key_id, ends_ms, who()))
+            changed: bool = await database.write(lambda tx: accounts.expire_key(tx, key_id, ends_ms, actor()))
             return changed
 
     if not run(write()):
@@ -125,7 +129,7 @@ def revoke(key_id: KeyId, config: ConfigOption = None) -> None:
 
     async def write() -> bool:
         async with store_of(settings) as database:
-            revoked: bool = await database.write(lambda tx: accounts.revoke_key(tx, key_id, who()))
+            revoked: bool = await database.write(lambda tx: accounts.revoke_key(tx, key_id, actor()))
             return revoked
 
     if not run(write()):
@@ -136,13 +140,16 @@ def revoke(key_id: KeyId, config: ConfigOption = None) -> None:
 @verb(account, "list")
 def list_accounts(json: JsonOption = False, config: ConfigOption = None) -> None:
     """Every account: its type, whether it is disabled, and how many keys are not revoked."""
-    from store import accounts
+    from store import accounts, audit
 
     settings = settings_of(config)
 
     async def read() -> list[AccountView]:
-        async with store_of(settings) as database, database.read() as conn:
-            return await accounts.views(conn)
+        async with store_of(settings) as database:
+            async with database.read() as conn:
+                found = await accounts.views(conn)
+            await database.write(lambda tx: audit.note(tx, "accounts-read", "accounts", actor()))
+            return found
 
     found = run(read())
     if json:
@@ -182,7 +189,7 @@ def _set(code: str, disabled: bool, reason: str, config: ConfigOption) -> None:
     async def write() -> bool | None:
         async with store_of(settings) as database:
             done: bool | None = await database.write(
-                lambda tx: accounts.set_disabled(tx, code, disabled, who(), reason)
+                lambda tx: accounts.set_disabled(tx, code, disabled, actor(), reason)
             )
             return done
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from gateway.cli.terminal import ConfigOption, err, fail, print_lines, run, say, settings_of, store_of, who
+from gateway.cli.terminal import ConfigOption, actor, err, fail, print_lines, run, say, settings_of, store_of
 from gateway.cli.verb import verb
 from store.engine.turns import Turn
 
@@ -48,7 +48,7 @@ def backup(
                     backups.make, source, file.absolute(), settings.backup.backup_key,
                     lambda done, of: bar.update(task, completed=done, total=of),
                 )  # fmt: skip
-            await database.write(lambda tx: copies.note(tx, taken, who()), turn=Turn.LAST)
+            await database.write(lambda tx: copies.note(tx, taken, actor()), turn=Turn.LAST)
             return taken
 
     try:
@@ -85,9 +85,9 @@ def restore(
         from store import copies
 
         async with store_of(settings) as database:
-            path = database.path
+            path, by = database.path, actor()
             if path is not None and file is not None:
-                await database.write(lambda tx: copies.notice(tx, path))
+                await database.write(lambda tx: copies.notice(tx, path, by))
             return await _undecided(database, config)
 
     lines = run(look())
@@ -134,7 +134,7 @@ def retire(
         async with store_of(settings) as database:
 
             async def one(each: Campaign) -> bool:
-                retired: bool = await database.write(lambda tx: campaign_steps.retire(tx, each.id, who()))
+                retired: bool = await database.write(lambda tx: campaign_steps.retire(tx, each.id, actor()))
                 return retired
 
             held = [c for c, _ in await _held(database) if campaign in ("all", c.public_id)]
@@ -166,7 +166,7 @@ def new_generation(config: ConfigOption = None) -> None:
         async with store_of(settings) as database:
             if await server_lives(database, database.clock.now_ms()):
                 fail("a server runs on this store, or did some seconds ago: stop it first, then try again", 1)
-            generation: str = await database.write(lambda tx: meta.renew_generation(tx, who()))
+            generation: str = await database.write(lambda tx: meta.renew_generation(tx, actor()))
             path = database.path
             if path is not None:
                 await database.write(lambda tx: copies.adopt(tx, copies.which(path)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.terminal import ConfigOption, fail, run, say, say_json, settings_of, store_of
+from gateway.cli.terminal import ConfigOption, actor, fail, run, say, say_json, settings_of, store_of
 from gateway.cli.verb import verb
 
 if TYPE_CHECKING:
@@ -38,18 +38,24 @@ def replay(
 ) -> None:
     """Read documents that were refused against the rules of today: what refuses them, whose they are, how to mend it.
 
-    Beside a running server: nothing is sent or written. Each document is held to what is agreed with its sender. What a
-    document was refused for after it was read (who may send, the kind, nobody concerned) is counted by its code.
+    Beside a running server: nothing is sent, and nothing is written but a line of the audit. Each document is held to
+    what is agreed with its sender. What a document was refused for after it was read (who may send, the kind, nobody
+    concerned) is counted by its code.
     """
     from gateway.campaigns import rejudging_refused
     from gateway.campaigns.limits import cap_limits
+    from store import audit
 
     settings = settings_of(config)
 
     async def read() -> Conformance:
         async with store_of(settings) as database:
             wanted = rejudging_refused.Wanted(tuple(files or ()), account, sender, days)
-            return await rejudging_refused.replay(database, wanted, cap_limits(settings))
+            judged = await rejudging_refused.replay(database, wanted, cap_limits(settings))
+            if not files:
+                detail = {"documents": judged.documents}
+                await database.write(lambda tx: audit.note(tx, "refused-read", "refused", actor(), detail=detail))
+            return judged
 
     try:
         report = run(read())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from gateway.cli.terminal import ConfigOption, fail, out, print_lines, run, settings_of, store_of, told, who
+from gateway.cli.terminal import ConfigOption, actor, fail, out, print_lines, run, settings_of, store_of, told, who
 from gateway.cli.verb import verb
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def resume(scope: ScopeArgument, subject: SubjectArgument = "", config: ConfigOp
             inner = await database.write(lambda tx: tx.follow(hold_statements.subject_of(scope, subject)))
             if inner is None:
                 fail(f"there is no {scope} {subject!r}")
-            lifted: bool = await database.write(lambda tx: holds.lift(tx, scope, inner, who()))
+            lifted: bool = await database.write(lambda tx: holds.lift(tx, scope, inner, actor()))
             return lifted, await hold_lines(database, database.clock.now_ms(), config)
 
     lifted, standing = run(lift())

@@ -19,9 +19,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from gateway.directory.seed import LoadReport
 from gateway.directory.seed_lines import SeedReader
 from store import audit
+from store.audit_line import Actor
 from store.engine import schema
 from store.engine.database import Database, open_database
 from store.engine.location import file_of
+from store.engine.storable_text import readable
 from store.engine.transaction import Transaction
 
 EVERY_S = 10.0
@@ -119,8 +121,20 @@ def tell(report: LoadReport | SeedReader, out: Console, err: Console) -> None:
         out.print(text, highlight=False)
 
 
-async def note(tx: Transaction, file: Path, report: LoadReport, by: str) -> None:
-    """A line of the audit: what came of a file, and by whose hand."""
+async def note_begin(tx: Transaction, file: Path, by: Actor) -> None:
+    """A line of the audit before anything is changed: a load that breaks off has one, too."""
+    await audit.note(tx, "load-begin", "register", by, apart=_named(file))
+
+
+async def note(tx: Transaction, file: Path, report: LoadReport, by: Actor) -> None:
+    """Lines of the audit: what came of a file, and which zones have other people in their register since."""
     counts = {kind: [t.new, t.changed, t.unchanged] for kind, t in report.tallies.items()}
-    name = "standard input" if str(file) == "-" else file.name
-    await audit.note(tx, "load", "register", detail={"lines": report.lines, **counts}, apart={"by": by, "file": name})
+    await audit.note(tx, "load", "register", by, detail={"lines": report.lines, **counts}, apart=_named(file))
+    for zone_id, tally in sorted(report.members.items()):
+        if tally.new or tally.changed:
+            detail = {"member": [tally.new, tally.changed, tally.unchanged]}
+            await audit.note(tx, "load", f"zone {zone_id}", by, zone_id=zone_id, detail=detail, apart=_named(file))
+
+
+def _named(file: Path) -> dict[str, str]:
+    return {"file": "standard input" if str(file) == "-" else readable(file.name)}

@@ -13,6 +13,7 @@ from rich.markup import escape
 from gateway.cli.terminal import (
     ConfigOption,
     JsonOption,
+    actor,
     err,
     fail,
     out,
@@ -21,7 +22,6 @@ from gateway.cli.terminal import (
     say_json,
     settings_of,
     store_of,
-    who,
 )
 from gateway.cli.verb import verb
 from gateway.unseen_characters import visible
@@ -67,10 +67,10 @@ def load(
             alone = not await server_lives(database, database.clock.now_ms())
             with load_progress.lines_of(file) as lines, load_progress.progress_of(file, lines, err) as progress:
                 if not check_only:
-                    report = await load_seed(
-                        write, lines, lambda r: progress.tell(r.lines), at_once=ALONE if alone else BESIDE_A_SERVER
-                    )
-                    await database.write(lambda tx: load_progress.note(tx, file, report, who()))
+                    by, at_once = actor(), ALONE if alone else BESIDE_A_SERVER
+                    await database.write(lambda tx: load_progress.note_begin(tx, file, by))
+                    report = await load_seed(write, lines, lambda r: progress.tell(r.lines), at_once, by)
+                    await database.write(lambda tx: load_progress.note(tx, file, report, by))
                     return report
                 reader = await check(write, lines)
                 if reader.errors:
@@ -101,13 +101,17 @@ def find(
 
     Exit code 1 when there is nobody.
     """
+    from store.engine.storable_text import readable
     from store.register import persons
 
     settings = settings_of(config)
 
     async def look() -> list[RegisteredPerson]:
-        async with store_of(settings) as database, database.read() as conn:
-            return await persons.named(conn, words)
+        async with store_of(settings) as database:
+            async with database.read() as conn:
+                found = await persons.named(conn, words)
+            await database.write(lambda tx: persons.note_found(tx, found, readable(words), actor()))
+            return found
 
     found = run(look())
     for person in found:
@@ -129,7 +133,7 @@ def remove(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOptio
     async def close() -> bool:
         async with store_of(settings) as database:
             person = await _person(database, zone, reference)
-            removed: bool = await database.write(lambda tx: persons.remove(tx, person, who()))
+            removed: bool = await database.write(lambda tx: persons.remove(tx, person, actor()))
             return removed
 
     say(f"{reference} is no longer in the register of {zone}." if run(close()) else f"{reference} was removed before.")
@@ -150,7 +154,7 @@ def erase(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOption
     async def ask() -> bool:
         async with store_of(settings) as database:
             person = await _person(database, zone, reference)
-            asked: bool = await database.write(lambda tx: persons.ask_erasure(tx, person, who()))
+            asked: bool = await database.write(lambda tx: persons.ask_erasure(tx, person, actor()))
             for _ in range(100):
                 if not await persons.erase_some(database):
                     break
@@ -173,7 +177,8 @@ def export(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOptio
             person = await _person(database, zone, reference)
             async with database.read() as conn:
                 found = await persons.everything(conn, person)
-            await database.write(lambda tx: audit.note(tx, "member-export", f"member {person.id}", apart={"by": who()}))
+            line = ("member-export", f"member {person.id}", actor())
+            await database.write(lambda tx: audit.note(tx, *line, zone_id=person.zone_id))
             return found
 
     say_json(run(gather()))

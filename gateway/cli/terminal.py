@@ -21,6 +21,7 @@ from gateway.unseen_characters import visible, visible_json
 if TYPE_CHECKING:
     from gateway.operations.status_line import StatusLine
     from gateway.settings import Settings
+    from store.audit_line import Actor
     from store.engine.database import Database
 
 Result = TypeVar("Result")
@@ -117,3 +118,11 @@ def who() -> str:
         return os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):
         return f"user {os.getuid()}"
+
+
+def actor() -> Actor:
+    """The same for the audit."""
+    from store.audit_line import Actor
+    from store.engine.storable_text import readable
+
+    return Actor(via="cli", login=readable(who()))

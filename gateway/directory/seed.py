@@ -23,7 +23,9 @@ from gateway.directory.seed_lines import Numbered, RegisterCodes, SeedError, See
 from gateway.directory.senders import write_kind_rules
 from gateway.directory.territory import Territory, write_territory
 from gateway.directory.zone_policy import write_policy
+from store import audit
 from store.accounts import AccountRecord, KeyRecord, RightRow, put_account
+from store.audit_line import SERVER, Actor
 from store.engine.transaction import Transaction
 from store.errors import StoreError
 from store.money.lots import put_lot
@@ -63,6 +65,8 @@ class LoadReport(msgspec.Struct, frozen=True):
     """The first 50 contacts that were left out; their members are loaded."""
     remarks: tuple[SeedRemark, ...] = ()
     """The first 50 remarks on what was loaded, as on a certificate that has expired."""
+    members: dict[int, RegisterTally] = {}
+    """By zone."""
 
     @property
     def lines(self) -> int:
@@ -96,24 +100,28 @@ async def load(
     lines: Iterable[str | bytes],
     progress: Callable[[LoadReport], None] | None = None,
     at_once: int = BESIDE_A_SERVER,
+    by: Actor = SERVER,
 ) -> LoadReport:
-    """Load all lines, `at_once` of them a transaction. `progress` is told after every transaction. Raises
-    SeedRefused, and what `write` raises."""
+    """Load all lines, `at_once` of them a transaction, each with its lines of the audit. `progress` is told after every
+    transaction. Raises SeedRefused, and what `write` raises."""
     places = await write(_places)
     reader = _reader(places)
     tallies: dict[str, RegisterTally] = {}
+    members: dict[int, RegisterTally] = {}
     for batch in _batches(reader.read(lines), at_once):
         if reader.error_count:
             continue  # read on, for the other errors
-        tally, made = await write(functools.partial(_file, places, batch))
+        tally, of_zones, made = await write(functools.partial(_file, places, batch, by))
         places = made
         for name, some in tally.items():
             tallies[name] = tallies.get(name, RegisterTally()) + some
+        for zone_id, some in of_zones.items():
+            members[zone_id] = members.get(zone_id, RegisterTally()) + some
         if progress is not None:
             progress(_report(tallies, reader))
     if reader.error_count:
         raise SeedRefused(reader.errors, reader.error_count)
-    return _report(tallies, reader)
+    return msgspec.structs.replace(_report(tallies, reader), members=members)
 
 
 def _batches(entries: Iterator[Numbered], size: int) -> Iterator[list[Numbered]]:
@@ -153,22 +161,24 @@ async def _places(tx: Transaction) -> _Places:
 
 
 async def _file(
-    before: _Places, batch: Sequence[Numbered], tx: Transaction
-) -> tuple[dict[str, RegisterTally], _Places]:
+    before: _Places, batch: Sequence[Numbered], by: Actor, tx: Transaction
+) -> tuple[dict[str, RegisterTally], dict[int, RegisterTally], _Places]:
     """One transaction: repeated by the store after a lost connection, so it keeps nothing outside its result."""
     places = _Places(dict(before.zones), dict(before.networks), dict(before.groups), before.now_ms)
     tallies: dict[str, RegisterTally] = {}
-    for (kind, _), run in groupby(batch, key=lambda numbered: (type(numbered.entry), _zone_of(numbered.entry))):
+    members: dict[int, RegisterTally] = {}
+    for (kind, zone), run in groupby(batch, key=lambda numbered: (type(numbered.entry), _zone_of(numbered.entry))):
         some = list(run)
         if kind is seed_lines.MemberLine:
             tally = await _file_members(tx, places, some)
+            members[places.zones[zone]] = members.get(places.zones[zone], RegisterTally()) + tally
         else:
             tally = RegisterTally()
             for numbered in some:
-                tally += await _file_one(tx, places, numbered)
+                tally += await _file_one(tx, places, numbered, by)
         name = seed_lines.word_of(kind.__name__)
         tallies[name] = tallies.get(name, RegisterTally()) + tally
-    return tallies, places
+    return tallies, members, places
 
 
 class _TakenBack(Exception):
@@ -181,7 +191,7 @@ async def _try(before: _Places, entries: Sequence[Numbered], reader: SeedReader,
     for numbered in entries:
         try:
             async with tx.conn.begin_nested():
-                await _file_entry(tx, places, numbered.entry)
+                await _file_entry(tx, places, numbered.entry, SERVER)
         except (StoreError, ValueError) as exc:
             reader.contradicts(numbered, str(exc))
     raise _TakenBack
@@ -191,37 +201,37 @@ def _zone_of(entry: seed_lines.SeedLine) -> str:
     return entry.zone if isinstance(entry, seed_lines.MemberLine) else ""
 
 
-async def _file_one(tx: Transaction, places: _Places, numbered: Numbered) -> RegisterTally:
+async def _file_one(tx: Transaction, places: _Places, numbered: Numbered, by: Actor) -> RegisterTally:
     try:
-        return await _file_entry(tx, places, numbered.entry)
+        return await _file_entry(tx, places, numbered.entry, by)
     except (StoreError, ValueError) as exc:
         raise SeedRefused([SeedError(numbered.line, "$", str(exc))], 1) from exc
 
 
-async def _file_entry(tx: Transaction, places: _Places, entry: Any) -> RegisterTally:
+async def _file_entry(tx: Transaction, places: _Places, entry: Any, by: Actor) -> RegisterTally:
     match entry:
         case seed_lines.ZoneLine():
             territory = Territory(entry.territory, tuple(sorted(map(_geocode, entry.codes))))
             policy = write_policy(entry.policy)
             record = ZoneRecord(entry.code, entry.name, entry.convention, policy, write_territory(territory))
-            places.zones[entry.code], tally = await put_zone(tx, record)
+            places.zones[entry.code], tally = await put_zone(tx, record, by)
         case seed_lines.NetworkLine():
             key = (entry.zone, entry.code)
-            places.networks[key], tally = await put_network(tx, places.zones[entry.zone], _network(entry))
+            places.networks[key], tally = await put_network(tx, places.zones[entry.zone], _network(entry), by)
         case seed_lines.GroupLine():
             key = (entry.zone, entry.code)
             zone_id = places.zones[entry.zone]
-            places.groups[key], tally = await put_group(tx, zone_id, entry.code, entry.name)
+            places.groups[key], tally = await put_group(tx, zone_id, entry.code, entry.name, by)
         case seed_lines.AccountLine():
-            _, tally = await put_account(tx, _account(entry, places))
+            _, tally = await put_account(tx, _account(entry, places), by)
         case _:
+            zone_id, subject = places.zones[entry.zone], f"lot {entry.reference}"
             until_ms = None if entry.valid_until is None else _ms(entry.valid_until)
-            lot = (entry.reference, entry.amount_millieuro, until_ms)
-            tally = (
-                RegisterTally(new=1)
-                if await put_lot(tx, places.zones[entry.zone], *lot)
-                else RegisterTally(unchanged=1)
-            )
+            if not await put_lot(tx, zone_id, entry.reference, entry.amount_millieuro, until_ms):
+                return RegisterTally(unchanged=1)
+            detail = {"millieuro": entry.amount_millieuro, "valid_until_ms": until_ms}
+            await audit.note(tx, "lot-load", subject, by, zone_id=zone_id, detail=detail)
+            tally = RegisterTally(new=1)
     return tally
 
 
@@ -275,7 +285,7 @@ def _account(entry: seed_lines.AccountLine, places: _Places) -> AccountRecord:
             right.channel,
             right.mode,
         )
-        for right in (*entry.rights, *_published(entry))
+        for right in (*entry.rights, *_published(entry), *_audited(entry))
     )
     return AccountRecord(
         code=entry.code,
@@ -297,6 +307,15 @@ def _published(entry: seed_lines.AccountLine) -> Iterator[seed_lines.RightLine]:
     for right in entry.rights:
         if (right.action, right.network, right.channel) == ("submit", None, "*"):
             yield msgspec.structs.replace(right, action="publish")
+
+
+def _audited(entry: seed_lines.AccountLine) -> Iterator[seed_lines.RightLine]:
+    """Files of before the audit was read by a right say nothing of it, and mean that an auditor reads that, too, of a
+    zone of which he reads everything."""
+    if entry.account_type == "auditor" and all(right.action != "audit" for right in entry.rights):
+        for right in entry.rights:
+            if right == seed_lines.RightLine("read", right.zone):
+                yield seed_lines.RightLine("audit", right.zone)
 
 
 def _ms(instant: datetime) -> int:

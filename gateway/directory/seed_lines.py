@@ -70,7 +70,7 @@ class GroupLine(_Line, frozen=True):
 
 
 class RightLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    action: Literal["submit", "launch", "read", "stop", "publish", "operate"]
+    action: Literal["submit", "launch", "read", "stop", "publish", "operate", "audit"]
     zone: ShortCode | None = None
     network: ShortCode | None = None
     kind: Literal["*", "alert", "preventive", "news", "info"] = "*"
@@ -301,6 +301,8 @@ class SeedReader:
                 yield f"{path}.network", f"there is no network {right.network} of this zone before this line"
             elif right.action == "publish" and (right.network, right.channel) != (None, "*"):
                 yield path, "what is published is published for a whole zone and for everybody: no network, no channel"
+            elif right.action == "audit" and right != RightLine("audit", right.zone):
+                yield path, "the audit of a zone is read whole: no network, no kind, no channel, no mode"
 
     def _member_faults(self, member: MemberLine) -> Iterator[tuple[str, str]]:
         codes = [membership.code for membership in member.networks]

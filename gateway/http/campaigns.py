@@ -13,7 +13,7 @@ from gateway.campaigns import rights_over_campaigns
 from gateway.campaigns.alert_state import gathering
 from gateway.campaigns.answers import MessageRequest
 from gateway.errors import Refusal
-from gateway.http import views
+from gateway.http import readings, views
 from gateway.http.asking import Answer, Asked, NoQuery
 from gateway.http.pages import USUAL, Cursor, Limit, heading, link
 from gateway.http.preconditions import required_key
@@ -123,9 +123,15 @@ async def read(asked: Asked[NoQuery, None]) -> Answer:
 
 
 async def deliveries(asked: Asked[FindDeliveries, None]) -> Answer:
-    """In the order of their places. An auditor sees no names, and addresses shortened."""
+    """In the order of their places. An auditor sees no names, and addresses shortened. That they were read is a line
+    of the audit."""
     query = asked.query
     campaign = await _asked_for(asked)
+    masked = asked.caller.type == "auditor"
+    subject, zone_id = f"campaign {campaign.id}", campaign.zone_id
+    await readings.keep(
+        asked, readings.reading_of(asked, "deliveries-read", subject, zone_id=zone_id, detail={"masked": masked})
+    )
     async with asked.context.services.database.read() as conn:
         page = await campaigns.deliveries(
             conn,
@@ -136,7 +142,6 @@ async def deliveries(asked: Asked[FindDeliveries, None]) -> Answer:
             channel=query.channel,
             carrier=query.carrier or None,
         )
-    masked = asked.caller.type == "auditor"
     next_ = ""
     if len(page) == query.limit:
         next_ = link(
@@ -149,8 +154,12 @@ async def deliveries(asked: Asked[FindDeliveries, None]) -> Answer:
 
 
 async def report(asked: Asked[ReportForm, None]) -> Answer | web.StreamResponse:
-    """Live from the first second; sealed as it was kept, and what moved since."""
+    """Live from the first second; sealed as it was kept, and what moved since. That it was taken is a line of the
+    audit."""
     campaign = await _asked_for(asked)
+    subject, detail = f"campaign {campaign.id}", {"format": asked.query.format}
+    taken = readings.reading_of(asked, "report-export", subject, zone_id=campaign.zone_id, detail=detail)
+    await readings.keep(asked, taken)
     async with asyncio.timeout(_REPORT_S), asked.context.reports:
         drawn = await report_of(asked.context.services.database, campaign.id)
     if asked.query.format == "csv":

@@ -72,7 +72,9 @@ def _guarded(route: Route, context: HttpContext) -> Callable[[web.Request], Awai
 async def _admitted(request: web.Request, context: HttpContext, right: RouteRight) -> Caller:
     """Raises Refusal: 401 for no or a bad key, 429 after too many of them, 403 for a key without the right."""
     given = request.headers.getall("Authorization", [])
-    caller = await context.keyring.caller(", ".join(given) if given else None, request[access_log.CLIENT])
+    client = request[access_log.CLIENT]
+    known = await context.keyring.caller(", ".join(given) if given else None, client)
+    caller = msgspec.structs.replace(known, via="http", address=client)
     request[access_log.CALLER] = caller
     context.visitors.vouch(cast(Visitor, request.protocol))
     wait_s = context.allowance.take(caller.account_id, asyncio.get_running_loop().time())

@@ -30,6 +30,7 @@ _LINKS = {
     "holds": "/api/v1/holds",
     "whoami": "/api/v1/whoami",
     "limits": "/api/v1/limits",
+    "audit": "/api/v1/audit",
     "openapi": "/api/v1/openapi.json",
     "docs": "/api/docs",
     "health": "/healthz",
@@ -42,6 +43,7 @@ _DOES: Mapping[str, str] = {
     Action.READ: "May see campaigns, deliveries and reports of",
     Action.STOP: "May stop campaigns of",
     Action.PUBLISH: "May publish alerts for",
+    Action.AUDIT: "May read who did what in",
 }
 
 

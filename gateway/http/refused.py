@@ -7,6 +7,7 @@ from aiohttp import web
 
 from gateway.campaigns.refused import reasons_of
 from gateway.errors import Reason
+from gateway.http import readings
 from gateway.http.asking import Answer, Asked, NoQuery
 from gateway.http.languages import Tongue
 from gateway.http.pages import USUAL, Cursor, Limit, heading, link
@@ -53,6 +54,7 @@ class RefusedList(msgspec.Struct, frozen=True, omit_defaults=True):
 async def listing(asked: Asked[FindRefused, None]) -> Answer:
     """Those that came last first."""
     query, tongue = asked.query, asked.tongue()
+    await readings.keep(asked, readings.reading_of(asked, "refused-read", "refused"))
     found = await asked.context.services.refused.latest(asked.caller, query.sender, query.after, query.limit)
     next_ = ""
     if len(found) == query.limit:
@@ -64,12 +66,15 @@ async def listing(asked: Asked[FindRefused, None]) -> Answer:
 async def read(asked: Asked[NoQuery, None]) -> Answer:
     """With all that was wrong with it."""
     tongue = asked.tongue()
-    return Answer(_shown(await asked.context.services.refused.read(asked.caller, asked.id), tongue), tongue=tongue)
+    kept = await asked.context.services.refused.read(asked.caller, asked.id)
+    await readings.keep(asked, readings.reading_of(asked, "refused-read", f"refused {kept.public_id}"))
+    return Answer(_shown(kept, tongue), tongue=tongue)
 
 
 async def document(asked: Asked[NoQuery, None]) -> web.StreamResponse:
     """Byte for byte as it was received, to be saved and not shown."""
     body = await asked.context.services.refused.document(asked.caller, asked.id)
+    await readings.keep(asked, readings.reading_of(asked, "refused-export", f"refused {asked.id}"))
     disposition = f'attachment; filename="refused-{asked.id}.xml"'
     return web.Response(
         body=body, content_type="application/octet-stream", headers={"Content-Disposition": disposition}

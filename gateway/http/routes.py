@@ -7,6 +7,7 @@ from gateway.feed.changes import AlertEnded, AlertInFeed
 from gateway.http import (
     alerts,
     assets,
+    audit,
     campaigns,
     docs_page,
     events,
@@ -204,6 +205,10 @@ TABLE = (
         "DELETE", _HOLD, holds.lift, Action.OPERATE,
         summary="Lift a hold", tag="Operation",
         answers={204: Media((), "It is lifted.")}, refuses=(409,), needs_match=True,
+    ),
+    Route(
+        "GET", "/api/v1/audit", audit.find, (Action.AUDIT, Action.OPERATE),
+        summary="Who did what, newest first", tag="Operation", answers={200: audit.LinesOfAudit},
     ),
     Route(
         "GET", "/api/v1/campaigns", campaigns.listing, Action.READ,

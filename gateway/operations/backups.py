@@ -210,7 +210,7 @@ class Schedule:
         except (StoreError, OSError) as exc:
             log.error("the backup failed", extra={"action": "backup-failed", "alarm": True, "why": str(exc)})
             return False
-        await self.database.write(lambda tx: copies.note(tx, taken, "schedule"), turn=Turn.LAST)
+        await self.database.write(lambda tx: copies.note(tx, taken), turn=Turn.LAST)
         log.info("backup", extra={"action": "backup", "path": taken.path, "bytes": taken.bytes})
         return False
 

@@ -6,12 +6,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store import audit
 from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction, rows_of
 from store.money.bookings import What, lock
 from store.money.reservations import settle
-from store.tables import addendum, audit, campaign, progress
+from store.tables import addendum, campaign, progress
 
 LATEST_MS = 35 * 86_400_000
 """How long after its seal a report may get an addendum. SMSCs try for three days, relays for five; what an operator
@@ -116,8 +117,8 @@ async def add(
     await tx.run(sa.update(campaign).where(campaign.c.id == campaign_id).values(settled_millieuro=settled_millieuro))
     if told is not None:
         await all_told(tx, campaign_id, told)
-    detail = msgspec.json.encode({"number": number, "millieuro": owed}).decode()
-    await tx.run(sa.insert(audit).values(at_ms=tx.now_ms, action="addendum", subject=row.public_id, detail=detail))
+    detail = {"number": number, "millieuro": owed}
+    await audit.note(tx, "addendum", row.public_id, zone_id=row.zone_id, detail=detail)
     if owed:
         await lock(tx, [row.zone_id])
         await settle(tx, row.zone_id, campaign_id, owed, what=What.ADDENDUM, note=f"addendum {number}")

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit import note
+from store.audit_line import SERVER, Actor
 from store.campaigns.addenda import all_told, hold_counters
 from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
@@ -237,9 +238,6 @@ _keep_report = Prepared(
     .where(campaign.c.id == sa.bindparam("campaign"))
     .values(sealed_ms=sa.bindparam("now"), report=sa.bindparam("report_"), settled_millieuro=sa.bindparam("settled_"))
 )
-_note_seal = Prepared(
-    sa.insert(audit).values(at_ms=sa.bindparam("now"), action="seal", subject=sa.bindparam("subject"))
-)
 
 
 async def seal(
@@ -259,7 +257,7 @@ async def seal(
     await tx.run(_keep_report, kept)
     # What moves from here on becomes an addendum.
     await all_told(tx, campaign_id, dict.fromkeys(seen, 0) if told is None else told)
-    await tx.run(_note_seal, {"now": tx.now_ms, "subject": row.public_id})
+    await note(tx, "seal", row.public_id, zone_id=row.zone_id)
     if row.reserved_millieuro:
         await lock(tx, [row.zone_id])
         await reservations.settle(tx, row.zone_id, campaign_id, settled)
@@ -271,22 +269,23 @@ _LATELY = 100_000
 """Lines of the audit, many more than are written while a work is repeated: it is not looked through from its start."""
 
 
-async def stop(tx: Transaction, campaign_id: int, account_id: int | None) -> bool:
+async def stop(tx: Transaction, campaign_id: int, account_id: int | None, by: Actor | None = None) -> bool:
     """End a campaign now: nothing beyond the cursors leaves, and what can no longer be charged is free. False when it
-    had ended already, unless this very stop ended it and the answer to its commit was lost."""
-    stopped = await tx.run(
+    had ended already, unless this very stop ended it and the answer to its commit was lost. `by`: where more is known
+    than the account."""
+    stopped = await tx.first(
         sa.update(campaign)
         .where(
             campaign.c.id == campaign_id,
             campaign.c.state.in_((_RUNNING, _SCHEDULED, str(CampaignState.PREPARING))),
         )
         .values(state=str(CampaignState.STOPPED), epoch=campaign.c.epoch + 1)
+        .returning(campaign.c.zone_id)
     )
-    if stopped:
+    if stopped is not None:
         await give_place_back(tx, campaign_id)
-        await tx.run(
-            sa.insert(audit).values(at_ms=tx.now_ms, account_id=account_id, action="stop", subject=str(campaign_id))
-        )
+        by = by or Actor(account_id=account_id)
+        await note(tx, "stop", str(campaign_id), by, zone_id=stopped.zone_id)
         await reservations.free(tx, [campaign_id])
         return True
     return tx.tried_us is not None and await _stopped_since(tx, campaign_id, account_id, tx.tried_us // 1000)
@@ -295,10 +294,10 @@ async def stop(tx: Transaction, campaign_id: int, account_id: int | None) -> boo
 _sends_again = sa.exists().where(batch.c.campaign_id == campaign.c.id, batch.c.state != int(BatchState.DONE))
 
 
-async def retire(tx: Transaction, campaign_id: int, by: str = "") -> bool:
+async def retire(tx: Transaction, campaign_id: int, by: Actor = SERVER) -> bool:
     """End a campaign that came with a copy of the store: whoever was still to be told is in doubt from then on, since
     the lost timeline may have told them. Its hold goes. False when it had ended already."""
-    retired = await tx.run(
+    retired = await tx.first(
         sa.update(campaign)
         .where(
             campaign.c.id == campaign_id,
@@ -308,12 +307,13 @@ async def retire(tx: Transaction, campaign_id: int, by: str = "") -> bool:
             ),
         )
         .values(state=str(CampaignState.STOPPED), epoch=campaign.c.epoch + 1, retired_ms=tx.now_ms)
+        .returning(campaign.c.zone_id)
     )
-    if not retired:
+    if retired is None:
         return False
     await give_place_back(tx, campaign_id)
     await holds.lift(tx, "campaign", str(campaign_id), by)
-    await note(tx, "retire", str(campaign_id), apart={"by": by})
+    await note(tx, "retire", str(campaign_id), by, zone_id=retired.zone_id)
     await reservations.free(tx, [campaign_id])
     return True
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from store import audit
+from store.audit_line import Actor
 from store.campaigns import threads
 from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
@@ -24,7 +26,6 @@ from store.tables import (
     alert_reference,
     alert_zone,
     audience,
-    audit,
     campaign,
     campaign_replaces,
     campaign_text,
@@ -60,6 +61,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     threads: tuple[ThreadSeen, ...] = ()
     """What it follows, as it was when that was decided; several become one. Empty: the thread of what it replaces,
     else a new one."""
+    by: Actor | None = None
+    """Who decided it, and from where, where more is known than the account."""
 
     @property
     def acts(self) -> bool:
@@ -106,7 +109,6 @@ _end_alert = Prepared(
 )
 _add_zone = Prepared(_row_of(alert_zone, "alert_id", "zone_id", "campaign_id", "refusal"))
 _add_entry = Prepared(_row_of(feed_entry, "alert_id", "published_ms", "expires_ms"))
-_add_audit = Prepared(_row_of(audit, "at_ms", "account_id", "action", "subject", "detail"))
 _add_campaign = Prepared(
     _row_of(campaign, *_CAMPAIGN_COLUMNS, "alert_id", "thread_id", "created_ms").returning(campaign.c.id)
 )
@@ -140,12 +142,35 @@ async def launch(tx: Transaction, decision: Launch) -> Launched:
         if decision.publish:
             entry = {"alert_id": alert_id, "published_ms": tx.now_ms, "expires_ms": decision.publish_until_ms}
             await tx.run(_add_entry, entry)
-    detail = msgspec.json.encode({"campaigns": [c.public_id for c in decision.campaigns]}).decode()
-    subject = decision.alert.public_id if decision.alert else (ids and decision.campaigns[0].public_id) or ""
-    told = {"account_id": decision.account_id, "action": "launch", "subject": subject, "detail": detail}
-    await tx.run(_add_audit, told | {"at_ms": tx.now_ms})
+    await _write_down(tx, decision)
     await _pay(tx, decision, ids)
     return Launched(alert_id, tuple(ids))
+
+
+_ended_ones = json_rows("ended", id=int)
+_names_of_ended = Prepared(
+    sa.select(campaign.c.zone_id, campaign.c.public_id)
+    .where(campaign.c.id.in_(sa.select(_ended_ones.c.id)))
+    .order_by(campaign.c.id)
+)
+
+
+async def _write_down(tx: Transaction, decision: Launch) -> None:
+    """A line of the audit for each zone where something begins or ends: whoever sees to one learns nothing of the
+    others. One line of no zone where there is none."""
+    begun: dict[int | None, list[str]] = {}
+    for new in decision.campaigns:
+        begun.setdefault(new.zone_id, []).append(new.public_id)
+    ended: dict[int | None, list[str]] = {}
+    if decision.ends:
+        for row in await tx.rows(_names_of_ended, {"ended": pack((id_,) for id_, _ in decision.ends)}):
+            ended.setdefault(row.zone_id, []).append(row.public_id)
+    by = decision.by or Actor(account_id=decision.account_id)
+    for zone_id in {**begun, **ended} or (None,):
+        campaigns = begun.get(zone_id, [])
+        subject = decision.alert.public_id if decision.alert else (campaigns or ended.get(zone_id) or [""])[0]
+        detail = {"campaigns": campaigns} | ({"ended": ended[zone_id]} if zone_id in ended else {})
+        await audit.note(tx, "launch", subject, by, zone_id=zone_id, detail=detail)
 
 
 async def _take_thread(tx: Transaction, decision: Launch) -> int:

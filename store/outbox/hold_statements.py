@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from store.audit_line import noting
+from store.audit_line import Actor, noting
 from store.clock import Clock
 from store.engine import revision
 from store.engine.soundness import is_damage
@@ -45,6 +45,7 @@ _SUBJECTS = {
     "zone": "SELECT id FROM zone WHERE code = :name",
     "campaign": "SELECT id FROM campaign WHERE public_id = :name",
 }
+_ZONE_OF_CAMPAIGN = "SELECT zone_id FROM campaign WHERE id = :campaign"
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -77,15 +78,17 @@ def new_public_id() -> str:
     return secrets.token_hex(10)
 
 
-def placing(scope: str, subject: str, reason: str, by: str, now_ms: int, account_id: int | None = None) -> Steps[bool]:
+def placing(scope: str, subject: str, reason: str, by: str, now_ms: int, actor: Actor | None = None) -> Steps[bool]:
     """Places a hold; False where one stands already, which keeps its time and reason. `by`: whom everybody is shown;
-    `account_id`: None for somebody at the terminal."""
+    `actor`: whom the audit tells, where it is not somebody at the terminal of that name."""
+    actor = actor or Actor(via="cli", login=readable(by))
     reason, by = readable(reason), readable(by)  # a terminal hands over whatever octets were typed
-    values = {"public_id": new_public_id(), "account_id": account_id, "scope": scope, "subject": subject}
+    values = {"public_id": new_public_id(), "account_id": actor.account_id, "scope": scope, "subject": subject}
     placed = yield _PLACE, values | {"reason": reason, "by": by, "at": now_ms}
     if placed:
-        about = f"{scope} {subject}".rstrip()
-        yield from noting(now_ms, "hold", about, account_id=account_id, apart={"by": by, "reason": reason})
+        zone_id = yield from zone_of(scope, subject)
+        apart = {"reason": reason} if reason else None
+        yield from noting(now_ms, "hold", f"{scope} {subject}".rstrip(), actor, zone_id=zone_id, apart=apart)
     return bool(placed)
 
 
@@ -118,6 +121,16 @@ def subject_of(scope: str, name: str) -> Steps[str | None]:
         return name
     rows = yield _SUBJECTS[scope], {"name": readable(name)}
     return str(rows[0][0]) if rows else None
+
+
+def zone_of(scope: str, subject: str) -> Steps[int | None]:
+    """The zone whose business a hold is; None where it is everybody's. `subject`: the store's own word."""
+    if scope == "zone":
+        return int(subject)
+    if scope != "campaign":
+        return None
+    rows = yield _ZONE_OF_CAMPAIGN, {"campaign": int(subject)}
+    return int(rows[0][0]) if rows else None
 
 
 # ---- a file, beside the server that may be running on it ----------------------------------------------------------

@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
+from store.audit_line import SERVER, Actor
 from store.engine.prepared_statement import Prepared
 from store.engine.storable_text import readable
 from store.engine.transaction import Transaction, follow, rows_of
@@ -14,10 +15,10 @@ from store.outbox.hold_statements import Hold, placing
 from store.tables import Big, hold
 
 
-async def place(tx: Transaction, scope: str, subject: str, reason: str, by: str, account_id: int | None = None) -> bool:
+async def place(tx: Transaction, scope: str, subject: str, reason: str, by: str, actor: Actor | None = None) -> bool:
     """Places a hold; False where one stands already, which keeps its time and reason. `by`: whom everybody is shown;
-    `account_id`: None for somebody at the terminal."""
-    return await tx.follow(placing(scope, subject, reason, by, tx.now_ms, account_id))
+    `actor`: whom the audit tells, where it is not somebody at the terminal of that name."""
+    return await tx.follow(placing(scope, subject, reason, by, tx.now_ms, actor))
 
 
 _HOLD_UNFINISHED = (
@@ -60,37 +61,38 @@ _give_reason = Prepared(
 )
 
 
-async def give_reason(tx: Transaction, seen: Hold, reason: str, by: str, account_id: int | None = None) -> bool:
+async def give_reason(tx: Transaction, seen: Hold, reason: str, by: str, actor: Actor = SERVER) -> bool:
     """Gives a hold another reason; False where it is no longer as it was seen."""
     reason, by = readable(reason), readable(by)
     values = {"id_": seen.public_id, "seen": seen.revision, "reason_": reason, "by_": by, "at": tx.now_ms}
     changed = bool(await tx.run(_give_reason, values))
     if changed:
-        apart = {"by": by, "before": {"reason": seen.reason}, "reason": reason}
-        await audit.note(tx, "hold-change", _about(seen.scope, seen.subject), account_id=account_id, apart=apart)
+        apart = {"before": {"reason": seen.reason}, "after": {"reason": reason}}
+        await audit.note(tx, "hold-change", _about(seen.scope, seen.subject), actor, zone_id=seen.zone_id, apart=apart)
     return changed
 
 
-async def lift(tx: Transaction, scope: str, subject: str, by: str = "", account_id: int | None = None) -> bool:
-    """Lifts the hold of a thing; False where none stands. `account_id`: None for somebody at the terminal."""
+async def lift(tx: Transaction, scope: str, subject: str, by: Actor = SERVER) -> bool:
+    """Lifts the hold of a thing; False where none stands."""
     lifted = bool(await tx.run(sa.delete(hold).where(hold.c.scope == scope, hold.c.subject == subject)))
     if lifted:
-        await _lifted(tx, scope, subject, by, account_id)
+        await _lifted(tx, scope, subject, by)
     return lifted
 
 
-async def lift_seen(tx: Transaction, seen: Hold, by: str, account_id: int | None = None) -> bool:
+async def lift_seen(tx: Transaction, seen: Hold, by: Actor) -> bool:
     """Lifts a hold; False where it is no longer as it was seen."""
     as_seen = sa.and_(hold.c.public_id == seen.public_id, hold.c.revision == seen.revision)
     lifted = bool(await tx.run(sa.delete(hold).where(as_seen)))
     if lifted:
-        await _lifted(tx, seen.scope, seen.subject, by, account_id)
+        await _lifted(tx, seen.scope, seen.subject, by)
     return lifted
 
 
-async def _lifted(tx: Transaction, scope: str, subject: str, by: str, account_id: int | None) -> None:
+async def _lifted(tx: Transaction, scope: str, subject: str, by: Actor) -> None:
     await rejoin(tx, scope, subject)
-    await audit.note(tx, "resume", _about(scope, subject), account_id=account_id, apart={"by": by})
+    zone_id = await tx.follow(hold_statements.zone_of(scope, subject))
+    await audit.note(tx, "resume", _about(scope, subject), by, zone_id=zone_id)
 
 
 def _about(scope: str, subject: str) -> str:

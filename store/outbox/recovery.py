@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 import sqlalchemy as sa
 
+from store import audit
 from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.savepoints import together_or_apart
@@ -21,7 +22,7 @@ from store.outbox.inbox import match_new_refs
 from store.outbox.records import CAREFUL_AFTER, Batch, Settlement
 from store.outbox.settling import apply
 from store.states import OPEN_CODES, BatchState, CampaignState, DeliveryEvent, DeliveryState
-from store.tables import audit, batch, campaign, delivery, doubt, node, receipt_inbox
+from store.tables import batch, campaign, delivery, doubt, node, receipt_inbox
 
 HALVE_AFTER = 2
 """Rounds without progress of the cursor."""
@@ -309,5 +310,7 @@ async def _halve(tx: Transaction, row: AnyRow) -> None:
 
 async def _take_out(tx: Transaction, row: AnyRow) -> Recovered:
     await tx.run(sa.update(batch).where(batch.c.id == row.id).values(state=int(BatchState.DONE), node=None))
-    await tx.run(sa.insert(audit).values(at_ms=tx.now_ms, action="delivery-quarantined", subject=str(row.first)))
+    whose = await tx.first(sa.select(campaign.c.zone_id).where(campaign.c.id == row.campaign_id))
+    zone_id = None if whose is None else int(whose.zone_id)
+    await audit.note(tx, "delivery-quarantined", str(row.first), zone_id=zone_id)
     return Recovered(row.id, 0, quarantined=row.first)

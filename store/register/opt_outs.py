@@ -13,12 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
+from store import audit
+from store.audit_line import SERVER, Actor
 from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import AnyRow, Transaction
 from store.errors import StoreError
 from store.register.revisions import mark, move
-from store.tables import audit, contact, member, network, opt_out
+from store.tables import contact, member, network, opt_out
 
 EVERY = "*"
 REGISTER = "seed"
@@ -48,7 +50,7 @@ _named = json_rows("named", member_id=int, address_id=int, network_id=int, kind=
 
 
 async def add_opt_outs(
-    tx: Transaction, zone_id: int, opt_outs: Iterable[OptOut], source: str, account_id: int | None = None
+    tx: Transaction, zone_id: int, opt_outs: Iterable[OptOut], source: str, by: Actor = SERVER
 ) -> int:
     """Put opt-outs in force, up to some 2,000 a call; returns how many were not in force from this source before.
 
@@ -68,7 +70,7 @@ async def add_opt_outs(
     made: list[AnyRow] = []
     for columns, missing in absent.items():
         made += await tx.rows(_insert[columns, tx.sqlite], values | {"named": pack(missing)})
-    await _tell(tx, zone_id, revision, made, "opt-out", account_id)
+    await _tell(tx, zone_id, revision, made, "opt-out", by)
     return len(made)
 
 
@@ -77,7 +79,7 @@ async def end_opt_outs(
     zone_id: int,
     opt_outs: Iterable[OptOut],
     source: str | None = None,
-    account_id: int | None = None,
+    by: Actor = SERVER,
 ) -> int:
     """Take opt-outs back, up to some 2,000 a call; returns how many were in force.
 
@@ -92,7 +94,7 @@ async def end_opt_outs(
         return 0
     revision = await move(tx, zone_id)
     ended = await tx.rows(_end, {"ended": pack((id_,) for id_ in sorted(found)), "now_ms": tx.now_ms})
-    await _tell(tx, zone_id, revision, ended, "opt-in", account_id)
+    await _tell(tx, zone_id, revision, ended, "opt-in", by)
     return len(ended)
 
 
@@ -269,23 +271,9 @@ _holders = Prepared(
         _zone_of_holder == sa.bindparam("zone"),
     )
 )
-_lines = json_rows("lines", subject=str, detail=str)
-_add_audit = Prepared(
-    sa.insert(audit).from_select(
-        ["at_ms", "account_id", "action", "subject", "detail"],
-        sa.select(
-            sa.bindparam("now_ms", type_=sa.BigInteger),
-            sa.bindparam("account", type_=sa.BigInteger),
-            sa.bindparam("action", type_=sa.Text),
-            *_lines.c,
-        ),
-    )
-)
 
 
-async def _tell(
-    tx: Transaction, zone_id: int, revision: int, rows: Sequence[AnyRow], action: str, account_id: int | None
-) -> None:
+async def _tell(tx: Transaction, zone_id: int, revision: int, rows: Sequence[AnyRow], action: str, by: Actor) -> None:
     """Mark the members whom it concerns, whoever holds such an address now among them, and write it down."""
     members = {row.member_id for row in rows if row.member_id is not None}
     addresses = {row.address_id for row in rows if row.address_id is not None}
@@ -293,16 +281,12 @@ async def _tell(
         values = {"zone": zone_id, "addresses": pack((id_,) for id_ in sorted(addresses))}
         members |= {row.member_id for row in await tx.rows(_holders, values)}
     await mark(tx, revision, members)
-    told = {"now_ms": tx.now_ms, "account": account_id, "action": action}
-    await tx.run(_add_audit, told | {"lines": pack((_subject(row), _detail(zone_id, row)) for row in rows)})
+    for row in rows:
+        detail = {"kind": row.kind, "channel": row.channel, "source": row.source}
+        await audit.note(tx, action, _subject(row), by, zone_id=zone_id, detail=detail)
 
 
 def _subject(row: AnyRow) -> str:
     """Ids only."""
     parts = (("member", row.member_id), ("address", row.address_id), ("network", row.network_id))
     return " ".join(f"{name} {id_}" for name, id_ in parts if id_ is not None)
-
-
-def _detail(zone_id: int, row: AnyRow) -> str:
-    detail = {"zone": zone_id, "kind": row.kind, "channel": row.channel, "source": row.source}
-    return msgspec.json.encode(detail).decode()

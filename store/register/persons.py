@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
+from store.audit_line import SERVER, Actor
 from store.engine.database import Database
 from store.engine.json_rows import json_rows, pack
 from store.engine.transaction import AnyRow, Transaction
@@ -81,6 +82,15 @@ async def named(conn: AsyncConnection, words: str, most: int = 10) -> list[Regis
     return [RegisteredPerson(*tuple(row)) for row in rows.all()]
 
 
+async def note_found(tx: Transaction, found: Sequence[RegisteredPerson], words: str, by: Actor) -> None:
+    """A line of the audit for each person who was found, with the words apart; one where nobody was."""
+    for person in found:
+        about = f"member {person.id}"
+        await audit.note(tx, "member-find", about, by, zone_id=person.zone_id, apart={"words": words})
+    if not found:
+        await audit.note(tx, "member-find", "nobody", by)
+
+
 def _like(words: str) -> str:
     return f"%{words}%"
 
@@ -91,15 +101,15 @@ def _as_kept(words: str) -> str:
     return digits.removeprefix("0") if digits.isdigit() else words
 
 
-async def remove(tx: Transaction, person: RegisteredPerson, by: str = "") -> bool:
+async def remove(tx: Transaction, person: RegisteredPerson, by: Actor = SERVER) -> bool:
     """Takes a person out of the register and closes their contacts; False when that was so already."""
     removed = await register.remove_members(tx, person.zone_id, [person.reference]) == 1
     if removed:
-        await audit.note(tx, "member-remove", f"member {person.id}", detail={"zone": person.zone}, apart={"by": by})
+        await audit.note(tx, "member-remove", f"member {person.id}", by, zone_id=person.zone_id)
     return removed
 
 
-async def ask_erasure(tx: Transaction, person: RegisteredPerson, by: str = "") -> bool:
+async def ask_erasure(tx: Transaction, person: RegisteredPerson, by: Actor = SERVER) -> bool:
     """Closes a person now, to be erased as soon as nothing needs what is kept of them. False: that was asked before."""
     await remove(tx, person, by)
     if await tx.first(sa.select(erasure.c.member_id).where(erasure.c.member_id == person.id)) is not None:
@@ -110,7 +120,7 @@ async def ask_erasure(tx: Transaction, person: RegisteredPerson, by: str = "") -
             member_id=person.id, zone_id=person.zone_id, asked_ms=tx.now_ms, reference_sha256=mark_of_it
         )
     )
-    await audit.note(tx, "member-erase", f"member {person.id}", detail={"zone": person.zone}, apart={"by": by})
+    await audit.note(tx, "member-erase", f"member {person.id}", by, zone_id=person.zone_id)
     return True
 
 
@@ -266,7 +276,7 @@ async def _wipe(tx: Transaction, row: AnyRow, deliveries: Sequence[int], upto: i
         await _wipe_person(tx, row.member_id, row.zone_id)
         await tx.run(sa.update(erasure).where(erasure.c.member_id == row.member_id).values(done_ms=tx.now_ms))
         await audit.erase_apart(tx, f"member {row.member_id}")
-        await audit.note(tx, "member-erased", f"member {row.member_id}")
+        await audit.note(tx, "member-erased", f"member {row.member_id}", zone_id=row.zone_id)
 
 
 async def _wipe_person(tx: Transaction, member_id: int, zone_id: int) -> None:

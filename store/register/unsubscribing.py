@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from store.audit_line import Actor
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction
 from store.register.opt_outs import OptOut, add_opt_outs
@@ -26,5 +27,5 @@ async def unsubscribe(tx: Transaction, delivery_id: int, kinds: tuple[str, ...])
     if row is None:
         return False
     wanted = [OptOut(kind, "email", address_id=row.id) for kind in kinds]
-    await add_opt_outs(tx, row.zone_id, wanted, SOURCE)
+    await add_opt_outs(tx, row.zone_id, wanted, SOURCE, Actor(via="http"))
     return True

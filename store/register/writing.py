@@ -6,13 +6,15 @@ audience always finds the address that it was made with.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from msgspec.structs import astuple
 
+from store import audit
+from store.audit_line import SERVER, Actor, changes
 from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction
@@ -88,22 +90,26 @@ class RegisterTally(msgspec.Struct, frozen=True):
         return RegisterTally(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
-async def put_zone(tx: Transaction, record: ZoneRecord) -> tuple[int, RegisterTally]:
+async def put_zone(tx: Transaction, record: ZoneRecord, by: Actor = SERVER) -> tuple[int, RegisterTally]:
     """The zone's id. A changed policy or convention moves the revision as well."""
     values = {name: getattr(record, name) for name in record.__struct_fields__}
     found = await tx.first(sa.select(zone).where(zone.c.code == record.code))
     if found is None:
         row = await tx.first(sa.insert(zone).values(values).returning(zone.c.id))
         assert row is not None
+        await _note(tx, "zone", f"zone {row[0]}", int(row[0]), by, None, values)
         return int(row[0]), RegisterTally(new=1)
     if all(getattr(found, name) == value for name, value in values.items()):
         return int(found.id), RegisterTally(unchanged=1)
     await tx.run(sa.update(zone).where(zone.c.id == found.id).values(values))
+    await _note(tx, "zone", f"zone {found.id}", int(found.id), by, found._mapping, values)
     await _move_places(tx, found.id)
     return int(found.id), RegisterTally(changed=1)
 
 
-async def put_network(tx: Transaction, zone_id: int, record: NetworkRecord) -> tuple[int, RegisterTally]:
+async def put_network(
+    tx: Transaction, zone_id: int, record: NetworkRecord, by: Actor = SERVER
+) -> tuple[int, RegisterTally]:
     """The network's id; its codes become exactly those of the record."""
     values = {"name": record.name, "territory": record.territory}
     key = sa.and_(network.c.zone_id == zone_id, network.c.code == record.code)
@@ -122,10 +128,14 @@ async def put_network(tx: Transaction, zone_id: int, record: NetworkRecord) -> t
         tally = RegisterTally(changed=1)
     if not tally.unchanged:
         await _move_places(tx, zone_id)
+        before = None if found is None else found._mapping
+        await _note(tx, "network", f"network {record.code}", zone_id, by, before, values)
     return network_id, tally
 
 
-async def put_group(tx: Transaction, zone_id: int, code: str, name: str) -> tuple[int, RegisterTally]:
+async def put_group(
+    tx: Transaction, zone_id: int, code: str, name: str, by: Actor = SERVER
+) -> tuple[int, RegisterTally]:
     """The group's id."""
     table = member_group
     found = await tx.first(sa.select(table).where(table.c.zone_id == zone_id, table.c.code == code))
@@ -134,11 +144,13 @@ async def put_group(tx: Transaction, zone_id: int, code: str, name: str) -> tupl
         row = await tx.first(statement)
         assert row is not None
         await _move_places(tx, zone_id)
+        await _note(tx, "group", f"group {code}", zone_id, by, None, {"name": name})
         return int(row[0]), RegisterTally(new=1)
     if found.name == name:
         return int(found.id), RegisterTally(unchanged=1)
     await tx.run(sa.update(table).where(table.c.id == found.id).values(name=name))
     await _move_places(tx, zone_id)
+    await _note(tx, "group", f"group {code}", zone_id, by, found._mapping, {"name": name})
     return int(found.id), RegisterTally(changed=1)
 
 
@@ -209,6 +221,20 @@ async def remove_members(tx: Transaction, zone_id: int, references: Iterable[str
         )
         await mark(tx, await move(tx, zone_id), {row.id for row in removed})
     return len(removed)
+
+
+async def _note(
+    tx: Transaction,
+    kind: str,
+    subject: str,
+    zone_id: int,
+    by: Actor,
+    before: Mapping[Any, Any] | None,
+    after: Mapping[str, Any],
+) -> None:
+    """A line of the audit. What only the codes of a network change stands in no field of it."""
+    apart = changes(before, after)
+    await audit.note(tx, f"{kind}-load", subject, by, zone_id=zone_id, detail={"new": before is None}, apart=apart)
 
 
 async def _move_places(tx: Transaction, zone_id: int) -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from gateway.access.keys import Keyring, Stranger, keys_of
 from gateway.cli import app
 from store import audit
+from store.audit_line import Actor
 from store.engine.database import open_database
 from tests.gateway.command_line import CommandLine
 
@@ -175,25 +176,74 @@ def test_who_did_what_is_told_and_chained(desk: Desk) -> None:
     actions = [line["action"] for line in reversed(lines)]
 
     assert actions == [
-        "rights", "key-load", "load", "key-make", "key-revoke", "hold", "resume", "account-disable", "member-export",
-        "member-remove", "member-erase", "member-erased",
+        "load-begin", "zone-load", "network-load", "account-load", "rights", "key-load", "lot-load", "load", "load",
+        "key-make", "key-revoke", "hold", "resume", "account-disable", "member-export", "member-remove", "member-erase",
+        "member-erased",
     ]  # fmt: skip
+    assert {line["via"] for line in lines} == {"cli", ""}
+    assert [line["action"] for line in lines if not line["via"]] == ["member-erased"]
+    assert all("by" in line["apart"] for line in lines if line["via"] and not line["erased"])
     assert all("Peeters" not in json.dumps(line) for line in lines)
     assert "hold zone 1 (5301) by " in desk.said("audit", "--action", "hold")
     assert "reason drill" in desk.said("audit", "--action", "hold")
     assert desk.said("audit", "--subject", key_id).count("\n") == 2
 
-    assert "12 wait for a running server" in desk.said("audit", "verify")
+    # The list and the three questions above are lines themselves.
+    assert "22 wait for a running server" in desk.said("audit", "verify")
     asyncio.run(_link(desk))
     said = desk.said("audit", "verify")
     head = said.split()[-1]
-    assert "12 lines are chained." in said
-    assert "12 lines" in desk.said("audit", "verify", "--head", head)
+    assert "22 lines are chained." in said
+    assert "22 lines" in desk.said("audit", "verify", "--head", head)
     assert desk.ask("audit", "verify", "--head", "x").exit_code == 2
 
     asyncio.run(_forge(desk))
     assert desk.ask("audit", "verify").exit_code == 1
     assert "was changed" in desk.ask("audit", "verify").stdout
+
+
+def test_what_is_read_at_the_terminal_is_a_line_with_whose_login_it_was(desk: Desk) -> None:
+    desk.said("member", "find", "peeters")
+    desk.refused("member", "find", "nobody at all")
+    desk.said("key", "list", "cic")
+    desk.said("account", "list")
+    desk.said("cap", "replay")
+    desk.said("audit", "--action", "load")
+
+    lines = [json.loads(line) for line in desk.said("audit", "--json").splitlines()]
+    read = [(line["action"], line["about"] if "about" in line else line["subject"]) for line in lines]
+
+    assert read[:6] == [
+        ("audit-read", "audit"), ("refused-read", "refused"), ("accounts-read", "accounts"), ("keys-read", "cic"),
+        ("member-find", "nobody"), ("member-find", "member 1"),
+    ]  # fmt: skip
+    assert all(line["via"] == "cli" and line["apart"]["by"] for line in lines[:6])
+    assert lines[5]["apart"]["words"] == "peeters"
+    assert "nobody at all" not in json.dumps(lines)
+
+    # With the person what was typed to find them goes, too.
+    desk.said("member", "erase", "5301", "m-1")
+    found = [json.loads(line) for line in desk.said("audit", "--action", "member-find", "--json").splitlines()]
+    assert [line["erased"] for line in found] == [False, True]
+    assert "peeters" not in json.dumps(found)
+
+
+def test_what_stands_apart_of_an_accounts_lines_is_erased_and_the_lines_stay(desk: Desk) -> None:
+    async def came_by_http() -> None:
+        async with open_database(desk.url) as database:
+            by = Actor(account_id=1, via="http", address="192.0.2.7")
+            await database.write(lambda tx: audit.note(tx, "stop", "c1", by))
+            await database.write(audit.link)
+
+    asyncio.run(came_by_http())
+    assert "address 192.0.2.7" in desk.said("audit", "--account", "cic")
+
+    assert "of 0 lines" in desk.said("audit", "erase", "cic", "--days", "30")
+    assert "of 1 lines of cic is erased" in desk.said("audit", "erase", "cic")
+
+    assert "stop c1 by cic: what stood beside it was erased" in desk.said("audit", "--account", "cic")
+    assert "no account" in desk.refused("audit", "erase", "nobody")
+    assert desk.ask("audit", "verify").exit_code == 0
 
 
 async def _link(desk: Desk) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from store import audit
 from store.audit import GENESIS, Head, read_head
+from store.audit_reading import latest
 from store.engine.database import Database
 from store.tables import audit as lines
 from store.tables import audit_detail, audit_link, meta
@@ -115,10 +116,11 @@ async def test_what_is_personal_goes_and_the_chain_holds(database: Database) -> 
     erased = await database.write(lambda tx: audit.erase_apart(tx, "zone 1"))
     found = await verdict(database)
     async with database.read() as conn:
-        told = await audit.latest(conn, most=10)
+        told = await latest(conn, 10)
 
     assert (erased, found.erased, found.faults) == (1, 1, ())
     assert [line.apart for line in told] == [{"by": "somebody 2"}, None, {"by": "somebody 0"}]
+    assert [line.erased for line in told] == [False, True, False]
     assert [line.detail for line in told] == [{"n": 2}, {"n": 1}, {"n": 0}]
 
 

@@ -190,8 +190,8 @@ async def test_who_was_still_to_be_told_by_a_retired_campaign_is_in_doubt(databa
     for each in (made, late):
         await database.write(lambda tx, each=each: holds.place(tx, "campaign", str(each.id), "restored", "me"))  # type: ignore[misc]
 
-    retired = [await database.write(lambda tx: campaign_steps.retire(tx, made.id, "me")) for _ in range(2)]
-    await database.write(lambda tx: campaign_steps.retire(tx, late.id, "me"))
+    retired = [await database.write(lambda tx: campaign_steps.retire(tx, made.id)) for _ in range(2)]
+    await database.write(lambda tx: campaign_steps.retire(tx, late.id))
     while await database.write(campaign_steps.close_ended):
         pass
     await expand_all(database, late)

@@ -7,12 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from store import audit
+from store.audit_line import Actor
+from store.audit_reading import latest
 from store.engine.database import Database, open_database
 from store.engine.location import file_of
 from store.engine.schema import migrate
 from store.errors import SchemaMismatch, StoreDamaged, StoreUnavailable
 from store.outbox import hold_statements, holds
+
+ADA = Actor(via="cli", login="ada")
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ async def file(tmp_path: Path) -> Path:
 
 async def lines(database: Database) -> list[tuple[str, str, object]]:
     async with database.read() as conn:
-        return [(line.action, line.subject, line.apart) for line in await audit.latest(conn, most=10)]
+        return [(line.action, line.subject, line.apart) for line in await latest(conn, 10)]
 
 
 async def test_what_it_sets_is_what_a_transaction_of_the_server_sets(file: Path, tmp_path: Path) -> None:
@@ -125,12 +128,12 @@ async def test_a_hold_is_changed_and_lifted_as_it_was_seen_or_not_at_all(databas
     assert await database.write(lambda tx: holds.give_reason(tx, seen, "silent", "bea"))
 
     assert not await database.write(lambda tx: holds.give_reason(tx, seen, "mute", "ada"))
-    assert not await database.write(lambda tx: holds.lift_seen(tx, seen, "ada"))
+    assert not await database.write(lambda tx: holds.lift_seen(tx, seen, ADA))
     async with database.read() as conn:
         [now] = await holds.standing(conn)
         assert await holds.held_carriers(conn) == {"first"}
     assert (now.reason, now.by, now.revision, now.changed_by) == ("silent", "ada", 2, "bea")
-    assert await database.write(lambda tx: holds.lift_seen(tx, now, "bea"))
+    assert await database.write(lambda tx: holds.lift_seen(tx, now, ADA))
     assert [(action, subject) for action, subject, _ in reversed(await lines(database))] == [
         ("hold", "carrier first"),
         ("hold-change", "carrier first"),

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import command
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from store.audit_line import SERVER
 from store.engine.database import open_database
 from store.outbox import holds
 from tests.store.test_money_migration import moved
@@ -28,6 +29,6 @@ async def test_a_hold_of_before_has_an_id_and_was_changed_by_whoever_placed_it(e
         assert (first.name, first.reason, first.revision, first.changed_by, first.changed_ms) == (
             "sms", "storm", 1, "ada", 5,
         )  # fmt: skip
-        assert await database.write(lambda tx: holds.lift_seen(tx, second, "ada"))
+        assert await database.write(lambda tx: holds.lift_seen(tx, second, SERVER))
     await moved(empty_url, lambda config: command.downgrade(config, "0021"))
     await moved(empty_url, lambda config: command.upgrade(config, "head"))

@@ -80,7 +80,7 @@ async def test_one_alert_for_two_zones_is_one_alert_and_two_campaigns(database):
     launched = await database.write(lambda tx: launch(tx, decision))
 
     assert await rows_written(database) == {
-        "alert": 1, "alert_zone": 3, "audience": 2, "audit": 1, "batch": 0, "campaign": 2, "campaign_text": 2,
+        "alert": 1, "alert_zone": 3, "audience": 2, "audit": 2, "batch": 0, "campaign": 2, "campaign_text": 2,
         "delivery": 0, "expansion": 2, "feed_entry": 1, "booking": 2, "entry": 4,
         "progress": 2,
     }  # fmt: skip
@@ -94,9 +94,14 @@ async def test_one_alert_for_two_zones_is_one_alert_and_two_campaigns(database):
         )
         assert [c.id for c in await campaigns.of_alert(conn, found.id)] == list(launched.campaign_ids)
         assert [i.public_id for i in await feed.pending(conn)] == [found.public_id]
-        line = (await conn.execute(sa.select(audit))).one()
-        assert (line.action, line.subject, line.account_id) == ("launch", found.public_id, decision.account_id)
-        assert json.loads(line.detail) == {"campaigns": [c.public_id for c in decision.campaigns]}
+        # A line a zone, each with what is that zone's business alone.
+        lines = (await conn.execute(sa.select(audit).order_by(audit.c.id))).all()
+        assert {(line.action, line.subject, line.account_id) for line in lines} == {
+            ("launch", found.public_id, decision.account_id)
+        }
+        assert [(line.zone_id, json.loads(line.detail)) for line in lines] == [
+            (c.zone_id, {"campaigns": [c.public_id]}) for c in decision.campaigns
+        ]
         for campaign_id in launched.campaign_ids:
             await assert_sums_close(conn, campaign_id)
 

@@ -4,7 +4,8 @@ import json
 
 import sqlalchemy as sa
 
-from store import audit
+from store.audit_line import Actor
+from store.audit_reading import latest
 from store.engine.database import Database
 from store.register import persons
 from store.register.writing import ContactRecord, MemberRecord, RegisterTally, put_members
@@ -99,7 +100,9 @@ async def test_an_erasure_closes_at_once_waits_for_what_may_need_the_address_and
     person = await of(database, made.town.people[0].member_id)
     secrets = await told(database, made, person)
 
-    asked = [await database.write(lambda tx: persons.ask_erasure(tx, person, "me")) for _ in range(2)]
+    asked = [
+        await database.write(lambda tx: persons.ask_erasure(tx, person, Actor(via="cli", login="me"))) for _ in range(2)
+    ]
     await erased_all(database)
     async with database.read() as conn:
         waits = await persons.waiting(conn)
@@ -118,7 +121,7 @@ async def test_an_erasure_closes_at_once_waits_for_what_may_need_the_address_and
         rows = (await conn.execute(sa.select(delivery.c.address).where(delivery.c.channel == "sms"))).scalars().all()
         assert sorted(rows)[0] == "", "the delivery is still counted"
         assert len(rows) == 3
-        assert {line.action for line in await audit.latest(conn, most=20)} >= {"member-erase", "member-erased"}
+        assert {line.action for line in await latest(conn, 20)} >= {"member-erase", "member-erased"}
 
 
 async def test_an_address_that_others_have_too_stays_theirs(database: Database) -> None:

@@ -96,7 +96,7 @@ class RecordingDesk:
         async with self.database.read() as conn:
             found = await campaigns.by_public_id(conn, public_id)
         assert found is not None
-        return await self.database.write(lambda tx: campaign_steps.stop(tx, found.id, caller.account_id))
+        return await self.database.write(lambda tx: campaign_steps.stop(tx, found.id, caller.account_id, caller.actor))
 
 
 @dataclass
