@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from channels.contract import Carrier, Channel, Mode
 from channels.email.bounce_intake import BounceIntake, BounceSettings
-from channels.processes.process import CarriersProcess
+from channels.processes.supervisor import CarriersProcess
 from channels.sms.smpp.settings import SmppSettings
 from gateway.bell import Bell
 from gateway.campaigns.admission import Turns

@@ -10,7 +10,7 @@ from store import audit, retention
 from store.engine.database import Database
 from store.engine.turns import Turn
 from store.money.ledger import expire_lots
-from store.register import persons
+from store.register import export_and_erase
 
 _CLEARING_RESTS = 19.0
 """What is over goes in a twentieth of the time: a million deliveries in about half an hour."""
@@ -38,7 +38,7 @@ def record_chores(database: Database, settings: Settings) -> tuple[Chore, ...]:
         return await database.write(audit.link, turn=Turn.LAST) == audit.LINKED_AT_ONCE
 
     async def erase() -> bool:
-        return await persons.erase_some(database)
+        return await export_and_erase.erase_some(database)
 
     keeping = retention.RetentionPeriods(
         settings.retention.deliveries_days, settings.retention.receipts_days, settings.retention.audit_days

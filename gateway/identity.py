@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from channels.processes.process import ProcessView
+from channels.processes.supervisor import ProcessView
 from gateway.dispatch.write_note import Noted, WriteNote, begin_note, memory_note, read_note
 from gateway.settings import Settings
 from store import meta

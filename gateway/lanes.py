@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from channels.begun import BegunBytes
 from channels.catalogue import CarrierSettings, make_carrier
 from channels.contract import CarrierState, Channel, Mode
-from channels.processes.process import CarriersProcess
+from channels.processes.supervisor import CarriersProcess
 from channels.simulated.carrier import SimulatedSettings
 from gateway.campaigns.planning import Rates
 from gateway.dispatch.carriers import Gate, LaneCarriers, guard_s

@@ -105,7 +105,7 @@ member = sa.Table(
 )
 
 erasure = sa.Table(
-    "erasure",  # persons who are to be erased (store/register/persons.py)
+    "erasure",  # persons who are to be erased (store/register/export_and_erase.py)
     metadata,
     sa.Column("member_id", Big, sa.ForeignKey("member.id"), primary_key=True),
     _ref("zone_id", "zone", index=True),

@@ -30,7 +30,7 @@ from store.engine.turns import Turn
 if TYPE_CHECKING:
     from gateway.directory.seed import LoadReport
     from gateway.directory.seed_lines import SeedReader
-    from store.register.persons import RegisteredPerson
+    from store.register.export_and_erase import RegisteredPerson
 
 app = typer.Typer()
 member = typer.Typer(no_args_is_help=True, help="One person of a register: what is kept of them, and how it goes.")
@@ -102,15 +102,15 @@ def find(
     Exit code 1 when there is nobody.
     """
     from store.engine.storable_text import readable
-    from store.register import persons
+    from store.register import export_and_erase
 
     settings = settings_of(config)
 
     async def look() -> list[RegisteredPerson]:
         async with store_of(settings) as database:
             async with database.read() as conn:
-                found = await persons.named(conn, words)
-            await database.write(lambda tx: persons.note_found(tx, found, readable(words), actor()))
+                found = await export_and_erase.named(conn, words)
+            await database.write(lambda tx: export_and_erase.note_found(tx, found, readable(words), actor()))
             return found
 
     found = run(look())
@@ -126,14 +126,14 @@ def remove(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOptio
 
     A seed file that names them again brings them back. 'tocsin member erase' lets what is kept of them go.
     """
-    from store.register import persons
+    from store.register import export_and_erase
 
     settings = settings_of(config)
 
     async def close() -> bool:
         async with store_of(settings) as database:
             person = await _person(database, zone, reference)
-            removed: bool = await database.write(lambda tx: persons.remove(tx, person, actor()))
+            removed: bool = await database.write(lambda tx: export_and_erase.remove(tx, person, actor()))
             return removed
 
     say(f"{reference} is no longer in the register of {zone}." if run(close()) else f"{reference} was removed before.")
@@ -147,16 +147,16 @@ def erase(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOption
     runs on the store does it then, through every table, and 'tocsin status' tells how many wait. Sums, sealed reports
     and the audit stay; they hold ids. No seed file brings the person back under the same reference.
     """
-    from store.register import persons
+    from store.register import export_and_erase
 
     settings = settings_of(config)
 
     async def ask() -> bool:
         async with store_of(settings) as database:
             person = await _person(database, zone, reference)
-            asked: bool = await database.write(lambda tx: persons.ask_erasure(tx, person, actor()))
+            asked: bool = await database.write(lambda tx: export_and_erase.ask_erasure(tx, person, actor()))
             for _ in range(100):
-                if not await persons.erase_some(database):
+                if not await export_and_erase.erase_some(database):
                     break
             return asked
 
@@ -168,7 +168,7 @@ def erase(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOption
 def export(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOption = None) -> None:
     """All that is kept of a person, as JSON on standard output: for them to read."""
     from store import audit
-    from store.register import persons
+    from store.register import export_and_erase
 
     settings = settings_of(config)
 
@@ -176,7 +176,7 @@ def export(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOptio
         async with store_of(settings) as database:
             person = await _person(database, zone, reference)
             async with database.read() as conn:
-                found = await persons.everything(conn, person)
+                found = await export_and_erase.everything(conn, person)
             line = ("member-export", f"member {person.id}", actor())
             await database.write(lambda tx: audit.note(tx, *line, zone_id=person.zone_id))
             return found
@@ -185,10 +185,10 @@ def export(zone: ZoneArgument, reference: ReferenceArgument, config: ConfigOptio
 
 
 async def _person(database: Any, zone: str, reference: str) -> RegisteredPerson:
-    from store.register import persons
+    from store.register import export_and_erase
 
     async with database.read() as conn:
-        found = await persons.find(conn, zone, reference)
+        found = await export_and_erase.find(conn, zone, reference)
     return found or fail(f"zone {zone} has nobody of reference {reference!r}", 1)
 
 

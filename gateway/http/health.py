@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from channels.contract import CarrierState
-from channels.processes.process import CarriersProcess
+from channels.processes.supervisor import CarriersProcess
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.dispatch.lane import Lane
 from gateway.http.services import HealthCheck, Measure

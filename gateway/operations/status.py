@@ -15,7 +15,7 @@ from store.engine.database import Database
 from store.outbox import holds
 from store.outbox.hold_statements import Hold
 from store.outbox.overview import ChannelView, NodeView, nodes, overview
-from store.register import persons
+from store.register import export_and_erase
 from store.retention import RetentionPeriods, ToGo, to_go
 from store.states import CampaignState
 
@@ -61,7 +61,7 @@ async def status_lines(
         last = await last_backup(conn)
         days = keeping or RetentionSettings()
         going = await to_go(conn, now_ms, RetentionPeriods(days.deliveries_days, days.receipts_days, days.audit_days))
-        erasures = await persons.waiting(conn)
+        erasures = await export_and_erase.waiting(conn)
         waiting = {c.id: sum(count.open for count in await campaigns.counts(conn, c.id)) for c in unsealed}
         size = await database.size_bytes(conn)
     disk = _disk(database, size, min_free_mib)

@@ -121,17 +121,17 @@ def step_clock(offset_s: float, step_s: float) -> None:
 
 def let_children_die(folder: Path) -> None:
     """Carriers' processes are `dying_child`, each with the points that the file of its name has."""
-    from channels.processes import process
+    from channels.processes import supervisor
 
-    true_module = process.MODULE
+    true_module = supervisor.MODULE
     assert true_module == "channels.processes.child"
-    process.MODULE = "tests.acceptance.dying_child"
-    true_arguments = process.arguments
+    supervisor.MODULE = "tests.acceptance.dying_child"
+    true_arguments = supervisor.arguments
 
     def arguments(name: str, *more: int) -> list[str]:
         return [str(folder / name), *true_arguments(name, *more)]
 
-    process.arguments = arguments
+    supervisor.arguments = arguments
 
 
 def main() -> None:

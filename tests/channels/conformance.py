@@ -28,8 +28,8 @@ from channels.contract import (
     Receipt,
     ReceiptsRefused,
 )
-from channels.processes.process import CarriersProcess
 from channels.processes.remote import RemoteCarrier
+from channels.processes.supervisor import CarriersProcess
 
 PATIENCE_S = 5.0
 EARLY_S = 0.002  # uvloop and the peers count milliseconds

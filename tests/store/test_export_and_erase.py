@@ -7,25 +7,25 @@ import sqlalchemy as sa
 from store.audit_line import Actor
 from store.audit_reading import latest
 from store.engine.database import Database
-from store.register import persons
+from store.register import export_and_erase
 from store.register.writing import ContactRecord, MemberRecord, RegisterTally, put_members
 from store.tables import campaign, contact, delivery, doubt, member, metadata, receipt_inbox, zone
 from tests.store.makers import Made, a_campaign
 
 
-async def of(database: Database, member_id: int) -> persons.RegisteredPerson:
+async def of(database: Database, member_id: int) -> export_and_erase.RegisteredPerson:
     async with database.read() as conn:
         row = (await conn.execute(
             sa.select(zone.c.code, member.c.reference)
             .join(zone, zone.c.id == member.c.zone_id)
             .where(member.c.id == member_id)
         )).one()  # fmt: skip
-        found = await persons.find(conn, row.code, row.reference)
+        found = await export_and_erase.find(conn, row.code, row.reference)
     assert found is not None
     return found
 
 
-async def told(database: Database, made: Made, person: persons.RegisteredPerson) -> tuple[str, ...]:
+async def told(database: Database, made: Made, person: export_and_erase.RegisteredPerson) -> tuple[str, ...]:
     """A carrier has answered about them, a receipt came, and an attempt is in doubt; what of it is personal."""
     mobile, mail = (made.town.people[0].addresses[c] for c in ("sms", "email"))
     first = made.ids["sms"][0]
@@ -48,7 +48,7 @@ async def seal(database: Database, made: Made) -> None:
 
 
 async def erased_all(database: Database) -> None:
-    while await persons.erase_some(database):
+    while await export_and_erase.erase_some(database):
         pass
 
 
@@ -66,9 +66,9 @@ async def test_a_person_is_found_by_a_part_of_name_or_address(database: Database
     first, second = [await of(database, p.member_id) for p in made.town.people[:2]]
 
     async with database.read() as conn:
-        by_name = await persons.named(conn, first.name)
-        by_address = await persons.named(conn, made.town.people[1].addresses["sms"][2:])
-        nobody = await persons.named(conn, "nobody at all")
+        by_name = await export_and_erase.named(conn, first.name)
+        by_address = await export_and_erase.named(conn, made.town.people[1].addresses["sms"][2:])
+        nobody = await export_and_erase.named(conn, "nobody at all")
 
     assert first in by_name
     assert by_address == [second]
@@ -81,7 +81,7 @@ async def test_all_that_is_kept_of_a_person_is_shown_to_them_and_of_nobody_else(
     secrets = await told(database, made, person)
 
     async with database.read() as conn:
-        found = await persons.everything(conn, person)
+        found = await export_and_erase.everything(conn, person)
 
     text = json.dumps(found, ensure_ascii=False)
     assert [secret for secret in secrets if secret not in text] == []
@@ -101,11 +101,12 @@ async def test_an_erasure_closes_at_once_waits_for_what_may_need_the_address_and
     secrets = await told(database, made, person)
 
     asked = [
-        await database.write(lambda tx: persons.ask_erasure(tx, person, Actor(via="cli", login="me"))) for _ in range(2)
+        await database.write(lambda tx: export_and_erase.ask_erasure(tx, person, Actor(via="cli", login="me")))
+        for _ in range(2)
     ]
     await erased_all(database)
     async with database.read() as conn:
-        waits = await persons.waiting(conn)
+        waits = await export_and_erase.waiting(conn)
         opened = sa.select(contact.c.id).where(contact.c.until_ms.is_(None), contact.c.member_id == person.id)
         assert (await conn.execute(opened)).all() == []
     assert (asked, waits) == ([True, False], 1)
@@ -117,7 +118,7 @@ async def test_an_erasure_closes_at_once_waits_for_what_may_need_the_address_and
     kept = await everything_kept(database)
     assert [secret for secret in secrets if secret in kept] == []
     async with database.read() as conn:
-        assert await persons.waiting(conn) == 0
+        assert await export_and_erase.waiting(conn) == 0
         rows = (await conn.execute(sa.select(delivery.c.address).where(delivery.c.channel == "sms"))).scalars().all()
         assert sorted(rows)[0] == "", "the delivery is still counted"
         assert len(rows) == 3
@@ -136,21 +137,21 @@ async def test_an_address_that_others_have_too_stays_theirs(database: Database) 
             .where(contact.c.member_id == other.id, contact.c.type == "sms")
             .values(address_id=both, value=shared)
         )
-        await persons.ask_erasure(tx, person)
+        await export_and_erase.ask_erasure(tx, person)
 
     await database.write(share)
     await seal(database, made)
     await erased_all(database)
 
     async with database.read() as conn:
-        found = await persons.named(conn, shared)
+        found = await export_and_erase.named(conn, shared)
     assert [each.id for each in found] == [other.id]
 
 
 async def test_no_file_brings_an_erased_person_back_and_others_are_loaded(database: Database) -> None:
     made = await a_campaign(database, 2)
     person = await of(database, made.town.people[0].member_id)
-    await database.write(lambda tx: persons.ask_erasure(tx, person))
+    await database.write(lambda tx: export_and_erase.ask_erasure(tx, person))
     again = MemberRecord(person.reference, person.name, "nl", contacts=(ContactRecord("mobile", "+32470999999"),))
     new = MemberRecord("new", "Somebody", "nl")
 
@@ -172,7 +173,7 @@ async def test_the_erasures_of_another_zone_do_not_wait_for_this_one(database: D
     await seal(database, over)
     waits, goes = [await of(database, m.town.people[0].member_id) for m in (running, over)]
     for person in (waits, goes):
-        await database.write(lambda tx, person=person: persons.ask_erasure(tx, person))  # type: ignore[misc]
+        await database.write(lambda tx, person=person: export_and_erase.ask_erasure(tx, person))  # type: ignore[misc]
 
     await erased_all(database)
 

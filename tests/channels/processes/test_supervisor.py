@@ -18,9 +18,9 @@ import pytest
 from channels.begun import begun_bytes
 from channels.contract import Accepted, CarrierState, InDoubt, NotSent, Outcome, Outgoing, Permission
 from channels.processes import frames
-from channels.processes import process as process_module
+from channels.processes import supervisor as process_module
 from channels.processes.frames import MOST_BYTES
-from channels.processes.process import SILENT_S, CarriersProcess
+from channels.processes.supervisor import SILENT_S, CarriersProcess
 from channels.slots import MISSED
 from gateway.operations.logs import JsonLines
 from loadtest.sinks.smsc import SmscOptions, SmscSink
@@ -252,7 +252,7 @@ async def test_the_death_of_the_parent_is_the_end_of_the_child_and_nothing_more_
 import asyncio, time
 from channels.begun import begun_bytes
 from channels.contract import Channel, Mode
-from channels.processes.process import CarriersProcess
+from channels.processes.supervisor import CarriersProcess
 from channels.email.settings import SmtpSettings, Tls
 from tests.channels.conformance import Inbox, now, until
 from tests.channels.email.test_smtp_conformance import relay
