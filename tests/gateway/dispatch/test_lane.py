@@ -19,7 +19,7 @@ from channels.contract import (
 )
 from gateway.dispatch import results
 from store.campaigns import campaign_steps
-from store.engine.database import Database
+from store.engine.database import Database, open_database
 from store.outbox import holds, recovery
 from store.outbox.delivery_ids import campaign_of
 from store.states import CampaignState
@@ -233,6 +233,21 @@ async def test_beside_a_held_carrier_the_lane_goes_on_with_the_others(database: 
     assert second.handed
     assert sorted([*first.addresses, *second.addresses]) == sorted(p.addresses["sms"] for p in made.town.people)
     assert {row.attempts for row in await rows_of(database, made)} == {1}
+
+
+async def test_a_carrier_is_held_on_every_node(store_url: str) -> None:
+    async with open_database(store_url) as here, open_database(store_url) as there:
+        made = await a_campaign(here, 400, batch_size=100)
+        held = [Carrier("first"), Carrier("first")]
+        lanes = [a_lane(d, c, Carrier("second"), rate_per_s=100) for d, c in zip((here, there), held, strict=True)]
+
+        async with running(*lanes):
+            await until(lambda: all(carrier.handed for carrier in held))
+            await here.write(lambda tx: holds.place(tx, "carrier", "first", "test", "test"))
+            held_at = asyncio.get_running_loop().time()
+            await until_async(lambda: _all(here, made, "accepted"), 20)
+
+        assert max(at for carrier in held for at, _ in carrier.handed) - held_at < 0.5
 
 
 async def test_where_the_only_carrier_is_held_messages_wait_and_go_when_it_is_let_go(database: Database) -> None:
