@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -18,6 +19,7 @@ from gateway.campaigns.cancels import Preparer
 from gateway.directory.audience import Audience, decode
 from gateway.directory.zone_policy import ZonePolicy
 from gateway.reports.reading import draw_up
+from store.audit_reading import WantedLines, latest
 from store.campaigns import campaign_steps
 from store.campaigns import reading as campaigns
 from store.engine.database import Database
@@ -71,6 +73,23 @@ async def state_of(database: Database, campaign_id: int) -> str:
         found = await campaigns.by_id(conn, campaign_id)
     assert found is not None
     return found.state
+
+
+async def test_the_audit_tells_who_cancelled_from_where_and_what_that_ended(
+    house: House, author: Caller, database: Database
+) -> None:
+    original = await alerted(house, author)
+    by = msgspec.structs.replace(author, via="http", address="192.0.2.7")
+
+    answer = await a_desk(database).submit(by, a_document("over", "Cancel"))
+
+    async with database.read() as conn:
+        [line] = await latest(conn, 1, WantedLines(action="launch"))
+        ended = await campaigns.by_id(conn, original)
+    assert ended is not None
+    assert (line.account, line.behalf, line.via, line.zone) == (author.code, "", "http", "A")
+    assert (line.subject, line.apart) == (answer.id, {"address": "192.0.2.7"})
+    assert line.detail == {"campaigns": [answer.zones[0].campaign], "ended": [ended.public_id]}
 
 
 # ---- the fence -----------------------------------------------------------------------------------------------------
