@@ -144,6 +144,28 @@ async def test_the_audit_tells_who_did_what_from_where_and_to_what(door: Doorway
     assert (hold["number"], hold["hash"]) == (head.number, head.hash)
 
 
+async def test_a_hold_that_is_placed_changed_and_lifted_over_http_is_three_lines_of_its_zone(door: Doorway):
+    await auditors(door)
+    placed = await door.post("/api/v1/holds", "a", json={"scope": "zone", "subject": "A", "reason": "storm"})
+    href, tag = placed.json["href"], placed.headers["ETag"]
+    changed = await door.ask("PATCH", href, "a", data=b'{"reason": "calm"}', headers={
+        "If-Match": tag, "Content-Type": "application/merge-patch+json",
+    })  # fmt: skip
+    lifted = await door.ask("DELETE", href, "a", headers={"If-Match": changed.headers["ETag"]})
+    assert (placed.status, changed.status, lifted.status) == (201, 200, 204)
+
+    told = await asked(door, "?subject=zone+A&account=a", "auditor")
+
+    assert [line["action"] for line in told] == ["resume", "hold-change", "hold"]
+    assert {(line["account"], line["via"], line["zone"], line["subject"]) for line in told} == {
+        ("a", "http", "A", "zone A")
+    }
+    assert told[2]["apart"] == {"address": "127.0.0.1", "reason": "storm"}
+    assert told[1]["apart"] == {
+        "address": "127.0.0.1", "before": {"reason": "storm"}, "after": {"reason": "calm"}
+    }  # fmt: skip
+
+
 async def test_filters_narrow_it_and_pages_lead_through_all_of_it_once(door: Doorway):
     await auditors(door)
     await a_campaign(door, "A", "camp1")
