@@ -237,9 +237,12 @@ async def test_beside_a_held_carrier_the_lane_goes_on_with_the_others(database: 
 
 async def test_a_carrier_is_held_on_every_node(store_url: str) -> None:
     async with open_database(store_url) as here, open_database(store_url) as there:
-        made = await a_campaign(here, 400, batch_size=100)
+        made = await a_campaign(here, 400, batch_size=20)
         held = [Carrier("first"), Carrier("first")]
-        lanes = [a_lane(d, c, Carrier("second"), rate_per_s=100) for d, c in zip((here, there), held, strict=True)]
+        lanes = [
+            a_lane(database, first, Carrier("second"), rate_per_s=100, batches_at_once=1)
+            for database, first in zip((here, there), held, strict=True)
+        ]
 
         async with running(*lanes):
             await until(lambda: all(carrier.handed for carrier in held))
