@@ -87,7 +87,9 @@ async def status_lines(
 
 def certificate_lines(server: ServerSettings, now_ms: int) -> list[StatusLine]:
     """The door's certificate as its files hold it now; none where it speaks no TLS."""
-    # Lifting a hold uses this module, too, and does not wait for the cryptography.
+    if not server.tls_certificate:
+        return []
+    # Who has no certificate does not wait for the cryptography, nor does lifting a hold, which uses this module, too.
     from gateway.server_certificate import CertificateRefused, read_server_certificate
 
     try:
