@@ -206,3 +206,4 @@ def _curl(out: Console, town: DemoEnvironment, client: DemoClient, campaigns: li
     ]
     for line in filter(None, lines):
         out.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+    out.print(f"\nThe API, to read and to try: {client.url}/api/docs", highlight=False, soft_wrap=True, markup=False)
