@@ -131,7 +131,8 @@ def controlled_postgres() -> Iterator[PrivatePostgres]:
         yield server
     finally:
         server.stop()
-        shutil.rmtree(root, ignore_errors=True)
+        # A thousand databases of three hundred files each: nobody waits for that.
+        subprocess.run(["sh", "-c", 'rm -rf "$0" &', str(root)], check=True, **_quiet(Path("/")))
 
 
 async def _until_ready(port: int) -> None:

@@ -245,10 +245,10 @@ async def test_a_row_that_kills_whoever_hands_it_over_costs_itself_only(
     poison = made.ids["sms"][23]
     outgoing = Sending._outgoing
 
-    def breaking(self, row, instants):  # type: ignore[no-untyped-def]
+    def breaking(self, row, instants, permission):  # type: ignore[no-untyped-def]
         if row.id == poison:
             raise ValueError("this one kills")
-        return outgoing(self, row, instants)
+        return outgoing(self, row, instants, permission)
 
     monkeypatch.setattr(Sending, "_outgoing", breaking)
     carrier = Carrier()

@@ -22,7 +22,7 @@ from store.campaigns import campaign_steps
 from store.engine.database import Database, open_database
 from store.outbox import holds, recovery
 from store.outbox.delivery_ids import campaign_of
-from store.states import CampaignState
+from store.states import CampaignState, DeliveryState
 from store.tables import campaign
 from tests.gateway.dispatch.lanes import Carrier, a_lane, running, ticking, until, until_async
 from tests.store.invariants import assert_sums_close
@@ -265,7 +265,8 @@ async def test_where_the_only_carrier_is_held_messages_wait_and_go_when_it_is_le
         handed = len(carrier.handed)
         assert handed < 100
         words = await words_of(database, made)
-        assert (words.count("accepted"), words.count("queued")) == (handed, 100 - handed)
+        # A slot that a busy machine has missed makes a message known not sent: it is to be retried.
+        assert (words.count("accepted"), words.count("queued") + words.count("retry")) == (handed, 100 - handed)
         await database.write(lambda tx: holds.lift(tx, "carrier", "one"))
         await until_async(lambda: _all(database, made, "accepted"))
 
@@ -444,6 +445,11 @@ async def test_a_lane_that_claims_a_batch_again_keeps_the_facts_of_both_its_clai
         await until(lambda: claim in answered)
         return Accepted((f"id-{message.reference}",))
 
+    async def all_are_handed_or_in_doubt() -> bool:
+        """Of the first claim what had its slot and was not handed over yet is in doubt until that claim ends."""
+        rows, handed = await rows_of(database, made), set(carrier.addresses)
+        return all(row.address in handed or row.state == DeliveryState.UNKNOWN for row in rows)
+
     carrier = Carrier(answer=told)
     lane = a_lane(database, carrier, rate_per_s=100, resend_wait_ms=60_000, room_on_disk=lambda: may_claim)
     async with running(lane):
@@ -453,7 +459,7 @@ async def test_a_lane_that_claims_a_batch_again_keeps_the_facts_of_both_its_clai
         await database.write(recovery.recover)
         may_claim = True
         lane.bell.ring()
-        await until(lambda: len(carrier.handed) == 60)
+        await until_async(all_are_handed_or_in_doubt)
         answered.add(first_ends)
         await until(lambda: lane.batches_held == 1)
         answered.update(("first", "last"))

@@ -117,8 +117,8 @@ async def test_it_is_served_to_everybody_and_not_again_to_who_has_it(door: Doorw
 
 # ---- looking changes nothing ---------------------------------------------------------------------------------------
 
-MAY_GROW = {"audit", "audit_detail", "audit_link"}
-"""Who reads what about people is written down."""
+MAY_GROW = "audit"
+"""Who reads what about people is written down, in tables of this name."""
 NEEDED = {"/cap/v1/alerts": "?sender=cic@example.org&identifier=id-1", "/api/v1/events": "?topics=campaigns"}
 
 
@@ -127,7 +127,7 @@ async def rows_of(door: Doorway) -> dict[str, list[Any]]:
         return {
             table.name: [tuple(row) for row in (await conn.execute(sa.select(table))).all()]
             for table in metadata.sorted_tables
-            if table.name not in MAY_GROW
+            if not table.name.startswith(MAY_GROW)
         }
 
 
