@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.http.openapi import PROBLEM, ProblemDetails, statuses_refused
+from gateway.http.openapi import PROBLEM, ProblemDetails, headers_sent, statuses_refused
 from gateway.http.route import Events, Media, Route
 from gateway.http.routes import TABLE
 from gateway.http.wording import spoken_type
@@ -46,6 +46,9 @@ def hold(method: str, path: str, status: int, headers: Mapping[str, str], body: 
         return
     forms = route.forms(status)
     assert forms, f"{said}, which it does not declare"
+    sent = dict(headers_sent(route, status))
+    missing = [name for name, told in sent.items() if told.get("required") and name not in headers]
+    assert not missing, f"{said} without {missing}"
     if method == "HEAD" or body is None:
         return
     types = [name for form in forms if isinstance(form, Media) for name in form.types]

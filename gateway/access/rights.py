@@ -12,6 +12,7 @@ import msgspec
 from channels.contract import Channel
 from gateway.directory.agreements import USUAL, Agreement
 from gateway.directory.senders import KindRule
+from gateway.errors import Reason
 from store.audit_line import Actor
 
 NetworkScope = frozenset[int] | None
@@ -128,3 +129,16 @@ class Caller(msgspec.Struct, frozen=True):
         """Whether the zone is any business of this caller's; what exactly is `reach`'s to say."""
         zones = self.zone_ids(action)
         return zones is None or zone_id in zones
+
+
+def nowhere(*actions: str) -> Reason:
+    """Why somebody is refused who holds none of these rights in any zone."""
+    named = " or ".join(f"`{action}`" for action in actions)
+    remedy = "Have the right entered for the account."
+    return Reason("RIGHT", f"The right {named} is held in no zone.", remedy=remedy, cause="nowhere", facts=(named,))
+
+
+def everywhere(action: str) -> Reason:
+    """Why somebody is refused who does not hold a right in every zone."""
+    text, remedy = f"This takes the right `{action}` in every zone.", "Have the right entered for the account."
+    return Reason("RIGHT", text, remedy=remedy, cause="everywhere", facts=(f"`{action}`",))

@@ -16,6 +16,7 @@ from gateway.campaigns import rights_over_campaigns
 from gateway.campaigns.admission import Shared, Turns
 from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import MessageAnswer, MessageRequest, MessageText, ZonePreview
+from gateway.campaigns.held import held_reasons
 from gateway.campaigns.intake import FARTHEST_MS
 from gateway.campaigns.limits import require_modest
 from gateway.campaigns.planning import Planner, ZonePlan, ZoneRefused, ZoneWish
@@ -72,8 +73,14 @@ class MessageDesk:
         async with self.database.read() as conn:
             balance = await ledger.balance_millieuro(conn, plan.zone.id, self.database.clock.now_ms())
             queue = await fairness.queue(conn, plan.campaign.mode, plan.campaign.priority)
+            held = await held_reasons(conn, plan.zone, [channel.channel for channel in plan.preview.channels])
         missing = plan.campaign.reserved_millieuro - balance if plan.campaign.must_cover else 0
-        preview = msgspec.structs.replace(plan.preview, balance_millieuro=balance, shortfall_millieuro=max(missing, 0))
+        preview = msgspec.structs.replace(
+            plan.preview,
+            balance_millieuro=balance,
+            shortfall_millieuro=max(missing, 0),
+            problems=plan.preview.problems + held,
+        )
         return self.planner.behind(preview, queue)
 
     async def launch(self, caller: Caller, request: MessageRequest, key: str = "") -> MessageAnswer:

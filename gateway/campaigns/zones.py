@@ -15,6 +15,7 @@ from gateway.access.rights import Action, Caller
 from gateway.campaigns import cancels, rights_over_campaigns
 from gateway.campaigns.announcement import Announcement
 from gateway.campaigns.answers import ZonePreview
+from gateway.campaigns.held import held_reasons
 from gateway.campaigns.planning import NobodyHere, Planner, TakenContacts, ZonePlan, ZoneRefused, ZoneWish
 from gateway.campaigns.public_ids import new_public_id
 from gateway.campaigns.texts import style_of, texts_of
@@ -198,11 +199,13 @@ class ZonePlanning:
             balance = await ledger.balance_millieuro(conn, plan.zone.id, now_ms)
             # What it replaces ends in the transaction that launches it, and gives its money to it.
             freed = await reservations.freeable_millieuro(conn, plan.campaign.replaces, now_ms)
+            held = await held_reasons(conn, plan.zone, [channel.channel for channel in plan.preview.channels])
         needed = plan.campaign.reserved_millieuro
         if plan.campaign.must_cover and balance + freed < needed:
             text = f"The prepaid balance of {balance + freed} millieuro does not cover {needed}."
             raise ZoneRefused(text, (Reason("CREDIT", text),))
-        return msgspec.structs.replace(plan.preview, balance_millieuro=balance)
+        problems = plan.preview.problems + held
+        return msgspec.structs.replace(plan.preview, balance_millieuro=balance, problems=problems)
 
     async def _plan_cancels(
         self,

@@ -43,7 +43,11 @@ def require_type(request: web.Request, known: frozenset[str] = _CAP, names: tupl
     given = request.content_type.lower() if "Content-Type" in request.headers else ""
     if given not in known:
         title = f"The body's type must be one of {', '.join(names)}."
-        raise Refusal(415, "unsupported-media-type", title, detail=f"It was {given[:80] or 'not given'}.")
+        reason = Reason(
+            "HEADER", title, path="Content-Type", value=given[:80], remedy="Send it as Content-Type.", cause="type",
+            facts=(", ".join(names),), choices=names,
+        )  # fmt: skip
+        raise Refusal(415, "unsupported-media-type", title, (reason,))
     charset = request.charset
     if (charset.lower() if charset else None) not in _CHARSETS:
         raise Refusal(415, "unsupported-charset", "The body must be UTF-8.")

@@ -23,6 +23,7 @@ from gateway.reports.tabular import csv_of
 from store.campaigns import reading as campaigns
 from store.campaigns.reading import Campaign
 from store.engine.transaction import Connection
+from store.outbox import holds
 from store.outbox.delivery_ids import MOST_DELIVERIES, first_id
 from store.states import CampaignState, DeliveryState
 
@@ -119,7 +120,9 @@ async def read(asked: Asked[NoQuery, None]) -> Answer:
         texts = await campaigns.texts(conn, campaign.id)
         preparing = campaign.state == CampaignState.PREPARING
         gathered = await gathering(conn, campaign.id) if preparing else None
-    return Answer(views.in_full(campaign, counts, texts, gathered))
+        over = await holds.over(conn, campaign.zone_id, campaign.id)
+    held = any(scope != "channel" or subject in campaign.uses for scope, subject in over)
+    return Answer(views.in_full(campaign, counts, texts, gathered, held=held and campaign.ended_ms is None))
 
 
 async def deliveries(asked: Asked[FindDeliveries, None]) -> Answer:

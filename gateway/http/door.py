@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 from aiohttp import web
 
-from gateway.access.rights import Action, Caller
+from gateway.access.rights import Action, Caller, nowhere
 from gateway.errors import Later, Refusal
 from gateway.http import access_log, openapi
 from gateway.http.asking import Answer, Asked, CapDocument
@@ -87,7 +87,8 @@ async def _admitted(request: web.Request, context: HttpContext, right: RouteRigh
     wanted = (right,) if isinstance(right, str) else right
     if not any(_holds(caller, Action(action)) for action in wanted):
         words = " or ".join(wanted)
-        raise Refusal(403, "no-right", f"This account has no right to {words} in any zone.")
+        title = f"This account has no right to {words} in any zone."
+        raise Refusal(403, "no-right", title, (nowhere(*wanted),))
     return caller
 
 

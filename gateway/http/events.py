@@ -14,13 +14,15 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
-from gateway.access.rights import Action, Caller
+from gateway.access.rights import Action, Caller, nowhere
 from gateway.campaigns import rights_over_campaigns
 from gateway.errors import Reason, Refusal
+from gateway.fault_words import CAUSES as OF_VALUES
 from gateway.http import views
 from gateway.http.asking import Asked
 from gateway.http.context import HttpContext
 from gateway.http.progress import Frame, Watched
+from gateway.http.query import CAUSES as OF_PARAMETERS
 from gateway.http.sse import EventWire, glance, opened
 from gateway.http.topics import CampaignsTopic, HoldsTopic
 from store.campaigns import reading as campaigns
@@ -132,7 +134,7 @@ async def _topics(asked: Asked[Topics, None]) -> dict[str, Hashable]:
     """What is to be watched, each topic by its name. Raises Refusal: 400 for too many and for what is none, 404."""
     names = list(dict.fromkeys(asked.query.topics.split(",")))
     if len(names) > MOST_TOPICS:
-        raise _refused(f"At most {MOST_TOPICS} topics fit into one stream; these are {len(names)}.", "too-many")
+        raise _refused("topics", (str(MOST_TOPICS), str(len(names))))
     return {name: await _topic(asked, name) for name in names}
 
 
@@ -146,7 +148,7 @@ async def _topic(asked: Asked[Any, Any], name: str) -> Hashable:
         return HoldsTopic()
     kind, _, public_id = name.partition(":")
     if kind != "campaign" or not public_id:
-        raise _refused(f"`{name[:60]}` is no topic.", "choice", (name[:60], ", ".join(_CHOICES)))
+        raise _refused("choice", (name[:60], ", ".join(_CHOICES)))
     async with asked.context.services.database.read() as conn:
         found = await campaigns.by_public_id(conn, public_id[:64])
     if found is None or not rights_over_campaigns.sees(caller, found):
@@ -158,10 +160,13 @@ def _zones(caller: Caller, action: Action) -> frozenset[int] | None:
     """Where this is allowed; None: in all zones. Raises Refusal 403 for nowhere."""
     zones = caller.zone_ids(action)
     if zones is not None and not zones:
-        raise Refusal(403, "no-right", f"This account has no right to {action} in any zone.")
+        title = f"This account has no right to {action} in any zone."
+        raise Refusal(403, "no-right", title, (nowhere(action),))
     return zones
 
 
-def _refused(text: str, cause: str, facts: tuple[str, ...] = ()) -> Refusal:
-    reason = Reason("PARAM", text, path="topics", cause=cause, facts=facts, remedy=f"Known are {', '.join(_CHOICES)}.")
+def _refused(cause: str, facts: tuple[str, ...]) -> Refusal:
+    text, remedy = (words.format(*facts) for words in {**OF_VALUES, **OF_PARAMETERS}[cause])
+    choices = _CHOICES if cause == "choice" else ()
+    reason = Reason("PARAM", text, path="topics", remedy=remedy, cause=cause, facts=facts, choices=choices)
     return Refusal(400, "bad-parameter", "A parameter is not as it should be.", (reason,))

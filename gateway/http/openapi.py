@@ -141,12 +141,19 @@ def _query(route: Route) -> Iterator[dict[str, Any]]:
 
 def _headers(route: Route) -> Iterator[dict[str, Any]]:
     if route.needs_key:
-        about = "The caller's own name for one decision: the same key again answers with what it made the first time."
-        schema = {"type": "string", "minLength": 1, "maxLength": 100}
+        about = (
+            "The caller's own name for one decision: the same key again answers with what it made the first time. "
+            "Wanted wherever something is done; a dry run needs none."
+        )
+        schema: dict[str, Any] = {
+            "type": "string",
+            "pattern": '^("[!#-~]{1,100}"|[!#-~]{1,100})$',
+            "examples": ["5f0c1e2a-launch-1"],
+        }
         yield {"name": KEY, "in": "header", "required": False, "description": about, "schema": schema}
     if route.needs_match:
         about = "The ETag of what was seen: what has changed since is not overwritten."
-        schema = {"type": "string", "minLength": 1, "examples": ['"r7"']}
+        schema = {"type": "string", "pattern": "^.+$", "examples": ['"r7"']}
         yield {"name": "If-Match", "in": "header", "required": True, "description": about, "schema": schema}
     if any(isinstance(form, Events) for form in route.forms(200)):
         about = "The id of the last event that was seen: the stream goes on behind it."
@@ -180,7 +187,24 @@ def _responses(route: Route) -> dict[str, Any]:
             content[PROBLEM] = {"schema": _ref(ProblemDetails)}
         about = " ".join(dict.fromkeys(_about(form) for form in forms))
         said[str(status)] = {"description": about} | ({"content": content} if content else {})
+        headers = dict(headers_sent(route, status))
+        if headers:
+            said[str(status)]["headers"] = headers
     return said
+
+
+def headers_sent(route: Route, status: int) -> Iterator[tuple[str, Any]]:
+    """The headers of an answer that mean something to a program, each with what the document says of it."""
+    text: dict[str, Any] = {"type": "string"}
+    if status in (201, 202):
+        about = "The address of what was made."
+        yield "Location", {"required": True, "description": about, "schema": text | {"format": "uri-reference"}}
+    if (route.has_version and status < 300) or (304 in route.answers and status in (200, 304)):
+        about = "The version: wanted as If-Match by what changes it, and as If-None-Match by who has it."
+        yield "ETag", {"required": True, "description": about, "schema": text}
+    if any(not isinstance(form, Media | Events) and "next" in form.__struct_fields__ for form in route.forms(status)):
+        about = '`<...>; rel="next"`: the next page, where there is one.'
+        yield "Link", {"description": about, "schema": text}
 
 
 def _add(content: dict[str, Any], form: AnswerForm) -> None:

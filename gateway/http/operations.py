@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import msgspec
 from aiohttp import web
 
-from gateway.access.rights import Action, Right
+from gateway.access.rights import Action, Right, everywhere
 from gateway.errors import Refusal
 from gateway.http.asking import Answer, Asked, NoQuery
 from gateway.http.events import MOST_TOPICS
@@ -196,7 +196,8 @@ async def api_document(asked: Asked[NoQuery, None]) -> web.StreamResponse:
 async def metrics(asked: Asked[NoQuery, None]) -> web.StreamResponse:
     """Of the whole machine, for who may see it for every zone."""
     if asked.caller.zone_ids(Action.OPERATE) is not None:
-        raise Refusal(403, "no-right", "The machine serves every zone: this needs the right to operate in all of them.")
+        title = "The machine serves every zone: this needs the right to operate in all of them."
+        raise Refusal(403, "no-right", title, (everywhere(Action.OPERATE),))
     async with asyncio.timeout(_READY_S):
         measures = await asked.context.services.measures()
     return web.Response(body=asked.context.metrics.text(measures), headers={"Content-Type": CONTENT_TYPE})

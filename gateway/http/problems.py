@@ -112,7 +112,9 @@ def _by_aiohttp(request: web.Request, exc: web.HTTPException, request_id: str) -
     if allowed and request.method == "OPTIONS":
         return web.Response(status=204, headers={"Allow": allowed})
     phrase = HTTPStatus(exc.status).phrase
-    response = problem(exc.status, phrase.lower().replace(" ", "-"), f"{phrase}.", request_id=request_id)
+    code, tongue = phrase.lower().replace(" ", "-"), tongue_of(request)
+    response = problem(exc.status, code, tongue.title(code, f"{phrase}."), request_id=request_id)
+    tongue.label(response)
     if allowed:
         response.headers["Allow"] = allowed
     return response

@@ -24,6 +24,7 @@ CAUSES: Mapping[str, tuple[str, str]] = {
     "unknown": ("there is no parameter `{0}` here", "Known are: {1}."),
     "no-keys": ("there is no parameter `{0}` here, nor any other", "Leave it out."),
     "missing": ("the parameter `{0}` is missing", "Add `{0}`."),
+    "topics": ("at most {0} topics fit into one stream, and these are {1}", "Open another stream for the others."),
     "twice": ("the parameter `{0}` is given more than once", "Give it once."),
 }
 """What is said of a parameter alone, by its cause; the rest is `gateway.fault_words.CAUSES`."""

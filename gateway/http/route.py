@@ -57,6 +57,8 @@ class Route:
     """Whether an Idempotency-Key must be given: what it does moves messages or money."""
     needs_match: bool = False
     """Whether If-Match must be given: it changes what somebody else may have changed meanwhile."""
+    has_version: bool = False
+    """Whether its answer has an ETag, which is wanted as If-Match by what changes it."""
     example: Mapping[str, Any] | str | None = None
     """A body that does what the summary says, in a zone 5301 with a network PLP-5301-1; of a document its text."""
 

@@ -182,7 +182,7 @@ TABLE = (
     Route(
         "POST", "/api/v1/holds", holds.place, Action.OPERATE,
         summary="Hold a zone, channel, carrier, campaign or everything", tag="Operation",
-        answers={201: holds.StandingHold, 200: holds.StandingHold}, refuses=(422,),
+        answers={201: holds.StandingHold, 200: holds.StandingHold}, refuses=(422,), has_version=True,
         example={"scope": "channel", "subject": "sms", "reason": "The texts name the wrong street."},
     ),
     Route(
@@ -193,12 +193,12 @@ TABLE = (
     ),
     Route(
         "GET", _HOLD, holds.read, Action.OPERATE,
-        summary="A hold", tag="Operation", answers={200: holds.StandingHold},
+        summary="A hold", tag="Operation", answers={200: holds.StandingHold}, has_version=True,
     ),
     Route(
         "PATCH", _HOLD, holds.change, Action.OPERATE,
         summary="Give a hold another reason", tag="Operation",
-        answers={200: holds.StandingHold}, refuses=(409,), needs_match=True,
+        answers={200: holds.StandingHold}, refuses=(409,), needs_match=True, has_version=True,
         example={"reason": "The SMSC is being repaired until noon."},
     ),
     Route(

@@ -121,6 +121,8 @@ class CampaignInFull(ListedCampaign, frozen=True, kw_only=True, omit_defaults=Tr
     texts: tuple[CampaignText, ...]
     progress: CampaignProgress
     links: CampaignLinks
+    held: bool
+    """A hold keeps its messages from leaving, on one of its channels or on all: they wait."""
     gathering: GatheringAnswer | None = None
 
 
@@ -194,7 +196,12 @@ _SAME = (
 
 
 def in_full(
-    campaign: Campaign, counts: list[DeliveryCounts], texts: list[Text], gathering: GatheringAnswer | None
+    campaign: Campaign,
+    counts: list[DeliveryCounts],
+    texts: list[Text],
+    gathering: GatheringAnswer | None,
+    *,
+    held: bool,
 ) -> CampaignInFull:
     own = href(campaign)
     return CampaignInFull(
@@ -213,6 +220,7 @@ def in_full(
             stop=f"{own}/stop",
             alert=f"/cap/v1/alerts/{campaign.alert_public_id}" if campaign.alert_public_id else "",
         ),
+        held=held,
         gathering=gathering,
     )
 

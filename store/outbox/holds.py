@@ -127,3 +127,23 @@ async def by_public_id(conn: AsyncConnection, public_id: str) -> Hold | None:
 async def of_thing(conn: AsyncConnection, scope: str, subject: str) -> Hold | None:
     """The hold of a thing; None where none stands. `subject`: the store's own word."""
     return await follow(conn, hold_statements.one_of_thing(scope, subject))
+
+
+_over = Prepared(
+    sa.select(hold.c.scope, hold.c.subject)
+    .where(
+        sa.or_(
+            hold.c.scope.in_(("all", "channel")),
+            sa.and_(hold.c.scope == "zone", hold.c.subject == sa.bindparam("zone", type_=sa.Text)),
+            sa.and_(hold.c.scope == "campaign", hold.c.subject == sa.bindparam("campaign", type_=sa.Text)),
+        )
+    )
+    .order_by(hold.c.id)
+)
+
+
+async def over(conn: AsyncConnection, zone_id: int, campaign_id: int | None = None) -> list[tuple[str, str]]:
+    """What stands over a zone's messages, or a campaign's, as (scope, subject): everything, channels, the zone, the
+    campaign. Of carriers nothing is told: others may take their messages."""
+    rows = await rows_of(conn, _over, {"zone": str(zone_id), "campaign": str(campaign_id or "")})
+    return [(str(row.scope), str(row.subject)) for row in rows]

@@ -24,6 +24,7 @@ from gateway.texts.language import choose
 from store import accounts
 from store.engine.database import Database
 from store.money import ledger
+from store.outbox import holds
 from store.register.reading import addressees
 from store.tables import member, zone
 from tests.gateway.populated_store import House
@@ -81,6 +82,24 @@ def request(**changes: object) -> MessageRequest:
 @pytest.fixture
 async def coordinator(database: Database) -> Coordinator:
     return await Coordinator(database).open()
+
+
+# ---- holds -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", ["all", "zone", "channel"])
+async def test_who_sends_into_a_hold_is_told_that_it_waits(coordinator: Coordinator, scope: str) -> None:
+    subject = {"all": "", "zone": str(coordinator.house.zones["5301"]), "channel": "sms"}[scope]
+    await coordinator.database.write(lambda tx: holds.place(tx, scope, subject, "test", "operator"))
+    await coordinator.database.write(lambda tx: holds.place(tx, "channel", "voice", "not asked for", "operator"))
+
+    dry = await coordinator.preview(kind=Kind.ALERT)
+    launched = (await coordinator.desk.launch(coordinator.caller, request(kind=Kind.ALERT))).preview
+
+    assert launched is not None
+    for preview in (dry, launched):
+        told = [(reason.cause, reason.level) for reason in preview.problems if reason.rule == "HELD"]
+        assert told == [(scope, "warning")]
 
 
 # ---- money ---------------------------------------------------------------------------------------------------

@@ -138,9 +138,10 @@ async def test_a_topic_that_is_none_or_not_to_be_seen_opens_no_stream(door: Door
     await a_campaign(door, name="c1")
     await a_campaign(door, "B", "of-b")
 
-    answer = await door.get(PATH, "a", params={"topics": topics})
+    answer = await door.get(PATH, "a", params={"topics": topics}, headers={"Accept-Language": "fr"})
 
     assert answer.status == status
+    assert answer.headers["Content-Language"].startswith("fr")
     assert door.door.progress_watch.watchers == 0
 
 
