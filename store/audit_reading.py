@@ -24,6 +24,11 @@ from store.tables import Big, account, audit, audit_detail, audit_link, audit_re
 
 SLOT_MS = 15 * 60_000
 """Readings of one thing by one account from one address are one line within each quarter of an hour (UTC)."""
+MOST_QUESTIONS = 20
+"""Of readings that differ in nothing but what was asked so many are lines of their own within the quarter of an hour;
+what is asked beyond them is one line together."""
+BEYOND = "more_questions_than"
+"""What the line of those says that were asked beyond, in its detail."""
 _FORGOTTEN_MS = 4 * SLOT_MS
 """Longer than any two clocks are apart."""
 
@@ -37,11 +42,14 @@ class PersonalReading(msgspec.Struct, frozen=True, kw_only=True):
     zone_id: int | None = None
     detail: Mapping[str, Any] = {}
     apart: Mapping[str, Any] = {}
+    """What was asked, where there is no end of what can be."""
 
 
 _slot = audit_reading.c.slot_ms == sa.bindparam("slot_ms", type_=Big)
 _told_of = Prepared(
-    sa.select(audit_reading.c.key).where(_slot, audit_reading.c.key == sa.bindparam("key", type_=sa.Text))
+    sa.select(audit_reading.c.key)
+    .where(_slot, audit_reading.c.key.in_([sa.bindparam(name, type_=sa.Text) for name in ("key", "beyond")]))
+    .limit(1)
 )
 _tell_of = Prepared(
     sa.text("INSERT INTO audit_reading (slot_ms, key) VALUES (:slot_ms, :key) ON CONFLICT DO NOTHING RETURNING key")
@@ -51,18 +59,44 @@ _forget = Prepared(sa.delete(audit_reading).where(audit_reading.c.slot_ms < sa.b
 
 
 async def is_noted(conn: AsyncConnection, reading: PersonalReading, now_ms: int) -> bool:
-    """Whether there is a line of this reading in the quarter of an hour: a line that can be seen is durable."""
-    return bool(await rows_of(conn, _told_of, _slot_of(reading, now_ms)))
+    """Whether there is a line of this reading in the quarter of an hour, its own or that of all that were asked beyond
+    `MOST_QUESTIONS`: a line that can be seen is durable."""
+    keys = {"key": _key(reading), "beyond": _key(_beyond(reading))}
+    return bool(await rows_of(conn, _told_of, {"slot_ms": _slot_ms(now_ms), **keys}))
 
 
 async def note_reading(tx: Transaction, reading: PersonalReading) -> None:
     """Writes the line of a reading, unless there is one in the quarter of an hour. Of two at once one writes it, and
     the other waits until it is there."""
-    if await tx.first(_tell_of, _slot_of(reading, tx.now_ms)) is not None:
-        await chain.note(
-            tx, reading.action, reading.subject, reading.by,
-            zone_id=reading.zone_id, detail=reading.detail, apart=reading.apart,
-        )  # fmt: skip
+    if await is_noted(tx.conn, reading, tx.now_ms):
+        return
+    if await _tells_first(tx, _key(reading)) and (not reading.apart or await _has_place(tx, reading)):
+        await _note(tx, reading)
+
+
+async def _has_place(tx: Transaction, reading: PersonalReading) -> bool:
+    """Whether a question may be a line of its own. The first that may not leaves the line of all such."""
+    beyond = _beyond(reading)
+    group = _key(beyond)
+    # Each place is taken once, however many ask at once, and all ask in one order: nobody waits in a circle.
+    for place in range(MOST_QUESTIONS):
+        if await _tells_first(tx, f"{group} {place}"):
+            return True
+    if await _tells_first(tx, group):
+        await _note(tx, beyond)
+    return False
+
+
+async def _tells_first(tx: Transaction, key: str) -> bool:
+    """Whoever else tells of the same waits for the end of this transaction."""
+    return await tx.first(_tell_of, {"slot_ms": _slot_ms(tx.now_ms), "key": key}) is not None
+
+
+async def _note(tx: Transaction, reading: PersonalReading) -> None:
+    await chain.note(
+        tx, reading.action, reading.subject, reading.by,
+        zone_id=reading.zone_id, detail=reading.detail, apart=reading.apart,
+    )  # fmt: skip
 
 
 async def forget_readings(tx: Transaction) -> None:
@@ -70,9 +104,17 @@ async def forget_readings(tx: Transaction) -> None:
     await tx.run(_forget, {"before": tx.now_ms - _FORGOTTEN_MS})
 
 
-def _slot_of(reading: PersonalReading, now_ms: int) -> dict[str, Any]:
-    key = hashlib.sha256(msgspec.json.encode(reading, order="deterministic")).hexdigest()
-    return {"slot_ms": now_ms // SLOT_MS * SLOT_MS, "key": key}
+def _beyond(reading: PersonalReading) -> PersonalReading:
+    """All that differ from it in what was asked alone, told together."""
+    return msgspec.structs.replace(reading, detail={**reading.detail, BEYOND: MOST_QUESTIONS}, apart={})
+
+
+def _key(reading: PersonalReading) -> str:
+    return hashlib.sha256(msgspec.json.encode(reading, order="deterministic")).hexdigest()
+
+
+def _slot_ms(now_ms: int) -> int:
+    return now_ms // SLOT_MS * SLOT_MS
 
 
 # ---- lines that are read -----------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ class LinesOfAudit(msgspec.Struct, frozen=True, omit_defaults=True):
 
 async def find(asked: Asked[FindLines, None]) -> Answer:
     """The newest first. Whoever has the right for some zones sees the lines that are theirs alone. Reading it is a
-    line, one within each quarter of an hour for the same question."""
+    line, one within each quarter of an hour for the same question; what is asked beyond 20 questions is one more."""
     query, caller = asked.query, asked.caller
     zones = _seen_by(caller)
     words = {name: readable(getattr(query, name)) for name in ("account", "action", "subject", "zone")}

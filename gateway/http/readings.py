@@ -1,7 +1,8 @@
 """Readings of what is personal: each is a line of the audit, and is one before its answer leaves.
 
 A walk through pages is one line: readings of one thing by one account from one address are, within each quarter of an
-hour. Where the line cannot be written nothing is read.
+hour. Where there is no end of what can be asked (`apart`), the first questions are lines of their own, and what is
+asked beyond them is one line. Where the line cannot be written nothing is read.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,8 @@ def reading_of(
     detail: Mapping[str, Any] | None = None,
     apart: Mapping[str, Any] | None = None,
 ) -> PersonalReading:
-    """`zone_id`: whose business it is, where it is one zone's; `apart`: what may hold a person's name."""
+    """`zone_id`: whose business it is, where it is one zone's; `apart`: what was asked, which may hold a person's
+    name."""
     by = asked.caller.actor
     return PersonalReading(
         action=action, subject=subject, by=by, zone_id=zone_id, detail=detail or {}, apart=apart or {}

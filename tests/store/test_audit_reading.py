@@ -1,6 +1,7 @@
 """The audit as it is read, and readings that are lines of it."""
 
 import asyncio
+import dataclasses
 import random
 
 import msgspec
@@ -13,6 +14,7 @@ from store.audit_line import SERVER, Actor
 from store.audit_reading import LinePlace, PersonalReading, WantedLines, is_noted, latest, note_reading, page
 from store.campaigns import campaign_steps
 from store.engine.database import Database
+from store.engine.transaction import Transaction
 from store.outbox import holds
 from store.register.writing import ZoneRecord, put_zone
 from store.tables import account, audit_detail, zone
@@ -256,6 +258,38 @@ async def test_whatever_differs_is_another_line(database: Database, changes: dic
     await noted(database, a_reading(**changes))
 
     assert len(await read(database)) == 2
+
+
+async def test_of_questions_without_end_the_first_are_lines_and_the_others_are_one_together(database: Database) -> None:
+    most = audit_reading.MOST_QUESTIONS
+    asked = [a_reading(subject="audit", apart={"subject": f"q{n}"}) for n in range(2 * most)]
+    beside = a_reading(subject="audit", apart={"subject": "q"}, by=Actor(account_id=2, via="http"))
+    now_ms = database.clock.now_ms()
+    await database.write(lambda tx: _at(tx, now_ms, asked[0]))
+
+    await asyncio.gather(*(database.write(lambda tx, one=one: _at(tx, now_ms, one)) for one in asked * 2))
+    await database.write(lambda tx: _at(tx, now_ms, beside))
+    await database.write(lambda tx: _at(tx, now_ms + audit_reading.SLOT_MS, asked[0]))
+
+    found = await read(database)
+    told = [line for line in found if audit_reading.BEYOND in line.detail]
+    [others] = told
+    assert len(found) == most + 1 + 1 + 1
+    assert (others.detail[audit_reading.BEYOND], others.apart) == (most, {"address": "192.0.2.7"})
+    assert len({str(line.apart) for line in found}) == most + 2
+    async with database.read() as conn:
+        assert all([await is_noted(conn, one, now_ms) for one in (*asked, a_reading(subject="audit", apart={"x": 1}))])
+
+
+async def _at(tx: Transaction, now_ms: int, reading: PersonalReading) -> None:
+    await note_reading(dataclasses.replace(tx, now_us=now_ms * 1000), reading)
+
+
+async def test_each_subject_that_is_read_is_a_line_however_many(database: Database) -> None:
+    for n in range(audit_reading.MOST_QUESTIONS + 5):
+        await noted(database, a_reading(subject=f"campaign {n}"))
+
+    assert len({line.subject for line in await read(database)}) == audit_reading.MOST_QUESTIONS + 5
 
 
 async def test_a_reading_that_is_undone_is_no_line_and_the_next_one_is(database: Database) -> None:

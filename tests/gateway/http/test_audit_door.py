@@ -242,6 +242,19 @@ async def test_reading_the_audit_is_one_line_a_quarter_of_an_hour_and_question(d
     assert latest_one.apart == {"address": "127.0.0.1", "action": "stop", "zone": "A"}
 
 
+async def test_whoever_asks_something_else_each_time_does_not_fill_the_audit(door: Doorway):
+    await auditors(door)
+    for n in range(50):
+        await asked(door, f"?limit=1&subject=q{n}")
+
+    read = await written(door, "audit-read")
+
+    # Where a quarter of an hour ends in between, each of the two has its questions.
+    assert 21 <= len(read) <= 42
+    assert {line.account for line in read} == {"head"}
+    assert read[-1].apart == {"address": "127.0.0.1", "subject": "q0"}
+
+
 async def test_a_get_writes_lines_of_readings_and_nothing_else(door: Doorway):
     await auditors(door)
     await a_campaign(door, "A", "camp1")
