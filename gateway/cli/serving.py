@@ -85,7 +85,8 @@ def check_config(config: ConfigOption = None) -> None:
         out.print(f"[dim]remember:[/dim] {escape(text)}", highlight=False, soft_wrap=True)
     say(f"store: {store_named(settings)}")
     if not settings.backup.folder and settings.store.url.startswith("sqlite"):
-        out.print("[dim]remember:[/dim] no backups are scheduled ([backup] folder); 'tocsin backup FILE' makes one")
+        text = "no backups are scheduled ([backup] folder); 'tocsin backup FILE' makes one"
+        out.print(f"[dim]remember:[/dim] {escape(text)}", highlight=False, soft_wrap=True)
     read = str(config) if config else "the defaults: no file was given"
     out.print(escape(f"The settings are sound ({read})."), highlight=False, soft_wrap=True)
 

@@ -80,7 +80,7 @@ async def _open_town(out: Console, town: DemoEnvironment, session: aiohttp.Clien
     server = await town.server(settings)
     client = DemoClient(session, f"http://127.0.0.1:{door}", town.keys["cic-demo"])
     await _until_up(out, town, client, server)
-    out.print(f"The gateway is up at {client.url}; its log is {town.folder}/server.log")
+    out.print(f"The gateway is up at {client.url}; its log is {town.folder}/server.log", markup=False)
     return client
 
 
@@ -95,7 +95,7 @@ async def _until_up(
         said = await asyncio.to_thread(_last_lines, log)
         if server.returncode is not None:
             raise DemoFailed(f"the gateway ended with code {server.returncode}; its log ({log}) ends with:\n{said}")
-        out.print(f"The gateway is still starting; its log is {log} ...")
+        out.print(f"The gateway is still starting; its log is {log} ...", markup=False)
     raise DemoFailed(
         f"the gateway is not ready after {_UP_TRIES * _PATIENCE_S:g} s; its log ({log}) ends with:\n{said}"
     )
@@ -134,7 +134,8 @@ async def _post(out: Console, town: DemoEnvironment, client: DemoClient) -> list
     out.print(f"POST /cap/v1/alerts answered {status}: alert {answer['id']}")
     campaigns = []
     for zone in answer["zones"]:
-        out.print(f"  zone {zone['zone']}: campaign {zone.get('campaign') or 'none: ' + zone['refusal']}")
+        text = f"  zone {zone['zone']}: campaign {zone.get('campaign') or 'none: ' + zone['refusal']}"
+        out.print(text, markup=False)
         if zone.get("campaign"):
             campaigns.append(zone["campaign"])
     return campaigns

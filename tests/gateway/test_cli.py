@@ -53,7 +53,9 @@ def test_check_config_of_a_sound_file_names_what_it_read(config: Path) -> None:
     result = run("check-config", "-c", config)
 
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == f"The settings are sound ({config})."
+    *_, backups, sound = result.stdout.splitlines()
+    assert backups == "remember: no backups are scheduled ([backup] folder); 'tocsin backup FILE' makes one"
+    assert sound == f"The settings are sound ({config})."
 
 
 LINES = [
