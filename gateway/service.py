@@ -95,16 +95,23 @@ async def run(settings: Settings, last_resort: LastResort) -> None:
                 raise
             log.info("stopped before it had started", extra={"action": "stopped"})
         except (CannotStart, PartFailed, StoreError) as exc:
-            log.error("cannot go on", extra={"action": "stop-failed", "why": str(exc)})
+            log.error("cannot go on", extra={"action": _failed(is_started, stop), "why": str(exc)})
             _write_out()
             raise
         except Exception as exc:
-            log.exception("cannot go on", extra={"action": "stop-failed"})
+            log.exception("cannot go on", extra={"action": _failed(is_started, stop)})
             _write_out()
             raise PartFailed(f"the server failed: {type(exc).__name__}: {exc}; its log has more") from exc
         finally:
             ending()  # what the store and the threads still do has its bound, too
             alive.cancel()
+
+
+def _failed(is_started: asyncio.Event, stop: asyncio.Event) -> str:
+    """The log's word for what could not be done."""
+    if not is_started.is_set():
+        return "start-failed"
+    return "stop-failed" if stop.is_set() else "serve-failed"
 
 
 @contextlib.contextmanager
