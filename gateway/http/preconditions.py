@@ -55,5 +55,7 @@ def require_match(request: web.Request, revision: int, changed_by: str, changed_
     members = {"etag": etag, "changed_by": changed_by, "changed_ms": changed_ms}
     at = rfc3339(changed_ms)
     text = f"{changed_by or 'Somebody'} changed it at {at}."
-    reason = Reason("HEADER", text, path="If-Match", value=given[:100], cause="changed", facts=(changed_by, at))
+    remedy = "Read it again, and decide then."
+    facts = (changed_by, at)
+    reason = Reason("HEADER", text, path="If-Match", value=given[:100], remedy=remedy, cause="changed", facts=facts)
     raise Refusal(412, "changed-meanwhile", "It has changed since you saw it.", (reason,), members=members)

@@ -93,6 +93,8 @@ async def test_the_reason_is_changed_by_who_has_seen_the_one_before(door: Doorwa
     assert [a.status for a in (blind, changed, late, same, none, other)] == [428, 200, 412, 200, 200, 400]
     assert (changed.json["reason"], changed.json["by"], changed.json["changed_by"]) == ("wind", "a", "all")
     assert (late.json["changed_by"], late.json["etag"]) == ("all", '"r2"')
+    [problem] = late.json["problems"]
+    assert problem["remedy"] == "Read it again, and decide then."
     assert (same.headers["ETag"], none.headers["ETag"], none.json["reason"]) == ('"r2"', '"r3"', "")
 
 
