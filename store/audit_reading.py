@@ -18,6 +18,7 @@ from store.audit_line import Actor
 from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import AnyRow, Transaction, rows_of
+from store.register.export_and_erase import ERASED
 from store.tables import Big, account, audit, audit_detail, audit_link, audit_reading, campaign, member, zone
 
 # ---- readings that are lines -------------------------------------------------------------------------------------
@@ -145,6 +146,8 @@ class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
     named: str = ""
     """What the subject is called outside, where it is a number of the store's own: a campaign's or a member's public
     id, a zone's code."""
+    reference: str = ""
+    """A member's in the register of its zone; empty for anything else, and for who was erased. It is personal."""
     number: int | None = None
     """Its place in the chain; None: no server has chained it yet."""
     hash: str = ""
@@ -171,12 +174,15 @@ class WantedLines(msgspec.Struct, frozen=True, kw_only=True):
     """Code of who did it, or of on whose behalf."""
     action: str = ""
     subject: str = ""
-    """As it is called outside: a campaign's id, a zone's code; with its kind before it where that is said (`zone 5301`,
-    `campaign c1`, `member m1`, `channel sms`); or as it stands in the line."""
+    """As it is called outside: a campaign's id, a zone's code, a member's reference in the register; with its kind
+    before it where that is said (`zone 5301`, `campaign c1`, `member m1`, `channel sms`); or as it stands in the
+    line."""
     zone: str = ""
     """Its code."""
     zones: frozenset[int] | None = None
     """Only lines that are the business of one of these; None: of any, and of none."""
+    registers: frozenset[int] | None = None
+    """Zones in whose registers a subject is looked for by its reference; None: in all."""
     since_ms: int = 0
     until_ms: int | None = None
     """Lines before this instant."""
@@ -245,7 +251,8 @@ async def page(
     if search is None:
         return [], None
     place = min(after or _LATEST, LinePlace(wanted.until_ms, 0) if wanted.until_ms is not None else _LATEST)
-    window = max(_LEAST, min(most, _AT_ONCE) if _is_exact(search) else _AT_ONCE // len(search.ways))
+    # One reference may be that of a member in each of a hundred zones: a look reads no more for that.
+    window = max(_LEAST, min(most, _AT_ONCE)) if _is_exact(search) else max(1, _AT_ONCE // len(search.ways))
     found: list[AnyRow] = []
     for _ in range(_LOOKS):
         rows, is_last = await _look(conn, search.ways, place, wanted.since_ms, window)
@@ -291,7 +298,8 @@ async def _search(conn: AsyncConnection, wanted: WantedLines) -> _Search | None:
             return None
         zones = frozenset({zone_id})
     if wanted.subject:
-        subjects = await spelled(conn, wanted.subject)
+        members = await members_meant(conn, wanted)
+        subjects = await spelled(conn, wanted.subject, members)
     if zones is not None and not zones:
         return None
     ways: list[_Way]
@@ -330,15 +338,62 @@ async def _look(
 # ---- names -------------------------------------------------------------------------------------------------------
 
 
+class _Named(NamedTuple):
+    name: str
+    reference: str = ""
+
+
+def _is_erased(reference: str, public_id: str) -> bool:
+    return reference == f"{ERASED}-{public_id}"
+
+
 async def _number(conn: AsyncConnection, wanted: sa.Column[Any], column: sa.Column[Any], value: str) -> int | None:
     found = (await conn.execute(sa.select(wanted).where(column == value))).scalar()
     return None if found is None else int(found)
 
 
-async def spelled(conn: AsyncConnection, name: str) -> frozenset[str]:
+class MemberMeant(NamedTuple):
+    id: int
+    public_id: str
+
+
+_code = sa.select(zone.c.code).where(zone.c.id == member.c.zone_id).scalar_subquery()
+_by_reference = Prepared(
+    sa.select(member.c.id, member.c.public_id, member.c.zone_id, _code.label("code"))
+    # Zone by zone: the index of references begins with it.
+    .where(
+        member.c.reference == sa.bindparam("reference", type_=sa.Text),
+        member.c.zone_id.in_(sa.select(zone.c.id)),
+    )
+)
+
+
+async def members_meant(conn: AsyncConnection, wanted: WantedLines) -> list[MemberMeant]:
+    """Whose reference a wanted subject is, one at most in each zone that is asked about."""
+    reference = wanted.subject.removeprefix("member ")
+    if not reference:
+        return []
+    rows = await rows_of(conn, _by_reference, {"reference": reference})
+    return [
+        MemberMeant(row.id, row.public_id)
+        for row in rows
+        if wanted.zone in ("", row.code)
+        and (wanted.zones is None or row.zone_id in wanted.zones)
+        and (wanted.registers is None or row.zone_id in wanted.registers)
+        and not _is_erased(reference, row.public_id)
+    ]
+
+
+async def question_of(conn: AsyncConnection, wanted: WantedLines) -> str:
+    """The wanted subject as the line of its reading says it: of persons who were meant by their reference the public
+    ids, for what is erased with a person is not to stay in what others asked."""
+    return ", ".join(f"member {one.public_id}" for one in await members_meant(conn, wanted)) or wanted.subject
+
+
+async def spelled(conn: AsyncConnection, name: str, members: Iterable[MemberMeant] = ()) -> frozenset[str]:
     """A subject as lines may have it, from how it is called outside."""
     kind, _, public = name.rpartition(" ")
-    found = set()
+    found = {f"member {one.id}" for one in members}
     if kind in ("", "campaign") and (id_ := await _number(conn, campaign.c.id, campaign.c.public_id, public)):
         found |= {str(id_), f"campaign {id_}"}
     if kind in ("", "zone") and (id_ := await _number(conn, zone.c.id, zone.c.code, public)):
@@ -374,7 +429,8 @@ async def _told(conn: AsyncConnection, rows: Sequence[AnyRow]) -> list[AuditLine
     return [_line(whole[row.id], names) for row in rows if row.id in whole]
 
 
-def _line(row: AnyRow, names: Mapping[str, str]) -> AuditLine:
+def _line(row: AnyRow, names: Mapping[str, _Named]) -> AuditLine:
+    named = names.get(row.subject, _Named(""))
     return AuditLine(
         id=row.id,
         at_ms=row.at_ms,
@@ -388,19 +444,21 @@ def _line(row: AnyRow, names: Mapping[str, str]) -> AuditLine:
         detail=msgspec.json.decode(row.detail),
         apart=None if row.beside is None else msgspec.json.decode(row.beside),
         erased=bool(row.apart) and row.beside is None,
-        named=names.get(row.subject, ""),
+        named=named.name,
+        reference=named.reference,
         number=row.no,
         hash=row.hash or "",
     )
 
 
-async def _names(conn: AsyncConnection, subjects: set[str]) -> dict[str, str]:
-    """Of `5` and `campaign 5` the campaign's public id, of `zone 5` the zone's code, of `member 5` the public id."""
-    found: dict[str, str] = {}
-    for kinds, id_, name in (
+async def _names(conn: AsyncConnection, subjects: set[str]) -> dict[str, _Named]:
+    """Of `5` and `campaign 5` the campaign's public id, of `zone 5` the zone's code, of `member 5` the public id and
+    the reference."""
+    found: dict[str, _Named] = {}
+    for kinds, id_, *named in (
         (("", "campaign"), campaign.c.id, campaign.c.public_id),
         (("zone",), zone.c.id, zone.c.code),
-        (("member",), member.c.id, member.c.public_id),
+        (("member",), member.c.id, member.c.public_id, member.c.reference),
     ):
         meant: dict[int, list[str]] = {}
         for subject in subjects:
@@ -408,6 +466,9 @@ async def _names(conn: AsyncConnection, subjects: set[str]) -> dict[str, str]:
             if kind in kinds and number.isascii() and number.isdigit() and len(number) <= 18:
                 meant.setdefault(int(number), []).append(subject)
         if meant:
-            rows = await conn.execute(sa.select(id_, name).where(id_.in_(list(meant))))
-            found |= {subject: str(row[1]) for row in rows.all() for subject in meant[row[0]]}
+            rows = await conn.execute(sa.select(id_, *named).where(id_.in_(list(meant))))
+            for number, name, *reference in rows.all():
+                if reference and _is_erased(reference[0], name):
+                    reference = []
+                found |= dict.fromkeys(meant[number], _Named(name, *reference))
     return found

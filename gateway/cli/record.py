@@ -65,7 +65,9 @@ def lines(
     context: typer.Context,
     action: Annotated[str, typer.Option(help="Only this: launch, stop, hold, load, key-revoke, ...")] = "",
     account: Annotated[str, typer.Option(help="Only what this account did.")] = "",
-    subject: Annotated[str, typer.Option(help="Only about this: an id, a key, 'zone 5301'.")] = "",
+    subject: Annotated[
+        str, typer.Option(help="Only about this: an id, a key, 'zone 5301', a member's reference.")
+    ] = "",
     zone: Annotated[str, typer.Option(help="Only what is this zone's business, by its code.")] = "",
     days: Annotated[int, typer.Option(help="Only of the last days.", min=1)] = 3650,
     most: Annotated[int, typer.Option(help="Lines at most, the newest first.", min=1, max=100_000)] = 50,
@@ -91,7 +93,8 @@ def lines(
             )
             async with database.read() as conn:
                 found = await audit_reading.latest(conn, most, wanted)
-            apart = {name: readable(value) for name, value in asked.items() if value}
+                question = {**asked, "subject": await audit_reading.question_of(conn, wanted)}
+            apart = {name: readable(value) for name, value in question.items() if value}
             await database.write(lambda tx: kept.note(tx, "audit-read", "audit", actor(), apart=apart))
             return found
 
@@ -181,5 +184,6 @@ def _told(line: AuditLine) -> str:
     }
     rest = [f"{name} {value}" for name, value in told.items() if value not in ("", None, [])]
     rest += ["what stood beside it was erased"] if line.erased else []
-    subject = f"{line.subject} ({line.named})" if line.named else line.subject
+    names = ", ".join(name for name in (line.named, line.reference) if name)
+    subject = f"{line.subject} ({names})" if names else line.subject
     return f"{at} {line.action} {subject}{f' by {by}' if by else ''}{': ' + ', '.join(rest) if rest else ''}"

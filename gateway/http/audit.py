@@ -29,7 +29,8 @@ class FindLines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: _Word = ""
     """launch, stop, hold, resume, rights, key-make, load, deliveries-read, ..."""
     subject: Annotated[str, msgspec.Meta(max_length=200)] = ""
-    """A campaign's id, a zone's code, a key's id; or with its kind: `zone 5301`, `member m1`, `channel sms`."""
+    """A campaign's id, a zone's code, a key's id, a member's reference in the register; or with its kind: `zone 5301`,
+    `member 5301-0000003`, `channel sms`."""
     zone: _Word = ""
     """Code of the zone whose business it is."""
     since: _Instant | None = None
@@ -59,6 +60,9 @@ class WrittenLine(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     subject: str
     """What it was done to: a campaign's id, `zone 5301`, a key's id."""
+    reference: str | None
+    """Of a member, as the register has it; null: it was done to something else, the member was erased, or the caller
+    may see the machine and not the people."""
     detail: Any
     """Ids and words of the house."""
     apart: dict[str, Any] | None
@@ -79,19 +83,21 @@ async def find(asked: Asked[FindLines, None]) -> Answer:
     query, caller = asked.query, asked.caller
     zones = _seen_by(caller)
     words = {name: readable(getattr(query, name)) for name in ("account", "action", "subject", "zone")}
+    named_to = caller.whole_zones(Action.AUDIT)
     wanted = audit_reading.WantedLines(
-        **words, zones=zones, since_ms=_ms(query.since) or 0, until_ms=_ms(query.until)
+        **words, zones=zones, registers=named_to, since_ms=_ms(query.since) or 0, until_ms=_ms(query.until)
     )  # fmt: skip
     async with asked.context.services.database.read() as conn:
         found, ends = await audit_reading.page(conn, wanted, query.limit, _place(query.after))
+        subject = await audit_reading.question_of(conn, wanted)
     instants = {name: None if at is None else at.isoformat() for name, at in _instants(query).items()}
-    apart = {name: value for name, value in {**words, **instants}.items() if value}
+    asked_for = {name: value for name, value in {**words, **instants}.items() if value}
+    apart = {**asked_for, "subject": subject} if subject else asked_for
     own_zone = next(iter(zones)) if zones is not None and len(zones) == 1 else None
     await readings.keep(asked, readings.reading_of(asked, "audit-read", "audit", zone_id=own_zone, apart=apart))
     next_ = ""
     if ends is not None:
-        next_ = link(_PATH, **apart, after=f"{ends.at_ms}-{ends.id}", limit=query.limit)
-    named_to = caller.whole_zones(Action.AUDIT)
+        next_ = link(_PATH, **asked_for, after=f"{ends.at_ms}-{ends.id}", limit=query.limit)
     shown = tuple(_shown(line, masked=named_to is not None and line.zone_id not in named_to) for line in found)
     return Answer(LinesOfAudit(shown, next_), headers=heading(next_))
 
@@ -123,6 +129,7 @@ def _shown(line: AuditLine, *, masked: bool) -> WrittenLine:
         zone=line.zone or None,
         action=line.action,
         subject=line.about,
+        reference=None if masked else line.reference or None,
         detail=line.detail,
         apart=apart,
         apart_is=state,

@@ -221,6 +221,10 @@ def test_what_is_read_at_the_terminal_is_a_line_with_whose_login_it_was(desk: De
     assert lines[5]["apart"]["words"] == "peeters"
     assert "nobody at all" not in json.dumps(lines)
 
+    # By the reference in the register, which the line of that reading does not keep.
+    assert "member-find member 1 (" in desk.said("audit", "--subject", "m-1")
+    assert "subject member " in desk.said("audit", "--subject", "audit", "--most", "1")
+
     # With the person what was typed to find them goes, too.
     desk.said("member", "erase", "5301", "m-1")
     found = [json.loads(line) for line in desk.said("audit", "--action", "member-find", "--json").splitlines()]

@@ -17,7 +17,7 @@ from store.engine.database import Database
 from store.engine.transaction import Transaction
 from store.outbox import holds
 from store.register.writing import ZoneRecord, put_zone
-from store.tables import account, audit_detail, zone
+from store.tables import account, audit_detail, member, zone
 from store.tables import audit as lines
 from tests.store import makers as make
 
@@ -154,6 +154,18 @@ WALKS = {
 }
 
 
+async def test_a_reference_is_found_by_its_index(database: Database) -> None:
+    text = audit_reading._by_reference.text(sqlite=database.sqlite)
+    explain = "EXPLAIN QUERY PLAN" if database.sqlite else "EXPLAIN"
+    async with database.read() as conn:
+        if not database.sqlite:
+            await conn.execute(sa.text("SET LOCAL enable_seqscan = off"))
+        rows = (await conn.exec_driver_sql(f"{explain} {text.sql}", text.ordered({"reference": "x"}))).all()
+
+    assert "SCAN member" not in str(rows)
+    assert "Seq Scan on member" not in str(rows)
+
+
 @pytest.mark.parametrize(("walk", "index"), WALKS.values(), ids=WALKS)
 async def test_each_way_walks_down_its_index_and_sorts_nothing(database: Database, walk, index) -> None:
     text = walk.text(sqlite=database.sqlite)
@@ -202,6 +214,44 @@ async def test_a_line_tells_who_on_whose_behalf_from_where_and_whose_business_it
     assert {line.action for line in found} == {"launch", "stop", "hold", "resume"}
     assert {line.action for line in await read(database, WantedLines(account=accounts[other]))} == {"stop", "resume"}
     assert await read(database, WantedLines(zone="no such zone")) == []
+
+
+async def test_a_member_is_found_by_the_reference_in_the_register_of_each_zone_that_is_asked_about(
+    database: Database,
+) -> None:
+    towns = [await make.a_town(database, 2), await make.a_town(database, 2)]
+    zones = await codes(database, zone)
+    mine, theirs = (town.people[1].member_id for town in towns)
+    first, second = (town.zone_id for town in towns)
+    await database.write(lambda tx: tx.run(sa.update(member).where(member.c.id == mine).values(reference="x 3")))
+    await database.write(lambda tx: tx.run(sa.update(member).where(member.c.id == theirs).values(reference="x 3")))
+    for one, zone_id in ((mine, first), (theirs, second)):
+        await database.write(lambda tx, o=one, z=zone_id: audit.note(tx, "member-find", f"member {o}", zone_id=z))
+
+    async def found(subject: str = "x 3", **only: object) -> list[tuple[str, str]]:
+        wanted = WantedLines(subject=subject, **only)
+        return [(line.subject, line.reference) for line in await read(database, wanted)]
+
+    both = [(f"member {theirs}", "x 3"), (f"member {mine}", "x 3")]
+    assert await found() == await found("member x 3") == both
+    assert await found(zone=zones[first]) == await found(zones=frozenset({first})) == both[1:]
+    assert await found(registers=frozenset({second})) == both[:1]
+    assert await found(registers=frozenset()) == await found("x 4") == []
+    async with database.read() as conn:
+        kept = await audit_reading.question_of(conn, WantedLines(subject="member x 3", zone=zones[first]))
+    assert kept == f"member {await _public_id(database, mine)}"
+
+    # Whoever was erased has none any more.
+    hidden = f"erased-{await _public_id(database, mine)}"
+    await database.write(lambda tx: tx.run(sa.update(member).where(member.c.id == mine).values(reference=hidden)))
+    assert await found() == both[:1]
+    assert await found(hidden) == []
+    assert await found(kept) == [(f"member {mine}", "")]
+
+
+async def _public_id(database: Database, member_id: int) -> str:
+    async with database.read() as conn:
+        return str((await conn.execute(sa.select(member.c.public_id).where(member.c.id == member_id))).scalar_one())
 
 
 async def test_what_a_cancel_ends_stands_in_the_line_of_its_zone(database: Database) -> None:

@@ -226,6 +226,25 @@ async def test_who_sees_the_machine_sees_acts_and_no_names_and_what_was_erased_i
     assert (await door.get("/api/v1/audit", "none")).status == 403
 
 
+async def test_a_member_is_found_by_the_reference_and_told_with_it_to_whoever_may_see_the_people(door: Doorway):
+    await auditors(door)
+    await door.house.account("operator", ("operate", None), type_="operator")
+    [ada] = await door.house.people("A", 1)
+    zone_a = door.house.zones["A"]
+    await door.house.database.write(lambda tx: audit.note(tx, "member-find", f"member {ada}", zone_id=zone_a))
+
+    for key in ("head", "auditor"):
+        found = await asked(door, f"?subject=r{ada}", key)
+        assert [(line["subject"], line["reference"]) for line in found] == [(f"member m{ada}", f"r{ada}")]
+        assert await asked(door, f"?subject=member+r{ada}&zone=A&action=member-find", key) == found
+    # The machine's operator finds nobody by a reference, and reads none.
+    assert await asked(door, f"?subject=r{ada}", "operator") == []
+    assert [line["reference"] for line in await asked(door, "?action=member-find", "operator")] == [None]
+    # What others asked does not keep it.
+    questions = [line.apart or {} for line in await written(door, "audit-read") if line.account != "operator"]
+    assert {question["subject"] for question in questions} == {f"member m{ada}"}
+
+
 async def test_reading_the_audit_is_one_line_a_quarter_of_an_hour_and_question(door: Doorway):
     await auditors(door)
 
