@@ -1,8 +1,14 @@
 """Refusals: what the gateway will not do, for a reason that the caller is told. Translated once, at the door."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
+
+from gateway.fault_words import MORE
+
+MOST_FAULTS = 50
+"""Of one input that are told."""
 
 
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -23,6 +29,15 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of a fault in a JSON body: where, as of RFC 6901."""
     choices: tuple[str, ...] = ()
     """What may stand there, where these are some words or numbers and no others."""
+
+
+def first_of(reasons: Iterator[Reason]) -> tuple[Reason, ...]:
+    """As many of the faults of an input as are told, and where there are more: that there are."""
+    told = tuple(itertools.islice(reasons, MOST_FAULTS))
+    if next(reasons, None) is None:
+        return told
+    text, remedy = (words.format(MOST_FAULTS) for words in MORE)
+    return (*told, Reason(told[0].rule, text, remedy=remedy, cause="more", facts=(str(MOST_FAULTS),)))
 
 
 class Refusal(Exception):

@@ -1,6 +1,6 @@
 """The desk of holds: the brake, for whoever operates a zone or the whole machine, and is not at its terminal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ import msgspec
 from channels.contract import Channel
 from gateway.access.rights import Action, Caller
 from gateway.campaigns import rights_over_holds
-from gateway.errors import Reason, Refusal
+from gateway.errors import Reason, Refusal, first_of
 from gateway.fault_words import CAUSES
 from gateway.value_faults import LONGEST_SAID
 from store.campaigns import reading as campaigns
@@ -99,7 +99,7 @@ class HoldDesk:
         """Places a hold: once it is durable nothing more is granted, and what was granted leaves within a quarter of a
         second. Raises Refusal: 422 where there is nothing of that name in the caller's zones, 403 without the right."""
         async with self.database.read() as conn:
-            thing = await self._thing(conn, caller, wish)
+            [thing] = await self._things(conn, caller, (wish,))
         if isinstance(thing, Refusal):
             raise thing
         return await self.database.write(lambda tx: _placed(tx, thing, caller), turn=Turn.FIRST)
@@ -108,9 +108,9 @@ class HoldDesk:
         self, caller: Caller, wishes: Sequence[HoldRequest], *, in_part: bool
     ) -> list[PlacedHold | Refusal]:
         """Places several holds in one transaction; of each wish what became of it. `in_part`: also where some are
-        refused; else Refusal 422 is raised then, with every fault at its place among the wishes."""
+        refused; else Refusal 422 is raised then, with the first faults at their places among the wishes."""
         async with self.database.read() as conn:
-            things = [await self._thing(conn, caller, wish) for wish in wishes]
+            things = await self._things(conn, caller, wishes)
         refused = [(index, thing) for index, thing in enumerate(things) if isinstance(thing, Refusal)]
         if refused and not in_part:
             raise _refused_whole(refused)
@@ -142,10 +142,23 @@ class HoldDesk:
             self.wake()
         return lifted
 
-    async def _thing(self, conn: Connection, caller: Caller, wish: HoldRequest) -> _Thing | Refusal:
+    async def _things(self, conn: Connection, caller: Caller, wishes: Sequence[HoldRequest]) -> list[_Thing | Refusal]:
+        zones: dict[str, int] = {}
+        if any(wish.scope == "zone" for wish in wishes):
+            known = await directory.zones(conn)
+            zones = {zone.code: zone.id for zone in known if caller.may_in(Action.OPERATE, zone.id)}
+        return [await self._thing(conn, caller, wish, zones) for wish in wishes]
+
+    async def _thing(
+        self, conn: Connection, caller: Caller, wish: HoldRequest, zones: Mapping[str, int]
+    ) -> _Thing | Refusal:
+        """`zones`: those of the caller, by code."""
         match wish.scope:
             case "zone":
-                return await _zone(conn, caller, wish)
+                zone_id = zones.get(wish.subject)
+                if zone_id is None:
+                    return _unknown(wish.subject, tuple(zones))
+                return _allowed(caller, wish, str(zone_id), zone_id)
             case "campaign":
                 found = await campaigns.by_public_id(conn, wish.subject)
                 if found is None or not caller.may_in(Action.OPERATE, found.zone_id):
@@ -157,14 +170,6 @@ class HoldDesk:
                 return _named(caller, wish, tuple(Channel))
             case "carrier":
                 return _named(caller, wish, self.carriers)
-
-
-async def _zone(conn: Connection, caller: Caller, wish: HoldRequest) -> _Thing | Refusal:
-    for zone in await directory.zones(conn, (wish.subject,)):
-        if caller.may_in(Action.OPERATE, zone.id):
-            return _allowed(caller, wish, str(zone.id), zone.id)
-    own = [zone.code for zone in await directory.zones(conn) if caller.may_in(Action.OPERATE, zone.id)]
-    return _unknown(wish.subject, own)
 
 
 def _named(caller: Caller, wish: HoldRequest, names: Sequence[str]) -> _Thing | Refusal:
@@ -198,14 +203,16 @@ def _forbidden(zone_id: int | None) -> Refusal:
 
 
 def _refused_whole(refused: Sequence[tuple[int, Refusal]]) -> Refusal:
-    reasons = [
-        msgspec.structs.replace(
-            reason, path=f"$.holds[{index}]{reason.path[1:]}", pointer=f"/holds/{index}{reason.pointer}"
-        )
-        for index, refusal in refused
-        for reason in refusal.reasons
-    ]
-    return Refusal(422, "batch-refused", "Nothing of the batch was done.", reasons)
+    return Refusal(422, "batch-refused", "Nothing of the batch was done.", first_of(_placed_reasons(refused)))
+
+
+def _placed_reasons(refused: Sequence[tuple[int, Refusal]]) -> Iterator[Reason]:
+    """Each at its place among the wishes."""
+    for index, refusal in refused:
+        for reason in refusal.reasons:
+            yield msgspec.structs.replace(
+                reason, path=f"$.holds[{index}]{reason.path[1:]}", pointer=f"/holds/{index}{reason.pointer}"
+            )
 
 
 def _unknown(subject: str, names: Sequence[str]) -> Refusal:

@@ -1,15 +1,12 @@
 """What comes in: bodies of a bounded size in a bounded time, and JSON by its struct."""
 
 import asyncio
-import itertools
-from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
-from gateway.errors import Reason, Refusal
-from gateway.fault_words import MORE
+from gateway.errors import Reason, Refusal, first_of
 from gateway.input_faults import UNKNOWN, faults_of
 from gateway.value_faults import Fault
 
@@ -101,10 +98,6 @@ def struct_of(body: bytes, type_: type[T]) -> T:
         raise _no_json(exc) from exc
 
 
-_MOST_FAULTS = 50
-"""Of one input that are told."""
-
-
 def _no_json(exc: Exception) -> Refusal:
     return Refusal(400, "invalid-json", "The body is not JSON.", (Reason("JSON", str(exc)[:200]),))
 
@@ -120,15 +113,6 @@ def _faults(body: bytes, type_: type[Any]) -> tuple[Reason, ...]:
         return first_of(map(_reason, faults_of(value, type_)))
     except RecursionError:  # lists in lists in lists, of a type that allows for it: the first fault must do
         return ()
-
-
-def first_of(reasons: Iterator[Reason]) -> tuple[Reason, ...]:
-    """As many of the faults of an input as are told, and where there are more: that there are."""
-    told = tuple(itertools.islice(reasons, _MOST_FAULTS))
-    if next(reasons, None) is None:
-        return told
-    text, remedy = (words.format(_MOST_FAULTS) for words in MORE)
-    return (*told, Reason(told[0].rule, text, remedy=remedy, cause="more", facts=(str(_MOST_FAULTS),)))
 
 
 def _reason(fault: Fault) -> Reason:

@@ -30,7 +30,8 @@ class FindHolds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class BatchMode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partial: bool = False
-    """What can be held is held, whatever is refused of the others. Else it is all or nothing."""
+    """What can be held is held, whatever is refused of the others. Else it is all or nothing. A body that is not as it
+    should be, as with a `scope` that there is not, is refused whole all the same."""
 
 
 class HoldBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

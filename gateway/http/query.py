@@ -12,9 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
-from gateway.errors import Reason, Refusal
+from gateway.errors import Reason, Refusal, first_of
 from gateway.fault_words import WRONG_TYPE
-from gateway.http.bodies import first_of
 from gateway.input_faults import UNKNOWN, faults_of
 from gateway.value_faults import LONGEST_SAID, Fault, Place, bare, none_of, values
 

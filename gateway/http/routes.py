@@ -27,7 +27,7 @@ from gateway.reports.report import Report
 _ID = r"{id:[A-Za-z0-9_-]{1,64}}"
 _ALERT = f"/cap/v1/alerts/{_ID}"
 _CAMPAIGN = f"/api/v1/campaigns/{_ID}"
-_HOLD = f"/api/v1/holds/{_ID}"
+_HOLD = "/api/v1/holds/{id:(?!batch$)[A-Za-z0-9_-]{1,64}}"
 _UNSUBSCRIBE = "/unsubscribe/{token:[a-z0-9.-]{1,120}}"
 _SEES_ALERTS = (Action.SUBMIT, Action.READ)
 

@@ -245,6 +245,31 @@ async def test_of_a_batch_in_part_what_can_be_held_is_held(door: Doorway):
     assert await standing(door, "a") == [("zone", "A")]
 
 
+async def test_of_a_batch_that_is_refused_the_first_faults_are_told_and_that_there_are_more(door: Doorway):
+    things = wishes(*[("channel", "fax")] * 500)
+    refused = await door.post(f"{HOLDS}/batch", "all", json=things, headers={"Accept-Language": "nl"})
+    in_part = await door.post(f"{HOLDS}/batch?partial=1", "all", json=things)
+
+    *told, more = refused.json["problems"]
+    assert [problem["pointer"] for problem in told] == [f"/holds/{index}/subject" for index in range(50)]
+    assert (more["cause"], more["text"]) == ("more", "Er is meer fout dan deze 50.")
+    assert {one["status"] for one in in_part.json["results"]} == {422}
+    assert len(in_part.json["results"]) == 500
+
+
+async def test_a_body_that_is_no_batch_is_refused_whole_also_in_part(door: Doorway):
+    answer = await door.post(f"{HOLDS}/batch?partial=1", "all", json=wishes(("zone", "A"), ("everything", "")))
+
+    assert (answer.status, answer.json["problems"][0]["pointer"]) == (400, "/holds/1/scope")
+    assert await standing(door) == []
+
+
+async def test_batch_is_no_hold(door: Doorway):
+    for method in ("GET", "PATCH", "DELETE"):
+        answer = await door.ask(method, f"{HOLDS}/batch", "all", headers={"If-Match": "*"})
+        assert (answer.status, answer.headers["Allow"]) == (405, "OPTIONS, POST")
+
+
 async def test_a_batch_has_500_at_most(door: Doorway):
     full = await door.post(f"{HOLDS}/batch", "all", json=wishes(*[("zone", "A")] * 500))
     more = await door.post(f"{HOLDS}/batch", "all", json=wishes(*[("zone", "A")] * 501))
