@@ -30,6 +30,7 @@ CAUSES: Mapping[str, tuple[str, str]] = {
     "too-short": ("there are {1} characters here, and at least {0} are wanted", "Write at least {0} characters."),
     "pattern": ("this does not match `{0}`", "Write what matches `{0}`."),
     "form": ("this is not written like `{0}`", "Write it like `{0}`."),
+    "no-such-time": ("there is no `{0}`", "Write a day and a time that exist, like `{1}`."),
     "base64": ("this is no base64", "Write it in base64."),
     "range": ("this is not from {0} to {1}", "Write a number from {0} to {1}."),
     "least": ("this is less than {0}", "Write {0} or more."),

@@ -190,7 +190,26 @@ def faults_of_scalar(value: Any, wanted: inspect.Type, place: Place, example: st
         case _:
             form, like = _form_of(wanted)
             if like and not _converts(value, form):
-                yield place.fault("form", like)
+                yield _unlike(value, wanted, like, place)
+
+
+_DAY, _HOUR = "[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
+_FORMS: Mapping[type[inspect.Type], str] = {
+    inspect.DateTimeType: f"{_DAY}[Tt ]{_HOUR}",
+    inspect.TimeType: _HOUR,
+    inspect.DateType: _DAY,
+}
+_OFFSET = "([Zz]|[+-][0-9]{2}:?[0-9]{2})"
+
+
+def _unlike(value: str, wanted: inspect.Type, like: str, place: Place) -> Fault:
+    """Of a text that says no day or time: it is written otherwise, or there is no such day."""
+    form = _FORMS.get(type(wanted))
+    tz = getattr(wanted, "tz", False)
+    offset = {True: _OFFSET, None: f"{_OFFSET}?", False: ""}[tz]
+    if form is not None and len(value) <= LONGEST_SAID and re.fullmatch(form + offset, value):
+        return place.fault("no-such-time", value, like)
+    return place.fault("form", like)
 
 
 def _faults_of_text(value: str, wanted: inspect.StrType, place: Place, example: str) -> Iterator[Fault]:

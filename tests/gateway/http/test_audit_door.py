@@ -192,6 +192,15 @@ async def test_filters_narrow_it_and_pages_lead_through_all_of_it_once(door: Doo
     assert seen == [line for line in everything if line["action"] == "rights"]
 
 
+async def test_a_day_that_there_is_not_is_told_as_such(door: Doorway):
+    await auditors(door)
+
+    answer = await door.get("/api/v1/audit?since=2026-02-30T00:00:00Z", "head")
+
+    [problem] = answer.json["problems"]
+    assert (answer.status, problem["path"], problem["text"]) == (400, "since", "there is no `2026-02-30T00:00:00Z`")
+
+
 async def test_a_zones_auditor_sees_the_lines_of_that_zone_alone(door: Doorway):
     await auditors(door)
     await a_campaign(door, "A", "camp1")
