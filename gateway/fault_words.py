@@ -53,6 +53,9 @@ CAUSES: Mapping[str, tuple[str, str]] = {
 MORE = ("more is wrong than these {0} faults", "Mend these; the rest is told then.")
 """What ends a list of faults that is cut, as the cause `more`."""
 
+SURROGATE = ("`{0}` is half of a character: the other half does not follow it", "Write both halves, or none.")
+"""What is told of a body in which half of a pair of surrogates stands alone, as the cause `surrogate`."""
+
 
 def facts_as_said(cause: str, facts: Sequence[str], kinds: Mapping[str, str]) -> Sequence[str]:
     """What stands in the places of a cause's words, in the language of `kinds`."""

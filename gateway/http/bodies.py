@@ -1,12 +1,14 @@
 """What comes in: bodies of a bounded size in a bounded time, and JSON by its struct."""
 
 import asyncio
+import re
 from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from gateway.errors import Reason, Refusal, first_of
+from gateway.fault_words import SURROGATE
 from gateway.input_faults import UNKNOWN, faults_of
 from gateway.value_faults import Fault
 
@@ -95,11 +97,39 @@ def struct_of(body: bytes, type_: type[T]) -> T:
         reasons = _faults(body, type_) or (_as_it_says(exc),)
         raise Refusal(400, "invalid-request", "The request is not as it should be.", reasons) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise _no_json(exc) from exc
+        raise _no_json(body, exc) from exc
 
 
-def _no_json(exc: Exception) -> Refusal:
-    return Refusal(400, "invalid-json", "The body is not JSON.", (Reason("JSON", str(exc)[:200]),))
+def _no_json(body: bytes, exc: Exception) -> Refusal:
+    return Refusal(
+        400, "invalid-json", "The body is not JSON.", (_lone_surrogate(body) or Reason("JSON", str(exc)[:200]),)
+    )
+
+
+_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+
+
+def _lone_surrogate(body: bytes) -> Reason | None:
+    """The first half of a pair of surrogates (RFC 8259 8.2) that stands alone: the parser's word for it is that the
+    body ends too early."""
+    high: re.Match[bytes] | None = None
+    for found in _ESCAPE.finditer(body):
+        unit = int(found[1] or b"0", 16)
+        is_second = 0xDC00 <= unit < 0xE000
+        follows = high is not None and high.end() == found.start()
+        if is_second and follows:
+            high = None
+        elif high is not None or is_second:
+            break
+        elif 0xD800 <= unit < 0xDC00:
+            high = found
+    else:
+        if high is None:
+            return None
+    alone = high or found
+    fact = alone[0].decode("ascii")
+    text, remedy = (words.format(fact) for words in SURROGATE)
+    return Reason("JSON", text, remedy=remedy, cause="surrogate", facts=(fact,))
 
 
 def _faults(body: bytes, type_: type[Any]) -> tuple[Reason, ...]:
