@@ -4,6 +4,7 @@ Knows neither HTTP's objects nor SQL: a header's text, a peer's address and a lo
 and long, so its SHA-256 is enough; what is compared takes the same time whether the key id exists or not.
 """
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -11,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -22,12 +24,17 @@ from gateway.errors import Later, Refusal
 from store import accounts
 from store.accounts import KeyRow
 from store.engine.database import Database
+from store.errors import StoreUnavailable, store_is_away
 
 Find = Callable[[str], Awaitable[KeyRow | None]]
 """The key of an id, revoked ones too."""
 
 KEY = re.compile(r"tocsin_([A-Za-z0-9-]{1,64})_([A-Za-z0-9_-]{16,256})")
 _NOBODY = hashlib.sha256(b"the key that nobody has").hexdigest()
+_EARLIER = 0.2
+"""Of the life of what is believed: what goes on is asked about so much earlier, to end within that life."""
+_REST_S = 1.0
+"""After a look-up that failed."""
 
 
 def hashed(secret: str) -> str:
@@ -72,33 +79,61 @@ class Keyring:
     failures: Failures = field(default_factory=Failures)
     most_kept: int = 4096
     _kept: OrderedDict[str, tuple[float, str, Caller]] = field(default_factory=OrderedDict, repr=False)
+    _away_until_s: float = field(default=0.0, repr=False)
+    _asking: WeakValueDictionary[tuple[str, str], asyncio.Lock] = field(default_factory=WeakValueDictionary, repr=False)
 
     async def caller(self, authorization: str | None, peer: str) -> Caller:
         """The caller whose key a header bears. Raises Stranger, TooManyFailures, and what the look-up raises."""
         if authorization is None:
             raise missing()
         now_s = self.now_s()
-        scheme, _, presented = authorization.partition(" ")
-        found = KEY.fullmatch(presented.strip()) if scheme.lower() == "bearer" else None
-        if found is None:
+        presented = _presented(authorization)
+        if presented is None:
             self._refuse_hasty(peer, now_s)
             self.failures.note(peer, now_s)
             raise invalid()
-        key_id, digest = found[1], hashed(found[2])
-        caller = self._remembered(key_id, digest, now_s) or await self._looked_up(key_id, digest, peer, now_s)
+        # Looked up however often others behind the same proxy have failed, also right after a start: nobody can lock
+        # a dispatch centre out by guessing beside it. What is slowed down is the failing.
+        caller = self._remembered(*presented, now_s) or await self._looked_up(*presented, now_s)
         if caller is None:
+            self._refuse_hasty(peer, now_s)
             self.failures.note(peer, now_s)
             raise invalid()
         return caller
+
+    async def still(self, authorization: str) -> Caller | None:
+        """The caller whose key was good when a stream was opened, with the rights that it has now; None: it is good no
+        more. That is nobody's failed attempt. All who ask of one key share one look-up. Raises what the look-up
+        raises."""
+        presented = _presented(authorization)
+        if presented is None:
+            return None
+        fresh = self._fresh(presented)
+        if fresh is not None:
+            return fresh
+        async with self._asking.setdefault(presented, asyncio.Lock()):
+            return self._fresh(presented) or await self._looked_up_gently(presented, self.now_s())
+
+    def _fresh(self, presented: tuple[str, str]) -> Caller | None:
+        return self._remembered(*presented, self.now_s() + _EARLIER * self.life_s)
 
     def _remembered(self, key_id: str, digest: str, now_s: float) -> Caller | None:
         until_s, good, caller = self._kept.get(key_id, (0.0, _NOBODY, None))
         same = hmac.compare_digest(good, digest)
         return caller if same and now_s < until_s else None
 
-    async def _looked_up(self, key_id: str, digest: str, peer: str, now_s: float) -> Caller | None:
-        # Looked up however often others behind the same proxy have failed, also right after a start: nobody can lock
-        # a dispatch centre out by guessing beside it. What is slowed down is the failing.
+    async def _looked_up_gently(self, presented: tuple[str, str], now_s: float) -> Caller | None:
+        """Of a store that is away not every stream asks in turn. Raises StoreUnavailable instead of asking again."""
+        if now_s < self._away_until_s:
+            raise StoreUnavailable("It was away a moment ago.")
+        try:
+            return await self._looked_up(*presented, now_s)
+        except Exception as exc:
+            if store_is_away(exc):
+                self._away_until_s = now_s + _REST_S
+            raise
+
+    async def _looked_up(self, key_id: str, digest: str, now_s: float) -> Caller | None:
         row = await self.find(key_id)
         usable = row is not None and row.revoked_ms is None and row.disabled_ms is None
         ended = row is not None and row.expires_ms is not None and row.expires_ms <= self.now_ms()
@@ -106,7 +141,6 @@ class Keyring:
         if row is None or not usable or ended or not same:
             if same:
                 self._kept.pop(key_id, None)
-            self._refuse_hasty(peer, now_s)
             return None
         caller = as_caller(row)
         self._kept[key_id] = (now_s + self.life_s, digest, caller)
@@ -119,6 +153,13 @@ class Keyring:
         wait_s = self.failures.wait_s(peer, now_s)
         if wait_s > 0:
             raise TooManyFailures(wait_s)
+
+
+def _presented(authorization: str) -> tuple[str, str] | None:
+    """The id of the key that a header bears and the hash of its secret; None where it bears none."""
+    scheme, _, presented = authorization.partition(" ")
+    found = KEY.fullmatch(presented.strip()) if scheme.lower() == "bearer" else None
+    return None if found is None else (found[1], hashed(found[2]))
 
 
 def as_caller(row: KeyRow) -> Caller:

@@ -1,5 +1,6 @@
 """An API key: who is asking, quickly; and nothing for those who guess."""
 
+import asyncio
 import itertools
 
 import pytest
@@ -11,6 +12,7 @@ from gateway.kinds import Kind
 from store import accounts
 from store.accounts import AccountRecord, KeyRecord, KeyRow, RightRow
 from store.engine.database import Database
+from store.errors import store_is_away
 
 SECRET = "s3cretS3cretS3cretS3cret_-x"
 GOOD = f"Bearer tocsin_ab12_{SECRET}"
@@ -26,6 +28,7 @@ class Book:
 
     async def find(self, key_id: str) -> KeyRow | None:
         self.asked += 1
+        await asyncio.sleep(0)  # others have their turn meanwhile, as with a store
         return self.rows.get(key_id)
 
 
@@ -217,3 +220,65 @@ async def test_the_store_knows_keys_accounts_and_rights(database: Database):
     await database.write(lambda tx: accounts.revoke_key(tx, "ab12"))
     with pytest.raises(Stranger):
         await keyring.caller(GOOD, PEER)
+
+
+# ---- what goes on: a stream asks whether its key is still good ------------------------------------------------------
+
+
+async def test_a_thousand_who_ask_at_once_whether_a_key_is_still_good_cost_one_look_up(
+    keyring: Keyring, book: Book, watch: Watch
+):
+    for turn in range(1, 4):
+        callers = await asyncio.gather(*(keyring.still(GOOD) for _ in range(1000)))
+        assert {caller.code for caller in callers if caller is not None} == {"cic"}
+        assert None not in callers
+        assert book.asked == turn
+        watch.now_s += 4.5
+
+
+async def test_a_key_that_is_still_good_is_looked_up_before_its_life_is_over(
+    keyring: Keyring, book: Book, watch: Watch
+):
+    await keyring.caller(GOOD, PEER)
+    watch.now_s += 3.9
+    book.rows["ab12"] = a_key(rights=())
+    before = await keyring.still(GOOD)
+    watch.now_s += 0.2
+    after = await keyring.still(GOOD)
+
+    assert before is not None
+    assert after is not None
+    assert before.may_in("submit", 1)
+    assert not after.may_in("submit", 1)
+
+
+@pytest.mark.parametrize("changes", [{"revoked_ms": 1}, {"disabled_ms": 1}, {"expires_ms": 1}])
+async def test_a_key_that_is_good_no_more_is_no_failed_attempt_of_its_stream(
+    keyring: Keyring, book: Book, watch: Watch, changes: dict[str, int]
+):
+    await keyring.caller(GOOD, PEER)
+    book.rows["ab12"] = a_key(**changes)
+    watch.now_s += 4.5
+
+    assert [await keyring.still(GOOD) for _ in range(50)] == [None] * 50
+    assert keyring.failures.wait_s(PEER, watch.now_s) == 0
+
+
+@pytest.mark.parametrize("header", ["", "Bearer tocsin_ab12", f"Bearer tocsin_ab12_{SECRET}x"])
+async def test_what_never_was_a_key_is_not_still_good(keyring: Keyring, header: str):
+    assert await keyring.still(header) is None
+
+
+async def test_a_store_that_is_away_is_not_asked_again_by_every_stream(watch: Watch):
+    asked = 0
+
+    async def find(key_id: str) -> KeyRow | None:
+        nonlocal asked
+        asked += 1
+        raise ConnectionRefusedError("the database")
+
+    keyring = Keyring(find, now_s=watch)
+    told = await asyncio.gather(*(keyring.still(GOOD) for _ in range(1000)), return_exceptions=True)
+
+    assert all(isinstance(one, Exception) and store_is_away(one) for one in told)
+    assert asked == 1
