@@ -18,7 +18,11 @@ def holds(caller: Caller, zone_id: int | None) -> bool:
 
 def sees(caller: Caller, zone_id: int | None) -> bool:
     """Whether a caller may see a hold on what is of one zone; None: of every zone, so also of the caller's own."""
-    zones = caller.zone_ids(Action.OPERATE)
+    return sees_from(caller.zone_ids(Action.OPERATE), zone_id)
+
+
+def sees_from(zones: frozenset[int] | None, zone_id: int | None) -> bool:
+    """The same for whoever operates in these zones; None: in all."""
     return zones is None or (bool(zones) if zone_id is None else zone_id in zones)
 
 

@@ -20,6 +20,7 @@ from gateway.http.problems import answer_problems
 from gateway.http.query import query_of
 from gateway.http.route import Route, RouteRight
 from gateway.http.routes import TABLE
+from gateway.http.standing import authorization_of
 from gateway.http.visitors import Visitor
 from gateway.http.wording import encoded
 
@@ -71,9 +72,8 @@ def _guarded(route: Route, context: HttpContext) -> Callable[[web.Request], Awai
 
 async def _admitted(request: web.Request, context: HttpContext, right: RouteRight) -> Caller:
     """Raises Refusal: 401 for no or a bad key, 429 after too many of them, 403 for a key without the right."""
-    given = request.headers.getall("Authorization", [])
     client = request[access_log.CLIENT]
-    known = await context.keyring.caller(", ".join(given) if given else None, client)
+    known = await context.keyring.caller(authorization_of(request), client)
     caller = msgspec.structs.replace(known, via="http", address=client)
     request[access_log.CALLER] = caller
     context.visitors.vouch(cast(Visitor, request.protocol))

@@ -7,7 +7,7 @@ sent again what differs: no log is kept. Other topics are another stream.
 import asyncio
 import contextlib
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -24,13 +24,16 @@ from gateway.http.context import HttpContext
 from gateway.http.progress import Frame, Watched
 from gateway.http.query import CAUSES as OF_PARAMETERS
 from gateway.http.sse import EventWire, glance, opened
+from gateway.http.standing import Standing, authorization_of
 from gateway.http.topics import CampaignsTopic, HoldsTopic
 from store.campaigns import reading as campaigns
+from store.campaigns.reading import Campaign
 
 MOST_TOPICS = 20
 _LONGEST = 2_000
 _SHOWN = re.compile(r"([A-Za-z0-9_:-]{1,80})=([0-9]{1,19}(?:\.[a-z_]{0,20})?)")
-_CHOICES = ("campaigns", "holds", "campaign:ID")
+_LISTS = ("campaigns", "holds")
+_CHOICES = (*_LISTS, "campaign:ID")
 
 
 class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,13 +76,19 @@ class _Followed:
 
 async def stream(asked: Asked[Topics, None]) -> web.StreamResponse:
     """The state of each topic at once, and again with every change; after fifteen minutes it ends, to be opened anew
-    with `Last-Event-ID`. A topic that this account may not see is 404, as one that there is not."""
+    with `Last-Event-ID`. A topic that this account may not see is 404, as one that there is not. The stream ends within
+    five seconds once the key is not good any more, or its account sees less of a topic, or more."""
     request, context = asked.request, asked.context
-    topics = await _topics(asked)
+    names = _names(asked.query)
+    found = {name: await _campaign(asked, name) for name in names if name not in _LISTS}
+    topics = _topics(asked.caller, names, found)
     if request.method == "HEAD":
         return opened()
     seen = dict(_SHOWN.findall(request.headers.get("Last-Event-ID", "")[:4_000]))
     bell = asyncio.Event()
+    standing = Standing(
+        context.keyring, authorization_of(request), lambda caller: _watches_the_same(caller, topics, found)
+    )
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(context.progress_watch.admitted(asked.caller.account_id))
         stack.enter_context(context.metrics.streams.track_inprogress())
@@ -93,16 +102,18 @@ async def stream(asked: Asked[Topics, None]) -> web.StreamResponse:
         with contextlib.suppress(ConnectionError, TimeoutError):
             await response.prepare(request)
             wire = EventWire(request, response)
-            await _written(wire, followed, bell, context)
+            await _written(wire, followed, bell, standing, context)
             await wire.end()
     return response
 
 
-async def _written(wire: EventWire, followed: list[_Followed], bell: asyncio.Event, context: HttpContext) -> None:
+async def _written(
+    wire: EventWire, followed: list[_Followed], bell: asyncio.Event, standing: Standing, context: HttpContext
+) -> None:
     now_s = asyncio.get_running_loop().time
     until_s = now_s() + context.stream_life_s
     await wire.write(b"retry: 2000\n\n")
-    while not wire.gone:
+    while not wire.gone and await standing.lasts():
         bell.clear()  # before looking, so that no change is missed
         for one in followed:
             frame = one.news()
@@ -130,39 +141,61 @@ def _revision(frame: Frame) -> str:
     return f"{frame.id}.{'sealed' if frame.last else frame.state}"
 
 
-async def _topics(asked: Asked[Topics, None]) -> dict[str, Hashable]:
-    """What is to be watched, each topic by its name. Raises Refusal: 400 for too many and for what is none, 404."""
-    names = list(dict.fromkeys(asked.query.topics.split(",")))
+def _names(query: Topics) -> list[str]:
+    """Raises Refusal 400 for too many."""
+    names = list(dict.fromkeys(query.topics.split(",")))
     if len(names) > MOST_TOPICS:
         raise _refused("topics", (str(MOST_TOPICS), str(len(names))))
-    return {name: await _topic(asked, name) for name in names}
+    return names
 
 
-async def _topic(asked: Asked[Any, Any], name: str) -> Hashable:
-    caller = asked.caller
-    if name == "campaigns":
-        zones = _zones(caller, Action.READ)
-        return CampaignsTopic(None if zones is None else tuple(sorted(zones)))
-    if name == "holds":
-        _zones(caller, Action.OPERATE)
-        return HoldsTopic()
+async def _campaign(asked: Asked[Any, Any], name: str) -> Campaign:
+    """The campaign that a topic names. What of it decides who may see it does not change. Raises Refusal: 400 for what
+    is no topic, 404."""
     kind, _, public_id = name.partition(":")
     if kind != "campaign" or not public_id:
         raise _refused("choice", (name[:60], ", ".join(_CHOICES)))
     async with asked.context.services.database.read() as conn:
         found = await campaigns.by_public_id(conn, public_id[:64])
-    if found is None or not rights_over_campaigns.sees(caller, found):
-        raise Refusal(404, "no-such-campaign", "There is no such campaign.", detail=public_id[:64])
-    return found.id
+    if found is None:
+        raise _no_such(name)
+    return found
 
 
-def _zones(caller: Caller, action: Action) -> frozenset[int] | None:
-    """Where this is allowed; None: in all zones. Raises Refusal 403 for nowhere."""
+def _topics(caller: Caller, names: list[str], found: Mapping[str, Campaign]) -> dict[str, Hashable]:
+    """What a caller watches by these names. Raises Refusal: 403, and 404 for a campaign that is not to be seen."""
+    return {name: _topic(caller, name, found.get(name)) for name in names}
+
+
+def _topic(caller: Caller, name: str, campaign: Campaign | None) -> Hashable:
+    if campaign is None:
+        if name == "campaigns":
+            return CampaignsTopic(_zones(caller, Action.READ))
+        return HoldsTopic(_zones(caller, Action.OPERATE))
+    if not rights_over_campaigns.sees(caller, campaign):
+        raise _no_such(name)
+    return campaign.id
+
+
+def _watches_the_same(caller: Caller, topics: dict[str, Hashable], found: Mapping[str, Campaign]) -> bool:
+    """Whether a caller who opened these now would watch what this stream shows."""
+    try:
+        return _topics(caller, list(topics), found) == topics
+    except Refusal:
+        return False
+
+
+def _zones(caller: Caller, action: Action) -> tuple[int, ...] | None:
+    """Where this is allowed, ascending; None: in all zones. Raises Refusal 403 for nowhere."""
     zones = caller.zone_ids(action)
     if zones is not None and not zones:
         title = f"This account has no right to {action} in any zone."
         raise Refusal(403, "no-right", title, (nowhere(action),))
-    return zones
+    return None if zones is None else tuple(sorted(zones))
+
+
+def _no_such(name: str) -> Refusal:
+    return Refusal(404, "no-such-campaign", "There is no such campaign.", detail=name.partition(":")[2][:64])
 
 
 def _refused(cause: str, facts: tuple[str, ...]) -> Refusal:

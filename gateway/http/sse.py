@@ -7,10 +7,11 @@ import contextlib
 from aiohttp import web
 
 from gateway.http.progress import Frame, Watched
+from gateway.http.standing import Standing
 
 SSE = "text/event-stream"
 _GLANCE_S = 1.0
-"""How often a stream without news looks whether its watcher is still there."""
+"""How often a stream without news looks whether its watcher is still there, and still may see it."""
 _WRITE_S = 10.0
 """A watcher that takes nothing for so long is given up."""
 _MOST_ID = 2**63
@@ -71,25 +72,27 @@ async def glance(changed: asyncio.Event, most_s: float) -> None:
 
 
 async def stream(
-    request: web.Request, watched: Watched, *, seen: int | None, heartbeat_s: float, life_s: float
+    request: web.Request, watched: Watched, standing: Standing, *, seen: int | None, heartbeat_s: float, life_s: float
 ) -> web.StreamResponse:
-    """Writes snapshots until the campaign is sealed, the watcher has gone, or `life_s` has passed: browsers come
-    back by themselves, and their key is looked at again. A slow watcher misses snapshots, never the latest."""
+    """Writes snapshots until the campaign is sealed, the watcher has gone or may see it no more, or `life_s` has
+    passed: browsers come back by themselves. A slow watcher misses snapshots, never the latest."""
     response = opened()
     with contextlib.suppress(ConnectionError, TimeoutError):
         await response.prepare(request)
         wire = EventWire(request, response)
-        await _progress(wire, watched, seen, heartbeat_s, life_s)
+        await _progress(wire, watched, standing, seen, heartbeat_s, life_s)
         await wire.end()
     return response
 
 
-async def _progress(wire: EventWire, watched: Watched, seen: int | None, heartbeat_s: float, life_s: float) -> None:
+async def _progress(
+    wire: EventWire, watched: Watched, standing: Standing, seen: int | None, heartbeat_s: float, life_s: float
+) -> None:
     now_s = asyncio.get_running_loop().time
     until_s = now_s() + life_s
     shown: Frame | None = None
     await wire.write(b"retry: 2000\n\n")
-    while not wire.gone:
+    while not wire.gone and await standing.lasts():
         changed = watched.changed  # before looking, so that no change is missed
         frame = watched.latest
         if frame is not None and frame is not shown:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from gateway.campaigns import rights_over_holds
 from gateway.http import views
 from gateway.http.progress import Frame
 from gateway.http.wording import encoded
@@ -28,7 +29,9 @@ class CampaignsTopic:
 
 @dataclass(frozen=True, slots=True)
 class HoldsTopic:
-    """The list of holds: that it has changed is told to everybody who may see some of them."""
+    """The list of holds that may be seen by who operates in these zones; None: in all."""
+
+    zones: tuple[int, ...] | None
 
 
 async def look(database: Database, topic: Hashable) -> Frame:
@@ -36,7 +39,7 @@ async def look(database: Database, topic: Hashable) -> Frame:
     if isinstance(topic, CampaignsTopic):
         return await _list_of_campaigns(database, topic)
     if isinstance(topic, HoldsTopic):
-        return await _list_of_holds(database)
+        return await _list_of_holds(database, topic)
     assert isinstance(topic, int), topic
     return await campaign(database, topic)
 
@@ -64,9 +67,11 @@ async def _list_of_campaigns(database: Database, topic: CampaignsTopic) -> Frame
     return _changed("/api/v1/campaigns", said)
 
 
-async def _list_of_holds(database: Database) -> Frame:
+async def _list_of_holds(database: Database, topic: HoldsTopic) -> Frame:
     async with database.read() as conn:
-        found = await holds.standing(conn)
+        standing = await holds.standing(conn)
+    zones = None if topic.zones is None else frozenset(topic.zones)
+    found = [one for one in standing if rights_over_holds.sees_from(zones, one.zone_id)]
     return _changed("/api/v1/holds", ",".join(f"{one.public_id}/{one.revision}" for one in found))
 
 

@@ -11,10 +11,13 @@ import pytest
 from aiohttp import web
 
 from channels.contract import Channel
+from gateway.access.keys import Keyring, keys_of
 from gateway.http.serving import make_context, runner_of
+from store import accounts
+from store.engine.database import Database
 from store.outbox import holds
 from store.states import DeliveryEvent
-from tests.gateway.http.doorway import Doorway, events
+from tests.gateway.http.doorway import Doorway, doorway, events
 from tests.gateway.populated_store import bearer
 
 PATH = "/api/v1/events"
@@ -161,3 +164,107 @@ async def test_twenty_topics_are_one_stream_of_their_account_and_one_poller_each
 async def test_an_account_that_may_read_nowhere_cannot_watch_the_list(door: Doorway):
     assert (await door.get(PATH, "none", params={"topics": "campaigns"})).status == 403
     assert (await door.get(PATH, "none", params={"topics": "holds"})).status == 403
+
+
+# ---- what ends a stream --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def forgetful(database: Database) -> AsyncIterator[Doorway]:
+    """A door that believes a key for a twentieth of a second, and looks at its streams as often."""
+    async with doorway(database, keyring=Keyring(keys_of(database), life_s=0.05), heartbeat_s=0.05) as opened:
+        yield opened
+
+
+async def with_rights(door: Doorway, *rights: tuple[str, str | None]) -> None:
+    """Of account `a` these are all from now on."""
+    await door.house.account("a", *rights)
+
+
+async def ended(stream: AsyncIterator[dict[str, Any]]) -> None:
+    """Returns when the stream has come to its end, whatever is told until then."""
+    async with asyncio.timeout(5):
+        async for _ in stream:
+            pass
+
+
+@pytest.mark.parametrize("topics", ["campaign:c1", "campaigns", "holds"])
+@pytest.mark.parametrize("by", ["the key is revoked", "the account is disabled"])
+async def test_a_stream_ends_with_its_key_and_with_its_account(forgetful: Doorway, topics: str, by: str):
+    await a_campaign(forgetful)
+    async with opened(forgetful, topics) as (_, stream):
+        await following(stream, 1)
+        if by == "the key is revoked":
+            await forgetful.house.database.write(lambda tx: accounts.revoke_key(tx, "a"))
+        else:
+            await forgetful.house.database.write(lambda tx: accounts.set_disabled(tx, "a", True))
+        await ended(stream)
+
+    assert (await forgetful.get(PATH, "a", params={"topics": topics})).status == 401
+
+
+@pytest.mark.parametrize(
+    ("topics", "left", "status"),
+    [
+        ("campaigns", [("operate", "A")], 403),
+        ("holds", [("read", "A")], 403),
+        ("campaign:c1", [("operate", "A")], 404),
+        ("campaign:c1", [("read", "B")], 404),
+        ("holds,campaign:c1", [("operate", "A")], 404),
+    ],
+)
+async def test_a_stream_ends_with_the_right_to_one_of_its_topics(
+    forgetful: Doorway, topics: str, left: list[tuple[str, str]], status: int
+):
+    await a_campaign(forgetful)
+    async with opened(forgetful, topics) as (_, stream):
+        await following(stream, 1)
+        await with_rights(forgetful, *left)
+        await ended(stream)
+
+    assert (await forgetful.get(PATH, "a", params={"topics": topics})).status == status
+
+
+async def test_who_sees_more_zones_than_before_opens_the_lists_anew(forgetful: Doorway):
+    async with opened(forgetful, "campaigns") as (_, stream):
+        await following(stream, 1)
+        await with_rights(forgetful, ("read", "A"), ("read", "B"))
+        await ended(stream)
+
+    async with opened(forgetful, "campaigns") as (_, stream):
+        [before] = [one for one in await following(stream, 1) if "id" in one]
+        await a_campaign(forgetful, "B", "of-b")
+        async with asyncio.timeout(5):
+            after = await anext(one async for one in stream if "id" in one)
+
+    assert before["id"] != after["id"]
+
+
+async def test_a_stream_goes_on_when_rights_that_it_does_not_need_are_taken(forgetful: Doorway):
+    number = await a_campaign(forgetful)
+    async with opened(forgetful, "campaign:c1") as (_, stream):
+        await following(stream, 1)
+        await with_rights(forgetful, ("read", "A"))
+        await following(stream, 5)  # of its comments: its key is looked up again meanwhile
+        await forgetful.house.settle(number, (0, DeliveryEvent.ACCEPTED))
+        async with asyncio.timeout(5):
+            news = await anext(one async for one in stream if "id" in one)
+
+    assert news["data"]["state"]["channels"][0]["accepted"] == 1
+
+
+async def test_of_holds_only_those_of_ones_own_zones_and_of_all_are_told(door: Doorway):
+    async def hold(scope: str, subject: str) -> None:
+        await door.house.database.write(lambda tx: holds.place(tx, scope, subject, "wrong sender", "op"))
+
+    async with opened(door, "holds", "a") as (_, of_a), opened(door, "holds", "b") as (_, of_b):
+        first = [(await following(stream, 1))[0]["id"] for stream in (of_a, of_b)]
+        await hold("zone", str(door.house.zones["B"]))
+        [told_b] = await following(of_b, 1)
+        async with opened(door, "holds", "a") as (_, anew):
+            [still] = await following(anew, 1)
+        await hold("channel", "sms")
+        [told_a], [again_b] = await following(of_a, 1), await following(of_b, 1)
+
+    assert first[0] == first[1] == still["id"]
+    assert len({first[0], told_a["id"], told_b["id"], again_b["id"]}) == 4

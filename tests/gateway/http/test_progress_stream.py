@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from channels.contract import Channel
+from gateway.access.keys import Keyring, keys_of
 from gateway.http.progress import Frame, ProgressWatch
 from gateway.http.topics import campaign as snapshot
 from gateway.reports.sealing import seal_due
+from store import accounts
 from store.campaigns import campaign_steps
 from store.engine.database import Database
 from store.states import DeliveryEvent
@@ -202,6 +204,27 @@ async def test_a_stream_ends_after_its_life_so_that_the_key_is_looked_at_again(d
             got = [event async for event in events(response) if "event" in event]
 
     assert [event["event"] for event in got] == ["progress"]
+
+
+@pytest.mark.parametrize(
+    ("taken", "status"), [("key", 401), ("account", 401), ("every right", 403), ("the right to the zone", 404)]
+)
+async def test_a_stream_ends_with_its_key_its_account_and_its_rights(database: Database, taken: str, status: int):
+    async with doorway(database, keyring=Keyring(keys_of(database), life_s=0.05), heartbeat_s=0.05) as door:
+        await a_campaign(door)
+        async with asyncio.timeout(5), watch(door) as response:
+            stream = events(response)
+            await anext(stream)
+            if taken == "key":
+                await door.house.database.write(lambda tx: accounts.revoke_key(tx, "a"))
+            elif taken == "account":
+                await door.house.database.write(lambda tx: accounts.set_disabled(tx, "a", True))
+            else:
+                await door.house.account("a", *([] if taken == "every right" else [("read", "B")]))
+            rest = [event async for event in stream if "event" in event]
+
+        assert rest == []  # an `end` would say that the campaign is over
+        assert (await door.get(PATH, "a")).status == status
 
 
 async def test_there_are_only_so_many_watchers(database: Database):
