@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+from aiohttp.web_request import BaseRequest
 
 from gateway.access.rights import Caller
 from gateway.http.cached import FOREVER
@@ -35,8 +36,7 @@ def keep_journal(metrics: Metrics, trusted: Sequence[Network]) -> Middleware:
     @web.middleware
     async def journal(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[CLIENT] = client_address(request.remote or "", request.headers.getall(FORWARDED_FOR, ()), trusted)
-        given = request.headers.get("X-Request-Id", "")
-        request[REQUEST_ID] = given if _BELIEVED_ID.fullmatch(given) else secrets.token_hex(8)
+        id_of(request)
         began_s = time.perf_counter()
         response: web.StreamResponse | None = None
         try:
@@ -46,6 +46,14 @@ def keep_journal(metrics: Metrics, trusted: Sequence[Network]) -> Middleware:
             _write(request, response, time.perf_counter() - began_s, metrics)
 
     return journal
+
+
+def id_of(request: BaseRequest) -> str:
+    """The id of a request: the client's own where that is harmless, else one by chance. The same at every call."""
+    if REQUEST_ID not in request:
+        given = request.headers.get("X-Request-Id", "")
+        request[REQUEST_ID] = given if _BELIEVED_ID.fullmatch(given) else secrets.token_hex(8)
+    return request[REQUEST_ID]
 
 
 def route_of(request: web.Request) -> str:

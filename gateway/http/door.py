@@ -15,6 +15,7 @@ from gateway.http import access_log, openapi
 from gateway.http.asking import Answer, Asked, CapDocument
 from gateway.http.bodies import read_body, read_json, require_type
 from gateway.http.context import NOBODY, HttpContext
+from gateway.http.expectations import require_met, tell_to_go_on
 from gateway.http.languages import codes
 from gateway.http.problems import answer_problems
 from gateway.http.query import query_of
@@ -37,9 +38,8 @@ def application(context: HttpContext, faces: frozenset[str] = frozenset({"inner"
     for route in TABLE:
         if route.face in faces:
             guarded = _guarded(route, context)
-            app.router.add_route(route.method, route.path, guarded)
-            if route.method == "GET":
-                app.router.add_route("HEAD", route.path, guarded)
+            for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+                app.router.add_route(method, route.path, guarded, expect_handler=tell_to_go_on)
     app.on_response_prepare.append(access_log.dresser(context.services.server.public_url))
     app.on_shutdown.append(_let_watchers_go)
     return app
@@ -61,6 +61,7 @@ def _guarded(route: Route, context: HttpContext) -> Callable[[web.Request], Awai
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         request[access_log.FACE] = route.face
+        require_met(request)
         caller = NOBODY if right == "public" else await _admitted(request, context, right)
         query = query_of(request.query.items(), query_type)
         body = None if body_type is None else await _body(request, context, body_type)

@@ -231,7 +231,7 @@ def _about(form: AnswerForm) -> str:
 
 def statuses_refused(route: Route) -> frozenset[int]:
     """Every status of a problem with which the route may answer."""
-    found = {400, 500, 503, *route.refuses}
+    found = {400, 417, 500, 503, *route.refuses}
     if not route.is_public:
         found |= {401, 429} | (set() if route.right == "account" else {403})
     if route.parts:

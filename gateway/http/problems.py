@@ -68,16 +68,24 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     request_id = request.get(REQUEST_ID, "")
     try:
         return await handler(request)
-    except Refusal as refusal:
-        return _refused(request, refusal, request_id)
-    except web.HTTPException as exc:
-        return _by_aiohttp(request, exc, request_id)
-    except Conflict:
-        return _refused(request, Refusal(409, "conflict", "Somebody else was first."), request_id)
     except Exception as exc:
         if isinstance(exc, ConnectionError) and _has_left(request):
             raise  # there is nobody to answer
-        return _failed(request, exc, request_id)
+        try:
+            return _told(request, exc, request_id)
+        except Exception:
+            log.exception("wording failed", extra={"action": "wording-failed", "request": request_id})
+            return problem(500, "internal-error", "The gateway made a mistake.", request_id=request_id)
+
+
+def _told(request: web.Request, exc: Exception, request_id: str) -> web.Response:
+    if isinstance(exc, Refusal):
+        return _refused(request, exc, request_id)
+    if isinstance(exc, web.HTTPException):
+        return _by_aiohttp(request, exc, request_id)
+    if isinstance(exc, Conflict):
+        return _refused(request, Refusal(409, "conflict", "Somebody else was first."), request_id)
+    return _failed(request, exc, request_id)
 
 
 def _has_left(request: web.Request) -> bool:

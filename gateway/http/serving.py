@@ -17,11 +17,12 @@ from gateway.access.keys import Keyring, keys_of
 from gateway.feed.changes import FeedChanges
 from gateway.feed.current import CurrentFeed
 from gateway.feed.formats import Making
-from gateway.http.access_log import CLIENT
+from gateway.http.access_log import CLIENT, id_of
 from gateway.http.api_document import ApiDocument
 from gateway.http.client_address import Network, is_trusted_peer, networks
 from gateway.http.context import HttpContext
 from gateway.http.door import application, written_document
+from gateway.http.expectations import not_met
 from gateway.http.loaded_assets import load_assets
 from gateway.http.metrics import Metrics
 from gateway.http.problems import problem
@@ -268,23 +269,37 @@ class _Connection(web.RequestHandler):
             log.info("no request head in time", extra={"action": "head-too-slow", "peer": str(self.peername or "")})
             self.send_away()
 
+    async def finish_response(
+        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, web.HTTPExpectationFailed):
+            # The router's own answer where there is no such path: no middleware has seen it.
+            resp = not_met(id_of(request))
+            extra = {"action": "bad-request", "request": id_of(request), "peer": request.remote or "", "status": 417}
+            log.info("an expectation", extra=extra)
+        return await super().finish_response(request, resp, start_time)
+
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """What is no HTTP never reaches the application; it is answered in the same form, and tells no version."""
         if request.writer.output_size > 0:
             raise ConnectionError("a part of the answer has been sent")
+        name = id_of(request)
         if isinstance(exc, ConnectionError | asyncio.IncompleteReadError | web.RequestPayloadError):
             # Whoever hangs up in the middle of a request has made no mistake of ours.
             client = request.get(CLIENT, request.remote or "")
-            log.info("the client hung up", extra={"action": "client-gone", "peer": client})
-            response = problem(400, "broken-body", "The request could not be read to its end.")
+            log.info("the client hung up", extra={"action": "client-gone", "peer": client, "request": name})
+            response = problem(400, "broken-body", "The request could not be read to its end.", request_id=name)
         elif status >= 500:
-            log.error("connection failed", extra={"action": "connection-failed"}, exc_info=exc)
-            response = problem(500, "internal-error", "The gateway made a mistake.")
+            log.error("connection failed", extra={"action": "connection-failed", "request": name}, exc_info=exc)
+            response = problem(500, "internal-error", "The gateway made a mistake.", request_id=name)
         else:
-            log.info("not HTTP", extra={"action": "bad-request", "peer": request.remote or "", "status": status})
-            response = problem(status, "bad-request", "This is not a request that can be read.")
+            peer = request.remote or ""
+            extra = {"action": "bad-request", "request": name, "peer": peer, "status": status}
+            log.info("not HTTP", extra=extra)
+            response = problem(status, "bad-request", "This is not a request that can be read.", request_id=name)
+        response.headers["X-Request-Id"] = name
         response.headers["Server"] = ""
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.force_close()

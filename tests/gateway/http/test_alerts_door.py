@@ -161,6 +161,18 @@ async def test_a_fault_of_ours_is_500_without_a_word_of_detail_and_a_traceback_i
     assert any(r.exc_info and getattr(r, "action", "") == "request-failed" for r in caplog.records)
 
 
+async def test_an_answer_that_cannot_be_worded_is_500_with_the_id_of_its_request(
+    door: Doorway, caplog: pytest.LogCaptureFixture
+):
+    door.desk.fails = Refusal(422, "no-such-code", "half a character: \ud800")
+
+    answer = await door.post("/cap/v1/alerts", "a", data=ALERT, headers=CAP)
+
+    assert (answer.status, answer.json["code"]) == (500, "internal-error")
+    assert answer.json["request_id"] == answer.headers["X-Request-Id"] != ""
+    assert answer.json["request_id"] in {getattr(r, "request", "") for r in caplog.records if r.exc_info}
+
+
 async def test_every_request_leaves_one_line_without_its_key(door: Doorway, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO, "gateway.http.access_log"):
         await door.post("/cap/v1/alerts", "a", data=ALERT, headers=CAP)

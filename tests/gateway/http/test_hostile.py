@@ -143,6 +143,46 @@ async def test_a_body_whose_sender_leaves_half_way_reaches_nobody(door: Doorway)
     assert door.desk.documents == []
 
 
+@pytest.mark.parametrize(
+    ("path", "key"), [("/cap/v1/alerts", "a"), ("/cap/v1/alerts", None), ("/healthz", None), ("/no/such/path", None)]
+)
+async def test_what_is_expected_of_the_door_and_is_not_known_is_417_without_the_clients_words(
+    door: Doorway, path: str, key: str | None
+):
+    headers = {"Expect": "<b>something</b>", "Accept-Language": "nl"} | CAP
+
+    answer = await door.post(path, key, data=b"<alert/>", headers=headers)
+
+    if path != "/healthz":
+        assert (answer.status, answer.json["code"]) == (417, "expectation-failed")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.headers["X-Request-Id"] == answer.json["request_id"] != ""
+    assert b"something" not in answer.body
+    assert door.desk.documents == []
+
+
+async def test_who_waits_to_be_told_to_go_on_is_told(door: Doorway):
+    async with asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(
+            post(b"/cap/v1/alerts", b"Content-Type: text/xml\r\nExpect: 100-Continue\r\nContent-Length: 8\r\n")
+        )
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"<alert/>")
+        answer = await reader.readuntil(b"\r\n")
+        writer.close()
+
+    assert answer == b"HTTP/1.1 202 Accepted\r\n"
+
+
+async def test_who_waits_with_a_body_that_is_too_large_is_not_told_to_go_on(door: Doorway):
+    headers = b"Content-Type: text/xml\r\nExpect: 100-continue\r\nContent-Length: 999999999\r\n"
+
+    answer = await raw(door, post(b"/cap/v1/alerts", headers))
+
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
 async def test_a_small_body_that_unpacks_to_a_large_one_is_not_unpacked(door: Doorway):
     bomb = gzip.compress(b"x" * 50_000_000)
     length = b"Content-Length: %d\r\n" % len(bomb)
@@ -172,6 +212,7 @@ async def test_what_is_no_request_is_400_in_the_same_form_and_tells_no_version(d
     assert b"application/problem+json" in answer
     assert b"aiohttp" not in answer
     assert b"Python" not in answer
+    assert b'"request_id":""' not in answer
     assert (await door.get("/healthz")).status == 200
 
 
