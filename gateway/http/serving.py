@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.web_request import BaseRequest
 
 from gateway.access.allowance import Allowance
@@ -198,7 +198,7 @@ def _peer_of(transport: asyncio.BaseTransport) -> str:
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ("_entrance", "_greeting", "_head_timer")
+    __slots__ = ("_body", "_entrance", "_greeting", "_head_timer")
 
     def __init__(
         self,
@@ -223,6 +223,8 @@ class _Connection(web.RequestHandler):
         self._entrance = entrance
         self._greeting = greeting
         self._head_timer: asyncio.TimerHandle | None = None
+        self._body: StreamReader | None = None
+        """Of the request that came last, until it is answered."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -235,10 +237,23 @@ class _Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._messages:
+            self._body = self._messages[-1][1]
         if not self.waits:
             self._stop_timing()
         elif self._head_timer is None:
             self._time_the_head()  # its first octets; those that follow give it no more time
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio asks whether the transport stays open
+        """Whoever says no more in the middle of a body is told that it was cut, and may read that."""
+        body, transport = self._body, self.transport
+        # A connection behind TLS cannot be closed by halves.
+        if body is None or body.is_eof() or transport is None or transport.get_extra_info("sslcontext"):
+            return None
+        body.set_exception(web.RequestPayloadError("the client said no more"))
+        body.feed_eof()
+        self.close()  # after the answer
+        return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_timing()
@@ -277,6 +292,8 @@ class _Connection(web.RequestHandler):
             resp = not_met(id_of(request))
             extra = {"action": "bad-request", "request": id_of(request), "peer": request.remote or "", "status": 417}
             log.info("an expectation", extra=extra)
+        if not self._messages:
+            self._body = None  # what comes of it now is not read
         return await super().finish_response(request, resp, start_time)
 
     def handle_error(

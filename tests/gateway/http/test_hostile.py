@@ -143,6 +143,22 @@ async def test_a_body_whose_sender_leaves_half_way_reaches_nobody(door: Doorway)
     assert door.desk.documents == []
 
 
+@pytest.mark.parametrize("begun", [b"Content-Length: 9\r\n\r\n<al", b"Transfer-Encoding: chunked\r\n\r\n6\r\n<al"])
+async def test_who_says_no_more_in_the_middle_of_a_body_is_told_that_it_was_cut(door: Doorway, begun: bytes):
+    head = b"POST /cap/v1/alerts HTTP/1.1\r\nHost: x\r\n" + AUTH + b"Content-Type: text/xml\r\n"
+    async with asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(head + begun)
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b'"code":"broken-body"' in answer
+    assert answer.count(b"HTTP/1.1") == 1
+    assert door.desk.documents == []
+
+
 @pytest.mark.parametrize(
     ("path", "key"), [("/cap/v1/alerts", "a"), ("/cap/v1/alerts", None), ("/healthz", None), ("/no/such/path", None)]
 )
