@@ -15,7 +15,7 @@ from store.tables import meta
 GENERATION = "generation"
 BOUNCE_KEY = "bounce_key"
 RESTORED = "restored copy: what it calls queued may have been sent since"
-"""The reason of the holds."""
+"""The reason of the holds, for people: a hold of a restore is known by its mark (`hold.of_restore`)."""
 _keep = Prepared(sa.text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING"))
 _value = Prepared(sa.select(meta.c.value).where(meta.c.key == sa.bindparam("key")))
 

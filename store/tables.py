@@ -681,6 +681,7 @@ hold = sa.Table(
     _int("revision", 1),
     _text("changed_by", ""),
     _int("changed_ms", 0),
+    _int("of_restore", 0),  # 1: of a campaign that came with a copy and is not decided; set by the restore alone
     sa.UniqueConstraint("scope", "subject"),
 )
 

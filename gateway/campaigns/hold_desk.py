@@ -14,9 +14,9 @@ from gateway.fault_words import CAUSES
 from gateway.value_faults import LONGEST_SAID
 from store.campaigns import reading as campaigns
 from store.engine.database import Database
-from store.engine.transaction import Connection, Transaction
+from store.engine.transaction import Connection, Transaction, follow
 from store.engine.turns import Turn
-from store.outbox import holds
+from store.outbox import hold_statements, holds
 from store.outbox.hold_statements import Hold
 from store.register import reading as directory
 
@@ -27,6 +27,7 @@ _LOOKS = 5
 """Pages of the store read for one page of an answer, where most holds are not the caller's business."""
 _MOST_CHOICES = 40
 """Names that a refusal lists."""
+_ENDED = Reason("H-ENDED", "This campaign has ended: nothing more of it leaves.", path="$.subject", pointer="/subject")
 _NEEDLESS = Reason("JSON", "`all` is everything: it has no subject.", path="$.subject", pointer="/subject")
 
 
@@ -97,7 +98,8 @@ class HoldDesk:
 
     async def place(self, caller: Caller, wish: HoldRequest) -> PlacedHold:
         """Places a hold: once it is durable nothing more is granted, and what was granted leaves within a quarter of a
-        second. Raises Refusal: 422 where there is nothing of that name in the caller's zones, 403 without the right."""
+        second. Raises Refusal: 422 where there is nothing of that name in the caller's zones, or what there is has
+        ended; 403 without the right."""
         async with self.database.read() as conn:
             [thing] = await self._things(conn, caller, (wish,))
         if isinstance(thing, Refusal):
@@ -121,8 +123,9 @@ class HoldDesk:
         return await self.database.write(work, turn=Turn.FIRST)
 
     async def change(self, caller: Caller, seen: Hold, change: HoldChange) -> Hold | None:
-        """Gives a hold another reason; None where it is no longer as it was seen. Raises Refusal 403."""
-        _require(caller, seen.zone_id)
+        """Gives a hold another reason; None where it is no longer as it was seen. Raises Refusal: 403 without the
+        right, 409 where a restore holds it."""
+        _require(caller, seen)
         reason = "" if change.reason is None else change.reason
         if reason is msgspec.UNSET or reason == seen.reason:
             return seen
@@ -135,8 +138,9 @@ class HoldDesk:
         return await self.database.write(work)
 
     async def lift(self, caller: Caller, seen: Hold) -> bool:
-        """Lifts a hold: what waited goes on. False where it is no longer as it was seen. Raises Refusal 403."""
-        _require(caller, seen.zone_id)
+        """Lifts a hold: what waited goes on. False where it is no longer as it was seen. Raises Refusal: 403 without
+        the right, 409 where a restore holds it."""
+        _require(caller, seen)
         lifted = await self.database.write(lambda tx: holds.lift_seen(tx, seen, caller.actor))
         if lifted:
             self.wake()
@@ -163,7 +167,9 @@ class HoldDesk:
                 found = await campaigns.by_public_id(conn, wish.subject)
                 if found is None or not caller.may_in(Action.OPERATE, found.zone_id):
                     return _unknown(wish.subject, ())
-                return _allowed(caller, wish, str(found.id), found.zone_id)
+                thing = _allowed(caller, wish, str(found.id), found.zone_id)
+                over = await follow(conn, hold_statements.is_over(wish.scope, str(found.id)))
+                return _nothing(_ENDED) if over and isinstance(thing, _Thing) else thing
             case "all":
                 return _allowed(caller, wish, "", None) if not wish.subject else _nothing(_NEEDLESS)
             case "channel":
@@ -192,9 +198,22 @@ def _allowed(caller: Caller, wish: HoldRequest, subject: str, zone_id: int | Non
     return _forbidden(zone_id)
 
 
-def _require(caller: Caller, zone_id: int | None) -> None:
-    if not rights_over_holds.holds(caller, zone_id):
-        raise _forbidden(zone_id)
+def _require(caller: Caller, seen: Hold) -> None:
+    """That the caller may change and lift this, and that anybody may who is not at the terminal."""
+    if not rights_over_holds.holds(caller, seen.zone_id):
+        raise _forbidden(seen.zone_id)
+    if seen.of_restore:
+        remedy = (
+            f"At the machine's terminal: tocsin retire {seen.name} gives it up, tocsin resume campaign {seen.name} "
+        )
+        reason = Reason(
+            "H-RESTORE",
+            "It may have been sent, stopped or cancelled since the backup, and whoever was told would be told again.",
+            remedy=f"{remedy}sends what is left.",
+            cause="undecided",
+            facts=(seen.name,),
+        )
+        raise Refusal(409, "held-by-a-restore", "A restore holds this: it is not decided over HTTP.", (reason,))
 
 
 def _forbidden(zone_id: int | None) -> Refusal:

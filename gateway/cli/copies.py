@@ -179,14 +179,14 @@ def new_generation(config: ConfigOption = None) -> None:
 
 async def _held(database: Database) -> list[tuple[Campaign, int]]:
     """The campaigns that a restore holds, and how many messages each would still send."""
-    from store import meta
     from store.campaigns import reading as campaigns
-    from store.outbox import holds
+    from store.engine.transaction import follow
+    from store.outbox import hold_statements, holds
 
     async with database.read() as conn:
         found = []
         for hold in await holds.standing(conn):
-            if hold.scope != "campaign" or hold.reason != meta.RESTORED:
+            if not hold.of_restore or await follow(conn, hold_statements.is_over(hold.scope, hold.subject)):
                 continue
             campaign = await campaigns.by_id(conn, int(hold.subject))
             if campaign is not None:

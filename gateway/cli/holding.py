@@ -13,6 +13,7 @@ from gateway.cli.verb import verb
 
 if TYPE_CHECKING:
     from gateway.operations.status_line import StatusLine
+    from store.engine.transaction import Transaction
 
 app = typer.Typer()
 
@@ -56,6 +57,8 @@ def hold(
         inner = yield from hold_statements.subject_of(scope, subject)
         if inner is None:
             fail(f"there is no {scope} {subject!r}")
+        if (yield from hold_statements.is_over(scope, inner)):
+            fail(f"campaign {subject!r} has ended: nothing more of it leaves, and there is nothing to hold")
         yield from hold_statements.placing(scope, inner, reason, who(), now_ms)
         # The first hold of a thing stays as it was, with its own reason: what stands is shown, not what was asked for.
         return (yield from hold_statements.standing())
@@ -75,25 +78,37 @@ def hold(
 
 @verb(app)
 def resume(scope: ScopeArgument, subject: SubjectArgument = "", config: ConfigOption = None) -> None:
-    """Lift a hold: give the words that 'tocsin status' shows. Exit code 1 when there is no such hold."""
+    """Lift a hold: give the words that 'tocsin status' shows. Exit code 1 when there is no such hold.
+
+    Of a campaign that a restore holds this sends what is left, whoever else had held it before: whoever was told since
+    the backup is told twice. 'tocsin retire ID' gives it up.
+    """
     from gateway.operations.status import hold_lines
     from store.outbox import hold_statements, holds
 
     settings = settings_of(config)
     _require_said(scope, subject)
 
-    async def lift() -> tuple[bool, list[StatusLine]]:
+    async def lift() -> tuple[bool, bool, list[StatusLine]]:
         async with store_of(settings) as database:
             inner = await database.write(lambda tx: tx.follow(hold_statements.subject_of(scope, subject)))
             if inner is None:
                 fail(f"there is no {scope} {subject!r}")
-            lifted: bool = await database.write(lambda tx: holds.lift(tx, scope, inner, actor()))
-            return lifted, await hold_lines(database, database.clock.now_ms(), config)
 
-    lifted, standing = run(lift())
+            async def work(tx: Transaction) -> tuple[bool, bool]:
+                stands = await holds.of_thing(tx.conn, scope, inner)
+                lifted = await holds.lift(tx, scope, inner, actor())
+                return lifted, stands is not None and stands.of_restore
+
+            lifted, of_restore = await database.write(work)
+            return lifted, of_restore, await hold_lines(database, database.clock.now_ms(), config)
+
+    lifted, of_restore, standing = run(lift())
     named = f"{scope} {subject}".rstrip()
     if lifted:
         out.print(escape(f"Resumed: {named}"), highlight=False)
+    if of_restore:
+        out.print("A restore had held it: whoever was told since the backup is told twice.", highlight=False)
     print_lines(standing)
     if not lifted:
         fail(f"there is no hold on {named}", 1)

@@ -59,6 +59,10 @@ class StandingHold(msgspec.Struct, frozen=True, kw_only=True):
     changed_ms: int
     read_only: bool
     """It concerns the caller's zones, and is not the caller's to change or lift."""
+    of_restore: bool
+    """A restore holds this campaign, perhaps beside whoever placed the hold before: it may have been sent since the
+    backup. Neither changed nor lifted here: `tocsin retire` or `tocsin resume campaign` decides, at the machine's
+    terminal."""
 
 
 class HoldList(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -178,7 +182,8 @@ def _shown(hold: Hold, caller: Caller) -> StandingHold:
         revision=hold.revision,
         changed_by=hold.changed_by,
         changed_ms=hold.changed_ms,
-        read_only=not rights_over_holds.holds(caller, hold.zone_id),
+        read_only=hold.of_restore or not rights_over_holds.holds(caller, hold.zone_id),
+        of_restore=hold.of_restore,
     )
 
 

@@ -17,12 +17,19 @@ class StatusLine:
 
 
 def hold_line(hold: Hold, now_ms: int, config: Path | None) -> StatusLine:
-    """What is held, since when and why, with the command that lifts it."""
-    command = ["tocsin", "resume", hold.scope, *([hold.name] if hold.name else [])]
-    command += ["-c", str(config)] if config else []
+    """What is held, since when and why, with the command that lifts it; of a restore's, the two that decide."""
+    more = ["-c", str(config)] if config else []
+    resume = shlex.join(["tocsin", "resume", hold.scope, *([hold.name] if hold.name else []), *more])
     what = " ".join(filter(None, (hold.scope, hold.name)))
     why = f": {hold.reason}" if hold.reason else ", no reason given"
-    text = f"HOLD on {what} since {age(now_ms - hold.at_ms)} by {hold.by}{why}; to lift it: {shlex.join(command)}"
+    decide = f"to lift it: {resume}"
+    if hold.of_restore:
+        retire = shlex.join(["tocsin", "retire", hold.name, *more])
+        decide = (
+            f"a restore holds it: {retire} gives it up, {resume} sends what is left, "
+            "twice to whoever was told since the backup"
+        )
+    text = f"HOLD on {what} since {age(now_ms - hold.at_ms)} by {hold.by}{why}; {decide}"
     return StatusLine(False, text)
 
 

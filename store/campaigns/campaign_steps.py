@@ -125,6 +125,7 @@ async def _finish(tx: Transaction, campaign_ids: Sequence[int]) -> int:
     ended = [row.id for row in await tx.rows(_end, values)]
     if ended:
         await cancel_waits.forget(tx, *ended)
+        await holds.let_go(tx, *ended)
     over = expired + ended
     if over:
         await reservations.free(tx, over)
@@ -257,6 +258,7 @@ async def seal(
     await tx.run(_keep_report, kept)
     # What moves from here on becomes an addendum.
     await all_told(tx, campaign_id, dict.fromkeys(seen, 0) if told is None else told)
+    await holds.let_go(tx, campaign_id)  # what was complete could have gone on until here
     await note(tx, "seal", row.public_id, zone_id=row.zone_id)
     if row.reserved_millieuro:
         await lock(tx, [row.zone_id])
@@ -295,8 +297,10 @@ _sends_again = sa.exists().where(batch.c.campaign_id == campaign.c.id, batch.c.s
 
 
 async def retire(tx: Transaction, campaign_id: int, by: Actor = SERVER) -> bool:
-    """End a campaign that came with a copy of the store: whoever was still to be told is in doubt from then on, since
-    the lost timeline may have told them. Its hold goes. False when it had ended already."""
+    """End a campaign that a restore holds: whoever was still to be told is in doubt from then on, since the lost
+    timeline may have told them. Its hold goes. False when no restore holds it, or it had ended already."""
+    if not await holds.restore_holds(tx, campaign_id):
+        return False
     retired = await tx.first(
         sa.update(campaign)
         .where(

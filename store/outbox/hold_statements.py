@@ -7,8 +7,9 @@ four statements.
 import contextlib
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -32,7 +33,7 @@ _PLACE = (
 _HOLDS = (
     'SELECT hold.scope, hold.subject, hold.reason, hold."by", hold.at_ms,'
     " COALESCE(zone.code, campaign.public_id, hold.subject), hold.id, hold.public_id, COALESCE(account.code, ''),"
-    " COALESCE(zone.id, campaign.zone_id), hold.revision, hold.changed_by, hold.changed_ms FROM hold"
+    " COALESCE(zone.id, campaign.zone_id), hold.revision, hold.changed_by, hold.changed_ms, hold.of_restore FROM hold"
     " LEFT JOIN zone ON hold.scope = 'zone' AND hold.subject = CAST(zone.id AS TEXT)"
     " LEFT JOIN campaign ON hold.scope = 'campaign' AND hold.subject = CAST(campaign.id AS TEXT)"
     " LEFT JOIN account ON account.id = hold.account_id"
@@ -46,6 +47,12 @@ _SUBJECTS = {
     "campaign": "SELECT id FROM campaign WHERE public_id = :name",
 }
 _ZONE_OF_CAMPAIGN = "SELECT zone_id FROM campaign WHERE id = :campaign"
+# What is complete and has an open batch goes on: a worker that was thought dead says that some were not sent.
+_OVER = (
+    "SELECT 1 FROM campaign WHERE id = :campaign AND (state IN ('stopped', 'cancelled', 'superseded', 'expired')"
+    " OR state = 'completed'"
+    " AND NOT EXISTS (SELECT 1 FROM batch WHERE batch.campaign_id = campaign.id AND batch.state <> 3))"
+)
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -71,6 +78,9 @@ class Hold(msgspec.Struct, frozen=True):
     changed_by: str
     changed_ms: int
     """UTC."""
+    of_restore: bool
+    """A restore holds this campaign, perhaps beside whoever placed the hold before: it may have been sent since the
+    copy was made. Neither the reason nor whoever placed it says so."""
 
 
 def new_public_id() -> str:
@@ -94,24 +104,29 @@ def placing(scope: str, subject: str, reason: str, by: str, now_ms: int, actor: 
 
 def standing() -> Steps[list[Hold]]:
     """Every hold that stands, the oldest first."""
-    return [Hold(*row) for row in (yield _STANDING, {})]
+    return [_hold(row) for row in (yield _STANDING, {})]
 
 
 def page(after: int, most: int) -> Steps[list[Hold]]:
     """The holds behind this place in their order."""
-    return [Hold(*row) for row in (yield _PAGE, {"after": after, "most": most})]
+    return [_hold(row) for row in (yield _PAGE, {"after": after, "most": most})]
 
 
 def one_of_id(public_id: str) -> Steps[Hold | None]:
     """None where none stands."""
     rows = yield _OF_ID, {"public_id": readable(public_id)}
-    return Hold(*rows[0]) if rows else None
+    return _hold(rows[0]) if rows else None
 
 
 def one_of_thing(scope: str, subject: str) -> Steps[Hold | None]:
     """None where none stands. `subject`: the store's own word."""
     rows = yield _OF_THING, {"scope": scope, "subject": subject}
-    return Hold(*rows[0]) if rows else None
+    return _hold(rows[0]) if rows else None
+
+
+def _hold(row: Sequence[Any]) -> Hold:
+    *rest, of_restore = row
+    return Hold(*rest, of_restore=bool(of_restore))
 
 
 def subject_of(scope: str, name: str) -> Steps[str | None]:
@@ -131,6 +146,12 @@ def zone_of(scope: str, subject: str) -> Steps[int | None]:
         return None
     rows = yield _ZONE_OF_CAMPAIGN, {"campaign": int(subject)}
     return int(rows[0][0]) if rows else None
+
+
+def is_over(scope: str, subject: str) -> Steps[bool]:
+    """Whether this is a campaign of which nothing more leaves: there is nothing to hold. `subject`: the store's own
+    word."""
+    return scope == "campaign" and bool((yield _OVER, {"campaign": int(subject)}))
 
 
 # ---- a file, beside the server that may be running on it ----------------------------------------------------------

@@ -22,12 +22,14 @@ async def place(tx: Transaction, scope: str, subject: str, reason: str, by: str,
 
 
 _HOLD_UNFINISHED = (
-    'INSERT INTO hold (public_id, scope, subject, reason, "by", at_ms, changed_by, changed_ms)'
-    " SELECT NEW_ID, 'campaign', CAST(campaign.id AS TEXT), :reason, :by, :at, :by, :at FROM campaign"
+    'INSERT INTO hold (public_id, scope, subject, reason, "by", at_ms, changed_by, changed_ms, of_restore)'
+    " SELECT NEW_ID, 'campaign', CAST(campaign.id AS TEXT), :reason, :by, :at, :by, :at, 1 FROM campaign"
     " WHERE campaign.state IN ('preparing', 'scheduled', 'running') AND campaign.ended_ms IS NULL"
     " OR campaign.state = 'completed'"
     " AND campaign.id IN (SELECT batch.campaign_id FROM batch WHERE batch.state <> 3)"
-    " ON CONFLICT DO NOTHING"
+    # Who has seen the hold that stood there as it was does not lift it from here on: its revision moves.
+    " ON CONFLICT (scope, subject) DO UPDATE SET of_restore = 1, revision = hold.revision + 1,"
+    " changed_by = excluded.changed_by, changed_ms = excluded.changed_ms WHERE hold.of_restore = 0"
 )
 
 
@@ -44,14 +46,15 @@ _hold_unfinished = Prepared(
 
 
 async def hold_unfinished(tx: Transaction, reason: str, by: str) -> int:
-    """Every campaign that is not over gets a hold of its own, so that what is launched from here on goes out.
-    Returns how many got one."""
+    """Every campaign that is not over gets a hold of its own that is marked as a restore's, so that what is launched
+    from here on goes out. One that stood there keeps its reason and whoever placed it, and is marked as well. Returns
+    how many were placed or marked."""
     return await tx.run(_hold_unfinished, {"reason": reason, "by": by, "at": tx.now_ms})
 
 
 _give_reason = Prepared(
     sa.update(hold)
-    .where(hold.c.public_id == sa.bindparam("id_"), hold.c.revision == sa.bindparam("seen"))
+    .where(hold.c.public_id == sa.bindparam("id_"), hold.c.revision == sa.bindparam("seen"), hold.c.of_restore == 0)
     .values(
         reason=sa.bindparam("reason_"),
         revision=hold.c.revision + 1,
@@ -62,7 +65,7 @@ _give_reason = Prepared(
 
 
 async def give_reason(tx: Transaction, seen: Hold, reason: str, by: str, actor: Actor = SERVER) -> bool:
-    """Gives a hold another reason; False where it is no longer as it was seen."""
+    """Gives a hold another reason; False where it is no longer as it was seen, or a restore's."""
     reason, by = readable(reason), readable(by)
     values = {"id_": seen.public_id, "seen": seen.revision, "reason_": reason, "by_": by, "at": tx.now_ms}
     changed = bool(await tx.run(_give_reason, values))
@@ -72,17 +75,40 @@ async def give_reason(tx: Transaction, seen: Hold, reason: str, by: str, actor: 
     return changed
 
 
+_of_restore = Prepared(
+    sa.select(hold.c.id)
+    .where(hold.c.scope == "campaign", hold.c.subject == sa.bindparam("subject_"), hold.c.of_restore == 1)
+    .with_for_update()
+)
+
+
+async def restore_holds(tx: Transaction, campaign_id: int) -> bool:
+    """Whether a restore holds this campaign; nobody else lifts or changes that hold before this transaction ends."""
+    return await tx.first(_of_restore, {"subject_": str(campaign_id)}) is not None
+
+
+_lift = Prepared(
+    sa.delete(hold).where(hold.c.scope == sa.bindparam("scope_"), hold.c.subject == sa.bindparam("subject_"))
+)
+
+
+async def let_go(tx: Transaction, *campaign_ids: int) -> None:
+    """Lifts the holds of campaigns of which nothing more leaves, whoever placed them."""
+    for campaign_id in campaign_ids:
+        await lift(tx, "campaign", str(campaign_id))
+
+
 async def lift(tx: Transaction, scope: str, subject: str, by: Actor = SERVER) -> bool:
-    """Lifts the hold of a thing; False where none stands."""
-    lifted = bool(await tx.run(sa.delete(hold).where(hold.c.scope == scope, hold.c.subject == subject)))
+    """Lifts the hold of a thing, also a restore's; False where none stands."""
+    lifted = bool(await tx.run(_lift, {"scope_": scope, "subject_": subject}))
     if lifted:
         await _lifted(tx, scope, subject, by)
     return lifted
 
 
 async def lift_seen(tx: Transaction, seen: Hold, by: Actor) -> bool:
-    """Lifts a hold; False where it is no longer as it was seen."""
-    as_seen = sa.and_(hold.c.public_id == seen.public_id, hold.c.revision == seen.revision)
+    """Lifts a hold; False where it is no longer as it was seen, or a restore's."""
+    as_seen = sa.and_(hold.c.public_id == seen.public_id, hold.c.revision == seen.revision, hold.c.of_restore == 0)
     lifted = bool(await tx.run(sa.delete(hold).where(as_seen)))
     if lifted:
         await _lifted(tx, seen.scope, seen.subject, by)

@@ -9,11 +9,14 @@ import pytest
 
 from store.audit_line import Actor
 from store.audit_reading import latest
+from store.campaigns import campaign_steps
 from store.engine.database import Database, open_database
 from store.engine.location import file_of
 from store.engine.schema import migrate
 from store.errors import SchemaMismatch, StoreDamaged, StoreUnavailable
 from store.outbox import hold_statements, holds
+from store.states import DeliveryEvent
+from tests.store import makers as make
 
 ADA = Actor(via="cli", login="ada")
 
@@ -139,6 +142,34 @@ async def test_a_hold_is_changed_and_lifted_as_it_was_seen_or_not_at_all(databas
         ("hold-change", "carrier first"),
         ("resume", "carrier first"),
     ]
+
+
+async def test_the_holds_of_a_campaign_go_when_nothing_more_of_it_leaves(database: Database) -> None:
+    stopped, told = await make.a_campaign(database, 2), await make.a_campaign(database, 1, channels=("email",))
+
+    async def over(campaign: make.Made) -> bool:
+        return await database.write(lambda tx: tx.follow(hold_statements.is_over("campaign", str(campaign.id))))
+
+    async def standing() -> list[str]:
+        async with database.read() as conn:
+            return [one.subject for one in await holds.standing(conn)]
+
+    await make.sent(database, channel="email", answer=lambda ids: make.happened(ids, DeliveryEvent.REFUSED))
+    for each in (stopped, told):
+        await database.write(lambda tx, each=each: holds.place(tx, "campaign", str(each.id), "storm", "ada"))  # type: ignore[misc]
+    assert not await over(stopped)
+    await make.tick(database)
+    assert await over(told)
+    assert await standing() == [str(stopped.id), str(told.id)], "what is complete may go on until it is sealed"
+
+    await database.write(lambda tx: campaign_steps.stop(tx, stopped.id, None))
+    assert await over(stopped)
+    while await database.write(campaign_steps.close_ended):
+        pass
+    await make.tick(database)
+    assert await standing() == [str(told.id)]
+    await database.write(lambda tx: campaign_steps.seal(tx, told.id, "{}", 0))
+    assert await standing() == []
 
 
 @pytest.mark.parametrize(

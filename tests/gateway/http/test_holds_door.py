@@ -5,8 +5,9 @@ import sqlalchemy as sa
 
 from channels.contract import Channel
 from gateway.access.keys import hashed
-from store import accounts
+from store import accounts, meta
 from store.accounts import AccountRecord, KeyRecord, RightRow
+from store.campaigns import campaign_steps
 from store.outbox import holds
 from store.tables import account, audit
 from tests.gateway.http.doorway import CARRIERS, Answer, Doorway
@@ -184,6 +185,47 @@ async def test_a_right_that_is_narrower_than_a_zone_sees_and_holds_nothing(door:
     assert right["text"] == "May see holds in zone A: any kind, sms."
 
 
+# ---- after a restore -----------------------------------------------------------------------------------------------
+
+
+async def test_what_a_restore_holds_is_shown_and_neither_changed_nor_lifted_here(door: Doorway):
+    await a_campaign(door)
+    mine = await place(door, "a", "campaign", "camp1")
+    path = mine.headers["Location"]
+    await door.house.database.write(meta.renew_generation)
+    read = await door.get(path, "a")
+    again = await place(door, "all", "campaign", "camp1")
+
+    late = await door.ask("DELETE", path, "a", headers=seen(mine))
+    lifted = [await door.ask("DELETE", path, key, headers=seen(read)) for key in ("a", "all")]
+    changed = await door.ask("PATCH", path, "all", headers=PATCH | seen(read), json={"reason": "wind"})
+    french = await door.ask("DELETE", path, "a", headers=seen(read) | {"Accept-Language": "fr"})
+
+    assert (mine.json["of_restore"], mine.json["read_only"]) == (False, False)
+    said = {name: read.json[name] for name in ("of_restore", "read_only", "reason", "account", "changed_by")}
+    assert said == {
+        "of_restore": True, "read_only": True, "reason": "storm", "account": "a", "changed_by": "tocsin new-generation",
+    }  # fmt: skip
+    assert (again.status, again.json["id"], late.status) == (200, read.json["id"], 412)
+    for answer in (*lifted, changed):
+        assert (answer.status, answer.json["code"]) == (409, "held-by-a-restore")
+        remedy = answer.json["problems"][0]["remedy"]
+        assert "tocsin retire camp1 " in remedy
+        assert "tocsin resume campaign camp1 " in remedy
+    assert "`tocsin retire camp1` y renonce" in french.json["problems"][0]["remedy"]
+    assert await standing(door) == [("campaign", "camp1")]
+
+
+async def test_the_words_of_a_restore_make_no_hold_of_one(door: Doorway):
+    await a_campaign(door)
+
+    placed = await place(door, "a", "campaign", "camp1", meta.RESTORED)
+    forged = await door.post(HOLDS, "a", json={"scope": "campaign", "subject": "camp1", "of_restore": True})
+    lifted = await door.ask("DELETE", placed.headers["Location"], "a", headers=seen(placed))
+
+    assert (placed.json["of_restore"], forged.status, lifted.status) == (False, 400, 204)
+
+
 # ---- what cannot be held -------------------------------------------------------------------------------------------
 
 
@@ -203,6 +245,17 @@ async def test_what_there_is_not_is_answered_with_what_there_is(
 
     assert (answer.status, answer.json["code"]) == (422, "nothing-to-hold")
     assert (problem["pointer"], problem["choices"]) == ("/subject", choices)
+
+
+async def test_of_a_campaign_that_has_ended_there_is_nothing_to_hold(door: Doorway):
+    number = await a_campaign(door)
+    await door.house.database.write(lambda tx: campaign_steps.stop(tx, number, None))
+
+    answer = await place(door, "a", "campaign", "camp1")
+
+    assert (answer.status, answer.json["code"]) == (422, "nothing-to-hold")
+    assert answer.json["problems"][0]["text"] == "This campaign has ended: nothing more of it leaves."
+    assert await standing(door) == []
 
 
 async def test_everything_is_never_what_a_forgotten_word_means(door: Doorway):

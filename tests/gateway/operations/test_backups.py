@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.operations import backups
 from gateway.operations.backups import BackupRefused, Schedule
 from gateway.settings import BackupSettings
-from store import copies
+from store import copies, meta
 from store.engine.database import open_database
 from store.engine.schema import migrate
 from tests.gateway.command_line import CommandLine
@@ -24,7 +24,7 @@ class Desk(CommandLine):
     async def fill(self) -> None:
         await migrate(self.url)
         async with open_database(self.url) as database:
-            await a_campaign(database, 3)
+            self.campaign = (await a_campaign(database, 3)).public_id
 
 
 @pytest.fixture(params=["", '[backup]\nbackup_key = "env:BACKUP"\n'], ids=["plain", "encrypted"])
@@ -52,6 +52,25 @@ def test_a_backup_is_made_put_back_and_what_it_would_send_is_decided(desk: Desk)
     assert "there is nothing to decide" in desk.said("restore")
     assert "is not held by a restore" in desk.ask("retire", campaign).stderr
     assert desk.said("audit", "--action", "retire").count("\n") == 1
+    assert f"campaign '{campaign}' has ended" in desk.ask("hold", "campaign", campaign).stderr
+
+
+def test_a_hold_of_before_the_backup_is_decided_with_the_others_and_one_of_afterwards_is_not(desk: Desk) -> None:
+    campaign = desk.campaign
+    desk.said("hold", "campaign", campaign, "--reason", "wrong street")
+    desk.said("backup", str(desk.folder / "copy"))
+
+    told = desk.said("restore", str(desk.folder / "copy"), "--replace")
+    assert f"campaign {campaign}" in told
+    assert "would send 3 messages" in told
+    [line] = [line for line in desk.ask("status").stdout.splitlines() if "HOLD" in line]
+    assert "wrong street" in line
+    assert f"tocsin retire {campaign} " in line
+
+    assert "is told twice" in desk.said("resume", "campaign", campaign)
+    desk.said("hold", "campaign", campaign, "--reason", meta.RESTORED)
+    assert "there is nothing to decide" in desk.said("restore")
+    assert "no campaign is held by a restore" in desk.refused("retire", "all")
 
 
 def test_a_store_that_is_there_is_set_aside_only_when_that_is_said(desk: Desk) -> None:
