@@ -125,8 +125,8 @@ def one_of_thing(scope: str, subject: str) -> Steps[Hold | None]:
 
 
 def _hold(row: Sequence[Any]) -> Hold:
-    *rest, of_restore = row
-    return Hold(*rest, of_restore=bool(of_restore))
+    hold = Hold(*row)
+    return msgspec.structs.replace(hold, of_restore=bool(hold.of_restore))
 
 
 def subject_of(scope: str, name: str) -> Steps[str | None]:

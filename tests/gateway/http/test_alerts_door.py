@@ -164,7 +164,7 @@ async def test_a_fault_of_ours_is_500_without_a_word_of_detail_and_a_traceback_i
 async def test_an_answer_that_cannot_be_worded_is_500_with_the_id_of_its_request(
     door: Doorway, caplog: pytest.LogCaptureFixture
 ):
-    door.desk.fails = Refusal(422, "no-such-code", "half a character: \ud800")
+    door.desk.fails = Refusal(422, "no-such-code", "It cannot be said.", members={"what": object()})
 
     answer = await door.post("/cap/v1/alerts", "a", data=ALERT, headers=CAP)
 
