@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from gateway.fault_words import MORE
-
 MOST_FAULTS = 50
 """Of one input that are told."""
+MORE = ("more is wrong than these {0} faults", "Mend these; the rest is told then.")
+"""What ends a list of faults that is cut, as the cause `more`."""
 
 
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -50,9 +50,6 @@ CAUSES: Mapping[str, tuple[str, str]] = {
 }
 """cause -> what is wrong, and how to mend it; the places are those of the facts."""
 
-MORE = ("more is wrong than these {0} faults", "Mend these; the rest is told then.")
-"""What ends a list of faults that is cut, as the cause `more`."""
-
 SURROGATE = ("`{0}` is half of a character: the other half does not follow it", "Write both halves, or none.")
 """What is told of a body in which half of a pair of surrogates stands alone, as the cause `surrogate`."""
 

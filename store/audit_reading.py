@@ -18,8 +18,7 @@ from store.audit_line import Actor
 from store.engine.json_rows import json_rows, pack
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import AnyRow, Transaction, rows_of
-from store.register.export_and_erase import ERASED
-from store.tables import Big, account, audit, audit_detail, audit_link, audit_reading, campaign, member, zone
+from store.tables import ERASED, Big, account, audit, audit_detail, audit_link, audit_reading, campaign, member, zone
 
 # ---- readings that are lines -------------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ metadata = sa.MetaData(
 
 # SQLite makes a row id of INTEGER PRIMARY KEY only, PostgreSQL an identity of BIGINT.
 Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+ERASED = "erased"
+"""What stands, or begins, in the place of an address or a reference that was erased."""
 
 
 def _id() -> sa.Column[int]:

@@ -23,6 +23,7 @@ from store.outbox.delivery_ids import end_id, first_id
 from store.register import writing as register
 from store.register.revisions import mark, move
 from store.tables import (
+    ERASED,
     address,
     alert,
     alert_zone,
@@ -41,7 +42,6 @@ from store.tables import (
     zone,
 )
 
-ERASED = "erased"
 _MOST_CAMPAIGNS = 20
 """Looked through in one step of an erasure."""
 

@@ -12,8 +12,8 @@ from cap.translations import LANGUAGES
 from cap.translations import catalogue as rules_of_cap
 from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview, ZoneResult
 from gateway.directory.problem import TargetFault
-from gateway.errors import Reason, Refusal
-from gateway.fault_words import CAUSES, KINDS, MORE, SURROGATE
+from gateway.errors import MORE, Reason, Refusal
+from gateway.fault_words import CAUSES, KINDS, SURROGATE
 from gateway.http.languages import ENGLISH, Tongue, words
 from gateway.http.query import CAUSES as OF_PARAMETERS
 from tests.gateway.http.doorway import CAP, Doorway
