@@ -169,10 +169,9 @@ async def test_what_is_expected_of_the_door_and_is_not_known_is_417_without_the_
 
     answer = await door.post(path, key, data=b"<alert/>", headers=headers)
 
-    if path != "/healthz":
-        assert (answer.status, answer.json["code"]) == (417, "expectation-failed")
-        assert answer.headers["Content-Type"] == "application/problem+json"
-        assert answer.headers["X-Request-Id"] == answer.json["request_id"] != ""
+    assert (answer.status, answer.json["code"]) == (417, "expectation-failed")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["X-Request-Id"] == answer.json["request_id"] != ""
     assert b"something" not in answer.body
     assert door.desk.documents == []
 
