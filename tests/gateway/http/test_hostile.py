@@ -95,7 +95,8 @@ async def test_a_head_that_comes_octet_by_octet_is_cut_off(impatient: Doorway, b
             await asyncio.sleep(0.7)  # between two requests it may rest
         began = time.monotonic()
         slowly = asyncio.create_task(_trickle(writer, HEAD, 0.02))  # 4 s and more for all of it
-        assert await reader.read() == b""
+        with contextlib.suppress(ConnectionResetError):  # where an octet was on its way when it was cut off
+            assert await reader.read() == b""
         took_s = time.monotonic() - began
         slowly.cancel()
         await asyncio.wait([slowly])
