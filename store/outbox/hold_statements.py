@@ -125,8 +125,8 @@ def one_of_thing(scope: str, subject: str) -> Steps[Hold | None]:
 
 
 def _hold(row: Sequence[Any]) -> Hold:
-    hold = Hold(*row)
-    return msgspec.structs.replace(hold, of_restore=bool(hold.of_restore))
+    found = Hold(*row)
+    return msgspec.structs.replace(found, of_restore=bool(found.of_restore))  # the store keeps 0 or 1
 
 
 def subject_of(scope: str, name: str) -> Steps[str | None]:
