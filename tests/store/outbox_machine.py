@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from store.campaigns import campaign_steps, cancelling
 from store.clock import Clock
 from store.engine.database import Database
-from store.outbox import batches, holds, inbox, recovery
+from store.outbox import batches, hold_statements, holds, inbox, recovery
 from store.outbox.ceilings import Ceiling
 from store.outbox.fence import Grant, OpenCarrier
 from store.outbox.inbox import ReceiptReport
@@ -209,7 +209,9 @@ class World:
         campaign = str(self.random.choice(self.campaigns).id)
         thing = self.random.choice((("carrier", "c1"), ("carrier", "c2"), ("all", ""), ("campaign", campaign)))
         if thing in self.held:
-            assert await self.database.write(lambda tx: holds.lift(tx, *thing))
+            lifted = await self.database.write(lambda tx: holds.lift(tx, *thing))
+            # That of a campaign goes by itself once nothing more of it leaves.
+            assert lifted or await self.database.write(lambda tx: tx.follow(hold_statements.is_over(*thing)))
         else:
             assert await self.database.write(lambda tx: holds.place(tx, *thing, "storm", "op"))
         self.held ^= {thing}
