@@ -18,7 +18,7 @@ from gateway.http.asking import Answer, Asked, NoQuery
 from gateway.http.pages import USUAL, Cursor, Limit, heading, link
 from gateway.http.preconditions import required_key
 from gateway.http.sse import last_event_id, opened, stream
-from gateway.http.standing import Standing, authorization_of
+from gateway.http.standing import StreamStanding, authorization_of
 from gateway.reports.reading import report_of
 from gateway.reports.tabular import csv_of
 from store.campaigns import reading as campaigns
@@ -180,7 +180,7 @@ async def progress(asked: Asked[NoQuery, None]) -> web.StreamResponse:
     campaign = await _asked_for(asked)
     if request.method == "HEAD":
         return opened()
-    standing = Standing(
+    standing = StreamStanding(
         context.keyring, authorization_of(request), lambda caller: rights_over_campaigns.sees(caller, campaign)
     )
     async with context.progress_watch.watch(campaign.id, asked.caller.account_id) as watched:

@@ -24,7 +24,7 @@ from gateway.http.context import HttpContext
 from gateway.http.progress import Frame, Watched
 from gateway.http.query import CAUSES as OF_PARAMETERS
 from gateway.http.sse import EventWire, glance, opened
-from gateway.http.standing import Standing, authorization_of
+from gateway.http.standing import StreamStanding, authorization_of
 from gateway.http.topics import CampaignsTopic, HoldsTopic
 from store.campaigns import reading as campaigns
 from store.campaigns.reading import Campaign
@@ -86,7 +86,7 @@ async def stream(asked: Asked[Topics, None]) -> web.StreamResponse:
         return opened()
     seen = dict(_SHOWN.findall(request.headers.get("Last-Event-ID", "")[:4_000]))
     bell = asyncio.Event()
-    standing = Standing(
+    standing = StreamStanding(
         context.keyring, authorization_of(request), lambda caller: _watches_the_same(caller, topics, found)
     )
     async with contextlib.AsyncExitStack() as stack:

@@ -7,7 +7,7 @@ import contextlib
 from aiohttp import web
 
 from gateway.http.progress import Frame, Watched
-from gateway.http.standing import Standing
+from gateway.http.standing import StreamStanding
 
 SSE = "text/event-stream"
 _GLANCE_S = 1.0
@@ -72,7 +72,13 @@ async def glance(changed: asyncio.Event, most_s: float) -> None:
 
 
 async def stream(
-    request: web.Request, watched: Watched, standing: Standing, *, seen: int | None, heartbeat_s: float, life_s: float
+    request: web.Request,
+    watched: Watched,
+    standing: StreamStanding,
+    *,
+    seen: int | None,
+    heartbeat_s: float,
+    life_s: float,
 ) -> web.StreamResponse:
     """Writes snapshots until the campaign is sealed, the watcher has gone or may see it no more, or `life_s` has
     passed: browsers come back by themselves. A slow watcher misses snapshots, never the latest."""
@@ -86,7 +92,7 @@ async def stream(
 
 
 async def _progress(
-    wire: EventWire, watched: Watched, standing: Standing, seen: int | None, heartbeat_s: float, life_s: float
+    wire: EventWire, watched: Watched, standing: StreamStanding, seen: int | None, heartbeat_s: float, life_s: float
 ) -> None:
     now_s = asyncio.get_running_loop().time
     until_s = now_s() + life_s

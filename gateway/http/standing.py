@@ -22,7 +22,7 @@ def authorization_of(request: web.Request) -> str | None:
 
 
 @dataclass(slots=True)
-class Standing:
+class StreamStanding:
     """The key of one stream, and what its account must be allowed to see."""
 
     keyring: Keyring
