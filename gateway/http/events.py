@@ -108,7 +108,7 @@ async def stream(asked: Asked[Topics, None]) -> web.StreamResponse:
 
 
 async def _written(
-    wire: EventWire, followed: list[_Followed], bell: asyncio.Event, standing: Standing, context: HttpContext
+    wire: EventWire, followed: list[_Followed], bell: asyncio.Event, standing: StreamStanding, context: HttpContext
 ) -> None:
     now_s = asyncio.get_running_loop().time
     until_s = now_s() + context.stream_life_s
