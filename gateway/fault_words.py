@@ -50,6 +50,11 @@ CAUSES: Mapping[str, tuple[str, str]] = {
 }
 """cause -> what is wrong, and how to mend it; the places are those of the facts."""
 
+NAMES: Mapping[str, tuple[str, str]] = {
+    "not-there": ("there is no `{0}`", "Write the name of one that there is."),
+    "needless": ("nothing belongs here beside `{0}`", "Leave it out."),
+}
+"""The same of names that are right in form: what they name is asked of the store."""
 SURROGATE = ("`{0}` is half of a character: the other half does not follow it", "Write both halves, or none.")
 """What is told of a body in which half of a pair of surrogates stands alone, as the cause `surrogate`."""
 

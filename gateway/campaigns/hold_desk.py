@@ -10,7 +10,7 @@ from channels.contract import Channel
 from gateway.access.rights import Action, Caller
 from gateway.campaigns import rights_over_holds
 from gateway.errors import Reason, Refusal, first_of
-from gateway.fault_words import CAUSES
+from gateway.fault_words import CAUSES, NAMES
 from gateway.value_faults import LONGEST_SAID
 from store.campaigns import reading as campaigns
 from store.engine.database import Database
@@ -28,7 +28,6 @@ _LOOKS = 5
 _MOST_CHOICES = 40
 """Names that a refusal lists."""
 _ENDED = Reason("H-ENDED", "This campaign has ended: nothing more of it leaves.", path="$.subject", pointer="/subject")
-_NEEDLESS = Reason("JSON", "`all` is everything: it has no subject.", path="$.subject", pointer="/subject")
 
 
 class HoldRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -171,7 +170,9 @@ class HoldDesk:
                 over = await follow(conn, hold_statements.is_over(wish.scope, str(found.id)))
                 return _nothing(_ENDED) if over and isinstance(thing, _Thing) else thing
             case "all":
-                return _allowed(caller, wish, "", None) if not wish.subject else _nothing(_NEEDLESS)
+                return (
+                    _allowed(caller, wish, "", None) if not wish.subject else _nothing(_of_subject("needless", "all"))
+                )
             case "channel":
                 return _named(caller, wish, tuple(Channel))
             case "carrier":
@@ -237,21 +238,17 @@ def _placed_reasons(refused: Sequence[tuple[int, Refusal]]) -> Iterator[Reason]:
 def _unknown(subject: str, names: Sequence[str]) -> Refusal:
     said = subject[:LONGEST_SAID]
     if not names:
-        return _nothing(Reason("JSON", f"There is no `{said}`.", path="$.subject", pointer="/subject"))
+        return _nothing(_of_subject("not-there", said))
     listed = ", ".join(names[:_MOST_CHOICES]) + (", ..." if len(names) > _MOST_CHOICES else "")
-    text, remedy = (words.format(said, listed) for words in CAUSES["choice"])
-    return _nothing(
-        Reason(
-            "JSON",
-            text,
-            path="$.subject",
-            pointer="/subject",
-            remedy=remedy,
-            cause="choice",
-            facts=(said, listed),
-            choices=tuple(names[:_MOST_CHOICES]),
-        )
-    )
+    return _nothing(_of_subject("choice", said, listed, choices=tuple(names[:_MOST_CHOICES])))
+
+
+def _of_subject(cause: str, *facts: str, choices: tuple[str, ...] = ()) -> Reason:
+    """What is wrong with the subject of a wish."""
+    text, remedy = (words.format(*facts) for words in {**CAUSES, **NAMES}[cause])
+    return Reason(
+        "JSON", text, path="$.subject", pointer="/subject", remedy=remedy, cause=cause, facts=facts, choices=choices
+    )  # fmt: skip
 
 
 def _nothing(reason: Reason) -> Refusal:

@@ -13,7 +13,7 @@ from cap.translations import catalogue as rules_of_cap
 from gateway.campaigns.answers import AlertAnswer, Preview, ZonePreview, ZoneResult
 from gateway.directory.problem import TargetFault
 from gateway.errors import MORE, Reason, Refusal
-from gateway.fault_words import CAUSES, KINDS, SURROGATE
+from gateway.fault_words import CAUSES, KINDS, NAMES, SURROGATE
 from gateway.http.languages import ENGLISH, Tongue, words
 from gateway.http.query import CAUSES as OF_PARAMETERS
 from tests.gateway.http.doorway import CAP, Doorway
@@ -113,7 +113,7 @@ def places(texts):
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_cause_of_a_fault_of_an_input_has_words_with_the_same_facts_in_every_language(language):
-    told_of_bodies = {**CAUSES, "more": MORE, "surrogate": SURROGATE}
+    told_of_bodies = {**CAUSES, **NAMES, "more": MORE, "surrogate": SURROGATE}
     of_bodies = {f"JSON/{cause}": places(texts) for cause, texts in told_of_bodies.items()}
     of_parameters = {f"PARAM/{cause}": places(texts) for cause, texts in OF_PARAMETERS.items()}
 
