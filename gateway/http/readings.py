@@ -10,7 +10,6 @@ from typing import Any
 
 from gateway.http.asking import Asked
 from store.audit_reading import PersonalReading, is_noted, note_reading
-from store.engine.turns import Turn
 
 
 def reading_of(
@@ -36,4 +35,4 @@ async def keep(asked: Asked[Any, Any], reading: PersonalReading) -> None:
     async with database.read() as conn:
         if await is_noted(conn, reading, database.clock.now_ms()):
             return
-    await database.write(lambda tx: note_reading(tx, reading), turn=Turn.LAST)
+    await database.write(lambda tx: note_reading(tx, reading))  # somebody waits for the answer
