@@ -9,6 +9,7 @@ from aiohttp import web
 from gateway.access.rights import Action, Right, everywhere
 from gateway.errors import Refusal
 from gateway.http.asking import Answer, Asked, NoQuery
+from gateway.http.cached import CacheHead, answer_cached
 from gateway.http.events import MOST_TOPICS
 from gateway.http.metrics import CONTENT_TYPE
 from gateway.http.pages import MOST
@@ -184,13 +185,7 @@ async def ready(asked: Asked[NoQuery, None]) -> Answer:
 async def api_document(asked: Asked[NoQuery, None]) -> web.StreamResponse:
     """OpenAPI 3.1: every route, parameter, body, answer and error."""
     body, etag = await asked.context.api_document.read()
-    tags = asked.request.if_none_match or ()
-    if any(tag.value in (etag, "*") for tag in tags):
-        response = web.Response(status=304)
-    else:
-        response = web.Response(body=body, content_type="application/json")
-    response.etag = etag
-    return response
+    return await answer_cached(asked, body, CacheHead(etag, "application/json", None, "no-cache"))
 
 
 async def metrics(asked: Asked[NoQuery, None]) -> web.StreamResponse:

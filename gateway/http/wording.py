@@ -9,7 +9,6 @@ from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
-from aiohttp import web
 
 from gateway.instants import rfc3339
 from gateway.reports.amounts import eur
@@ -56,10 +55,6 @@ def _say(said: dict[str, Any], name: str, value: Any) -> None:
 
 def encoded(value: Any) -> bytes:
     return msgspec.json.encode(spoken(value))
-
-
-def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(body=encoded(value), status=status, headers=headers, content_type="application/json")
 
 
 # ---- the types of the words ----------------------------------------------------------------------------------------

@@ -45,12 +45,9 @@ def test_every_route_is_in_it_with_all_that_it_takes_and_answers(route: Route):
 
     assert operation["summary"] == route.summary
     assert operation["tags"] == [route.tag]
-    assert (
-        {p["name"] for p in operation["parameters"] if p["in"] == "query"}
-        == {field.encode_name for field in msgspec.structs.fields(route.query)}
-        if route.query.__struct_fields__
-        else True
-    )
+    assert {p["name"] for p in operation.get("parameters", ()) if p["in"] == "query"} == {
+        field.encode_name for field in msgspec.structs.fields(route.query)
+    }
     assert ("requestBody" in operation) == (route.body is not None)
     assert (operation.get("security") == []) == route.is_public
     for status in route.answers:
