@@ -21,8 +21,8 @@ from gateway.access.rights import Caller, Right
 from gateway.directory.agreements import agreements, read_terms
 from gateway.directory.senders import read_kind_rules
 from gateway.errors import Later, Refusal
-from store import accounts
-from store.accounts import KeyRow
+from store.access import accounts
+from store.access.accounts import KeyRow
 from store.engine.database import Database
 from store.errors import StoreUnavailable, store_is_away
 

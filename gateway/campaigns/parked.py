@@ -8,7 +8,7 @@ from gateway.access.rights import Caller
 from gateway.campaigns.alert_desk import AlertDesk
 from gateway.errors import Refusal
 from gateway.failed_work_rests import Setbacks
-from store import accounts
+from store.access import accounts
 from store.campaigns import alerts
 from store.campaigns.alerts import FiledAlert
 from store.engine.database import Database

@@ -17,7 +17,7 @@ from cap import Level, Limits, Problem, Reading
 from gateway.campaigns.request_body import open_body
 from gateway.directory.agreements import USUAL, Agreement, agreements, read_terms
 from gateway.errors import Refusal
-from store import accounts
+from store.access import accounts
 from store.campaigns import refused_documents
 from store.campaigns.refused_documents import RefusedDocument
 from store.engine.database import Database

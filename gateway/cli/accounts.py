@@ -12,7 +12,7 @@ from gateway.cli.terminal import ConfigOption, JsonOption, actor, fail, run, say
 from gateway.cli.verb import verb
 
 if TYPE_CHECKING:
-    from store.accounts import AccountView, KeyView
+    from store.access.accounts import AccountView, KeyView
 
 key = typer.Typer(no_args_is_help=True, help="API keys: make, list, let end, revoke.")
 account = typer.Typer(no_args_is_help=True, help="Accounts: list, disable, enable.")
@@ -45,7 +45,7 @@ def make(
         say(f"token for {account}, shown once: tocsin_{key_id}_{secret}")
         say(f'for its seed line: "keys": [{{"key_id": "{key_id}", "secret_sha256": "{hashed(secret)}"}}]')
         return
-    from store import accounts
+    from store.access import accounts
 
     settings = settings_of(config)
 
@@ -72,7 +72,8 @@ def list_keys(
 ) -> None:
     """The keys of an account, or of all: when each was made, whether it is good, and until when. Secrets are kept
     nowhere."""
-    from store import accounts, audit
+    from store import audit
+    from store.access import accounts
     from store.engine.storable_text import readable
 
     settings = settings_of(config)
@@ -102,7 +103,7 @@ def expire(
     config: ConfigOption = None,
 ) -> None:
     """Let a key end by itself at an instant: for the days in which a new one takes its place."""
-    from store import accounts
+    from store.access import accounts
 
     settings = settings_of(config)
     ends_ms = None if when == "never" else _instant(when)
@@ -123,7 +124,7 @@ def revoke(key_id: KeyId, config: ConfigOption = None) -> None:
 
     Exit code 1 when there is no such key, or it was revoked before.
     """
-    from store import accounts
+    from store.access import accounts
 
     settings = settings_of(config)
 
@@ -140,7 +141,8 @@ def revoke(key_id: KeyId, config: ConfigOption = None) -> None:
 @verb(account, "list")
 def list_accounts(json: JsonOption = False, config: ConfigOption = None) -> None:
     """Every account: its type, whether it is disabled, and how many keys are not revoked."""
-    from store import accounts, audit
+    from store import audit
+    from store.access import accounts
 
     settings = settings_of(config)
 
@@ -182,7 +184,7 @@ def enable(code: CodeArgument, config: ConfigOption = None) -> None:
 
 
 def _set(code: str, disabled: bool, reason: str, config: ConfigOption) -> None:
-    from store import accounts
+    from store.access import accounts
 
     settings = settings_of(config)
 

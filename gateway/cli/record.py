@@ -146,8 +146,8 @@ def erase(
     The lines stay, with what was done, when and to what, and the chain holds. What stands apart of a person's lines
     goes with 'tocsin member erase'. That it was erased is a line, too.
     """
-    from store import accounts
     from store import audit as kept
+    from store.access import accounts
     from store.engine.turns import Turn
 
     settings = settings_of(config)

@@ -24,7 +24,7 @@ from gateway.directory.senders import write_kind_rules
 from gateway.directory.territory import Territory, write_territory
 from gateway.directory.zone_policy import write_policy
 from store import audit
-from store.accounts import AccountRecord, KeyRecord, RightRow, put_account
+from store.access.accounts import AccountRecord, KeyRecord, RightRow, put_account
 from store.audit_line import SERVER, Actor
 from store.engine.transaction import Transaction
 from store.errors import StoreError

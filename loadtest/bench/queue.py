@@ -2,8 +2,8 @@
 
 import secrets
 
-from store import accounts
-from store.accounts import AccountRecord
+from store.access import accounts
+from store.access.accounts import AccountRecord
 from store.campaigns import launching
 from store.campaigns import reading as campaigns
 from store.campaigns.launching import Launch

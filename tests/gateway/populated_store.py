@@ -12,8 +12,8 @@ from channels.contract import Channel
 from gateway.access.keys import hashed
 from gateway.directory.audience import CHANNELS, Audience, Covered, Deliveries, Excluded, SkippedChannel
 from gateway.directory.reasons import ExclusionReason
-from store import accounts
-from store.accounts import AccountRecord, KeyRecord, RightRow
+from store.access import accounts
+from store.access.accounts import AccountRecord, KeyRecord, RightRow
 from store.campaigns import launching
 from store.campaigns.launching import Launch, ZoneRefusal
 from store.engine.database import Database

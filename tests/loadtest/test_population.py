@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from gateway.directory.seed import load
 from loadtest.population import account_codes, main, population, token
-from store.accounts import find_key
+from store.access.accounts import find_key
 from store.engine.turns import Turn
 from store.tables import contact, member
 

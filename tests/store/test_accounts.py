@@ -2,7 +2,7 @@
 
 import pytest
 
-from store.accounts import AccountRecord, KeyRecord, RightRow, find_key, put_account, revoke_key
+from store.access.accounts import AccountRecord, KeyRecord, RightRow, find_key, put_account, revoke_key
 from store.register.writing import RegisterTally, ZoneRecord, put_zone
 
 KEY = KeyRecord("0123456789ab", "a" * 64)

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from store import audit, audit_reading, retention
-from store.accounts import AccountRecord, RightRow, put_account
+from store.access.accounts import AccountRecord, RightRow, put_account
 from store.audit_line import SERVER, Actor
 from store.audit_reading import LinePlace, PersonalReading, WantedLines, is_noted, latest, note_reading, page
 from store.campaigns import campaign_steps

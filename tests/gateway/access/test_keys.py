@@ -9,8 +9,8 @@ from gateway.access.attempts import Failures
 from gateway.access.keys import Keyring, Stranger, TooManyFailures, hashed, keys_of
 from gateway.directory.senders import KindRule, write_kind_rules
 from gateway.kinds import Kind
-from store import accounts
-from store.accounts import AccountRecord, KeyRecord, KeyRow, RightRow
+from store.access import accounts
+from store.access.accounts import AccountRecord, KeyRecord, KeyRow, RightRow
 from store.engine.database import Database
 from store.errors import store_is_away
 

@@ -13,7 +13,7 @@ from gateway.campaigns.planning import Planner
 from gateway.campaigns.zones import ZonePlanning
 from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, SkippedChannel
 from gateway.directory.cache import SnapshotCache
-from store import accounts
+from store.access import accounts
 from store.engine.database import Database
 from store.engine.transaction import Transaction
 from store.tables import account

@@ -23,7 +23,7 @@ from gateway.errors import Refusal
 from gateway.kinds import Kind
 from gateway.texts.content import read_content
 from gateway.texts.wording import Mark, OwnWords, Wording
-from store import accounts
+from store.access import accounts
 from store.campaigns import reading as campaigns
 from store.campaigns import threads
 from store.campaigns.launching import launch

@@ -11,7 +11,7 @@ from gateway.campaigns.alert_desk import AlertDesk
 from gateway.campaigns.parked import Parked
 from gateway.campaigns.zones import ZonePlanning
 from gateway.errors import Refusal
-from store import accounts
+from store.access import accounts
 from store.campaigns import alerts
 from store.campaigns.alerts import FiledAlert
 from store.engine.database import Database

@@ -21,7 +21,7 @@ from gateway.errors import Refusal
 from gateway.http.wording import spoken
 from gateway.kinds import Kind
 from gateway.texts.language import choose
-from store import accounts
+from store.access import accounts
 from store.engine.database import Database
 from store.money import ledger
 from store.outbox import holds

@@ -13,8 +13,8 @@ from gateway.campaigns.rejudging_refused import SeenDocument, conformance, judge
 from gateway.cli import app
 from gateway.directory.agreements import SenderTerms, agreements, write_terms
 from gateway.errors import Refusal
-from store import accounts
-from store.accounts import AccountRecord
+from store.access import accounts
+from store.access.accounts import AccountRecord
 from store.campaigns.refused_documents import RefusedQuota
 from store.engine.database import open_database
 from store.engine.schema import migrate

@@ -17,7 +17,8 @@ from gateway.campaigns.parked import Parked
 from gateway.campaigns.zones import ZoneOutcomes, ZonePlanning
 from gateway.errors import Refusal
 from gateway.feed.publishing import Publisher
-from store import accounts, feed
+from store import feed
+from store.access import accounts
 from store.campaigns import alerts
 from store.campaigns import reading as campaigns
 from store.engine.database import Database

@@ -15,7 +15,7 @@ from gateway.directory.seed import SeedRefused, check, load
 from gateway.directory.seed_lines import Contact, RightLine, normalise
 from gateway.directory.senders import read_kind_rules
 from gateway.directory.territory import read_territory
-from store.accounts import RightRow, find_key
+from store.access.accounts import RightRow, find_key
 from store.engine.turns import Turn
 from store.register.opt_outs import OptOut, add_opt_outs
 from store.register.reading import territories, zones

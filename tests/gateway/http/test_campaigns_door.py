@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from channels.contract import Channel
 from gateway.reports.reading import parsed
 from gateway.reports.sealing import seal_due
-from store import accounts
-from store.accounts import AccountRecord, KeyRecord, RightRow
+from store.access import accounts
+from store.access.accounts import AccountRecord, KeyRecord, RightRow
 from store.campaigns import campaign_steps
 from store.states import DeliveryEvent
 from store.tables import network

@@ -13,7 +13,7 @@ from aiohttp import web
 from channels.contract import Channel
 from gateway.access.keys import Keyring, keys_of
 from gateway.http.serving import make_context, runner_of
-from store import accounts
+from store.access import accounts
 from store.engine.database import Database
 from store.outbox import holds
 from store.states import DeliveryEvent

@@ -5,8 +5,9 @@ import sqlalchemy as sa
 
 from channels.contract import Channel
 from gateway.access.keys import hashed
-from store import accounts, meta
-from store.accounts import AccountRecord, KeyRecord, RightRow
+from store import meta
+from store.access import accounts
+from store.access.accounts import AccountRecord, KeyRecord, RightRow
 from store.campaigns import campaign_steps
 from store.outbox import holds
 from store.tables import account, audit

@@ -11,7 +11,7 @@ from gateway.access.keys import Keyring, keys_of
 from gateway.http.progress import Frame, ProgressWatch
 from gateway.http.topics import campaign as snapshot
 from gateway.reports.sealing import seal_due
-from store import accounts
+from store.access import accounts
 from store.campaigns import campaign_steps
 from store.engine.database import Database
 from store.states import DeliveryEvent

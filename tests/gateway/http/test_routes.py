@@ -9,7 +9,8 @@ from gateway.access.rights import Action
 from gateway.http.route import Events, Route
 from gateway.http.routes import TABLE
 from gateway.http.serving import runner_of
-from store import accounts, feed
+from store import feed
+from store.access import accounts
 from store.engine.database import Database
 from tests.gateway.http.doorway import Doorway, doorway
 from tests.gateway.populated_store import SECRET, an_alert
