@@ -61,7 +61,9 @@ class Link(Protocol):
         """The number of this permission, which is told as it is renewed until it is let go."""
         ...
 
-    def let_go(self, permissions: Collection[int]) -> None: ...
+    def let_go(self, permissions: Collection[Permission]) -> None:
+        """Each of them has one user less."""
+        ...
 
 
 @dataclass(slots=True)
@@ -72,7 +74,7 @@ class Sent:
     subjects: Sequence[Hashable]
     told: Told
     unanswered: set[int]
-    permissions: tuple[int, ...]
+    permissions: tuple[Permission, ...]
 
 
 class RemoteCarrier:
@@ -158,13 +160,14 @@ class RemoteCarrier:
         """As `channels.slots.CarrierSlots`."""
         if not self._is_wanted or not self._link.is_ready:
             return _refused(len(messages), told, NO_PROCESS if self._is_wanted else NOT_RUNNING)
-        numbers = {id(m.permission): self._link.permit(m.permission) for m in messages if m.permission is not None}
-        ends = {numbers[id(m.permission)]: m.permission.not_after for m in messages if m.permission is not None}
-        sent = Sent(messages, subjects, told, set(range(len(messages))), tuple(ends))
+        # Once each: a handover lets go of it once, however many of its messages share it.
+        permissions = tuple({id(m.permission): m.permission for m in messages if m.permission is not None}.values())
+        numbers = {id(permission): self._link.permit(permission) for permission in permissions}
+        sent = Sent(messages, subjects, told, set(range(len(messages))), permissions)
         frame = frames.HandOver(
             self._number,
             handover := self._link.handover(),
-            tuple(ends.items()),
+            tuple((numbers[id(permission)], permission.not_after) for permission in permissions),
             tuple(
                 frames.SentMessage(
                     m.reference,

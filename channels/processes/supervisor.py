@@ -155,12 +155,17 @@ class CarriersProcess:
         found.holders += 1
         return found.number
 
-    def let_go(self, permissions: Collection[int]) -> None:
-        for key, permit in list(self._permits.items()):
-            if permit.number in permissions:
-                permit.holders -= 1
-                if not permit.holders:
-                    del self._permits[key]
+    def let_go(self, permissions: Collection[Permission]) -> None:
+        for permission in permissions:
+            permit = self._permits[id(permission)]
+            permit.holders -= 1
+            if not permit.holders:
+                del self._permits[id(permission)]
+
+    @property
+    def permissions_told(self) -> int:
+        """How many permissions it is told of as they are renewed: those of what it has not answered."""
+        return len(self._permits)
 
     # ---- one life ------------------------------------------------------------------------------------
 

@@ -105,6 +105,21 @@ async def test_a_carrier_whose_process_died_is_down_and_then_another_process_goe
         assert process.view().lives == 2
 
 
+async def test_a_permission_is_told_until_all_that_was_handed_over_with_it_is_answered(a_town) -> None:
+    """However many of its messages share it: what is kept of those that are over would grow with every message."""
+    async with a_town() as bench, living(bench) as process, running(bench.carrier):
+        many, few, alone = Permission(now() + 60), Permission(now() + 60), Permission(now() + 60)
+        group = messages(bench, process, [now()] * 20 + [now() + 30])
+        shared = [*under(many, group[:15]), *under(few, group[15:20])]
+
+        withdraw = bench.carrier.send(under(alone, group[20:]), Heard())
+        await outcomes(bench.carrier, shared)
+        assert process.permissions_told == 1
+        withdraw()
+
+        assert process.permissions_told == 0
+
+
 async def test_killed_at_any_moment_nobody_is_lost_and_nobody_has_it_twice(a_town) -> None:
     """What is told as not sent is handed over again, as a lane does; what is in doubt is not."""
     async with a_town() as bench, living(bench) as process, running(bench.carrier):
