@@ -522,6 +522,16 @@ batch = sa.Table(
         postgresql_where=sa.text("state = 0"),
     ),
     sa.Index(
+        "ix_batch_begins",
+        "channel",
+        "mode",
+        "turn",
+        "priority",
+        "tag",
+        sqlite_where=sa.text("state = 0 AND turn = 0"),
+        postgresql_where=sa.text("state = 0 AND turn = 0"),
+    ),
+    sa.Index(
         "ix_batch_due",
         "due_ms",
         sqlite_where=sa.text("state IN (1, 2)"),
