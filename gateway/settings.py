@@ -19,6 +19,7 @@ from channels.email.address import MailboxRefused, normalise_mailbox
 from channels.email.settings import Dialect, SmtpSettings
 from channels.simulated.carrier import SimulatedSettings
 from channels.sms.smpp.settings import SmppSettings
+from gateway.help_lines import MOST_DOCUMENTS, DocumentName, HelpDocument, HelpLine
 from gateway.input_faults import faults_of, line_of, lines_of
 from gateway.value_faults import Fault
 
@@ -231,6 +232,23 @@ class RetentionSettings(_Struct, frozen=True, kw_only=True):
     """Lines of the audit; their links stay."""
 
 
+class PlatformDocument(HelpDocument, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A manual of the platform: an address, or a file of this machine."""
+
+    file: str = ""
+    """Path of a file that the server reads when it starts and hands to accounts with one of the roles."""
+
+
+class HelpSettings(_Struct, frozen=True, kw_only=True):
+    """Whom people ask, at any hour: told with every problem, in every notice, and to whoever cannot sign in."""
+
+    alerts: HelpLine = HelpLine()
+    """Supports who has to alert, or alerts in their stead."""
+    technical: HelpLine = HelpLine()
+    """For what is technical or administrative."""
+    documents: Annotated[dict[DocumentName, PlatformDocument], msgspec.Meta(max_length=MOST_DOCUMENTS)] = {}
+
+
 class Settings(_Struct, frozen=True, kw_only=True):
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
@@ -243,6 +261,7 @@ class Settings(_Struct, frozen=True, kw_only=True):
     email: EmailSettings = EmailSettings()
     voice: VoiceSettings = VoiceSettings()
     simulation: SimulationSettings = SimulationSettings()
+    help: HelpSettings = HelpSettings()
 
     @property
     def carrier_names(self) -> tuple[str, ...]:
@@ -298,6 +317,7 @@ def _read(values: dict[str, Any], environ: Mapping[str, str]) -> tuple[Settings 
     settings = msgspec.convert(values, Settings)
     faults = [*_simulated_among_live(settings), *_unreadable_files(values, "$"), *_server_faults(settings)]
     faults += [*_email_faults(settings.email), *_feed_faults(settings.alerts), *_backup_faults(settings.backup)]
+    faults += _help_faults(settings.help)
     return None if faults else settings, faults
 
 
@@ -387,6 +407,12 @@ def _backup_faults(backup: BackupSettings) -> Iterator[Fault]:
         yield Fault("$.backup.backup_key", f"the secret has fewer than {_LEAST_KEY} characters")
 
 
+def _help_faults(given: HelpSettings) -> Iterator[Fault]:
+    for name, document in given.documents.items():
+        if bool(document.url) == bool(document.file):
+            yield Fault(f"$.help.documents.{name}", "a document has either a url or a file")
+
+
 def _feed_faults(alerts: AlertSettings) -> Iterator[Fault]:
     if not (alerts.feed_certificate or alerts.feed_key):
         return
@@ -414,18 +440,27 @@ def _name_simulated(values: dict[str, Any]) -> None:
 
 
 def located(settings: Settings, file: Path | None) -> Settings:
-    """With one absolute place of a store in a file and of the files for browsers, whoever reads these settings from
-    wherever: a relative one is meant from the folder of the file of settings, without a file from the working
-    folder."""
+    """With one absolute place of a store in a file, of the files for browsers and of documents, whoever reads these
+    settings from wherever: a relative one is meant from the folder of the file of settings, without a file from the
+    working folder."""
     home = Path.cwd() if file is None else file.absolute().parent
     if settings.server.assets:
         server = msgspec.structs.replace(settings.server, assets=str(home / settings.server.assets))
         settings = msgspec.structs.replace(settings, server=server)
+    settings = msgspec.structs.replace(settings, help=_with_places(settings.help, home))
     scheme, found, place = settings.store.url.partition("sqlite+aiosqlite:///")
     if not found or scheme or place.startswith("/"):
         return settings
     store = msgspec.structs.replace(settings.store, url=f"{found}{home / place}")
     return msgspec.structs.replace(settings, store=store)
+
+
+def _with_places(given: HelpSettings, home: Path) -> HelpSettings:
+    documents = {
+        name: msgspec.structs.replace(one, file=str(home / one.file)) if one.file else one
+        for name, one in given.documents.items()
+    }
+    return msgspec.structs.replace(given, documents=documents)
 
 
 def shown(settings: Settings) -> dict[str, Any]:

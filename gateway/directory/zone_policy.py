@@ -3,13 +3,16 @@
 Pure. Who may do it is a matter of rights, what it costs of accounting.
 """
 
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from channels.contract import Channel
 from channels.sms.transliteration import LetterMode
+from gateway.help_lines import ZoneHelp
 from gateway.kinds import Kind
 
 Language = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2,3}$")]
@@ -54,6 +57,11 @@ class ZonePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """What may be altered in a text so that it costs fewer segments."""
     email_sender_name: Annotated[str, msgspec.Meta(max_length=100)] = ""
     """Shown before the configured sender address; empty: the zone's name."""
+    help: ZoneHelp = ZoneHelp()
+    """Its own help lines, which take the place of the platform's, and documents for its accounts."""
+    course_within_days: Annotated[int, msgspec.Meta(ge=0, le=3_650)] = 0
+    """A live message of kind alert is launched by who followed a course not longer ago than so many days; 0: by anybody
+    with the right. What a dispatch centre's system sends has no such condition."""
 
     def channels(self, kind: Kind) -> tuple[Channel, ...]:
         """The channels on which this zone sends messages of a kind."""
@@ -64,6 +72,11 @@ class ZonePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
             Kind.INFO: self.info_channels,
         }
         return allowed[kind]
+
+
+def day_of(at_ms: int) -> date:
+    """The day of an instant where the zones lie."""
+    return datetime.fromtimestamp(at_ms / 1000, ZoneInfo("Europe/Brussels")).date()
 
 
 def read_policy(text: str) -> ZonePolicy:

@@ -1,6 +1,6 @@
 """What in the settings is allowed and seldom meant: the causes for which peers refuse everybody, told before they do.
 
-Pure. Nothing here stops a server: an operator may know better.
+Nothing here stops a server: an operator may know better.
 """
 
 import re
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from channels.email.settings import SmtpSettings, Tls
 from channels.sms.alphabet import in_alphabet
 from channels.sms.smpp.settings import SmppSettings
+from gateway.operations.help_files import read_document
 from gateway.server_certificate import ServerCertificate
 from gateway.settings import EmailSettings, Settings
 
@@ -27,6 +28,7 @@ def doubts(settings: Settings) -> list[str]:
         *_email(settings.email),
         *_mails(settings),
         *_server(settings),
+        *_help(settings),
     ]
 
 
@@ -135,6 +137,30 @@ def _mails(settings: Settings) -> Iterator[str]:
         yield "server.public_url: it is left out: mails of news and notices carry no unsubscribe link."
     elif not url.startswith("https://"):
         yield f"server.public_url: {url} is no https address: mail programs offer no one-click for it (RFC 8058)."
+
+
+# ---- help ----------------------------------------------------------------------------------------------------------
+
+
+def _help(settings: Settings) -> Iterator[str]:
+    """Who has to alert and cannot must know whom to call; a server that reaches nobody needs nobody to call."""
+    carriers = (*settings.sms.carriers.values(), *settings.email.carriers.values())
+    for purpose, line in (("alerts", settings.help.alerts), ("technical", settings.help.technical)):
+        if not line.is_set and any(isinstance(s, SmppSettings | SmtpSettings) for s in carriers):
+            yield f"help.{purpose}: no telephone number or mail address: problems and notices tell nobody whom to ask."
+        if _is_example(line.mail.rpartition("@")[2]):
+            yield f"help.{purpose}.mail: {line.mail} is an address for examples: nobody reads it."
+    for name, document in settings.help.documents.items():
+        if document.file:
+            yield from (f"help.documents.{name}.file: {text}" for text in _unread(document.file))
+        if _is_example(urlsplit(document.url).hostname or ""):
+            yield f"help.documents.{name}.url: {document.url} is an address for examples: nothing is there."
+
+
+def _unread(file: str) -> Iterator[str]:
+    document = read_document(file)
+    if isinstance(document, str):
+        yield f"{document}: it is not offered."
 
 
 # ---- the server ----------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import Settings, SettingsRefused, read_settings, settings_of
+from gateway.settings import Settings, SettingsRefused, located, read_settings, settings_of
 
 SMPP = {"type": "smpp", "host": "smsc.example", "system_id": "t", "source_address": "1789"}
 
@@ -133,3 +133,27 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path):
     (tmp_path / "empty.toml").write_text("")
 
     assert read_settings(tmp_path / "empty.toml") == Settings()
+
+
+# ---- help ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", [{}, {"url": "https://police.be/m.pdf", "file": "m.pdf"}])
+def test_a_document_is_an_address_or_a_file_and_not_both(document):
+    with pytest.raises(SettingsRefused, match=r"either a url or a file - at \$\.help\.documents\.manual"):
+        settings_of({"help": {"documents": {"manual": document}}})
+
+
+def test_a_document_is_found_from_the_folder_of_the_settings(tmp_path):
+    read = settings_of({"help": {"documents": {"manual": {"file": "m.pdf"}, "web": {"url": "https://a.be"}}}})
+
+    documents = located(read, tmp_path / "tocsin.toml").help.documents
+
+    assert (documents["manual"].file, documents["web"].file) == (str(tmp_path / "m.pdf"), "")
+
+
+def test_what_a_fault_of_help_quotes_is_visible_text():
+    with pytest.raises(SettingsRefused) as refused:
+        settings_of({"help": {"alerts": {"name": "a\x1b[2J"}}})
+
+    assert str(refused.value).isprintable()

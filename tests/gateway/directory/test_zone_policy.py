@@ -6,6 +6,7 @@ import pytest
 from channels.contract import Channel
 from gateway.directory.senders import EventCode, KindRule, read_kind_rules, write_kind_rules
 from gateway.directory.zone_policy import AreaMode, PolicyRefused, ZonePolicy, read_policy, write_policy
+from gateway.help_lines import HelpDocument, HelpLine, ZoneHelp
 from gateway.kinds import Kind
 
 
@@ -21,7 +22,11 @@ def test_news_and_information_go_by_the_free_channel_unless_the_zone_decides_oth
 
 
 def test_a_policy_survives_being_written():
-    policy = ZonePolicy(area_mode=AreaMode.MEMBERS, sms_segment_ceiling=5, allow_whole_zone=False)
+    line = HelpLine(name="PZ Example", phone="069 00 00 00")
+    policy = ZonePolicy(
+        area_mode=AreaMode.MEMBERS, sms_segment_ceiling=5, allow_whole_zone=False, course_within_days=365,
+        help=ZoneHelp(technical=line, documents={"local": HelpDocument({"nl": "Afspraken"}, url="https://a.be")}),
+    )  # fmt: skip
 
     assert read_policy(write_policy(policy)) == policy
 
@@ -34,6 +39,9 @@ def test_a_policy_survives_being_written():
         ('{"sms_segment_ceiling": 0}', "sms_segment_ceiling"),
         ('{"language_fallback": ["French"]}', "language_fallback"),
         ('{"colour": "red"}', "colour"),
+        ('{"course_within_days": -1}', "course_within_days"),
+        ('{"help": {"technical": {"phone": "call us"}}}', "help.technical.phone"),
+        ('{"help": {"documents": {"m": {"file": "/etc/passwd"}}}}', "file"),
         ("{", "truncated"),
     ],
 )

@@ -1,6 +1,7 @@
 """What is allowed in the settings and seldom meant is told, and what is sound is not doubted."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +22,15 @@ EMAIL = {
     "bounce_domain": "bounces.police.be", "bounces": {"enabled": True},
 }  # fmt: skip
 TLS = {"tls_certificate": "/etc/tocsin/fullchain.pem", "tls_key": "/etc/tocsin/privkey.pem"}
+HELP = {
+    "alerts": {"name": "Centre de Crise National", "phone": "02 506 47 11"},
+    "technical": {"name": "Helpdesk", "phone": "02 610 61 07", "mail": "bealert@telenetgroup.be"},
+}
 SOUND: dict[str, Any] = {
     "server": {"public_url": "https://alerts.police.be", "trusted_proxies": ["127.0.0.1"]},
     "sms": {"carriers": {"first": SMSC}},
     "email": EMAIL | {"carriers": {"relay": RELAY}},
+    "help": HELP,
 }
 
 
@@ -103,3 +109,32 @@ def test_what_peers_refuse_everybody_for_is_told_before_they_do(tables: dict[str
                                     {"source_address": "8850", "source_ton": 3}])  # fmt: skip
 def test_numbers_of_their_type_are_sound(sender: dict[str, Any]):
     assert told(smsc(**sender)) == []
+
+
+# ---- help ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("purpose", ["alerts", "technical"])
+def test_a_server_that_reaches_people_and_names_nobody_to_ask_is_doubted(purpose: str):
+    without = {other: line for other, line in HELP.items() if other != purpose}
+
+    [doubt] = told(SOUND | {"help": without})
+
+    assert doubt.startswith(f"help.{purpose}: no telephone number or mail address")
+
+
+def test_examples_and_documents_that_are_not_there_are_doubted(tmp_path: Path):
+    documents = {
+        "gone": {"file": str(tmp_path / "nothing.pdf")},
+        "web": {"url": "https://alerts.example/manual.pdf"},
+        "sound": {"url": "https://police.be/manual.pdf"},
+    }
+    line = {"phone": "02 000 00 00", "mail": "alerts@crisis.example"}
+
+    found = told(SOUND | {"help": HELP | {"alerts": line, "documents": documents}})
+
+    assert [text.partition(": ")[0] for text in found] == [
+        "help.alerts.mail",
+        "help.documents.gone.file",
+        "help.documents.web.url",
+    ]
