@@ -237,6 +237,20 @@ account_right = sa.Table(
     _text("mode", "*"),  # live, simulation
 )
 
+# ---- courses: what an account has learnt, and who says so ------------------------------------------------
+
+course = sa.Table(
+    "course",
+    metadata,
+    _id(),
+    _ref("account_id", "account"),
+    _text("name"),
+    _text("on_date"),  # ISO 8601, the day as it was where the zones lie
+    _ref("by_account_id", "account", nullable=True),  # null: somebody at the machine's terminal
+    _int("noted_ms"),
+    sa.Index("ix_course_account_id_on_date", "account_id", "on_date"),
+)
+
 # ---- alerts and campaigns --------------------------------------------------------------------------------
 
 thread = sa.Table(

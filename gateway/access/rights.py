@@ -36,6 +36,8 @@ class Action(StrEnum):
     """See the figures of the machine, and hold what leaves it: the machine, not the people."""
     AUDIT = "audit"
     """Read who did what, names and addresses included."""
+    ADMINISTER = "administer"
+    """Keep the accounts of a zone: invite, disable, grant."""
 
 
 class Right(msgspec.Struct, frozen=True):
@@ -124,6 +126,18 @@ class Caller(msgspec.Struct, frozen=True):
         if any(r.zone_id is None for r in held):
             return None
         return frozenset(r.zone_id for r in held if r.zone_id is not None)
+
+    @property
+    def zones(self) -> frozenset[int] | None:
+        """The zones where anything at all is allowed; None means all."""
+        found = frozenset(r.zone_id for r in self.rights)
+        return None if None in found else frozenset(zone for zone in found if zone is not None)
+
+    @property
+    def only_zone(self) -> int | None:
+        """The zone of who has rights in one and no other; None: in none, or in several."""
+        zones = self.zones
+        return next(iter(zones)) if zones is not None and len(zones) == 1 else None
 
     def may_in(self, action: Action, zone_id: int) -> bool:
         """Whether the zone is any business of this caller's; what exactly is `reach`'s to say."""

@@ -456,7 +456,7 @@ async def _has_deliveries(conn: Connection, campaign: Campaign) -> bool:
 
 PUBLISHED_ONLY = "Published; nobody was told."
 ENDED_ONLY = "Ended; nobody was told."
-_STATUSES = {"CREDIT": 402, rights_over_campaigns.NO_RIGHT: 403}
+_STATUSES = {"CREDIT": 402, rights_over_campaigns.NO_RIGHT: 403, rights_over_campaigns.NO_COURSE: 403}
 """Of an alert that every zone refuses for this rule."""
 
 

@@ -11,6 +11,7 @@ from functools import partial
 import msgspec
 
 from channels.contract import Channel, Mode
+from gateway.access.courses import last_course, takes_course
 from gateway.access.rights import Action, Caller
 from gateway.campaigns import rights_over_campaigns
 from gateway.campaigns.admission import Shared, Turns
@@ -19,7 +20,7 @@ from gateway.campaigns.answers import MessageAnswer, MessageRequest, MessageText
 from gateway.campaigns.held import held_reasons
 from gateway.campaigns.intake import FARTHEST_MS
 from gateway.campaigns.limits import require_modest
-from gateway.campaigns.planning import Planner, ZonePlan, ZoneRefused, ZoneWish
+from gateway.campaigns.planning import CourseMissing, Planner, ZonePlan, ZoneRefused, ZoneWish
 from gateway.campaigns.public_ids import new_public_id
 from gateway.campaigns.texts import language_warnings, style_of
 from gateway.directory.prepared_targets import survey
@@ -175,6 +176,9 @@ class MessageDesk:
         except TextsRefused as refused:
             reasons = [Reason("TEXT", problem) for problem in refused.problems]
             raise Refusal(422, "texts-refused", "The texts cannot be sent as they are.", reasons) from refused
+        except CourseMissing as refused:
+            title = "This account lacks the course that a live alert takes here."
+            raise Refusal(403, "course-missing", title, refused.problems) from refused
         except ZoneRefused as refused:
             raise Refusal(422, "zone-refused", refused.reason, refused.problems) from refused
         campaign = msgspec.structs.replace(plan.campaign, public_id=new_public_id())
@@ -200,12 +204,14 @@ class MessageDesk:
             targets=request.targets,
             zones=frozenset({request.zone}),
         )
+        course = takes_course(caller, request.kind, announcement.mode)
         return ZoneWish(
             caller=caller,
             action=Action.LAUNCH,
             announcement=announcement,
             ground=await asyncio.to_thread(survey, request.targets),
             at_ms=now_ms,
+            last_course=await last_course(self.database, caller, now_ms) if course else None,
             request_key=key or None,
             request_sha256=_digest(request) if key else "",
         )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 
 import msgspec
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from channels.contract import Channel, Content, Mode
+from gateway.access.courses import is_recent, takes_course
 from gateway.access.rights import Action, Caller
 from gateway.accounting.tariff import price
 from gateway.campaigns import rights_over_campaigns
@@ -22,7 +24,7 @@ from gateway.directory.prepared_targets import PreparedTargets
 from gateway.directory.problem import TargetProblem
 from gateway.directory.reasons import ExclusionReason as Why
 from gateway.directory.resolve import Resolution, ResolveRequest, resolve
-from gateway.directory.zone_policy import ZonePolicy, read_policy
+from gateway.directory.zone_policy import ZonePolicy, day_of, read_policy
 from gateway.errors import Reason
 from gateway.kinds import KINDS, Kind
 from gateway.media import MEDIA, prepare, shown
@@ -48,6 +50,10 @@ class ZoneRefused(Exception):
         self.problems = problems
 
 
+class CourseMissing(ZoneRefused):
+    """The account has the right, and not the course that the zone wants of who alerts."""
+
+
 class NobodyHere(ZoneRefused):
     """The targets mean nobody of this zone: it is not touched at all."""
 
@@ -63,6 +69,8 @@ class ZoneWish:
     """Its targets, made ready."""
     at_ms: int
     """The instant whose prices hold."""
+    last_course: date | None = None
+    """Of the caller, where a zone may ask for one (`takes_course`)."""
     request_key: str | None = None
     request_sha256: str = ""
 
@@ -109,17 +117,21 @@ class Planner:
     """Of the carriers that are open at the moment of asking."""
     weight: int
     outlets: Outlets = field(default_factory=Outlets)
+    whom_to_ask: Callable[[int], str] = lambda zone_id: ""
+    """Who helps the accounts of a zone; empty where nobody is named."""
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def channels(
         self, wish: ZoneWish, zone: ZoneRow, policy: ZonePolicy
     ) -> tuple[tuple[Channel, ...], frozenset[Channel]]:
-        """(asked for, of these not to be had): by the zone's policy, the account's rights, the carriers there are."""
+        """(asked for, of these not to be had): by the zone's policy, the account's rights and courses, the carriers
+        there are. Raises ZoneRefused."""
         given = set(policy.channels(wish.kind))
         rights = wish.caller.channels(wish.action, zone.id, wish.kind, wish.announcement.mode)
         if not rights:
             why = rights_over_campaigns.missing(wish.kind, zone.code)
             raise ZoneRefused(why.text, (why,))
+        self._require_course(wish, zone, policy)
         allowed = given & rights
         if wish.announcement.mode is Mode.LIVE:
             allowed &= self.configured
@@ -134,6 +146,15 @@ class Planner:
                 f"for messages of kind {wish.kind}, asked for are {', '.join(asked) or 'none'}."
             )
         return asked, frozenset(c for c in asked if c not in allowed)
+
+    def _require_course(self, wish: ZoneWish, zone: ZoneRow, policy: ZonePolicy) -> None:
+        within_days = policy.course_within_days
+        if not within_days or not takes_course(wish.caller, wish.kind, wish.announcement.mode):
+            return
+        if not is_recent(wish.last_course, day_of(wish.at_ms), within_days):
+            whom = self.whom_to_ask(zone.id)
+            why = rights_over_campaigns.missing_course(within_days, wish.last_course, zone.code, whom)
+            raise CourseMissing(why.text, (why,))
 
     async def concerns(self, wish: ZoneWish, zone: ZoneRow, also_members: npt.NDArray[np.int64] | None) -> bool:
         """Whether the targets mean anybody of this zone at all, whatever may be sent to them."""

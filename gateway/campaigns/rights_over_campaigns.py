@@ -4,6 +4,7 @@ A campaign is one thing: who may do something to it may do it in its zone, kind,
 """
 
 from collections.abc import Collection, Iterable
+from datetime import date
 from typing import Protocol
 
 from channels.contract import Channel
@@ -13,6 +14,8 @@ from gateway.kinds import Kind
 
 NO_RIGHT = "A-RIGHT"
 """The rule that an account breaks which asks for more than its rights give."""
+NO_COURSE = "COURSE"
+"""The rule that an account breaks which alerts without having learnt how, where its zone wants that."""
 
 
 class SentCampaign(Protocol):
@@ -74,6 +77,17 @@ def missing(kind: str, zone: str, channels: Collection[str] = ()) -> Reason:
     by = f" by {', '.join(sorted(channels))}" if channels else ""
     text = f"{zone}: this account may not send messages of kind {kind}{by} there."
     return Reason(NO_RIGHT, text, value=zone, remedy="Have the right entered for the account, or let another one send.")
+
+
+def missing_course(within_days: int, last: date | None, zone: str, whom: str) -> Reason:
+    """The reason that names the course which the account lacks, and whom to ask: a help line, or nobody."""
+    ask = f" ({whom})" if whom else ""
+    facts = (str(within_days), ask, "" if last is None else last.isoformat())
+    had = "none" if last is None else f"the last of {last.isoformat()}"
+    text = f"{zone}: a live alert there takes a course of the last {within_days} days, and this account has {had}."
+    remedy = f"Have a course noted by who keeps the accounts{ask}, or let another one send. Simulations are open."
+    cause = "no-course" if last is None else "old-course"
+    return Reason(NO_COURSE, text, value=zone, remedy=remedy, cause=cause, facts=facts)
 
 
 def _may(caller: Caller, action: Action, campaign: SentCampaign) -> bool:

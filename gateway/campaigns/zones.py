@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from channels.contract import Channel
+from gateway.access.courses import last_course, takes_course
 from gateway.access.rights import Action, Caller
 from gateway.campaigns import cancels, rights_over_campaigns
 from gateway.campaigns.announcement import Announcement
@@ -120,12 +121,15 @@ class ZonePlanning:
                 why = rights_over_campaigns.missing(announcement.kind, zone.code)
                 outcome.refusals.append((zone, why.text, (why,)))
             return
+        now_ms = self.database.clock.now_ms()
+        course = takes_course(caller, announcement.kind, announcement.mode)
         wish = ZoneWish(
             caller=caller,
             action=action,
             announcement=announcement,
             ground=await asyncio.to_thread(survey, announcement.targets),
-            at_ms=self.database.clock.now_ms(),
+            at_ms=now_ms,
+            last_course=await last_course(self.database, caller, now_ms) if course else None,
         )
         taken: TakenContacts = {}
         written: Written = {}

@@ -13,9 +13,10 @@ from gateway.cli.verb import verb
 
 if TYPE_CHECKING:
     from store.access.accounts import AccountView, KeyView
+    from store.access.courses import CourseRow
 
 key = typer.Typer(no_args_is_help=True, help="API keys: make, list, let end, revoke.")
-account = typer.Typer(no_args_is_help=True, help="Accounts: list, disable, enable.")
+account = typer.Typer(no_args_is_help=True, help="Accounts: list, disable, enable, and their courses.")
 
 CodeArgument = Annotated[str, typer.Argument(help="Code of the account, as in the seed file.")]
 KeyId = Annotated[str, typer.Argument(help="The key's id: the part of the token between the two underscores.")]
@@ -181,6 +182,69 @@ def enable(code: CodeArgument, config: ConfigOption = None) -> None:
     """Let an account's keys be good again."""
     _set(code, False, "", config)
     say(f"Account {code} is enabled.")
+
+
+@verb(account, "course")
+def course(
+    code: CodeArgument,
+    name: Annotated[str, typer.Argument(help="What was learnt.")],
+    on: Annotated[str, typer.Option("--on", help="The day on which it ended: 2026-03-01.")],
+    config: ConfigOption = None,
+) -> None:
+    """Note a course that somebody has followed. A zone may want one of whoever alerts (course_within_days)."""
+    from datetime import date
+
+    from gateway.access.courses import CourseRequest, unsound
+    from gateway.directory.zone_policy import day_of
+    from store.access import courses
+
+    settings = settings_of(config)
+    try:
+        asked = CourseRequest(name, date.fromisoformat(on))
+    except ValueError:
+        fail(f"{on!r} is no date: 2026-03-01")
+    fault = unsound(asked, day_of(int(datetime.now(UTC).timestamp() * 1000)))
+    if fault is not None:
+        fail(fault.text)
+
+    async def write() -> bool:
+        async with store_of(settings) as database:
+            async with database.read() as conn:
+                taught = await courses.find(conn, code)
+            if taught is None:
+                fail(f"there is no account {code!r}", 1)
+            noted = await database.write(lambda tx: courses.note(tx, taught, name, asked.on_date.isoformat(), actor()))
+            return noted is not None
+
+    if not run(write()):
+        fail(f"account {code} has {courses.MOST} courses, and no more are kept", 1)
+    say(f"Account {code}: {name}, {asked.on_date}.")
+
+
+@verb(account, "courses")
+def list_courses(code: CodeArgument, json: JsonOption = False, config: ConfigOption = None) -> None:
+    """The courses of an account, the latest first."""
+    from store import audit
+    from store.access import courses
+
+    settings = settings_of(config)
+
+    async def read() -> list[CourseRow]:
+        async with store_of(settings) as database:
+            async with database.read() as conn:
+                taught = await courses.find(conn, code)
+                if taught is None:
+                    fail(f"there is no account {code!r}", 1)
+                found = await courses.of_account(conn, taught.id)
+            await database.write(lambda tx: audit.note(tx, "courses-read", code, actor()))
+            return found
+
+    found = run(read())
+    if json:
+        say_json(found)
+        return
+    for each in found:
+        say(f"{each.on_date} {each.name}: noted {_told(each.noted_ms)} by {each.by or 'somebody at the terminal'}")
 
 
 def _set(code: str, disabled: bool, reason: str, config: ConfigOption) -> None:

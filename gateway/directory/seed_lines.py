@@ -70,7 +70,7 @@ class GroupLine(_Line, frozen=True):
 
 
 class RightLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    action: Literal["submit", "launch", "read", "stop", "publish", "operate", "audit"]
+    action: Literal["submit", "launch", "read", "stop", "publish", "operate", "audit", "administer"]
     zone: ShortCode | None = None
     network: ShortCode | None = None
     kind: Literal["*", "alert", "preventive", "news", "info"] = "*"

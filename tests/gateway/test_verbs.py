@@ -127,10 +127,22 @@ def test_an_account_is_disabled_with_all_its_keys_and_enabled_again(desk: Desk) 
     assert desk.comes_in(token)
 
 
+def test_a_course_is_noted_at_an_account_and_listed(desk: Desk) -> None:
+    assert desk.said("account", "course", "cic", "First course", "--on", "2026-03-01") == (
+        "Account cic: First course, 2026-03-01.\n"
+    )
+    assert desk.said("account", "courses", "cic").startswith("2026-03-01 First course: noted ")
+    [noted] = json.loads(desk.said("account", "courses", "cic", "--json"))
+    assert (noted["name"], noted["on_date"], noted["by"]) == ("First course", "2026-03-01", "")
+    assert desk.ask("account", "course", "cic", "BIN", "--on", "1.3.2026").exit_code == 2
+    assert desk.ask("account", "course", "cic", "BIN", "--on", "2999-01-01").exit_code == 2
+
+
 @pytest.mark.parametrize(
     "words",
     [
         "key make nobody", "key revoke nobody", "key list nobody", "key expire nobody 1d", "account disable nobody",
+        "account course nobody BIN --on 2026-03-01", "account courses nobody",
         "member remove 5301 nobody", "member find nobody", "member erase 9999 m-1", "member export 5301 x",
         "balance 9999",
     ],
