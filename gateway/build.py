@@ -9,6 +9,7 @@ from channels.contract import Carrier, Channel, Mode
 from channels.email.bounce_intake import BounceIntake, BounceSettings
 from channels.processes.supervisor import CarriersProcess
 from channels.sms.smpp.settings import SmppSettings
+from gateway.access.courses import CourseDesk
 from gateway.bell import Bell
 from gateway.campaigns.admission import Turns
 from gateway.campaigns.alert_desk import AlertDesk
@@ -23,6 +24,7 @@ from gateway.campaigns.what_carriers_take import Outlets
 from gateway.campaigns.zones import ZonePlanning
 from gateway.chores import record_chores
 from gateway.directory.cache import SnapshotCache
+from gateway.directory.help_book import HelpBook
 from gateway.dispatch.contents import Contents, content_maker
 from gateway.dispatch.expander import Expander
 from gateway.dispatch.housekeeping import Chore, Housekeeping, store_chores
@@ -32,11 +34,12 @@ from gateway.dispatch.unsubscribing import Unsubscribing
 from gateway.feed.publishing import Publisher
 from gateway.feed.signing_key import FeedKey, read_feed_key
 from gateway.http.health import MachineHealth
-from gateway.http.services import Services
+from gateway.http.services import PlatformHelp, Services
 from gateway.identity import Identity, process_name
 from gateway.lanes import Gates, carriers_processes, live_gates, make_lane, open_rates, simulated_gates
 from gateway.media import MEDIA
 from gateway.operations.disk import Disk
+from gateway.operations.help_files import read_documents
 from gateway.operations.loop_lag import LoopLag
 from gateway.server_certificate import RenewedCertificate
 from gateway.settings import Settings
@@ -49,6 +52,8 @@ log = logging.getLogger(__name__)
 
 _CERTIFICATE_S = 10.0
 """How often it is looked whether the door's certificate was renewed."""
+_HELP_S = 10.0
+"""How often it is looked whether zones have other help lines."""
 _KEEPING_RESTS = 19.0
 """What is refused is written in a twentieth of the time, however much of it comes."""
 
@@ -118,12 +123,14 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         publish_bell.ring()
 
     snapshots = SnapshotCache(database.read)
+    book = HelpBook(database, settings.help)
     planner = Planner(
         snapshots,
         frozenset(channel for channel, gates in live.items() if gates),
         open_rates(settings, {Mode.LIVE: live, Mode.SIMULATION: simulated}),
         settings.alerts.zone_weight,
         _outlets(settings, database, live),
+        book.whom_to_ask,
     )
     refused = RefusedDocuments(
         database,
@@ -157,6 +164,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("parked", 1.0, parked.run),
             Chore("refused", 60.0, refused.run, refused.bell, _KEEPING_RESTS),
             Chore("registers", 2.0, snapshots.keep_ready),
+            Chore("help", _HELP_S, book.refresh),
             *record_chores(database, settings),
             *_certificate_chores(certificate, now_ms),
         )
@@ -188,6 +196,8 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             limits=settings.limits,
             feed=settings.alerts,
             unsubscribe=Unsubscribing(database, identity.generation, identity.bounce_key),
+            help=PlatformHelp(book, read_documents(settings.help)),
+            courses=CourseDesk(database),
             sign=sign,
             handshake_context=certificate.context if certificate else None,
         ),

@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 from aiohttp import web
 
+from gateway.access.keys import Stranger
 from gateway.access.rights import Action, Caller, nowhere
 from gateway.errors import Later, Refusal
 from gateway.http import access_log, openapi
@@ -17,7 +18,7 @@ from gateway.http.bodies import read_body, read_json, require_type
 from gateway.http.context import NOBODY, HttpContext
 from gateway.http.expectations import require_met, tell_to_go_on
 from gateway.http.languages import codes
-from gateway.http.problems import answer_problems
+from gateway.http.problems import HelpFor, answer_problems
 from gateway.http.query import query_of
 from gateway.http.route import Route, RouteRight
 from gateway.http.routes import TABLE
@@ -31,7 +32,10 @@ DOOR = web.AppKey("door", HttpContext)
 def application(context: HttpContext, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.Application:
     """The routes of these faces; those of the other one are 404 here."""
     app = web.Application(
-        middlewares=[access_log.keep_journal(context.metrics, context.trusted_proxies), answer_problems],
+        middlewares=[
+            access_log.keep_journal(context.metrics, context.trusted_proxies),
+            answer_problems(_help_of(context)),
+        ],
         client_max_size=context.services.server.max_document_bytes,
     )
     app[DOOR] = context
@@ -51,6 +55,16 @@ def written_document() -> bytes:
     return msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n"
 
 
+def _help_of(context: HttpContext) -> HelpFor:
+    book = context.services.help.book
+
+    def help_for(request: web.Request, language: str) -> msgspec.Raw | None:
+        caller = request.get(access_log.CALLER)
+        return book.encoded(language, None if caller is None else caller.only_zone)
+
+    return help_for
+
+
 async def _let_watchers_go(app: web.Application) -> None:
     app[DOOR].progress_watch.close()
     await app[DOOR].feed_changes.close()
@@ -62,7 +76,10 @@ def _guarded(route: Route, context: HttpContext) -> Callable[[web.Request], Awai
     async def guarded(request: web.Request) -> web.StreamResponse:
         request[access_log.FACE] = route.face
         require_met(request)
-        caller = NOBODY if right == "public" else await _admitted(request, context, right)
+        if right != "public":
+            caller = await _admitted(request, context, right)
+        else:
+            caller = await _recognised(request, context) if route.recognises else NOBODY
         query = query_of(request.query.items(), query_type)
         body = None if body_type is None else await _body(request, context, body_type)
         answer = await route.handler(Asked(request, context, caller, query, body))
@@ -91,6 +108,16 @@ async def _admitted(request: web.Request, context: HttpContext, right: RouteRigh
         title = f"This account has no right to {words} in any zone."
         raise Refusal(403, "no-right", title, (nowhere(*wanted),))
     return caller
+
+
+async def _recognised(request: web.Request, context: HttpContext) -> Caller:
+    """Who shows a good key; anybody else is a stranger, whose failed attempt counts. Raises Refusal 429."""
+    if authorization_of(request) is None:
+        return NOBODY
+    try:
+        return await _admitted(request, context, "account")
+    except Stranger:
+        return NOBODY
 
 
 def _holds(caller: Caller, action: Action) -> bool:

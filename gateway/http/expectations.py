@@ -1,5 +1,6 @@
 """What a client expects before it sends a body (RFC 9110, 10.1.1): to be told to go on, and nothing else."""
 
+import msgspec
 from aiohttp import HttpVersion11, web
 
 from gateway.errors import Refusal
@@ -23,9 +24,9 @@ def require_met(request: web.Request) -> None:
         raise Refusal(417, _CODE, _TITLE)
 
 
-def not_met(request_id: str) -> web.Response:
+def not_met(request_id: str, help_lines: msgspec.Raw | None) -> web.Response:
     """The same where no route is there to raise it."""
-    return problem(417, _CODE, _TITLE, request_id=request_id)
+    return problem(417, _CODE, _TITLE, request_id=request_id, help_lines=help_lines)
 
 
 def _expected(request: web.Request) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import msgspec
 
 from gateway.errors import Reason
+from gateway.help_lines import HelpContact
 from gateway.http.asking import CapDocument
 from gateway.http.bodies import CAP_TYPES, JSON, MERGE_PATCH
 from gateway.http.preconditions import KEY
@@ -29,7 +30,7 @@ _ABOUT = (
 )
 
 
-class ProblemDetails(msgspec.Struct, frozen=True):
+class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     """What went wrong. Figures that belong to it stand beside these members (RFC 9457 3.2)."""
 
     type: str
@@ -44,6 +45,8 @@ class ProblemDetails(msgspec.Struct, frozen=True):
     """Every fault that was found."""
     request_id: str
     """What the log calls this request."""
+    help: tuple[HelpContact, ...] = ()
+    """Whom to ask, at most two lines; absent where none are set."""
 
 
 def document(table: Iterable[Route], version: str, codes: Iterable[str]) -> dict[str, Any]:
@@ -100,7 +103,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body is not None:
         said["requestBody"] = {"required": True, "content": _body(route)}
     if route.is_public:
-        said["security"] = []
+        said["security"] = [{}, {"key": []}] if route.recognises else []
     return {key: value for key, value in said.items() if value or key == "security"}
 
 
@@ -232,6 +235,8 @@ def _about(form: AnswerForm) -> str:
 def statuses_refused(route: Route) -> frozenset[int]:
     """Every status of a problem with which the route may answer."""
     found = {400, 417, 500, 503, *route.refuses}
+    if route.recognises:
+        found.add(429)
     if not route.is_public:
         found |= {401, 429} | (set() if route.right == "account" else {403})
     if route.parts:

@@ -10,6 +10,7 @@ from gateway.access.rights import Action, Right, everywhere
 from gateway.errors import Refusal
 from gateway.http.asking import Answer, Asked, NoQuery
 from gateway.http.cached import CacheHead, answer_cached
+from gateway.http.courses import NotedCourse, shown_all
 from gateway.http.events import MOST_TOPICS
 from gateway.http.metrics import CONTENT_TYPE
 from gateway.http.pages import MOST
@@ -20,6 +21,7 @@ from store.register import reading as directory
 _READY_S = 3.0
 
 _LINKS = {
+    "help": "/api/v1/help",
     "alerts": "/cap/v1/alerts",
     "validate": "/cap/v1/validate",
     "feed": "/cap/feed.atom",
@@ -42,6 +44,7 @@ _DOES: Mapping[str, str] = {
     Action.SUBMIT: "May post CAP alerts for",
     Action.LAUNCH: "May launch messages in",
     Action.READ: "May see campaigns, deliveries and reports of",
+    Action.ADMINISTER: "May keep the accounts of",
     Action.STOP: "May stop campaigns of",
     Action.PUBLISH: "May publish alerts for",
     Action.AUDIT: "May read who did what in",
@@ -89,6 +92,8 @@ class Whoami(msgspec.Struct, frozen=True):
     senders: tuple[str, ...]
     """CAP sender values under which it may post."""
     rights: tuple[GrantedRight, ...]
+    courses: tuple[NotedCourse, ...]
+    """That it has followed, the latest first."""
 
 
 class AddressLimits(msgspec.Struct, frozen=True):
@@ -217,7 +222,8 @@ async def whoami(asked: Asked[NoQuery, None]) -> Answer:
         )
         for right in caller.rights
     )
-    return Answer(Whoami(caller.code, caller.name, caller.type, caller.senders, rights))
+    courses = shown_all(await asked.context.services.courses.own(caller), caller.code)
+    return Answer(Whoami(caller.code, caller.name, caller.type, caller.senders, rights, courses))
 
 
 def _code(codes: dict[int, str], wanted: int | None) -> str | None:

@@ -7,16 +7,19 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from gateway.access.keys import Stranger
 from gateway.errors import Later, Reason, Refusal
-from gateway.http.languages import tongue_of
+from gateway.http.languages import ENGLISH, tongue_of
 from gateway.http.wording import spoken
 from store.errors import Conflict, store_is_away
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+HelpFor = Callable[[web.Request, str], msgspec.Raw | None]
+"""The help lines for whoever made a request, in a language; None where none are set."""
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID = web.RequestKey("request_id", str)
 _RETRY_S = 5
@@ -44,7 +47,9 @@ def problem(
     detail: str = "",
     request_id: str = "",
     members: Mapping[str, object] | None = None,
+    help_lines: msgspec.Raw | None = None,
 ) -> web.Response:
+    """`help_lines`: whom to ask, encoded before: nothing is looked up when something goes wrong."""
     body = spoken(members or {}) | {
         "type": f"urn:tocsin:problem:{code}",
         "title": title,
@@ -54,6 +59,8 @@ def problem(
         "problems": [fields_of(reason) for reason in reasons],
         "request_id": request_id,
     }
+    if help_lines is not None:
+        body["help"] = help_lines
     response = web.Response(body=msgspec.json.encode(body), status=status, content_type=MEDIA_TYPE)
     response.headers["Content-Language"] = "en"
     if status in _CLOSING:
@@ -63,49 +70,55 @@ def problem(
     return response
 
 
-@web.middleware
-async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    request_id = request.get(REQUEST_ID, "")
-    try:
-        return await handler(request)
-    except Exception as exc:
-        if isinstance(exc, ConnectionError) and _has_left(request):
-            raise  # there is nobody to answer
+def answer_problems(help_for: HelpFor) -> Middleware:
+    """The middleware that answers whatever goes wrong, with whom to ask."""
+
+    @web.middleware
+    async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_id = request.get(REQUEST_ID, "")
         try:
-            return _told(request, exc, request_id)
-        except Exception:
-            log.exception("wording failed", extra={"action": "wording-failed", "request": request_id})
-            return problem(500, "internal-error", "The gateway made a mistake.", request_id=request_id)
+            return await handler(request)
+        except Exception as exc:
+            if isinstance(exc, ConnectionError) and _has_left(request):
+                raise  # there is nobody to answer
+            try:
+                return _told(request, exc, request_id, help_for)
+            except Exception:
+                log.exception("wording failed", extra={"action": "wording-failed", "request": request_id})
+                title, lines = "The gateway made a mistake.", help_for(request, ENGLISH)
+                return problem(500, "internal-error", title, request_id=request_id, help_lines=lines)
+
+    return answered
 
 
-def _told(request: web.Request, exc: Exception, request_id: str) -> web.Response:
+def _told(request: web.Request, exc: Exception, request_id: str, help_for: HelpFor) -> web.Response:
     if isinstance(exc, Refusal):
-        return _refused(request, exc, request_id)
+        return _refused(request, exc, request_id, help_for)
     if isinstance(exc, web.HTTPException):
-        return _by_aiohttp(request, exc, request_id)
+        return _by_aiohttp(request, exc, request_id, help_for)
     if isinstance(exc, Conflict):
-        return _refused(request, Refusal(409, "conflict", "Somebody else was first."), request_id)
-    return _failed(request, exc, request_id)
+        return _refused(request, Refusal(409, "conflict", "Somebody else was first."), request_id, help_for)
+    return _refused(request, _failure(exc, request_id), request_id, help_for)
 
 
 def _has_left(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
-def _failed(request: web.Request, exc: Exception, request_id: str) -> web.Response:
+def _failure(exc: Exception, request_id: str) -> Refusal:
     if store_is_away(exc):
         log.warning("store away", extra={"action": "store-away", "request": request_id, "error": str(exc)})
-        title = "The store cannot be reached or written now."
-        return _refused(request, Refusal(503, "store-unavailable", title), request_id)
+        return Refusal(503, "store-unavailable", "The store cannot be reached or written now.")
     log.exception("request failed", exc_info=exc, extra={"action": "request-failed", "request": request_id})
-    return _refused(request, Refusal(500, "internal-error", "The gateway made a mistake."), request_id)
+    return Refusal(500, "internal-error", "The gateway made a mistake.")
 
 
-def _refused(request: web.Request, refusal: Refusal, request_id: str) -> web.Response:
+def _refused(request: web.Request, refusal: Refusal, request_id: str, help_for: HelpFor) -> web.Response:
     tongue = tongue_of(request)
     title, reasons = tongue.title(refusal.code, refusal.title), tongue.reasons(refusal.reasons)
     detail = tongue.english(refusal.detail)
-    response = problem(refusal.status, refusal.code, title, reasons, detail, request_id, refusal.members)
+    lines = help_for(request, tongue.language)
+    response = problem(refusal.status, refusal.code, title, reasons, detail, request_id, refusal.members, lines)
     tongue.label(response, also="Accept")
     if isinstance(refusal, Stranger):
         response.headers["WWW-Authenticate"] = refusal.challenge
@@ -114,14 +127,15 @@ def _refused(request: web.Request, refusal: Refusal, request_id: str) -> web.Res
     return response
 
 
-def _by_aiohttp(request: web.Request, exc: web.HTTPException, request_id: str) -> web.Response:
+def _by_aiohttp(request: web.Request, exc: web.HTTPException, request_id: str, help_for: HelpFor) -> web.Response:
     """What the router and the body reader raise. Nothing of ours raises these."""
     allowed = ", ".join(sorted(exc.allowed_methods | {"OPTIONS"})) if isinstance(exc, web.HTTPMethodNotAllowed) else ""
     if allowed and request.method == "OPTIONS":
         return web.Response(status=204, headers={"Allow": allowed})
     phrase = HTTPStatus(exc.status).phrase
     code, tongue = phrase.lower().replace(" ", "-"), tongue_of(request)
-    response = problem(exc.status, code, tongue.title(code, f"{phrase}."), request_id=request_id)
+    title, lines = tongue.title(code, f"{phrase}."), help_for(request, tongue.language)
+    response = problem(exc.status, code, title, request_id=request_id, help_lines=lines)
     tongue.label(response)
     if allowed:
         response.headers["Allow"] = allowed

@@ -59,6 +59,8 @@ class Route:
     """Whether If-Match must be given: it changes what somebody else may have changed meanwhile."""
     has_version: bool = False
     """Whether its answer has an ETag, which is wanted as If-Match by what changes it."""
+    recognises: bool = False
+    """Of a public route: whether it says more to who shows a key. One that is not good opens it like none."""
     example: Mapping[str, Any] | str | None = None
     """A body that does what the summary says, in a zone 5301 with a network PLP-5301-1; of a document its text."""
 

@@ -9,10 +9,12 @@ from gateway.http import (
     assets,
     audit,
     campaigns,
+    courses,
     docs_page,
     events,
     examples,
     feed,
+    helpdesk,
     holds,
     operations,
     refused,
@@ -28,6 +30,7 @@ _ID = r"{id:[A-Za-z0-9_-]{1,64}}"
 _ALERT = f"/cap/v1/alerts/{_ID}"
 _CAMPAIGN = f"/api/v1/campaigns/{_ID}"
 _HOLD = "/api/v1/holds/{id:(?!batch$)[A-Za-z0-9_-]{1,64}}"
+_COURSES = "/api/v1/accounts/{code:[!-~]{1,64}}/courses"
 _UNSUBSCRIBE = "/unsubscribe/{token:[a-z0-9.-]{1,120}}"
 _SEES_ALERTS = (Action.SUBMIT, Action.READ)
 
@@ -174,6 +177,35 @@ TABLE = (
     Route(
         "GET", "/api/v1/whoami", operations.whoami, "account",
         summary="The account behind a key, and its rights", tag="Account", answers={200: operations.Whoami},
+    ),
+    Route(
+        "GET", "/api/v1/help", helpdesk.show, "public",
+        summary="Whom to ask, and what to read", tag="Operation",
+        answers={200: helpdesk.HelpPage}, recognises=True,
+    ),
+    Route(
+        "GET", "/api/v1/help/documents/{name:[a-z0-9-]{1,40}}", helpdesk.document, "account",
+        summary="A document for the caller's role", tag="Operation",
+        answers={200: Media(helpdesk.FILE_TYPES, "The document, to be saved.")},
+    ),
+    Route(
+        "GET", _COURSES, courses.listing, Action.ADMINISTER,
+        summary="The courses that somebody has followed", tag="Account", answers={200: courses.CourseList},
+    ),
+    Route(
+        "POST", _COURSES, courses.note, Action.ADMINISTER,
+        summary="Note a course", tag="Account",
+        answers={201: courses.NotedCourse}, refuses=(409, 422), has_version=True,
+        example={"name": "BIN alert, first course", "on_date": "2026-03-01"},
+    ),
+    Route(
+        "GET", f"{_COURSES}/{_ID}", courses.read, Action.ADMINISTER,
+        summary="A course of somebody", tag="Account", answers={200: courses.NotedCourse}, has_version=True,
+    ),
+    Route(
+        "DELETE", f"{_COURSES}/{_ID}", courses.remove, Action.ADMINISTER,
+        summary="Take a course away", tag="Account",
+        answers={204: Media((), "It stands there no more.")}, needs_match=True,
     ),
     Route(
         "GET", "/api/v1/holds", holds.listing, Action.OPERATE,

@@ -1,17 +1,19 @@
 """What the door needs from the house, as it sees it: the desks of the use cases, the store, and how the machine is."""
 
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import msgspec
 
 from cap.edition import Sign
+from gateway.access.courses import CourseDesk
 from gateway.access.rights import Caller
 from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest, Preview, ZonePreview
 from gateway.campaigns.hold_desk import HoldDesk
 from gateway.campaigns.refused import RefusedDocuments
+from gateway.directory.help_book import HelpBook
 from gateway.dispatch.unsubscribing import Unsubscribing
 from gateway.settings import AlertSettings, LimitSettings, ServerSettings
 from store.engine.database import Database
@@ -75,6 +77,14 @@ Measures = Callable[[], Awaitable[Sequence[Measure]]]
 
 
 @dataclass(frozen=True, slots=True)
+class PlatformHelp:
+    """Whom people ask, and the documents that are files of this machine, by name."""
+
+    book: HelpBook
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     database: Database
     alerts: AlertService
@@ -87,6 +97,8 @@ class Services:
     limits: LimitSettings
     feed: AlertSettings
     unsubscribe: Unsubscribing
+    help: PlatformHelp
+    courses: CourseDesk
     sign: Sign | None = None
     """With the feed's key, where there is one."""
     handshake_context: Callable[[], ssl.SSLContext] | None = None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
 from aiohttp import StreamReader, web
 from aiohttp.web_request import BaseRequest
 
@@ -23,6 +24,7 @@ from gateway.http.client_address import Network, is_trusted_peer, networks
 from gateway.http.context import HttpContext
 from gateway.http.door import application, written_document
 from gateway.http.expectations import not_met
+from gateway.http.languages import ENGLISH
 from gateway.http.loaded_assets import load_assets
 from gateway.http.metrics import Metrics
 from gateway.http.problems import problem
@@ -76,8 +78,11 @@ def make_context(services: Services) -> HttpContext:
 
 def runner_of(context: HttpContext, faces: frozenset[str] = frozenset({"inner", "outer"})) -> web.AppRunner:
     app = application(context, faces)
-    entrance = _Entrance(context.visitors, context.trusted_proxies, context.services.server.head_timeout_s)
-    return _Runner(app, entrance, context.services.handshake_context)
+    services = context.services
+    entrance = _Entrance(
+        context.visitors, context.trusted_proxies, services.server.head_timeout_s, services.help.book.encoded
+    )
+    return _Runner(app, entrance, services.handshake_context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,8 @@ class _Entrance:
     visitors: Visitors
     trusted: tuple[Network, ...]
     head_timeout_s: float
+    help_lines: Callable[[str], msgspec.Raw | None]
+    """Whom to ask, in a language."""
 
     def enter(self, visitor: Visitor, peer: str) -> bool:
         now_s = asyncio.get_running_loop().time()
@@ -289,7 +296,7 @@ class _Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         if isinstance(resp, web.HTTPExpectationFailed):
             # The router's own answer where there is no such path: no middleware has seen it.
-            resp = not_met(id_of(request))
+            resp = not_met(id_of(request), self._entrance.help_lines(ENGLISH))
             extra = {"action": "bad-request", "request": id_of(request), "peer": request.remote or "", "status": 417}
             log.info("an expectation", extra=extra)
         if not self._messages:
@@ -302,20 +309,23 @@ class _Connection(web.RequestHandler):
         """What is no HTTP never reaches the application; it is answered in the same form, and tells no version."""
         if request.writer.output_size > 0:
             raise ConnectionError("a part of the answer has been sent")
-        name = id_of(request)
+        name, lines = id_of(request), self._entrance.help_lines(ENGLISH)
         if isinstance(exc, ConnectionError | asyncio.IncompleteReadError | web.RequestPayloadError):
             # Whoever hangs up in the middle of a request has made no mistake of ours.
             client = request.get(CLIENT, request.remote or "")
             log.info("the client hung up", extra={"action": "client-gone", "peer": client, "request": name})
-            response = problem(400, "broken-body", "The request could not be read to its end.", request_id=name)
+            title = "The request could not be read to its end."
+            response = problem(400, "broken-body", title, request_id=name, help_lines=lines)
         elif status >= 500:
             log.error("connection failed", extra={"action": "connection-failed", "request": name}, exc_info=exc)
-            response = problem(500, "internal-error", "The gateway made a mistake.", request_id=name)
+            title = "The gateway made a mistake."
+            response = problem(500, "internal-error", title, request_id=name, help_lines=lines)
         else:
             peer = request.remote or ""
             extra = {"action": "bad-request", "request": name, "peer": peer, "status": status}
             log.info("not HTTP", extra=extra)
-            response = problem(status, "bad-request", "This is not a request that can be read.", request_id=name)
+            title = "This is not a request that can be read."
+            response = problem(status, "bad-request", title, request_id=name, help_lines=lines)
         response.headers["X-Request-Id"] = name
         response.headers["Server"] = ""
         response.headers["X-Content-Type-Options"] = "nosniff"

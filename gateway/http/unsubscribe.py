@@ -5,6 +5,7 @@ Whatever is no token of ours is answered alike.
 """
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -65,19 +66,21 @@ _WORDS = {
 async def look(asked: Asked[NoQuery, None]) -> web.StreamResponse:
     """Asks, and changes nothing."""
     words, language = _words(asked.request)
+    lines = asked.context.services.help.book.help_lines(language)
     if not asked.context.services.unsubscribe.is_ours(asked.request.match_info["token"]):
-        return _page(words, language, f"<p>{words.unknown}</p>", 404)
+        return _page(words, language, f"<p>{words.unknown}</p>", lines, 404)
     # An empty action is the page's own address: the token is written down nowhere else.
     form = f'<form method="post" action=""><button>{words.button}</button></form>'
-    return _page(words, language, f"<p>{words.question}</p>{form}<p>{words.goes_on}</p>")
+    return _page(words, language, f"<p>{words.question}</p>{form}<p>{words.goes_on}</p>", lines)
 
 
 async def leave(asked: Asked[NoQuery, None]) -> web.StreamResponse:
     """Off the list. The body says nothing that matters and is not read."""
     words, language = _words(asked.request)
+    lines = asked.context.services.help.book.help_lines(language)
     if not await asked.context.services.unsubscribe(asked.request.match_info["token"]):
-        return _page(words, language, f"<p>{words.unknown}</p>", 404)
-    return _page(words, language, f"<p>{words.done}</p><p>{words.goes_on}</p>")
+        return _page(words, language, f"<p>{words.unknown}</p>", lines, 404)
+    return _page(words, language, f"<p>{words.done}</p><p>{words.goes_on}</p>", lines)
 
 
 def _words(request: web.Request) -> tuple[_Words, str]:
@@ -85,12 +88,14 @@ def _words(request: web.Request) -> tuple[_Words, str]:
     return _WORDS.get(language, _WORDS["en"]), language if language in _WORDS else "en"
 
 
-def _page(words: _Words, language: str, body: str, status: int = 200) -> web.Response:
+def _page(words: _Words, language: str, body: str, lines: Sequence[str], status: int = 200) -> web.Response:
+    """`lines`: whom to ask, at its foot."""
+    foot = f"<footer>{''.join(f'<p>{html.escape(line)}</p>' for line in lines)}</footer>" if lines else ""
     title = html.escape(words.title)
     text = (
         f'<!DOCTYPE html><html lang="{language}"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">'
-        f"<style>{_STYLE}</style></head><body><h1>{title}</h1>{body}</body></html>"
+        f"<style>{_STYLE}</style></head><body><h1>{title}</h1>{body}{foot}</body></html>"
     )
     headers = {"Content-Security-Policy": _POLICY, "Content-Language": language, "Vary": "Accept-Language"}
     headers |= {"Cache-Control": "no-store"}

@@ -70,7 +70,8 @@ def test_tests_and_the_product_are_apart() -> None:
 
 # ---- routes --------------------------------------------------------------------------------------------------------
 
-PUBLIC = {"/", "/healthz", "/readyz", "/api/v1/limits", "/api/v1/openapi.json", "/api/docs", "/cap/feed.atom",
+PUBLIC = {"/", "/healthz", "/readyz", "/api/v1/limits", "/api/v1/help", "/api/v1/openapi.json", "/api/docs",
+          "/cap/feed.atom",
           "/cap/feed.rss", "/cap/active.geojson", "/cap/heartbeat.xml", "/cap/stream", "/cap/alerts/{id}.xml",
           "/cap/alerts/{id}/files/{sha256}", "/unsubscribe/{token}", "/assets/{version}/{name}",
           "/assets/licences"}  # fmt: skip

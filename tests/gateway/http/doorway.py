@@ -11,6 +11,7 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from cap.edition import Sign
+from gateway.access.courses import CourseDesk
 from gateway.access.rights import Caller
 from gateway.campaigns.answers import (
     AlertAnswer,
@@ -22,13 +23,15 @@ from gateway.campaigns.answers import (
 )
 from gateway.campaigns.hold_desk import HoldDesk
 from gateway.campaigns.refused import RefusedDocuments
+from gateway.directory.help_book import HelpBook
 from gateway.dispatch.unsubscribing import Unsubscribing
 from gateway.errors import Refusal
 from gateway.http.context import HttpContext
-from gateway.http.services import HealthCheck, Measure, Services
+from gateway.http.services import HealthCheck, Measure, PlatformHelp, Services
 from gateway.http.serving import make_context, runner_of
+from gateway.operations.help_files import read_documents
 from gateway.server_certificate import RenewedCertificate
-from gateway.settings import AlertSettings, LimitSettings, ServerSettings
+from gateway.settings import AlertSettings, HelpSettings, LimitSettings, ServerSettings
 from store.campaigns import campaign_steps
 from store.campaigns import reading as campaigns
 from store.campaigns.refused_documents import RefusedQuota
@@ -147,6 +150,7 @@ async def doorway(
     feed: AlertSettings | None = None,
     sign: Sign | None = None,
     certificate: RenewedCertificate | None = None,
+    help_settings: HelpSettings | None = None,
     faces: frozenset[str] = frozenset({"inner", "outer"}),
     **changes: Any,
 ) -> AsyncIterator[Doorway]:
@@ -154,7 +158,7 @@ async def doorway(
     house = House(database)
     for code in ("A", "B"):
         await house.zone(code)
-    every = ("submit", "launch", "read", "stop", "publish", "operate")
+    every = ("submit", "launch", "read", "stop", "publish", "operate", "administer")
     await house.account("all", *((action, None) for action in every))
     await house.account("a", *((action, "A") for action in every))
     await house.account("b", *((action, "B") for action in every))
@@ -169,6 +173,7 @@ async def doorway(
         return [Measure("tocsin_test", "A test.", "gauge", 3, {"channel": "sms"})]
 
     server = server or ServerSettings(host="127.0.0.1", port=0, max_document_bytes=100_000, body_timeout_s=2.0)
+    book = HelpBook(database, help_settings or HelpSettings())
     unsubscribe = Unsubscribing(database, "gen", KEY)
     refused = RefusedDocuments(database, RefusedQuota(200, 20_000_000), 90)
     services = Services(
@@ -183,6 +188,8 @@ async def doorway(
         LimitSettings(),
         feed or AlertSettings(),
         unsubscribe,
+        PlatformHelp(book, read_documents(book.platform)),
+        CourseDesk(database),
         sign,
         certificate.context if certificate else None,
     )

@@ -21,7 +21,7 @@ OF_A_CAMPAIGN = [route for route in TABLE if route.path.startswith("/api/v1/camp
 
 
 def path_of(route: Route, public_id: str = "nothing") -> str:
-    return re.sub(r"\{id[^}]*\}+", public_id, route.path.replace(_SUM, "0" * 64))
+    return re.sub(r"\{(id|code|name)[^}]*\}+", public_id, route.path.replace(_SUM, "0" * 64))
 
 
 _SUM = "{sha256:[0-9a-f]{64}}"
