@@ -204,11 +204,46 @@ account = sa.Table(
     _id(),
     sa.Column("code", sa.Text, nullable=False, unique=True),
     _text("name"),
-    _text("type"),  # cic, officer, coordinator, administrator, operator, auditor, consumer
+    _text("type"),  # cic, officer, coordinator, co-coordinator, administrator, operator, auditor, consumer
     _text("senders", "[]"),  # JSON: the CAP sender values it may post under
     _text("kind_rules", "[]"),  # JSON: the sender's own table to a kind
     _text("terms", "[]"),  # JSON, gateway/directory/agreements.py: what is agreed with each of its senders
     sa.Column("disabled_ms", Big),
+    _text("email", ""),  # in normal form; empty: it has none
+    _text("mobile", ""),  # E.164; empty: it has none
+    _text("language", "en"),  # nl, fr, de, en: in which it is told things
+    _int("created_ms", 0),  # 0: before that was kept
+    _ref("created_by", "account", nullable=True),  # that invited it; null: the terminal, or a file
+    sa.Column("joined_ms", Big),  # since when it may come in; null: it is invited and has not answered
+    sa.Column("ended_ms", Big),  # from then on, for good
+    _int("revision", 1),
+    _int("changed_ms", 0),
+    _text("changed_by", ""),
+    _text("sought", ""),  # code, name and mail address as they are searched: without case and accents
+    # No two accounts have one address: it names who signs in. Nobody shares a row of what is empty.
+    sa.Index(
+        "ix_account_email",
+        "email",
+        unique=True,
+        sqlite_where=sa.text("email <> ''"),
+        postgresql_where=sa.text("email <> ''"),
+    ),
+    sa.Index("ix_account_created_by", "created_by"),
+)
+
+invitation = sa.Table(
+    "invitation",
+    metadata,
+    _id(),
+    sa.Column("public_id", sa.Text, nullable=False, unique=True),
+    _ref("account_id", "account", index=True),
+    sa.Column("token_sha256", sa.Text, nullable=False, unique=True),
+    _int("made_ms"),
+    _int("ends_ms"),
+    _ref("made_by", "account", nullable=True),  # null: somebody at the terminal
+    _text("state"),  # made, opened, accepted, withdrawn: the rest is told by its notice and by the clock
+    _int("state_ms"),
+    sa.Column("campaign_id", Big, sa.ForeignKey("campaign.id")),  # of its notice; null: none was sent
 )
 
 api_key = sa.Table(
@@ -221,7 +256,9 @@ api_key = sa.Table(
     _int("created_ms"),
     sa.Column("revoked_ms", Big),
     sa.Column("expires_ms", Big),  # null: good until it is revoked
-    _text("note", ""),  # whose it is, or where it is used
+    _text("note", ""),  # its name: whose it is, or where it is used
+    # The key in whose place it comes: the two are good beside one another for a while.
+    _ref("rotated_from", "api_key", index=True, nullable=True),
 )
 
 account_right = sa.Table(
@@ -235,6 +272,7 @@ account_right = sa.Table(
     _text("kind", "*"),
     _text("channel", "*"),
     _text("mode", "*"),  # live, simulation
+    sa.Index("ix_account_right_zone_id_account_id", "zone_id", "account_id"),
 )
 
 # ---- courses: what an account has learnt, and who says so ------------------------------------------------
@@ -357,6 +395,7 @@ campaign = sa.Table(
     _ref("alert_id", "alert", index=True, nullable=True),
     _ref("thread_id", "thread", index=True),
     _ref("account_id", "account"),
+    _ref("behalf_id", "account", nullable=True),  # whose decision it was; null: that of who launched it
     _text("purpose"),  # alert, update, cancel, message
     _text("title"),
     _text("kind"),

@@ -3,6 +3,7 @@
 Knows hashes only: a key's secret never comes here. What a right's words mean is `gateway/access`.
 """
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import audit
 from store.audit_line import SERVER, Actor, changes
 from store.engine.prepared_statement import Prepared
-from store.engine.transaction import Transaction, rows_of
+from store.engine.transaction import AnyRow, Transaction, rows_of
 from store.register.writing import RegisterTally
 from store.tables import account, account_right, api_key, network, zone
 
@@ -50,6 +51,14 @@ class KeyRow(msgspec.Struct, frozen=True):
     rights: tuple[RightRow, ...] = ()
     expires_ms: int | None = None
     """From then on the key is good no longer; None: until it is revoked."""
+    joined_ms: int | None = 0
+    """None: the account is invited, and nobody has answered yet."""
+    ended_ms: int | None = None
+
+    @property
+    def may_come_in(self) -> bool:
+        """Whether the account is there to be used: neither invited still, nor disabled, nor ended."""
+        return self.joined_ms is not None and self.disabled_ms is None and self.ended_ms is None
 
 
 class KeyView(msgspec.Struct, frozen=True):
@@ -83,44 +92,51 @@ class AccountRecord(msgspec.Struct, frozen=True):
 
 _OWN = ("name", "type", "senders", "kind_rules")
 _WRITTEN = (*_OWN, "terms")
+_RIGHT = tuple(account_right.c[name] for name in RightRow.__struct_fields__)
+_ACCOUNT = (
+    account.c.id.label("account_id"), account.c.code, *(account.c[column] for column in (*_OWN, "terms")),
+    account.c.disabled_ms, account.c.joined_ms, account.c.ended_ms,
+)  # fmt: skip
+_KEY = tuple(api_key.c[name] for name in ("key_id", "secret_sha256", "revoked_ms", "expires_ms"))
+_with_rights = account.outerjoin(account_right, account_right.c.account_id == account.c.id)
 _by_key = Prepared(
-    sa.select(
-        api_key.c.key_id,
-        api_key.c.secret_sha256,
-        api_key.c.revoked_ms,
-        account.c.id,
-        account.c.code,
-        *(account.c[column] for column in _OWN),
-        account.c.disabled_ms,
-        account.c.terms,
-        api_key.c.expires_ms,
-        account_right.c.id.label("right_id"),
-        account_right.c.action,
-        account_right.c.zone_id,
-        account_right.c.network_id,
-        account_right.c.kind,
-        account_right.c.channel,
-        account_right.c.mode,
-    )
-    .select_from(
-        api_key.join(account, account.c.id == api_key.c.account_id).outerjoin(
-            account_right, account_right.c.account_id == account.c.id
-        )
-    )
+    sa.select(*_KEY, *_ACCOUNT, account_right.c.id.label("right_id"), *_RIGHT)
+    .select_from(_with_rights.join(api_key, api_key.c.account_id == account.c.id))
     .where(api_key.c.key_id == sa.bindparam("key"))
     .order_by(account_right.c.id)
 )
+_keyless: tuple[sa.Label[Any], ...] = tuple(
+    sa.literal_column(word).label(name)
+    for word, name in (("''", "key_id"), ("''", "secret_sha256"), ("NULL", "revoked_ms"), ("NULL", "expires_ms"))
+)
+_alone = sa.select(*_keyless, *_ACCOUNT, account_right.c.id.label("right_id"), *_RIGHT).select_from(_with_rights)
+_by_id = Prepared(_alone.where(account.c.id == sa.bindparam("account")).order_by(account_right.c.id))
+_by_code = Prepared(_alone.where(account.c.code == sa.bindparam("code")).order_by(account_right.c.id))
 
 
 async def find_key(conn: AsyncConnection, key_id: str) -> KeyRow | None:
     """The key of this id with everything that a decision needs, in one query; revoked and disabled ones too."""
-    rows = await rows_of(conn, _by_key, {"key": key_id})
+    return _key(await rows_of(conn, _by_key, {"key": key_id}))
+
+
+async def find_account(conn: AsyncConnection, account_id: int) -> KeyRow | None:
+    """An account by its id, with its rights, as if it came with a key that is good; whether it may come in at all is
+    `KeyRow.may_come_in`."""
+    return _key(await rows_of(conn, _by_id, {"account": account_id}))
+
+
+async def find_code(conn: AsyncConnection, code: str) -> KeyRow | None:
+    """The same by its code."""
+    return _key(await rows_of(conn, _by_code, {"code": code}))
+
+
+def _key(rows: list[AnyRow]) -> KeyRow | None:
     if not rows:
         return None
-    rights = tuple(RightRow(*row[13:]) for row in rows if row.right_id is not None)
-    key: Any = rows[0]
-    own: tuple[Any, ...] = (*key[:10], key.terms, rights, key.expires_ms)
-    return KeyRow(*own)
+    width = len(_KEY) + len(_ACCOUNT)
+    rights = tuple(RightRow(*row[width + 1 :]) for row in rows if row.right_id is not None)
+    own = {name: value for name, value in rows[0]._asdict().items() if name in KeyRow.__struct_fields__}
+    return KeyRow(**own | {"rights": rights})
 
 
 class TermsRow(msgspec.Struct, frozen=True):
@@ -139,30 +155,54 @@ async def terms_of_all(conn: AsyncConnection) -> list[TermsRow]:
     return [TermsRow(*row) for row in rows.all()]
 
 
+def sought_of(code: str, name: str, email: str) -> str:
+    """What a search for an account looks through."""
+    return plain(f"{code} {name} {email}")
+
+
+def plain(text: str) -> str:
+    """A text as it is searched: without case and accents."""
+    parted = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in parted if not unicodedata.combining(letter))
+
+
 async def put_account(tx: Transaction, record: AccountRecord, by: Actor = SERVER) -> tuple[int, RegisterTally]:
     """The account's id; its rights become exactly those of the record, keys are added or given a new hash.
 
     Keys that the record does not name stay: revoking is its own act (`revoke_key`).
     """
-    values = {name: getattr(record, name) for name in _WRITTEN}
+    values: dict[str, Any] = {name: getattr(record, name) for name in _WRITTEN}
     found = await tx.first(sa.select(account).where(account.c.code == record.code))
     if found is None:
-        row = await tx.first(sa.insert(account).values(code=record.code, **values).returning(account.c.id))
+        # Whom a file lets in has nothing to answer first.
+        begun = {"created_ms": tx.now_ms, "changed_ms": tx.now_ms, "joined_ms": tx.now_ms}
+        sought = {"sought": sought_of(record.code, record.name, "")}
+        row = await tx.first(
+            sa.insert(account).values(code=record.code, **values, **begun, **sought).returning(account.c.id)
+        )
         assert row is not None
         account_id, changed = int(row[0]), False
     else:
         account_id = int(found.id)
         changed = any(getattr(found, name) != value for name, value in values.items())
         if changed:
-            await tx.run(sa.update(account).where(account.c.id == account_id).values(values))
+            sought = {"sought": sought_of(record.code, record.name, found.email)}
+            await tx.run(sa.update(account).where(account.c.id == account_id).values(values | _moved(tx) | sought))
     if found is None or changed:
         apart = changes(None if found is None else found._mapping, values)
         await audit.note(tx, "account-load", record.code, by, detail={"new": found is None}, apart=apart)
-    altered = await _put_rights(tx, account_id, record.code, record.rights, by)
+    altered = await put_rights(tx, account_id, record.code, record.rights, by)
+    if altered and found is not None and not changed:
+        await tx.run(sa.update(account).where(account.c.id == account_id).values(_moved(tx)))
     altered |= await _put_keys(tx, account_id, record.code, record.keys, by)
     if found is None:
         return account_id, RegisterTally(new=1)
     return account_id, RegisterTally(changed=1) if changed or altered else RegisterTally(unchanged=1)
+
+
+def _moved(tx: Transaction) -> dict[str, Any]:
+    """Of an account that is changed at the terminal, or by a file: whoever has seen it reads it again."""
+    return {"revision": account.c.revision + 1, "changed_ms": tx.now_ms, "changed_by": ""}
 
 
 async def add_key(
@@ -176,7 +216,8 @@ async def add_key(
     row = {"account_id": found.id, "created_ms": tx.now_ms, "expires_ms": expires_ms, "note": note}
     await tx.run(sa.insert(api_key).values(row | msgspec.structs.asdict(key)))
     detail = {"account": code, "expires_ms": expires_ms}
-    await audit.note(tx, "key-make", key.key_id, by, detail=detail, apart={"note": note} if note else None)
+    apart = {"note": note} if note else None
+    await note_of_account(tx, int(found.id), "key-make", key.key_id, by, detail=detail, apart=apart)
     return True
 
 
@@ -200,16 +241,17 @@ async def expire_key(tx: Transaction, key_id: str, expires_ms: int | None, by: A
 
 async def set_disabled(tx: Transaction, code: str, disabled: bool, by: Actor = SERVER, reason: str = "") -> bool | None:
     """Disables or enables an account; while it is disabled none of its keys is good. Returns whether that changed
-    anything; None where there is no such account."""
-    found = await tx.first(sa.select(account.c.id, account.c.disabled_ms).where(account.c.code == code))
-    if found is None:
+    anything; None where there is no such account, or it has ended."""
+    columns = (account.c.id, account.c.disabled_ms, account.c.ended_ms)
+    found = await tx.first(sa.select(*columns).where(account.c.code == code))
+    if found is None or found.ended_ms is not None:
         return None
     if (found.disabled_ms is not None) == disabled:
         return False
     changed = sa.update(account).where(account.c.id == found.id)
-    await tx.run(changed.values(disabled_ms=tx.now_ms if disabled else None))
+    await tx.run(changed.values(disabled_ms=tx.now_ms if disabled else None, **_moved(tx)))
     action = "account-disable" if disabled else "account-enable"
-    await audit.note(tx, action, code, by, apart={"reason": reason} if reason else None)
+    await note_of_account(tx, int(found.id), action, code, by, apart={"reason": reason} if reason else None)
     return True
 
 
@@ -240,13 +282,24 @@ class AccountView(msgspec.Struct, frozen=True):
     disabled_ms: int | None
     keys: int
     """That are not revoked."""
+    joined_ms: int | None
+    """None: it is invited, and nobody has answered."""
+    ended_ms: int | None
 
 
 async def views(conn: AsyncConnection) -> list[AccountView]:
     """Of every account, in the order of their codes."""
     good = sa.and_(api_key.c.account_id == account.c.id, api_key.c.revoked_ms.is_(None))
     statement = (
-        sa.select(account.c.code, account.c.name, account.c.type, account.c.disabled_ms, sa.func.count(api_key.c.id))
+        sa.select(
+            account.c.code,
+            account.c.name,
+            account.c.type,
+            account.c.disabled_ms,
+            sa.func.count(api_key.c.id),
+            account.c.joined_ms,
+            account.c.ended_ms,
+        )
         .outerjoin(api_key, good)
         .group_by(account.c.id)
         .order_by(account.c.code)
@@ -254,11 +307,19 @@ async def views(conn: AsyncConnection) -> list[AccountView]:
     return [AccountView(*row) for row in (await conn.execute(statement)).all()]
 
 
-async def _put_rights(tx: Transaction, account_id: int, code: str, rights: frozenset[RightRow], by: Actor) -> bool:
+async def put_rights(
+    tx: Transaction,
+    account_id: int,
+    code: str,
+    rights: frozenset[RightRow],
+    by: Actor,
+    within: frozenset[int] | None = None,
+) -> bool:
+    """Makes the rights of an account exactly these. `within`: those of these zones alone; the others stay. Returns
+    whether that changed anything. A line of the audit for each zone that it concerns."""
     table = account_right
-    columns = [table.c[name] for name in RightRow.__struct_fields__]
-    rows = await tx.rows(sa.select(table.c.id, *columns).where(table.c.account_id == account_id))
-    known = {RightRow(*row[1:]): row.id for row in rows}
+    rows = await tx.rows(sa.select(table.c.id, *_RIGHT).where(table.c.account_id == account_id))
+    known = {RightRow(*row[1:]): row.id for row in rows if within is None or row.zone_id in within}
     gone = [known[right] for right in known.keys() - rights]
     if gone:
         await tx.run(sa.delete(table).where(table.c.id.in_(gone)))
@@ -314,8 +375,19 @@ async def _put_keys(tx: Transaction, account_id: int, code: str, keys: tuple[Key
     return altered
 
 
-async def find_account(conn: AsyncConnection, account_id: int) -> KeyRow | None:
-    """An account by its id, with its rights, through any of its keys (also a revoked one: look at `disabled_ms`)."""
-    keys = sa.select(api_key.c.key_id).where(api_key.c.account_id == account_id).order_by(api_key.c.id).limit(1)
-    key_id = (await conn.execute(keys)).scalar_one_or_none()
-    return None if key_id is None else await find_key(conn, key_id)
+async def note_of_account(
+    tx: Transaction,
+    account_id: int,
+    action: str,
+    subject: str,
+    by: Actor,
+    *,
+    detail: Mapping[str, Any] | None = None,
+    apart: Mapping[str, Any] | None = None,
+) -> None:
+    """A line of the audit in each zone in which the account has rights: whoever sees to one of them has it among its
+    own, and learns nothing of the others. One of no zone where it has rights in none, or in every one."""
+    zones = sa.select(account_right.c.zone_id).where(account_right.c.account_id == account_id).distinct()
+    found = {row.zone_id for row in await tx.rows(zones)} or {None}
+    for zone_id in sorted(found, key=lambda id_: id_ or 0):
+        await audit.note(tx, action, subject, by, zone_id=zone_id, detail=detail, apart=apart)

@@ -87,6 +87,7 @@ _ALERT_COLUMNS = tuple(name for name in NewAlert.__struct_fields__ if name != "r
 _CAMPAIGN_COLUMNS = (
     "public_id", "zone_id", "account_id", "purpose", "title", "kind", "mode", "state", "priority", "crash_policy",
     "weight", "starts_ms", "expires_ms", "horizon_ms", "targets", "counts", "reserved_millieuro",
+    "behalf_id",
 )  # fmt: skip
 
 

@@ -63,6 +63,14 @@ class Campaign(msgspec.Struct, frozen=True):
     """When it was given up after it had come with a copy of the store."""
     cleared_ms: int | None = None
     """When its deliveries went, whose time was over."""
+    behalf_id: int | None = None
+    """The account on whose behalf it was launched; None: that of `account_id` itself."""
+    behalf_code: str | None = None
+
+    @property
+    def decided_by(self) -> int:
+        """The account whose decision it was, whoever launched it."""
+        return self.account_id if self.behalf_id is None else self.behalf_id
 
     @property
     def uses(self) -> frozenset[str]:
@@ -72,24 +80,27 @@ class Campaign(msgspec.Struct, frozen=True):
 
 _OWN = tuple(
     name for name in Campaign.__struct_fields__
-    if name not in ("zone_code", "alert_public_id", "account_code", "channels")
+    if name not in ("zone_code", "alert_public_id", "account_code", "behalf_code", "channels")
 )  # fmt: skip
 _channels = (
     sa.select(sa.func.aggregate_strings(campaign_text.c.channel, " "))
     .where(campaign_text.c.campaign_id == campaign.c.id)
     .scalar_subquery()
 )
+_behalf = account.alias("behalf")
 _campaigns = (
     sa.select(
         *(campaign.c[name] for name in _OWN),
         zone.c.code.label("zone_code"),
         alert.c.public_id.label("alert_public_id"),
         account.c.code.label("account_code"),
+        _behalf.c.code.label("behalf_code"),
         _channels.label("channels"),
     )
     .join(zone, zone.c.id == campaign.c.zone_id)
     .join(account, account.c.id == campaign.c.account_id)
     .join(alert, alert.c.id == campaign.c.alert_id, isouter=True)
+    .join(_behalf, _behalf.c.id == campaign.c.behalf_id, isouter=True)
 )
 
 

@@ -169,6 +169,8 @@ class NewCampaign(msgspec.Struct, frozen=True, kw_only=True):
     sizes: tuple[tuple[str, int], ...]
     """(channel, deliveries) in the order of the audience; sequence numbers run through."""
     replaces: tuple[int, ...] = ()
+    behalf_id: int | None = None
+    """The account whose decision it is, where another one launches it."""
     request_key: str | None = None
     """The account's own key for this decision."""
     request_sha256: str = ""
