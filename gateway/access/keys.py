@@ -1,5 +1,7 @@
 """Who is asking: `Authorization: Bearer tocsin_<key id>_<secret>` -> Caller, or a refusal that tells nothing.
 
+A key whose id begins with `test-` only simulates: its caller has no right to anything live, whatever its account has.
+
 Knows neither HTTP's objects nor SQL: a header's text, a peer's address and a look-up come in. The secret is random
 and long, so its SHA-256 is enough; what is compared takes the same time whether the key id exists or not.
 """
@@ -8,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import re
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -29,6 +32,8 @@ from store.errors import StoreUnavailable, store_is_away
 Find = Callable[[str], Awaitable[KeyRow | None]]
 """The key of an id, revoked ones too."""
 
+TEST = "test-"
+"""How the id of a key begins that only simulates: its token says so to whoever holds it."""
 KEY = re.compile(r"tocsin_([A-Za-z0-9-]{1,64})_([A-Za-z0-9_-]{16,256})")
 _NOBODY = hashlib.sha256(b"the key that nobody has").hexdigest()
 _EARLIER = 0.2
@@ -40,6 +45,20 @@ _REST_S = 1.0
 def hashed(secret: str) -> str:
     """The SHA-256 of a key's secret, hexadecimal: all that is kept of it."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class NewKey(msgspec.Struct, frozen=True):
+    """A key that was made a moment ago: the one time that its token is there to be shown."""
+
+    key_id: str
+    token: str
+    secret_sha256: str
+
+
+def new_key(*, test: bool) -> NewKey:
+    """A key of 48 random bits of id and 256 of secret. `test`: it only simulates."""
+    key_id, secret = (TEST if test else "") + secrets.token_hex(6), secrets.token_urlsafe(32).replace("_", "-")
+    return NewKey(key_id, f"tocsin_{key_id}_{secret}", hashed(secret))
 
 
 class Stranger(Refusal):
@@ -135,7 +154,7 @@ class Keyring:
 
     async def _looked_up(self, key_id: str, digest: str, now_s: float) -> Caller | None:
         row = await self.find(key_id)
-        usable = row is not None and row.revoked_ms is None and row.disabled_ms is None
+        usable = row is not None and row.revoked_ms is None and row.may_come_in
         ended = row is not None and row.expires_ms is not None and row.expires_ms <= self.now_ms()
         same = hmac.compare_digest(row.secret_sha256 if row else _NOBODY, digest)
         if row is None or not usable or ended or not same:
@@ -165,6 +184,7 @@ def _presented(authorization: str) -> tuple[str, str] | None:
 def as_caller(row: KeyRow) -> Caller:
     """The caller of an account's row. Raises ValueError (msgspec.ValidationError is one) when what is kept of the
     account cannot be read."""
+    test = row.key_id.startswith(TEST)
     return Caller(
         account_id=row.account_id,
         code=row.code,
@@ -172,9 +192,22 @@ def as_caller(row: KeyRow) -> Caller:
         type=row.type,
         senders=msgspec.json.decode(row.senders, type=tuple[str, ...]),
         kind_rules=read_kind_rules(row.kind_rules),
-        rights=tuple(Right(r.action, r.zone_id, r.network_id, r.kind, r.channel, r.mode) for r in row.rights),
+        rights=_rights(row, simulated=test),
+        simulates_only=test,
         agreements=agreements(read_terms(row.terms)),
     )
+
+
+def with_rights_of(caller: Caller, row: KeyRow) -> Caller:
+    """The caller with the type and the rights of an account's row, as far as its key may use them."""
+    rights = _rights(row, simulated=caller.simulates_only)
+    return msgspec.structs.replace(caller, type=row.type, rights=rights)
+
+
+def _rights(row: KeyRow, *, simulated: bool) -> tuple[Right, ...]:
+    """`simulated`: what is left of them for a key that only simulates."""
+    rights = tuple(Right(r.action, r.zone_id, r.network_id, r.kind, r.channel, r.mode) for r in row.rights)
+    return tuple(filter(None, (right.simulated for right in rights))) if simulated else rights
 
 
 def keys_of(database: Database) -> Find:

@@ -9,10 +9,10 @@ from typing import Literal
 
 import msgspec
 
-from channels.contract import Channel
+from channels.contract import Channel, Mode
 from gateway.directory.agreements import USUAL, Agreement
 from gateway.directory.senders import KindRule
-from gateway.errors import Reason
+from gateway.errors import Reason, Refusal
 from store.audit_line import Actor
 
 NetworkScope = frozenset[int] | None
@@ -37,7 +37,7 @@ class Action(StrEnum):
     AUDIT = "audit"
     """Read who did what, names and addresses included."""
     ADMINISTER = "administer"
-    """Keep the accounts of a zone: invite, disable, grant."""
+    """See to a zone's accounts: invite, grant what one holds oneself, disable, give keys."""
 
 
 class Right(msgspec.Struct, frozen=True):
@@ -50,6 +50,22 @@ class Right(msgspec.Struct, frozen=True):
     channel: str
     mode: str = "*"
     """`*` is every kind, every channel, live and simulation."""
+
+    @property
+    def simulated(self) -> "Right | None":
+        """What of the right is left in simulation; None: nothing."""
+        return None if self.mode == Mode.LIVE else msgspec.structs.replace(self, mode=str(Mode.SIMULATION))
+
+    def includes(self, other: "Right") -> bool:
+        """Whether whoever has this right has all of the other."""
+        return (
+            self.action == other.action
+            and self.zone_id in (None, other.zone_id)
+            and self.network_id in (None, other.network_id)
+            and self.kind in ("*", other.kind)
+            and self.channel in ("*", other.channel)
+            and self.mode in ("*", other.mode)
+        )
 
     @property
     def is_whole(self) -> bool:
@@ -83,12 +99,23 @@ class Caller(msgspec.Struct, frozen=True):
     address: str = ""
     """Of the client that asks."""
     behalf_id: int | None = None
-    """The account on whose behalf this one acts; None: on its own."""
+    """The account on whose behalf this one acts, with whose rights and type; None: on its own."""
+    simulates_only: bool = False
+    """It came with a test key: none of its rights is for anything live."""
 
     @property
     def actor(self) -> Actor:
         """Who asks, as the audit has it."""
         return Actor(account_id=self.account_id, behalf_id=self.behalf_id, via=self.via, address=self.address)
+
+    @property
+    def decides_as(self) -> int:
+        """The account whose decision it is, whoever writes it down."""
+        return self.account_id if self.behalf_id is None else self.behalf_id
+
+    def holds(self, right: Right) -> bool:
+        """Whether the caller has all of a right."""
+        return any(own.includes(right) for own in self.rights)
 
     def agreed(self, sender: str) -> Agreement:
         """What is agreed about alerts of this sender."""
@@ -110,7 +137,7 @@ class Caller(msgspec.Struct, frozen=True):
         zone for each of them. Who has them for some networks only may do it to what he decided himself: a campaign
         names members of every network that it reaches."""
         reached = [self.reach(action, zone_id, kind, channel, mode) for channel in channels]
-        own = decided_by == self.account_id
+        own = decided_by == self.decides_as
         return bool(reached) and all(n is None or (own and n != NOTHING) for n in reached)
 
     def zone_ids(self, action: Action) -> frozenset[int] | None:
@@ -143,6 +170,14 @@ class Caller(msgspec.Struct, frozen=True):
         """Whether the zone is any business of this caller's; what exactly is `reach`'s to say."""
         zones = self.zone_ids(action)
         return zones is None or zone_id in zones
+
+
+def require_mode(caller: Caller, mode: Mode) -> None:
+    """Raises Refusal 403 for something live by a key that only simulates: the reason is the key, not the account."""
+    if caller.simulates_only and mode is Mode.LIVE:
+        text = "This came with a key that begins with tocsin_test-: nothing live is done by it."
+        reason = Reason("A-TEST-KEY", text, remedy="Send it as a simulation, or with a key that is none for tests.")
+        raise Refusal(403, "test-key", "A test key only simulates.", (reason,))
 
 
 def nowhere(*actions: str) -> Reason:

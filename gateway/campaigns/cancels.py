@@ -73,6 +73,7 @@ async def plan(
         public_id="",
         zone_id=zone.id,
         account_id=caller.account_id,
+        behalf_id=caller.behalf_id,
         purpose="cancel",
         title=(announcement.title or originals[-1].title)[:200],
         kind=kind,

@@ -12,7 +12,7 @@ import msgspec
 from cap import Alert, Info, MsgType, Reference, Scope, Status
 from cap.thread import REACH, KnownMessage, MessageState, Placement, Reach, ThreadRemark, ThreadStep, place
 from channels.contract import Channel, Mode
-from gateway.access.rights import Caller
+from gateway.access.rights import Caller, require_mode
 from gateway.directory.senders import KindRule
 from gateway.directory.targets import Targets, from_cap
 from gateway.errors import Reason, Refusal
@@ -80,6 +80,8 @@ def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decisio
     """What is to happen with an alert. Raises Refusal for what is not supported, or not allowed."""
     if alert.sender not in caller.senders:
         raise not_yours(alert.sender)
+    mode = Mode.LIVE if REACH[alert.status] is Reach.PEOPLE else Mode.SIMULATION
+    require_mode(caller, mode)
     starts_ms, expires_ms = _times(alert)
     placement = _placed(alert, caller, thread, now_ms)
     if placement.step in _UNSENT:
@@ -90,7 +92,6 @@ def decide(alert: Alert, caller: Caller, thread: Thread, now_ms: int) -> Decisio
     if alert.msg_type is MsgType.UPDATE and starts_ms > now_ms + SOON_MS:
         problems.append(_AT_ONCE)
         starts_ms = now_ms
-    mode = Mode.LIVE if REACH[alert.status] is Reach.PEOPLE else Mode.SIMULATION
     life_ms = KINDS[kind or Kind.ALERT].default_life_s * 1000
     if expires_ms is None:
         expires_ms = max(milliseconds(alert.sent), now_ms if alert.msg_type is MsgType.CANCEL else 0) + life_ms

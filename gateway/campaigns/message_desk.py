@@ -12,7 +12,7 @@ import msgspec
 
 from channels.contract import Channel, Mode
 from gateway.access.courses import last_course, takes_course
-from gateway.access.rights import Action, Caller
+from gateway.access.rights import Action, Caller, require_mode
 from gateway.campaigns import rights_over_campaigns
 from gateway.campaigns.admission import Shared, Turns
 from gateway.campaigns.announcement import Announcement
@@ -143,7 +143,7 @@ class MessageDesk:
             asked = await campaigns.by_request_key(conn, caller.account_id, key)
         if asked is None:
             return None
-        if asked.sha256 not in ("", _digest(request)):
+        if asked.sha256 not in ("", _digest(request, caller)):
             remedy = "Give every decision a key of its own; to look at the first one, follow `campaign`."
             title = "Something else was asked for under this key before."
             reason = Reason("KEY", title, path="Idempotency-Key", value=key, remedy=remedy)
@@ -213,13 +213,15 @@ class MessageDesk:
             at_ms=now_ms,
             last_course=await last_course(self.database, caller, now_ms) if course else None,
             request_key=key or None,
-            request_sha256=_digest(request) if key else "",
+            request_sha256=_digest(request, caller) if key else "",
         )
 
 
-def _digest(request: MessageRequest) -> str:
-    """Of what is asked for, in whatever order and spacing its JSON was written."""
-    return hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
+def _digest(request: MessageRequest, caller: Caller) -> str:
+    """Of what is asked for, in whatever order and spacing its JSON was written, and of on whose behalf."""
+    asked = msgspec.json.encode(request, order="deterministic")
+    behalf = b"" if caller.behalf_id is None else f" on behalf of {caller.behalf_id}".encode()
+    return hashlib.sha256(asked + behalf).hexdigest()
 
 
 def _uncovered(balance: int, needed: int, preview: ZonePreview) -> Refusal:
@@ -240,6 +242,7 @@ def _words(text: MessageText) -> OwnWords:
 def _require_rights(caller: Caller, request: MessageRequest, zone: ZoneRow) -> None:
     """A channel that is asked for and not granted is refused by name, never dropped in silence."""
     mode = Mode.SIMULATION if request.simulation else Mode.LIVE
+    require_mode(caller, mode)
     beyond = set(request.channels) - caller.channels(Action.LAUNCH, zone.id, request.kind, mode)
     if beyond:
         reason = rights_over_campaigns.missing(request.kind, zone.code, beyond)

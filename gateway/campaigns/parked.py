@@ -50,4 +50,4 @@ class Parked:
     async def _caller(self, account_id: int) -> Caller | None:
         async with self.database.read() as conn:
             row = await accounts.find_account(conn, account_id)
-        return None if row is None or row.disabled_ms is not None else as_caller(row)
+        return as_caller(row) if row is not None and row.may_come_in else None

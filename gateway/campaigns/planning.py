@@ -246,6 +246,7 @@ class Planner:
             public_id="",
             zone_id=zone.id,
             account_id=wish.caller.account_id,
+            behalf_id=wish.caller.behalf_id,
             purpose=wish.announcement.purpose,
             title=wish.announcement.title[:200],
             kind=wish.kind,

@@ -30,7 +30,7 @@ class SentCampaign(Protocol):
     @property
     def purpose(self) -> str: ...
     @property
-    def account_id(self) -> int: ...
+    def decided_by(self) -> int: ...
     @property
     def uses(self) -> Collection[str]: ...
 
@@ -67,7 +67,7 @@ def told_by(
 ) -> frozenset[str]:
     """The channels, of these, on which a Cancel of this kind may tell everyone who has one of the originals. `action`:
     what its author must be allowed to do."""
-    own = all(original.account_id == caller.account_id for original in originals)
+    own = all(original.decided_by == caller.decides_as for original in originals)
     reached = {c: caller.reach(action, zone_id, kind, c, mode) for c in channels}
     return frozenset(c for c, networks in reached.items() if networks is None or (own and networks != NOTHING))
 
@@ -93,5 +93,5 @@ def missing_course(within_days: int, last: date | None, zone: str, whom: str) ->
 def _may(caller: Caller, action: Action, campaign: SentCampaign) -> bool:
     uses = campaign.uses or tuple(Channel)
     return caller.may(
-        action, campaign.zone_id, campaign.kind, uses, campaign.mode, decided_by=campaign.account_id
+        action, campaign.zone_id, campaign.kind, uses, campaign.mode, decided_by=campaign.decided_by
     )  # fmt: skip

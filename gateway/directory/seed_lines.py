@@ -70,23 +70,30 @@ class GroupLine(_Line, frozen=True):
 
 
 class RightLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an account may do where. `*` is every kind, channel or mode."""
+
     action: Literal["submit", "launch", "read", "stop", "publish", "operate", "audit", "administer"]
     zone: ShortCode | None = None
+    """Its code; null: every zone."""
     network: ShortCode | None = None
+    """The code of a network of the zone; null: the whole zone."""
     kind: Literal["*", "alert", "preventive", "news", "info"] = "*"
     channel: Literal["*", "sms", "email", "voice"] = "*"
     mode: Literal["*", "live", "simulation"] = "*"
 
 
 class KeyLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    key_id: Annotated[str, Meta(pattern=r"^[a-z0-9]{8,32}$")]
+    key_id: Annotated[str, Meta(pattern=r"^(test-)?[a-z0-9]{8,32}$")]
+    """With `test-` before it the key only simulates."""
     secret_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
 class AccountLine(_Line, frozen=True):
     code: ShortCode
     name: Name
-    account_type: Literal["cic", "officer", "coordinator", "administrator", "operator", "auditor", "consumer"]
+    account_type: Literal[
+        "cic", "officer", "coordinator", "co-coordinator", "administrator", "operator", "auditor", "consumer"
+    ]
     senders: tuple[Name, ...] = ()
     kind_rules: tuple[KindRule, ...] = ()
     terms: tuple[SenderTerms, ...] = ()
@@ -299,10 +306,8 @@ class SeedReader:
                 yield f"{path}.zone", f"there is no zone {right.zone} before this line"
             elif right.network is not None and (right.zone, right.network) not in self._known.networks:
                 yield f"{path}.network", f"there is no network {right.network} of this zone before this line"
-            elif right.action == "publish" and (right.network, right.channel) != (None, "*"):
-                yield path, "what is published is published for a whole zone and for everybody: no network, no channel"
-            elif right.action == "audit" and right != RightLine("audit", right.zone):
-                yield path, "the audit of a zone is read whole: no network, no kind, no channel, no mode"
+            elif (wrong := shape_fault(right)) is not None:
+                yield path, wrong
 
     def _member_faults(self, member: MemberLine) -> Iterator[tuple[str, str]]:
         codes = [membership.code for membership in member.networks]
@@ -333,6 +338,19 @@ class SeedReader:
             else:
                 found[read] = None
         return tuple(found)
+
+
+def shape_fault(right: RightLine) -> str | None:
+    """Why a right is none that there can be, whatever zones and networks there are."""
+    if right.network is not None and right.zone is None:
+        return "a network is one of a zone: name the zone, too"
+    if right.action == "publish" and (right.network, right.channel) != (None, "*"):
+        return "what is published is published for a whole zone and for everybody: no network, no channel"
+    if right.action == "audit" and right != RightLine("audit", right.zone):
+        return "the audit of a zone is read whole: no network, no kind, no channel, no mode"
+    if right.action == "administer" and right != RightLine("administer", right.zone):
+        return "a zone is administered whole: no network, no kind, no channel, no mode"
+    return None
 
 
 _TABLE_AFTER = 2

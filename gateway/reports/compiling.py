@@ -82,6 +82,7 @@ def _header(campaign: Campaign, audience_known: bool) -> Header:
         ended=rfc3339_or_none(campaign.ended_ms),
         sealed=rfc3339_or_none(campaign.sealed_ms),
         audience_known=audience_known,
+        on_behalf_of=campaign.behalf_code,
     )
 
 

@@ -33,6 +33,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     sealed: str | None
     audience_known: bool = True
     """False: whom it goes to is still being gathered, or was not when it was stopped; nobody is counted yet."""
+    on_behalf_of: str | None = None
+    """The account whose decision it was, where `account` launched it for that one."""
 
 
 class AlertHeader(msgspec.Struct, frozen=True):

@@ -54,13 +54,18 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         yield _since(report)
 
 
+def _decided_by(report: Report) -> str:
+    campaign = report.campaign
+    return f"{campaign.account} on behalf of {campaign.on_behalf_of}" if campaign.on_behalf_of else campaign.account
+
+
 def _head(report: Report) -> RenderableType:
     campaign = report.campaign
     table = Table.grid(padding=(0, 2))
     simulated = campaign.mode != "live"
     rows = [
         ("campaign", f"{campaign.id}  ({campaign.purpose}, {campaign.kind}, {campaign.mode})"),
-        ("zone", f"{campaign.zone}, decided by {campaign.account}"),
+        ("zone", f"{campaign.zone}, decided by {_decided_by(report)}"),
         ("state", f"{campaign.state}, {'sealed ' + campaign.sealed if campaign.sealed else 'live'}{_unknown(report)}"),
         ("created", campaign.created),
         ("this account", f"{report.made}, revision {report.revision}"),

@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from gateway.access.attempts import Failures
-from gateway.access.keys import Keyring, Stranger, TooManyFailures, hashed, keys_of
+from gateway.access.keys import KEY, Keyring, Stranger, TooManyFailures, hashed, keys_of, new_key
 from gateway.directory.senders import KindRule, write_kind_rules
 from gateway.kinds import Kind
 from store.access import accounts
@@ -282,3 +282,45 @@ async def test_a_store_that_is_away_is_not_asked_again_by_every_stream(watch: Wa
 
     assert all(isinstance(one, Exception) and store_is_away(one) for one in told)
     assert asked == 1
+
+
+# ---- keys that only simulate ---------------------------------------------------------------------------------------
+
+
+async def test_a_test_key_has_no_right_to_anything_live_whatever_its_account_has(book: Book, watch: Watch):
+    rights = (
+        RightRow("launch", 1, None),
+        RightRow("launch", 2, None, mode="live"),
+        RightRow("read", None, None, "news", "sms", "simulation"),
+    )
+    book.rows = {"test-ab12": a_key(key_id="test-ab12", rights=rights)}
+
+    caller = await Keyring(book.find, now_s=watch).caller(f"Bearer tocsin_test-ab12_{SECRET}", PEER)
+
+    assert caller.simulates_only
+    assert {right.mode for right in caller.rights} == {"simulation"}
+    assert caller.reach("launch", 1, "news", "sms", "simulation") is None
+    assert caller.reach("launch", 1, "news", "sms", "live") == frozenset()
+    assert not caller.may_in("launch", 2)
+    assert caller.whole_zones("launch") == frozenset()
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_a_new_key_is_presented_as_it_is_kept(test: bool):
+    made = new_key(test=test)
+    found = KEY.fullmatch(made.token)
+
+    assert found is not None
+    assert (found[1], hashed(found[2])) == (made.key_id, made.secret_sha256)
+    assert made.token.startswith("tocsin_test-") is test
+    assert made.key_id.startswith("test-") is test
+
+
+@pytest.mark.parametrize("changes", [{"joined_ms": None}, {"ended_ms": 1}, {"disabled_ms": 1}])
+async def test_a_key_of_an_account_that_may_not_come_in_is_not_good(
+    book: Book, watch: Watch, changes: dict[str, object]
+):
+    book.rows = {"ab12": a_key(**changes)}
+
+    with pytest.raises(Stranger):
+        await Keyring(book.find, now_s=watch).caller(GOOD, PEER)

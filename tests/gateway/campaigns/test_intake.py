@@ -307,3 +307,26 @@ def test_what_is_over_or_can_never_be_is_filed_for_nobody(effective, expires, no
     assert (decision.act, decision.publish) == (Act.EXPIRED, False)
     assert word in decision.note
     assert ("I-EXPIRED", "warning") in rules_of(decision)
+
+
+# ---- by a key that only simulates -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("msg_type", [MsgType.ALERT, MsgType.UPDATE, MsgType.CANCEL, MsgType.ACK, MsgType.ERROR])
+def test_by_a_test_key_nothing_live_is_decided(msg_type):
+    """Whatever it would have become: also what is only filed takes an identifier of its sender."""
+    message, thread = following(filed(), msg_type=msg_type)
+    by = msgspec.structs.replace(caller(), simulates_only=True)
+
+    refusal = refusal_of(message, thread, by)
+
+    assert (refusal.status, refusal.code) == (403, "test-key")
+    assert refusal_of(replace(ALERT, sender=OTHER), by=by).code == "sender-not-yours"
+
+
+@pytest.mark.parametrize("status", [Status.EXERCISE, Status.TEST, Status.SYSTEM])
+def test_by_a_test_key_a_simulation_is_decided_as_by_any_other(status):
+    by = msgspec.structs.replace(caller(), simulates_only=True)
+    message = replace(ALERT, status=status, note="An exercise.")
+
+    assert decide(message, by, ALONE, NOW_MS) == decide(message, caller(), ALONE, NOW_MS)

@@ -12,6 +12,7 @@ from gateway.campaigns.parked import Parked
 from gateway.campaigns.zones import ZonePlanning
 from gateway.errors import Refusal
 from store.access import accounts
+from store.access.accounts import KeyRecord
 from store.campaigns import alerts
 from store.campaigns.alerts import FiledAlert
 from store.engine.database import Database
@@ -135,3 +136,25 @@ async def test_what_waits_is_found_without_a_walk_through_all_documents(database
         async with database.read() as conn:
             plan = (await conn.execute(sa.text(f"EXPLAIN QUERY PLAN {statement}"))).all()
         assert "ix_alert_parked" in str(plan)
+
+
+async def test_a_live_one_that_a_test_key_brings_is_refused_and_does_not_wait_for_the_accounts_own_rights(
+    desk: AlertDesk, database: Database
+):
+    """Once it waits nobody knows any more by which key it came."""
+    house = House(database)
+    await caller(house, "one")
+    await database.write(lambda tx: accounts.add_key(tx, "one", KeyRecord("test-one", "")))
+    async with database.read() as conn:
+        row = await accounts.find_key(conn, "test-one")
+    assert row is not None
+    by_test_key = as_caller(row)
+
+    with pytest.raises(Refusal) as refused:
+        await desk.submit(by_test_key, an_orphan(1))
+    exercise = await desk.submit(by_test_key, an_orphan(2).replace(b"<status>Actual", b"<status>Exercise"))
+
+    assert (refused.value.status, refused.value.code) == (403, "test-key")
+    assert exercise.state == "parked"
+    async with database.read() as conn:
+        assert await alerts.by_key(conn, SENDER, "orphan-1") is None

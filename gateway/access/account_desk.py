@@ -1,0 +1,430 @@
+"""The desk of accounts: who administers a zone, or all, invites, changes, disables and ends accounts here.
+
+Rights are read anew in the transaction that uses them: who was an administrator a moment ago changes nothing any more.
+"""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from channels.email.address import MailboxRefused, normalise_mailbox
+from channels.sms.numbers import PhoneRefused, normalise_phone
+from gateway.access import rights_over_accounts as rights_over
+from gateway.access.account_rights_in_words import Places, places
+from gateway.access.inviting import Tell, invited
+from gateway.access.keys import with_rights_of
+from gateway.access.rights import Caller
+from gateway.directory.seed_lines import RightLine
+from gateway.errors import Reason, Refusal, first_of
+from store.access import accounts, invitations, managing
+from store.access.accounts import RightRow
+from store.access.invitations import NewInvitation
+from store.access.managing import AccountState, ManagedAccount, NewAccount, WantedAccounts
+from store.engine.database import Database
+from store.engine.transaction import Connection, Transaction
+from store.errors import Conflict
+
+T = TypeVar("T")
+AccountType = Literal[
+    "coordinator", "co-coordinator", "officer", "administrator", "cic", "operator", "auditor", "consumer"
+]
+AccountLanguage = Literal["nl", "fr", "de", "en"]
+SYSTEMS = frozenset({"cic", "consumer"})
+"""Types behind which a program may stand and no person: without a mail address it comes in by keys alone, at once."""
+NewCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+PersonName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+GivenAddress = Annotated[str, msgspec.Meta(max_length=320)]
+GivenNumber = Annotated[str, msgspec.Meta(max_length=40)]
+GivenRights = Annotated[tuple[RightLine, ...], msgspec.Meta(max_length=200)]
+ActReason = Annotated[str, msgspec.Meta(max_length=500)]
+
+
+class AccountWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An account to be made, and the person or system to whom it belongs."""
+
+    code: NewCode
+    """By which it is named from then on."""
+    name: PersonName
+    type: AccountType
+    email: GivenAddress = ""
+    """Where the invitation goes. Without one only systems (cic, consumer) have an account: it is active at once, and
+    comes in by keys."""
+    mobile: GivenNumber = ""
+    """For alarms and requests by SMS."""
+    language: AccountLanguage = "en"
+    """In which it is told things."""
+    rights: GivenRights = ()
+    """At most what the caller holds himself, in zones of which he administers the whole."""
+
+
+class AccountChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A merge patch of an account (RFC 7396)."""
+
+    name: PersonName | msgspec.UnsetType = msgspec.UNSET
+    type: AccountType | msgspec.UnsetType = msgspec.UNSET
+    email: GivenAddress | msgspec.UnsetType | None = msgspec.UNSET
+    """null: it has none any more. Invitations to the old one are worth nothing from then on."""
+    mobile: GivenNumber | msgspec.UnsetType | None = msgspec.UNSET
+    language: AccountLanguage | msgspec.UnsetType = msgspec.UNSET
+    rights: GivenRights | msgspec.UnsetType = msgspec.UNSET
+    """All of them in the caller's zones: what is not in the list is taken. Rights in other zones stay as they are."""
+
+
+class SeenAccount(msgspec.Struct, frozen=True):
+    """An account as a caller may see it."""
+
+    account: ManagedAccount
+    rights: tuple[RightLine, ...]
+    """In the caller's zones."""
+    more_rights: bool
+    """It has others, in zones that are not his."""
+    read_only: bool
+    """Of it the caller changes the rights in his zones alone, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDesk:
+    database: Database
+    tell: Tell | None = None
+    """Sends what an invited person is told; None: nothing is sent."""
+
+    async def listing(
+        self, caller: Caller, wanted: WantedAccounts, zone: str, most: int
+    ) -> tuple[list[ManagedAccount], bool]:
+        """A page in the order of the codes, and whether there is more. `zone`: a code, or empty for all. Raises Refusal
+        403 for who administers no whole zone."""
+        require_administrator(caller)
+        async with self.database.read() as conn:
+            zones = rights_over.zones_of(caller)
+            zone_id = None
+            if zone:
+                zone_id = (await places(conn, zones)).zones.get(zone)
+                if zone_id is None:
+                    return [], False
+            asked = msgspec.structs.replace(wanted, zones=zones, invited_by=caller.account_id, zone_id=zone_id)
+            found = await managing.page(conn, asked, most + 1)
+        return found[:most], len(found) > most
+
+    async def read(self, caller: Caller, code: str) -> SeenAccount:
+        """Raises Refusal 404, also for one that is no business of the caller's."""
+        async with self.database.read() as conn:
+            return await _seen(conn, caller, code)
+
+    async def create(self, caller: Caller, wish: AccountWish) -> tuple[SeenAccount, NewInvitation | None]:
+        """Makes an account, and its invitation where it has a mail address. Raises Refusal: 403 for what the caller
+        may not give, 409 for a code or address that is taken, 422 for what cannot be."""
+
+        async def work(tx: Transaction) -> tuple[SeenAccount, NewInvitation | None]:
+            fresh = await standing_of(tx, caller)
+            new = await _new(tx.conn, fresh, wish)
+            await _require_free(tx, code=new.code, email=new.email)
+            account_id = await managing.create(tx, new, fresh.actor, fresh.code)
+            invitation = await invited(tx, account_id, fresh, self.tell) if not new.joins else None
+            return await _seen(tx.conn, fresh, wish.code), invitation
+
+        return await self._written(work)
+
+    async def change(self, caller: Caller, seen: ManagedAccount, wish: AccountChange) -> SeenAccount | None:
+        """None where the account is no longer as it was seen. Raises Refusal as `create`."""
+
+        async def work(tx: Transaction) -> SeenAccount | None:
+            fresh = await standing_of(tx, caller)
+            if not await _changed(tx, fresh, seen, wish):
+                return None
+            if wish.email is not msgspec.UNSET:
+                await invitations.withdraw_all(tx, seen.id)
+            # Also where its last right in the caller's zones was taken, and it is no business of his any more.
+            found = await managing.of_id(tx.conn, seen.id)
+            assert found is not None
+            return await _as_seen(tx.conn, fresh, found, await managing.rights_of(tx.conn, found.id))
+
+        return await self._written(work)
+
+    async def step(
+        self, caller: Caller, code: str, step: Literal["disable", "enable", "end"], reason: str
+    ) -> SeenAccount:
+        """Disables, enables or ends an account; what it is already stays as it is. Raises Refusal: 404, 403, 409 for
+        one that has ended."""
+
+        async def work(tx: Transaction) -> SeenAccount | None:
+            fresh = await standing_of(tx, caller)
+            found, rights = await _managed(tx.conn, fresh, code)
+            if found.ended_ms is not None and step != "end":
+                raise ended()
+            if step == "enable" and not rights_over.answers_for(fresh, rights, found.created_by):
+                raise rights_over.beyond_you()
+            act = {"disable": managing.disable, "enable": managing.enable, "end": managing.end}[step]
+            if not _is(found.state, step) and not await act(tx, found, fresh.actor, fresh.code, reason):
+                return None
+            if step == "end":
+                await invitations.withdraw_all(tx, found.id)
+            return await _seen(tx.conn, fresh, code)
+
+        for _ in range(_TRIES):
+            done = await self.database.write(work)
+            if done is not None:
+                return done
+        raise Conflict
+
+    async def _written(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        try:
+            return await self.database.write(work)
+        except Conflict:
+            raise _taken(()) from None
+
+
+_TRIES = 5
+"""Of a step that another change came before."""
+
+
+def require_administrator(caller: Caller) -> None:
+    """Raises Refusal 403 for who administers no whole zone."""
+    zones = rights_over.zones_of(caller)
+    if zones is not None and not zones:
+        text = "This takes the right `administer` in the whole of a zone."
+        reason = Reason("A-ADMINISTER", text, remedy="Have the right entered for the account.")
+        raise Refusal(403, "not-an-administrator", "This account administers no whole zone.", (reason,))
+
+
+async def standing_of(tx: Transaction, caller: Caller) -> Caller:
+    """The caller with the rights that the account has at this instant. Raises Refusal 403 where it may not come in any
+    more, or administers no whole zone."""
+    row = await accounts.find_account(tx.conn, caller.account_id)
+    if row is None or not row.may_come_in:
+        raise Refusal(403, "account-not-good", "This account is not good any more.")
+    fresh = with_rights_of(caller, row)
+    require_administrator(fresh)
+    return fresh
+
+
+@contextlib.contextmanager
+def told_as(otherwise: Callable[[], Refusal]) -> Iterator[None]:
+    """An account that does not exist for the caller is told as what was asked for: that it exists is not told."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise (otherwise() if refusal.status == 404 else refusal) from refusal
+
+
+def ended() -> Refusal:
+    return Refusal(409, "account-ended", "This account has ended.")
+
+
+async def managed(conn: Connection, caller: Caller, code: str) -> tuple[ManagedAccount, tuple[RightRow, ...]]:
+    """An account of which the caller may give out ways to come in, with its rights. Raises Refusal 404, 403, 409."""
+    found, rights = await _managed(conn, caller, code)
+    if not rights_over.answers_for(caller, rights, found.created_by):
+        raise rights_over.beyond_you()
+    if found.ended_ms is not None:
+        raise ended()
+    return found, rights
+
+
+async def _managed(conn: Connection, caller: Caller, code: str) -> tuple[ManagedAccount, tuple[RightRow, ...]]:
+    found, rights = await visible(conn, caller, code)
+    if found.id == caller.account_id:
+        raise rights_over.not_yourself()
+    if not rights_over.manages(caller, rights, found.created_by):
+        raise rights_over.not_yours()
+    return found, rights
+
+
+async def visible(conn: Connection, caller: Caller, code: str) -> tuple[ManagedAccount, tuple[RightRow, ...]]:
+    """An account that is some business of the caller's, with its rights. Raises Refusal 404."""
+    found = await managing.of_code(conn, code)
+    rights = () if found is None else await managing.rights_of(conn, found.id)
+    if found is None or not rights_over.sees(caller, rights, found.created_by):
+        raise rights_over.no_such()
+    return found, rights
+
+
+async def _seen(conn: Connection, caller: Caller, code: str) -> SeenAccount:
+    found, rights = await visible(conn, caller, code)
+    return await _as_seen(conn, caller, found, rights)
+
+
+async def _as_seen(conn: Connection, caller: Caller, found: ManagedAccount, rights: Sequence[RightRow]) -> SeenAccount:
+    zones = rights_over.zones_of(caller)
+    shown = [right for right in rights if zones is None or right.zone_id in zones]
+    known = await places(conn, None if zones is None else [right.zone_id for right in shown])
+    own = found.id == caller.account_id
+    return SeenAccount(
+        account=found,
+        rights=tuple(known.line(right) for right in shown),
+        more_rights=len(shown) < len(rights),
+        read_only=own or not rights_over.manages(caller, rights, found.created_by),
+    )
+
+
+# ---- what is asked for -----------------------------------------------------------------------------------------------
+
+
+async def _new(conn: Connection, caller: Caller, wish: AccountWish) -> NewAccount:
+    known = await places(conn, rights_over.zones_of(caller))
+    faults = [*_address_faults(wish.email, wish.mobile), *known.faults(wish.rights, rights_over.zones_of(caller))]
+    if not wish.email and wish.type not in SYSTEMS:
+        remedy = "Give the address to which the invitation is sent."
+        faults.append(Reason("A-EMAIL", "A person is invited by mail.", pointer="/email", remedy=remedy))
+    _require_sound(faults)
+    _require_type(caller, wish.type)
+    rights = frozenset(map(known.row, wish.rights))
+    _require_given(caller, known, rights)
+    return NewAccount(
+        code=wish.code,
+        name=wish.name,
+        type=wish.type,
+        email=normal_email(wish.email),
+        mobile=normal_mobile(wish.mobile),
+        language=wish.language,
+        rights=rights,
+        joins=not wish.email,
+    )
+
+
+async def _changed(tx: Transaction, caller: Caller, seen: ManagedAccount, wish: AccountChange) -> bool:
+    """Raises Refusal."""
+    found, rights = await visible(tx.conn, caller, seen.code)
+    if found.id == caller.account_id:
+        raise rights_over.not_yourself()
+    if found.ended_ms is not None:
+        raise ended()
+    values = _values(wish)
+    if values and not rights_over.manages(caller, rights, found.created_by):
+        raise rights_over.not_yours()
+    if values.keys() & _WAYS_IN and not rights_over.answers_for(caller, rights, found.created_by):
+        raise rights_over.beyond_you()
+    if "type" in values:
+        _require_type(caller, found.type)
+        _require_type(caller, values["type"])
+    if "email" in values:
+        _require_mail(found, values["email"])
+        await _require_free(tx, email=values["email"], beside=found.id)
+    given = await _given(tx.conn, caller, rights, wish)
+    zones = rights_over.zones_of(caller)
+    return await managing.change(tx, seen, values, caller.actor, caller.code, rights=given, within=zones)
+
+
+_WAYS_IN = frozenset({"email", "mobile", "type"})
+"""By the addresses a person is let in; the type decides what he is shown."""
+
+
+def _values(wish: AccountChange) -> dict[str, str]:
+    """The columns that are to be changed. Raises Refusal 422."""
+    given = {
+        name: value or ""
+        for name in ("name", "type", "email", "mobile", "language")
+        if not isinstance(value := getattr(wish, name), msgspec.UnsetType)
+    }
+    _require_sound(list(_address_faults(given.get("email", ""), given.get("mobile", ""))))
+    if "email" in given:
+        given["email"] = normal_email(given["email"])
+    if "mobile" in given:
+        given["mobile"] = normal_mobile(given["mobile"])
+    return given
+
+
+async def _given(
+    conn: Connection, caller: Caller, before: Sequence[RightRow], wish: AccountChange
+) -> frozenset[RightRow] | None:
+    """The rights of the account in the caller's zones, as they are to be; None: as they are. Raises Refusal."""
+    if isinstance(wish.rights, msgspec.UnsetType):
+        return None
+    zones = rights_over.zones_of(caller)
+    known = await places(conn, zones)
+    _require_sound(list(known.faults(wish.rights, zones)))
+    rights = frozenset(map(known.row, wish.rights))
+    _require_given(caller, known, rights - set(before))
+    return rights
+
+
+def _require_given(caller: Caller, known: Places, rights: frozenset[RightRow]) -> None:
+    """Raises Refusal 403 with each right that is not the caller's to give."""
+    beyond = [known.line(right) for right in sorted(rights_over.not_given(caller, rights), key=repr)]
+    if beyond:
+        title = "Some of these rights are not yours to give."
+        raise Refusal(403, "not-yours-to-give", title, first_of(_each(beyond)))
+
+
+def _each(lines: Sequence[RightLine]) -> Iterator[Reason]:
+    remedy = "Let somebody give it who holds it, and administers the whole of its zone."
+    for line in lines:
+        where = "every zone" if line.zone is None else f"zone {line.zone}"
+        where += "" if line.network is None else f", network {line.network}"
+        said = f"{line.action} in {where}: {line.kind}, {line.channel}, {line.mode}"
+        text = f"You do not hold this yourself: {said}."
+        yield Reason("A-GIVE", text, value=said, pointer="/rights", remedy=remedy)
+
+
+def _require_type(caller: Caller, type_: str) -> None:
+    if not rights_over.may_make(caller, type_):
+        text = f"An account of type {type_} is not yours to make or to change."
+        remedy = "Ask somebody who administers every zone."
+        reason = Reason("A-TYPE", text, value=type_, pointer="/type", remedy=remedy)
+        raise Refusal(403, "not-yours-to-give", "Some of these rights are not yours to give.", (reason,))
+
+
+def _require_mail(found: ManagedAccount, email: str) -> None:
+    if not email and found.type not in SYSTEMS:
+        remedy = "Give the address to which the invitation is sent."
+        _require_sound([Reason("A-EMAIL", "A person is invited by mail.", pointer="/email", remedy=remedy)])
+
+
+async def _require_free(tx: Transaction, *, code: str = "", email: str = "", beside: int = 0) -> None:
+    found = await managing.taken(tx, code=code, email=email, beside=beside)
+    if found:
+        raise _taken(found)
+
+
+def _taken(names: Sequence[str]) -> Refusal:
+    reasons = tuple(
+        Reason("A-TAKEN", f"Another account has this {name}.", pointer=f"/{name}", remedy="Choose another one.")
+        for name in names
+    )
+    return Refusal(409, "account-taken", "Another account has this code or this mail address.", reasons)
+
+
+def _require_sound(faults: Sequence[Reason]) -> None:
+    if faults:
+        raise Refusal(422, "account-unsound", "The account cannot be like this.", first_of(iter(faults)))
+
+
+def _address_faults(email: str, mobile: str) -> Iterator[Reason]:
+    if email and isinstance(read := normalise_mailbox(email), MailboxRefused):
+        text = f"This is no mail address: {read.reason}."
+        yield Reason("A-ADDRESS", text, pointer="/email", remedy="Write it like name@example.org.")
+    yield from mobile_faults(mobile)
+
+
+def mobile_faults(mobile: str) -> Iterator[Reason]:
+    """What is wrong with a number at which somebody is to have SMS; empty is none."""
+    if not mobile:
+        return
+    read = normalise_phone(mobile)
+    if isinstance(read, PhoneRefused):
+        yield Reason("A-ADDRESS", read.text, pointer="/mobile", remedy="Write it like +32 470 12 34 56.")
+    elif not read.takes_sms:
+        text = "This is no mobile number: it takes no SMS."
+        yield Reason("A-ADDRESS", text, pointer="/mobile", remedy="Write it like +32 470 12 34 56.")
+
+
+def normal_email(email: str) -> str:
+    """Of an address without faults: one form for all spellings. Its local part is without case, too: two people whose
+    addresses differ in nothing else are no two accounts."""
+    read = normalise_mailbox(email)
+    return "" if isinstance(read, MailboxRefused) else read.address.lower()
+
+
+def normal_mobile(mobile: str) -> str:
+    """Of a number without faults: E.164."""
+    read = normalise_phone(mobile)
+    return "" if isinstance(read, PhoneRefused) else read.e164
+
+
+def _is(state: AccountState, step: Literal["disable", "enable", "end"]) -> bool:
+    """Whether the step has been taken already."""
+    if step == "enable":
+        return state in ("active", "invited")
+    return state == ("disabled" if step == "disable" else "ended")
