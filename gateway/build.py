@@ -10,6 +10,10 @@ from channels.email.bounce_intake import BounceIntake, BounceSettings
 from channels.processes.supervisor import CarriersProcess
 from channels.sms.smpp.settings import SmppSettings
 from gateway.access.courses import CourseDesk
+from gateway.access.account_desk import AccountDesk
+from gateway.access.invitation_desk import InvitationDesk
+from gateway.access.key_desk import KeyDesk
+from gateway.access.profile_desk import ProfileDesk
 from gateway.bell import Bell
 from gateway.campaigns.admission import Turns
 from gateway.campaigns.alert_desk import AlertDesk
@@ -198,6 +202,10 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             unsubscribe=Unsubscribing(database, identity.generation, identity.bounce_key),
             help=PlatformHelp(book, read_documents(settings.help)),
             courses=CourseDesk(database),
+            accounts=AccountDesk(database),
+            invitations=InvitationDesk(database),
+            keys=KeyDesk(database),
+            profile=ProfileDesk(database),
             sign=sign,
             handshake_context=certificate.context if certificate else None,
         ),

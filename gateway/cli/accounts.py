@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from store.access.courses import CourseRow
 
 key = typer.Typer(no_args_is_help=True, help="API keys: make, list, let end, revoke.")
-account = typer.Typer(no_args_is_help=True, help="Accounts: list, disable, enable, and their courses.")
+account = typer.Typer(no_args_is_help=True, help="Accounts: list, invite the first administrator, disable, enable, and their courses.")
 
 CodeArgument = Annotated[str, typer.Argument(help="Code of the account, as in the seed file.")]
 KeyId = Annotated[str, typer.Argument(help="The key's id: the part of the token between the two underscores.")]
@@ -31,20 +30,22 @@ def make(
     account: CodeArgument,
     expires: ExpiresOption = "",
     note: Annotated[str, typer.Option(help="Whose it is, or where it is used.")] = "",
+    test: Annotated[bool, typer.Option("--test", help="A key that only simulates: tocsin_test-...")] = False,
     line: Annotated[bool, typer.Option("--line", help="Store nothing: print the values for a seed file.")] = False,
     config: ConfigOption = None,
 ) -> None:
     """Make an API key for an account. The token is shown once, and kept nowhere.
 
-    It is good at once. With --line it is good once its line has been loaded ('tocsin load').
+    It is good at once. With --line it is good once its line has been loaded ('tocsin load'). With --test nothing live
+    is launched, stopped, published, held or shown by it, whatever the account may.
     """
-    from gateway.access.keys import hashed
+    from gateway.access.keys import new_key
 
-    key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32).replace("_", "-")
+    made = new_key(test=test)
     ends_ms = _instant(expires) if expires else None
     if line:
-        say(f"token for {account}, shown once: tocsin_{key_id}_{secret}")
-        say(f'for its seed line: "keys": [{{"key_id": "{key_id}", "secret_sha256": "{hashed(secret)}"}}]')
+        say(f"token for {account}, shown once: {made.token}")
+        say(f'for its seed line: "keys": [{{"key_id": "{made.key_id}", "secret_sha256": "{made.secret_sha256}"}}]')
         return
     from store.access import accounts
 
@@ -52,7 +53,7 @@ def make(
 
     async def keep() -> bool:
         async with store_of(settings) as database:
-            record = accounts.KeyRecord(key_id, hashed(secret))
+            record = accounts.KeyRecord(made.key_id, made.secret_sha256)
             kept: bool = await database.write(
                 lambda tx: accounts.add_key(tx, account, record, expires_ms=ends_ms, note=note, by=actor())
             )
@@ -61,8 +62,8 @@ def make(
     if not run(keep()):
         fail(f"there is no account {account!r}", 1)
     until = f" It ends {_told(ends_ms)}." if ends_ms is not None else ""
-    say(f"token for {account}, shown once: tocsin_{key_id}_{secret}")
-    say(f"It is good now.{until} To take it back: tocsin key revoke {key_id}")
+    say(f"token for {account}, shown once: {made.token}")
+    say(f"It is good now.{until} To take it back: tocsin key revoke {made.key_id}")
 
 
 @verb(key, "list")
@@ -159,8 +160,46 @@ def list_accounts(json: JsonOption = False, config: ConfigOption = None) -> None
         say_json(found)
         return
     for each in found:
-        state = f"DISABLED since {_told(each.disabled_ms)}" if each.disabled_ms is not None else "enabled"
-        say(f"{each.code} ({each.type}, {each.name}): {state}, {each.keys} keys")
+        say(f"{each.code} ({each.type}, {each.name}): {_account_state(each)}, {each.keys} keys")
+
+
+@verb(account, "invite")
+def invite(
+    email: Annotated[str, typer.Option("--email", help="Mail address of the person.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the person.")],
+    admin: Annotated[bool, typer.Option("--admin", help="An administrator: nobody else is invited here.")] = False,
+    zone: Annotated[str, typer.Option("--zone", help="Code of the zone; without one: of every zone.")] = "",
+    code: Annotated[str, typer.Option("--code", help="Code of the account; else what the address begins with.")] = "",
+    language: Annotated[str, typer.Option("--language", help="nl, fr, de or en.")] = "en",
+    config: ConfigOption = None,
+) -> None:
+    """Invite an administrator, and print the link by which the person comes in: nothing is sent.
+
+    An administrator of a zone has every right in the whole of it; one of every zone is an operator, and has them in
+    all. Everybody else is invited by an administrator, over the API. Inviting the same person again, who has not come
+    in yet, prints a new link; the one before is worth nothing from then on.
+    """
+    from gateway.access.first_administrator import FirstAdministrator, NotInvited, invite_first
+    from gateway.access.inviting import link_of
+
+    if not admin:
+        fail("with --admin an administrator is invited; everybody else is invited by an administrator, over the API")
+    settings = settings_of(config)
+    wish = FirstAdministrator(email=email, name=name, zone=zone, code=code, language=language)
+
+    async def write() -> tuple[str, str, int]:
+        async with store_of(settings) as database:
+            made, account_code = await database.write(lambda tx: invite_first(tx, wish, actor()))
+            return made.token, account_code, made.ends_ms
+
+    try:
+        token, account_code, ends_ms = run(write())
+    except NotInvited as exc:
+        fail(str(exc), 1)
+    where = f"zone {zone}" if zone else "every zone"
+    say(f"Account {account_code} administers {where} once this link has been followed, until {_told(ends_ms)}:")
+    say(link_of(settings.server.public_url or f"http://{settings.server.host}:{settings.server.port}", token))
+    say("Whoever has the link comes in: hand it to nobody else. It is good once, and kept nowhere.")
 
 
 @verb(account, "disable")
@@ -261,6 +300,14 @@ def _set(code: str, disabled: bool, reason: str, config: ConfigOption) -> None:
 
     if run(write()) is None:
         fail(f"there is no account {code!r}", 1)
+
+
+def _account_state(view: AccountView) -> str:
+    if view.ended_ms is not None:
+        return f"ENDED {_told(view.ended_ms)}"
+    if view.disabled_ms is not None:
+        return f"DISABLED since {_told(view.disabled_ms)}"
+    return "enabled" if view.joined_ms is not None else "invited"
 
 
 def _state(view: KeyView, now_ms: int) -> str:

@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.access.keys import Stranger
 from gateway.access.rights import Action, Caller, nowhere
 from gateway.errors import Later, Refusal
-from gateway.http import access_log, openapi
+from gateway.http import access_log, on_behalf, openapi
 from gateway.http.asking import Answer, Asked, CapDocument
 from gateway.http.bodies import read_body, read_json, require_type
 from gateway.http.context import NOBODY, HttpContext
@@ -71,15 +71,15 @@ async def _let_watchers_go(app: web.Application) -> None:
 
 
 def _guarded(route: Route, context: HttpContext) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    query_type, body_type, right = route.query, route.body, route.right
+    query_type, body_type = route.query, route.body
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         request[access_log.FACE] = route.face
         require_met(request)
-        if right != "public":
-            caller = await _admitted(request, context, right)
+        if route.right != "public":
+            caller = await _admitted(request, context, route, route.right)
         else:
-            caller = await _recognised(request, context) if route.recognises else NOBODY
+            caller = await _recognised(request, context, route) if route.recognises else NOBODY
         query = query_of(request.query.items(), query_type)
         body = None if body_type is None else await _body(request, context, body_type)
         answer = await route.handler(Asked(request, context, caller, query, body))
@@ -88,7 +88,7 @@ def _guarded(route: Route, context: HttpContext) -> Callable[[web.Request], Awai
     return guarded
 
 
-async def _admitted(request: web.Request, context: HttpContext, right: RouteRight) -> Caller:
+async def _admitted(request: web.Request, context: HttpContext, route: Route, right: RouteRight) -> Caller:
     """Raises Refusal: 401 for no or a bad key, 429 after too many of them, 403 for a key without the right."""
     client = request[access_log.CLIENT]
     known = await context.keyring.caller(authorization_of(request), client)
@@ -100,6 +100,8 @@ async def _admitted(request: web.Request, context: HttpContext, right: RouteRigh
         limit = context.services.limits.requests_per_account
         detail = f"Of one account {limit} a second are answered (limits.requests_per_account)."
         raise Later("too-many-requests", "This account makes more requests than it may.", wait_s, detail)
+    caller = await on_behalf.acting(request, caller, context.services.database, is_taken=route.on_behalf)
+    request[access_log.CALLER] = caller
     if right == "account":
         return caller
     wanted = (right,) if isinstance(right, str) else right
@@ -110,12 +112,12 @@ async def _admitted(request: web.Request, context: HttpContext, right: RouteRigh
     return caller
 
 
-async def _recognised(request: web.Request, context: HttpContext) -> Caller:
+async def _recognised(request: web.Request, context: HttpContext, route: Route) -> Caller:
     """Who shows a good key; anybody else is a stranger, whose failed attempt counts. Raises Refusal 429."""
     if authorization_of(request) is None:
         return NOBODY
     try:
-        return await _admitted(request, context, "account")
+        return await _admitted(request, context, route, "account")
     except Stranger:
         return NOBODY
 

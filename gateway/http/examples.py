@@ -41,3 +41,11 @@ ALERT = """<?xml version="1.0" encoding="UTF-8"?>
   </info>
 </alert>
 """
+ACCOUNT = {
+    "code": "coordinator-centre",
+    "name": "Jo Example",
+    "type": "coordinator",
+    "email": "jo@network.example",
+    "language": "nl",
+    "rights": [{"action": "launch", "zone": "5301", "network": "PLP-5301-1", "kind": "news"}],
+}

@@ -15,6 +15,7 @@ from gateway.errors import Reason
 from gateway.help_lines import HelpContact
 from gateway.http.asking import CapDocument
 from gateway.http.bodies import CAP_TYPES, JSON, MERGE_PATCH
+from gateway.http.on_behalf import BEHALF
 from gateway.http.preconditions import KEY
 from gateway.http.route import AnswerForm, Events, Media, Route
 from gateway.http.wording import spoken_fields, spoken_type
@@ -158,6 +159,13 @@ def _headers(route: Route) -> Iterator[dict[str, Any]]:
         about = "The ETag of what was seen: what has changed since is not overwritten."
         schema = {"type": "string", "pattern": "^.+$", "examples": ['"r7"']}
         yield {"name": "If-Match", "in": "header", "required": True, "description": about, "schema": schema}
+    if route.on_behalf:
+        about = (
+            "The code of the account on whose behalf this is done: with its rights, and both names in every line of "
+            "it. For operators who administer every zone."
+        )
+        schema = {"type": "string", "maxLength": 64}
+        yield {"name": BEHALF, "in": "header", "required": False, "description": about, "schema": schema}
     if any(isinstance(form, Events) for form in route.forms(200)):
         about = "The id of the last event that was seen: the stream goes on behind it."
         schema = {"type": "string"}
@@ -239,6 +247,8 @@ def statuses_refused(route: Route) -> frozenset[int]:
         found.add(429)
     if not route.is_public:
         found |= {401, 429} | (set() if route.right == "account" else {403})
+    if route.on_behalf:
+        found.add(403)
     if route.parts:
         found.add(404)
     if route.body is not None:

@@ -31,6 +31,9 @@ _LINKS = {
     "heartbeat": "/cap/heartbeat.xml",
     "campaigns": "/api/v1/campaigns",
     "holds": "/api/v1/holds",
+    "accounts": "/api/v1/accounts",
+    "invitations": "/api/v1/invitations",
+    "me": "/api/v1/me",
     "whoami": "/api/v1/whoami",
     "limits": "/api/v1/limits",
     "audit": "/api/v1/audit",
@@ -48,6 +51,7 @@ _DOES: Mapping[str, str] = {
     Action.STOP: "May stop campaigns of",
     Action.PUBLISH: "May publish alerts for",
     Action.AUDIT: "May read who did what in",
+    Action.ADMINISTER: "May see to the accounts of",
 }
 
 

@@ -61,6 +61,8 @@ class Route:
     """Whether its answer has an ETag, which is wanted as If-Match by what changes it."""
     recognises: bool = False
     """Of a public route: whether it says more to who shows a key. One that is not good opens it like none."""
+    on_behalf: bool = False
+    """Whether it may be asked for on behalf of another account; elsewhere the header is refused."""
     example: Mapping[str, Any] | str | None = None
     """A body that does what the summary says, in a zone 5301 with a network PLP-5301-1; of a document its text."""
 

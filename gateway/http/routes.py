@@ -5,6 +5,8 @@ from gateway.campaigns.answers import Preview, ZonePreview
 from gateway.campaigns.refused import VERDICTS
 from gateway.feed.changes import AlertEnded, AlertInFeed
 from gateway.http import (
+    account_keys,
+    accounts,
     alerts,
     assets,
     audit,
@@ -16,6 +18,8 @@ from gateway.http import (
     feed,
     helpdesk,
     holds,
+    invitations,
+    me,
     operations,
     refused,
     unsubscribe,
@@ -30,7 +34,11 @@ _ID = r"{id:[A-Za-z0-9_-]{1,64}}"
 _ALERT = f"/cap/v1/alerts/{_ID}"
 _CAMPAIGN = f"/api/v1/campaigns/{_ID}"
 _HOLD = "/api/v1/holds/{id:(?!batch$)[A-Za-z0-9_-]{1,64}}"
-_COURSES = "/api/v1/accounts/{code:[!-~]{1,64}}/courses"
+_CODE = "(?:[A-Za-z0-9._-]|%2F){1,190}"
+_ACCOUNT = f"/api/v1/accounts/{{id:{_CODE}}}"
+_COURSES = f"/api/v1/accounts/{{code:{_CODE}}}/courses"
+_INVITATION = f"/api/v1/invitations/{_ID}"
+_KEY = f"/api/v1/keys/{_ID}"
 _UNSUBSCRIBE = "/unsubscribe/{token:[a-z0-9.-]{1,120}}"
 _SEES_ALERTS = (Action.SUBMIT, Action.READ)
 
@@ -177,6 +185,98 @@ TABLE = (
     Route(
         "GET", "/api/v1/whoami", operations.whoami, "account",
         summary="The account behind a key, and its rights", tag="Account", answers={200: operations.Whoami},
+        on_behalf=True,
+    ),
+    Route(
+        "GET", "/api/v1/me", me.read, "account",
+        summary="One's own profile", tag="Account", answers={200: me.OwnProfile}, has_version=True,
+    ),
+    Route(
+        "PATCH", "/api/v1/me", me.change, "account",
+        summary="Change one's own name, mobile number or language", tag="Account", answers={200: me.OwnProfile},
+        refuses=(403, 409, 422), needs_match=True, has_version=True, example={"language": "fr"},
+    ),
+    Route(
+        "GET", "/api/v1/me/keys", account_keys.own, "account",
+        summary="One's own keys, the newest first", tag="Account", answers={200: account_keys.KeyList}, refuses=(404,),
+    ),
+    Route(
+        "POST", f"/api/v1/me/keys/{_ID}/revoke", account_keys.revoke_own, "account",
+        summary="Take back a key of one's own", tag="Account", answers={200: account_keys.ListedKey},
+    ),
+    Route(
+        "GET", "/api/v1/accounts", accounts.listing, Action.ADMINISTER,
+        summary="Accounts, by their codes", tag="Account", answers={200: accounts.AccountList},
+    ),
+    Route(
+        "POST", "/api/v1/accounts", accounts.create, Action.ADMINISTER,
+        summary="Make an account, and invite its person", tag="Account", answers={201: accounts.InvitedAccount},
+        refuses=(409, 422), has_version=True, example=examples.ACCOUNT,
+    ),
+    Route(
+        "GET", _ACCOUNT, accounts.read, Action.ADMINISTER,
+        summary="An account and its rights", tag="Account", answers={200: accounts.AccountInFull}, has_version=True,
+    ),
+    Route(
+        "PATCH", _ACCOUNT, accounts.change, Action.ADMINISTER,
+        summary="Change an account or its rights", tag="Account", answers={200: accounts.AccountInFull},
+        refuses=(409, 422), needs_match=True, has_version=True, example={"name": "Jo Example"},
+    ),
+    Route(
+        "POST", f"{_ACCOUNT}/disable", accounts.disable, Action.ADMINISTER,
+        summary="Let an account come in no longer", tag="Account", answers={200: accounts.AccountInFull},
+        refuses=(409,), has_version=True, example={"reason": "On leave until March."},
+    ),
+    Route(
+        "POST", f"{_ACCOUNT}/enable", accounts.enable, Action.ADMINISTER,
+        summary="Let an account come in again", tag="Account", answers={200: accounts.AccountInFull},
+        refuses=(409,), has_version=True, example={"reason": "Back from leave."},
+    ),
+    Route(
+        "POST", f"{_ACCOUNT}/end", accounts.end, Action.ADMINISTER,
+        summary="End an account, for good", tag="Account", answers={200: accounts.AccountInFull},
+        refuses=(409,), has_version=True, example={"reason": "Has left the network."},
+    ),
+    Route(
+        "POST", f"{_ACCOUNT}/invite", invitations.invite, Action.ADMINISTER,
+        summary="Invite again, by a new link", tag="Account", answers={201: invitations.ListedInvitation},
+        refuses=(409,),
+    ),
+    Route(
+        "GET", f"{_ACCOUNT}/keys", account_keys.listing, Action.ADMINISTER,
+        summary="An account's keys, the newest first", tag="Account", answers={200: account_keys.KeyList},
+    ),
+    Route(
+        "POST", f"{_ACCOUNT}/keys", account_keys.make, Action.ADMINISTER,
+        summary="Make a key for an account", tag="Account", answers={201: account_keys.ShownKey},
+        refuses=(409, 422), example={"name": "CAD of the dispatch centre", "test": True},
+    ),
+    Route(
+        "GET", _KEY, account_keys.read, Action.ADMINISTER,
+        summary="A key", tag="Account", answers={200: account_keys.ListedKey},
+    ),
+    Route(
+        "POST", f"{_KEY}/rotate", account_keys.rotate, Action.ADMINISTER,
+        summary="Put a new key beside one that is to end", tag="Account", answers={201: account_keys.ShownKey},
+        refuses=(409, 422), example={"overlap_hours": 48},
+    ),
+    Route(
+        "POST", f"{_KEY}/revoke", account_keys.revoke, Action.ADMINISTER,
+        summary="Take back a key", tag="Account", answers={200: account_keys.ListedKey}, refuses=(409,),
+    ),
+    Route(
+        "GET", "/api/v1/invitations", invitations.listing, Action.ADMINISTER,
+        summary="Invitations, the newest first", tag="Account", answers={200: invitations.InvitationList},
+        refuses=(404,),
+    ),
+    Route(
+        "GET", _INVITATION, invitations.read, Action.ADMINISTER,
+        summary="An invitation and how far it is", tag="Account", answers={200: invitations.ListedInvitation},
+    ),
+    Route(
+        "POST", f"{_INVITATION}/withdraw", invitations.withdraw, Action.ADMINISTER,
+        summary="Take back an invitation", tag="Account", answers={200: invitations.ListedInvitation},
+        refuses=(409,),
     ),
     Route(
         "GET", "/api/v1/help", helpdesk.show, "public",
@@ -245,12 +345,14 @@ TABLE = (
     Route(
         "GET", "/api/v1/campaigns", campaigns.listing, Action.READ,
         summary="Campaigns, newest first", tag="Campaigns", answers={200: views.CampaignList}, refuses=(404,),
+        on_behalf=True,
     ),
     Route(
         "POST", "/api/v1/campaigns", campaigns.launch, Action.LAUNCH,
         summary="Launch a message, or preview it", tag="Campaigns",
         answers={202: views.LaunchedCampaign, 200: (views.LaunchedCampaign, ZonePreview)},
         refuses=(402, 409, 422), needs_key=True, example=examples.MESSAGE,
+        on_behalf=True,
     ),
     Route(
         "GET", "/api/v1/events", events.stream, "account",
@@ -266,6 +368,7 @@ TABLE = (
     Route(
         "GET", _CAMPAIGN, campaigns.read, Action.READ,
         summary="A campaign with its words and counters", tag="Campaigns", answers={200: views.CampaignInFull},
+        on_behalf=True,
     ),
     Route(
         "GET", f"{_CAMPAIGN}/progress", campaigns.progress, Action.READ,
@@ -280,14 +383,17 @@ TABLE = (
     Route(
         "GET", f"{_CAMPAIGN}/deliveries", campaigns.deliveries, Action.READ,
         summary="A campaign's deliveries", tag="Campaigns", answers={200: views.DeliveryList},
+        on_behalf=True,
     ),
     Route(
         "GET", f"{_CAMPAIGN}/report", campaigns.report, Action.READ,
         summary="The account of a campaign", tag="Campaigns",
         answers={200: (Report, Media(("text/csv",), "The report as a table."))},
+        on_behalf=True,
     ),
     Route(
         "POST", f"{_CAMPAIGN}/stop", campaigns.stop, Action.STOP,
         summary="End a campaign now", tag="Campaigns", answers={200: views.StoppedCampaign}, refuses=(403, 409),
+        on_behalf=True,
     ),
 )  # fmt: skip

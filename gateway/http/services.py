@@ -9,6 +9,10 @@ import msgspec
 
 from cap.edition import Sign
 from gateway.access.courses import CourseDesk
+from gateway.access.account_desk import AccountDesk
+from gateway.access.invitation_desk import InvitationDesk
+from gateway.access.key_desk import KeyDesk
+from gateway.access.profile_desk import ProfileDesk
 from gateway.access.rights import Caller
 from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest, Preview, ZonePreview
 from gateway.campaigns.hold_desk import HoldDesk
@@ -99,6 +103,10 @@ class Services:
     unsubscribe: Unsubscribing
     help: PlatformHelp
     courses: CourseDesk
+    accounts: AccountDesk
+    invitations: InvitationDesk
+    keys: KeyDesk
+    profile: ProfileDesk
     sign: Sign | None = None
     """With the feed's key, where there is one."""
     handshake_context: Callable[[], ssl.SSLContext] | None = None

@@ -24,6 +24,8 @@ class ListedCampaign(msgspec.Struct, frozen=True, kw_only=True):
     zone: str
     account: str
     """Who launched it."""
+    on_behalf_of: str | None
+    """The account whose decision it was, where another one launched it."""
     alert: str | None
     """The id of the CAP alert that it comes of."""
     kind: str
@@ -183,6 +185,7 @@ def _shown(campaign: Campaign) -> dict[str, Any]:
         "href": href(campaign),
         "zone": campaign.zone_code,
         "account": campaign.account_code,
+        "on_behalf_of": campaign.behalf_code,
         "alert": campaign.alert_public_id,
         **{name: getattr(campaign, name) for name in _SAME},
         "settled_millieuro": campaign.settled_millieuro if campaign.sealed_ms is not None else None,

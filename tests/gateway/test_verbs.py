@@ -13,10 +13,14 @@ import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 from gateway.access.keys import Keyring, Stranger, keys_of
+from gateway.access.rights import Action
 from gateway.cli import app
 from store import audit
+from store.access import accounts, invitations
+from store.access.accounts import KeyRow
 from store.audit_line import Actor
 from store.engine.database import open_database
+from store.engine.transaction import Transaction
 from tests.gateway.command_line import CommandLine
 
 SEED = [
@@ -382,3 +386,99 @@ def test_a_file_in_another_encoding_is_told_as_one(desk: Desk) -> None:
 
     assert told.exit_code == 1
     assert "line 1: $: not UTF-8" in told.stderr
+
+
+# ---- the first administrator, and keys that only simulate ------------------------------------------------------------
+
+
+def invited(desk: Desk, *more: str) -> tuple[str, str]:
+    """What was said, and the token of the link."""
+    said = desk.said("account", "invite", "--admin", "--email", "jo@zone.example", "--name", "Jo", *more)
+    return said, re.findall(r"/invitation#(\S+)", said)[0]
+
+
+def taken_up(desk: Desk, token: str) -> KeyRow | None:
+    """The account that a link opens and that is taken up by it; None: the link is worth nothing."""
+
+    async def take(tx: Transaction) -> KeyRow | None:
+        found = await invitations.open(tx, invitations.hashed_token(token))
+        if found is None or not await invitations.accept(tx, found.id):
+            return None
+        return await accounts.find_account(tx.conn, found.account_id)
+
+    async def work() -> KeyRow | None:
+        async with open_database(desk.url) as database:
+            return await database.write(take)
+
+    return asyncio.run(work())
+
+
+def test_the_first_administrator_of_a_zone_has_every_right_in_it_once_the_link_is_followed(desk: Desk) -> None:
+    said, token = invited(desk, "--zone", "5301")
+
+    assert "Account jo administers zone 5301" in said
+    assert "jo (administrator, Jo): invited, 0 keys" in desk.said("account", "list")
+    row = taken_up(desk, token)
+    assert row is not None
+    assert {right.action for right in row.rights} == {str(action) for action in Action}
+    assert None not in {right.zone_id for right in row.rights}
+    assert all(right.network_id is None and right.mode == "*" for right in row.rights)
+    assert taken_up(desk, token) is None
+
+
+def test_without_a_zone_it_is_the_operator_of_all(desk: Desk) -> None:
+    _, token = invited(desk)
+
+    row = taken_up(desk, token)
+
+    assert row is not None
+    assert (row.type, {right.zone_id for right in row.rights}) == ("operator", {None})
+
+
+def test_inviting_again_makes_the_link_of_before_worthless_and_raises_nobody(desk: Desk) -> None:
+    _, first = invited(desk, "--zone", "5301")
+    _, second = invited(desk, "--zone", "5301")
+
+    everywhere = desk.refused("account", "invite", "--admin", "--email", "jo@zone.example", "--name", "Jo")
+    assert taken_up(desk, first) is None
+    assert taken_up(desk, second) is not None
+    again = desk.refused("account", "invite", "--admin", "--email", "jo@zone.example", "--name", "Jo", "--zone", "5301")
+    cic = desk.refused("account", "invite", "--admin", "--email", "cic@zone.example", "--name", "C", "--code", "cic")
+
+    assert "other rights" in everywhere
+    assert "active" in again
+    assert "the account cic is there, and active" in cic
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--admin", "--email", "jo", "--name", "Jo"], "no mail address"),
+        (["--admin", "--email", "jo@zone.example", "--name", "Jo", "--zone", "9999"], "no zone '9999'"),
+        (["--admin", "--email", "jo@zone.example", "--name", ""], "a name has"),
+        (["--admin", "--email", "jo@zone.example", "--name", "Jo", "--language", "it"], "none of nl"),
+        (["--admin", "--email", "jo+x@zone.example", "--name", "Jo"], "--code"),
+    ],
+)
+def test_who_cannot_be_invited_is_told_why(desk: Desk, given: list[str], said: str) -> None:
+    assert said in desk.refused("account", "invite", *given)
+
+
+def test_a_test_key_says_so_and_may_stand_in_a_file(desk: Desk) -> None:
+    token = re.findall(r"tocsin_test-\w+_\S+", desk.said("key", "make", "cic", "--test"))[0]
+    line = desk.said("key", "make", "cic", "--test", "--line")
+    keys = json.loads("{" + line.partition("seed line: ")[2] + "}")["keys"]
+
+    desk.load(SEED[0], SEED[2] | {"keys": keys})
+
+    assert desk.comes_in(token)
+    assert desk.comes_in(re.findall(r"tocsin_test-\w+_\S+", line)[0])
+    assert keys[0]["key_id"].startswith("test-")
+
+
+def test_nobody_but_an_administrator_is_invited_at_the_terminal(desk: Desk) -> None:
+    result = desk.ask("account", "invite", "--email", "jo@zone.example", "--name", "Jo")
+
+    assert result.exit_code == 2
+    assert "with --admin" in result.output
+    assert "jo" not in desk.said("account", "list")

@@ -12,6 +12,11 @@ from multidict import CIMultiDictProxy
 
 from cap.edition import Sign
 from gateway.access.courses import CourseDesk
+from gateway.access.account_desk import AccountDesk
+from gateway.access.invitation_desk import InvitationDesk
+from gateway.access.inviting import Tell
+from gateway.access.key_desk import KeyDesk
+from gateway.access.profile_desk import ProfileDesk
 from gateway.access.rights import Caller
 from gateway.campaigns.answers import (
     AlertAnswer,
@@ -152,6 +157,7 @@ async def doorway(
     certificate: RenewedCertificate | None = None,
     help_settings: HelpSettings | None = None,
     faces: frozenset[str] = frozenset({"inner", "outer"}),
+    tell: Tell | None = None,
     **changes: Any,
 ) -> AsyncIterator[Doorway]:
     """Zones A and B; accounts: `all` (everything everywhere), `a` (everything in A), `b` (everything in B), `none`."""
@@ -190,6 +196,10 @@ async def doorway(
         unsubscribe,
         PlatformHelp(book, read_documents(book.platform)),
         CourseDesk(database),
+        AccountDesk(database, tell),
+        InvitationDesk(database, tell),
+        KeyDesk(database),
+        ProfileDesk(database),
         sign,
         certificate.context if certificate else None,
     )

@@ -39,7 +39,7 @@ def literal(call, place):
 
 
 def told():
-    rules = {literal(call, 0) for folder in ("campaigns", "http") for call in calls(folder, "Reason")}
+    rules = {literal(call, 0) for folder in ("access", "campaigns", "http") for call in calls(folder, "Reason")}
     rules |= {"T-" + fault.value.upper().replace("_", "-") for fault in TargetFault}
     intake = (GATEWAY / "campaigns" / "intake.py").read_text(encoding="utf-8")
     rules |= set(re.findall(r'"(C-[A-Z]+)":', intake))
