@@ -9,8 +9,8 @@ from channels.contract import Carrier, Channel, Mode
 from channels.email.bounce_intake import BounceIntake, BounceSettings
 from channels.processes.supervisor import CarriersProcess
 from channels.sms.smpp.settings import SmppSettings
-from gateway.access.courses import CourseDesk
 from gateway.access.account_desk import AccountDesk
+from gateway.access.courses import CourseDesk
 from gateway.access.invitation_desk import InvitationDesk
 from gateway.access.key_desk import KeyDesk
 from gateway.access.profile_desk import ProfileDesk

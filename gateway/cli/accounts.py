@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from store.access.courses import CourseRow
 
 key = typer.Typer(no_args_is_help=True, help="API keys: make, list, let end, revoke.")
-account = typer.Typer(no_args_is_help=True, help="Accounts: list, invite the first administrator, disable, enable, and their courses.")
+account = typer.Typer(
+    no_args_is_help=True, help="Accounts: list, invite the first administrator, disable, enable, and their courses."
+)
 
 CodeArgument = Annotated[str, typer.Argument(help="Code of the account, as in the seed file.")]
 KeyId = Annotated[str, typer.Argument(help="The key's id: the part of the token between the two underscores.")]

@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 import msgspec
 
 from cap.edition import Sign
-from gateway.access.courses import CourseDesk
 from gateway.access.account_desk import AccountDesk
+from gateway.access.courses import CourseDesk
 from gateway.access.invitation_desk import InvitationDesk
 from gateway.access.key_desk import KeyDesk
 from gateway.access.profile_desk import ProfileDesk

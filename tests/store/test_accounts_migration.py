@@ -9,7 +9,7 @@ from store.access.managing import WantedAccounts
 from store.engine.database import open_database
 from tests.store.test_money_migration import moved
 
-_BEFORE, _AFTER = "0024", "0025"
+_BEFORE, _AFTER = "0026", "0027"
 
 
 async def _before(url: str) -> None:

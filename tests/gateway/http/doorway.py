@@ -11,8 +11,8 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from cap.edition import Sign
-from gateway.access.courses import CourseDesk
 from gateway.access.account_desk import AccountDesk
+from gateway.access.courses import CourseDesk
 from gateway.access.invitation_desk import InvitationDesk
 from gateway.access.inviting import Tell
 from gateway.access.key_desk import KeyDesk
