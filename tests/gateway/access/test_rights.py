@@ -1,5 +1,6 @@
 """Rights: what a set of them gives, in every dimension, and never more."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,3 +75,18 @@ def test_a_zone_is_somebodys_business_where_anything_is_reached_in_it(rights, ac
     if who.reach(*act) != NOTHING:
         assert who.may_in(action, zone)
         assert Channel(act[3]) in who.channels(action, zone, act[2], act[4])
+
+
+@pytest.mark.parametrize(
+    ("held", "zones", "only"),
+    [
+        ((), frozenset(), None),
+        ((1, 1), frozenset({1}), 1),
+        ((1, 2), frozenset({1, 2}), None),
+        ((1, None), None, None),
+    ],
+)
+def test_whose_zone_somebody_is_of(held, zones, only):
+    found = caller(*(Right("read", zone, None, "news", "email") for zone in held))
+
+    assert (found.zones, found.only_zone) == (zones, only)
