@@ -34,12 +34,15 @@ async def show(asked: Asked[NoQuery, None]) -> web.StreamResponse:
         raise Refusal(404, "no-assets", "The files that this page is made of are not here.", reasons)
     styles = "".join(f'<link rel="stylesheet" href="{html.escape(assets.path(name))}">' for name in _STYLES)
     scripts = "".join(f'<script src="{html.escape(assets.path(name))}" defer></script>' for name in _SCRIPTS)
+    lines = asked.context.services.help.book.help_lines("en")
+    foot = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
     text = (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Tocsin: the API</title>'
         '<meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">'
         f'<link rel="icon" href="data:,">{styles}{scripts}</head><body><div id="document"></div>'
         '<noscript><p>This page needs JavaScript. <a href="/api/v1/openapi.json">The document itself</a> does not.</p>'
-        '</noscript><p><a href="/assets/licences">Licences of the files of this page</a></p></body></html>'
+        '</noscript><p><a href="/assets/licences">Licences of the files of this page</a></p>'
+        f"<footer>{foot}</footer></body></html>"
     )
     headers = {"Content-Security-Policy": _POLICY, "Content-Language": "en"}
     return web.Response(text=text, content_type="text/html", charset="utf-8", headers=headers)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.help_lines import HelpLine
 from gateway.http.loaded_assets import LoadedAssets, load_assets
-from gateway.settings import ServerSettings, located, settings_of
+from gateway.settings import HelpSettings, ServerSettings, located, settings_of
 from store.engine.database import Database
 from tests.gateway.http.doorway import Doorway, doorway
 from tests.peers.postfix import missing
@@ -47,6 +48,15 @@ async def test_the_page_has_no_script_or_style_of_its_own_and_a_policy_that_allo
     assert re.search(r"<style|<script>| style=| on[a-z]+=|https?:", text) is None
     for path in re.findall(r'(?:src|href)="(/[^"]+)"', text):
         assert (await door.get(path)).status == 200, path
+
+
+async def test_the_page_names_whom_to_ask_and_obeys_nothing_in_it(database: Database, loaded: LoadedAssets):
+    line = HelpLine(name="<script>", phone="02 610 61 07")
+    async with doorway(database, help_settings=HelpSettings(technical=line)) as helped:
+        page = (await helped.get("/api/docs")).body.decode()
+
+    assert "Technical or administrative questions: &lt;script&gt;, 02 610 61 07, 24/7" in page
+    assert "<script>" not in page
 
 
 async def test_a_file_is_kept_for_ever_and_is_not_sent_again_to_who_has_it(door: Doorway, loaded: LoadedAssets):
