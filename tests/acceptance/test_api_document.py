@@ -17,6 +17,8 @@ PEERS = Path(__file__).parents[1] / "peers"
 BIN = PEERS / "api" / ".venv" / "bin"
 TYPESCRIPT = PEERS / "typescript"
 ACCOUNT = "everything"
+SOMEBODY = "somebody"
+"""Another account, about which something is noted."""
 SECONDS = os.environ.get("SCHEMATHESIS_SECONDS", "60")
 SEED = os.environ.get("SCHEMATHESIS_SEED", "7")
 STREAMS = "stream|progress|events"
@@ -33,8 +35,11 @@ missing_required_header.expected-statuses = [400, 401, 403, 422, 428]
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with opened(tmp_path) as made:
         made.people(members=50, edit=_with_sms)
-        rights = [{"action": action} for action in ("submit", "launch", "read", "stop", "publish", "operate")]
+        rights = [
+            {"action": action} for action in ("submit", "launch", "read", "stop", "publish", "operate", "administer")
+        ]
         made.seed.append(made.account(ACCOUNT, rights, senders=[SENDER]))
+        made.seed.append(made.account(SOMEBODY, [{"action": "read"}]))
         await made.smsc("first")
         await made.smtp()
         yield made
@@ -109,6 +114,7 @@ async def test_every_body_that_the_document_shows_does_what_it_says(world: World
                 assert "example" in content, (method, path)
                 if media_type in ("application/json", "application/cap+xml", "application/merge-patch+json"):
                     where = path.replace("{id}", made.get(path.partition("/{id}")[0], "{id}"))
+                    where = where.replace("{code}", SOMEBODY)
                     status, answer = await account.send(method, where, content["example"], media_type)
                     assert 200 <= status < 300, (method, path, answer)
                     made.setdefault(path, str(answer.get("id", "")))
