@@ -14,6 +14,7 @@ from store.tables import meta
 
 GENERATION = "generation"
 BOUNCE_KEY = "bounce_key"
+SIGN_IN_KEY = "sign_in_key"
 RESTORED = "restored copy: what it calls queued may have been sent since"
 """The reason of the holds, for people: a hold of a restore is known by its mark (`hold.of_restore`)."""
 _keep = Prepared(sa.text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING"))

@@ -289,6 +289,107 @@ course = sa.Table(
     sa.Index("ix_course_account_id_on_date", "account_id", "on_date"),
 )
 
+# ---- who has signed in: sessions and their factors -------------------------------------------------------
+
+session = sa.Table(
+    "session",
+    metadata,
+    _id(),
+    sa.Column("public_id", sa.Text, nullable=False, unique=True),
+    sa.Column("token_sha256", sa.Text, nullable=False, unique=True),  # of the cookie's value; another with every factor
+    _ref("account_id", "account", index=True),
+    _int("made_ms"),
+    _int("seen_ms"),  # written at most once a minute; what lies further back than the idle time is locked
+    _int("ends_ms"),
+    _text("factors"),  # JSON: those that were shown when the token was given
+    _int("factor_ms"),  # when
+    _int("enrol_only", 0),  # 1: it may do nothing but set up factors
+    _int("locked", 0),  # 1: a right was added meanwhile, or its owner has locked it
+    _text("address", ""),
+    _text("agent", ""),
+    sa.Column("ended_ms", Big),
+    _text("ended_by", ""),  # sign-out, revoked, factors, disabled, ...
+)
+
+passkey = sa.Table(
+    "passkey",
+    metadata,
+    _id(),
+    sa.Column("public_id", sa.Text, nullable=False, unique=True),
+    _ref("account_id", "account", index=True),
+    sa.Column("credential_id", sa.Text, nullable=False, unique=True),  # base64url
+    sa.Column("credential", sa.LargeBinary, nullable=False),  # WebAuthn's attested credential data: id and public key
+    _text("user_handle"),  # base64url; the same for all passkeys of an account, and nobody else's
+    _text("name", ""),
+    _int("counter", 0),
+    _int("made_ms"),
+    sa.Column("used_ms", Big),
+)
+
+password = sa.Table(
+    "password",
+    metadata,
+    sa.Column("account_id", Big, sa.ForeignKey("account.id"), primary_key=True, autoincrement=False),
+    _text("hash"),  # argon2id with its parameters
+    _int("set_ms"),
+)
+
+totp = sa.Table(
+    "totp",
+    metadata,
+    sa.Column("account_id", Big, sa.ForeignKey("account.id"), primary_key=True, autoincrement=False),
+    _text("sealed", ""),  # the secret in force (gateway/access/sealed_secret.py); empty: none yet
+    _int("set_ms", 0),
+    _int("last_step", 0),  # no code of this step of time, or of one before, is good again
+    _text("offered", ""),  # a secret that is not confirmed yet
+    _int("offered_ms", 0),
+)
+
+recovery_code = sa.Table(
+    "recovery_code",
+    metadata,
+    _id(),
+    _ref("account_id", "account"),
+    _text("code_sha256"),
+    _int("made_ms"),
+    sa.Column("used_ms", Big),
+    sa.UniqueConstraint("account_id", "code_sha256"),
+)
+
+reset_wish = sa.Table(
+    "reset_wish",  # what was typed by whoever has lost a password; looked at by a chore, so that no answer tells
+    metadata,
+    _id(),
+    _text("mail"),
+    _text("address"),  # of the client
+    _int("at_ms"),
+)
+
+password_reset = sa.Table(
+    "password_reset",
+    metadata,
+    _id(),
+    _ref("account_id", "account", index=True),
+    sa.Column("token_sha256", sa.Text, nullable=False, unique=True),
+    _int("made_ms"),
+    _int("ends_ms"),
+    sa.Column("used_ms", Big),
+)
+
+used_challenge = sa.Table(
+    "used_challenge",  # of passkeys: each is good once, on whichever node
+    metadata,
+    sa.Column("challenge_sha256", sa.Text, primary_key=True),
+    _int("ends_ms"),
+)
+
+sign_in_bucket = sa.Table(
+    "sign_in_bucket",  # how much of something has been tried, on all nodes together
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    _int("full_us"),  # when nothing will be missing from it
+)
+
 # ---- alerts and campaigns --------------------------------------------------------------------------------
 
 thread = sa.Table(

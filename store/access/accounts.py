@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
+from store.access import session_ends
 from store.audit_line import SERVER, Actor, changes
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import AnyRow, Transaction, rows_of
@@ -250,6 +251,8 @@ async def set_disabled(tx: Transaction, code: str, disabled: bool, by: Actor = S
         return False
     changed = sa.update(account).where(account.c.id == found.id)
     await tx.run(changed.values(disabled_ms=tx.now_ms if disabled else None, **_moved(tx)))
+    if disabled:
+        await session_ends.end_others(tx, int(found.id), None, session_ends.DISABLED, by)
     action = "account-disable" if disabled else "account-enable"
     await note_of_account(tx, int(found.id), action, code, by, apart={"reason": reason} if reason else None)
     return True
@@ -326,6 +329,8 @@ async def put_rights(
     new = rights - known.keys()
     for right in sorted(new, key=repr):
         await tx.run(sa.insert(table).values(account_id=account_id, **msgspec.structs.asdict(right)))
+    if new:
+        await session_ends.lock(tx, account_id)
     taken = known.keys() - rights
     codes = await _codes(tx, new | taken)
     # A line for each zone: whoever sees to one learns nothing of the others.

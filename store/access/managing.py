@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.access import session_ends
 from store.access.accounts import RightRow, note_of_account, plain, put_rights, sought_of
 from store.audit_line import SERVER, Actor, changes
 from store.engine.transaction import Transaction
@@ -197,8 +198,11 @@ async def change(
 
 
 async def disable(tx: Transaction, seen: ManagedAccount, by: Actor, changed_by: str, reason: str) -> bool:
-    """None of its keys is good from then on. False where it is no longer as it was seen."""
-    return await _step(tx, seen, {"disabled_ms": tx.now_ms}, "account-disable", by, changed_by, reason)
+    """None of its keys is good from then on, and its sessions end. False where it is no longer as it was seen."""
+    if not await _step(tx, seen, {"disabled_ms": tx.now_ms}, "account-disable", by, changed_by, reason):
+        return False
+    await session_ends.end_others(tx, seen.id, None, session_ends.DISABLED, by)
+    return True
 
 
 async def enable(tx: Transaction, seen: ManagedAccount, by: Actor, changed_by: str, reason: str) -> bool:
@@ -207,13 +211,14 @@ async def enable(tx: Transaction, seen: ManagedAccount, by: Actor, changed_by: s
 
 
 async def end(tx: Transaction, seen: ManagedAccount, by: Actor, changed_by: str, reason: str) -> bool:
-    """For good: its keys are revoked, and its mail address is free for another account. What it has launched goes on.
-    False where it is no longer as it was seen."""
+    """For good: its keys are revoked, its sessions end, and its mail address is free for another account. What it has
+    launched goes on. False where it is no longer as it was seen."""
     freed = {"ended_ms": tx.now_ms, "email": "", "sought": sought_of(seen.code, seen.name, "")}
     if not await _step(tx, seen, freed, "account-end", by, changed_by, reason):
         return False
     good = sa.and_(api_key.c.account_id == seen.id, api_key.c.revoked_ms.is_(None))
     await tx.run(sa.update(api_key).where(good).values(revoked_ms=tx.now_ms))
+    await session_ends.end_others(tx, seen.id, None, session_ends.DISABLED, by)
     return True
 
 
