@@ -1,6 +1,7 @@
 """What this store and this process call themselves, and what the process before left in hand."""
 
 import asyncio
+import hashlib
 import logging
 import os
 import secrets
@@ -26,6 +27,8 @@ class Identity:
 
     generation: str
     bounce_key: bytes
+    sign_in_key: bytes
+    """32 octets: of what is sealed for those who sign in, and of their challenges. All nodes have the same."""
     boot_id: str
     """Of this process."""
     note: WriteNote = field(default_factory=memory_note)
@@ -44,7 +47,7 @@ async def identify(database: Database, settings: Settings) -> Identity:
         key = settings.email.bounce_key
     else:
         key = await database.write(lambda tx: meta.kept(tx, meta.BOUNCE_KEY, secrets.token_hex(16)))
-    identity = Identity(generation, key.encode(), secrets.token_hex(8))
+    identity = Identity(generation, key.encode(), await _sign_in_key(database, settings), secrets.token_hex(8))
     path = _note_path(database, settings)
     noted = None if path is None else await asyncio.to_thread(read_note, path, generation)
     if database.sqlite:
@@ -58,6 +61,14 @@ async def identify(database: Database, settings: Settings) -> Identity:
     if path is None:
         return identity
     return replace(identity, note=await asyncio.to_thread(begin_note, path, generation, identity.node))
+
+
+async def _sign_in_key(database: Database, settings: Settings) -> bytes:
+    """Of the settings' secret, which no copy of the store has; else the store's own."""
+    told = settings.sign_in.seal_key
+    if not told:
+        told = await database.write(lambda tx: meta.kept(tx, meta.SIGN_IN_KEY, secrets.token_hex(32)))
+    return hashlib.sha256(b"tocsin sign-in " + told.encode()).digest()
 
 
 def _note_path(database: Database, settings: Settings) -> Path | None:

@@ -28,7 +28,7 @@ Permits = Annotated[int, msgspec.Meta(ge=1, le=64)]
 _LEAST_KEY = 16
 """Characters of the secret of the return paths' MAC."""
 _MAPPED = IPv6Network("::ffff:0:0/96")
-SECRETS = frozenset({"password", "bounce_key", "feed_key", "backup_key"})
+SECRETS = frozenset({"password", "bounce_key", "feed_key", "backup_key", "seal_key"})
 
 
 class SettingsRefused(Exception):
@@ -179,6 +179,22 @@ class AlertSettings(_Struct, frozen=True, kw_only=True):
     zone_weight: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
 
 
+class SignInSettings(_Struct, frozen=True, kw_only=True):
+    """People who sign in, beside programs with keys. Only over https, or on this machine."""
+
+    enabled: bool = True
+    """false: nobody signs in; keys are good as ever."""
+    session_h: Annotated[float, msgspec.Meta(ge=1, le=24)] = 12.0
+    """A session ends so long after it was opened, whatever is done: one shift."""
+    idle_min: Annotated[int, msgspec.Meta(ge=5, le=720)] = 60
+    """A session in which nothing was done for so long is locked: a factor unlocks it, and nothing is lost."""
+    fresh_min: Annotated[int, msgspec.Meta(ge=1, le=60)] = 10
+    """What may do great harm asks for a factor that was shown so short a time ago."""
+    seal_key: str = ""
+    """Secret, 16 characters at least, under which TOTP secrets are sealed; empty: made at the first start and kept in
+    the store. Another one makes every TOTP secret worthless: their owners need a passkey or a recovery code then."""
+
+
 class LimitSettings(_Struct, frozen=True, kw_only=True):
     """The most that one request may hold; what is beyond is refused with the limit's name and value."""
 
@@ -257,6 +273,7 @@ class Settings(_Struct, frozen=True, kw_only=True):
     retention: RetentionSettings = RetentionSettings()
     alerts: AlertSettings = AlertSettings()
     limits: LimitSettings = LimitSettings()
+    sign_in: SignInSettings = SignInSettings()
     sms: SmsSettings = SmsSettings()
     email: EmailSettings = EmailSettings()
     voice: VoiceSettings = VoiceSettings()
@@ -318,6 +335,7 @@ def _read(values: dict[str, Any], environ: Mapping[str, str]) -> tuple[Settings 
     faults = [*_simulated_among_live(settings), *_unreadable_files(values, "$"), *_server_faults(settings)]
     faults += [*_email_faults(settings.email), *_feed_faults(settings.alerts), *_backup_faults(settings.backup)]
     faults += _help_faults(settings.help)
+    faults += _short_key("$.sign_in.seal_key", settings.sign_in.seal_key)
     return None if faults else settings, faults
 
 
@@ -398,13 +416,16 @@ def _email_faults(email: EmailSettings) -> Iterator[Fault]:
     for name in ("message_id_domain", "bounce_domain"):
         if isinstance(normalise_mailbox(f"x@{getattr(email, name)}"), MailboxRefused):
             yield Fault(f"$.email.{name}", "this is no domain")
-    if 0 < len(email.bounce_key) < _LEAST_KEY:
-        yield Fault("$.email.bounce_key", f"the secret has fewer than {_LEAST_KEY} characters")
+    yield from _short_key("$.email.bounce_key", email.bounce_key)
 
 
 def _backup_faults(backup: BackupSettings) -> Iterator[Fault]:
-    if 0 < len(backup.backup_key) < _LEAST_KEY:
-        yield Fault("$.backup.backup_key", f"the secret has fewer than {_LEAST_KEY} characters")
+    yield from _short_key("$.backup.backup_key", backup.backup_key)
+
+
+def _short_key(path: str, key: str) -> Iterator[Fault]:
+    if 0 < len(key) < _LEAST_KEY:
+        yield Fault(path, f"the secret has fewer than {_LEAST_KEY} characters")
 
 
 def _help_faults(given: HelpSettings) -> Iterator[Fault]:

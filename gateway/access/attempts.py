@@ -24,6 +24,13 @@ class Failures:
         while len(self._counted) > self.addresses:
             self._counted.popitem(last=False)
 
+    def forgive(self, address: str) -> None:
+        """What was noted beforehand did not fail after all."""
+        key = household(address)
+        since, n = self._counted.get(key, (0.0, 0))
+        if n:
+            self._counted[key] = (since, n - 1)
+
     def wait_s(self, address: str, now_s: float) -> float:
         """Seconds that this address has to wait; 0 when it may try."""
         since, n = self._counted.get(household(address), (now_s, 0))

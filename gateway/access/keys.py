@@ -26,6 +26,7 @@ from gateway.directory.senders import read_kind_rules
 from gateway.errors import Later, Refusal
 from store.access import accounts
 from store.access.accounts import KeyRow
+from store.access.sessions import SessionRow
 from store.engine.database import Database
 from store.errors import StoreUnavailable, store_is_away
 
@@ -77,7 +78,7 @@ class TooManyFailures(Later):
 
 
 def missing() -> Stranger:
-    return Stranger("no-key", "This needs an API key.", 'Bearer realm="tocsin"')
+    return Stranger("no-key", "This needs an API key, or somebody who has signed in.", 'Bearer realm="tocsin"')
 
 
 def invalid() -> Stranger:
@@ -181,7 +182,7 @@ def _presented(authorization: str) -> tuple[str, str] | None:
     return None if found is None else (found[1], hashed(found[2]))
 
 
-def as_caller(row: KeyRow) -> Caller:
+def as_caller(row: KeyRow | SessionRow) -> Caller:
     """The caller of an account's row. Raises ValueError (msgspec.ValidationError is one) when what is kept of the
     account cannot be read."""
     test = row.key_id.startswith(TEST)

@@ -83,6 +83,24 @@ class Right(msgspec.Struct, frozen=True):
         )
 
 
+class SessionFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The session by which a person asks."""
+
+    number: int
+    """The store's own."""
+    id: str
+    factors: tuple[str, ...]
+    """That were shown when its token was given."""
+    factor_ms: int
+    """When."""
+    ends_ms: int
+    locks_ms: int
+    """When it locks itself, if nobody does anything until then."""
+    enrol_only: bool
+    """It may do nothing but set up factors."""
+    locked: bool
+
+
 class Caller(msgspec.Struct, frozen=True):
     account_id: int
     code: str
@@ -102,6 +120,8 @@ class Caller(msgspec.Struct, frozen=True):
     """The account on whose behalf this one acts, with whose rights and type; None: on its own."""
     simulates_only: bool = False
     """It came with a test key: none of its rights is for anything live."""
+    session: SessionFacts | None = None
+    """Of a person who has signed in; None: a program with a key, or the server."""
 
     @property
     def actor(self) -> Actor:

@@ -1,0 +1,75 @@
+"""The address under which people sign in, and what follows from it: the cookie's name, the origin that is believed,
+the name to which passkeys are bound. Pure."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from gateway.settings import ServerSettings
+
+HERE = frozenset({"127.0.0.1", "::1", "localhost"})
+SECURE_COOKIE = "__Host-tocsin"
+"""Browsers take it over TLS only, for this host alone and its whole site."""
+PLAIN_COOKIE = "tocsin"
+
+
+@dataclass(frozen=True, slots=True)
+class SignInSite:
+    scheme: str
+    host: str
+    port: int | None
+    """None: the usual one of the scheme, or on this machine whichever the door has."""
+    is_told: bool
+    """By `server.public_url`."""
+
+    @property
+    def is_secure(self) -> bool:
+        return self.scheme == "https"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody may sign in: a password in plain HTTP beyond this machine is everybody's."""
+        return self.is_secure or self.host in HERE
+
+    @property
+    def cookie(self) -> str:
+        return SECURE_COOKIE if self.is_secure else PLAIN_COOKIE
+
+    @property
+    def passkey_host(self) -> str:
+        """The RP ID of WebAuthn: an address has none, and this machine is called localhost."""
+        return "localhost" if self.host in HERE else self.host
+
+    def is_own(self, origin: str) -> bool:
+        """Whether an Origin is this site's: scheme, host and port. On this machine, where no address is told, any port
+        and any of its names is: the door's own host is compared beside this (`gateway/http/cross_site.py`)."""
+        found = _parts(origin)
+        if found is None:
+            return False
+        scheme, host, port = found
+        if not self.is_told and self.host in HERE:
+            return scheme == self.scheme and host in HERE
+        return (scheme, host, port) == (self.scheme, self.host, self.port or _usual(self.scheme))
+
+
+def sign_in_site(server: ServerSettings) -> SignInSite:
+    """As the settings have it."""
+    if server.public_url:
+        told = urlsplit(server.public_url)
+        return SignInSite(told.scheme.lower(), told.hostname or "", told.port, is_told=True)
+    scheme = "https" if server.tls_certificate else "http"
+    return SignInSite(scheme, server.host, server.port or None, is_told=False)
+
+
+def _parts(origin: str) -> tuple[str, str, int] | None:
+    try:
+        found = urlsplit(origin)
+        port = found.port
+    except ValueError:
+        return None
+    if not found.hostname or found.path or found.query or found.fragment or "@" in found.netloc:
+        return None
+    return found.scheme.lower(), found.hostname, port or _usual(found.scheme.lower())
+
+
+def _usual(scheme: str) -> int:
+    return 443 if scheme == "https" else 80
