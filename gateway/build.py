@@ -14,6 +14,10 @@ from gateway.access.courses import CourseDesk
 from gateway.access.invitation_desk import InvitationDesk
 from gateway.access.key_desk import KeyDesk
 from gateway.access.profile_desk import ProfileDesk
+from gateway.access.factor_desk import FactorDesk
+from gateway.access.link_desk import LinkDesk, ResetLink
+from gateway.access.sign_in_desk import SignInDesk
+from gateway.access.sign_in_parts import sign_in_parts
 from gateway.bell import Bell
 from gateway.campaigns.admission import Turns
 from gateway.campaigns.alert_desk import AlertDesk
@@ -49,6 +53,7 @@ from gateway.server_certificate import RenewedCertificate
 from gateway.settings import Settings
 from store.campaigns.refused_documents import RefusedQuota
 from store.engine.database import Database
+from store.engine.transaction import Transaction
 from store.outbox.overview import CarrierView
 from store.register.reading import addressees
 
@@ -159,6 +164,14 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         simulated=frozenset(gate.name for gates in simulated.values() for gate in gates),
     )
     parked = Parked(database, alerts, int(settings.alerts.park_s * 1000))
+    signing_in = sign_in_parts(
+        database,
+        settings.server,
+        settings.sign_in,
+        identity.sign_in_key,
+        lambda: any(lane.batches_held for lane in lanes),
+    )
+    links = LinkDesk(signing_in, _tell)
     housekeeping = Housekeeping(
         (
             *store_chores(database, boot_id, node_name, ring, how_carriers_are),
@@ -169,6 +182,8 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("refused", 60.0, refused.run, refused.bell, _KEEPING_RESTS),
             Chore("registers", 2.0, snapshots.keep_ready),
             Chore("help", _HELP_S, book.refresh),
+            Chore("resets", 1.0, links.run),
+            Chore("sign-ins", 60.0, signing_in.forget),
             *record_chores(database, settings),
             *_certificate_chores(certificate, now_ms),
         )
@@ -206,12 +221,20 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             invitations=InvitationDesk(database),
             keys=KeyDesk(database),
             profile=ProfileDesk(database),
+            sign_in=SignInDesk(signing_in),
+            factors=FactorDesk(signing_in),
+            links=links,
             sign=sign,
             handshake_context=certificate.context if certificate else None,
         ),
         feed_key=feed_key,
         certificate=certificate,
     )
+
+
+async def _tell(_tx: Transaction, link: ResetLink) -> None:
+    about = {"action": "reset-untold", "account": link.account_id}
+    log.warning("a reset was asked for, and nothing here sends its link", extra=about)
 
 
 def _certificate_chores(certificate: RenewedCertificate | None, now_ms: Callable[[], int]) -> tuple[Chore, ...]:

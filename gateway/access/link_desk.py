@@ -67,13 +67,11 @@ class LinkDesk:
         """A session that can set up factors and nothing else. Raises Refusal 404, 409, Later."""
         parts = self.parts
         parts.begin_try(visit.address, asyncio.get_running_loop().time())
-        async with parts.database.read() as conn:
-            found = await invitations.find(conn, token_sha256(wish.token), parts.database.clock.now_ms())
-        if found is None:
-            parts.fail(visit.address, "")
-            raise _no_link()
 
         async def work(tx: Transaction) -> OpenedSession | None:
+            found = await invitations.open(tx, token_sha256(wish.token))
+            if found is None:
+                return None
             person = await factors.person(tx.conn, found.account_id)
             if person is None or person.disabled:
                 return None
@@ -81,13 +79,14 @@ class LinkDesk:
                 title = "This account has factors already: sign in with one of them."
                 raise Refusal(409, "already-set-up", title)
             by = Actor(account_id=found.account_id, via="http", address=visit.address)
-            if not await invitations.accept(tx, found, by):
+            if not await invitations.accept(tx, found.id, by):
                 return None
             shown = (second_factor.INVITATION,)
             return await parts.open(tx, found.account_id, found.code, shown, visit, enrol_only=True)
 
         opened = await parts.database.write(work)
         if opened is None:
+            parts.fail(visit.address, "")
             raise _no_link()
         parts.succeed(visit.address)
         return opened

@@ -14,11 +14,12 @@ from gateway.campaigns.alert_state import gathering
 from gateway.campaigns.answers import MessageRequest
 from gateway.errors import Refusal
 from gateway.http import readings, views
+from gateway.http.admission import still_of
 from gateway.http.asking import Answer, Asked, NoQuery
 from gateway.http.pages import USUAL, Cursor, Limit, heading, link
 from gateway.http.preconditions import required_key
 from gateway.http.sse import last_event_id, opened, stream
-from gateway.http.standing import StreamStanding, authorization_of
+from gateway.http.standing import StreamStanding
 from gateway.reports.reading import report_of
 from gateway.reports.tabular import csv_of
 from store.campaigns import reading as campaigns
@@ -175,14 +176,12 @@ async def report(asked: Asked[ReportForm, None]) -> Answer | web.StreamResponse:
 
 async def progress(asked: Asked[NoQuery, None]) -> web.StreamResponse:
     """An event's id is the revision of the counters; `Last-Event-ID` is where to go on. It ends within five seconds
-    once the key is not good any more, or its account may not see the campaign."""
+    once the key or session is not good any more, or its account may not see the campaign."""
     request, context = asked.request, asked.context
     campaign = await _asked_for(asked)
     if request.method == "HEAD":
         return opened()
-    standing = StreamStanding(
-        context.keyring, authorization_of(request), lambda caller: rights_over_campaigns.sees(caller, campaign)
-    )
+    standing = StreamStanding(still_of(request, context), lambda caller: rights_over_campaigns.sees(caller, campaign))
     async with context.progress_watch.watch(campaign.id, asked.caller.account_id) as watched:
         with context.metrics.streams.track_inprogress():
             return await stream(

@@ -13,6 +13,7 @@ from gateway.access.keys import Stranger
 from gateway.access.rights import Action, Caller, nowhere
 from gateway.errors import Later, Refusal
 from gateway.http import access_log, on_behalf, openapi
+from gateway.http.admission import caller_of, shows_something
 from gateway.http.asking import Answer, Asked, CapDocument
 from gateway.http.bodies import read_body, read_json, require_type
 from gateway.http.context import NOBODY, HttpContext
@@ -20,9 +21,8 @@ from gateway.http.expectations import require_met, tell_to_go_on
 from gateway.http.languages import codes
 from gateway.http.problems import HelpFor, answer_problems
 from gateway.http.query import query_of
-from gateway.http.route import Route, RouteRight
+from gateway.http.route import Route
 from gateway.http.routes import TABLE
-from gateway.http.standing import authorization_of
 from gateway.http.visitors import Visitor
 from gateway.http.wording import encoded
 
@@ -89,9 +89,9 @@ def _guarded(route: Route, context: HttpContext) -> Callable[[web.Request], Awai
 
 
 async def _admitted(request: web.Request, context: HttpContext, route: Route, right: RouteRight) -> Caller:
-    """Raises Refusal: 401 for no or a bad key, 429 after too many of them, 403 for a key without the right."""
+    """Raises Refusal: 401 for no or a bad key or session, 429 after too many, 403 for one without the right."""
     client = request[access_log.CLIENT]
-    known = await context.keyring.caller(authorization_of(request), client)
+    known = await caller_of(request, context, route, client)
     caller = msgspec.structs.replace(known, via="http", address=client)
     request[access_log.CALLER] = caller
     context.visitors.vouch(cast(Visitor, request.protocol))
@@ -102,7 +102,7 @@ async def _admitted(request: web.Request, context: HttpContext, route: Route, ri
         raise Later("too-many-requests", "This account makes more requests than it may.", wait_s, detail)
     caller = await on_behalf.acting(request, caller, context.services.database, is_taken=route.on_behalf)
     request[access_log.CALLER] = caller
-    if right == "account":
+    if right in ("public", "account", "session"):
         return caller
     wanted = (right,) if isinstance(right, str) else right
     if not any(_holds(caller, Action(action)) for action in wanted):
@@ -113,8 +113,8 @@ async def _admitted(request: web.Request, context: HttpContext, route: Route, ri
 
 
 async def _recognised(request: web.Request, context: HttpContext, route: Route) -> Caller:
-    """Who shows a good key; anybody else is a stranger, whose failed attempt counts. Raises Refusal 429."""
-    if authorization_of(request) is None:
+    """Who shows a good key or session; anybody else is a stranger, whose failed attempt counts. Raises Refusal 429."""
+    if not shows_something(request, context):
         return NOBODY
     try:
         return await _admitted(request, context, route, "account")

@@ -19,12 +19,13 @@ from gateway.campaigns import rights_over_campaigns
 from gateway.errors import Reason, Refusal
 from gateway.fault_words import CAUSES as OF_VALUES
 from gateway.http import views
+from gateway.http.admission import still_of
 from gateway.http.asking import Asked
 from gateway.http.context import HttpContext
 from gateway.http.progress import Frame, Watched
 from gateway.http.query import CAUSES as OF_PARAMETERS
 from gateway.http.sse import EventWire, glance, opened
-from gateway.http.standing import StreamStanding, authorization_of
+from gateway.http.standing import StreamStanding
 from gateway.http.topics import CampaignsTopic, HoldsTopic
 from store.campaigns import reading as campaigns
 from store.campaigns.reading import Campaign
@@ -77,7 +78,7 @@ class _Followed:
 async def stream(asked: Asked[Topics, None]) -> web.StreamResponse:
     """The state of each topic at once, and again with every change; after fifteen minutes it ends, to be opened anew
     with `Last-Event-ID`. A topic that this account may not see is 404, as one that there is not. The stream ends within
-    five seconds once the key is not good any more, or its account sees less of a topic, or more."""
+    five seconds once the key or session is not good any more, or its account sees less of a topic, or more."""
     request, context = asked.request, asked.context
     names = _names(asked.query)
     found = {name: await _campaign(asked, name) for name in names if name not in _LISTS}
@@ -86,9 +87,7 @@ async def stream(asked: Asked[Topics, None]) -> web.StreamResponse:
         return opened()
     seen = dict(_SHOWN.findall(request.headers.get("Last-Event-ID", "")[:4_000]))
     bell = asyncio.Event()
-    standing = StreamStanding(
-        context.keyring, authorization_of(request), lambda caller: _watches_the_same(caller, topics, found)
-    )
+    standing = StreamStanding(still_of(request, context), lambda caller: _watches_the_same(caller, topics, found))
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(context.progress_watch.admitted(asked.caller.account_id))
         stack.enter_context(context.metrics.streams.track_inprogress())

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from gateway.access.sign_in_site import PLAIN_COOKIE, SECURE_COOKIE
 from gateway.errors import Reason
 from gateway.help_lines import HelpContact
 from gateway.http.asking import CapDocument
@@ -73,7 +74,7 @@ def document(table: Iterable[Route], version: str, codes: Iterable[str]) -> dict
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
-        "security": [{"key": []}],
+        "security": [{"key": []}, {"session": []}],
         "paths": paths,
         "components": {
             "schemas": dict(sorted((name, _typed(schema)) for name, schema in schemas.items())),
@@ -83,7 +84,14 @@ def document(table: Iterable[Route], version: str, codes: Iterable[str]) -> dict
                     "type": "http",
                     "scheme": "bearer",
                     "description": "An API key, as `tocsin key make` prints it: tocsin_ID_SECRET.",
-                }
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": SECURE_COOKIE,
+                    "description": "Of a person who has signed in; never beside a key. On http://127.0.0.1 its name is "
+                    f"{PLAIN_COOKIE}. What changes something is asked for by a page of the same origin.",
+                },
             },
         },
     }
@@ -104,7 +112,9 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body is not None:
         said["requestBody"] = {"required": True, "content": _body(route)}
     if route.is_public:
-        said["security"] = [{}, {"key": []}] if route.recognises else []
+        said["security"] = [{}, {"key": []}, {"session": []}] if route.recognises else []
+    elif not route.takes_keys:
+        said["security"] = [{"session": []}]
     return {key: value for key, value in said.items() if value or key == "security"}
 
 
@@ -116,8 +126,10 @@ def operation_id(route: Route) -> str:
 def _described(route: Route) -> str:
     told = inspect.getdoc(route.handler) or ""
     if isinstance(route.right, tuple):
-        return f"{told} Needs one of the rights {' or '.join(f'`{right}`' for right in route.right)}."
-    return told if route.right in ("public", "account") else f"{told} Needs the right `{route.right}`."
+        told += f" Needs one of the rights {' or '.join(f'`{right}`' for right in route.right)}."
+    elif route.right not in ("public", "account", "session"):
+        told += f" Needs the right `{route.right}`."
+    return f"{told} In a session it needs a fresh factor (403 `step-up`)." if route.step_up else told
 
 
 def _path(route: Route) -> Iterator[dict[str, Any]]:
@@ -246,9 +258,7 @@ def statuses_refused(route: Route) -> frozenset[int]:
     if route.recognises:
         found.add(429)
     if not route.is_public:
-        found |= {401, 429} | (set() if route.right == "account" else {403})
-    if route.on_behalf:
-        found.add(403)
+        found |= {401, 403, 429}
     if route.parts:
         found.add(404)
     if route.body is not None:

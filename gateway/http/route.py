@@ -12,9 +12,9 @@ from gateway.access.rights import Action
 from gateway.http.asking import Handle
 
 Face = Literal["inner", "outer"]
-RouteRight = Action | tuple[Action, ...] | Literal["public", "account"]
+RouteRight = Action | tuple[Action, ...] | Literal["public", "account", "session"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-Tag = Literal["Alerts", "Campaigns", "Public feed", "Operation", "Account"]
+Tag = Literal["Alerts", "Campaigns", "Public feed", "Operation", "Account", "Sign-in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,9 @@ AnswerForm = type[msgspec.Struct] | Media | Events
 
 @dataclass(frozen=True)
 class Route:
-    """`right` is an Action (or several: any of them), "account" (any good key) or "public". `face` is "outer" for the
-    free broadcast, which anybody may cache, and "inner" for the rest: two listeners may each show one face only."""
+    """`right` is an Action (or several: any of them), "account" (any good key or session), "session" (any session: what
+    is a person's own) or "public". `face` is "outer" for the free broadcast, which anybody may cache, and "inner" for
+    the rest: two listeners may each show one face only."""
 
     method: Method
     """GET answers HEAD too."""
@@ -57,6 +58,14 @@ class Route:
     """Whether an Idempotency-Key must be given: what it does moves messages or money."""
     needs_match: bool = False
     """Whether If-Match must be given: it changes what somebody else may have changed meanwhile."""
+    person_only: bool = False
+    """Whether no key will do: only somebody who has signed in. With `right="session"` that is so in any case."""
+    step_up: bool = False
+    """Whether a factor must have been shown afresh (`sign_in.fresh_min`), by who has signed in; a key has none."""
+    while_enrolling: bool = False
+    """Whether it is open to a session that may only set up factors."""
+    while_locked: bool = False
+    """Whether it is open to a session that is locked."""
     has_version: bool = False
     """Whether its answer has an ETag, which is wanted as If-Match by what changes it."""
     recognises: bool = False
@@ -86,6 +95,10 @@ class Route:
     @property
     def is_public(self) -> bool:
         return self.right == "public"
+
+    @property
+    def takes_keys(self) -> bool:
+        return not (self.is_public or self.person_only or self.right == "session")
 
     @property
     def template(self) -> str:

@@ -1,5 +1,6 @@
 """THE TABLE: every route with its method, its right, its face and its types. What is not in it does not exist."""
 
+from gateway.access.factor_desk import RecoveryCodes, TotpOffer
 from gateway.access.rights import Action
 from gateway.campaigns.answers import Preview, ZonePreview
 from gateway.campaigns.refused import VERDICTS
@@ -21,7 +22,9 @@ from gateway.http import (
     invitations,
     me,
     operations,
+    own_factors,
     refused,
+    sessions,
     unsubscribe,
     views,
 )
@@ -39,8 +42,10 @@ _ACCOUNT = f"/api/v1/accounts/{{id:{_CODE}}}"
 _COURSES = f"/api/v1/accounts/{{code:{_CODE}}}/courses"
 _INVITATION = f"/api/v1/invitations/{_ID}"
 _KEY = f"/api/v1/keys/{_ID}"
+_SESSION = "/api/v1/sessions/{id:(?!(?:current|password|passkey|recovery)$)[A-Za-z0-9_-]{1,64}}"
 _UNSUBSCRIBE = "/unsubscribe/{token:[a-z0-9.-]{1,120}}"
 _SEES_ALERTS = (Action.SUBMIT, Action.READ)
+_SIGNING_IN = (401, 403, 429)
 
 _CAP_ANSWER = Media((CAP_MEDIA_TYPE,), "A CAP Ack or Error message, where Accept asks for it.")
 _UNCHANGED = Media((), "It is as the cache has it.")
@@ -306,6 +311,119 @@ TABLE = (
         "DELETE", f"{_COURSES}/{_ID}", courses.remove, Action.ADMINISTER,
         summary="Take a course away", tag="Account",
         answers={204: Media((), "It stands there no more.")}, needs_match=True,
+    ),
+    Route(
+        "POST", "/api/v1/sessions/password", sessions.by_password, "public",
+        summary="Sign in with a password and a code", tag="Sign-in",
+        answers={201: sessions.CurrentSession}, refuses=_SIGNING_IN,
+        example={"account": "anna@zone.example", "password": "four words of no sense", "code": "123456"},
+    ),
+    Route(
+        "POST", "/api/v1/sessions/passkey/challenge", sessions.passkey_challenge, "public",
+        summary="What a passkey has to sign", tag="Sign-in",
+        answers={200: sessions.PasskeyRequest}, refuses=(403,),
+    ),
+    Route(
+        "POST", "/api/v1/sessions/passkey", sessions.by_passkey, "public",
+        summary="Sign in with a passkey", tag="Sign-in",
+        answers={201: sessions.CurrentSession}, refuses=_SIGNING_IN,
+    ),
+    Route(
+        "POST", "/api/v1/sessions/recovery", sessions.by_recovery_code, "public",
+        summary="Sign in with a password and a recovery code", tag="Sign-in",
+        answers={201: sessions.CurrentSession}, refuses=_SIGNING_IN,
+        example={
+            "account": "anna@zone.example", "password": "four words of no sense",
+            "recovery_code": "ABCD-EFGH-JKLM-NPQR",
+        },
+    ),
+    Route(
+        "GET", "/api/v1/sessions", sessions.listing, "session",
+        summary="One's own sessions, newest first", tag="Sign-in", answers={200: sessions.SessionList},
+    ),
+    Route(
+        "GET", "/api/v1/sessions/current", sessions.current, "session",
+        summary="The session by which one asks", tag="Sign-in", answers={200: sessions.CurrentSession},
+        while_enrolling=True, while_locked=True,
+    ),
+    Route(
+        "POST", "/api/v1/sessions/current/unlock", sessions.unlock, "session",
+        summary="Unlock a session", tag="Sign-in", answers={200: sessions.CurrentSession},
+        while_enrolling=True, while_locked=True, example={"password": "four words of no sense", "code": "123456"},
+    ),
+    Route(
+        "POST", "/api/v1/sessions/current/step-up", sessions.step_up, "session",
+        summary="Show a fresh factor", tag="Sign-in", answers={200: sessions.CurrentSession},
+        while_enrolling=True, while_locked=True, example={"password": "four words of no sense", "code": "123456"},
+    ),
+    Route(
+        "DELETE", "/api/v1/sessions/current", sessions.sign_out, "session",
+        summary="Sign out", tag="Sign-in", answers={204: Media((), "The session has ended.")},
+        while_enrolling=True, while_locked=True,
+    ),
+    Route(
+        "DELETE", _SESSION, sessions.revoke, "session",
+        summary="End one of one's own sessions", tag="Sign-in", answers={204: Media((), "The session has ended.")},
+    ),
+    Route(
+        "POST", "/api/v1/invitations/accept", sessions.accept_invitation, "public",
+        summary="Accept an invitation", tag="Sign-in",
+        answers={201: sessions.CurrentSession}, refuses=(*_SIGNING_IN, 404, 409),
+        example={"token": "what-stands-behind-the-hash"},
+    ),
+    Route(
+        "POST", "/api/v1/resets", sessions.ask_reset, "public",
+        summary="Ask for a link that sets a password", tag="Sign-in",
+        answers={202: sessions.ResetAccepted}, refuses=(403, 429), example={"mail": "anna@zone.example"},
+    ),
+    Route(
+        "POST", "/api/v1/resets/use", sessions.use_reset, "public",
+        summary="Set a password by a link", tag="Sign-in",
+        answers={204: Media((), "The password is set.")}, refuses=(403, 404, 422, 429),
+        example={"token": "what-stands-behind-the-hash", "password": "four words of no sense"},
+    ),
+    Route(
+        "GET", "/api/v1/me/factors", own_factors.overview, "session",
+        summary="By what one can sign in", tag="Sign-in", answers={200: own_factors.OwnFactors}, while_enrolling=True,
+    ),
+    Route(
+        "POST", "/api/v1/me/passkeys/challenge", own_factors.passkey_challenge, "session",
+        summary="What a new passkey is made for", tag="Sign-in", answers={200: own_factors.PasskeyCreation},
+        step_up=True, while_enrolling=True,
+    ),
+    Route(
+        "POST", "/api/v1/me/passkeys", own_factors.add_passkey, "session",
+        summary="Add a passkey", tag="Sign-in", answers={201: own_factors.FactorSetUp}, refuses=(409, 422),
+        step_up=True, while_enrolling=True,
+    ),
+    Route(
+        "DELETE", f"/api/v1/me/passkeys/{_ID}", own_factors.remove_passkey, "session",
+        summary="Remove a passkey", tag="Sign-in", answers={204: Media((), "It is removed.")}, refuses=(409,),
+        step_up=True,
+    ),
+    Route(
+        "PUT", "/api/v1/me/password", own_factors.set_password, "session",
+        summary="Set one's password", tag="Sign-in", answers={200: own_factors.FactorSetUp}, refuses=(422,),
+        step_up=True, while_enrolling=True, example={"password": "four words of no sense"},
+    ),
+    Route(
+        "POST", "/api/v1/me/totp", own_factors.offer_totp, "session",
+        summary="A secret for an app that shows codes", tag="Sign-in", answers={200: TotpOffer},
+        step_up=True, while_enrolling=True,
+    ),
+    Route(
+        "POST", "/api/v1/me/totp/confirm", own_factors.confirm_totp, "session",
+        summary="Confirm the app by its first code", tag="Sign-in", answers={200: own_factors.FactorSetUp},
+        refuses=(422,), step_up=True, while_enrolling=True, example={"code": "123456"},
+    ),
+    Route(
+        "DELETE", "/api/v1/me/totp", own_factors.remove_totp, "session",
+        summary="Remove the app", tag="Sign-in", answers={204: Media((), "It is removed.")}, refuses=(404, 409),
+        step_up=True,
+    ),
+    Route(
+        "POST", "/api/v1/me/recovery-codes", own_factors.make_recovery_codes, "session",
+        summary="Ten new recovery codes", tag="Sign-in", answers={200: RecoveryCodes}, step_up=True,
     ),
     Route(
         "GET", "/api/v1/holds", holds.listing, Action.OPERATE,

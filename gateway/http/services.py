@@ -13,7 +13,10 @@ from gateway.access.courses import CourseDesk
 from gateway.access.invitation_desk import InvitationDesk
 from gateway.access.key_desk import KeyDesk
 from gateway.access.profile_desk import ProfileDesk
+from gateway.access.factor_desk import FactorDesk
+from gateway.access.link_desk import LinkDesk
 from gateway.access.rights import Caller
+from gateway.access.sign_in_desk import SignInDesk
 from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest, Preview, ZonePreview
 from gateway.campaigns.hold_desk import HoldDesk
 from gateway.campaigns.refused import RefusedDocuments
@@ -107,6 +110,9 @@ class Services:
     invitations: InvitationDesk
     keys: KeyDesk
     profile: ProfileDesk
+    sign_in: SignInDesk
+    factors: FactorDesk
+    links: LinkDesk
     sign: Sign | None = None
     """With the feed's key, where there is one."""
     handshake_context: Callable[[], ssl.SSLContext] | None = None

@@ -74,7 +74,9 @@ PUBLIC = {"/", "/healthz", "/readyz", "/api/v1/limits", "/api/v1/help", "/api/v1
           "/cap/feed.atom",
           "/cap/feed.rss", "/cap/active.geojson", "/cap/heartbeat.xml", "/cap/stream", "/cap/alerts/{id}.xml",
           "/cap/alerts/{id}/files/{sha256}", "/unsubscribe/{token}", "/assets/{version}/{name}",
-          "/assets/licences"}  # fmt: skip
+          "/assets/licences", "/api/v1/sessions/password", "/api/v1/sessions/passkey/challenge",
+          "/api/v1/sessions/passkey", "/api/v1/sessions/recovery", "/api/v1/invitations/accept", "/api/v1/resets",
+          "/api/v1/resets/use"}  # fmt: skip
 """Whoever opens another route to everybody says so here, too."""
 
 OWN = {"/api/v1/me", "/api/v1/me/keys/{id}/revoke"}
@@ -82,6 +84,11 @@ OWN = {"/api/v1/me", "/api/v1/me/keys/{id}/revoke"}
 
 BY_TOKEN = {"/unsubscribe/{token}"}
 """What is changed by whoever holds the token in its path, which names the one thing that it may change."""
+
+TO_COME_IN = {
+    path for path in PUBLIC if path.startswith(("/api/v1/sessions/", "/api/v1/resets", "/api/v1/invitations/"))
+}
+"""By which nobody is let in who does not show a factor or a link of a mail."""
 
 
 def plain(route: Route) -> str:
@@ -92,18 +99,21 @@ def plain(route: Route) -> str:
 def test_every_route_states_a_right_and_what_it_answers(route: Route) -> None:
     rights = route.right if isinstance(route.right, tuple) else (route.right,)
     assert rights
-    assert all(right in ("public", "account") or right in set(Action) for right in rights)
+    assert all(right in ("public", "account", "session") or right in set(Action) for right in rights)
     assert route.face in ("inner", "outer")
     assert (route.right == "public") == (plain(route) in PUBLIC)
     if route.face == "outer":
         assert route.right == "public", "nobody has a key out there"
-    if route.method != "GET" and plain(route) not in BY_TOKEN | OWN:
+    if route.method != "GET" and plain(route) not in BY_TOKEN | OWN | TO_COME_IN:
         assert route.right not in ("public", "account"), "what changes something needs a right to it"
     assert route.summary
     assert (route.handler.__doc__ or "").endswith("."), "its docstring is what the API's document says of it"
     assert route.query.__struct_config__.forbid_unknown_fields
     assert not route.needs_match or route.method in ("PUT", "PATCH", "DELETE")
-    assert route.method not in ("PUT", "PATCH", "DELETE") or route.needs_match
+    assert route.method not in ("PUT", "PATCH", "DELETE") or route.needs_match or route.right == "session", (
+        "what is somebody's own was changed by nobody else"
+    )
+    assert not (route.while_locked or route.while_enrolling) or route.right == "session"
 
 
 def test_every_route_is_there_once_and_every_right_opens_one() -> None:

@@ -17,7 +17,11 @@ from gateway.access.invitation_desk import InvitationDesk
 from gateway.access.inviting import Tell
 from gateway.access.key_desk import KeyDesk
 from gateway.access.profile_desk import ProfileDesk
+from gateway.access.factor_desk import FactorDesk
+from gateway.access.link_desk import LinkDesk, ResetLink
 from gateway.access.rights import Caller
+from gateway.access.sign_in_desk import SignInDesk
+from gateway.access.sign_in_parts import sign_in_parts
 from gateway.campaigns.answers import (
     AlertAnswer,
     MessageAnswer,
@@ -36,16 +40,18 @@ from gateway.http.services import HealthCheck, Measure, PlatformHelp, Services
 from gateway.http.serving import make_context, runner_of
 from gateway.operations.help_files import read_documents
 from gateway.server_certificate import RenewedCertificate
-from gateway.settings import AlertSettings, HelpSettings, LimitSettings, ServerSettings
+from gateway.settings import AlertSettings, HelpSettings, LimitSettings, ServerSettings, SignInSettings
 from store.campaigns import campaign_steps
 from store.campaigns import reading as campaigns
 from store.campaigns.refused_documents import RefusedQuota
 from store.engine.database import Database
+from store.engine.transaction import Transaction
 from tests import declared
 from tests.gateway.populated_store import House, bearer
 
 CAP = {"Content-Type": "application/cap+xml"}
 KEY = b"a key of the tests"
+SIGN_IN_KEY = b"k" * 32
 CARRIERS = ("first", "second")
 
 
@@ -115,6 +121,8 @@ class Doorway:
     door: HttpContext
     session: aiohttp.ClientSession
     checks: list[HealthCheck]
+    told: list[ResetLink]
+    """The links that were sent."""
 
     @property
     def port(self) -> int:
@@ -156,6 +164,7 @@ async def doorway(
     sign: Sign | None = None,
     certificate: RenewedCertificate | None = None,
     help_settings: HelpSettings | None = None,
+    sign_in: SignInSettings | None = None,
     faces: frozenset[str] = frozenset({"inner", "outer"}),
     tell: Tell | None = None,
     **changes: Any,
@@ -182,6 +191,12 @@ async def doorway(
     book = HelpBook(database, help_settings or HelpSettings())
     unsubscribe = Unsubscribing(database, "gen", KEY)
     refused = RefusedDocuments(database, RefusedQuota(200, 20_000_000), 90)
+    parts = sign_in_parts(database, server, sign_in or SignInSettings(), SIGN_IN_KEY, lambda: False)
+    told: list[ResetLink] = []
+
+    async def send_link(_tx: Transaction, link: ResetLink) -> None:
+        told.append(link)
+
     services = Services(
         database,
         desk,
@@ -200,6 +215,9 @@ async def doorway(
         InvitationDesk(database, tell),
         KeyDesk(database),
         ProfileDesk(database),
+        SignInDesk(parts),
+        FactorDesk(parts),
+        LinkDesk(parts, send_link),
         sign,
         certificate.context if certificate else None,
     )
@@ -214,7 +232,7 @@ async def doorway(
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
             port = runner.addresses[0][1]
             scheme = "https" if certificate else "http"
-            yield Doorway(f"{scheme}://127.0.0.1:{port}", house, desk, door, session, checks)
+            yield Doorway(f"{scheme}://127.0.0.1:{port}", house, desk, door, session, checks, told)
     finally:
         await runner.cleanup()
 

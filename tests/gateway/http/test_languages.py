@@ -59,6 +59,7 @@ def test_every_refusal_has_a_title_in_every_language(language):
     folders = ("access", "campaigns", "http")
     codes = {literal(call, 1) for folder in folders for call in calls(folder, "Refusal")} - {None} - SILENT
     codes |= {literal(call, 0) for folder in folders for call in calls(folder, "Later")} - {None}
+    codes |= {literal(call, 0) for folder in folders for call in calls(folder, "Stranger")} - {None}
 
     assert {"zone-refused", "no-such-campaign", "invalid-json", "internal-error"} <= codes
     assert "several-alerts" in words(language).titles
@@ -195,6 +196,6 @@ async def test_other_doors_and_the_router_speak_it_too(door: Doorway):
     stranger = await door.get("/api/v1/whoami", headers={"Accept-Language": "de"})
     nowhere = await door.get("/nowhere", headers={"Accept-Language": "de"})
 
-    assert (stranger.status, stranger.json["title"]) == (401, "Hierfür ist ein API-Schlüssel nötig.")
+    assert (stranger.status, stranger.json["title"]) == (401, "Hierfür ist ein API-Schlüssel nötig, oder jemand, der angemeldet ist.")
     assert stranger.headers["Content-Language"] == "de"
     assert (nowhere.status, nowhere.headers["Content-Language"]) == (404, "de")
