@@ -219,8 +219,15 @@ class FactorDesk:
                 return Changed("")
             before = (factor for factor in own.factors if factor != second_factor.INVITATION)
             token, all_shown = new_token(), tuple(dict.fromkeys((*before, *_set_up(found, shown))))
-            await sessions.renew(tx, own.number, token_sha256(token), words(all_shown), life_ms=self.parts.life_ms)
-            return Changed(token)
+            renewed = await sessions.renew(
+                tx,
+                own.number,
+                token_sha256(token),
+                words(all_shown),
+                seen_factor_ms=own.factor_ms,
+                life_ms=self.parts.life_ms,
+            )
+            return Changed(token if renewed else "")
 
         try:
             return await self.parts.database.write(work)

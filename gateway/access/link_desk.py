@@ -67,9 +67,10 @@ class LinkDesk:
         """A session that can set up factors and nothing else. Raises Refusal 404, 409, Later."""
         parts = self.parts
         parts.begin_try(visit.address, asyncio.get_running_loop().time())
+        sha256 = token_sha256(wish.token)
 
         async def work(tx: Transaction) -> OpenedSession | None:
-            found = await invitations.open(tx, token_sha256(wish.token))
+            found = await invitations.open(tx, sha256)
             if found is None:
                 return None
             person = await factors.person(tx.conn, found.account_id)
@@ -84,11 +85,14 @@ class LinkDesk:
             shown = (second_factor.INVITATION,)
             return await parts.open(tx, found.account_id, found.code, shown, visit, enrol_only=True)
 
-        opened = await parts.database.write(work)
+        async with parts.database.read() as conn:
+            is_known = await invitations.is_known(conn, sha256)
+        opened = await parts.database.write(work) if is_known else None
         if opened is None:
             parts.fail(visit.address, "")
             raise _no_link()
         parts.succeed(visit.address)
+        parts.settle(opened, visit)
         return opened
 
     async def ask(self, wish: LostPassword, visit: Visit) -> None:

@@ -207,10 +207,10 @@ class Passkeys:
 
     def _server(self) -> Any:
         from fido2.server import Fido2Server
-        from fido2.webauthn import PublicKeyCredentialRpEntity
+        from fido2.webauthn import AttestationConveyancePreference, PublicKeyCredentialRpEntity
 
         party = PublicKeyCredentialRpEntity(id=self.site.passkey_host, name="Tocsin")
-        return Fido2Server(party, attestation="none", verify_origin=self.site.is_own)
+        return Fido2Server(party, AttestationConveyancePreference.NONE, verify_origin=self.site.is_own)
 
 
 def load_library() -> None:

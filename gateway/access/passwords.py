@@ -40,8 +40,11 @@ def require_strong(password: str, own_words: Iterable[str]) -> None:
     from zxcvbn import zxcvbn
 
     words = list(dict.fromkeys((*_parts(own_words), *WORDS)))
-    judged = normalised(password)[:_JUDGED]
-    if zxcvbn(judged, user_inputs=words, max_length=_JUDGED)["score"] < _LEAST_SCORE:
+    whole = normalised(password)
+    # Blanks and dashes between two words of the trade are thought to be guessed by trying everything: they are not.
+    judged = {whole[:_JUDGED], re.sub(r"[\W_]+", "", whole)[:_JUDGED]}
+    scores = [zxcvbn(text, user_inputs=words, max_length=_JUDGED)["score"] for text in judged if text]
+    if min(scores, default=0) < _LEAST_SCORE:
         text = "It would soon be guessed: words of the trade, names, dates and keys in a row are tried first."
         remedy = "Take four words that have nothing to do together."
         raise _weak(Reason("PASSWORD", text, remedy=remedy, cause="guessable", pointer="/password"))

@@ -80,6 +80,11 @@ class SessionBook:
         for known in [sha256 for sha256, (_, row) in self._kept.items() if row.account_id == account_id]:
             del self._kept[known]
 
+    def drop(self, token: str) -> None:
+        """Of one session that was ended on this node nothing is believed any more."""
+        self._changes += 1
+        self._kept.pop(token_sha256(token), None)
+
     async def _row(self, token: str) -> SessionRow | None:
         if not token or len(token) > _LONGEST_TOKEN:
             return None

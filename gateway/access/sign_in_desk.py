@@ -87,7 +87,7 @@ class SignInDesk:
 
     async def by_password(self, wish: PasswordSignIn, visit: Visit) -> OpenedSession:
         """Raises Stranger, the same for every reason, and Later."""
-        return await self._by_password(wish.account, wish.password, visit, self._code(wish.code), self._opening(visit))
+        return await self._open_by_password(wish, visit, self._code(wish.code))
 
     async def by_recovery_code(self, wish: RecoverySignIn, visit: Visit) -> OpenedSession:
         """Raises Stranger, the same for every reason, and Later."""
@@ -97,7 +97,14 @@ class SignInDesk:
             used = await factors.use_recovery_code(tx, person.account_id, sha256)
             return (second_factor.PASSWORD, second_factor.RECOVERY) if used else None
 
-        return await self._by_password(wish.account, wish.password, visit, beside, self._opening(visit))
+        return await self._open_by_password(wish, visit, beside)
+
+    async def _open_by_password(
+        self, wish: PasswordSignIn | RecoverySignIn, visit: Visit, beside: ShownInside
+    ) -> OpenedSession:
+        opened = await self._by_password(wish.account, wish.password, visit, beside, self._opening(visit))
+        self.parts.settle(opened, visit)
+        return opened
 
     def challenge(self) -> RequestOptions:
         """What any passkey of this site may answer within five minutes. Keeps nothing. Raises Refusal 403."""
@@ -108,7 +115,9 @@ class SignInDesk:
 
     async def by_passkey(self, answer: PasskeyAssertion, visit: Visit) -> OpenedSession:
         """Raises Stranger, the same for every reason, and Later; that never of an answer that is right."""
-        return await self._by_passkey(answer, visit, None, self._opening(visit))
+        opened = await self._by_passkey(answer, visit, None, self._opening(visit))
+        self.parts.settle(opened, visit)
+        return opened
 
     def _opening(self, visit: Visit) -> Finish[OpenedSession]:
         async def finish(tx: Transaction, person: Person, shown: tuple[str, ...]) -> OpenedSession:
@@ -127,7 +136,14 @@ class SignInDesk:
         async def finish(tx: Transaction, person: Person, shown: tuple[str, ...]) -> OpenedSession | None:
             token = new_token()
             enrol_only = not second_factor.is_enough(shown, person.actions)
-            renewed = await sessions.renew(tx, own.number, token_sha256(token), words(shown), enrol_only=enrol_only)
+            renewed = await sessions.renew(
+                tx,
+                own.number,
+                token_sha256(token),
+                words(shown),
+                seen_factor_ms=own.factor_ms,
+                enrol_only=enrol_only,
+            )
             return OpenedSession(token, person.account_id) if renewed else None
 
         try:

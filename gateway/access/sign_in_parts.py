@@ -119,6 +119,11 @@ class SignInParts:
         await sessions.make(tx, new, by, code)
         return OpenedSession(token, account_id)
 
+    def settle(self, opened: OpenedSession, visit: Visit) -> None:
+        """Of what the new session has replaced nothing is believed any more on this node. After its commit."""
+        self.book.forget(opened.account_id)
+        self.book.drop(visit.token)
+
     async def write_down_failures(self, *, all_of_them: bool = False) -> None:
         """A line for each address whose minute is over."""
         taken = self.failed.take(self.database.clock.now_ms(), all_of_them=all_of_them)

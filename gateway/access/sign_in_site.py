@@ -1,10 +1,11 @@
 """The address under which people sign in, and what follows from it: the cookie's name, the origin that is believed,
 the name to which passkeys are bound. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from gateway.settings import ServerSettings
+from gateway.settings import ServerSettings, SignInSettings
 
 HERE = frozenset({"127.0.0.1", "::1", "localhost"})
 SECURE_COOKIE = "__Host-tocsin"
@@ -58,6 +59,31 @@ def sign_in_site(server: ServerSettings) -> SignInSite:
         return SignInSite(told.scheme.lower(), told.hostname or "", told.port, is_told=True)
     scheme = "https" if server.tls_certificate else "http"
     return SignInSite(scheme, server.host, server.port or None, is_told=False)
+
+
+def sign_in_fault(server: ServerSettings, rules: SignInSettings) -> str:
+    """Why nobody could sign in though the settings say so; empty: people can."""
+    site = sign_in_site(server)
+    if not rules.enabled or site.is_open:
+        return ""
+    return (
+        f"people would sign in over plain HTTP at {site.host}, and nobody may: give server.public_url with "
+        "https://, or say false"
+    )
+
+
+def sign_in_reminders(server: ServerSettings, rules: SignInSettings) -> Iterator[str]:
+    """What is so by the nature of passkeys, and is seldom thought of."""
+    site = sign_in_site(server)
+    if not rules.enabled or site.host in HERE:
+        return
+    if site.is_told:
+        yield (
+            f"server.public_url: passkeys are bound to the name {site.host}. Under another name none of them is good: "
+            "their owners sign in with a password and a code, or a recovery code, and make new ones."
+        )
+    else:
+        yield "server.public_url: it is left out, and passkeys are bound to a name: none can be made."
 
 
 def _parts(origin: str) -> tuple[str, str, int] | None:

@@ -53,4 +53,4 @@ def qr_path(text: str) -> tuple[str, int]:
     out = BytesIO()
     made.save(out, kind="svg", xmldecl=False, svgns=False, nl=False, border=4)
     [path] = re.findall(r'\bd="([^"]+)"', out.getvalue().decode())
-    return path, made.symbol_size(border=4)[0]
+    return path, int(made.symbol_size(border=4)[0])

@@ -53,6 +53,7 @@ def check_config(config: ConfigOption = None) -> None:
     What is allowed and seldom meant is told as doubtful: SMSCs and relays refuse everybody for it. Opens no port and no
     store. Exit code 2 when there is a fault; doubts are none.
     """
+    from gateway.access.sign_in_site import sign_in_fault, sign_in_reminders
     from gateway.feed.signing_key import read_feed_key
     from gateway.operations.calibration import build, is_optimised
     from gateway.operations.settings_doubts import certificate_doubts, doubts, reminders
@@ -64,6 +65,8 @@ def check_config(config: ConfigOption = None) -> None:
         certificate = read_server_certificate(settings.server.tls_certificate, settings.server.tls_key)
     except CertificateRefused as exc:
         fail(f"{config}: {exc} - at $.server.{exc.setting}")
+    if nobody := sign_in_fault(settings.server, settings.sign_in):
+        fail(f"{config}: {nobody} - at $.sign_in.enabled")
     for channel in ("sms", "email", "voice"):
         carriers = getattr(settings, channel).carriers
         names = ", ".join(f"{name} ({type(s).__struct_config__.tag})" for name, s in carriers.items())
@@ -81,7 +84,7 @@ def check_config(config: ConfigOption = None) -> None:
             highlight=False,
             soft_wrap=True,
         )
-    for text in reminders(settings):
+    for text in (*reminders(settings), *sign_in_reminders(settings.server, settings.sign_in)):
         out.print(f"[dim]remember:[/dim] {escape(text)}", highlight=False, soft_wrap=True)
     say(f"store: {store_named(settings)}")
     if not settings.backup.folder and settings.store.url.startswith("sqlite"):

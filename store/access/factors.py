@@ -91,8 +91,9 @@ async def _person(conn: AsyncConnection, which: sa.ColumnElement[bool]) -> list[
     for row in (await conn.execute(statement)).all():
         rights = sa.select(account_right.c.action).where(account_right.c.account_id == row[0]).distinct()
         actions = frozenset(str(one.action) for one in (await conn.execute(rights)).all())
-        *own, disabled_ms, hash_, sealed, passkeys = row
-        people.append(Person(*own, disabled_ms is not None, hash_ or "", sealed or "", passkeys, actions))
+        number_, code, name, email, language, disabled_ms, hash_, sealed, passkeys = row
+        own = (number_, code, name, email, language, disabled_ms is not None)
+        people.append(Person(*own, hash_ or "", sealed or "", passkeys, actions))
     return people
 
 

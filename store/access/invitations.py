@@ -150,6 +150,12 @@ async def has_notice(tx: Transaction, invitation_id: int, campaign_id: int) -> N
     await tx.run(sa.update(invitation).where(mine).values(campaign_id=campaign_id))
 
 
+async def is_known(conn: AsyncConnection, token_sha256: str) -> bool:
+    """Whether there was ever an invitation of this token, good or not: whoever guesses makes no writer work."""
+    statement = sa.select(invitation.c.id).where(invitation.c.token_sha256 == token_sha256)
+    return (await conn.execute(statement)).first() is not None
+
+
 async def open(tx: Transaction, token_sha256: str) -> Invitation | None:
     """The invitation of a token that is good now, which somebody has opened; None: there is none, its time is over, it
     was used or taken back, or its account is disabled or ended. Which of these it was is not told."""

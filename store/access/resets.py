@@ -43,9 +43,9 @@ async def wish(tx: Transaction, mail: str, address: str) -> None:
 
 async def take_wish(tx: Transaction) -> ResetWish | None:
     """The one that has waited longest; it is gone, and nobody else has it."""
-    first = sa.select(sa.func.min(reset_wish.c.id)).scalar_subquery()
+    first = sa.select(reset_wish.c.id).order_by(reset_wish.c.id).limit(1).with_for_update(skip_locked=True)
     columns = (reset_wish.c.id, reset_wish.c.mail, reset_wish.c.address)
-    row = await tx.first(sa.delete(reset_wish).where(reset_wish.c.id == first).returning(*columns))
+    row = await tx.first(sa.delete(reset_wish).where(reset_wish.c.id == first.scalar_subquery()).returning(*columns))
     return None if row is None else ResetWish(*row)
 
 

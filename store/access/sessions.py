@@ -152,16 +152,19 @@ async def renew(
     token_sha256: str,
     factors: str,
     *,
+    seen_factor_ms: int,
     enrol_only: bool = False,
     life_ms: int | None = None,
 ) -> bool:
     """Gives a session another token for a factor that was shown: it is locked no longer, and the token before is worth
-    nothing. `life_ms`: counted anew from here; None: it ends when it would have. False where it has ended."""
+    nothing. `life_ms`: counted anew from here; None: it ends when it would have. False where it has ended, or a factor
+    was shown for it since it was seen: of two tabs one gives the browser its cookie."""
     values: dict[str, object] = {"token_sha256": token_sha256, "factors": factors, "factor_ms": tx.now_ms}
     values |= {"seen_ms": tx.now_ms, "locked": 0, "enrol_only": int(enrol_only)}
     if life_ms is not None:
         values["ends_ms"] = tx.now_ms + life_ms
-    lasts = sa.and_(session.c.id == number, session.c.ended_ms.is_(None), session.c.ends_ms > tx.now_ms)
+    seen = sa.and_(session.c.id == number, session.c.factor_ms == seen_factor_ms)
+    lasts = sa.and_(seen, session.c.ended_ms.is_(None), session.c.ends_ms > tx.now_ms)
     return await tx.run(sa.update(session).where(lasts).values(values)) == 1
 
 

@@ -58,6 +58,25 @@ def test_check_config_of_a_sound_file_names_what_it_read(config: Path) -> None:
     assert sound == f"The settings are sound ({config})."
 
 
+@pytest.mark.parametrize("server", ['public_url = "http://alerts.police.be"', 'host = "0.0.0.0"'])
+def test_check_config_refuses_sign_in_over_plain_http_beyond_this_machine(config: Path, server: str) -> None:
+    plain = config.read_text() + f"[server]\n{server}\n"
+    config.write_text(plain)
+    refused = run("check-config", "-c", config)
+    config.write_text(f"{plain}[sign_in]\nenabled = false\n")
+    closed = run("check-config", "-c", config)
+
+    assert (refused.exit_code, closed.exit_code) == (2, 0)
+    assert "over plain HTTP" in refused.stderr
+    assert "$.sign_in.enabled" in refused.stderr
+
+
+def test_check_config_says_that_passkeys_are_bound_to_the_hosts_name(config: Path) -> None:
+    config.write_text(config.read_text() + '[server]\npublic_url = "https://alerts.police.be"\n')
+
+    assert "passkeys are bound to the name alerts.police.be." in run("check-config", "-c", config).stdout
+
+
 LINES = [
     {"type": "zone", "code": "5301", "name": "Zone", "convention": 1},
     {"type": "network", "zone": "5301", "code": "N", "name": "Net"},

@@ -1,5 +1,7 @@
 """sessions, passkeys, passwords, TOTP, recovery codes, resets: who signs in, and by what"""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -11,19 +13,19 @@ depends_on = None
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
-def _id() -> sa.Column:
+def _id() -> "sa.Column[Any]":
     return sa.Column("id", _BIG, primary_key=True, autoincrement=True)
 
 
-def _account() -> sa.Column:
+def _account() -> "sa.Column[Any]":
     return sa.Column("account_id", _BIG, nullable=False)
 
 
-def _int(name: str, default: str | None = None, *, nullable: bool = False) -> sa.Column:
+def _int(name: str, default: str | None = None, *, nullable: bool = False) -> "sa.Column[Any]":
     return sa.Column(name, _BIG, nullable=nullable, server_default=None if default is None else sa.text(default))
 
 
-def _text(name: str, default: str | None = None) -> sa.Column:
+def _text(name: str, default: str | None = None) -> "sa.Column[Any]":
     server_default = None if default is None else sa.text(f"'{default}'")
     return sa.Column(name, sa.Text, nullable=False, server_default=server_default)
 

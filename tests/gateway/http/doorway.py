@@ -155,6 +155,18 @@ class Answer:
         return msgspec.json.decode(self.body)
 
 
+async def _furnished(database: Database) -> House:
+    house = House(database)
+    for code in ("A", "B"):
+        await house.zone(code)
+    every = ("submit", "launch", "read", "stop", "publish", "operate", "administer")
+    await house.account("all", *((action, None) for action in every))
+    await house.account("a", *((action, "A") for action in every))
+    await house.account("b", *((action, "B") for action in every))
+    await house.account("none")
+    return house
+
+
 @contextlib.asynccontextmanager
 async def doorway(
     database: Database,
@@ -165,19 +177,15 @@ async def doorway(
     certificate: RenewedCertificate | None = None,
     help_settings: HelpSettings | None = None,
     sign_in: SignInSettings | None = None,
+    house: House | None = None,
     faces: frozenset[str] = frozenset({"inner", "outer"}),
     tell: Tell | None = None,
     **changes: Any,
 ) -> AsyncIterator[Doorway]:
-    """Zones A and B; accounts: `all` (everything everywhere), `a` (everything in A), `b` (everything in B), `none`."""
-    house = House(database)
-    for code in ("A", "B"):
-        await house.zone(code)
-    every = ("submit", "launch", "read", "stop", "publish", "operate", "administer")
-    await house.account("all", *((action, None) for action in every))
-    await house.account("a", *((action, "A") for action in every))
-    await house.account("b", *((action, "B") for action in every))
-    await house.account("none")
+    """Zones A and B; accounts: `all` (everything everywhere), `a` (everything in A), `b` (everything in B), `none`.
+
+    `house`: of another door over the same store."""
+    house = house or await _furnished(database)
     desk = RecordingDesk(database)
     checks = [HealthCheck("store", True)]
 

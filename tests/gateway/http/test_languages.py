@@ -196,6 +196,9 @@ async def test_other_doors_and_the_router_speak_it_too(door: Doorway):
     stranger = await door.get("/api/v1/whoami", headers={"Accept-Language": "de"})
     nowhere = await door.get("/nowhere", headers={"Accept-Language": "de"})
 
-    assert (stranger.status, stranger.json["title"]) == (401, "Hierfür ist ein API-Schlüssel nötig, oder jemand, der angemeldet ist.")
+    assert (stranger.status, stranger.json["title"]) == (
+        401,
+        "Hierfür ist ein API-Schlüssel nötig, oder jemand, der angemeldet ist.",
+    )
     assert stranger.headers["Content-Language"] == "de"
     assert (nowhere.status, nowhere.headers["Content-Language"]) == (404, "de")
