@@ -10,7 +10,7 @@ from store.audit_line import SERVER, Actor
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction, rows_of
 from store.outbox.holds import hold_unfinished
-from store.tables import meta
+from store.tables import meta, password_reset, session
 
 GENERATION = "generation"
 BOUNCE_KEY = "bounce_key"
@@ -36,9 +36,12 @@ async def generation(tx: Transaction) -> str:
 
 async def renew_generation(tx: Transaction, by: Actor = SERVER) -> str:
     """After a restore: receipts of the timeline that was lost hit nobody, and what the copy calls unfinished, which
-    may have been sent, ended or cancelled since, is held until somebody decides."""
+    may have been sent, ended or cancelled since, is held until somebody decides; who was signed in signs in anew."""
     await generation(tx)
     held = await hold_unfinished(tx, RESTORED, "tocsin new-generation")
+    # What was ended, or used up, since the copy would be good again.
+    await tx.run(sa.update(session).where(session.c.ended_ms.is_(None)).values(ended_ms=tx.now_ms, ended_by="restored"))
+    await tx.run(sa.update(password_reset).where(password_reset.c.used_ms.is_(None)).values(used_ms=tx.now_ms))
     new = secrets.token_hex(3)
     await audit.note(tx, "new-generation", new, by, detail={"held": held})
     await tx.run(sa.update(meta).where(meta.c.key == GENERATION).values(value=new))

@@ -13,8 +13,9 @@ from typing import Annotated
 import msgspec
 
 from gateway.access import second_factor, totp
+from gateway.access.hash_jobs import HashPassword
 from gateway.access.passkeys import CreationOptions, NotSigned, PasskeyAttestation, encoded
-from gateway.access.passwords import LONGEST, hash_of, require_length, require_strong
+from gateway.access.passwords import LONGEST, guessable, require_length
 from gateway.access.rights import Caller
 from gateway.access.sealed_secret import BrokenSeal, seal, unseal
 from gateway.access.session_book import new_token, token_sha256
@@ -264,11 +265,10 @@ async def hashed_password(parts: SignInParts, account_id: int, password: str) ->
         around = await factors.names_around(conn, account_id)
     own = [] if person is None else [person.name, person.code, person.email.partition("@")[0]]
 
-    def work() -> str:
-        require_strong(password, (*own, *around))
-        return hash_of(password)
-
-    return await parts.hashing.run(work)
+    outcome = await parts.hashing.run(HashPassword(password, (*own, *around)))
+    if not outcome.hash:
+        raise guessable()
+    return outcome.hash
 
 
 def _recovery_code() -> str:

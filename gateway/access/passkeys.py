@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -211,6 +212,10 @@ class Passkeys:
 
         party = PublicKeyCredentialRpEntity(id=self.site.passkey_host, name="Tocsin")
         return Fido2Server(party, AttestationConveyancePreference.NONE, verify_origin=self.site.is_own)
+
+
+def is_loaded() -> bool:
+    return "fido2.server" in sys.modules
 
 
 def load_library() -> None:

@@ -34,9 +34,8 @@ def require_length(password: str) -> None:
         raise _weak(Reason("PASSWORD", text, remedy=remedy, cause="short", facts=(str(SHORTEST),), pointer="/password"))
 
 
-def require_strong(password: str, own_words: Iterable[str]) -> None:
-    """That it would not soon be guessed by somebody who knows the house: `own_words` are its names and its owner's.
-    Raises Refusal 422."""
+def is_guessable(password: str, own_words: Iterable[str]) -> bool:
+    """Whether it would soon be guessed by somebody who knows the house: `own_words` are its names and its owner's."""
     from zxcvbn import zxcvbn
 
     words = list(dict.fromkeys((*_parts(own_words), *WORDS)))
@@ -44,10 +43,14 @@ def require_strong(password: str, own_words: Iterable[str]) -> None:
     # Blanks and dashes between two words of the trade are thought to be guessed by trying everything: they are not.
     judged = {whole[:_JUDGED], re.sub(r"[\W_]+", "", whole)[:_JUDGED]}
     scores = [zxcvbn(text, user_inputs=words, max_length=_JUDGED)["score"] for text in judged if text]
-    if min(scores, default=0) < _LEAST_SCORE:
-        text = "It would soon be guessed: words of the trade, names, dates and keys in a row are tried first."
-        remedy = "Take four words that have nothing to do together."
-        raise _weak(Reason("PASSWORD", text, remedy=remedy, cause="guessable", pointer="/password"))
+    return min(scores, default=0) < _LEAST_SCORE
+
+
+def guessable() -> Refusal:
+    """The refusal of such a password."""
+    text = "It would soon be guessed: words of the trade, names, dates and keys in a row are tried first."
+    remedy = "Take four words that have nothing to do together."
+    return _weak(Reason("PASSWORD", text, remedy=remedy, cause="guessable", pointer="/password"))
 
 
 def _parts(names: Iterable[str]) -> list[str]:

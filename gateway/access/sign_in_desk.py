@@ -15,9 +15,17 @@ import msgspec
 
 from channels.email.address import MailboxRefused, normalise_mailbox
 from gateway.access import second_factor
+from gateway.access.hash_jobs import CheckPassword
 from gateway.access.keys import Stranger
-from gateway.access.passkeys import NotSigned, PasskeyAssertion, RequestOptions, SignedChallenge, load_library
-from gateway.access.passwords import LONGEST, is_right
+from gateway.access.passkeys import (
+    NotSigned,
+    PasskeyAssertion,
+    RequestOptions,
+    SignedChallenge,
+    is_loaded,
+    load_library,
+)
+from gateway.access.passwords import LONGEST
 from gateway.access.rights import Caller, SessionFacts
 from gateway.access.sealed_secret import BrokenSeal, unseal
 from gateway.access.session_book import new_token, token_sha256
@@ -109,8 +117,9 @@ class SignInDesk:
     def challenge(self) -> RequestOptions:
         """What any passkey of this site may answer within five minutes. Keeps nothing. Raises Refusal 403."""
         self.parts.require_open()
-        # It is wanted in a moment, and takes longer to load than an answer may take.
-        asyncio.get_running_loop().run_in_executor(None, load_library)
+        if not is_loaded():
+            # It is wanted in a moment, and takes longer to load than an answer may take.
+            asyncio.get_running_loop().run_in_executor(None, load_library)
         return self.parts.passkeys.request(self.parts.database.clock.now_ms())
 
     async def by_passkey(self, answer: PasskeyAssertion, visit: Visit) -> OpenedSession:
@@ -202,6 +211,8 @@ class SignInDesk:
     async def _by_password(self, typed: str, password: str, visit: Visit, beside: ShownInside, finish: Finish[T]) -> T:
         """Of an account that there is not, the same is done, up to what cannot be."""
         parts = self.parts
+        parts.require_open()
+        parts.hashing.require_room()  # a flood is told so before the store hears of it
         parts.begin_try(visit.address, asyncio.get_running_loop().time())
         name = _as_kept(typed)
         async with parts.database.read() as conn:
@@ -217,7 +228,7 @@ class SignInDesk:
             raise too_many(wait_s)
         hash_ = "" if person is None else person.password_hash
         try:
-            right = await parts.hashing.run(lambda: is_right(hash_, password))
+            right = (await parts.hashing.run(CheckPassword(hash_, password))).right
         except Later:
             parts.succeed(visit.address)  # it was not looked at
             raise

@@ -143,6 +143,11 @@ class SignInParts:
             if not store_is_away(exc):
                 raise
 
+    async def close(self) -> None:
+        """At the end of the server: what was counted is written down, and nothing is hashed any more."""
+        await self.hashing.close()
+        await self.write_down_failures(all_of_them=True)
+
     async def forget(self) -> bool:
         """What is over goes; whether there is more of it."""
         await self.write_down_failures()

@@ -68,6 +68,7 @@ def _help_of(context: HttpContext) -> HelpFor:
 async def _let_watchers_go(app: web.Application) -> None:
     app[DOOR].progress_watch.close()
     await app[DOOR].feed_changes.close()
+    await app[DOOR].services.sign_in.parts.close()
 
 
 def _guarded(route: Route, context: HttpContext) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

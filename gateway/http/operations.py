@@ -1,12 +1,14 @@
 """The handlers about the machine and the caller: index, whoami, health, readiness, metrics."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 from aiohttp import web
 
+from gateway.access.hashing_queue import MOST_WAITING
 from gateway.access.rights import Action, Right, everywhere
+from gateway.access.sign_in_parts import CODES_A_DAY, LINKS_AN_HOUR, PASSWORDS_A_DAY, SignInParts
 from gateway.errors import Refusal
 from gateway.http.asking import Answer, Asked, NoQuery
 from gateway.http.cached import CacheHead, answer_cached
@@ -14,7 +16,7 @@ from gateway.http.courses import NotedCourse, shown_all
 from gateway.http.events import MOST_TOPICS
 from gateway.http.metrics import CONTENT_TYPE
 from gateway.http.pages import MOST
-from gateway.http.services import HealthCheck
+from gateway.http.services import HealthCheck, Measure
 from gateway.settings import LimitSettings
 from store.register import reading as directory
 
@@ -36,6 +38,7 @@ _LINKS = {
     "me": "/api/v1/me",
     "whoami": "/api/v1/whoami",
     "limits": "/api/v1/limits",
+    "session": "/api/v1/sessions/current",
     "audit": "/api/v1/audit",
     "openapi": "/api/v1/openapi.json",
     "docs": "/api/docs",
@@ -109,6 +112,8 @@ class AddressLimits(msgspec.Struct, frozen=True):
     feed_streams: int
     """Public streams open at once."""
     failed_keys_per_minute: int
+    failed_sign_ins_per_hour: int
+    """A passkey that is right passes all the same."""
 
 
 class AccountLimits(msgspec.Struct, frozen=True):
@@ -124,6 +129,16 @@ class AccountLimits(msgspec.Struct, frozen=True):
     """And messages that are no alerts, worked on or waiting."""
     page: int
     """The most of a list in one answer."""
+
+
+class SignInLimits(msgspec.Struct, frozen=True):
+    """What one account may try, on all nodes together. What succeeds is not counted, and passkeys are not."""
+
+    passwords_per_day: int
+    codes_per_day: int
+    resets_per_hour: int
+    waiting: int
+    """Passwords of all accounts that wait on this node; one more is refused with 429."""
 
 
 class RequestLimits(msgspec.Struct, frozen=True):
@@ -143,6 +158,7 @@ class PublishedLimits(msgspec.Struct, frozen=True):
 
     address: AddressLimits
     account: AccountLimits
+    sign_in: SignInLimits
     request: RequestLimits
 
 
@@ -156,6 +172,7 @@ async def limits(asked: Asked[NoQuery, None]) -> Answer:
                 connections=server.max_connections_per_address,
                 feed_streams=feed.max_feed_watchers_per_address,
                 failed_keys_per_minute=asked.context.keyring.failures.most,
+                failed_sign_ins_per_hour=services.sign_in.parts.tries.most,
             ),
             AccountLimits(
                 requests_per_s=most.requests_per_account,
@@ -165,6 +182,7 @@ async def limits(asked: Asked[NoQuery, None]) -> Answer:
                 dry_runs_at_once=most.at_once_per_account,
                 page=MOST,
             ),
+            SignInLimits(PASSWORDS_A_DAY, CODES_A_DAY, LINKS_AN_HOUR, MOST_WAITING),
             RequestLimits(server.max_document_bytes, server.body_timeout_s, server.head_timeout_s, most),
         )
     )
@@ -203,8 +221,17 @@ async def metrics(asked: Asked[NoQuery, None]) -> web.StreamResponse:
         title = "The machine serves every zone: this needs the right to operate in all of them."
         raise Refusal(403, "no-right", title, (everywhere(Action.OPERATE),))
     async with asyncio.timeout(_READY_S):
-        measures = await asked.context.services.measures()
+        measures = [*await asked.context.services.measures(), *_signing_in(asked.context.services.sign_in.parts)]
     return web.Response(body=asked.context.metrics.text(measures), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _signing_in(parts: SignInParts) -> Iterator[Measure]:
+    text = "Sign-ins that were refused, whatever was wrong."
+    yield Measure("tocsin_sign_in_failures", text, "counter", parts.failed.total)
+    text = "Sign-ins with a password that were told to come back, because too many were tried."
+    yield Measure("tocsin_sign_in_put_off", text, "counter", parts.hashing.refused)
+    text = "Passwords that wait to be hashed."
+    yield Measure("tocsin_sign_in_waiting", text, "gauge", parts.hashing.waiting)
 
 
 async def whoami(asked: Asked[NoQuery, None]) -> Answer:

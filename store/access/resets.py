@@ -20,7 +20,7 @@ class ResetWish(msgspec.Struct, frozen=True):
     address: str
 
 
-class Addressee(msgspec.Struct, frozen=True):
+class ResetAddressee(msgspec.Struct, frozen=True):
     """Whose mailbox it is."""
 
     account_id: int
@@ -49,7 +49,7 @@ async def take_wish(tx: Transaction) -> ResetWish | None:
     return None if row is None else ResetWish(*row)
 
 
-async def addressee_of(tx: Transaction, mail: str) -> Addressee | None:
+async def addressee_of(tx: Transaction, mail: str) -> ResetAddressee | None:
     """The account that alone has this mail address and is not disabled. One in which nothing was ever set up has
     nothing to lose: it takes an invitation, which may have been withdrawn."""
     columns = (account.c.id, account.c.code, account.c.email, account.c.language)
@@ -57,10 +57,10 @@ async def addressee_of(tx: Transaction, mail: str) -> Addressee | None:
     set_up = sa.or_(*(sa.exists().where(one) for one in own))
     which = sa.and_(account.c.email == mail, account.c.email != "", account.c.disabled_ms.is_(None), set_up)
     rows = await tx.rows(sa.select(*columns).where(which).limit(2))
-    return Addressee(*rows[0]) if len(rows) == 1 else None
+    return ResetAddressee(*rows[0]) if len(rows) == 1 else None
 
 
-async def make(tx: Transaction, whose: Addressee, token_sha256: str, by: Actor) -> int:
+async def make(tx: Transaction, whose: ResetAddressee, token_sha256: str, by: Actor) -> int:
     """A link of half an hour; those before it are worth nothing. Returns when it ends."""
     before = sa.and_(password_reset.c.account_id == whose.account_id, password_reset.c.used_ms.is_(None))
     await tx.run(sa.update(password_reset).where(before).values(used_ms=tx.now_ms))

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import audit
+from store import audit, meta
 from store.access import accounts, factors, invitations, resets, session_ends, sessions, sign_in_buckets
 from store.access.accounts import AccountRecord, RightRow
 from store.access.sessions import NewSession
@@ -297,7 +297,7 @@ async def test_the_names_around_an_account_are_of_its_zones(database: Database):
 
 async def test_a_link_is_used_by_one_of_many_and_the_one_before_by_nobody(database: Database):
     number = await an_account(database)
-    whose = resets.Addressee(number, "a", "a@b.example", "nl")
+    whose = resets.ResetAddressee(number, "a", "a@b.example", "nl")
     for token in ("first", "second"):
         await database.write(lambda tx, t=token: resets.make(tx, whose, t, SERVER))
     now_ms = database.clock.now_ms()
@@ -337,3 +337,16 @@ async def test_an_invitation_is_accepted_by_one_of_many(database: Database):
         return await database.write(lambda tx: invitations.accept(tx, found))
 
     assert sum(await asyncio.gather(*map(accept, range(5)))) == 1
+
+
+async def test_after_a_restore_nobody_is_signed_in_and_no_link_is_good(database: Database):
+    number = await an_account(database)
+    await a_session(database, number)
+    whose = resets.ResetAddressee(number, "a", "a@b.example", "nl")
+    await database.write(lambda tx: resets.make(tx, whose, "link", SERVER))
+
+    await database.write(meta.renew_generation)
+
+    assert await found(database) is None
+    async with database.read() as conn:
+        assert await resets.find(conn, "link", database.clock.now_ms()) is None

@@ -1,15 +1,9 @@
 """Hashing takes no more than its share of a core in any ten seconds, whatever it costs and whenever it is wanted."""
 
-import asyncio
-import threading
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.access.hash_budget import HashBudget
-from gateway.access.hashing_queue import HashingQueue
-from gateway.errors import Later
 
 EDGE_S = 1e-6
 COSTS = st.lists(st.floats(0.001, 0.4), min_size=1, max_size=60)
@@ -61,72 +55,3 @@ def test_nothing_waits_for_ever(costs: list[float], pauses: list[float]):
 
     for (before, cost_s), (begin, _), pause_s in zip(done, done[1:], pauses[1:], strict=False):
         assert begin - (before + cost_s) - pause_s <= longest_s + 1e-6
-
-
-async def test_one_works_at_a_time_and_the_rest_wait_in_turn():
-    queue, at_once, most, order = HashingQueue(lambda: False), 0, 0, []
-
-    def work(number: int) -> int:
-        nonlocal at_once, most
-        at_once += 1
-        most = max(most, at_once)
-        order.append(number)
-        at_once -= 1
-        return number
-
-    done = await asyncio.gather(*(queue.run(lambda n=n: work(n)) for n in range(10)))
-
-    assert done == order == list(range(10))
-    assert most == 1
-
-
-async def test_a_full_queue_refuses_and_goes_on_afterwards():
-    queue, gate = HashingQueue(lambda: False, most_waiting=2), threading.Event()
-    first = asyncio.ensure_future(queue.run(gate.wait))
-    await asyncio.sleep(0)
-    waiting = [asyncio.ensure_future(queue.run(lambda: True)) for _ in range(2)]
-    await asyncio.sleep(0)
-
-    with pytest.raises(Later) as refused:
-        await queue.run(lambda: True)
-    gate.set()
-
-    assert await asyncio.gather(first, *waiting) == [True] * 3
-    assert refused.value.retry_after_s >= 5
-    assert await queue.run(lambda: 7) == 7
-
-
-async def test_work_that_fails_leaves_the_queue_free():
-    queue = HashingQueue(lambda: True)
-
-    for _ in range(3):
-        with pytest.raises(ZeroDivisionError):
-            await queue.run(lambda: 1 // 0)
-    assert queue.waiting == 0
-
-
-async def test_while_messages_leave_whoever_waits_too_long_is_told_to_come_back():
-    queue = HashingQueue(lambda: True, longest_wait_s=0.01)
-    queue.budget.spend(asyncio.get_running_loop().time(), 0.5)
-
-    with pytest.raises(Later):
-        await queue.run(lambda: True)
-
-
-async def test_while_nothing_leaves_the_budget_stops_nobody():
-    queue = HashingQueue(lambda: False, longest_wait_s=0.01)
-    queue.budget.spend(asyncio.get_running_loop().time(), 5.0)
-
-    assert await queue.run(lambda: True)
-
-
-async def test_the_thread_has_the_lowest_priority():
-    import os
-
-    queue = HashingQueue(lambda: False)
-
-    def nice() -> int:
-        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-
-    assert await queue.run(nice) == 19
-    assert nice() < 19 or os.getpriority(os.PRIO_PROCESS, 0) == 19

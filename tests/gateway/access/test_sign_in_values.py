@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.access import failed_sign_ins, second_factor, totp
 from gateway.access.failed_sign_ins import FailureTally
-from gateway.access.passwords import hash_of, is_right
+from gateway.access.passwords import NOBODYS, hash_of, is_right
 from gateway.access.sealed_secret import BrokenSeal, seal, unseal
 from gateway.access.sign_in_desk import recovery_sha256
 from gateway.access.sign_in_site import sign_in_site
@@ -119,6 +119,10 @@ def test_a_password_is_right_however_a_keyboard_composes_it_and_none_is_right_fo
     assert is_right(hash_, "caf\u00e9 sous la pluie")
     assert not is_right(hash_, "cafe sous la pluie")
     assert not is_right("", "cafe sous la pluie")
+
+
+def test_what_is_compared_for_nobody_costs_what_a_hash_of_somebody_does():
+    assert NOBODYS.rsplit("$", 2)[0] == hash_of("kaars gitaar vijver tram").rsplit("$", 2)[0]
 
 
 @pytest.mark.parametrize("typed", ["ABCD-EFGH-JKLM-NPQR", "abcd efgh jklm npqr", "ABCDEFGHJKLMNPQR"])

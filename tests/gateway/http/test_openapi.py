@@ -116,8 +116,8 @@ async def test_it_is_served_to_everybody_and_not_again_to_who_has_it(door: Doorw
 # ---- looking changes nothing ---------------------------------------------------------------------------------------
 
 MAY_GROW = "audit"
-"""Who reads what about people is written down, in tables of this name. That somebody is there is a column of his session,
-`session.seen_ms`, written once a minute: tests/gateway/http/test_sign_in_door.py."""
+"""Who reads what about people is written down, in tables of this name. That somebody is there is noted in his session,
+once a minute (tests/gateway/http/test_sign_in_door.py): here keys are asked by."""
 NEEDED = {"/cap/v1/alerts": "?sender=cic@example.org&identifier=id-1", "/api/v1/events": "?topics=campaigns"}
 
 
