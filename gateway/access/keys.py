@@ -185,7 +185,7 @@ def _presented(authorization: str) -> tuple[str, str] | None:
 def as_caller(row: KeyRow | SessionRow) -> Caller:
     """The caller of an account's row. Raises ValueError (msgspec.ValidationError is one) when what is kept of the
     account cannot be read."""
-    test = row.key_id.startswith(TEST)
+    test = isinstance(row, KeyRow) and row.key_id.startswith(TEST)
     return Caller(
         account_id=row.account_id,
         code=row.code,
@@ -205,7 +205,7 @@ def with_rights_of(caller: Caller, row: KeyRow) -> Caller:
     return msgspec.structs.replace(caller, type=row.type, rights=rights)
 
 
-def _rights(row: KeyRow, *, simulated: bool) -> tuple[Right, ...]:
+def _rights(row: KeyRow | SessionRow, *, simulated: bool) -> tuple[Right, ...]:
     """`simulated`: what is left of them for a key that only simulates."""
     rights = tuple(Right(r.action, r.zone_id, r.network_id, r.kind, r.channel, r.mode) for r in row.rights)
     return tuple(filter(None, (right.simulated for right in rights))) if simulated else rights

@@ -21,7 +21,7 @@ from gateway.http.expectations import require_met, tell_to_go_on
 from gateway.http.languages import codes
 from gateway.http.problems import HelpFor, answer_problems
 from gateway.http.query import query_of
-from gateway.http.route import Route
+from gateway.http.route import Route, RouteRight
 from gateway.http.routes import TABLE
 from gateway.http.visitors import Visitor
 from gateway.http.wording import encoded

@@ -91,6 +91,8 @@ class AccountRecord(msgspec.Struct, frozen=True):
     terms: str = "[]"
 
 
+IS_OPEN = sa.and_(account.c.disabled_ms.is_(None), account.c.ended_ms.is_(None))
+"""Of an account: it is neither disabled nor ended."""
 _OWN = ("name", "type", "senders", "kind_rules")
 _WRITTEN = (*_OWN, "terms")
 _RIGHT = tuple(account_right.c[name] for name in RightRow.__struct_fields__)

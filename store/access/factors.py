@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
+from store.access.accounts import IS_OPEN
 from store.audit_line import Actor
 from store.engine.transaction import Transaction
 from store.tables import account, account_right, network, passkey, password, recovery_code, totp, zone
@@ -79,7 +80,7 @@ async def _person(conn: AsyncConnection, which: sa.ColumnElement[bool]) -> list[
     number = sa.select(sa.func.count()).where(passkey.c.account_id == account.c.id).scalar_subquery()
     statement = (
         sa.select(
-            account.c.id, account.c.code, account.c.name, account.c.email, account.c.language, account.c.disabled_ms,
+            account.c.id, account.c.code, account.c.name, account.c.email, account.c.language, IS_OPEN,
             password.c.hash, totp.c.sealed, number,
         )
         .outerjoin(password, password.c.account_id == account.c.id)
@@ -91,8 +92,8 @@ async def _person(conn: AsyncConnection, which: sa.ColumnElement[bool]) -> list[
     for row in (await conn.execute(statement)).all():
         rights = sa.select(account_right.c.action).where(account_right.c.account_id == row[0]).distinct()
         actions = frozenset(str(one.action) for one in (await conn.execute(rights)).all())
-        number_, code, name, email, language, disabled_ms, hash_, sealed, passkeys = row
-        own = (number_, code, name, email, language, disabled_ms is not None)
+        number_, code, name, email, language, is_open, hash_, sealed, passkeys = row
+        own = (number_, code, name, email, language, not is_open)
         people.append(Person(*own, hash_ or "", sealed or "", passkeys, actions))
     return people
 

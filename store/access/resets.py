@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
+from store.access.accounts import IS_OPEN
 from store.audit_line import Actor
 from store.engine.transaction import Transaction
 from store.tables import account, passkey, password, password_reset, reset_wish
@@ -55,7 +56,7 @@ async def addressee_of(tx: Transaction, mail: str) -> ResetAddressee | None:
     columns = (account.c.id, account.c.code, account.c.email, account.c.language)
     own = (table.c.account_id == account.c.id for table in (password, passkey))
     set_up = sa.or_(*(sa.exists().where(one) for one in own))
-    which = sa.and_(account.c.email == mail, account.c.email != "", account.c.disabled_ms.is_(None), set_up)
+    which = sa.and_(account.c.email == mail, account.c.email != "", IS_OPEN, set_up)
     rows = await tx.rows(sa.select(*columns).where(which).limit(2))
     return ResetAddressee(*rows[0]) if len(rows) == 1 else None
 
@@ -80,7 +81,7 @@ async def find(conn: AsyncConnection, token_sha256: str, now_ms: int) -> OpenRes
             password_reset.c.token_sha256 == token_sha256,
             password_reset.c.used_ms.is_(None),
             password_reset.c.ends_ms > now_ms,
-            account.c.disabled_ms.is_(None),
+            IS_OPEN,
         )
     )
     row = (await conn.execute(statement)).first()

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
-from store.access.accounts import RightRow
+from store.access.accounts import IS_OPEN, RightRow
 from store.access.session_ends import CROWDED, REPLACED
 from store.audit_line import Actor
 from store.engine.prepared_statement import Prepared
@@ -90,7 +90,7 @@ _find = Prepared(
     .where(
         session.c.token_sha256 == sa.bindparam("sha256"),
         session.c.ended_ms.is_(None),
-        account.c.disabled_ms.is_(None),
+        IS_OPEN,
     )
     .order_by(account_right.c.id)
 )
