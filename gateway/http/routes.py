@@ -216,7 +216,7 @@ TABLE = (
     Route(
         "POST", "/api/v1/accounts", accounts.create, Action.ADMINISTER,
         summary="Make an account, and invite its person", tag="Account", answers={201: accounts.InvitedAccount},
-        refuses=(409, 422), has_version=True, example=examples.ACCOUNT,
+        refuses=(409, 422), has_version=True, example=examples.ACCOUNT, step_up=True,
     ),
     Route(
         "GET", _ACCOUNT, accounts.read, Action.ADMINISTER,
@@ -225,7 +225,7 @@ TABLE = (
     Route(
         "PATCH", _ACCOUNT, accounts.change, Action.ADMINISTER,
         summary="Change an account or its rights", tag="Account", answers={200: accounts.AccountInFull},
-        refuses=(409, 422), needs_match=True, has_version=True, example={"name": "Jo Example"},
+        refuses=(409, 422), needs_match=True, has_version=True, example={"name": "Jo Example"}, step_up=True,
     ),
     Route(
         "POST", f"{_ACCOUNT}/disable", accounts.disable, Action.ADMINISTER,
@@ -235,17 +235,17 @@ TABLE = (
     Route(
         "POST", f"{_ACCOUNT}/enable", accounts.enable, Action.ADMINISTER,
         summary="Let an account come in again", tag="Account", answers={200: accounts.AccountInFull},
-        refuses=(409,), has_version=True, example={"reason": "Back from leave."},
+        refuses=(409,), has_version=True, example={"reason": "Back from leave."}, step_up=True,
     ),
     Route(
         "POST", f"{_ACCOUNT}/end", accounts.end, Action.ADMINISTER,
         summary="End an account, for good", tag="Account", answers={200: accounts.AccountInFull},
-        refuses=(409,), has_version=True, example={"reason": "Has left the network."},
+        refuses=(409,), has_version=True, example={"reason": "Has left the network."}, step_up=True,
     ),
     Route(
         "POST", f"{_ACCOUNT}/invite", invitations.invite, Action.ADMINISTER,
         summary="Invite again, by a new link", tag="Account", answers={201: invitations.ListedInvitation},
-        refuses=(409,),
+        refuses=(409,), step_up=True,
     ),
     Route(
         "GET", f"{_ACCOUNT}/keys", account_keys.listing, Action.ADMINISTER,
@@ -254,7 +254,7 @@ TABLE = (
     Route(
         "POST", f"{_ACCOUNT}/keys", account_keys.make, Action.ADMINISTER,
         summary="Make a key for an account", tag="Account", answers={201: account_keys.ShownKey},
-        refuses=(409, 422), example={"name": "CAD of the dispatch centre", "test": True},
+        refuses=(409, 422), example={"name": "CAD of the dispatch centre", "test": True}, step_up=True,
     ),
     Route(
         "GET", _KEY, account_keys.read, Action.ADMINISTER,
@@ -263,7 +263,7 @@ TABLE = (
     Route(
         "POST", f"{_KEY}/rotate", account_keys.rotate, Action.ADMINISTER,
         summary="Put a new key beside one that is to end", tag="Account", answers={201: account_keys.ShownKey},
-        refuses=(409, 422), example={"overlap_hours": 48},
+        refuses=(409, 422), example={"overlap_hours": 48}, step_up=True,
     ),
     Route(
         "POST", f"{_KEY}/revoke", account_keys.revoke, Action.ADMINISTER,
