@@ -390,6 +390,85 @@ sign_in_bucket = sa.Table(
     _int("full_us"),  # when nothing will be missing from it
 )
 
+# ---- second persons: approvals, and codes for when nobody can sign in ------------------------------------
+
+approval = sa.Table(
+    "approval",  # what one person asks for and a second one decides
+    metadata,
+    _id(),
+    sa.Column("public_id", sa.Text, nullable=False, unique=True),
+    _text("subject"),  # what is asked for: rights (gateway/access/dangerous.py)
+    _ref("zone_id", "zone", nullable=True),  # null: of several zones, or of every one
+    _text("act"),  # JSON: what will be done, exactly; never changed
+    _text("digest"),  # SHA-256 of it, hexadecimal: a decision names it
+    _ref("asked_by", "account"),
+    _ref("asked_behalf", "account", nullable=True),
+    _int("asked_ms"),
+    sa.Column("not_before_ms", Big),  # of what its asker grants alone: when it is done
+    _int("ends_ms"),
+    _text("state"),  # asked, granted, refused, withdrawn, expired, done
+    _ref("decided_by", "account", nullable=True),
+    sa.Column("decided_ms", Big),
+    _text("evidence", "{}"),  # JSON: how it was decided, and why it was not done
+    sa.Index("ix_approval_zone_id_id", "zone_id", "id"),
+    *(
+        sa.Index(f"ix_approval_{column}", column, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+        for column, where in (("ends_ms", "state IN ('asked', 'granted')"), ("not_before_ms", "state = 'granted'"))
+    ),
+)
+
+approval_target = sa.Table(
+    "approval_target",  # what open approvals are about, so that no two are about one thing; gone with their end
+    metadata,
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("target", sa.Text, primary_key=True),  # an account's code
+    _ref("approval_id", "approval", index=True),
+)
+
+break_glass = sa.Table(
+    "break_glass",  # paper codes by which a zone is launched for when nobody of it can sign in
+    metadata,
+    _id(),
+    sa.Column("public_id", sa.Text, nullable=False, unique=True),
+    _ref("zone_id", "zone", index=True),
+    _ref("account_id", "account"),  # as which it acts
+    _text("code_sha256"),
+    _int("issued_ms"),
+    _text("issued_by"),  # the login at the terminal
+    _text("state"),  # valid, used, replaced
+    _int("state_ms"),
+    sa.Index(
+        "ix_break_glass_valid",
+        "zone_id",
+        unique=True,
+        sqlite_where=sa.text("state = 'valid'"),
+        postgresql_where=sa.text("state = 'valid'"),
+    ),
+)
+
+break_glass_use = sa.Table(
+    "break_glass_use",
+    metadata,
+    _id(),
+    sa.Column("public_id", sa.Text, nullable=False, unique=True),
+    sa.Column("break_glass_id", Big, sa.ForeignKey("break_glass.id"), nullable=False, unique=True),  # each code once
+    _text("name"),  # of the person, as typed
+    _text("reason"),
+    _text("mode"),  # live; simulation: a rehearsal
+    _int("began_ms"),
+    _int("ends_ms"),
+)
+
+break_glass_guess = sa.Table(
+    "break_glass_guess",  # codes that were none, counted for a while
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),  # address, zone
+    sa.Column("subject", sa.Text, primary_key=True),  # hash of an address; a zone's id, 0 for none of that name
+    _int("since_ms"),
+    _int("guesses"),
+    sa.Index("ix_break_glass_guess_since_ms", "since_ms"),
+)
+
 # ---- alerts and campaigns --------------------------------------------------------------------------------
 
 thread = sa.Table(
@@ -520,6 +599,7 @@ campaign = sa.Table(
     # It came with a copy of the store and was given up then: whom it had still to tell may have been told since.
     sa.Column("retired_ms", Big),
     sa.Column("cleared_ms", Big),  # its deliveries are gone: their time was over (store/retention.py)
+    sa.Column("break_glass_use_id", Big),  # of what was launched by a paper code
     sa.Index("ix_campaign_sealed_ms", "sealed_ms"),
     sa.Index(
         "ix_campaign_uncleared",

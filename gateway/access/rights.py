@@ -51,11 +51,6 @@ class Right(msgspec.Struct, frozen=True):
     mode: str = "*"
     """`*` is every kind, every channel, live and simulation."""
 
-    @property
-    def simulated(self) -> "Right | None":
-        """What of the right is left in simulation; None: nothing."""
-        return None if self.mode == Mode.LIVE else msgspec.structs.replace(self, mode=str(Mode.SIMULATION))
-
     def includes(self, other: "Right") -> bool:
         """Whether whoever has this right has all of the other."""
         return (
@@ -66,6 +61,11 @@ class Right(msgspec.Struct, frozen=True):
             and self.channel in ("*", other.channel)
             and self.mode in ("*", other.mode)
         )
+
+    @property
+    def simulated(self) -> "Right | None":
+        """What of the right is left in simulation; None: nothing."""
+        return None if self.mode == Mode.LIVE else msgspec.structs.replace(self, mode=str(Mode.SIMULATION))
 
     @property
     def is_whole(self) -> bool:
@@ -122,6 +122,11 @@ class Caller(msgspec.Struct, frozen=True):
     """It came with a test key: none of its rights is for anything live."""
     session: SessionFacts | None = None
     """Of a person who has signed in; None: a program with a key, or the server."""
+
+    @property
+    def person(self) -> bool:
+        """Whether somebody asks who has shown factors of his own, not a key."""
+        return self.session is not None
 
     @property
     def actor(self) -> Actor:

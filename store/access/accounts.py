@@ -203,6 +203,13 @@ async def put_account(tx: Transaction, record: AccountRecord, by: Actor = SERVER
     return account_id, RegisterTally(changed=1) if changed or altered else RegisterTally(unchanged=1)
 
 
+async def put_rights_of(tx: Transaction, code: str, rights: frozenset[RightRow], by: Actor = SERVER) -> bool | None:
+    """An account's rights become exactly these. Returns whether that changed anything; None where there is no such
+    account."""
+    found = await tx.first(sa.select(account.c.id).where(account.c.code == code))
+    return None if found is None else await put_rights(tx, int(found.id), code, rights, by)
+
+
 def _moved(tx: Transaction) -> dict[str, Any]:
     """Of an account that is changed at the terminal, or by a file: whoever has seen it reads it again."""
     return {"revision": account.c.revision + 1, "changed_ms": tx.now_ms, "changed_by": ""}
