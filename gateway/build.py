@@ -18,6 +18,8 @@ from gateway.access.link_desk import LinkDesk, ResetLink
 from gateway.access.profile_desk import ProfileDesk
 from gateway.access.sign_in_desk import SignInDesk
 from gateway.access.sign_in_parts import sign_in_parts
+from gateway.access.approval_desk import ApprovalDesk
+from gateway.access.granting import GRANTING
 from gateway.bell import Bell
 from gateway.campaigns.admission import Turns
 from gateway.campaigns.alert_desk import AlertDesk
@@ -59,6 +61,8 @@ from store.register.reading import addressees
 
 log = logging.getLogger(__name__)
 
+_APPROVALS_S = 5.0
+"""How late what was granted alone is done at most, and what nobody decided ends."""
 _CERTIFICATE_S = 10.0
 """How often it is looked whether the door's certificate was renewed."""
 _HELP_S = 10.0
@@ -172,6 +176,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         lambda: any(lane.batches_held for lane in lanes),
     )
     links = LinkDesk(signing_in, _tell)
+    approvals = ApprovalDesk(database, GRANTING)
     housekeeping = Housekeeping(
         (
             *store_chores(database, boot_id, node_name, ring, how_carriers_are),
@@ -179,6 +184,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("prepare-small", 1.0, preparer.run_small, prepare_bell),
             Chore("publish", 1.0, publisher.run, publish_bell),
             Chore("parked", 1.0, parked.run),
+            Chore("approvals", _APPROVALS_S, approvals.run_due),
             Chore("refused", 60.0, refused.run, refused.bell, _KEEPING_RESTS),
             Chore("registers", 2.0, snapshots.keep_ready),
             Chore("help", _HELP_S, book.refresh),
@@ -209,6 +215,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             refused=refused,
             messages=MessageDesk(database, planner, disk, wake, settings.limits, idle),
             holds=HoldDesk(database, settings.carrier_names, ring),
+            approvals=approvals,
             readiness=health.readiness,
             measures=health.measures,
             server=settings.server,

@@ -400,7 +400,8 @@ approval = sa.Table(
     _text("subject"),  # what is asked for: rights (gateway/access/dangerous.py)
     _ref("zone_id", "zone", nullable=True),  # null: of several zones, or of every one
     _text("act"),  # JSON: what will be done, exactly; never changed
-    _text("digest"),  # SHA-256 of it, hexadecimal: a decision names it
+    _text("summary"),  # JSON: what lists show of it
+    _text("digest"),  # SHA-256 of the act, hexadecimal: a decision names it
     _ref("asked_by", "account"),
     _ref("asked_behalf", "account", nullable=True),
     _int("asked_ms"),

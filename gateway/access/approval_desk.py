@@ -26,6 +26,7 @@ from gateway.access.dangerous import (
     digest_of,
     judge,
     read_act,
+    summary_of,
     written,
 )
 from gateway.access.granting import Appliers, rights_of, rows_of
@@ -102,7 +103,7 @@ class ApprovalDesk:
         Raises Refusal, and then the transaction must fail: 403 where somebody may not give this, 404 and 409 for
         accounts that there are not, or are; 409 where something else is asked about one of them; 422 for too many."""
         if len(changes) > MOST_CHANGES:
-            title = f"One act changes {MOST_CHANGES} accounts at most."
+            title = f"One act holds {MOST_CHANGES} changes at most."
             raise Refusal(422, "too-many-changes", title)
         standing = await administrators.by_codes(tx, {change.account for change in changes})
         before = _before(changes, standing)
@@ -122,6 +123,7 @@ class ApprovalDesk:
             subject=SUBJECT,
             zone_id=danger.zone_id,
             act=text,
+            summary=summary_of(act),
             digest=digest_of(text),
             asked_by=caller.account_id,
             asked_behalf=caller.behalf_id,

@@ -13,8 +13,9 @@ from gateway.access.rights import Action, Right
 
 SUBJECT = "rights"
 """What approvals of these changes are about."""
-MOST_CHANGES = 5_000
-"""Of one act: as many accounts as a large import brings."""
+MOST_CHANGES = 500
+"""Of one act: it is done in one transaction, and others wait for that."""
+_MOST_NAMED = 20
 _SENDING = frozenset({Action.SUBMIT, Action.LAUNCH, Action.PUBLISH})
 _RULING = frozenset({Action.ADMINISTER, Action.OPERATE})
 Rights = frozenset[Right]
@@ -81,6 +82,14 @@ class AccountAct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return frozenset(change.account for change in self.changes)
 
 
+class ActSummary(msgspec.Struct, frozen=True):
+    """What lists show of an act."""
+
+    accounts: tuple[str, ...]
+    """Codes of those that it is about, 20 at most."""
+    changes: int
+
+
 def act_of(changes: Sequence[AccountChange], before: Mapping[str, Rights]) -> AccountAct:
     return AccountAct(tuple(changes), {code: in_order(rights) for code, rights in before.items()})
 
@@ -88,6 +97,10 @@ def act_of(changes: Sequence[AccountChange], before: Mapping[str, Rights]) -> Ac
 def in_order(rights: Iterable[Right]) -> tuple[Right, ...]:
     """The same rights in the one order that all nodes write them in."""
     return tuple(sorted(set(rights), key=repr))
+
+
+def summary_of(act: AccountAct) -> str:
+    return msgspec.json.encode(ActSummary(tuple(sorted(act.targets))[:_MOST_NAMED], len(act.changes))).decode()
 
 
 def written(act: AccountAct) -> str:

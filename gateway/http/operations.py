@@ -1,7 +1,9 @@
 """The handlers about the machine and the caller: index, whoami, health, readiness, metrics."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -36,6 +38,7 @@ _LINKS = {
     "accounts": "/api/v1/accounts",
     "invitations": "/api/v1/invitations",
     "me": "/api/v1/me",
+    "approvals": "/api/v1/approvals",
     "whoami": "/api/v1/whoami",
     "limits": "/api/v1/limits",
     "session": "/api/v1/sessions/current",
@@ -237,24 +240,41 @@ def _signing_in(parts: SignInParts) -> Iterator[Measure]:
 async def whoami(asked: Asked[NoQuery, None]) -> Answer:
     """The account and its rights, in words."""
     caller = asked.caller
+    words = await words_of_rights(asked, caller.rights)
+    courses = shown_all(await asked.context.services.courses.own(caller), caller.code)
+    told = words.of(caller.rights)
+    return Answer(Whoami(caller.code, caller.name, caller.type, caller.senders, told, courses))
+
+
+@dataclass(frozen=True, slots=True)
+class RightWords:
+    """Codes of the places where rights are, and sentences of the rights."""
+
+    zones: dict[int, str]
+    networks: dict[int, str]
+
+    def of(self, rights: Iterable[Right]) -> tuple[GrantedRight, ...]:
+        return tuple(
+            GrantedRight(
+                action=right.action,
+                zone=_code(self.zones, right.zone_id),
+                network=_code(self.networks, right.network_id),
+                kind=right.kind,
+                channel=right.channel,
+                mode=right.mode,
+                text=_sentence(right, self.zones, self.networks),
+            )
+            for right in rights
+        )
+
+
+async def words_of_rights(asked: Asked[Any, Any], rights: Iterable[Right]) -> RightWords:
+    """The words for these rights."""
+    named = {right.zone_id for right in rights}
     async with asked.context.services.database.read() as conn:
         zones = {z.id: z.code for z in await directory.zones(conn)}
-        mine = [z for z in zones if any(r.zone_id in (None, z) for r in caller.rights)]
-        networks = {n.id: n.code for n in await directory.networks(conn, mine)}
-    rights = tuple(
-        GrantedRight(
-            action=right.action,
-            zone=_code(zones, right.zone_id),
-            network=_code(networks, right.network_id),
-            kind=right.kind,
-            channel=right.channel,
-            mode=right.mode,
-            text=_sentence(right, zones, networks),
-        )
-        for right in caller.rights
-    )
-    courses = shown_all(await asked.context.services.courses.own(caller), caller.code)
-    return Answer(Whoami(caller.code, caller.name, caller.type, caller.senders, rights, courses))
+        theirs = [zone_id for zone_id in zones if None in named or zone_id in named]
+        return RightWords(zones, {n.id: n.code for n in await directory.networks(conn, theirs)})
 
 
 def _code(codes: dict[int, str], wanted: int | None) -> str | None:

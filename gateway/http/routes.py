@@ -9,6 +9,7 @@ from gateway.http import (
     account_keys,
     accounts,
     alerts,
+    approvals,
     assets,
     audit,
     campaigns,
@@ -43,6 +44,7 @@ _COURSES = f"/api/v1/accounts/{{code:{_CODE}}}/courses"
 _INVITATION = f"/api/v1/invitations/{_ID}"
 _KEY = f"/api/v1/keys/{_ID}"
 _SESSION = "/api/v1/sessions/{id:(?!(?:current|password|passkey|recovery)$)[A-Za-z0-9_-]{1,64}}"
+_APPROVAL = f"/api/v1/approvals/{_ID}"
 _UNSUBSCRIBE = "/unsubscribe/{token:[a-z0-9.-]{1,120}}"
 _SEES_ALERTS = (Action.SUBMIT, Action.READ)
 _SIGNING_IN = (401, 403, 429)
@@ -459,6 +461,26 @@ TABLE = (
     Route(
         "GET", "/api/v1/audit", audit.find, (Action.AUDIT, Action.OPERATE),
         summary="Who did what, newest first", tag="Operation", answers={200: audit.LinesOfAudit},
+    ),
+    Route(
+        "GET", "/api/v1/approvals", approvals.listing, Action.ADMINISTER,
+        summary="What waits for a second person, newest first", tag="Account",
+        answers={200: approvals.ApprovalList}, refuses=(404,),
+    ),
+    Route(
+        "GET", _APPROVAL, approvals.read, Action.ADMINISTER,
+        summary="All that is done where it is granted", tag="Account", answers={200: approvals.ApprovalInFull},
+    ),
+    Route(
+        "POST", f"{_APPROVAL}/decision", approvals.decide, Action.ADMINISTER,
+        summary="Grant or refuse what another has asked for", tag="Account",
+        answers={200: approvals.ApprovalInFull}, refuses=(403, 409),
+        example={"grant": True, "digest": "0" * 64, "reason": "She has followed the course."},
+    ),
+    Route(
+        "POST", f"{_APPROVAL}/withdraw", approvals.withdraw, Action.ADMINISTER,
+        summary="Take back what was asked for", tag="Account",
+        answers={200: approvals.ApprovalInFull}, refuses=(409,),
     ),
     Route(
         "GET", "/api/v1/campaigns", campaigns.listing, Action.READ,

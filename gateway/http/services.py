@@ -15,6 +15,7 @@ from gateway.access.invitation_desk import InvitationDesk
 from gateway.access.key_desk import KeyDesk
 from gateway.access.link_desk import LinkDesk
 from gateway.access.profile_desk import ProfileDesk
+from gateway.access.approval_desk import ApprovalDesk
 from gateway.access.rights import Caller
 from gateway.access.sign_in_desk import SignInDesk
 from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest, Preview, ZonePreview
@@ -98,6 +99,7 @@ class Services:
     refused: RefusedDocuments
     messages: MessageService
     holds: HoldDesk
+    approvals: ApprovalDesk
     readiness: Readiness
     measures: Measures
     server: ServerSettings

@@ -29,6 +29,8 @@ class NewApproval(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     zone_id: int | None
     act: str
+    summary: str
+    """JSON: what lists show of it."""
     digest: str
     asked_by: int
     asked_behalf: int | None
@@ -47,6 +49,8 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """None: it is of several zones, or of every one."""
     zone: str | None
     act: str
+    """Empty in lists: it may be long."""
+    summary: str
     digest: str
     asked_by: int
     asked_code: str
@@ -67,18 +71,24 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _asker, _behalf, _decider = (account.alias(name) for name in ("asker", "behalf", "decider"))
-_every = (
-    sa.select(
-        approval.c.id, approval.c.public_id, approval.c.subject, approval.c.zone_id, zone.c.code, approval.c.act,
-        approval.c.digest, approval.c.asked_by, _asker.c.code, approval.c.asked_behalf, _behalf.c.code,
-        approval.c.asked_ms, approval.c.not_before_ms, approval.c.ends_ms, approval.c.state, approval.c.decided_by,
-        _decider.c.code, approval.c.decided_ms, approval.c.evidence,
-    )
-    .join(_asker, _asker.c.id == approval.c.asked_by)
-    .outerjoin(_behalf, _behalf.c.id == approval.c.asked_behalf)
-    .outerjoin(_decider, _decider.c.id == approval.c.decided_by)
-    .outerjoin(zone, zone.c.id == approval.c.zone_id)
-)  # fmt: skip
+
+
+def _reading(act: sa.ColumnElement[str]) -> sa.Select[Any]:
+    return (
+        sa.select(
+            approval.c.id, approval.c.public_id, approval.c.subject, approval.c.zone_id, zone.c.code, act,
+            approval.c.summary, approval.c.digest, approval.c.asked_by, _asker.c.code, approval.c.asked_behalf,
+            _behalf.c.code, approval.c.asked_ms, approval.c.not_before_ms, approval.c.ends_ms, approval.c.state,
+            approval.c.decided_by, _decider.c.code, approval.c.decided_ms, approval.c.evidence,
+        )
+        .join(_asker, _asker.c.id == approval.c.asked_by)
+        .outerjoin(_behalf, _behalf.c.id == approval.c.asked_behalf)
+        .outerjoin(_decider, _decider.c.id == approval.c.decided_by)
+        .outerjoin(zone, zone.c.id == approval.c.zone_id)
+    )  # fmt: skip
+
+
+_every, _headings = _reading(approval.c.act), _reading(sa.literal_column("''"))
 
 
 def _approval(row: Sequence[Any]) -> Approval:
@@ -221,7 +231,7 @@ async def page(
 ) -> list[Approval]:
     """The newest first: those of these zones (None: of all, and of several together), and what `asker` has asked
     for."""
-    statement = _every.order_by(approval.c.id.desc()).limit(most)
+    statement = _headings.order_by(approval.c.id.desc()).limit(most)
     if zone_ids is not None:
         statement = statement.where(sa.or_(approval.c.zone_id.in_(sorted(zone_ids)), approval.c.asked_by == asker))
     if open_only:

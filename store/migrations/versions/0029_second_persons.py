@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text(), nullable=False),
         _ref("zone_id", "zone", nullable=True),
         sa.Column("act", sa.Text(), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
         _ref("asked_by", "account"),
         _ref("asked_behalf", "account", nullable=True),

@@ -19,6 +19,8 @@ from gateway.access.inviting import Tell
 from gateway.access.key_desk import KeyDesk
 from gateway.access.link_desk import LinkDesk, ResetLink
 from gateway.access.profile_desk import ProfileDesk
+from gateway.access.approval_desk import ApprovalDesk
+from gateway.access.granting import GRANTING
 from gateway.access.rights import Caller
 from gateway.access.sign_in_desk import SignInDesk
 from gateway.access.sign_in_parts import sign_in_parts
@@ -211,6 +213,7 @@ async def doorway(
         refused,
         desk,
         HoldDesk(database, CARRIERS, lambda: None),
+        ApprovalDesk(database, GRANTING),
         readiness,
         measures,
         server,

@@ -1,0 +1,196 @@
+"""Approvals over HTTP: seen by whom they concern, decided by a second person who has signed in, and by nobody else."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from gateway.access.approval_desk import AwaitsSecond
+from gateway.access.dangerous import AccountChange, MakeKey, OpenAccount, SetRights
+from gateway.access.keys import Keyring, keys_of
+from gateway.access.rights import Caller, Right
+from store.access.approvals import Approval
+from store.engine.database import Database
+from store.tables import account, audit
+from tests.gateway.http.doorway import Answer, Doorway, doorway
+from tests.gateway.populated_store import bearer
+
+APPROVALS = "/api/v1/approvals"
+KEY = ("c" * 12, "a" * 64)
+
+
+class SignedIn(Keyring):
+    """All but `machine` are persons who have signed in."""
+
+    async def caller(self, authorization: str | None, peer: str) -> Caller:
+        found = await Keyring.caller(self, authorization, peer)
+        return msgspec.structs.replace(found, person=found.code != "machine")
+
+
+@pytest.fixture
+async def door(database: Database) -> AsyncIterator[Doorway]:
+    async with doorway(database, keyring=SignedIn(keys_of(database))) as opened:
+        for code in ("anna", "arno", "machine"):
+            await opened.house.account(code, ("administer", "A"), type_="administrator")
+        await opened.house.account("officer", ("read", "A"))
+        yield opened
+
+
+def right(door: Doorway, action: str, zone: str | None = "A") -> Right:
+    return Right(action, door.house.zones[zone] if zone else None, None, "*", "*")
+
+
+def launches(door: Doorway, code: str = "officer") -> SetRights:
+    return SetRights(code, (right(door, "launch"),))
+
+
+async def ask(door: Doorway, who: str, *changes: AccountChange) -> Approval:
+    """As whoever changes accounts asks: in the transaction of the change."""
+    caller = await door.door.keyring.caller(bearer(who)["Authorization"], "127.0.0.1")
+    desk = door.door.services.approvals
+    outcome = await door.house.database.write(lambda tx: desk.gate(tx, caller, changes))
+    assert isinstance(outcome, AwaitsSecond)
+    return outcome.approval
+
+
+async def decide(door: Doorway, key: str, seen: Approval, *, grant: bool = True, **more: object) -> Answer:
+    body = {"grant": grant, "digest": seen.digest, "reason": "She has followed the course."} | more
+    return await door.post(f"{APPROVALS}/{seen.public_id}/decision", key, json=body)
+
+
+async def rights(door: Doorway, key: str = "officer") -> set[str]:
+    door.door.keyring._kept.clear()
+    return {one["action"] for one in (await door.get("/api/v1/whoami", key)).json["rights"]}
+
+
+async def test_what_waits_is_read_with_all_that_is_done_and_granted_by_a_second_person(door: Doorway):
+    new = OpenAccount("chief", "Zoë Chief", "officer", (right(door, "read"), right(door, "launch")))
+    seen = await ask(door, "anna", new, launches(door), MakeKey("officer", *KEY, note="desk 2"))
+
+    listed = await door.get(f"{APPROVALS}?open=1", "arno")
+    read = await door.get(f"{APPROVALS}/{seen.public_id}", "arno")
+    done = await decide(door, "arno", seen)
+
+    [one] = listed.json["approvals"]
+    assert (one["href"], one["state"], one["zone"]) == (f"{APPROVALS}/{seen.public_id}", "asked", "A")
+    assert (one["accounts"], one["changes"], one["asked_by"]) == (["chief", "officer"], 3, "anna")
+    assert (read.json["digest"], read.json["decidable"]) == (seen.digest, True)
+    first, second, third = read.json["acts"]
+    assert (first["what"], first["account"], first["name"]) == ("open-account", "chief", "Zoë Chief")
+    assert [one["text"] for one in first["dangerous"]] == ["May launch messages in zone A: any kind, any channel."]
+    assert ([one["action"] for one in second["taken"]], second["what"]) == (["read"], "set-rights")
+    assert (third["what"], third["key_id"], third["note"]) == ("make-key", KEY[0], "desk 2")
+    assert [one["action"] for one in third["rights"]] == ["launch"], "those that the account has by then"
+    assert "secret" not in read.body.decode()
+    assert (done.status, done.json["state"], done.json["decided_by"]) == (200, "done", "arno")
+    assert done.json["reason"] == "She has followed the course."
+    assert await rights(door) == {"launch"}
+    assert (await door.get(f"{APPROVALS}?open=1", "arno")).json == {"approvals": []}
+
+
+async def test_each_step_is_a_line_of_who_took_it_and_a_reading_one_a_quarter_of_an_hour(door: Doorway):
+    seen = await ask(door, "anna", launches(door))
+    for _ in range(3):
+        await door.get(f"{APPROVALS}/{seen.public_id}", "arno")
+    await decide(door, "arno", seen)
+
+    statement = sa.select(account.c.code, audit.c.action).join(account, account.c.id == audit.c.account_id)
+    async with door.house.database.read() as conn:
+        lines = [tuple(line) for line in await conn.execute(statement.order_by(audit.c.id))]
+    assert lines == [
+        ("anna", "approval-ask"), ("arno", "approval-read"), ("arno", "approval-grant"), ("anna", "rights"),
+    ]  # fmt: skip
+
+
+async def test_neither_who_asked_nor_a_key_nor_another_zone_decides(door: Doorway):
+    seen = await ask(door, "anna", launches(door))
+
+    for key, status, code in (
+        ("anna", 403, "not-yours-to-decide"),
+        ("machine", 403, "not-yours-to-decide"),
+        ("b", 404, "no-such-approval"),
+        ("officer", 403, "no-right"),
+    ):
+        answer = await decide(door, key, seen)
+        assert (answer.status, answer.json["code"]) == (status, code), key
+    assert (await door.get(f"{APPROVALS}/{seen.public_id}", "anna")).json["decidable"] is False
+    assert (await door.get(f"{APPROVALS}/{seen.public_id}", "machine")).json["decidable"] is False
+    assert (await door.get(f"{APPROVALS}/{seen.public_id}", "b")).status == 404
+    assert (await door.get(APPROVALS, "b")).json == {"approvals": []}
+    assert await rights(door) == {"read"}
+
+
+async def test_a_decision_names_what_was_seen_and_is_made_once(door: Doorway):
+    seen = await ask(door, "anna", launches(door))
+
+    other = await decide(door, "arno", seen, digest="0" * 64)
+    none = await door.post(f"{APPROVALS}/{seen.public_id}/decision", "arno", json={"grant": True})
+    first = await decide(door, "arno", seen)
+    again = await decide(door, "arno", seen)
+    late = await decide(door, "all", seen, grant=False)
+
+    assert (other.status, other.json["code"], other.json["digest"]) == (409, "approval-differs", seen.digest)
+    assert none.status == 400
+    assert (first.status, again.status, again.json) == (200, 200, first.json)
+    assert (late.status, late.json["code"]) == (409, "approval-closed")
+    assert (late.json["state"], late.json["decided_by"], late.json["decided"]) == ("done", "arno", first.json["decided"])
+
+
+async def test_what_cannot_be_done_as_it_was_asked_says_why_in_the_readers_language(door: Doorway):
+    seen = await ask(door, "anna", launches(door))
+    await door.house.account("officer")
+
+    answer = await door.post(
+        f"{APPROVALS}/{seen.public_id}/decision", "arno",
+        json={"grant": True, "digest": seen.digest}, headers={"Accept-Language": "nl"},
+    )  # fmt: skip
+    read = await door.get(f"{APPROVALS}/{seen.public_id}", "arno")
+
+    [problem] = answer.json["problems"]
+    assert (answer.status, answer.json["code"], problem["cause"]) == (409, "approval-moot", "rights")
+    assert answer.headers["Content-Language"] == "nl"
+    assert (read.json["state"], read.json["moot"]) == ("refused", "rights")
+
+
+async def test_it_is_withdrawn_by_who_asked_also_with_a_key_and_then_it_is_over(door: Doorway):
+    seen = await ask(door, "machine", launches(door))
+
+    withdrawn = await door.post(f"{APPROVALS}/{seen.public_id}/withdraw", "machine")
+    again = await door.post(f"{APPROVALS}/{seen.public_id}/withdraw", "anna")
+    late = await decide(door, "arno", seen)
+
+    assert (withdrawn.status, withdrawn.json["state"]) == (200, "withdrawn")
+    assert (again.status, late.status, late.json["state"]) == (200, 409, "withdrawn")
+    assert (await door.post(f"{APPROVALS}/{seen.public_id}/withdraw", "b")).status == 404
+
+
+async def test_of_the_only_administrator_it_is_seen_when_it_will_be_done(door: Doorway):
+    await door.house.zone("C")
+    await door.house.account("clara", ("administer", "C"), type_="administrator")
+    await door.house.account("late")
+    seen = await ask(door, "clara", SetRights("late", (right(door, "publish", "C"),)))
+
+    [shown] = (await door.get(f"{APPROVALS}?open=1", "clara")).json["approvals"]
+    refused = await decide(door, "all", seen, grant=False)
+
+    assert shown["state"] == "granted"
+    assert shown["asked"] < shown["not_before"] < shown["ends"]
+    assert refused.json["state"] == "refused"
+    assert await rights(door, "late") == set()
+
+
+async def test_the_list_is_read_in_pages(door: Doorway):
+    for n in range(5):
+        await door.house.account(f"p{n}")
+        await ask(door, "anna", launches(door, f"p{n}"))
+
+    first = await door.get(f"{APPROVALS}?limit=2&open=1", "arno")
+    second = await door.get(first.json["next"], "arno")
+    third = await door.get(second.json["next"], "arno")
+
+    pages = [[one["accounts"] for one in page.json["approvals"]] for page in (first, second, third)]
+    assert pages == [[["p4"], ["p3"]], [["p2"], ["p1"]], [["p0"]]]
+    assert first.headers["Link"] == f'<{first.json["next"]}>; rel="next"'
+    assert "next" not in third.json
+    assert (await door.get(f"{APPROVALS}?after=nothing", "arno")).status == 404
