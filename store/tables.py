@@ -432,7 +432,6 @@ break_glass = sa.Table(
     _id(),
     sa.Column("public_id", sa.Text, nullable=False, unique=True),
     _ref("zone_id", "zone", index=True),
-    _ref("account_id", "account"),  # as which it acts
     _text("code_sha256"),
     _int("issued_ms"),
     _text("issued_by"),  # the login at the terminal
@@ -453,6 +452,7 @@ break_glass_use = sa.Table(
     _id(),
     sa.Column("public_id", sa.Text, nullable=False, unique=True),
     sa.Column("break_glass_id", Big, sa.ForeignKey("break_glass.id"), nullable=False, unique=True),  # each code once
+    _ref("account_id", "account"),  # as which it acts
     _text("name"),  # of the person, as typed
     _text("reason"),
     _text("mode"),  # live; simulation: a rehearsal
@@ -463,8 +463,8 @@ break_glass_use = sa.Table(
 break_glass_guess = sa.Table(
     "break_glass_guess",  # codes that were none, counted for a while
     metadata,
-    sa.Column("scope", sa.Text, primary_key=True),  # address, zone
-    sa.Column("subject", sa.Text, primary_key=True),  # hash of an address; a zone's id, 0 for none of that name
+    sa.Column("scope", sa.Text, primary_key=True),  # origin, zone
+    sa.Column("subject", sa.Text, primary_key=True),  # hash of a network address; a zone's id, 0 for none of that name
     _int("since_ms"),
     _int("guesses"),
     sa.Index("ix_break_glass_guess_since_ms", "since_ms"),

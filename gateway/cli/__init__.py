@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import accounts, copies, documents, holding, record, register, serving
+from gateway.cli import accounts, break_glass, copies, documents, holding, record, register, serving
 from gateway.cli.terminal import out
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ for part in (serving.app, holding.app, register.app, record.app, copies.app):
 for name, group in {
     "key": accounts.key,
     "account": accounts.account,
+    "break-glass": break_glass.break_glass,
     "member": register.member,
     "audit": record.audit,
     "cap": documents.app,

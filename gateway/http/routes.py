@@ -12,6 +12,7 @@ from gateway.http import (
     approvals,
     assets,
     audit,
+    break_glass,
     campaigns,
     courses,
     docs_page,
@@ -481,6 +482,15 @@ TABLE = (
         "POST", f"{_APPROVAL}/withdraw", approvals.withdraw, Action.ADMINISTER,
         summary="Take back what was asked for", tag="Account",
         answers={200: approvals.ApprovalInFull}, refuses=(409,),
+    ),
+    Route(
+        "POST", "/api/v1/break-glass", break_glass.use, "public",
+        summary="Open a zone by its paper code when nobody can sign in", tag="Account",
+        answers={200: break_glass.OpenedByCode}, refuses=(403, 404, 429),
+        example={
+            "zone": "5301", "code": "7K3M-0000-0000-0000-0000-0000", "name": "A. Peeters",
+            "reason": "Nobody of the zone is reached.", "mode": "simulation",
+        },
     ),
     Route(
         "GET", "/api/v1/campaigns", campaigns.listing, Action.READ,

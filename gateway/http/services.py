@@ -16,6 +16,7 @@ from gateway.access.key_desk import KeyDesk
 from gateway.access.link_desk import LinkDesk
 from gateway.access.profile_desk import ProfileDesk
 from gateway.access.approval_desk import ApprovalDesk
+from gateway.access.break_glass_desk import BreakGlassDesk
 from gateway.access.rights import Caller
 from gateway.access.sign_in_desk import SignInDesk
 from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest, Preview, ZonePreview
@@ -115,6 +116,8 @@ class Services:
     sign_in: SignInDesk
     factors: FactorDesk
     links: LinkDesk
+    break_glass: BreakGlassDesk | None = None
+    """None: nobody signs in here, with a paper code neither."""
     sign: Sign | None = None
     """With the feed's key, where there is one."""
     handshake_context: Callable[[], ssl.SSLContext] | None = None

@@ -76,14 +76,15 @@ PUBLIC = {"/", "/healthz", "/readyz", "/api/v1/limits", "/api/v1/help", "/api/v1
           "/cap/alerts/{id}/files/{sha256}", "/unsubscribe/{token}", "/assets/{version}/{name}",
           "/assets/licences", "/api/v1/sessions/password", "/api/v1/sessions/passkey/challenge",
           "/api/v1/sessions/passkey", "/api/v1/sessions/recovery", "/api/v1/invitations/accept", "/api/v1/resets",
-          "/api/v1/resets/use"}  # fmt: skip
+          "/api/v1/resets/use", "/api/v1/break-glass"}  # fmt: skip
 """Whoever opens another route to everybody says so here, too."""
 
 OWN = {"/api/v1/me", "/api/v1/me/keys/{id}/revoke"}
 """What everybody changes of himself, which raises nobody."""
 
-BY_TOKEN = {"/unsubscribe/{token}"}
-"""What is changed by whoever holds the token in its path, which names the one thing that it may change."""
+BY_TOKEN = {"/unsubscribe/{token}", "/api/v1/break-glass"}
+"""What is changed by whoever holds the token in its path or the code in its body, which names the one thing that it may
+change."""
 
 TO_COME_IN = {
     path for path in PUBLIC if path.startswith(("/api/v1/sessions/", "/api/v1/resets", "/api/v1/invitations/"))

@@ -24,8 +24,8 @@ class Rolled(Exception):
 async def asked(database: Database, asker: int, *targets: str, name: str = "one", **changes: object) -> str:
     """Asks, and lets the transaction fail where another is open about the same; returns that one's id or "" ."""
     values: dict[str, object] = {
-        "public_id": name, "subject": "rights", "zone_id": None, "act": "{}", "summary": "", "digest": "d" * 64, "asked_by": asker,
-        "asked_behalf": None, "ends_ms": await now_ms(database) + HOUR_MS, "targets": targets,
+        "public_id": name, "subject": "rights", "zone_id": None, "act": "{}", "summary": "", "digest": "d" * 64,
+        "asked_by": asker, "asked_behalf": None, "ends_ms": await now_ms(database) + HOUR_MS, "targets": targets,
     }  # fmt: skip
     new = NewApproval(**(values | changes))  # type: ignore[arg-type]
 

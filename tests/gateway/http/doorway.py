@@ -20,6 +20,7 @@ from gateway.access.key_desk import KeyDesk
 from gateway.access.link_desk import LinkDesk, ResetLink
 from gateway.access.profile_desk import ProfileDesk
 from gateway.access.approval_desk import ApprovalDesk
+from gateway.access.break_glass_desk import BreakGlassDesk, BrowserOfCode
 from gateway.access.granting import GRANTING
 from gateway.access.rights import Caller
 from gateway.access.sign_in_desk import SignInDesk
@@ -43,6 +44,7 @@ from gateway.http.serving import make_context, runner_of
 from gateway.operations.help_files import read_documents
 from gateway.server_certificate import RenewedCertificate
 from gateway.settings import AlertSettings, HelpSettings, LimitSettings, ServerSettings, SignInSettings
+from store.access.break_glass import BreakGlassUse
 from store.campaigns import campaign_steps
 from store.campaigns import reading as campaigns
 from store.campaigns.refused_documents import RefusedQuota
@@ -66,6 +68,7 @@ class RecordingDesk:
     requests: list[MessageRequest] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     previews: list[MessageRequest] = field(default_factory=list)
+    opened: list[BreakGlassUse] = field(default_factory=list)
     fails: BaseException | None = None
 
     async def submit(self, caller: Caller, document: bytes) -> AlertAnswer:
@@ -113,6 +116,10 @@ class RecordingDesk:
             found = await campaigns.by_public_id(conn, public_id)
         assert found is not None
         return await self.database.write(lambda tx: campaign_steps.stop(tx, found.id, caller.account_id, caller.actor))
+
+    async def open_session(self, tx: Transaction, use: BreakGlassUse, browser: BrowserOfCode) -> dict[str, str]:
+        self.opened.append(use)
+        return {"Set-Cookie": f"opened={use.public_id}"}
 
 
 @dataclass
@@ -182,6 +189,7 @@ async def doorway(
     house: House | None = None,
     faces: frozenset[str] = frozenset({"inner", "outer"}),
     tell: Tell | None = None,
+    codes: bool = True,
     **changes: Any,
 ) -> AsyncIterator[Doorway]:
     """Zones A and B; accounts: `all` (everything everywhere), `a` (everything in A), `b` (everything in B), `none`.
@@ -229,8 +237,9 @@ async def doorway(
         SignInDesk(parts),
         FactorDesk(parts),
         LinkDesk(parts, send_link),
-        sign,
-        certificate.context if certificate else None,
+        break_glass=BreakGlassDesk(database, desk.open_session) if codes else None,
+        sign=sign,
+        handshake_context=certificate.context if certificate else None,
     )
     door = replace(make_context(services), **changes)
     runner = runner_of(door, faces)

@@ -134,7 +134,11 @@ async def test_a_decision_names_what_was_seen_and_is_made_once(door: Doorway):
     assert none.status == 400
     assert (first.status, again.status, again.json) == (200, 200, first.json)
     assert (late.status, late.json["code"]) == (409, "approval-closed")
-    assert (late.json["state"], late.json["decided_by"], late.json["decided"]) == ("done", "arno", first.json["decided"])
+    assert (late.json["state"], late.json["decided_by"], late.json["decided"]) == (
+        "done",
+        "arno",
+        first.json["decided"],
+    )
 
 
 async def test_what_cannot_be_done_as_it_was_asked_says_why_in_the_readers_language(door: Doorway):
