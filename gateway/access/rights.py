@@ -122,6 +122,8 @@ class Caller(msgspec.Struct, frozen=True):
     """It came with a test key: none of its rights is for anything live."""
     session: SessionFacts | None = None
     """Of a person who has signed in; None: a program with a key, or the server."""
+    break_glass_use_id: int | None = None
+    """The store's number of the paper code's use by which it came in; None: by a key or by factors of its own."""
 
     @property
     def person(self) -> bool:

@@ -34,7 +34,7 @@ def sees(caller: Caller, zone_id: int | None, asked_by: int) -> bool:
 
 
 def hindrance(
-    caller: Caller, rights: Iterable[Right], zone_id: int | None, asked_by: int, targets: Collection[str], own: str
+    caller: Caller, rights: Iterable[Right], zone_id: int | None, asked_by: int, targets: frozenset[str], own: str
 ) -> Reason | None:
     """Why somebody is not the second one; None: he is. `rights`: as they are now; `own`: the code of the account whose
     rights these are."""

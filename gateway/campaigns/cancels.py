@@ -92,6 +92,7 @@ async def plan(
         audience=b"",
         sizes=(),
         replaces=tuple(c.id for c in originals),
+        break_glass_use_id=caller.break_glass_use_id,
     )
 
 

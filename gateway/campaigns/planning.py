@@ -271,6 +271,7 @@ class Planner:
             sizes=tuple((str(c), len(audience.deliveries[c])) for c in audience.channels),
             request_key=wish.request_key,
             request_sha256=wish.request_sha256,
+            break_glass_use_id=wish.caller.break_glass_use_id,
         )
         preview = self._preview(wish, zone, resolution, tally, words, total, problems)
         return ZonePlan(zone, campaign, msgspec.structs.replace(preview, notes=texts.notes), audience)

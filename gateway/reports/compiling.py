@@ -16,6 +16,7 @@ from gateway.reports.report import (
     DeliveryLine,
     Equation,
     Header,
+    LaunchByCode,
     Money,
     PersonCounts,
     Persons,
@@ -23,6 +24,7 @@ from gateway.reports.report import (
     counted,
 )
 from gateway.reports.words import OUTCOMES
+from store.access.break_glass import BreakGlassUse
 from store.campaigns.reading import Campaign
 from store.outbox.records import DeliveryCounts
 from store.states import CampaignState, DeliveryState
@@ -48,7 +50,7 @@ def draw(facts: Facts) -> Report:
     return Report(
         made=rfc3339(facts.read_ms),
         revision=sum(count.revision for count in facts.counts),
-        campaign=_header(campaign, facts.audience_known),
+        campaign=_header(campaign, facts.audience_known, facts.opened_by),
         alert=_alert(facts),
         persons=persons,
         contacts=Contacts(frozen.candidates, frozen.deliveries, frozen.covered, frozen.skipped),
@@ -66,7 +68,7 @@ def draw(facts: Facts) -> Report:
     )
 
 
-def _header(campaign: Campaign, audience_known: bool) -> Header:
+def _header(campaign: Campaign, audience_known: bool, used: BreakGlassUse | None) -> Header:
     return Header(
         id=campaign.public_id,
         zone=campaign.zone_code,
@@ -83,6 +85,7 @@ def _header(campaign: Campaign, audience_known: bool) -> Header:
         sealed=rfc3339_or_none(campaign.sealed_ms),
         audience_known=audience_known,
         on_behalf_of=campaign.behalf_code,
+        break_glass=None if used is None else LaunchByCode(id=used.public_id, opened=rfc3339(used.began_ms)),
     )
 
 

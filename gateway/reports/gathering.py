@@ -10,6 +10,8 @@ from channels.contract import Channel
 from gateway.directory.audience import Audience, Covered, Deliveries, Excluded, SkippedChannel, decode
 from gateway.directory.reasons import ExclusionReason
 from gateway.reports.persons import NO_ROW, Elsewhere, Fates
+from store.access import break_glass
+from store.access.break_glass import BreakGlassUse
 from store.campaigns import alerts, recount
 from store.campaigns import reading as campaigns
 from store.campaigns.alerts import FiledAlert
@@ -49,6 +51,8 @@ class Facts:
     sums: tuple[Sum, ...]
     counts: tuple[DeliveryCounts, ...]
     read_ms: int
+    opened_by: BreakGlassUse | None = None
+    """The paper code by which it was launched."""
 
     @property
     def audience_known(self) -> bool:
@@ -73,7 +77,14 @@ async def gather(database: Database, campaign_id: int) -> Facts:
             tuple(await campaigns.sums(conn, campaign_id)),
             tuple(await campaigns.counts(conn, campaign_id)),
             database.clock.now_ms(),
+            await opened_by(conn, campaign),
         )
+
+
+async def opened_by(conn: Connection, campaign: Campaign) -> BreakGlassUse | None:
+    """The paper code by which whoever launched a campaign came in; None: by a key or by factors of their own."""
+    number = campaign.break_glass_use_id
+    return None if number is None else await break_glass.one(conn, number)
 
 
 async def _audience(conn: Connection, campaign_id: int) -> Audience:

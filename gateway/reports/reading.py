@@ -5,8 +5,9 @@ import asyncio
 import msgspec
 
 from gateway.reports.compiling import draw
-from gateway.reports.gathering import gather
+from gateway.reports.gathering import gather, opened_by
 from gateway.reports.report import Addendum, Moved, Report
+from store.access.break_glass import BreakGlassUse
 from store.campaigns import addenda
 from store.campaigns import reading as campaigns
 from store.engine.database import Database
@@ -37,14 +38,25 @@ async def report_of(database: Database, campaign_id: int) -> Report:
         campaign = await campaigns.by_id(conn, campaign_id)
         counts = await campaigns.counts(conn, campaign_id)
         added = await addenda_of(conn, campaign_id)
+        used = None if campaign is None else await opened_by(conn, campaign)
     if campaign is None or campaign.report is None:
-        return await draw_up(database, campaign_id)
+        return _named(await draw_up(database, campaign_id), used)
     sealed = parsed(campaign.report)
-    return msgspec.structs.replace(
+    amended = msgspec.structs.replace(
         sealed,
         addenda=added,
         since_sealing=tuple(_moved(sealed, counts)),
     )
+    return _named(amended, used)
+
+
+def _named(report: Report, used: BreakGlassUse | None) -> Report:
+    """With what whoever used a paper code has typed: no sealed bytes hold it."""
+    opened = report.campaign.break_glass
+    if used is None or opened is None:
+        return report
+    opened = msgspec.structs.replace(opened, name=used.name, reason=used.reason)
+    return msgspec.structs.replace(report, campaign=msgspec.structs.replace(report.campaign, break_glass=opened))
 
 
 async def addenda_of(conn: Connection, campaign_id: int) -> tuple[Addendum, ...]:

@@ -15,6 +15,18 @@ class ReportReason(msgspec.Struct, frozen=True):
     persons: int
 
 
+class LaunchByCode(msgspec.Struct, frozen=True, kw_only=True):
+    """A zone's paper code, by which whoever launched this came in when nobody of the zone could sign in."""
+
+    id: str
+    """Of the use, as the audit has it."""
+    opened: str
+    name: str = ""
+    """As typed. It stands apart from what is sealed, and may be erased."""
+    reason: str = ""
+    """As the name."""
+
+
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     zone: str
@@ -35,6 +47,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """False: whom it goes to is still being gathered, or was not when it was stopped; nobody is counted yet."""
     on_behalf_of: str | None = None
     """The account whose decision it was, where `account` launched it for that one."""
+    break_glass: LaunchByCode | None = None
 
 
 class AlertHeader(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from gateway.kinds import Kind
 from gateway.reports.amounts import eur
 from gateway.reports.report import ChannelLine, Report, ReportReason
 from gateway.reports.words import OUTCOMES
+from gateway.unseen_characters import visible
 
 _NAMES = {"accepted": "handed over"}
 _STYLES = {
@@ -72,6 +73,9 @@ def _head(report: Report) -> RenderableType:
     ]
     if report.alert:
         rows.insert(1, ("alert", f"{report.alert.msg_type} {report.alert.identifier} of {report.alert.sender}"))
+    if campaign.break_glass:
+        opened = campaign.break_glass
+        rows.append(("BREAK-GLASS", visible(f"{opened.name}, {opened.opened}: {opened.reason}")))
     for name, text in rows:
         table.add_row(Text(name, style="dim"), Text(text))
     title = escape(campaign.title) + ("  SIMULATION: nothing was sent" if simulated else "")

@@ -88,6 +88,7 @@ _CAMPAIGN_COLUMNS = (
     "public_id", "zone_id", "account_id", "purpose", "title", "kind", "mode", "state", "priority", "crash_policy",
     "weight", "starts_ms", "expires_ms", "horizon_ms", "targets", "counts", "reserved_millieuro",
     "behalf_id",
+    "break_glass_use_id",
 )  # fmt: skip
 
 

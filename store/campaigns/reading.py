@@ -67,6 +67,9 @@ class Campaign(msgspec.Struct, frozen=True):
     """The account on whose behalf it was launched; None: that of `account_id` itself."""
     behalf_code: str | None = None
 
+    break_glass_use_id: int | None = None
+    """Of the paper code by which whoever decided it came in."""
+
     @property
     def decided_by(self) -> int:
         """The account whose decision it was, whoever launched it."""

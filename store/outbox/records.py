@@ -175,6 +175,8 @@ class NewCampaign(msgspec.Struct, frozen=True, kw_only=True):
     """The account's own key for this decision."""
     request_sha256: str = ""
     """Of what was asked for under it."""
+    break_glass_use_id: int | None = None
+    """Of the paper code by which whoever decided it came in."""
 
 
 class NewAlert(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,8 +19,8 @@ def _ref(name: str, target: str, *, nullable: bool = False) -> sa.Column[int]:
     return sa.Column(name, _BIG, sa.ForeignKey(f"{target}.id"), nullable=nullable)
 
 
-def _where(text: str) -> dict[str, sa.TextClause]:
-    return {"sqlite_where": sa.text(text), "postgresql_where": sa.text(text)}
+def _partial(name: str, table: str, column: str, where: str, *, unique: bool = False) -> None:
+    op.create_index(name, table, [column], unique=unique, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
 
 def upgrade() -> None:
@@ -44,8 +44,8 @@ def upgrade() -> None:
         sa.Column("evidence", sa.Text(), nullable=False, server_default=sa.text("'{}'")),
     )
     op.create_index("ix_approval_zone_id_id", "approval", ["zone_id", "id"])
-    op.create_index("ix_approval_ends_ms", "approval", ["ends_ms"], **_where("state IN ('asked', 'granted')"))
-    op.create_index("ix_approval_not_before_ms", "approval", ["not_before_ms"], **_where("state = 'granted'"))
+    _partial("ix_approval_ends_ms", "approval", "ends_ms", "state IN ('asked', 'granted')")
+    _partial("ix_approval_not_before_ms", "approval", "not_before_ms", "state = 'granted'")
     op.create_table(
         "approval_target",
         sa.Column("subject", sa.Text(), primary_key=True),
@@ -65,7 +65,7 @@ def upgrade() -> None:
         sa.Column("state_ms", _BIG, nullable=False),
     )
     op.create_index("ix_break_glass_zone_id", "break_glass", ["zone_id"])
-    op.create_index("ix_break_glass_valid", "break_glass", ["zone_id"], unique=True, **_where("state = 'valid'"))
+    _partial("ix_break_glass_valid", "break_glass", "zone_id", "state = 'valid'", unique=True)
     op.create_table(
         "break_glass_use",
         _id(),

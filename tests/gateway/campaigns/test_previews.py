@@ -22,6 +22,7 @@ from gateway.http.wording import spoken
 from gateway.kinds import Kind
 from gateway.texts.language import choose
 from store.access import accounts
+from store.campaigns import reading as campaigns
 from store.engine.database import Database
 from store.money import ledger
 from store.outbox import holds
@@ -100,6 +101,19 @@ async def test_who_sends_into_a_hold_is_told_that_it_waits(coordinator: Coordina
     for preview in (dry, launched):
         told = [(reason.cause, reason.level) for reason in preview.problems if reason.rule == "HELD"]
         assert told == [(scope, "warning")]
+
+
+# ---- by a paper code -----------------------------------------------------------------------------------------------
+
+
+async def test_what_is_launched_by_a_paper_code_names_its_use(coordinator: Coordinator) -> None:
+    by_code = msgspec.structs.replace(coordinator.caller, break_glass_use_id=7)
+    usual = await coordinator.desk.launch(coordinator.caller, request(kind=Kind.ALERT))
+    opened = await coordinator.desk.launch(by_code, request(kind=Kind.ALERT))
+
+    async with coordinator.database.read() as conn:
+        found = [await campaigns.by_public_id(conn, answer.campaign) for answer in (usual, opened)]
+    assert [one.break_glass_use_id for one in found if one is not None] == [None, 7]
 
 
 # ---- money ---------------------------------------------------------------------------------------------------

@@ -19,6 +19,9 @@ from gateway.reports.report import Addendum, Report
 from gateway.reports.sealing import seal_due
 from gateway.reports.tabular import csv_of
 from gateway.reports.terminal import print_report
+from store.access import break_glass
+from store.access.break_glass import BreakGlassUse
+from store.audit_line import Actor
 from store.campaigns import campaign_steps
 from store.engine.database import Database
 from store.engine.turns import Turn
@@ -571,3 +574,40 @@ async def test_a_campaign_whose_audience_is_still_gathered_has_an_empty_account(
 async def test_an_unknown_campaign_has_no_report(house: House, database: Database):
     with pytest.raises(LookupError):
         await report_of(database, 99)
+
+
+async def test_what_a_paper_code_launched_says_so_and_no_sealed_word_holds_a_name(house: House, database: Database):
+    people = await house.people("A", 1)
+    code = "c" * 64
+    await database.write(lambda tx: break_glass.issue(tx, "A", code, Actor(via="cli", login="ada")))
+    used = await database.write(
+        lambda tx: break_glass.use(tx, "A", code, "", name="A. Peeters", reason="storm", mode="live", by=Actor())
+    )
+    assert isinstance(used, BreakGlassUse)
+    audience = house.audience({SMS: people})
+    new = house.campaign("A", used.account_id, audience, "c1", break_glass_use_id=used.number)
+    [number] = await house.launch(used.account_id, new)
+    await house.expand(number, audience)
+    live = await report_of(database, number)
+    await house.settle(number, (0, DeliveryEvent.ACCEPTED))
+    await house.settle(number, (0, DeliveryEvent.RECEIPT_DELIVERED))
+    await database.write(lambda tx: campaign_steps.stop(tx, number, None))
+    await database.write(campaign_steps.close_ended)
+    await database.write(campaign_steps.tick)
+    assert await seal_due(database) == 1
+
+    sealed = await report_of(database, number)
+    async with database.read() as conn:
+        kept = (await conn.execute(sa.select(campaign.c.report).where(campaign.c.id == number))).scalar_one()
+
+    for report in (live, sealed):
+        assert report.campaign.account == "break-glass-A-live"
+        assert report.campaign.break_glass is not None
+        said = report.campaign.break_glass
+        assert (said.id, said.name, said.reason) == (used.public_id, "A. Peeters", "storm")
+    assert used.public_id in kept
+    assert "Peeters" not in kept
+    assert "storm" not in kept
+    stream = io.StringIO()
+    print_report(sealed, Console(file=stream, width=160))
+    assert "BREAK-GLASS" in stream.getvalue()
