@@ -10,7 +10,7 @@ from store.audit_line import SERVER, Actor
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction, rows_of
 from store.outbox.holds import hold_unfinished
-from store.tables import meta, password_reset, session
+from store.tables import approval, approval_target, meta, password_reset, session
 
 GENERATION = "generation"
 BOUNCE_KEY = "bounce_key"
@@ -18,6 +18,9 @@ SIGN_IN_KEY = "sign_in_key"
 RESTORED = "restored copy: what it calls queued may have been sent since"
 """The reason of the holds, for people: a hold of a restore is known by its mark (`hold.of_restore`)."""
 _keep = Prepared(sa.text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING"))
+_withdraw = Prepared(
+    sa.update(approval).where(sa.text("state IN ('asked', 'granted')")).values(state=sa.literal_column("'withdrawn'"))
+)
 _value = Prepared(sa.select(meta.c.value).where(meta.c.key == sa.bindparam("key")))
 
 
@@ -36,14 +39,17 @@ async def generation(tx: Transaction) -> str:
 
 async def renew_generation(tx: Transaction, by: Actor = SERVER) -> str:
     """After a restore: receipts of the timeline that was lost hit nobody, and what the copy calls unfinished, which
-    may have been sent, ended or cancelled since, is held until somebody decides; who was signed in signs in anew."""
+    may have been sent, ended or cancelled since, is held until somebody decides; who was signed in signs in anew. What
+    waits for a second person is withdrawn: it may have been refused since, and is asked anew."""
     await generation(tx)
     held = await hold_unfinished(tx, RESTORED, "tocsin new-generation")
     # What was ended, or used up, since the copy would be good again.
     await tx.run(sa.update(session).where(session.c.ended_ms.is_(None)).values(ended_ms=tx.now_ms, ended_by="restored"))
     await tx.run(sa.update(password_reset).where(password_reset.c.used_ms.is_(None)).values(used_ms=tx.now_ms))
+    await tx.run(sa.delete(approval_target))
+    withdrawn = await tx.run(_withdraw)
     new = secrets.token_hex(3)
-    await audit.note(tx, "new-generation", new, by, detail={"held": held})
+    await audit.note(tx, "new-generation", new, by, detail={"held": held, "withdrawn": withdrawn})
     await tx.run(sa.update(meta).where(meta.c.key == GENERATION).values(value=new))
     return new
 

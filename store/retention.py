@@ -15,10 +15,12 @@ from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction
 from store.outbox.delivery_ids import end_id, first_id
 from store.tables import (
+    approval,
     audit,
     audit_detail,
     audit_link,
     batch,
+    break_glass_use,
     campaign,
     carrier_ref,
     delivery,
@@ -71,6 +73,7 @@ async def clear_some(tx: Transaction, keeping: RetentionPeriods, most: int = AT_
             await _clear_receipts(tx, keeping, most),
             await _clear_campaign(tx, tx.now_ms - int(keeping.deliveries * DAY_MS), most),
             await _clear_audit(tx, tx.now_ms - int(keeping.audit * DAY_MS), most),
+            await _clear_decided(tx, tx.now_ms - int(keeping.audit * DAY_MS), most),
         ]
     )
 
@@ -142,6 +145,29 @@ async def _clear_audit(tx: Transaction, before_ms: int, most: int) -> bool:
         await tx.run(sa.delete(audit_detail).where(audit_detail.c.audit_id.in_(_in_given)), values)
         await tx.run(sa.delete(audit).where(audit.c.id.in_(_in_given)), values)
     return len(gone) >= most
+
+
+_decided = Prepared(
+    sa.select(approval.c.id)
+    .where(approval.c.asked_ms < sa.bindparam("before"), sa.text("state NOT IN ('asked', 'granted')"))
+    .order_by(approval.c.id)
+    .limit(AT_ONCE)
+)
+_empty_uses = Prepared(
+    sa.update(break_glass_use)
+    .where(break_glass_use.c.began_ms < sa.bindparam("before"), sa.text("name <> ''"))
+    .values(name=sa.literal_column("''"), reason=sa.literal_column("''"))
+)
+
+
+async def _clear_decided(tx: Transaction, before_ms: int, most: int) -> bool:
+    """What was asked of a second person, and the names of who used a paper code, go with the lines that tell of it."""
+    await tx.run(_empty_uses, {"before": before_ms})
+    rows = await tx.rows(_decided, {"before": before_ms})
+    if rows:
+        statement = sa.delete(approval).where(approval.c.id.in_(_in_given))
+        await tx.run(statement, {"given": pack((row.id,) for row in rows)})
+    return len(rows) >= most
 
 
 async def to_go(conn: AsyncConnection, now_ms: int, keeping: RetentionPeriods) -> ToGo:

@@ -131,6 +131,9 @@ class ApprovalDesk:
             targets=tuple(sorted(act.targets)),
             not_before_ms=tx.now_ms + second_person.ALONE_MS if alone else None,
         )
+        earlier = await approvals.by_the_try_before(tx, new)
+        if earlier is not None:
+            return earlier
         other = await approvals.ask(tx, new, caller.actor)
         kept = await approvals.by_public_id(tx.conn, other or new.public_id)
         assert kept is not None

@@ -15,7 +15,6 @@ from store.access.break_glass import BreakGlassUse, TooManyGuesses, WrongCode
 from store.audit_line import Actor
 from store.engine.database import Database
 from store.engine.transaction import Transaction
-from store.engine.turns import Turn
 
 ALARMING_GUESSES = 20
 """At one zone within an hour: then its administrators are told, once."""
@@ -82,7 +81,7 @@ class BreakGlassDesk:
             wait_ms = await break_glass.wait_ms(conn, origin, self.database.clock.now_ms())
         if wait_ms:  # without a write: who goes on guessing costs little
             raise _too_often(wait_ms)
-        outcome = await self.database.write(lambda tx: self._use(tx, wish, browser, origin), turn=Turn.FIRST)
+        outcome = await self.database.write(lambda tx: self._use(tx, wish, browser, origin))
         match outcome:
             case OpenedZone():
                 return outcome

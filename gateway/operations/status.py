@@ -8,6 +8,8 @@ from channels.contract import CarrierState
 from gateway.accounting.tariff import PRICE_LIST, NoPrice, Tariff
 from gateway.operations.status_line import StatusLine, age, hold_line
 from gateway.settings import BackupSettings, RetentionSettings, ServerSettings
+from store.access import break_glass
+from store.access.break_glass import BreakGlassStanding
 from store.campaigns import reading as campaigns
 from store.campaigns.reading import Campaign
 from store.copies import LastBackup, last_backup
@@ -62,6 +64,7 @@ async def status_lines(
         days = keeping or RetentionSettings()
         going = await to_go(conn, now_ms, RetentionPeriods(days.deliveries_days, days.receipts_days, days.audit_days))
         erasures = await export_and_erase.waiting(conn)
+        codes = await break_glass.standings(conn)
         waiting = {c.id: sum(count.open for count in await campaigns.counts(conn, c.id)) for c in unsealed}
         size = await database.size_bytes(conn)
     disk = _disk(database, size, min_free_mib)
@@ -80,6 +83,7 @@ async def status_lines(
     lines += _kept(going, days.deliveries_days, now_ms)
     if erasures:
         lines.append(StatusLine(True, f"{erasures} persons are to be erased once nothing needs their addresses"))
+    lines += [_used(one, now_ms) for one in codes if one.state == "used"]
     if view.open_receipts:
         lines.append(StatusLine(False, f"{view.open_receipts} receipts match no message (yet)"))
     return lines
@@ -115,6 +119,11 @@ def _kept(going: ToGo, days: int, now_ms: int) -> list[StatusLine]:
     else:
         text += f"; the first go in {age(going.oldest_ms + days * 86_400_000 - now_ms)}, {days} days after their seal"
     return [StatusLine(True, text)]
+
+
+def _used(code: BreakGlassStanding, now_ms: int) -> StatusLine:
+    ago = age(now_ms - code.since_ms)
+    return StatusLine(False, f"zone {code.zone}: its break-glass code was USED {ago} ago, and no other is issued")
 
 
 def _any_alive(seen: Sequence[NodeView], now_ms: int) -> bool:

@@ -134,6 +134,15 @@ async def ask(tx: Transaction, new: NewApproval, by: Actor) -> str:
     return ""
 
 
+async def by_the_try_before(tx: Transaction, new: NewApproval) -> Approval | None:
+    """What the try before this one kept, where only the answer to its commit was lost."""
+    if tx.tried_us is None:
+        return None
+    same = sa.and_(approval.c.asked_by == new.asked_by, approval.c.digest == new.digest)
+    row = await tx.first(_every.where(same, approval.c.asked_ms >= tx.tried_us // 1000).limit(1))
+    return None if row is None else _approval(row)
+
+
 def _listed(targets: Sequence[str]) -> str:
     """In one order, so that two who ask about the same wait for one another in turn."""
     return msgspec.json.encode([readable(target) for target in sorted(targets)]).decode()

@@ -66,7 +66,6 @@ class Campaign(msgspec.Struct, frozen=True):
     behalf_id: int | None = None
     """The account on whose behalf it was launched; None: that of `account_id` itself."""
     behalf_code: str | None = None
-
     break_glass_use_id: int | None = None
     """Of the paper code by which whoever decided it came in."""
 

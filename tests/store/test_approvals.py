@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import sqlalchemy as sa
 
+from store import meta, retention
 from store.access import administrators, approvals
 from store.access.accounts import AccountRecord, RightRow, put_account, set_disabled
 from store.access.approvals import Approval, NewApproval
@@ -160,6 +161,37 @@ async def test_pages_hold_what_is_of_ones_zones_and_what_one_asked_for(database:
     assert [one.public_id for one in every] == ["over", "everywhere", "there", "here"]
     rest = await page(None, open_only=False, before=every[1].number)
     assert [one.public_id for one in rest] == ["there", "here"]
+
+
+async def test_after_a_restore_nothing_waits_that_may_have_been_refused_since(database: Database) -> None:
+    asker, now = await an_account(database), await now_ms(database)
+    await asked(database, asker, "a", name="asked")
+    await asked(database, asker, "b", name="granted", not_before_ms=now)
+    await asked(database, asker, "c", name="done")
+    await closed(database, "done", "done")
+
+    await database.write(meta.renew_generation)
+
+    async with database.read() as conn:
+        assert await approvals.due(conn, now + 10 * HOUR_MS) == []
+    assert [(await read(database, name)).state for name in ("asked", "granted", "done")] == [
+        "withdrawn", "withdrawn", "done",
+    ]  # fmt: skip
+    assert await asked(database, asker, "a", name="anew") == ""
+
+
+async def test_what_was_decided_goes_with_the_audit_and_what_waits_stays(database: Database) -> None:
+    asker = await an_account(database)
+    for name in ("open", "closed"):
+        await asked(database, asker, name, name=name)
+    await closed(database, "closed", "refused")
+    over = retention.RetentionPeriods(35.0, 35.0, -1.0)
+
+    await database.write(lambda tx: retention.clear_some(tx, over))
+
+    async with database.read() as conn:
+        assert await approvals.by_public_id(conn, "closed") is None
+    assert (await read(database, "open")).state == "asked"
 
 
 # ---- who keeps the accounts ----------------------------------------------------------------------------------------

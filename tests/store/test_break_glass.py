@@ -6,10 +6,12 @@ import hashlib
 import pytest
 import sqlalchemy as sa
 
+from store import retention
 from store.access import accounts, break_glass
 from store.access.accounts import AccountRecord, KeyRecord, RightRow
 from store.access.break_glass import (
     LIFE_MS,
+    MOST_COUNTED,
     MOST_GUESSES,
     WINDOW_MS,
     BreakGlassUse,
@@ -21,6 +23,7 @@ from store.audit_line import Actor
 from store.engine.database import Database
 from store.register.writing import ZoneRecord, put_zone
 from store.tables import audit, audit_detail, break_glass_guess
+from tests.store.broken_line import lost_answer
 
 TERMINAL, BROWSER = Actor(via="cli", login="ada"), Actor(via="http", address="192.0.2.7")
 
@@ -152,6 +155,44 @@ async def test_guesses_at_zones_that_there_are_not_are_one_row_and_go_after_an_h
     assert await use(zoned, "x", "zone 9", origin="origin 9") == WrongCode(None, 1)
     async with zoned.read() as conn:
         assert (await conn.execute(sa.select(sa.func.count()).select_from(break_glass_guess))).scalar() == 2
+
+
+async def test_beyond_so_many_guesses_at_a_zone_nothing_is_written_and_the_code_still_opens_it(zoned: Database) -> None:
+    await issue(zoned, "paper")
+    await use(zoned, "x", origin="there")
+    many = sa.update(break_glass_guess).where(break_glass_guess.c.scope == "zone").values(guesses=MOST_COUNTED)
+    await zoned.write(lambda tx: tx.run(many))
+
+    assert await use(zoned, "x", origin="elsewhere") == WrongCode(1, MOST_COUNTED)
+
+    async with zoned.read() as conn:
+        assert (await conn.execute(sa.select(sa.func.count()).select_from(break_glass_guess))).scalar() == 2
+    assert isinstance(await use(zoned, "paper", origin="elsewhere"), BreakGlassUse)
+
+
+async def test_names_go_with_the_audit_and_the_use_stays_counted(zoned: Database) -> None:
+    await issue(zoned, "paper")
+    used = await use(zoned, "paper")
+
+    await zoned.write(lambda tx: retention.clear_some(tx, retention.RetentionPeriods(35.0, 35.0, -1.0)))
+
+    async with zoned.read() as conn:
+        kept = await break_glass.one(conn, used.number)
+    assert kept is not None
+    assert (kept.name, kept.reason, kept.began_ms) == ("", "", used.began_ms)
+    assert await standing(zoned) == [("A", "used", 1, 0)]
+
+
+@pytest.mark.parametrize("engine", [pytest.param("postgresql", marks=pytest.mark.peer)])
+async def test_who_used_it_when_only_the_commits_answer_was_lost_has_it_open(zoned: Database, engine: str) -> None:
+    await issue(zoned, "paper")
+
+    async with lost_answer(zoned):
+        used = await use(zoned, "paper")
+
+    assert isinstance(used, BreakGlassUse)
+    assert isinstance(await use(zoned, "paper"), WrongCode)
+    assert await standing(zoned) == [("A", "used", 1, 0)]
 
 
 # ---- whoever wants in another way ----------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from store.audit_line import Actor
 from store.engine.database import Database
 from store.engine.transaction import Transaction
 from tests.gateway.populated_store import House
+from tests.store.broken_line import lost_answer
 
 ADMIN = ("administer", "read")
 KEY = ("c" * 12, "a" * 64)
@@ -505,6 +506,24 @@ async def test_who_gets_rid_of_the_others_is_not_the_only_one_for_that(town: Tow
     a_week_later = await town.asked("anna", town.opens("stranger", "launch"))
 
     assert (at_once.state, a_week_later.state) == ("asked", "granted")
+
+
+# ---- a line that breaks --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", [pytest.param("postgresql", marks=pytest.mark.peer)])
+async def test_what_was_asked_or_decided_when_only_the_commits_answer_was_lost_is_answered_so(
+    town: Town, engine: str
+) -> None:
+    async with lost_answer(town.house.database):
+        seen = await town.asked("anna", town.grants("officer", "launch"))
+    async with lost_answer(town.house.database):
+        done = await town.decide("arno", seen)
+
+    assert (done.state, done.decided_code) == ("done", "arno")
+    listed, _ = await town.desk.listing(await town.caller("op"), open_only=False, after="", most=10)
+    assert [one.public_id for one in listed] == [seen.public_id]
+    assert [news.event for news in town.news] == ["asked", "done"]
 
 
 # ---- bounds --------------------------------------------------------------------------------------------------------

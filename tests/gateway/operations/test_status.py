@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from channels.contract import Channel
 from gateway.operations.status import status_lines
 from gateway.operations.status_line import StatusLine
+from store.access import break_glass
+from store.audit_line import Actor
 from store.engine.database import Database
 from store.outbox import holds
 from store.outbox.overview import CarrierView
@@ -201,3 +203,23 @@ async def test_a_price_list_that_runs_out_is_told_before_it_does(house: House, a
 
     assert len(lines) == bool(told_of)
     assert all(told_of in line.text and not line.well for line in lines)
+
+
+async def test_a_used_paper_code_is_told_until_another_is_issued(house: House) -> None:
+    async def issue() -> None:
+        by = Actor(via="cli", login="ada")
+        await house.database.write(lambda tx: break_glass.issue(tx, "5301", "c" * 64, by))
+
+    await issue()
+    good = await told(house)
+    await house.database.write(
+        lambda tx: break_glass.use(tx, "5301", "c" * 64, "", name="A", reason="x", mode="live", by=Actor())
+    )
+    used = await told(house)
+    await issue()
+    again = await told(house)
+
+    [line] = [line for line in used if "break-glass" in line.text]
+    assert line.text == "zone 5301: its break-glass code was USED 0 s ago, and no other is issued"
+    assert not line.well
+    assert not any("break-glass" in line.text for line in (*good, *again))
