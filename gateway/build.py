@@ -10,16 +10,16 @@ from channels.email.bounce_intake import BounceIntake, BounceSettings
 from channels.processes.supervisor import CarriersProcess
 from channels.sms.smpp.settings import SmppSettings
 from gateway.access.account_desk import AccountDesk
+from gateway.access.approval_desk import ApprovalDesk
 from gateway.access.courses import CourseDesk
 from gateway.access.factor_desk import FactorDesk
+from gateway.access.granting import GRANTING
 from gateway.access.invitation_desk import InvitationDesk
 from gateway.access.key_desk import KeyDesk
 from gateway.access.link_desk import LinkDesk, ResetLink
 from gateway.access.profile_desk import ProfileDesk
 from gateway.access.sign_in_desk import SignInDesk
 from gateway.access.sign_in_parts import sign_in_parts
-from gateway.access.approval_desk import ApprovalDesk
-from gateway.access.granting import GRANTING
 from gateway.bell import Bell
 from gateway.campaigns.admission import Turns
 from gateway.campaigns.alert_desk import AlertDesk

@@ -9,14 +9,14 @@ import msgspec
 
 from cap.edition import Sign
 from gateway.access.account_desk import AccountDesk
+from gateway.access.approval_desk import ApprovalDesk
+from gateway.access.break_glass_desk import BreakGlassDesk
 from gateway.access.courses import CourseDesk
 from gateway.access.factor_desk import FactorDesk
 from gateway.access.invitation_desk import InvitationDesk
 from gateway.access.key_desk import KeyDesk
 from gateway.access.link_desk import LinkDesk
 from gateway.access.profile_desk import ProfileDesk
-from gateway.access.approval_desk import ApprovalDesk
-from gateway.access.break_glass_desk import BreakGlassDesk
 from gateway.access.rights import Caller
 from gateway.access.sign_in_desk import SignInDesk
 from gateway.campaigns.answers import AlertAnswer, MessageAnswer, MessageRequest, Preview, ZonePreview

@@ -12,16 +12,16 @@ from multidict import CIMultiDictProxy
 
 from cap.edition import Sign
 from gateway.access.account_desk import AccountDesk
+from gateway.access.approval_desk import ApprovalDesk
+from gateway.access.break_glass_desk import BreakGlassDesk, BrowserOfCode
 from gateway.access.courses import CourseDesk
 from gateway.access.factor_desk import FactorDesk
+from gateway.access.granting import GRANTING
 from gateway.access.invitation_desk import InvitationDesk
 from gateway.access.inviting import Tell
 from gateway.access.key_desk import KeyDesk
 from gateway.access.link_desk import LinkDesk, ResetLink
 from gateway.access.profile_desk import ProfileDesk
-from gateway.access.approval_desk import ApprovalDesk
-from gateway.access.break_glass_desk import BreakGlassDesk, BrowserOfCode
-from gateway.access.granting import GRANTING
 from gateway.access.rights import Caller
 from gateway.access.sign_in_desk import SignInDesk
 from gateway.access.sign_in_parts import sign_in_parts
