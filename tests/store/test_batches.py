@@ -556,6 +556,24 @@ async def test_who_turns_out_not_to_have_been_sent_after_all_is_sent_then(databa
     assert make.ids_of(held) == list(made.ids["sms"][:3])
 
 
+async def test_who_turns_out_not_to_have_been_sent_is_sent_at_once_where_receipts_were_waited_for(database):
+    """The same of a kind that is sent again: its batch waits for the receipts of whoever may have been told."""
+    later = Resending(make.HOUR_MS, 3)
+    made = await make.a_campaign(database, 4, crash_policy="resend")
+    frozen = await make.must_claim(database, lease_ms=make.LEASE_MS)
+    await make.advance(database, frozen, lease_ms=-1)
+    await database.write(recovery.recover)
+    other = await make.must_claim(database, resending=later)
+    assert other.rows == ()
+    assert await make.give_back(database, other, resending=later) is WAITING
+
+    await make.settle(database, frozen, make.happened(made.ids["sms"][:3], DeliveryEvent.NOT_SENT))
+    await assert_sound(database, made)
+    held = await make.must_claim(database, resending=later)
+
+    assert make.ids_of(held) == list(made.ids["sms"][:3])
+
+
 # ---- giving back -----------------------------------------------------------------------------------------
 
 
