@@ -173,7 +173,7 @@ _reopen = Prepared(
     sa.update(batch)
     .where(
         batch.c.campaign_id == sa.bindparam("campaign"),
-        batch.c.state == int(BatchState.DONE),
+        batch.c.state.in_((int(BatchState.DONE), int(BatchState.WAITING))),
         sa.exists(sa.select(1).select_from(_reopened).where(_reopened.c.id.between(batch.c.first, batch.c.last))),
     )
     .values(state=int(BatchState.READY), due_ms=None)
@@ -183,7 +183,8 @@ _reopen = Prepared(
 async def settle(tx: Transaction, held: Batch, settlements: Sequence[Settlement]) -> None:
     """Record what came back. Facts are kept even when the lease was lost meanwhile; only closing is fenced.
 
-    Rows that others gave up as unknown, and that turn out not to have been sent, open their batch again.
+    Rows that others gave up as unknown, and that turn out not to have been sent, open their batch again, also where it
+    waits for what may still be heard of them.
     """
     if not tx.sqlite and any(s.event in _MAY_REOPEN for s in settlements):
         await tx.rows(_lock, {"campaign": held.campaign_id, "settled": pack((s.delivery_id,) for s in settlements)})
