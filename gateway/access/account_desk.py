@@ -4,7 +4,7 @@ Rights are read anew in the transaction that uses them: who was an administrator
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
@@ -213,14 +213,15 @@ def ended() -> Refusal:
     return Refusal(409, "account-ended", "This account has ended.")
 
 
-async def managed(conn: Connection, caller: Caller, code: str) -> tuple[ManagedAccount, tuple[RightRow, ...]]:
-    """An account of which the caller may give out ways to come in, with its rights. Raises Refusal 404, 403, 409."""
+async def managed(conn: Connection, caller: Caller, code: str, *, gives: bool) -> ManagedAccount:
+    """An account of which the caller gives out a way to come in (`gives`), or takes one back. Raises Refusal 404, 403,
+    409 for one that has ended."""
     found, rights = await _managed(conn, caller, code)
-    if not rights_over.answers_for(caller, rights, found.created_by):
+    if gives and not rights_over.answers_for(caller, rights, found.created_by):
         raise rights_over.beyond_you()
     if found.ended_ms is not None:
         raise ended()
-    return found, rights
+    return found
 
 
 async def _managed(conn: Connection, caller: Caller, code: str) -> tuple[ManagedAccount, tuple[RightRow, ...]]:
@@ -299,8 +300,8 @@ async def _changed(tx: Transaction, caller: Caller, seen: ManagedAccount, wish: 
     if "type" in values:
         _require_type(caller, found.type)
         _require_type(caller, values["type"])
+    _require_mail(found, values)
     if "email" in values:
-        _require_mail(found, values["email"])
         await _require_free(tx, email=values["email"], beside=found.id)
     given = await _given(tx.conn, caller, rights, wish)
     zones = rights_over.zones_of(caller)
@@ -366,8 +367,12 @@ def _require_type(caller: Caller, type_: str) -> None:
         raise Refusal(403, "not-yours-to-give", "Some of these rights are not yours to give.", (reason,))
 
 
-def _require_mail(found: ManagedAccount, email: str) -> None:
-    if not email and found.type not in SYSTEMS:
+def _require_mail(found: ManagedAccount, values: Mapping[str, str]) -> None:
+    """That a person keeps the address by which he is invited, and whoever is invited the one that he answers from."""
+    if not values.keys() & {"email", "type"}:
+        return
+    needs = values.get("type", found.type) not in SYSTEMS or found.joined_ms is None
+    if needs and not values.get("email", found.email):
         remedy = "Give the address to which the invitation is sent."
         _require_sound([Reason("A-EMAIL", "A person is invited by mail.", pointer="/email", remedy=remedy)])
 

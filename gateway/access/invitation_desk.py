@@ -54,7 +54,7 @@ class InvitationDesk:
 
         async def work(tx: Transaction) -> Invitation:
             fresh = await standing_of(tx, caller)
-            found, _ = await managed(tx.conn, fresh, code)
+            found = await managed(tx.conn, fresh, code, gives=True)
             if found.state != "invited":
                 raise Refusal(409, "nobody-to-invite", "This account is taken up already, or it is disabled.")
             made = await invited(tx, found.id, fresh, self.tell)
@@ -73,7 +73,7 @@ class InvitationDesk:
             if found is None:
                 raise _no_such()
             with told_as(_no_such):
-                await managed(tx.conn, fresh, found.code)
+                await managed(tx.conn, fresh, found.code, gives=False)
             if not await invitations.withdraw(tx, found, fresh.actor) and found.state(tx.now_ms) != "withdrawn":
                 raise Refusal(409, "invitation-over", "This invitation was used, or its time is over.")
             kept = await invitations.of_public_id(tx.conn, public_id)

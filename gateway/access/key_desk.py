@@ -7,9 +7,10 @@ from typing import Annotated
 
 import msgspec
 
+from channels.contract import Mode
 from gateway.access.account_desk import managed, standing_of, told_as, visible
 from gateway.access.keys import TEST, NewKey, new_key
-from gateway.access.rights import Caller
+from gateway.access.rights import Caller, require_mode
 from gateway.errors import Reason, Refusal
 from store.access import key_rotation
 from store.access.accounts import KeyRecord
@@ -84,7 +85,7 @@ class KeyDesk:
 
         async def work(tx: Transaction) -> GivenKey:
             fresh = await standing_of(tx, caller)
-            found, _ = await managed(tx.conn, fresh, code)
+            found = await managed(tx.conn, fresh, code, gives=True)
             if found.state != "active":
                 raise Refusal(409, "account-not-active", "Nobody has taken up this account yet, or it is disabled.")
             ends_ms = _end(wish.expires_at, tx.now_ms)
@@ -101,7 +102,7 @@ class KeyDesk:
 
         async def work(tx: Transaction) -> GivenKey:
             fresh = await standing_of(tx, caller)
-            old = await _of_managed(tx.conn, fresh, key_id)
+            old = await _of_managed(tx.conn, fresh, key_id, gives=True)
             new = new_key(test=old.key_id.startswith(TEST))
             ends_ms = _end(wish.expires_at, tx.now_ms)
             old_ends_ms = tx.now_ms + wish.overlap_hours * 3_600_000
@@ -122,17 +123,19 @@ class KeyDesk:
 
         async def work(tx: Transaction) -> ManagedKey:
             fresh = await standing_of(tx, caller)
-            return await _revoked(tx, await _of_managed(tx.conn, fresh, key_id), fresh)
+            return await _revoked(tx, await _of_managed(tx.conn, fresh, key_id, gives=False), fresh)
 
         return await self.database.write(work)
 
     async def revoke_own(self, caller: Caller, key_id: str) -> ManagedKey:
-        """The same of a key of the caller's own. Raises Refusal 404."""
+        """The same of a key of the caller's own; by a test key no live one is taken back. Raises Refusal 404, 403."""
 
         async def work(tx: Transaction) -> ManagedKey:
             found = await key_rotation.of_key_id(tx.conn, key_id)
             if found is None or found.account_id != caller.account_id:
                 raise _no_such()
+            if not found.key_id.startswith(TEST):
+                require_mode(caller, Mode.LIVE)
             return await _revoked(tx, found, caller)
 
         return await self.database.write(work)
@@ -146,12 +149,12 @@ async def _page(conn: Connection, account_id: int, after: str, most: int) -> tup
     return found[:most], len(found) > most
 
 
-async def _of_managed(conn: Connection, caller: Caller, key_id: str) -> ManagedKey:
+async def _of_managed(conn: Connection, caller: Caller, key_id: str, *, gives: bool) -> ManagedKey:
     found = await key_rotation.of_key_id(conn, key_id)
     if found is None:
         raise _no_such()
     with told_as(_no_such):
-        await managed(conn, caller, found.account)
+        await managed(conn, caller, found.account, gives=gives)
     return found
 
 

@@ -193,7 +193,6 @@ TABLE = (
     Route(
         "GET", "/api/v1/whoami", operations.whoami, "account",
         summary="The account behind a key, and its rights", tag="Account", answers={200: operations.Whoami},
-        on_behalf=True,
     ),
     Route(
         "GET", "/api/v1/me", me.read, "account",
@@ -210,7 +209,7 @@ TABLE = (
     ),
     Route(
         "POST", f"/api/v1/me/keys/{_ID}/revoke", account_keys.revoke_own, "account",
-        summary="Take back a key of one's own", tag="Account", answers={200: account_keys.ListedKey},
+        summary="Take back a key of one's own", tag="Account", answers={200: account_keys.ListedKey}, refuses=(403,),
     ),
     Route(
         "GET", "/api/v1/accounts", accounts.listing, Action.ADMINISTER,

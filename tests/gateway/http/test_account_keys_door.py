@@ -211,6 +211,16 @@ async def test_by_a_test_key_nothing_is_held_administered_or_audited(door: Doorw
     assert [answer.status for answer in answers] == [403] * 6
 
 
+async def test_by_a_test_key_no_live_key_is_taken_back(door: Doorway, test_key: str):
+    other = KeyRecord("test-other", hashed(SECRET))
+    await door.house.database.write(lambda tx: accounts.add_key(tx, "all", other))
+
+    answers = [await door.post(f"/api/v1/me/keys/{key}/revoke", test_key) for key in ("all", "test-other")]
+
+    assert [answer.status for answer in answers] == [403, 200]
+    assert (await door.get("/api/v1/me", "all")).status == 200
+
+
 async def test_whoami_shows_what_is_left_of_the_rights(door: Doorway, test_key: str):
     rights = (await door.get("/api/v1/whoami", test_key)).json["rights"]
 

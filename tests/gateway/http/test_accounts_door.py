@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from yarl import URL
 
 from gateway.access.inviting import InvitationLetter
 from store.access import accounts, invitations
@@ -13,7 +14,7 @@ from store.engine.database import Database
 from store.engine.transaction import Transaction
 from store.tables import account, audit, audit_detail
 from tests.gateway.http.doorway import Answer, Doorway, doorway
-from tests.gateway.populated_store import SECRET, hashed
+from tests.gateway.populated_store import SECRET, bearer, hashed
 
 ACCOUNTS = "/api/v1/accounts"
 PATCH = {"Content-Type": "application/merge-patch+json"}
@@ -314,6 +315,43 @@ async def test_ways_to_come_in_are_for_who_holds_all_that_the_account_may_do(doo
     assert (await change(door, "admin", "jo", name="Jo")).status == 200
     assert (await door.post(f"{ACCOUNTS}/jo/disable", "admin", json={})).status == 200
     assert (await door.post(f"{ACCOUNTS}/jo/enable", "admin", json={})).status == 403
+
+
+async def test_what_lets_an_account_in_is_taken_back_by_who_could_not_give_it(door: Doorway):
+    made = await make(door, "a", "jo", rights=[right("stop")])
+    await joins(door)
+    key = (await door.post(f"{ACCOUNTS}/jo/keys", "a", json={"name": "his"})).json
+    mi = await make(door, "a", "mi", rights=[right("stop")])
+
+    rotated = await door.post(f"{key['href']}/rotate", "admin", json={})
+    revoked = await door.post(f"{key['href']}/revoke", "admin")
+    withdrawn = await door.post(f"/api/v1/invitations/{mi.json['invitation']}/withdraw", "admin")
+
+    assert (made.status, rotated.status, revoked.status, withdrawn.status) == (201, 403, 200, 200)
+
+
+async def test_whoever_is_invited_and_every_person_has_a_mail_address(door: Doorway):
+    await make(door, "admin", "jo")
+    await make(door, "admin", "cad", type="cic")
+    await make(door, "admin", "system", type="cic", email="")
+
+    answers = [
+        await change(door, "admin", "jo", email=None),
+        await change(door, "admin", "cad", email=None),
+        await change(door, "admin", "system", type="officer"),
+    ]
+
+    assert [(answer.status, answer.json["problems"][0]["pointer"]) for answer in answers] == [(422, "/email")] * 3
+    assert (await change(door, "admin", "system", type="officer", email="system@example.org")).status == 200
+
+
+async def test_a_code_of_a_file_may_hold_a_stroke(door: Doorway):
+    await door.house.account("north/2", ("read", "A"))
+
+    [listed] = (await door.get(f"{ACCOUNTS}?q=north", "admin")).json["accounts"]
+
+    read = await door.session.get(URL(door.url + listed["href"], encoded=True), headers=bearer("admin"))
+    assert (read.status, (await read.json())["code"]) == (200, "north/2")
 
 
 async def test_a_right_to_administer_one_network_administers_nothing(door: Doorway):
