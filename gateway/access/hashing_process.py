@@ -30,6 +30,7 @@ class HashingProcess:
     longest_s: float = LONGEST_S
     lives: int = field(default=0, init=False)
     _process: asyncio.subprocess.Process | None = field(default=None, init=False, repr=False)
+    _is_closed: bool = field(default=False, init=False, repr=False)
     _number: int = field(default=0, init=False, repr=False)
 
     async def do(self, job: HashJob) -> HashOutcome:
@@ -38,11 +39,18 @@ class HashingProcess:
         try:
             return await self._done(job)
         except HashingDied:
+            if self._is_closed:
+                raise
             log.warning("the process of hashing died", extra={"action": "hashing-died", "lives": self.lives})
             return await self._done(job)
 
     async def close(self) -> None:
-        """Ends it; it is made anew if there is a job all the same."""
+        """Ends it for good."""
+        self._is_closed = True
+        await self._end()
+
+    async def _end(self) -> None:
+        """It is made anew with the next job."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -66,7 +74,7 @@ class HashingProcess:
         finally:
             if not is_whole:
                 # What it still says is of no job of ours.
-                await asyncio.shield(self.close())
+                await asyncio.shield(self._end())
 
     async def _asked(self, line: bytes) -> bytes:
         process = await self._made()
@@ -80,6 +88,8 @@ class HashingProcess:
             raise HashingDied from exc
 
     async def _made(self) -> asyncio.subprocess.Process:
+        if self._is_closed:
+            raise HashingDied
         if self._process is None or self._process.returncode is not None:
             pipe = asyncio.subprocess.PIPE
             # Not of the terminal's group: what ends the server there ends this by the end of its input.

@@ -376,7 +376,7 @@ TABLE = (
     Route(
         "POST", "/api/v1/resets", sessions.ask_reset, "public",
         summary="Ask for a link that sets a password", tag="Sign-in",
-        answers={202: sessions.ResetAccepted}, refuses=(403, 429), example={"mail": "anna@zone.example"},
+        answers={200: sessions.ResetAccepted}, refuses=(403, 429), example={"mail": "anna@zone.example"},
     ),
     Route(
         "POST", "/api/v1/resets/use", sessions.use_reset, "public",

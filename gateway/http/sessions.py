@@ -120,7 +120,7 @@ async def ask_reset(asked: Asked[NoQuery, LostPassword]) -> Answer:
     """Sends a link of half an hour to the account of this mail address, if there is one that was set up: the answer
     never tells."""
     await asked.context.services.links.ask(asked.body, visit_of(asked))
-    return Answer(ResetAccepted("If there is such an account, a link is on its way."), 202, {"Location": "/"})
+    return Answer(ResetAccepted("If there is such an account, a link is on its way."))
 
 
 async def use_reset(asked: Asked[NoQuery, PasswordByLink]) -> web.StreamResponse:

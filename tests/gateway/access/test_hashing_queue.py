@@ -180,3 +180,15 @@ async def test_a_process_that_says_nothing_is_not_waited_for_without_end():
     with pytest.raises(TimeoutError):
         await other.do(JOB)
     assert other._process is None
+
+
+async def test_at_the_end_of_the_server_none_is_made_anew(process: HashingProcess):
+    await process.do(JOB)
+    under_way = asyncio.ensure_future(process.do(JOB))
+    await asyncio.sleep(0.005)
+    await process.close()
+
+    for asked in (under_way, process.do(JOB)):
+        with pytest.raises(HashingDied):
+            await asked
+    assert (process.lives, process._process) == (1, None)
