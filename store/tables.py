@@ -304,7 +304,7 @@ session = sa.Table(
     _text("factors"),  # JSON: those that were shown when the token was given
     _int("factor_ms"),  # when
     _int("enrol_only", 0),  # 1: it may do nothing but set up factors
-    _int("locked", 0),  # 1: a right was added meanwhile, or its owner has locked it
+    _int("locked", 0),  # 1: a right was added meanwhile
     _text("address", ""),
     _text("agent", ""),
     sa.Column("ended_ms", Big),

@@ -42,6 +42,7 @@ from gateway.access.sign_in_parts import (
 )
 from gateway.access.totp import step_of
 from gateway.errors import Later, Refusal
+from store import audit
 from store.access import factors, session_ends, sessions, sign_in_buckets
 from store.access.factors import PasskeyRow, Person
 from store.access.sessions import SessionView
@@ -153,12 +154,17 @@ class SignInDesk:
                 seen_factor_ms=own.factor_ms,
                 enrol_only=enrol_only,
             )
-            return OpenedSession(token, person.account_id) if renewed else None
+            if not renewed:
+                return None
+            await audit.note(tx, "step-up", person.code, caller.actor, detail={"session": own.id, "factors": shown})
+            return OpenedSession(token, person.account_id)
 
         try:
             if wish.passkey is not None:
                 return await self._by_passkey(wish.passkey, visit, caller.account_id, finish)
-            return await self._by_password(caller.code, wish.password, visit, self._code(wish.code), finish)
+            within = f"session {own.id}"
+            beside = self._code(wish.code)
+            return await self._by_password(caller.code, wish.password, visit, beside, finish, within=within)
         finally:
             self.parts.book.forget(caller.account_id)
 
@@ -208,49 +214,51 @@ class SignInDesk:
             return None
         return step_of(secret, code, now_ms)
 
-    async def _by_password(self, typed: str, password: str, visit: Visit, beside: ShownInside, finish: Finish[T]) -> T:
-        """Of an account that there is not, the same is done, up to what cannot be."""
-        parts = self.parts
+    async def _by_password(
+        self, typed: str, password: str, visit: Visit, beside: ShownInside, finish: Finish[T], *, within: str = ""
+    ) -> T:
+        """Of an account that there is not, the same is done, up to what cannot be. `within`: the session in which it is
+        shown."""
+        parts, source = self.parts, within or visit.address
         parts.require_open()
         parts.hashing.require_room()  # a flood is told so before the store hears of it
-        parts.begin_try(visit.address, asyncio.get_running_loop().time())
+        parts.begin_try(source, asyncio.get_running_loop().time())
         name = _as_kept(typed)
         async with parts.database.read() as conn:
             person = await factors.person_of(conn, name)
-        own_id = None if person is None else person.account_id
-        tries, codes = (bucket_of(kind, own_id, name) for kind in ("password", "code"))
-
-        async def take(tx: Transaction) -> float:
-            return await sign_in_buckets.take(tx, tries, PASSWORDS_A_DAY, DAY_S)
-
-        wait_s = await parts.database.write(take)
+        tries = _Tries.of(person, name, within=bool(within))
+        wait_s = await parts.database.write(tries.take)
         if wait_s:
             raise too_many(wait_s)
         hash_ = "" if person is None else person.password_hash
-        try:
-            right = (await parts.hashing.run(CheckPassword(hash_, password))).right
-        except Later:
-            parts.succeed(visit.address)  # it was not looked at
-            raise
+        right = await self._is_right(hash_, password, source, tries)
 
         async def decide(tx: Transaction) -> T | None:
-            if await sign_in_buckets.take(tx, codes, CODES_A_DAY, DAY_S):
+            if await tries.take_code(tx):
                 return None
-            now = None if own_id is None else await factors.person(tx.conn, own_id)
+            now = None if person is None else await factors.person(tx.conn, person.account_id)
             if not right or now is None or now.disabled or now.password_hash != hash_:
                 return None
             shown = await beside(tx, now)
             done = None if shown is None else await finish(tx, now, shown)
             if done is not None:
-                await sign_in_buckets.give_back(tx, tries, PASSWORDS_A_DAY, DAY_S)
-                await sign_in_buckets.give_back(tx, codes, CODES_A_DAY, DAY_S)
+                await tries.forgive(tx)
             return done
 
         found = await parts.database.write(decide)
         if found is None:
             raise parts.fail(visit.address, "" if person is None else person.code)
-        parts.succeed(visit.address)
+        parts.succeed(source)
         return found
+
+    async def _is_right(self, hash_: str, password: str, source: str, tries: "_Tries") -> bool:
+        """Raises Later; it was not looked at then, and is not counted."""
+        try:
+            return (await self.parts.hashing.run(CheckPassword(hash_, password))).right
+        except Later:
+            self.parts.succeed(source)
+            await self.parts.database.write(tries.give_back)
+            raise
 
     async def _by_passkey(self, answer: PasskeyAssertion, visit: Visit, account_id: int | None, finish: Finish[T]) -> T:
         """`account_id`: whose passkey it must be; None: anybody's."""
@@ -290,6 +298,35 @@ class SignInDesk:
         except Refusal as later:
             return later
         return refusal
+
+
+@dataclass(frozen=True, slots=True)
+class _Tries:
+    """Where the passwords and codes of an account are counted, also of one that there is not. In a session they are
+    counted apart: who guesses from outside cannot keep its owner out."""
+
+    passwords: str
+    codes: str
+
+    @classmethod
+    def of(cls, person: Person | None, typed: str, *, within: bool) -> "_Tries":
+        own_id = None if person is None else person.account_id
+        kinds = ("unlock", "unlock-code") if within else ("password", "code")
+        passwords, codes = (bucket_of(kind, own_id, typed) for kind in kinds)
+        return cls(passwords, codes)
+
+    async def take(self, tx: Transaction) -> float:
+        return await sign_in_buckets.take(tx, self.passwords, PASSWORDS_A_DAY, DAY_S)
+
+    async def take_code(self, tx: Transaction) -> float:
+        return await sign_in_buckets.take(tx, self.codes, CODES_A_DAY, DAY_S)
+
+    async def give_back(self, tx: Transaction) -> None:
+        await sign_in_buckets.give_back(tx, self.passwords, PASSWORDS_A_DAY, DAY_S)
+
+    async def forgive(self, tx: Transaction) -> None:
+        await self.give_back(tx)
+        await sign_in_buckets.give_back(tx, self.codes, CODES_A_DAY, DAY_S)
 
 
 async def _used(

@@ -19,7 +19,7 @@ from gateway.access.sign_in_site import SignInSite, sign_in_site
 from gateway.errors import Later, Refusal
 from gateway.settings import ServerSettings, SignInSettings
 from store import audit
-from store.access import sessions, sign_in_buckets
+from store.access import session_ends, sessions, sign_in_buckets
 from store.access.sessions import NewSession
 from store.audit_line import Actor
 from store.engine.database import Database
@@ -105,7 +105,7 @@ class SignInParts:
         token = new_token()
         by = Actor(account_id=account_id, via="http", address=visit.address)
         if visit.token:
-            await sessions.replace(tx, token_sha256(visit.token))
+            await session_ends.end_replaced(tx, token_sha256(visit.token), by)
         new = NewSession(
             public_id=new_token()[:16],
             token_sha256=token_sha256(token),

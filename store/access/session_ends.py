@@ -29,6 +29,22 @@ async def end_others(tx: Transaction, account_id: int, kept: int | None, why: st
     return await _ended(tx, account_id, others, why, by)
 
 
+async def end_replaced(tx: Transaction, token_sha256: str, by: Actor) -> None:
+    """Ends the session that a browser had before it signed in anew, whosever it was."""
+    own = session.c.token_sha256 == token_sha256
+    row = await tx.first(sa.select(session.c.account_id).where(own))
+    if row is not None:
+        await _ended(tx, int(row.account_id), own, REPLACED, by)
+
+
+async def end_beyond(tx: Transaction, account_id: int, most: int, by: Actor) -> None:
+    """Ends those of an account that were made before the last so many."""
+    beyond = sa.select(session.c.id).where(_lasts(account_id), session.c.ends_ms > tx.now_ms)
+    rows = await tx.rows(beyond.order_by(session.c.id.desc()).offset(most))
+    if rows:
+        await _ended(tx, account_id, session.c.id.in_([row.id for row in rows]), CROWDED, by)
+
+
 async def lock(tx: Transaction, account_id: int) -> int:
     """Locks every session of an account: its next act asks for a factor, and gives a new token. For whoever adds a
     right."""

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
+from store.access import session_ends
 from store.access.accounts import IS_OPEN, RightRow
-from store.access.session_ends import CROWDED, REPLACED
 from store.audit_line import Actor
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction, rows_of
@@ -127,23 +127,10 @@ async def make(tx: Transaction, new: NewSession, by: Actor, code: str) -> int:
     statement = sa.insert(session).values(values | now | {"ends_ms": tx.now_ms + life_ms})
     row = await tx.first(statement.returning(session.c.id))
     assert row is not None
-    await _make_room(tx, new.account_id)
+    await session_ends.end_beyond(tx, new.account_id, MOST, by)
     detail = {"session": new.public_id, "factors": msgspec.json.decode(new.factors), "enrol_only": new.enrol_only}
     await audit.note(tx, "sign-in", code, by, detail=detail, apart={"agent": new.agent} if new.agent else None)
     return int(row[0])
-
-
-async def _make_room(tx: Transaction, account_id: int) -> None:
-    lasting = (
-        sa.select(session.c.id)
-        .where(session.c.account_id == account_id, session.c.ended_ms.is_(None), session.c.ends_ms > tx.now_ms)
-        .order_by(session.c.id.desc())
-        .offset(MOST)
-    )
-    rows = await tx.rows(lasting)
-    if rows:
-        statement = sa.update(session).where(session.c.id.in_([row.id for row in rows]))
-        await tx.run(statement.values(ended_ms=tx.now_ms, ended_by=CROWDED))
 
 
 async def renew(
@@ -166,12 +153,6 @@ async def renew(
     seen = sa.and_(session.c.id == number, session.c.factor_ms == seen_factor_ms)
     lasts = sa.and_(seen, session.c.ended_ms.is_(None), session.c.ends_ms > tx.now_ms)
     return await tx.run(sa.update(session).where(lasts).values(values)) == 1
-
-
-async def replace(tx: Transaction, token_sha256: str) -> None:
-    """Ends the session that a browser had before it signed in anew."""
-    before = sa.and_(session.c.token_sha256 == token_sha256, session.c.ended_ms.is_(None))
-    await tx.run(sa.update(session).where(before).values(ended_ms=tx.now_ms, ended_by=REPLACED))
 
 
 async def touch(tx: Transaction, number: int) -> None:

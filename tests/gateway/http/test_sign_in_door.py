@@ -348,6 +348,22 @@ async def test_an_account_that_is_guessed_at_from_everywhere_waits_and_so_does_o
     assert (await Browser(door).sign_in_by(passkey)).status == 201
 
 
+async def test_who_guesses_from_outside_keeps_nobody_out_of_a_session(door: Doorway):
+    owner, app = await with_app(door, "a")
+    parts = door.door.services.sign_in.parts
+    for _ in range(PASSWORDS_A_DAY):
+        parts.tries._counted.clear()
+        await Browser(door).sign_in("a", "not the password")
+    outside = await Browser(door).sign_in("a", code=app.code(door))
+
+    unlocked = await owner.post(UNLOCK, {"password": PASSWORD, "code": app.code(door)})
+    thief = Browser(door, owner.cookie)
+    guessed = [await thief.post(UNLOCK, {"password": "not the password"}) for _ in range(PASSWORDS_A_DAY + 1)]
+
+    assert (code_of(outside), unlocked.status) == ((429, "too-many-sign-ins"), 200)
+    assert [one.status for one in guessed] == [401] * PASSWORDS_A_DAY + [429]
+
+
 async def test_a_queue_that_is_full_tells_to_come_back_and_lets_passkeys_pass(door: Doorway):
     _, passkey = await with_passkey(door, "a")
     parts = door.door.services.sign_in.parts
@@ -627,6 +643,7 @@ async def test_a_fresh_factor_gives_a_new_token_and_the_old_one_is_worth_nothing
     after = await browser.post("/api/v1/me/recovery-codes")
 
     assert (stepped.status, after.status) == (200, 200)
+    assert await lines(door, "step-up") == [("step-up", "a")]
     assert stolen.cookie != browser.cookie
     assert code_of(await stolen.get(WHOAMI)) == (401, "no-session")
 
