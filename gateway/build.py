@@ -35,7 +35,7 @@ from gateway.campaigns.zones import ZonePlanning
 from gateway.chores import record_chores
 from gateway.directory.cache import SnapshotCache
 from gateway.directory.help_book import HelpBook
-from gateway.dispatch.contents import Contents, content_maker
+from gateway.dispatch.contents import Contents, content_maker, notice_maker
 from gateway.dispatch.expander import Expander
 from gateway.dispatch.housekeeping import Chore, Housekeeping, store_chores
 from gateway.dispatch.lane import Lane
@@ -101,7 +101,11 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     locks = () if database.lock is None else (database.lock,)
     processes = carriers_processes(settings, identity.note.begun, locks, now_ms)
     live, simulated = live_gates(settings, now_ms, processes), simulated_gates(settings, now_ms)
-    contents = Contents(database, content_maker(settings.email, settings.server.public_url, identity.bounce_key))
+    contents = Contents(
+        database,
+        content_maker(settings.email, settings.server.public_url, identity.bounce_key),
+        notice_maker(settings.email, identity.bounce_key),
+    )
     lanes = tuple(
         make_lane(channel, mode, gates, settings, database, identity, contents, disk)
         for mode, by_channel in ((Mode.LIVE, live), (Mode.SIMULATION, simulated))

@@ -10,7 +10,8 @@ from store.audit_line import SERVER, Actor
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction, rows_of
 from store.outbox.holds import hold_unfinished
-from store.tables import approval, approval_target, meta, password_reset, session
+from store.states import CampaignState
+from store.tables import approval, approval_target, campaign, meta, password_reset, session
 
 GENERATION = "generation"
 BOUNCE_KEY = "bounce_key"
@@ -22,6 +23,15 @@ _withdraw = Prepared(
     sa.update(approval).where(sa.text("state IN ('asked', 'granted')")).values(state=sa.literal_column("'withdrawn'"))
 )
 _value = Prepared(sa.select(meta.c.value).where(meta.c.key == sa.bindparam("key")))
+
+
+# What the platform told somebody in the lost timeline is not told again by a copy: its links and codes may be used, and
+# no list shows it for anybody to decide. Whoever was still to be told is in doubt from then on.
+_give_notices_up = Prepared(
+    sa.update(campaign)
+    .where(campaign.c.zone_id.is_(None), campaign.c.sealed_ms.is_(None))
+    .values(state=str(CampaignState.STOPPED), epoch=campaign.c.epoch + 1, retired_ms=sa.bindparam("now"))
+)
 
 
 async def kept(tx: Transaction, key: str, new: str) -> str:
@@ -42,6 +52,7 @@ async def renew_generation(tx: Transaction, by: Actor = SERVER) -> str:
     may have been sent, ended or cancelled since, is held until somebody decides; who was signed in signs in anew. What
     waits for a second person is withdrawn: it may have been refused since, and is asked anew."""
     await generation(tx)
+    await tx.run(_give_notices_up, {"now": tx.now_ms})
     held = await hold_unfinished(tx, RESTORED, "tocsin new-generation")
     # What was ended, or used up, since the copy would be good again.
     await tx.run(sa.update(session).where(session.c.ended_ms.is_(None)).values(ended_ms=tx.now_ms, ended_by="restored"))

@@ -216,6 +216,7 @@ account = sa.Table(
     _ref("created_by", "account", nullable=True),  # that invited it; null: the terminal, or a file
     sa.Column("joined_ms", Big),  # since when it may come in; null: it is invited and has not answered
     sa.Column("ended_ms", Big),  # from then on, for good
+    _int("tell_ended", 1),  # 1: is told how its campaigns have ended
     _int("revision", 1),
     _int("changed_ms", 0),
     _text("changed_by", ""),
@@ -572,12 +573,13 @@ campaign = sa.Table(
     metadata,
     _id(),
     sa.Column("public_id", sa.Text, nullable=False, unique=True),
-    _ref("zone_id", "zone", index=True),
+    # Zone, thread and account are null of a notice alone (store/notices): no statement that asks for a zone finds it.
+    _ref("zone_id", "zone", index=True, nullable=True),
     _ref("alert_id", "alert", index=True, nullable=True),
-    _ref("thread_id", "thread", index=True),
-    _ref("account_id", "account"),
+    _ref("thread_id", "thread", index=True, nullable=True),
+    _ref("account_id", "account", nullable=True),
     _ref("behalf_id", "account", nullable=True),  # whose decision it was; null: that of who launched it
-    _text("purpose"),  # alert, update, cancel, message
+    _text("purpose"),  # alert, update, cancel, message, notice
     _text("title"),
     _text("kind"),
     _text("mode"),
@@ -1066,4 +1068,97 @@ audit_reading = sa.Table(
     metadata,
     sa.Column("slot_ms", Big, primary_key=True, autoincrement=False),
     sa.Column("key", sa.Text, primary_key=True),
+)
+
+# ---- notices and alarms ------------------------------------------------------------------------------------------
+
+notice = sa.Table(
+    "notice",  # what the platform itself has told somebody, or would have: a campaign of no zone (store/notices)
+    metadata,
+    _id(),
+    _ref("campaign_id", "campaign", nullable=True),  # null: every address had too many of them already
+    _text("subject"),  # gateway/notices/notice.py
+    sa.Column("dedupe", sa.Text),  # what is told under this is told once; null: each time
+    _int("made_ms"),
+    _int("recipients"),
+    _int("held_back", 0),  # addresses that had too many already
+    sa.Column("wiped_ms", Big),  # its words are gone: it is sealed, or a week is over
+    sa.UniqueConstraint("campaign_id"),
+    sa.UniqueConstraint("dedupe"),
+    sa.Index(
+        "ix_notice_unwiped",
+        "made_ms",
+        sqlite_where=sa.text("wiped_ms IS NULL"),
+        postgresql_where=sa.text("wiped_ms IS NULL"),
+    ),
+)
+
+notice_quota = sa.Table(
+    "notice_quota",  # how much an address was told of a subject of late
+    metadata,
+    sa.Column("address", sa.Text, primary_key=True),
+    sa.Column("subject", sa.Text, primary_key=True),
+    _text("channel"),
+    _text("language"),
+    _int("hour_ms"),  # when the hour began that is counted
+    _int("in_hour"),
+    _int("day_ms"),
+    _int("in_day"),
+    _int("held_back", 0),  # since something was told last
+    sa.Index(
+        "ix_notice_quota_held_back",
+        "hour_ms",
+        sqlite_where=sa.text("held_back > 0"),
+        postgresql_where=sa.text("held_back > 0"),
+    ),
+    sa.Index("ix_notice_quota_day_ms", "day_ms"),
+)
+
+alarm = sa.Table(
+    "alarm",  # what is not well with the machine, and how far its operators know of it
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),  # kind and what it is about: carrier-down/sms/first
+    _text("kind"),  # gateway/operations/alarms.py
+    _text("about"),
+    _text("state"),  # rising, standing, falling, over
+    _text("value", ""),  # as it was found last
+    _int("since_ms"),  # it has been in this state
+    _int("raised_ms", 0),
+    _int("seen_ms"),  # it was looked at last
+    _text("path", ""),  # by which it was told last: email, sms, webhook
+    _text("tried", ""),  # those by which it was told, a blank between two
+    _int("told_ms", 0),
+    sa.Column("campaign_id", Big),  # of the notice by which it was told last
+    sa.Column("call_id", Big),  # of the webhook by which it was told last
+    sa.Column("confirmed_ms", Big),  # the path has taken it
+)
+
+webhook_call = sa.Table(
+    "webhook_call",
+    metadata,
+    _id(),
+    sa.Column("public_id", sa.Text, nullable=False, unique=True),
+    _text("type"),
+    _text("body"),  # JSON
+    _int("made_ms"),
+    sa.Column("due_ms", Big),  # null: it was taken, or given up
+    _int("attempts", 0),
+    sa.Column("taken_ms", Big),
+    _text("error", ""),  # of the last attempt
+    sa.Index(
+        "ix_webhook_call_due_ms",
+        "due_ms",
+        sqlite_where=sa.text("due_ms IS NOT NULL"),
+        postgresql_where=sa.text("due_ms IS NOT NULL"),
+    ),
+    sa.Index("ix_webhook_call_made_ms", "made_ms"),
+)
+
+outside = sa.Table(
+    "outside",  # what was answered last by what lies outside and is asked for by itself: ping, webhook
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    _int("ok_ms", 0),
+    _int("failed_ms", 0),
+    _text("detail", ""),
 )

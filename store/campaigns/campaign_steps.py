@@ -207,6 +207,7 @@ _sealable = Prepared(
     .where(
         campaign.c.ended_ms.is_not(None),
         campaign.c.sealed_ms.is_(None),
+        campaign.c.zone_id.is_not(None),  # a notice has no report (store/notices/closing.py)
         _not_left_alone,
         sa.or_(
             ~sa.exists().where(progress.c.campaign_id == campaign.c.id, _undecided > 0),

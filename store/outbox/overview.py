@@ -59,6 +59,8 @@ class Overview(msgspec.Struct, frozen=True):
     holds: int
 
 
+_of_a_zone = campaign.c.zone_id.is_not(None)
+"""And no notice: they are counted nowhere but in their own list."""
 _batches = (
     sa.select(
         batch.c.channel,
@@ -83,7 +85,7 @@ _deliveries = (
         *(sa.func.sum(progress.c[word]).label(word) for word in ("queued", "retry", "unknown", "accepted")),
     )
     .join(campaign, campaign.c.id == progress.c.campaign_id)
-    .where(campaign.c.sealed_ms.is_(None))
+    .where(campaign.c.sealed_ms.is_(None), _of_a_zone)
     .group_by(progress.c.channel, campaign.c.mode)
 )
 
@@ -103,8 +105,8 @@ async def overview(conn: AsyncConnection, now_ms: int) -> Overview:
         channels=tuple(channels),
         nodes=await nodes(conn),
         open_receipts=await _count(conn, receipt_inbox, receipt_inbox.c.matched_ms.is_(None)),
-        campaigns_running=await _count(conn, campaign, sa.and_(running, campaign.c.sealed_ms.is_(None))),
-        campaigns_unsealed=await _count(conn, campaign, campaign.c.sealed_ms.is_(None)),
+        campaigns_running=await _count(conn, campaign, sa.and_(running, campaign.c.sealed_ms.is_(None), _of_a_zone)),
+        campaigns_unsealed=await _count(conn, campaign, sa.and_(campaign.c.sealed_ms.is_(None), _of_a_zone)),
         holds=await _count(conn, hold, sa.true()),
     )
 

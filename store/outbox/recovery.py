@@ -311,6 +311,6 @@ async def _halve(tx: Transaction, row: AnyRow) -> None:
 async def _take_out(tx: Transaction, row: AnyRow) -> Recovered:
     await tx.run(sa.update(batch).where(batch.c.id == row.id).values(state=int(BatchState.DONE), node=None))
     whose = await tx.first(sa.select(campaign.c.zone_id).where(campaign.c.id == row.campaign_id))
-    zone_id = None if whose is None else int(whose.zone_id)
+    zone_id = None if whose is None else whose.zone_id  # null: of a notice
     await audit.note(tx, "delivery-quarantined", str(row.first), zone_id=zone_id)
     return Recovered(row.id, 0, quarantined=row.first)

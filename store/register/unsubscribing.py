@@ -16,7 +16,11 @@ _addressee = Prepared(
     .select_from(delivery)
     .join(campaign, campaign.c.id == delivery.c.id.bitwise_rshift(sa.literal_column("24")))
     .join(address, address.c.value == delivery.c.address)
-    .where(delivery.c.id == sa.bindparam("delivery", type_=sa.BigInteger), delivery.c.channel == "email")
+    .where(
+        delivery.c.id == sa.bindparam("delivery", type_=sa.BigInteger),
+        delivery.c.channel == "email",
+        campaign.c.zone_id.is_not(None),  # a notice is on nobody's list
+    )
 )
 
 
