@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ from gateway.campaigns.planning import Planner
 from gateway.campaigns.refused import RefusedDocuments
 from gateway.campaigns.what_carriers_take import Outlets
 from gateway.campaigns.zones import ZonePlanning
-from gateway.chores import record_chores
+from gateway.chores import notice_chores, record_chores
 from gateway.directory.cache import SnapshotCache
 from gateway.directory.help_book import HelpBook
 from gateway.dispatch.contents import Contents, content_maker, notice_maker
@@ -48,6 +49,8 @@ from gateway.http.services import PlatformHelp, Services
 from gateway.identity import Identity, process_name
 from gateway.lanes import Gates, carriers_processes, live_gates, make_lane, open_rates, simulated_gates
 from gateway.media import MEDIA
+from gateway.notices.machine_facts import FactFinder
+from gateway.notices.telling import no_help
 from gateway.operations.disk import Disk
 from gateway.operations.help_files import read_documents
 from gateway.operations.loop_lag import LoopLag
@@ -181,6 +184,16 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
     )
     links = LinkDesk(signing_in, _tell)
     approvals = ApprovalDesk(database, GRANTING)
+    loop_lag = LoopLag()
+    health = MachineHealth(database, lanes, disk, refused, loop_lag, tuple(processes.values()), certificate)
+    find = FactFinder(
+        database,
+        settings,
+        socket.gethostname(),
+        loop_lag.times,
+        lambda: [process.view() for process in processes.values()],
+        (lambda now_ms: certificate.current.warning(now_ms)) if certificate else lambda _: "",
+    )
     housekeeping = Housekeeping(
         (
             *store_chores(database, boot_id, node_name, ring, how_carriers_are),
@@ -194,12 +207,11 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             Chore("help", _HELP_S, book.refresh),
             Chore("resets", 1.0, links.run),
             Chore("sign-ins", 60.0, signing_in.forget),
-            *record_chores(database, settings),
+            *record_chores(database, settings, book.lines_of),
+            *notice_chores(database, settings, find, health.trouble, book.lines_of),
             *_certificate_chores(certificate, now_ms),
         )
     )
-    loop_lag = LoopLag()
-    health = MachineHealth(database, lanes, disk, refused, loop_lag, tuple(processes.values()), certificate)
     return Gateway(
         settings=settings,
         database=database,

@@ -4,14 +4,16 @@ A TOML file; an unknown key is an error that names its path and line. Secrets ar
 `env:NAME` or `file:PATH`.
 """
 
+import base64
 import os
 import re
 import ssl
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_interface, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -28,7 +30,9 @@ Permits = Annotated[int, msgspec.Meta(ge=1, le=64)]
 _LEAST_KEY = 16
 """Characters of the secret of the return paths' MAC."""
 _MAPPED = IPv6Network("::ffff:0:0/96")
-SECRETS = frozenset({"password", "bounce_key", "feed_key", "backup_key", "seal_key"})
+SECRETS = frozenset(
+    {"password", "bounce_key", "feed_key", "backup_key", "seal_key", "webhook_secret", "ping_url"}
+)
 
 
 class SettingsRefused(Exception):
@@ -265,6 +269,38 @@ class HelpSettings(_Struct, frozen=True, kw_only=True):
     documents: Annotated[dict[DocumentName, PlatformDocument], msgspec.Meta(max_length=MOST_DOCUMENTS)] = {}
 
 
+class AlarmSettings(_Struct, frozen=True, kw_only=True):
+    """How those who operate the machine hear that something is not well: by the first path that works, and by the next
+    one where nothing took it up."""
+
+    emails: Annotated[tuple[str, ...], msgspec.Meta(max_length=20)] = ()
+    mobiles: Annotated[tuple[str, ...], msgspec.Meta(max_length=20)] = ()
+    """E.164, with the plus sign."""
+    language: Literal["nl", "fr", "de", "en"] = "en"
+    webhook_url: str = ""
+    """https://; http:// on this machine alone."""
+    webhook_secret: str = ""
+    """Secret: whsec_ and base64 of 24 to 64 octets (Standard Webhooks)."""
+    ping_url: str = ""
+    """Secret, as whoever knows it can say that all is well: asked for (GET) as long as it is. Whoever is behind it
+    raises the alarm when that ends. https://; http:// on this machine alone."""
+    ping_every_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 60.0
+    escalate_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 120.0
+    """Until the next path is taken, where this one has not confirmed it."""
+    queue_old_s: Annotated[float, msgspec.Meta(ge=10, le=86_400)] = 180.0
+    """Nothing has left on a channel for this long although something waits, or nothing of an alert."""
+    disk_low_mib: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """0: twice `store.min_free_mib`, so that there is an alarm while messages still leave."""
+    balance_low_eur: Annotated[int, msgspec.Meta(ge=0)] = 50
+    """Of a zone that has bought money; its administrators are told as well. 0: nobody is told."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Those that are set up, in the order in which they are taken."""
+        ways = (("email", self.emails), ("sms", self.mobiles), ("webhook", self.webhook_url))
+        return tuple(name for name, given in ways if given)
+
+
 class Settings(_Struct, frozen=True, kw_only=True):
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
@@ -272,6 +308,7 @@ class Settings(_Struct, frozen=True, kw_only=True):
     backup: BackupSettings = BackupSettings()
     retention: RetentionSettings = RetentionSettings()
     alerts: AlertSettings = AlertSettings()
+    alarms: AlarmSettings = AlarmSettings()
     limits: LimitSettings = LimitSettings()
     sign_in: SignInSettings = SignInSettings()
     sms: SmsSettings = SmsSettings()
@@ -336,6 +373,7 @@ def _read(values: dict[str, Any], environ: Mapping[str, str]) -> tuple[Settings 
     faults += [*_email_faults(settings.email), *_feed_faults(settings.alerts), *_backup_faults(settings.backup)]
     faults += _help_faults(settings.help)
     faults += _short_key("$.sign_in.seal_key", settings.sign_in.seal_key)
+    faults += _alarm_faults(settings.alarms)
     return None if faults else settings, faults
 
 
@@ -417,6 +455,52 @@ def _email_faults(email: EmailSettings) -> Iterator[Fault]:
         if isinstance(normalise_mailbox(f"x@{getattr(email, name)}"), MailboxRefused):
             yield Fault(f"$.email.{name}", "this is no domain")
     yield from _short_key("$.email.bounce_key", email.bounce_key)
+
+
+def _alarm_faults(alarms: AlarmSettings) -> Iterator[Fault]:
+    for number, address in enumerate(alarms.emails):
+        found = normalise_mailbox(address)
+        if isinstance(found, MailboxRefused):
+            yield Fault(f"$.alarms.emails[{number}]", found.reason)
+        elif found.address != address:
+            yield Fault(f"$.alarms.emails[{number}]", f"write it as {found.address}")
+    for number, mobile in enumerate(alarms.mobiles):
+        if not re.fullmatch(r"\+[1-9][0-9]{7,14}", mobile):
+            yield Fault(f"$.alarms.mobiles[{number}]", "a number begins with + and the country: +32470123456")
+    for name in ("webhook_url", "ping_url"):
+        if not _is_callable(getattr(alarms, name)):
+            yield Fault(f"$.alarms.{name}", "it begins with https:// and a host; http:// is for this machine alone")
+    if alarms.webhook_url and webhook_key(alarms.webhook_secret) is None:
+        text = "a webhook is signed: whsec_ and base64 of 24 to 64 octets, as 'openssl rand -base64 32' makes them"
+        yield Fault("$.alarms.webhook_secret", text)
+
+
+def _is_callable(url: str) -> bool:
+    """Whether it may be asked for: what leaves this machine leaves it encrypted."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    return not url or (parts.scheme == "https" and bool(host)) or (parts.scheme == "http" and _is_here(host))
+
+
+def _is_here(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def webhook_key(secret: str) -> bytes | None:
+    """The key of Standard Webhooks; None where this is none."""
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return None
+    return key if secret.startswith("whsec_") and 24 <= len(key) <= 64 else None
 
 
 def _backup_faults(backup: BackupSettings) -> Iterator[Fault]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import accounts, break_glass, copies, documents, holding, record, register, serving
+from gateway.cli import accounts, alarms, break_glass, copies, documents, holding, record, register, serving
 from gateway.cli.terminal import out
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ for name, group in {
     "account": accounts.account,
     "break-glass": break_glass.break_glass,
     "member": register.member,
+    "alarm": alarms.alarm,
     "audit": record.audit,
     "cap": documents.app,
 }.items():

@@ -112,6 +112,7 @@ def status(config: ConfigOption = None) -> None:
 
     Lines that begin with ! need somebody; the exit code is 1 then.
     """
+    from gateway.notices.alarm_trial import alarm_lines
     from gateway.operations.calibration import build, calibrate
     from gateway.operations.status import certificate_lines, status_lines
     from gateway.operations.status_line import StatusLine
@@ -123,6 +124,7 @@ def status(config: ConfigOption = None) -> None:
             now_ms, min_free_mib = database.clock.now_ms(), settings.store.min_free_mib
             lines = await status_lines(database, now_ms, min_free_mib, config, settings.backup, settings.retention)
             lines += certificate_lines(settings.server, now_ms)
+            lines += await alarm_lines(database, settings.alarms, now_ms)
         print_lines([*lines, StatusLine(True, f"python: {build()}; {calibrate()}")])
         return all(line.well for line in lines)
 

@@ -44,6 +44,10 @@ class MachineHealth:
                 self._looked_s = now_s
             return self._checks
 
+    async def trouble(self) -> list[str]:
+        """What is vital and not well, as names."""
+        return [check.name for check in await self.readiness() if check.vital and not check.well]
+
     async def _store(self) -> HealthCheck:
         try:
             async with asyncio.timeout(_WRITE_S):

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.access.hashing_queue import MOST_WAITING
-from gateway.access.rights import Action, Right, everywhere
+from gateway.access.rights import Action, Caller, Right, everywhere
 from gateway.access.sign_in_parts import CODES_A_DAY, LINKS_AN_HOUR, PASSWORDS_A_DAY, SignInParts
 from gateway.errors import Refusal
 from gateway.http.asking import Answer, Asked, NoQuery
@@ -39,6 +39,8 @@ _LINKS = {
     "invitations": "/api/v1/invitations",
     "me": "/api/v1/me",
     "approvals": "/api/v1/approvals",
+    "alarms": "/api/v1/alarms",
+    "notices": "/api/v1/notices",
     "whoami": "/api/v1/whoami",
     "limits": "/api/v1/limits",
     "session": "/api/v1/sessions/current",
@@ -220,9 +222,7 @@ async def api_document(asked: Asked[NoQuery, None]) -> web.StreamResponse:
 
 async def metrics(asked: Asked[NoQuery, None]) -> web.StreamResponse:
     """Of the whole machine, for who may see it for every zone."""
-    if asked.caller.zone_ids(Action.OPERATE) is not None:
-        title = "The machine serves every zone: this needs the right to operate in all of them."
-        raise Refusal(403, "no-right", title, (everywhere(Action.OPERATE),))
+    require_machine(asked.caller)
     async with asyncio.timeout(_READY_S):
         measures = [*await asked.context.services.measures(), *_signing_in(asked.context.services.sign_in.parts)]
     return web.Response(body=asked.context.metrics.text(measures), headers={"Content-Type": CONTENT_TYPE})
@@ -235,6 +235,13 @@ def _signing_in(parts: SignInParts) -> Iterator[Measure]:
     yield Measure("tocsin_sign_in_put_off", text, "counter", parts.hashing.refused)
     text = "Passwords that wait to be hashed."
     yield Measure("tocsin_sign_in_waiting", text, "gauge", parts.hashing.waiting)
+
+
+def require_machine(caller: Caller) -> None:
+    """Raises Refusal 403 for who may not operate in every zone."""
+    if caller.zone_ids(Action.OPERATE) is not None:
+        title = "The machine serves every zone: this needs the right to operate in all of them."
+        raise Refusal(403, "no-right", title, (everywhere(Action.OPERATE),))
 
 
 async def whoami(asked: Asked[NoQuery, None]) -> Answer:

@@ -23,6 +23,7 @@ from gateway.http import (
     holds,
     invitations,
     me,
+    notices,
     operations,
     own_factors,
     refused,
@@ -457,6 +458,15 @@ TABLE = (
         "DELETE", _HOLD, holds.lift, Action.OPERATE,
         summary="Lift a hold", tag="Operation",
         answers={204: Media((), "It is lifted.")}, refuses=(409,), needs_match=True,
+    ),
+    Route(
+        "GET", "/api/v1/alarms", notices.alarms, Action.OPERATE,
+        summary="What is not well with the machine now", tag="Operation", answers={200: notices.AlarmList},
+    ),
+    Route(
+        "GET", "/api/v1/notices", notices.listing, Action.OPERATE,
+        summary="What the platform itself has told, newest first", tag="Operation",
+        answers={200: notices.NoticeList},
     ),
     Route(
         "GET", "/api/v1/audit", audit.find, (Action.AUDIT, Action.OPERATE),

@@ -48,12 +48,20 @@ def catalogue(language: NoticeLanguage) -> Catalogue:
 
 def phrase(table: str, key: str, **facts: str) -> dict[str, str]:
     """A sentence of the catalogues in every language, as a fact. Raises KeyError for one that there is not."""
-    return {language: _filled(catalogue(language)[table][key], facts) for language in LANGUAGES}
+    shown = {name: _shown(word, _MAIL_CHARACTERS) for name, word in facts.items()}
+    return {language: _filled(catalogue(language)[table][key], shown) for language in LANGUAGES}
 
 
 def event(name: str, **facts: str) -> dict[str, str]:
     """What has happened to an account, as the fact `what` of a notice of security."""
-    return phrase("events", name, **{key: _shown(value, _MAIL_CHARACTERS) for key, value in facts.items()})
+    return phrase("events", name, **facts)
+
+
+def over(what: Mapping[str, str]) -> dict[str, str]:
+    """That what an alarm said is over."""
+    return {
+        language: _filled(catalogue(language)["alarms"]["over"], {"what": what[language]}) for language in LANGUAGES
+    }
 
 
 def write(

@@ -213,6 +213,12 @@ def reaches_nobody(alarm: Alarm, paths: Sequence[str], escalate_ms: int, now_ms:
 
 
 def told(alarm: Alarm, path: str, now_ms: int, *, campaign_id: int | None, call_id: int | None) -> Alarm:
+    """With the path by which it is told now. What an earlier one was told by stays, where this one brings no other."""
     return msgspec.structs.replace(
-        alarm, path=path, tried=" ".join([*alarm.ways, path]), told_ms=now_ms, campaign_id=campaign_id, call_id=call_id
+        alarm,
+        path=path,
+        tried=" ".join([*alarm.ways, path]),
+        told_ms=now_ms,
+        campaign_id=alarm.campaign_id if campaign_id is None else campaign_id,
+        call_id=alarm.call_id if call_id is None else call_id,
     )

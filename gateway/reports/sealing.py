@@ -1,6 +1,7 @@
 """Seal what can be sealed: the last report of a campaign, kept for ever, and its reservation settled."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
@@ -17,7 +18,15 @@ from store.engine.turns import Turn
 log = logging.getLogger(__name__)
 
 
-async def seal_due(database: Database, setbacks: Setbacks | None = None) -> int:
+Sealed = Callable[[Transaction, int, Report], Awaitable[None]]
+"""Hears in the transaction of the seal of a campaign (its number) and of its last report."""
+
+
+async def nobody_hears(tx: Transaction, campaign_id: int, report: Report) -> None:
+    """Of a seal that is told nobody."""
+
+
+async def seal_due(database: Database, setbacks: Setbacks | None = None, sealed: Sealed = nobody_hears) -> int:
     """Seal the campaigns whose last delivery is final, or whose evidence horizon has passed; returns how many.
 
     Each by itself: `setbacks` remembers those that could not be sealed."""
@@ -25,10 +34,10 @@ async def seal_due(database: Database, setbacks: Setbacks | None = None) -> int:
     async with database.read() as conn:
         now_ms = database.clock.now_ms()
         due = await known.due(lambda without: campaign_steps.sealable(conn, now_ms, without=without))
-    return sum(await known.each(due, "seal-failed", partial(_seal, database)))
+    return sum(await known.each(due, "seal-failed", partial(_seal, database, sealed)))
 
 
-async def _seal(database: Database, campaign_id: int) -> bool:
+async def _seal(database: Database, sealed: Sealed, campaign_id: int) -> bool:
     drawn = await draw_up(database, campaign_id)
     charged = drawn.money.charged_millieuro
 
@@ -37,7 +46,10 @@ async def _seal(database: Database, campaign_id: int) -> bool:
         if sum(told.values()) != drawn.revision:
             return None  # a receipt came in between: the next round draws a report that knows it
         report = _last(drawn, tx.now_ms)
-        return report if await campaign_steps.seal(tx, campaign_id, written(report), charged, told=told) else None
+        if not await campaign_steps.seal(tx, campaign_id, written(report), charged, told=told):
+            return None
+        await sealed(tx, campaign_id, report)
+        return report
 
     report = await database.write(keep, turn=Turn.LAST)
     if report is None:
