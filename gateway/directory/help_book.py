@@ -54,6 +54,10 @@ class HelpBook:
         """The lines of text for people of a zone, or of none in particular: at most two, each with what it is for."""
         return tuple(f"{title_of(purpose, language)}: {line.told}" for purpose, line in self._lines(zone_id))
 
+    def lines_of(self, language: str, zone: str) -> tuple[str, ...]:
+        """The same by the code of a zone; empty: of none in particular."""
+        return self.help_lines(language, next((id_ for id_, (code, _) in self._zones.items() if code == zone), None))
+
     def whom_to_ask(self, zone_id: int | None) -> str:
         """Who helps with rights and accounts; empty where nobody is named."""
         lines = dict(self._lines(zone_id))

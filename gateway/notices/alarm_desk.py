@@ -1,5 +1,6 @@
 """Alarms are looked for, raised, and told by a path that works: state is rows, so that a restart repeats nothing."""
 
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from gateway.operations.alarms import (
     Alarm,
     AlarmKind,
     AlarmState,
-    Judged,
+    AlarmVerdict,
     judge,
     next_path,
     reaches_nobody,
@@ -30,6 +31,8 @@ from store.engine.transaction import Connection, Transaction
 from store.engine.turns import Turn
 from store.notices import alarms as rows
 from store.notices import webhooks
+
+log = logging.getLogger(__name__)
 
 Look = Callable[[], Awaitable[MachineFacts]]
 
@@ -57,8 +60,12 @@ class AlarmDesk:
         StoreUnavailable."""
         facts = await self.look()
         if await self._is_needed(facts):
-            await self.database.write(lambda tx: self._step(tx, facts), turn=Turn.LAST)
+            judged = await self.database.write(lambda tx: self._step(tx, facts), turn=Turn.LAST)
             self.ring()
+            for one in judged.raised:
+                log.error(sentence(one)["en"], extra={"action": "alarm-raised", "alarm": True, "key": one.key})
+            for one in judged.ended:
+                log.warning("an alarm is over", extra={"action": "alarm-over", "key": one.key})
         return False
 
     async def _is_needed(self, facts: MachineFacts) -> bool:
@@ -75,7 +82,7 @@ class AlarmDesk:
     def _escalate_ms(self) -> int:
         return int(self.settings.escalate_s * 1000)
 
-    async def _step(self, tx: Transaction, facts: MachineFacts) -> None:
+    async def _step(self, tx: Transaction, facts: MachineFacts) -> AlarmVerdict:
         await rows.alone(tx)
         known = _by_key(await rows.known(tx))
         judged = judge(facts.observed, known, facts.complete, tx.now_ms)
@@ -95,8 +102,9 @@ class AlarmDesk:
         for key, one in now.items():
             if key in changed or one != before[key]:
                 await rows.keep(tx, msgspec.structs.asdict(one))
+        return judged
 
-    async def _tell_zones(self, tx: Transaction, judged: Judged, facts: MachineFacts) -> None:
+    async def _tell_zones(self, tx: Transaction, judged: AlarmVerdict, facts: MachineFacts) -> None:
         low = {zone.code: zone for zone in facts.low}
         for one in judged.raised:
             if one.kind == AlarmKind.BALANCE_LOW and one.about in low:

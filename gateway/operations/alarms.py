@@ -109,7 +109,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(self.tried.split())
 
 
-class Judged(msgspec.Struct, frozen=True):
+class AlarmVerdict(msgspec.Struct, frozen=True):
     """What has become of the alarms."""
 
     changed: tuple[Alarm, ...]
@@ -121,7 +121,7 @@ class Judged(msgspec.Struct, frozen=True):
 
 def judge(
     observed: Iterable[Observation], known: Mapping[str, Alarm], complete: Collection[AlarmKind], now_ms: int
-) -> Judged:
+) -> AlarmVerdict:
     """`known`: by key, without those that are over. `complete`: of these kinds everything was looked at, so that what
     was not found is well."""
     changed: list[Alarm] = []
@@ -139,7 +139,7 @@ def judge(
             changed.append(_in(old, AlarmState.OVER, now_ms))
     raised = tuple(a for a in changed if a.state == AlarmState.STANDING and not _stood(known.get(a.key)))
     ended = tuple(a for a in changed if a.state == AlarmState.OVER and _stood(known.get(a.key)))
-    return Judged(tuple(changed), raised, ended)
+    return AlarmVerdict(tuple(changed), raised, ended)
 
 
 def _stood(alarm: Alarm | None) -> bool:

@@ -44,7 +44,8 @@ _OF_ID = f"{_HOLDS} WHERE hold.public_id = :public_id"
 _OF_THING = f"{_HOLDS} WHERE hold.scope = :scope AND hold.subject = :subject"
 _SUBJECTS = {
     "zone": "SELECT id FROM zone WHERE code = :name",
-    "campaign": "SELECT id FROM campaign WHERE public_id = :name",
+    # A notice is held by no name of its own: whoever sees to a zone is shown what is held for everybody.
+    "campaign": "SELECT id FROM campaign WHERE public_id = :name AND zone_id IS NOT NULL",
 }
 _ZONE_OF_CAMPAIGN = "SELECT zone_id FROM campaign WHERE id = :campaign"
 # What is complete and has an open batch goes on: a worker that was thought dead says that some were not sent.

@@ -14,13 +14,14 @@ import pytest
 
 import store.campaigns
 import store.money
+import store.notices
 import store.outbox
 from store.engine import schema
 from store.engine.prepared_statement import Prepared
 
 GROWS = (
     "delivery", "batch", "campaign", "campaign_text", "expansion", "carrier_ref", "doubt", "receipt_inbox", "member",
-    "contact", "audit", "entry",
+    "contact", "audit", "entry", "notice", "notice_quota", "webhook_call",
 )  # fmt: skip
 """Tables that grow with what was ever sent, or with the register."""
 SELDOM = {"store.outbox.overview", "store.money.recount", "store.money.balances"}
@@ -37,7 +38,7 @@ _PARTIAL = "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE%INDEX%WHERE%'"
 
 def hot() -> list[tuple[str, Prepared]]:
     found = []
-    for room in (store.outbox, store.campaigns, store.money):
+    for room in (store.outbox, store.campaigns, store.money, store.notices):
         for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
             if module.name in SELDOM:
                 continue
