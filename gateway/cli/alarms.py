@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.terminal import ConfigOption, fail, print_lines, run, settings_of, store_of, who
+from gateway.cli.terminal import ConfigOption, actor, fail, print_lines, run, settings_of, store_of
 from gateway.cli.verb import verb
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def try_paths(
         import asyncio
 
         async with store_of(settings) as database:
-            begun = await begin_trial(database, settings.alarms, who())
+            begun = await begin_trial(database, settings.alarms, actor())
             until_s = asyncio.get_running_loop().time() + wait_s
             while True:
                 lines = await trial_lines(database, begun)

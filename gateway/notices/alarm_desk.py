@@ -12,7 +12,7 @@ from channels.contract import Channel
 from gateway.instants import rfc3339
 from gateway.notices import occasions, texts
 from gateway.notices.machine_facts import MachineFacts
-from gateway.notices.notice import Notice, NoticeAddress, NoticeSubject
+from gateway.notices.notice import Fact, Notice, NoticeAddress, NoticeSubject
 from gateway.notices.telling import HelpLines, local_time, no_help, tell
 from gateway.operations.alarms import (
     RULES,
@@ -118,7 +118,7 @@ class AlarmDesk:
         if path == "webhook":
             call_id = await call_webhook(tx, alarm, "alarm.over" if over else "alarm.raised", what["en"])
             return told(alarm, path, tx.now_ms, campaign_id=None, call_id=call_id)
-        facts = {"what": what, "since": local_time(alarm.raised_ms)}
+        facts: dict[str, Fact] = {"what": what, "since": local_time(alarm.raised_ms)}
         notice = Notice(subject=NoticeSubject.ALARM, to=operators(self.settings, path), facts=facts, dedupe=key)
         campaign_id = await tell(tx, notice, self.help_lines)
         return told(alarm, path, tx.now_ms, campaign_id=campaign_id, call_id=None)
@@ -137,11 +137,11 @@ async def call_webhook(tx: Transaction, alarm: Alarm, type_: str, text: str) -> 
     return await webhooks.queue(tx, f"msg_{secrets.token_hex(12)}", type_, msgspec.json.encode(body).decode())
 
 
-def trial_alarm(now_ms: int, by: str) -> Alarm:
+def trial_alarm(now_ms: int) -> Alarm:
     """What `tocsin alarm test` tells."""
     return Alarm(
-        key=f"{AlarmKind.TEST}/{by}", kind=AlarmKind.TEST, about=by, state=AlarmState.STANDING, value=by,
-        since_ms=now_ms, raised_ms=now_ms, seen_ms=now_ms,
+        key=AlarmKind.TEST, kind=AlarmKind.TEST, about="", state=AlarmState.STANDING, value="", since_ms=now_ms,
+        raised_ms=now_ms, seen_ms=now_ms,
     )  # fmt: skip
 
 

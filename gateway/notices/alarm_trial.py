@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gateway.notices import texts
 from gateway.notices.alarm_desk import alarm_of, call_webhook, operators, sentence, trial_alarm
-from gateway.notices.notice import Notice, NoticeSubject
+from gateway.notices.notice import Fact, Notice, NoticeSubject
 from gateway.notices.telling import local_time, masked, tell
 from gateway.operations.alarms import AlarmState
 from gateway.operations.status_line import StatusLine, age
 from gateway.settings import AlarmSettings
+from store import audit
+from store.audit_line import Actor
 from store.engine.database import Database
 from store.engine.transaction import Transaction
 from store.notices import alarms as rows
@@ -27,18 +28,19 @@ class TrialPath(msgspec.Struct, frozen=True):
     call_id: int | None = None
 
 
-async def begin_trial(database: Database, settings: AlarmSettings, by: str) -> list[TrialPath]:
-    """Has an alarm told by every path that is set up."""
+async def begin_trial(database: Database, settings: AlarmSettings, by: Actor) -> list[TrialPath]:
+    """Has an alarm told by every path that is set up; a line of the audit."""
 
     async def work(tx: Transaction) -> list[TrialPath]:
-        alarm = trial_alarm(tx.now_ms, by)
+        alarm = trial_alarm(tx.now_ms)
+        await audit.note(tx, "alarm-test", "alarms", by, detail={"paths": list(settings.paths)})
         found = []
         for path in settings.paths:
             if path == "webhook":
-                text = texts.phrase("alarms", alarm.kind, about=alarm.about, value=alarm.value)["en"]
-                found.append(TrialPath(path, call_id=await call_webhook(tx, alarm, "alarm.test", text)))
+                call_id = await call_webhook(tx, alarm, "alarm.test", sentence(alarm)["en"])
+                found.append(TrialPath(path, call_id=call_id))
                 continue
-            facts = {"what": sentence(alarm), "since": local_time(tx.now_ms)}
+            facts: dict[str, Fact] = {"what": sentence(alarm), "since": local_time(tx.now_ms)}
             notice = Notice(subject=NoticeSubject.ALARM, to=operators(settings, path), facts=facts)
             found.append(TrialPath(path, campaign_id=await tell(tx, notice)))
         return found

@@ -46,7 +46,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     urgent: bool = False
     """Of an approval: it is about an alert, and goes as urgently as one."""
     dedupe: str | None = None
-    """What is told under this key is told once, for ever."""
+    """Of its subject, what is told under this key is told once, for ever. No secret and no address: it stays."""
     zone: str = ""
     """Code of the zone whose helpdesk is named; empty: the platform's."""
     mode: Mode = Mode.LIVE

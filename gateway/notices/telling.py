@@ -7,6 +7,7 @@ outbox, slots, carriers and fail-over as every message.
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from channels.contract import Channel, Mode
@@ -45,13 +46,14 @@ async def tell(tx: Transaction, notice: Notice, help_lines: HelpLines = no_help)
     addresses = tuple(dict.fromkeys(notice.to))
     for one in addresses:  # before anything is written: what cannot be said is a fault of whoever tells it
         texts.write(notice.subject, one.channel, texts.language_of(one.language), notice.facts)
-    claim = await rows.claim(tx, notice.subject, notice.dedupe, len(addresses))
-    if claim.id is None:
-        return claim.campaign_id
+    key = None if notice.dedupe is None else f"{notice.subject}:{notice.dedupe}"
+    place = await rows.claim(tx, notice.subject, key, len(addresses))
+    if place.id is None:
+        return place.campaign_id
     granted = await _admitted(tx, notice.subject, addresses)
     held_back = len(addresses) - len(granted)
     if not granted:
-        await rows.file_held_back(tx, claim.id, held_back)
+        await rows.file_held_back(tx, place.id, held_back)
         return None
 
     def said(to: NoticeAddress, missed: int) -> TextContent:
@@ -63,7 +65,7 @@ async def tell(tx: Transaction, notice: Notice, help_lines: HelpLines = no_help)
 
     urgent = notice.urgent and notice.subject is NoticeSubject.APPROVAL
     new = _new(notice.subject, notice.mode, granted, said, urgent=urgent)
-    return await rows.file(tx, claim.id, new, held_back)
+    return await rows.file(tx, place.id, new, held_back)
 
 
 _Granted = tuple[NoticeAddress, int]
@@ -123,10 +125,10 @@ async def tell_what_was_held_back(tx: Transaction) -> bool:
         to = NoticeAddress(Channel(row.channel), row.address, row.language)
         granted = await _admitted(tx, subject, (to,))
         if granted:
-            claim = await rows.claim(tx, subject, None, 1)
-            assert claim.id is not None
-            new = _new(subject, Mode.LIVE, granted, lambda to, missed, s=subject: _coalesced(s, to, missed))
-            await rows.file(tx, claim.id, new, 0)
+            place = await rows.claim(tx, subject, None, 1)
+            assert place.id is not None
+            new = _new(subject, Mode.LIVE, granted, partial(_coalesced, subject))
+            await rows.file(tx, place.id, new, 0)
     return bool(found)
 
 

@@ -29,6 +29,7 @@ def doubts(settings: Settings) -> list[str]:
         *_mails(settings),
         *_server(settings),
         *_help(settings),
+        *_alarms(settings),
     ]
 
 
@@ -161,6 +162,20 @@ def _unread(file: str) -> Iterator[str]:
     document = read_document(file)
     if isinstance(document, str):
         yield f"{document}: it is not offered."
+
+
+# ---- alarms --------------------------------------------------------------------------------------------------------
+
+
+def _alarms(settings: Settings) -> Iterator[str]:
+    for key, given, section in (
+        ("emails", settings.alarms.emails, settings.email),
+        ("mobiles", settings.alarms.mobiles, settings.sms),
+    ):
+        if given and not section.carriers:
+            yield f"alarms.{key}: they are told by carriers of that channel, and there are none."
+    if settings.alarms.paths == ("email",):
+        yield "alarms.mobiles: it is empty, as is webhook_url: when no mail leaves nobody hears of it."
 
 
 # ---- the server ----------------------------------------------------------------------------------------------------

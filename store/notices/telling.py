@@ -68,7 +68,7 @@ _claim = Prepared(
 _earlier = Prepared(sa.select(notice.c.campaign_id).where(notice.c.dedupe == sa.bindparam("dedupe_")))
 
 
-class Claim(msgspec.Struct, frozen=True):
+class NoticePlace(msgspec.Struct, frozen=True):
     """The place of a notice in the list of all."""
 
     id: int | None
@@ -77,14 +77,14 @@ class Claim(msgspec.Struct, frozen=True):
     """Of what was told before; None: it was held back then."""
 
 
-async def claim(tx: Transaction, subject: str, dedupe: str | None, recipients: int) -> Claim:
+async def claim(tx: Transaction, subject: str, dedupe: str | None, recipients: int) -> NoticePlace:
     """Makes the row of a notice, once for each `dedupe`: of two who tell the same, the second waits and finds it."""
     values = {"subject": subject, "dedupe": dedupe, "made_ms": tx.now_ms, "recipients": recipients}
     made = await tx.rows(_claim, values)
     if made:
-        return Claim(int(made[0].id))
+        return NoticePlace(int(made[0].id))
     found = await tx.first(_earlier, {"dedupe_": dedupe})
-    return Claim(None, None if found is None else found.campaign_id)
+    return NoticePlace(None, None if found is None else found.campaign_id)
 
 
 _begin_quota = Prepared(

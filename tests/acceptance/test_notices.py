@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -75,21 +74,33 @@ def texts(world: World) -> list[str]:
     return [got.text for got in world.sms() if got.address == MOBILE]
 
 
+async def told_of(world: World, settings: Path, words: str) -> str:
+    """What `tocsin status` says, once it says these words."""
+    for _ in range(40):
+        _, said = await world.tocsin("status", "--config", str(settings))
+        if words in said:
+            return said
+        await asyncio.sleep(1.0)
+    raise AssertionError(said)
+
+
 async def test_an_alarm_is_tried_by_every_path_and_what_was_told_before_a_kill_leaves_after_it(
     world: World, outside: Outside
 ) -> None:
-    await world.smtp()
-    await world.smsc("first")
+    relay, smsc = await world.smtp(), await world.smsc("first")
     settings = world.settings(world.ways_out() | alarms(world, outside))
     await world.load(settings)
+    server = await world.serve(settings)
+    for sink in (relay, smsc):
+        await sink.end()
 
     code, said = await world.tocsin("alarm", "test", "--wait", "0", "--config", str(settings))
     assert code == 0, said
-    assert world.mails() == []
+    await server.kill()
+    assert world.mails() == texts(world) == []
 
-    server = await world.serve(settings, wait=False)
-    await asyncio.sleep(0)
-    await server.end(signal.SIGKILL)
+    await world.smtp()
+    await world.smsc("first")
     server = await world.serve(settings)
     await until(lambda: world.mails() and texts(world) and outside.calls)
     assert texts(world)[0].startswith("Tocsin: ALARM: Een test, gevraagd aan de terminal")
@@ -130,9 +141,8 @@ async def test_where_mail_is_down_the_alarm_comes_by_sms_and_where_that_is_too_b
     await smsc.end()
     await until(lambda: any("sms first" in call["data"]["about"] for call in outside.calls), timeout_s=100.0)
     assert outside.pings > pinged, "somebody has heard of it: nobody outside need call"
-    _, status = await world.tocsin("status", "--config", str(settings))
+    status = await told_of(world, settings, "told by webhook")
     assert "ALARM since" in status
-    assert "told by webhook" in status
 
 
 async def test_what_reaches_nobody_ends_the_ping(world: World, outside: Outside) -> None:
@@ -146,14 +156,5 @@ async def test_what_reaches_nobody_ends_the_ping(world: World, outside: Outside)
     server = await world.serve(settings)
     await until(lambda: outside.pings)
 
-    async def held_back() -> bool:
-        _, said = await world.tocsin("status", "--config", str(settings))
-        return "held back: alarm disk-low" in said
-
-    for _ in range(40):
-        if await held_back():
-            break
-        await asyncio.sleep(1.0)
-    else:
-        raise AssertionError("the ping goes on")
+    await told_of(world, settings, "held back: alarm disk-low")
     assert server.running

@@ -1,10 +1,12 @@
 """The settings: every fault at once with its line and path; no secret in the file; nothing that would fail at night."""
 
+import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.settings import Settings, SettingsRefused, located, read_settings, settings_of
+from gateway.settings import Settings, SettingsRefused, located, read_settings, settings_of, shown
 
 SMPP = {"type": "smpp", "host": "smsc.example", "system_id": "t", "source_address": "1789"}
 
@@ -157,3 +159,37 @@ def test_what_a_fault_of_help_quotes_is_visible_text():
         settings_of({"help": {"alerts": {"name": "a\x1b[2J"}}})
 
     assert str(refused.value).isprintable()
+
+
+# ---- alarms --------------------------------------------------------------------------------------------------------
+
+HOOK = "whsec_" + base64.b64encode(bytes(32)).decode()
+
+
+@pytest.mark.parametrize(
+    ("alarms", "path"),
+    [
+        ({"emails": ["nobody"]}, "$.alarms.emails[0]"),
+        ({"emails": ["Duty@EXAMPLE.org"]}, "$.alarms.emails[0]"),
+        ({"mobiles": ["0470123456"]}, "$.alarms.mobiles[0]"),
+        ({"webhook_url": "http://hook.police.be", "webhook_secret": "env:HOOK"}, "$.alarms.webhook_url"),
+        ({"webhook_url": "https://", "webhook_secret": "env:HOOK"}, "$.alarms.webhook_url"),
+        ({"webhook_url": "http://127.0.0.1.police.be/", "webhook_secret": "env:HOOK"}, "$.alarms.webhook_url"),
+        ({"webhook_url": "https://hook.police.be"}, "$.alarms.webhook_secret"),
+        ({"webhook_url": "https://hook.police.be", "webhook_secret": "env:SHORT"}, "$.alarms.webhook_secret"),
+        ({"ping_url": "https://ping.police.be/secret"}, "$.alarms.ping_url"),
+        ({"ping_url": "env:FTP"}, "$.alarms.ping_url"),
+    ],
+)
+def test_whoever_is_told_of_alarms_can_be_told(alarms: dict[str, Any], path: str):
+    environ = {"HOOK": HOOK, "SHORT": "whsec_c2hvcnQ=", "FTP": "ftp://ping.police.be"}
+    assert [line for line in refused({"alarms": alarms}, **environ) if f"at {path}" in line]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9:8000", "[::1]:80", "localhost"])
+def test_on_this_machine_a_webhook_may_be_http_and_no_secret_is_shown(host: str):
+    given = {"webhook_url": f"http://{host}/", "webhook_secret": "env:HOOK", "ping_url": "env:PING"}
+    settings = settings_of({"alarms": given}, {"HOOK": HOOK, "PING": "https://ping.police.be/uuid"})
+    assert settings.alarms.paths == ("webhook",)
+    assert HOOK not in str(shown(settings))
+    assert "uuid" not in str(shown(settings))

@@ -1,5 +1,7 @@
 """What the platform tells: rows in the caller's transaction, sent by an ordinary lane, bounded, found by no zone."""
 
+import asyncio
+
 import pytest
 import sqlalchemy as sa
 
@@ -14,7 +16,7 @@ from store import meta, retention
 from store.campaigns import addenda, campaign_steps, reading
 from store.notices import closing
 from store.notices import reading as notices
-from store.outbox import recovery
+from store.outbox import hold_statements, recovery
 from store.outbox.overview import overview
 from store.register import unsubscribing
 from store.states import DeliveryEvent
@@ -132,6 +134,7 @@ async def test_what_is_told_under_a_key_is_told_once(database):
     first = await told(database, dedupe="reset-7")
     assert await told(database, dedupe="reset-7") == first
     assert await told(database, dedupe="reset-8") not in (first, None)
+    assert await told(database, dedupe="reset-7", subject=NoticeSubject.SECURITY) not in (first, None)
     assert await told(database) not in (first, None)
 
 
@@ -286,3 +289,18 @@ async def test_one_that_stops_whoever_sends_it_is_taken_out_like_any_other(datab
 def test_an_operator_sees_an_address_masked():
     assert masked("anna@example.org") == "a…@example.org"
     assert masked("+32470123456") == "+324…56"
+
+
+async def test_two_who_tell_the_same_at_once_tell_it_once(database):
+    found = await asyncio.gather(*(told(database, BERT, dedupe="same") for _ in range(5)))
+    assert len(set(found)) == 1
+    async with database.read() as conn:
+        assert len(await notices.page(conn, before=None, most=10)) == 1
+
+
+async def test_no_hold_is_placed_on_a_notice_by_its_name(database):
+    campaign_id = await told(database)
+    async with database.read() as conn:
+        [one] = await notices.page(conn, before=None, most=1)
+    assert one.campaign_id == campaign_id
+    assert await database.write(lambda tx: tx.follow(hold_statements.subject_of("campaign", one.public_id))) is None

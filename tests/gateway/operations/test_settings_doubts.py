@@ -97,6 +97,8 @@ def test_a_door_with_tls_or_a_proxy_may_be_reached_from_everywhere(way_in: dict[
         ({"server": {"host": "0.0.0.0"}}, "keys go over the net in the clear"),
         ({"server": {"public_url": "http://a.police.be"} | TLS}, "the door speaks nothing else"),
         (SOUND | {"server": {"port": 2424, "public_url": "https://a.be"}}, "cannot listen there twice"),
+        (SOUND | {"alarms": {"emails": ["duty@police.be"]}}, "when no mail leaves nobody hears of it"),
+        ({"alarms": {"mobiles": ["+32470123456"]}}, "carriers of that channel"),
     ],
 )
 def test_what_peers_refuse_everybody_for_is_told_before_they_do(tables: dict[str, Any], about: str):
