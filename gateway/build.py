@@ -50,7 +50,6 @@ from gateway.identity import Identity, process_name
 from gateway.lanes import Gates, carriers_processes, live_gates, make_lane, open_rates, simulated_gates
 from gateway.media import MEDIA
 from gateway.notices.machine_facts import FactFinder
-from gateway.notices.telling import no_help
 from gateway.operations.disk import Disk
 from gateway.operations.help_files import read_documents
 from gateway.operations.loop_lag import LoopLag

@@ -30,9 +30,7 @@ Permits = Annotated[int, msgspec.Meta(ge=1, le=64)]
 _LEAST_KEY = 16
 """Characters of the secret of the return paths' MAC."""
 _MAPPED = IPv6Network("::ffff:0:0/96")
-SECRETS = frozenset(
-    {"password", "bounce_key", "feed_key", "backup_key", "seal_key", "webhook_secret", "ping_url"}
-)
+SECRETS = frozenset({"password", "bounce_key", "feed_key", "backup_key", "seal_key", "webhook_secret", "ping_url"})
 
 
 class SettingsRefused(Exception):
