@@ -17,10 +17,11 @@ from gateway.access.factor_desk import FactorDesk
 from gateway.access.granting import GRANTING
 from gateway.access.invitation_desk import InvitationDesk
 from gateway.access.key_desk import KeyDesk
-from gateway.access.link_desk import LinkDesk, ResetLink
+from gateway.access.link_desk import LinkDesk
 from gateway.access.profile_desk import ProfileDesk
 from gateway.access.sign_in_desk import SignInDesk
 from gateway.access.sign_in_parts import sign_in_parts
+from gateway.access.sign_in_site import base_url
 from gateway.bell import Bell
 from gateway.campaigns.admission import Turns
 from gateway.campaigns.alert_desk import AlertDesk
@@ -49,6 +50,7 @@ from gateway.http.services import PlatformHelp, Services
 from gateway.identity import Identity, process_name
 from gateway.lanes import Gates, carriers_processes, live_gates, make_lane, open_rates, simulated_gates
 from gateway.media import MEDIA
+from gateway.notices.account_notices import AccountNotices
 from gateway.notices.machine_facts import FactFinder
 from gateway.operations.disk import Disk
 from gateway.operations.help_files import read_documents
@@ -57,7 +59,6 @@ from gateway.server_certificate import RenewedCertificate
 from gateway.settings import Settings
 from store.campaigns.refused_documents import RefusedQuota
 from store.engine.database import Database
-from store.engine.transaction import Transaction
 from store.outbox.overview import CarrierView
 from store.register.reading import addressees
 
@@ -174,15 +175,17 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         simulated=frozenset(gate.name for gates in simulated.values() for gate in gates),
     )
     parked = Parked(database, alerts, int(settings.alerts.park_s * 1000))
+    told = AccountNotices(base_url(settings.server), book.lines_of)
     signing_in = sign_in_parts(
         database,
         settings.server,
         settings.sign_in,
         identity.sign_in_key,
         lambda: any(lane.batches_held for lane in lanes),
+        told.factor,
     )
-    links = LinkDesk(signing_in, _tell)
-    approvals = ApprovalDesk(database, GRANTING)
+    links = LinkDesk(signing_in, told.reset)
+    approvals = ApprovalDesk(database, GRANTING, (told.approval,))
     loop_lag = LoopLag()
     health = MachineHealth(database, lanes, disk, refused, loop_lag, tuple(processes.values()), certificate)
     find = FactFinder(
@@ -239,8 +242,8 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             unsubscribe=Unsubscribing(database, identity.generation, identity.bounce_key),
             help=PlatformHelp(book, read_documents(settings.help)),
             courses=CourseDesk(database),
-            accounts=AccountDesk(database),
-            invitations=InvitationDesk(database),
+            accounts=AccountDesk(database, told.invitation),
+            invitations=InvitationDesk(database, told.invitation),
             keys=KeyDesk(database),
             profile=ProfileDesk(database),
             sign_in=SignInDesk(signing_in),
@@ -252,11 +255,6 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         feed_key=feed_key,
         certificate=certificate,
     )
-
-
-async def _tell(_tx: Transaction, link: ResetLink) -> None:
-    about = {"action": "reset-untold", "account": link.account_id}
-    log.warning("a reset was asked for, and nothing here sends its link", extra=about)
 
 
 def _certificate_chores(certificate: RenewedCertificate | None, now_ms: Callable[[], int]) -> tuple[Chore, ...]:

@@ -14,7 +14,7 @@ from channels.email.address import MailboxRefused, normalise_mailbox
 from channels.sms.numbers import PhoneRefused, normalise_phone
 from gateway.access import rights_over_accounts as rights_over
 from gateway.access.account_rights_in_words import Places, places
-from gateway.access.inviting import Tell, invited
+from gateway.access.inviting import TellInvitation, invited
 from gateway.access.keys import with_rights_of
 from gateway.access.rights import Caller
 from gateway.directory.seed_lines import RightLine
@@ -88,7 +88,7 @@ class SeenAccount(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class AccountDesk:
     database: Database
-    tell: Tell | None = None
+    tell: TellInvitation | None = None
     """Sends what an invited person is told; None: nothing is sent."""
 
     async def listing(

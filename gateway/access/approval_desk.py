@@ -76,7 +76,7 @@ class ApprovalNews(msgspec.Struct, frozen=True):
     to: tuple[int, ...]
 
 
-Tell = Callable[[Transaction, ApprovalNews], Awaitable[None]]
+TellApproval = Callable[[Transaction, ApprovalNews], Awaitable[None]]
 """Tells people in the transaction of what it tells of: either both are kept, or neither."""
 
 
@@ -92,7 +92,7 @@ class ActMoot(Exception):
 class ApprovalDesk:
     database: Database
     appliers: Appliers
-    tellers: tuple[Tell, ...] = ()
+    tellers: tuple[TellApproval, ...] = ()
 
     # ---- asking ------------------------------------------------------------------------------------------------
 

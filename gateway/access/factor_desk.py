@@ -120,7 +120,7 @@ class FactorDesk:
                 raise Refusal(409, "too-many-passkeys", title)
             return True
 
-        return public_id, await self._change(caller, work, (second_factor.PASSKEY,))
+        return public_id, await self._change(caller, work, "passkey-added", (second_factor.PASSKEY,))
 
     async def remove_passkey(self, caller: Caller, public_id: str) -> None:
         """Raises Refusal: 404, 409 where no way in would be left."""
@@ -133,7 +133,7 @@ class FactorDesk:
                 raise _last_factor()
             return await factors.remove_passkey(tx, caller.account_id, caller.code, public_id, caller.actor)
 
-        await self._change(caller, work)
+        await self._change(caller, work, "passkey-removed")
 
     # ---- password, TOTP, recovery codes ----------------------------------------------------------------------------
 
@@ -145,7 +145,7 @@ class FactorDesk:
             await factors.set_password(tx, caller.account_id, caller.code, hash_, caller.actor)
             return True
 
-        return await self._change(caller, work, (second_factor.PASSWORD,))
+        return await self._change(caller, work, "password-changed", (second_factor.PASSWORD,))
 
     async def offer_totp(self, caller: Caller) -> TotpOffer:
         """Another secret; the one in force stays until this one is confirmed."""
@@ -180,7 +180,7 @@ class FactorDesk:
                 raise _wrong_code()
             return await factors.confirm_totp(tx, caller.account_id, caller.code, offered, step, caller.actor)
 
-        return await self._change(caller, work, (second_factor.TOTP,))
+        return await self._change(caller, work, "totp-added", (second_factor.TOTP,))
 
     async def remove_totp(self, caller: Caller) -> None:
         """Raises Refusal: 404, 409 where no way in would be left."""
@@ -193,7 +193,7 @@ class FactorDesk:
                 raise _last_factor()
             return await factors.remove_totp(tx, caller.account_id, caller.code, caller.actor)
 
-        await self._change(caller, work)
+        await self._change(caller, work, "totp-removed")
 
     async def make_recovery_codes(self, caller: Caller) -> RecoveryCodes:
         codes = tuple(_recovery_code() for _ in range(RECOVERY_CODES))
@@ -203,18 +203,21 @@ class FactorDesk:
             await factors.put_recovery_codes(tx, caller.account_id, caller.code, sha256s, caller.actor)
             return True
 
-        await self._change(caller, work)
+        await self._change(caller, work, "recovery-codes-made")
         return RecoveryCodes(codes)
 
     # ---- what follows from each ------------------------------------------------------------------------------------
 
-    async def _change(self, caller: Caller, change: Change, shown: tuple[str, ...] = ()) -> Changed:
-        """`shown`: the factors that the change itself has shown."""
+    async def _change(self, caller: Caller, change: Change, event: str, shown: tuple[str, ...] = ()) -> Changed:
+        """`event`: what its owner is told, who may not have done it; `shown`: the factors that the change itself has
+        shown."""
         own = session_of(caller)
 
         async def work(tx: Transaction) -> Changed:
             await change(tx)
             await session_ends.end_others(tx, caller.account_id, own.number, session_ends.FACTORS, caller.actor)
+            if not own.enrol_only:
+                await self.parts.tell(tx, caller.account_id, event)
             found, person = await _own(tx, caller)
             if not (own.enrol_only and _is_enough(found, person)):
                 return Changed("")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gateway.access import rights_over_accounts as rights_over
 from gateway.access.account_desk import managed, require_administrator, standing_of, told_as, visible
-from gateway.access.inviting import Tell, invited
+from gateway.access.inviting import TellInvitation, invited
 from gateway.access.rights import Caller
 from gateway.errors import Refusal
 from store.access import invitations
@@ -16,7 +16,7 @@ from store.engine.transaction import Transaction
 @dataclass(frozen=True, slots=True)
 class InvitationDesk:
     database: Database
-    tell: Tell | None = None
+    tell: TellInvitation | None = None
     """Sends what an invited person is told; None: nothing is sent."""
 
     async def listing(self, caller: Caller, code: str, after: str, most: int) -> tuple[list[Invitation], bool]:

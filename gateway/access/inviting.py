@@ -25,7 +25,7 @@ class InvitationLetter(msgspec.Struct, frozen=True):
     """UTC."""
 
 
-Tell = Callable[[Transaction, InvitationLetter], Awaitable[int | None]]
+TellInvitation = Callable[[Transaction, InvitationLetter], Awaitable[int | None]]
 """Writes a letter down to be sent, in the transaction that is given; returns the campaign by which it leaves, None
 where it leaves by none."""
 
@@ -35,7 +35,7 @@ def link_of(public_url: str, token: str) -> str:
     return f"{public_url.rstrip('/')}/invitation#{token}"
 
 
-async def invited(tx: Transaction, account_id: int, caller: Caller, tell: Tell | None) -> NewInvitation:
+async def invited(tx: Transaction, account_id: int, caller: Caller, tell: TellInvitation | None) -> NewInvitation:
     """A new invitation of an account that has a mail address; those before it are worth nothing any more."""
     made = await invitations.make(tx, account_id, caller.actor)
     found = await managing.of_id(tx.conn, account_id)

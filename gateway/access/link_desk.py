@@ -54,14 +54,14 @@ class ResetLink(msgspec.Struct, frozen=True):
     ends_ms: int
 
 
-Tell = Callable[[Transaction, ResetLink], Awaitable[object]]
+TellReset = Callable[[Transaction, ResetLink], Awaitable[object]]
 """Sends it, in the transaction that makes the link."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkDesk:
     parts: SignInParts
-    tell: Tell
+    tell: TellReset
 
     async def accept(self, wish: InvitationToken, visit: Visit) -> OpenedSession:
         """A session that can set up factors and nothing else. Raises Refusal 404, 409, Later."""
@@ -149,6 +149,7 @@ class LinkDesk:
             by = Actor(account_id=found.account_id, via="http", address=visit.address)
             await factors.set_password(tx, found.account_id, person.code, hash_, by)
             await session_ends.end_others(tx, found.account_id, None, session_ends.FACTORS, by)
+            await parts.tell(tx, found.account_id, "password-changed")
             return True
 
         try:

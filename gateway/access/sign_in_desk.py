@@ -103,8 +103,10 @@ class SignInDesk:
         sha256 = recovery_sha256(wish.recovery_code)
 
         async def beside(tx: Transaction, person: Person) -> tuple[str, ...] | None:
-            used = await factors.use_recovery_code(tx, person.account_id, sha256)
-            return (second_factor.PASSWORD, second_factor.RECOVERY) if used else None
+            if not await factors.use_recovery_code(tx, person.account_id, sha256):
+                return None
+            await self.parts.tell(tx, person.account_id, "recovery-code-used")
+            return second_factor.PASSWORD, second_factor.RECOVERY
 
         return await self._open_by_password(wish, visit, beside)
 

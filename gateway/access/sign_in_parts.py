@@ -4,7 +4,7 @@ too often."""
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -54,6 +54,14 @@ class OpenedSession(msgspec.Struct, frozen=True):
     account_id: int
 
 
+TellFactor = Callable[[Transaction, int, str], Awaitable[object]]
+"""Tells the owner of an account what was done to its factors, in the transaction that does it."""
+
+
+async def nobody_told(_tx: Transaction, _account_id: int, _event: str) -> None:
+    """Where nothing can be sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class SignInParts:
     database: Database
@@ -66,6 +74,7 @@ class SignInParts:
     tries: Failures = field(default_factory=lambda: Failures(TRIES_PER_ADDRESS, HOUR_MS / 1_000))
     """By address, on this node."""
     failed: FailureTally = field(default_factory=FailureTally)
+    tell: TellFactor = nobody_told
 
     @property
     def seal_key(self) -> bytes:
@@ -160,7 +169,12 @@ class SignInParts:
 
 
 def sign_in_parts(
-    database: Database, server: ServerSettings, rules: SignInSettings, key: bytes, is_busy: Callable[[], bool]
+    database: Database,
+    server: ServerSettings,
+    rules: SignInSettings,
+    key: bytes,
+    is_busy: Callable[[], bool],
+    tell: TellFactor = nobody_told,
 ) -> SignInParts:
     """`key`: of this store; `is_busy`: whether messages leave just now."""
     site = sign_in_site(server)
@@ -172,6 +186,7 @@ def sign_in_parts(
         passkeys=Passkeys(site, derived(key, b"passkeys")),
         book=session_book(database, rules.idle_min * 60_000),
         key=key,
+        tell=tell,
     )
 
 

@@ -52,6 +52,16 @@ class SignInSite:
         return (scheme, host, port) == (self.scheme, self.host, self.port or _usual(self.scheme))
 
 
+def base_url(server: ServerSettings) -> str:
+    """Where people reach the pages, without a slash at its end: `server.public_url`, else this machine."""
+    if server.public_url:
+        return server.public_url.rstrip("/")
+    site = sign_in_site(server)
+    # Passkeys know this machine by its name alone.
+    host = "localhost" if site.host in HERE else site.host
+    return f"{site.scheme}://{host}{'' if site.port is None else f':{site.port}'}"
+
+
 def sign_in_site(server: ServerSettings) -> SignInSite:
     """As the settings have it."""
     if server.public_url:

@@ -183,6 +183,7 @@ def invite(
     """
     from gateway.access.first_administrator import FirstAdministrator, NotInvited, invite_first
     from gateway.access.inviting import link_of
+    from gateway.access.sign_in_site import base_url
 
     if not admin:
         fail("with --admin an administrator is invited; everybody else is invited by an administrator, over the API")
@@ -200,7 +201,7 @@ def invite(
         fail(str(exc), 1)
     where = f"zone {zone}" if zone else "every zone"
     say(f"Account {account_code} administers {where} once this link has been followed, until {_told(ends_ms)}:")
-    say(link_of(settings.server.public_url or f"http://{settings.server.host}:{settings.server.port}", token))
+    say(link_of(base_url(settings.server), token))
     say("Whoever has the link comes in: hand it to nobody else. It is good once, and kept nowhere.")
 
 

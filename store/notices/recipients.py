@@ -1,11 +1,13 @@
 """Whom a notice goes to: accounts with an address, in their own language."""
 
+from collections.abc import Collection
+
 import msgspec
 import sqlalchemy as sa
 
 from store.engine.prepared_statement import Prepared
 from store.engine.transaction import Transaction
-from store.tables import account, account_right, campaign
+from store.tables import account, account_right, campaign, zone
 
 
 class NoticeRecipient(msgspec.Struct, frozen=True):
@@ -47,3 +49,14 @@ async def launcher(tx: Transaction, campaign_id: int) -> NoticeRecipient | None:
 async def administrators(tx: Transaction, zone_id: int) -> list[NoticeRecipient]:
     """Of a zone, those with a mailbox."""
     return [NoticeRecipient(*row) for row in await tx.rows(_administrators, {"zone": zone_id})]
+
+
+async def of_accounts(tx: Transaction, account_ids: Collection[int]) -> list[NoticeRecipient]:
+    """Of these accounts, those that may come in, in the order of their numbers. Some have no address at all."""
+    wanted = sa.select(*_COLUMNS).where(account.c.id.in_(sorted(set(account_ids))), account.c.disabled_ms.is_(None))
+    return [NoticeRecipient(*row) for row in await tx.rows(wanted.order_by(account.c.id))]
+
+
+async def zone_code(tx: Transaction, zone_id: int) -> str:
+    row = await tx.first(sa.select(zone.c.code).where(zone.c.id == zone_id))
+    return "" if row is None else str(row.code)

@@ -18,7 +18,7 @@ from gateway.access.courses import CourseDesk
 from gateway.access.factor_desk import FactorDesk
 from gateway.access.granting import GRANTING
 from gateway.access.invitation_desk import InvitationDesk
-from gateway.access.inviting import Tell
+from gateway.access.inviting import TellInvitation
 from gateway.access.key_desk import KeyDesk
 from gateway.access.link_desk import LinkDesk, ResetLink
 from gateway.access.profile_desk import ProfileDesk
@@ -188,7 +188,7 @@ async def doorway(
     sign_in: SignInSettings | None = None,
     house: House | None = None,
     faces: frozenset[str] = frozenset({"inner", "outer"}),
-    tell: Tell | None = None,
+    tell: TellInvitation | None = None,
     codes: bool = True,
     **changes: Any,
 ) -> AsyncIterator[Doorway]:
