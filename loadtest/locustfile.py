@@ -20,6 +20,9 @@ from loadtest.documents import alert, area_of, broken, new_mark, plp, reference
 
 PLAN: dict[str, Any] = json.loads(Path(os.environ["TOCSIN_LOAD_PLAN"]).read_text(encoding="utf-8"))
 _CAP = {"Content-Type": "application/cap+xml"}
+_OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
+PASSKEY = "sign in by passkey"
+"""From asking for a challenge to the session."""
 _TIMES: list[tuple[float, str, float, bool]] = []
 """(seconds UTC at the end, name, milliseconds, whether it went well) of every request."""
 
@@ -253,6 +256,72 @@ class FeedReader(FastHttpUser):
             else:
                 response.failure(f"answered {response.status_code}")
             return response
+
+
+class PasswordGuesser(FastHttpUser):
+    """Tries passwords, from another address each time, on accounts that there are and on some that there are not."""
+
+    wait_time = constant_throughput(PLAN.get("guesses_per_s", 1.0))
+    fixed_count = _count("PasswordGuesser")
+
+    def on_start(self) -> None:
+        self.draw = random.Random()
+
+    @task
+    def guess(self) -> None:
+        account = self.draw.choice([*PLAN["guessed"], f"nobody-{self.draw.getrandbits(32)}"])
+        body = {"account": account, "password": f"geraden-{self.draw.getrandbits(64):x}", "code": "123456"}
+        headers = {"X-Forwarded-For": _somewhere(self.draw)}
+        name = "guess a password"
+        with self.client.post(
+            "/api/v1/sessions/password", json=body, headers=headers, name=name, catch_response=True
+        ) as response:
+            if response.status_code in (401, 429):
+                response.request_meta["name"] = f"{name}: {response.status_code}"
+                response.success()
+            else:
+                response.failure(f"answered {response.status_code}: {(response.text or '')[:200]}")
+
+
+class PasskeyHolder(FastHttpUser):
+    """Signs in with a passkey, looks who it is, signs out."""
+
+    wait_time = between(0.5, 1.5)
+    fixed_count = _count("PasskeyHolder")
+    _next = 0
+
+    def on_start(self) -> None:
+        from loadtest.authenticator import Authenticator  # a second to import: only where somebody has one
+
+        self.draw = random.Random()
+        mine = PLAN["passkeys"][PasskeyHolder._next % len(PLAN["passkeys"])]
+        PasskeyHolder._next += 1
+        self.authenticator = Authenticator.of_saved(mine)
+
+    @task
+    def sign_in(self) -> None:
+        headers = {"X-Forwarded-For": _somewhere(self.draw)}
+        began_s, error = time.perf_counter(), None
+        asked = self.client.post("/api/v1/sessions/passkey/challenge", headers=headers, name="ask for a challenge")
+        try:
+            answer = self.authenticator.asserted(asked.json()["public_key"])
+        except (ValueError, KeyError) as exc:
+            error = exc
+        else:
+            signed = self.client.post("/api/v1/sessions/passkey", json=answer, headers=headers, name="show a passkey")
+            if signed.status_code != 201:
+                error = RuntimeError(f"answered {signed.status_code}: {(signed.text or '')[:200]}")
+        self.environment.events.request.fire(
+            request_type="POST", name=PASSKEY, response_time=(time.perf_counter() - began_s) * 1000,
+            response_length=0, exception=error, context={},
+        )  # fmt: skip
+        if error is None:
+            self.client.delete("/api/v1/sessions/current", headers=headers | _OWN_PAGE, name="sign out")
+
+
+def _somewhere(draw: random.Random) -> str:
+    """An address of nobody (RFC 2544's): whoever floods has many."""
+    return f"198.18.{draw.randrange(256)}.{draw.randrange(1, 255)}"
 
 
 class Console(User):

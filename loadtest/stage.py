@@ -50,6 +50,8 @@ class RunTerms(msgspec.Struct, frozen=True, kw_only=True):
     """Times faster than life that the simulated trunk's calls talk: starts are never faster."""
     store: str = ""
     """URL of a PostgreSQL database that is empty; else a SQLite file in the folder."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Whose word the gateway takes for a client's address: whoever plays many clients is one of them."""
 
 
 @dataclass(slots=True)
@@ -189,6 +191,17 @@ class Stage:
         await asyncio.to_thread(seed.unlink)
         return loop.time() - started_s
 
+    async def command(self, *arguments: str) -> str:
+        """What a command of the gateway prints, with the settings of this stage. Raises StageFailed."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", *arguments, "--config", str(self.settings),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        said, _ = await process.communicate()
+        if process.returncode:
+            raise StageFailed(f"{' '.join(arguments)}:\n{said.decode(errors='replace')[-2000:]}")
+        return said.decode()
+
     async def _made(self, seed: Path, members: int) -> None:
         stop = threading.Event()
         try:
@@ -303,6 +316,7 @@ port = {self.port}
 processes = {self.processes}
 demonstration = true
 max_watchers_per_account = 0
+trusted_proxies = {json.dumps(terms.trusted_proxies)}
 [store]
 url = "{self.store_url}"
 {smscs}{relays}[voice.carriers.trunk]
