@@ -4,7 +4,7 @@ Rights are asked before (`gateway/access`). Every change is conditional on the r
 the audit for each zone in which the account has rights.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -92,16 +92,19 @@ def _conditions(wanted: WantedAccounts) -> Iterable[sa.ColumnElement[bool]]:
     if wanted.state is not None:
         yield _IN_STATE[wanted.state]
     if wanted.zone_id is not None:
-        yield account.c.id.in_(_with_rights_in({wanted.zone_id}))
+        yield _has_right_in([wanted.zone_id])
 
 
 def seen_from(zones: Iterable[int], invited_by: int) -> sa.ColumnElement[bool]:
     """Whether an account has a right in one of these zones, or was invited by this one."""
-    return sa.or_(account.c.id.in_(_with_rights_in(zones)), account.c.created_by == invited_by)
+    return sa.or_(_has_right_in(sorted(zones)), account.c.created_by == invited_by)
 
 
-def _with_rights_in(zones: Iterable[int]) -> sa.Select[tuple[int]]:
-    return sa.select(account_right.c.account_id).where(account_right.c.zone_id.in_(sorted(zones)))
+def _has_right_in(zones: Sequence[int]) -> sa.ColumnElement[bool]:
+    """As a test of each account against what is read once, and no join: PostgreSQL guesses at joins, and at this one so
+    badly, once it plans for any value, that a page of 5,000 accounts took 80 ms."""
+    having = sa.select(account_right.c.account_id).where(account_right.c.zone_id.in_(zones))
+    return account.c.id.in_(having).is_(True)
 
 
 async def of_code(conn: AsyncConnection, code: str) -> ManagedAccount | None:
