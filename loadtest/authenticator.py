@@ -47,9 +47,7 @@ class Authenticator:
 
     def created(self, options: dict[str, Any]) -> dict[str, str]:
         """What `navigator.credentials.create` answers to these options."""
-        known = AttestedCredentialData.create(
-            _NOBODY, self.credential_id, ES256.from_cryptography_key(self._key.public_key())
-        )
+        known = AttestedCredentialData.create(_NOBODY, self.credential_id, _cose(self._key))
         flags = self.flags | AuthenticatorData.FLAG.AT
         data = AuthenticatorData.create(_sha256(options["rp"]["id"]), flags, self.counter, known)
         return {
@@ -73,6 +71,11 @@ class Authenticator:
     def _client_data(self, kind: str, challenge: str) -> bytes:
         said = {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": False}
         return json.dumps(said).encode()
+
+
+def _cose(key: ec.EllipticCurvePrivateKey) -> ES256:
+    made: ES256 = ES256.from_cryptography_key(key.public_key())  # type: ignore[no-untyped-call]
+    return made
 
 
 def encoded(octets: bytes) -> str:

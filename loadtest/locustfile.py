@@ -301,7 +301,7 @@ class PasskeyHolder(FastHttpUser):
     @task
     def sign_in(self) -> None:
         headers = {"X-Forwarded-For": _somewhere(self.draw)}
-        began_s, error = time.perf_counter(), None
+        began_s, error = time.perf_counter(), cast(Exception | None, None)
         asked = self.client.post("/api/v1/sessions/passkey/challenge", headers=headers, name="ask for a challenge")
         try:
             answer = self.authenticator.asserted(asked.json()["public_key"])

@@ -27,6 +27,7 @@ from channels.begun import BegunBytes, shared
 from channels.catalogue import make_carrier
 from channels.contract import Carrier, Content, Outcome, Permission, Receipt, ReceiptsRefused, Withdraw
 from channels.processes import frames
+from channels.processes.die_with import die_with
 from channels.processes.frames import Down, FaultyFrame, FrameReader, Up, encoded
 from channels.slots import SlotKeeper
 
@@ -36,7 +37,6 @@ BEAT_S = 0.1
 """A sign of life goes up at least so often."""
 MOST_LOG_BYTES = 1_048_576
 """Of what has not gone up: beyond that, lines of the log are dropped and counted."""
-_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # linux/prctl.h
 
 
 @dataclass(slots=True)
@@ -321,21 +321,6 @@ def _plain(value: Any) -> Any:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def die_with(parent: int, name: str) -> None:
-    """End this process by force when its parent has ended, and show it under this name (15 octets of it)."""
-    try:
-        import ctypes
-
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
-    except (ImportError, MemoryError, OSError, AttributeError) as exc:
-        # Not Linux, or no memory may be made executable: the end of the socket and the locks that it holds are left.
-        os.write(2, f"{name} cannot ask to die with its parent: {exc}\n".encode())
-    if os.getppid() != parent:  # it ended before that was asked for
-        os._exit(0)
 
 
 async def _live(held: socket.socket, begun_fd: int) -> None:

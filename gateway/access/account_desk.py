@@ -14,6 +14,7 @@ from channels.email.address import MailboxRefused, normalise_mailbox
 from channels.sms.numbers import PhoneRefused, normalise_phone
 from gateway.access import rights_over_accounts as rights_over
 from gateway.access.account_rights_in_words import Places, places
+from gateway.access.addresses import normal_email, normal_mobile
 from gateway.access.inviting import TellInvitation, invited
 from gateway.access.keys import with_rights_of
 from gateway.access.rights import Caller
@@ -413,19 +414,6 @@ def mobile_faults(mobile: str) -> Iterator[Reason]:
     elif not read.takes_sms:
         text = "This is no mobile number: it takes no SMS."
         yield Reason("A-ADDRESS", text, pointer="/mobile", remedy="Write it like +32 470 12 34 56.")
-
-
-def normal_email(email: str) -> str:
-    """Of an address without faults: one form for all spellings. Its local part is without case, too: two people whose
-    addresses differ in nothing else are no two accounts."""
-    read = normalise_mailbox(email)
-    return "" if isinstance(read, MailboxRefused) else read.address.lower()
-
-
-def normal_mobile(mobile: str) -> str:
-    """Of a number without faults: E.164."""
-    read = normalise_phone(mobile)
-    return "" if isinstance(read, PhoneRefused) else read.e164
 
 
 def _is(state: AccountState, step: Literal["disable", "enable", "end"]) -> bool:

@@ -5,7 +5,7 @@ import re
 import msgspec
 
 from channels.email.address import MailboxRefused, normalise_mailbox
-from gateway.access.account_desk import normal_email
+from gateway.access.addresses import normal_email
 from gateway.access.rights import Action
 from store.access import invitations, managing
 from store.access.accounts import RightRow

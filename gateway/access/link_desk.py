@@ -11,8 +11,8 @@ from typing import Annotated
 
 import msgspec
 
-from channels.email.address import MailboxRefused, normalise_mailbox
 from gateway.access import second_factor
+from gateway.access.addresses import normal_email
 from gateway.access.factor_desk import hashed_password
 from gateway.access.passwords import LONGEST, require_length
 from gateway.access.session_book import new_token, token_sha256
@@ -100,8 +100,7 @@ class LinkDesk:
         made, and sent, by `run`. Raises Later by the client's address alone."""
         parts = self.parts
         parts.begin_try(visit.address, asyncio.get_running_loop().time())
-        found = normalise_mailbox(wish.mail)
-        mail = wish.mail if isinstance(found, MailboxRefused) else found.address
+        mail = normal_email(wish.mail) or wish.mail
 
         async def work(tx: Transaction) -> None:
             if not await sign_in_buckets.take(tx, bucket_of("link", None, mail), LINKS_AN_HOUR, HOUR_S):

@@ -13,8 +13,8 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from channels.email.address import MailboxRefused, normalise_mailbox
 from gateway.access import second_factor
+from gateway.access.addresses import normal_email
 from gateway.access.hash_jobs import CheckPassword
 from gateway.access.keys import Stranger
 from gateway.access.passkeys import (
@@ -358,5 +358,4 @@ def recovery_sha256(code: str) -> str:
 def _as_kept(typed: str) -> str:
     if "@" not in typed:
         return typed
-    found = normalise_mailbox(typed)
-    return typed if isinstance(found, MailboxRefused) else found.address
+    return normal_email(typed) or typed

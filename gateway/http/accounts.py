@@ -82,7 +82,7 @@ class InvitedAccount(AccountInFull, frozen=True, kw_only=True):
     """Its id; null: it has no mail address, and is active."""
 
 
-class AccountAct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class AccountStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Why something is done to an account."""
 
     reason: ActReason = ""
@@ -133,24 +133,24 @@ async def change(asked: Asked[NoQuery, AccountChange]) -> Answer:
     raise Conflict
 
 
-async def disable(asked: Asked[NoQuery, AccountAct]) -> Answer:
+async def disable(asked: Asked[NoQuery, AccountStep]) -> Answer:
     """None of its keys is good from then on; every node hears of it within five seconds. What it has launched goes
     on."""
     return await _step(asked, "disable")
 
 
-async def enable(asked: Asked[NoQuery, AccountAct]) -> Answer:
+async def enable(asked: Asked[NoQuery, AccountStep]) -> Answer:
     """It is what it was before it was disabled: active, or invited."""
     return await _step(asked, "enable")
 
 
-async def end(asked: Asked[NoQuery, AccountAct]) -> Answer:
+async def end(asked: Asked[NoQuery, AccountStep]) -> Answer:
     """For good: its keys and invitations are worth nothing any more, and its mail address is free. Its code stays
     taken, since the audit names it."""
     return await _step(asked, "end")
 
 
-async def _step(asked: Asked[NoQuery, AccountAct], step: Literal["disable", "enable", "end"]) -> Answer:
+async def _step(asked: Asked[NoQuery, AccountStep], step: Literal["disable", "enable", "end"]) -> Answer:
     return _answer(await asked.context.services.accounts.step(asked.caller, asked.id, step, asked.body.reason))
 
 

@@ -139,7 +139,7 @@ def _of_sign_ins(signing: list[Request], start_s: float, end_s: float) -> list[V
 def _of_hashing(samples: list[tuple[float, float]]) -> VerdictLine:
     """The most of a core that hashing took in any ten seconds."""
     shares = [
-        (cpu - before) / _HASHING_WINDOW_S
+        (cpu - before) / (at_s - before_s)
         for at_s, cpu in samples
         for before_s, before in samples
         if _HASHING_WINDOW_S - 0.25 <= at_s - before_s < _HASHING_WINDOW_S + 0.25
