@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class HashBudget:
-    """At most `share` of a core in any `window_s`: less than a twentieth, which is what the whole process may take. A
-    piece of work that alone is more than that runs with nothing
-    else around it, and is followed by as long a rest as it takes to be that share."""
+    """At most `share` of a core in any `window_s`: less than a twentieth, which is what the whole process may take.
+
+    A piece of work that alone is more than that runs with nothing else around it, and is followed by as long a rest as
+    it takes to be that share."""
 
     share: float = 0.045
     window_s: float = 10.0

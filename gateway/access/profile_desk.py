@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from channels.contract import Mode
+from gateway.access.account_desk import AccountLanguage, GivenNumber, PersonName, mobile_faults
 from gateway.access.addresses import normal_mobile
 from gateway.access.rights import Caller, require_mode
 from gateway.errors import Refusal
