@@ -12,6 +12,7 @@ from channels.processes.supervisor import CarriersProcess
 from channels.sms.smpp.settings import SmppSettings
 from gateway.access.account_desk import AccountDesk
 from gateway.access.approval_desk import ApprovalDesk
+from gateway.access.break_glass_desk import BreakGlassDesk
 from gateway.access.courses import CourseDesk
 from gateway.access.factor_desk import FactorDesk
 from gateway.access.granting import GRANTING
@@ -247,6 +248,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             keys=KeyDesk(database),
             profile=ProfileDesk(database),
             sign_in=SignInDesk(signing_in),
+            break_glass=BreakGlassDesk(signing_in, (told.break_glass,)),
             factors=FactorDesk(signing_in),
             links=links,
             sign=sign,

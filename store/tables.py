@@ -310,6 +310,7 @@ session = sa.Table(
     _text("agent", ""),
     sa.Column("ended_ms", Big),
     _text("ended_by", ""),  # sign-out, revoked, factors, disabled, ...
+    sa.Column("break_glass_use_id", Big),  # of the paper code that opened it
 )
 
 passkey = sa.Table(

@@ -17,8 +17,8 @@ from gateway.access import second_person
 from gateway.access.dangerous import (
     MOST_CHANGES,
     SUBJECT,
-    AccountAct,
-    AccountChange,
+    ApprovalAct,
+    ChangeToAccount,
     Danger,
     OpenAccount,
     Rights,
@@ -96,7 +96,7 @@ class ApprovalDesk:
 
     # ---- asking ------------------------------------------------------------------------------------------------
 
-    async def gate(self, tx: Transaction, caller: Caller, changes: Sequence[AccountChange]) -> Applied | AwaitsSecond:
+    async def gate(self, tx: Transaction, caller: Caller, changes: Sequence[ChangeToAccount]) -> Applied | AwaitsSecond:
         """Makes changes to accounts, all of them, or asks a second person where they are dangerous. Whether the caller
         may make them at all is asked before.
 
@@ -115,7 +115,7 @@ class ApprovalDesk:
             raise _forbidden("not-yours-to-grant", "This account may not give this.", danger.zone_id)
         return AwaitsSecond(await self._ask(tx, caller, act_of(changes, before), danger))
 
-    async def _ask(self, tx: Transaction, caller: Caller, act: AccountAct, danger: Danger) -> Approval:
+    async def _ask(self, tx: Transaction, caller: Caller, act: ApprovalAct, danger: Danger) -> Approval:
         text = written(act)
         alone = await self._is_only_one(tx, caller, danger)
         new = NewApproval(
@@ -302,7 +302,7 @@ class ApprovalDesk:
         await self._tell(tx, state, ended, {*to, seen.asked_by})
         return ended
 
-    async def _make(self, tx: Transaction, changes: Sequence[AccountChange], by: Actor) -> None:
+    async def _make(self, tx: Transaction, changes: Sequence[ChangeToAccount], by: Actor) -> None:
         for change in changes:
             await self.appliers[type(change)](tx, change, by)
 
@@ -322,7 +322,7 @@ MOOT: Mapping[str, tuple[str, str]] = {
 """Why an act is not done, and what mends that."""
 
 
-def _before(changes: Sequence[AccountChange], standing: Mapping[str, AccountStanding]) -> dict[str, Rights]:
+def _before(changes: Sequence[ChangeToAccount], standing: Mapping[str, AccountStanding]) -> dict[str, Rights]:
     """The rights of the accounts that there are. Raises Refusal where one is not there, or is there already."""
     there = set(standing)
     for change in changes:
@@ -335,7 +335,7 @@ def _before(changes: Sequence[AccountChange], standing: Mapping[str, AccountStan
     return {code: rights_of(one.rights) for code, one in standing.items()}
 
 
-async def _require_unchanged(tx: Transaction, seen: Approval, act: AccountAct) -> None:
+async def _require_unchanged(tx: Transaction, seen: Approval, act: ApprovalAct) -> None:
     """That what an act was asked under holds. Raises ActMoot."""
     standing = await administrators.by_codes(tx, act.targets)
     if set(standing) != set(act.rights_before):
@@ -362,7 +362,7 @@ async def _fresh_rights(tx: Transaction, account_id: int, behalf_id: int | None)
     return rights_of(own.rights)
 
 
-async def _whom_it_concerns(tx: Transaction, about: Approval, act: AccountAct, *, all_: bool) -> set[int]:
+async def _whom_it_concerns(tx: Transaction, about: Approval, act: ApprovalAct, *, all_: bool) -> set[int]:
     """Who may decide it, and where it is granted alone whom it is about as well; never who has asked."""
     keepers = {one.account_id for one in await administrators.of_zone(tx, about.zone_id) if one.disabled_ms is None}
     theirs = await administrators.by_codes(tx, act.targets) if all_ else {}

@@ -1,7 +1,7 @@
 """The desk of paper codes: a zone is opened for an hour to whoever has its code, and everybody is told at once."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -9,11 +9,11 @@ import msgspec
 
 from gateway.access.attempts import household
 from gateway.access.break_glass_code import code_sha256
+from gateway.access.sign_in_parts import OpenedSession, SignInParts, Visit
 from gateway.errors import Later, Refusal
 from store.access import administrators, break_glass
 from store.access.break_glass import BreakGlassUse, TooManyGuesses, WrongCode
 from store.audit_line import Actor
-from store.engine.database import Database
 from store.engine.transaction import Transaction
 
 ALARMING_GUESSES = 20
@@ -49,41 +49,30 @@ TellBreakGlass = Callable[[Transaction, BreakGlassNews], Awaitable[None]]
 """In the transaction of what it tells of."""
 
 
-@dataclass(frozen=True, slots=True)
-class BrowserOfCode:
-    """Where a code was typed."""
-
-    address: str
-    agent: str
-
-
-OpenSession = Callable[[Transaction, BreakGlassUse, BrowserOfCode], Awaitable[Mapping[str, str]]]
-"""Opens a session of the use's account that ends when the use does; returns the headers that give the browser its
-token. It must not let anybody set up factors, nor count as a person who has shown one."""
-
-
 class OpenedZone(msgspec.Struct, frozen=True):
     use: BreakGlassUse
-    headers: Mapping[str, str]
+    token: str
+    """Of its session."""
 
 
 @dataclass(frozen=True, slots=True)
 class BreakGlassDesk:
-    database: Database
-    open_session: OpenSession
+    parts: SignInParts
     tellers: tuple[TellBreakGlass, ...] = ()
 
-    async def use(self, wish: BreakGlassWish, browser: BrowserOfCode) -> OpenedZone:
+    async def use(self, wish: BreakGlassWish, visit: Visit) -> OpenedZone:
         """Opens a zone by its code. Raises Refusal 403, the same for every reason, and 429 after too many guesses from
-        one address, whatever it brings then."""
-        origin = hashlib.sha256(household(browser.address).encode()).hexdigest()
-        async with self.database.read() as conn:
-            wait_ms = await break_glass.wait_ms(conn, origin, self.database.clock.now_ms())
+        one address, whatever it brings then; 403 where nobody signs in."""
+        self.parts.require_open()
+        origin = hashlib.sha256(household(visit.address).encode()).hexdigest()
+        async with self.parts.database.read() as conn:
+            wait_ms = await break_glass.wait_ms(conn, origin, self.parts.database.clock.now_ms())
         if wait_ms:  # without a write: who goes on guessing costs little
             raise _too_often(wait_ms)
-        outcome = await self.database.write(lambda tx: self._use(tx, wish, browser, origin))
+        outcome = await self.parts.database.write(lambda tx: self._use(tx, wish, visit, origin))
         match outcome:
             case OpenedZone():
+                self.parts.settle(OpenedSession(outcome.token, outcome.use.account_id), visit)
                 return outcome
             case TooManyGuesses(wait_ms=left_ms):
                 raise _too_often(left_ms)
@@ -91,16 +80,17 @@ class BreakGlassDesk:
                 raise Refusal(403, "break-glass-refused", "This code opens nothing.")
 
     async def _use(
-        self, tx: Transaction, wish: BreakGlassWish, browser: BrowserOfCode, origin: str
+        self, tx: Transaction, wish: BreakGlassWish, visit: Visit, origin: str
     ) -> OpenedZone | WrongCode | TooManyGuesses:
-        by = Actor(via="http", address=browser.address)
+        by = Actor(via="http", address=visit.address)
         used = await break_glass.use(
             tx, wish.zone, code_sha256(wish.code), origin, name=wish.name, reason=wish.reason, mode=wish.mode, by=by
         )
         match used:
             case BreakGlassUse():
                 await self._tell(tx, "opened", used.zone_id, used)
-                return OpenedZone(used, await self.open_session(tx, used, browser))
+                opened = await self.parts.open_by_code(tx, used, visit)
+                return OpenedZone(used, opened.token)
             case WrongCode(zone_id=int(zone_id), guesses=guesses) if guesses == ALARMING_GUESSES:
                 await self._tell(tx, "guessed", zone_id, None)
         return used

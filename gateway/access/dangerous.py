@@ -66,13 +66,13 @@ class ResetFactors(msgspec.Struct, frozen=True, tag_field="what", tag="reset-fac
     account: str
 
 
-AccountChange = OpenAccount | EnableAccount | SetRights | MakeKey | ResetFactors
+ChangeToAccount = OpenAccount | EnableAccount | SetRights | MakeKey | ResetFactors
 
 
-class AccountAct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ApprovalAct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is done to accounts, all of it together, and the rights that they had when it was asked for."""
 
-    changes: tuple[AccountChange, ...]
+    changes: tuple[ChangeToAccount, ...]
     rights_before: dict[str, tuple[Right, ...]]
     """By code, of the accounts that there were."""
 
@@ -90,8 +90,8 @@ class ActSummary(msgspec.Struct, frozen=True):
     changes: int
 
 
-def act_of(changes: Sequence[AccountChange], before: Mapping[str, Rights]) -> AccountAct:
-    return AccountAct(tuple(changes), {code: in_order(rights) for code, rights in before.items()})
+def act_of(changes: Sequence[ChangeToAccount], before: Mapping[str, Rights]) -> ApprovalAct:
+    return ApprovalAct(tuple(changes), {code: in_order(rights) for code, rights in before.items()})
 
 
 def in_order(rights: Iterable[Right]) -> tuple[Right, ...]:
@@ -99,18 +99,24 @@ def in_order(rights: Iterable[Right]) -> tuple[Right, ...]:
     return tuple(sorted(set(rights), key=repr))
 
 
-def summary_of(act: AccountAct) -> str:
+def summary_of(act: ApprovalAct) -> str:
     return msgspec.json.encode(ActSummary(tuple(sorted(act.targets))[:_MOST_NAMED], len(act.changes))).decode()
 
 
-def written(act: AccountAct) -> str:
+def named(summary: str) -> str:
+    """The accounts of an act in a line of a notice, from what lists show of it."""
+    shown = msgspec.json.decode(summary, type=ActSummary)
+    return ", ".join(shown.accounts) + (", ..." if len(shown.accounts) == _MOST_NAMED else "")
+
+
+def written(act: ApprovalAct) -> str:
     """The act in its one form, of which its digest is."""
     return msgspec.json.encode(act, order="sorted").decode()
 
 
-def read_act(text: str) -> AccountAct:
+def read_act(text: str) -> ApprovalAct:
     """Raises msgspec.ValidationError for what is no act."""
-    return msgspec.json.decode(text, type=AccountAct)
+    return msgspec.json.decode(text, type=ApprovalAct)
 
 
 def digest_of(text: str) -> str:
@@ -153,7 +159,7 @@ def added(before: Rights, after: Rights) -> Rights:
     return frozenset(right for right in after if is_dangerous(right) and not any(had.includes(right) for had in before))
 
 
-def judge(changes: Iterable[AccountChange], before: Mapping[str, Rights]) -> Danger:
+def judge(changes: Iterable[ChangeToAccount], before: Mapping[str, Rights]) -> Danger:
     """Of changes made one after another. `before`: the rights of the accounts that there are, by code."""
     held, danger = dict(before), Danger()
     for change in changes:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.access.dangerous import AccountChange, EnableAccount, MakeKey, OpenAccount, SetRights
+from gateway.access.dangerous import ChangeToAccount, EnableAccount, MakeKey, OpenAccount, SetRights
 from gateway.access.rights import Right
 from store.access import accounts
 from store.access.accounts import AccountRecord, KeyRecord, RightRow
@@ -14,7 +14,7 @@ from store.engine.transaction import Transaction
 
 Apply = Callable[[Transaction, Any, Actor], Awaitable[None]]
 """Makes a change of its kind, in the name of whoever asked for it."""
-Appliers = Mapping[type[AccountChange], Apply]
+Appliers = Mapping[type[ChangeToAccount], Apply]
 
 
 async def open_account(tx: Transaction, change: OpenAccount, by: Actor) -> None:

@@ -127,8 +127,8 @@ class Caller(msgspec.Struct, frozen=True):
 
     @property
     def person(self) -> bool:
-        """Whether somebody asks who has shown factors of his own, not a key."""
-        return self.session is not None
+        """Whether somebody asks who has shown factors of his own, and no key or paper code."""
+        return self.session is not None and self.break_glass_use_id is None
 
     @property
     def actor(self) -> Actor:

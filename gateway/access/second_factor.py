@@ -5,7 +5,9 @@ from collections.abc import Collection
 from store.access.factors import FactorOverview, Person
 
 PASSKEY, PASSWORD, TOTP, RECOVERY, INVITATION = "passkey", "password", "totp", "recovery", "invitation"
-_STRONG = frozenset({PASSKEY, TOTP, RECOVERY})
+BREAK_GLASS = "break-glass"
+"""A paper code: it opens what its account may do, and is no factor of a person."""
+_STRONG = frozenset({PASSKEY, TOTP, RECOVERY, BREAK_GLASS})
 _HARMLESS = frozenset({"read"})
 """Actions by which nobody is reached, nothing decided and nobody looked up."""
 

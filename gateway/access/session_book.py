@@ -126,9 +126,10 @@ class SessionBook:
             locks_ms=locks_ms,
             # Rights may have come after the factors.
             enrol_only=row.enrol_only or not is_enough(factors, actions),
-            locked=row.locked or self.now_ms() >= locks_ms,
+            # Whoever came by a paper code has nothing to unlock it with, and it ends within the hour.
+            locked=row.locked or (row.break_glass_use_id is None and self.now_ms() >= locks_ms),
         )
-        return msgspec.structs.replace(as_caller(row), session=facts)
+        return msgspec.structs.replace(as_caller(row), session=facts, break_glass_use_id=row.break_glass_use_id)
 
     async def _note_touch(self, token: str, row: SessionRow) -> None:
         try:

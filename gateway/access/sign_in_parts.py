@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from gateway.access import second_factor
 from gateway.access.attempts import Failures
 from gateway.access.failed_sign_ins import FailureTally
 from gateway.access.hashing_queue import HashingQueue
@@ -20,6 +21,7 @@ from gateway.errors import Later, Refusal
 from gateway.settings import ServerSettings, SignInSettings
 from store import audit
 from store.access import session_ends, sessions, sign_in_buckets
+from store.access.break_glass import BreakGlassUse
 from store.access.sessions import NewSession
 from store.audit_line import Actor
 from store.engine.database import Database
@@ -127,6 +129,27 @@ class SignInParts:
         )
         await sessions.make(tx, new, by, code)
         return OpenedSession(token, account_id)
+
+    async def open_by_code(self, tx: Transaction, use: BreakGlassUse, visit: Visit) -> OpenedSession:
+        """A session of the account as which a paper code acts; it ends when the code's hour does, and is nobody's who
+        has shown a factor."""
+        token = new_token()
+        by = Actor(account_id=use.account_id, via="http", address=visit.address)
+        if visit.token:
+            await session_ends.end_replaced(tx, token_sha256(visit.token), by)
+        new = NewSession(
+            public_id=new_token()[:16],
+            token_sha256=token_sha256(token),
+            account_id=use.account_id,
+            factors=words((second_factor.BREAK_GLASS,)),
+            enrol_only=False,
+            life_ms=use.ends_ms - tx.now_ms,
+            address=visit.address,
+            agent=visit.agent[:_LONGEST_AGENT],
+            break_glass_use_id=use.number,
+        )
+        await sessions.make(tx, new, by, use.account)
+        return OpenedSession(token, use.account_id)
 
     def settle(self, opened: OpenedSession, visit: Visit) -> None:
         """Of what the new session has replaced nothing is believed any more on this node. After its commit."""

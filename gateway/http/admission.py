@@ -38,6 +38,8 @@ async def _of_session(request: web.Request, context: HttpContext, route: Route, 
     if caller is None or caller.session is None:
         raise Stranger("no-session", "This session has ended: sign in again.", CHALLENGE)
     _require_open(route, caller.session)
+    if caller.break_glass_use_id is not None and not _is_open_to_codes(route):
+        raise Refusal(403, "person-only", "Only a person who has signed in does this: no key will do.")
     if route.step_up and not caller.session.enrol_only:
         _require_fresh(caller.session, parts.rules.fresh_min, parts.database.clock.now_ms())
     return caller
@@ -48,6 +50,15 @@ def _require_open(route: Route, session: SessionFacts) -> None:
         raise Stranger("session-locked", "This session is locked: show a factor to go on.", CHALLENGE)
     if session.enrol_only and not (route.while_enrolling or route.while_locked):
         raise Refusal(403, "enrol-only", "Set up a passkey, or a password and an app for codes, before anything else.")
+
+
+def _is_open_to_codes(route: Route) -> bool:
+    """Whether whoever opened a zone by its paper code may come in here: where the rights of the code's account decide,
+    to look, and where the route says so. Nobody sets up ways in for that account, or changes it."""
+    if route.by_code:
+        return True
+    acts = route.right not in ("public", "account", "session") or (route.right == "account" and route.method == "GET")
+    return acts and not (route.person_only or route.step_up)
 
 
 def _require_fresh(session: SessionFacts, fresh_min: int, now_ms: int) -> None:

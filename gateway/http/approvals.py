@@ -8,9 +8,9 @@ import msgspec
 from gateway.access import second_person
 from gateway.access.approval_desk import ApprovalDecision
 from gateway.access.dangerous import (
-    AccountAct,
-    AccountChange,
     ActSummary,
+    ApprovalAct,
+    ChangeToAccount,
     EnableAccount,
     MakeKey,
     OpenAccount,
@@ -171,7 +171,7 @@ def _heading(found: Approval) -> dict[str, Any]:
     }
 
 
-def _hindrance(caller: Caller, found: Approval, act: AccountAct) -> Reason | None:
+def _hindrance(caller: Caller, found: Approval, act: ApprovalAct) -> Reason | None:
     """Why the caller is not its second person, as far as the door knows the caller."""
     return second_person.hindrance(caller, caller.rights, found.zone_id, found.asked_by, act.targets, caller.code)
 
@@ -191,7 +191,7 @@ async def _in_full(asked: Asked[Any, Any], found: Approval) -> Answer:
     return Answer(shown)
 
 
-def _worded(act: AccountAct, words: RightWords) -> Iterator[AskedChange]:
+def _worded(act: ApprovalAct, words: RightWords) -> Iterator[AskedChange]:
     held = {code: frozenset(rights) for code, rights in act.rights_before.items()}
     for change in act.changes:
         had = held.get(change.account, frozenset())
@@ -200,7 +200,7 @@ def _worded(act: AccountAct, words: RightWords) -> Iterator[AskedChange]:
             held[change.account] = frozenset(change.rights)
 
 
-def _change(change: AccountChange, had: Rights, words: RightWords) -> AskedChange:
+def _change(change: ChangeToAccount, had: Rights, words: RightWords) -> AskedChange:
     """`had`: the rights of the account just before."""
     what = msgspec.convert(type(change).__struct_config__.tag, ChangeName)
 

@@ -4,12 +4,10 @@ from typing import Literal
 
 import msgspec
 
-from gateway.access.break_glass_desk import BreakGlassWish, BrowserOfCode
-from gateway.errors import Refusal
-from gateway.http import access_log
+from gateway.access.break_glass_desk import BreakGlassWish
 from gateway.http.asking import Answer, Asked, NoQuery
-
-_LONGEST_AGENT = 200
+from gateway.http.cookies import cookie_of
+from gateway.http.sessions import visit_of
 
 
 class OpenedByCode(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,16 +27,10 @@ async def use(asked: Asked[NoQuery, BreakGlassWish]) -> Answer:
     """For when nobody of a zone can sign in: may launch, read and stop in the zone for an hour, with the name and the
     reason in the report. All administrators are told at once. The code is worth nothing afterwards, also where it was a
     rehearsal. The answer is the same for a code that is none, one that was used, and a zone that there is not."""
-    desk = asked.context.services.break_glass
-    if desk is None:
-        raise Refusal(404, "no-break-glass", "Nobody signs in here, and no code opens anything.")
-    browser = BrowserOfCode(
-        asked.request[access_log.CLIENT], asked.request.headers.get("User-Agent", "")[:_LONGEST_AGENT]
-    )
-    opened = await desk.use(asked.body, browser)
+    opened = await asked.context.services.break_glass.use(asked.body, visit_of(asked))
     used = opened.use
     shown = OpenedByCode(
         id=used.public_id, zone=used.zone, mode=used.mode, account=used.account,
         began_ms=used.began_ms, ends_ms=used.ends_ms,
     )  # fmt: skip
-    return Answer(shown, headers=opened.headers)
+    return Answer(shown, headers=cookie_of(opened.token, asked.context.services.sign_in.parts.site))

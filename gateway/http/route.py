@@ -62,6 +62,8 @@ class Route:
     """Whether no key will do: only somebody who has signed in. With `right="session"` that is so in any case."""
     step_up: bool = False
     """Whether a factor must have been shown afresh (`sign_in.fresh_min`), by who has signed in; a key has none."""
+    by_code: bool = False
+    """Whether it is open to a session that a paper code has opened, though it is a person's own."""
     while_enrolling: bool = False
     """Whether it is open to a session that may only set up factors."""
     while_locked: bool = False

@@ -347,7 +347,7 @@ TABLE = (
     Route(
         "GET", "/api/v1/sessions/current", sessions.current, "session",
         summary="The session by which one asks", tag="Sign-in", answers={200: sessions.CurrentSession},
-        while_enrolling=True, while_locked=True,
+        while_enrolling=True, while_locked=True, by_code=True,
     ),
     Route(
         "POST", "/api/v1/sessions/current/unlock", sessions.unlock, "session",
@@ -362,7 +362,7 @@ TABLE = (
     Route(
         "DELETE", "/api/v1/sessions/current", sessions.sign_out, "session",
         summary="Sign out", tag="Sign-in", answers={204: Media((), "The session has ended.")},
-        while_enrolling=True, while_locked=True,
+        while_enrolling=True, while_locked=True, by_code=True,
     ),
     Route(
         "DELETE", _SESSION, sessions.revoke, "session",
@@ -484,7 +484,7 @@ TABLE = (
     Route(
         "POST", f"{_APPROVAL}/decision", approvals.decide, Action.ADMINISTER,
         summary="Grant or refuse what another has asked for", tag="Account",
-        answers={200: approvals.ApprovalInFull}, refuses=(403, 409),
+        answers={200: approvals.ApprovalInFull}, refuses=(403, 409), person_only=True, step_up=True,
         example={"grant": True, "digest": "0" * 64, "reason": "She has followed the course."},
     ),
     Route(
@@ -495,7 +495,7 @@ TABLE = (
     Route(
         "POST", "/api/v1/break-glass", break_glass.use, "public",
         summary="Open a zone by its paper code when nobody can sign in", tag="Account",
-        answers={200: break_glass.OpenedByCode}, refuses=(403, 404, 429),
+        answers={200: break_glass.OpenedByCode}, refuses=(403, 429),
         example={
             "zone": "5301", "code": "7K3M-0000-0000-0000-0000-0000", "name": "A. Peeters",
             "reason": "Nobody of the zone is reached.", "mode": "simulation",

@@ -114,10 +114,9 @@ class Services:
     keys: KeyDesk
     profile: ProfileDesk
     sign_in: SignInDesk
+    break_glass: BreakGlassDesk
     factors: FactorDesk
     links: LinkDesk
-    break_glass: BreakGlassDesk | None = None
-    """None: nobody signs in here, with a paper code neither."""
     sign: Sign | None = None
     """With the feed's key, where there is one."""
     handshake_context: Callable[[], ssl.SSLContext] | None = None

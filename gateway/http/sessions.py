@@ -20,7 +20,7 @@ from gateway.http.cross_site import require_own_page
 from store.access.sessions import SessionView
 
 _PATH = "/api/v1/sessions"
-Factor = Literal["passkey", "password", "totp", "recovery", "invitation"]
+Factor = Literal["passkey", "password", "totp", "recovery", "invitation", "break-glass"]
 
 
 class CurrentSession(msgspec.Struct, frozen=True, kw_only=True):

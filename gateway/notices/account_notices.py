@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from channels.contract import Channel, Mode
 from gateway.access.approval_desk import ApprovalNews
 from gateway.access.break_glass_desk import BreakGlassNews
+from gateway.access.dangerous import named
 from gateway.access.inviting import InvitationLetter, link_of
 from gateway.access.link_desk import ResetLink
 from gateway.notices import texts
@@ -51,12 +52,12 @@ class AccountNotices:
         """What is to be decided goes to whoever may decide it; what has become of it to whoever it concerns."""
         about = news.approval
         if news.event not in _ASKED:
-            what = texts.event(f"approval-{news.event}", what=about.summary)
+            what = texts.event(f"approval-{news.event}", what=named(about.summary))
             await self._security(tx, news.to, what, tx.now_ms)
             return
         until_ms = about.not_before_ms if news.event == "alone" and about.not_before_ms else about.ends_ms
         facts = {
-            "what": about.summary,
+            "what": named(about.summary),
             "by": about.asked_code if about.behalf_code is None else f"{about.asked_code} ({about.behalf_code})",
             "link": f"{self.base_url}/sign-in?to=/account",
             "until": local_time(until_ms),

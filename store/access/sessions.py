@@ -35,6 +35,7 @@ class SessionRow(msgspec.Struct, frozen=True):
     factor_ms: int
     enrol_only: bool
     locked: bool
+    break_glass_use_id: int | None
     account_id: int
     code: str
     name: str
@@ -54,6 +55,8 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     life_ms: int
     address: str
     agent: str
+    break_glass_use_id: int | None = None
+    """Of the paper code that opens it."""
 
 
 class SessionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +74,9 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     agent: str
 
 
-_OF_SESSION = ("public_id", "made_ms", "seen_ms", "ends_ms", "factors", "factor_ms", "enrol_only", "locked")
+_OF_SESSION = (
+    "public_id", "made_ms", "seen_ms", "ends_ms", "factors", "factor_ms", "enrol_only", "locked", "break_glass_use_id",
+)  # fmt: skip
 _OF_ACCOUNT = ("code", "name", "type", "senders", "kind_rules", "terms")
 _find = Prepared(
     sa.select(

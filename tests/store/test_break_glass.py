@@ -211,7 +211,7 @@ async def test_issuing_sets_its_accounts_right_again(zoned: Database) -> None:
     await issue(zoned, "first")
     code = account_code("A", "live")
     wide = frozenset({RightRow("administer", None, None)})
-    await zoned.write(lambda tx: accounts.put_rights(tx, code, wide))
+    await zoned.write(lambda tx: accounts.put_rights_of(tx, code, wide))
     await zoned.write(lambda tx: accounts.add_key(tx, code, KeyRecord("thief", "a" * 64)))
     await zoned.write(lambda tx: accounts.set_disabled(tx, code, True))
     assert isinstance(await use(zoned, "first"), WrongCode), "of a disabled account nothing opens, and the code is kept"

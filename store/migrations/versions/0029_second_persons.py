@@ -86,11 +86,13 @@ def upgrade() -> None:
         sa.Column("guesses", _BIG, nullable=False),
     )
     op.create_index("ix_break_glass_guess_since_ms", "break_glass_guess", ["since_ms"])
-    op.add_column("campaign", sa.Column("break_glass_use_id", _BIG))
+    for table in ("campaign", "session"):
+        op.add_column(table, sa.Column("break_glass_use_id", _BIG))
 
 
 def downgrade() -> None:
-    op.drop_column("campaign", "break_glass_use_id")
+    for table in ("session", "campaign"):
+        op.drop_column(table, "break_glass_use_id")
     for table in ("break_glass_guess", "break_glass_use", "break_glass", "approval_target", "approval"):
         op.drop_table(table)
     op.execute("DELETE FROM account_right WHERE action = 'administer'")

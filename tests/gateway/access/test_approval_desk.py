@@ -16,7 +16,7 @@ from gateway.access.approval_desk import (
 )
 from gateway.access.dangerous import (
     MOST_CHANGES,
-    AccountChange,
+    ChangeToAccount,
     EnableAccount,
     MakeKey,
     OpenAccount,
@@ -26,7 +26,7 @@ from gateway.access.dangerous import (
 )
 from gateway.access.granting import GRANTING
 from gateway.access.keys import as_caller
-from gateway.access.rights import Caller, Right
+from gateway.access.rights import Caller, Right, SessionFacts
 from gateway.access.second_person import ALONE_MS, LIFE_MS
 from gateway.errors import Refusal
 from store.access import accounts, approvals
@@ -40,6 +40,9 @@ from tests.store.broken_line import lost_answer
 
 ADMIN = ("administer", "read")
 KEY = ("c" * 12, "a" * 64)
+SESSION = SessionFacts(
+    number=1, id="s", factors=("passkey",), factor_ms=0, ends_ms=1, locks_ms=1, enrol_only=False, locked=False
+)
 
 
 @dataclass
@@ -56,9 +59,11 @@ class Town:
         row = await self._row(code)
         own = as_caller(row)
         if behalf is None:
-            return msgspec.structs.replace(own, via="http", person=person)
+            return msgspec.structs.replace(own, via="http", session=SESSION if person else None)
         other = as_caller(await self._row(behalf))
-        return msgspec.structs.replace(own, via="http", person=person, behalf_id=other.account_id, rights=other.rights)
+        return msgspec.structs.replace(
+            own, via="http", session=SESSION if person else None, behalf_id=other.account_id, rights=other.rights
+        )
 
     async def _row(self, code: str):
         async with self.house.database.read() as conn:
@@ -66,11 +71,11 @@ class Town:
         assert row is not None
         return row
 
-    async def ask(self, code: str | Caller, *changes: AccountChange) -> Applied | AwaitsSecond:
+    async def ask(self, code: str | Caller, *changes: ChangeToAccount) -> Applied | AwaitsSecond:
         who = await self.caller(code) if isinstance(code, str) else code
         return await self.desk.database.write(lambda tx: self.desk.gate(tx, who, changes))
 
-    async def asked(self, code: str | Caller, *changes: AccountChange) -> Approval:
+    async def asked(self, code: str | Caller, *changes: ChangeToAccount) -> Approval:
         outcome = await self.ask(code, *changes)
         assert isinstance(outcome, AwaitsSecond)
         return outcome.approval

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.access.dangerous import (
-    AccountAct,
+    ApprovalAct,
     EnableAccount,
     MakeKey,
     OpenAccount,
@@ -173,7 +173,7 @@ def test_the_digest_is_of_all_that_is_done_and_of_nothing_else() -> None:
         act_of(CHANGES, HELD | {"reads": frozenset()}),
         act_of([*CHANGES[:2], MakeKey("sends", KEY[0], "b" * 64)], HELD),
         act_of([*CHANGES[:2], MakeKey("sends", *KEY, expires_ms=1)], HELD),
-        AccountAct((), {}),
+        ApprovalAct((), {}),
     ]
     assert len({digest_of(written(one)) for one in (act, *others)}) == 1 + len(others)
 

@@ -121,9 +121,9 @@ class App:
 async def invited(door: Doorway, code: str) -> Browser:
     """A browser in which somebody has accepted an invitation to an account."""
     number = await id_of(door, code)
-    _, token = await door.house.database.write(lambda tx: invitations.make(tx, number, code))
+    made = await door.house.database.write(lambda tx: invitations.make(tx, number))
     browser = Browser(door)
-    accepted = await browser.post("/api/v1/invitations/accept", {"token": token})
+    accepted = await browser.post("/api/v1/invitations/accept", {"token": made.token})
     assert accepted.status == 201, accepted.body
     return browser
 

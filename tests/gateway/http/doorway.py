@@ -13,7 +13,7 @@ from multidict import CIMultiDictProxy
 from cap.edition import Sign
 from gateway.access.account_desk import AccountDesk
 from gateway.access.approval_desk import ApprovalDesk
-from gateway.access.break_glass_desk import BreakGlassDesk, BrowserOfCode
+from gateway.access.break_glass_desk import BreakGlassDesk
 from gateway.access.courses import CourseDesk
 from gateway.access.factor_desk import FactorDesk
 from gateway.access.granting import GRANTING
@@ -44,7 +44,6 @@ from gateway.http.serving import make_context, runner_of
 from gateway.operations.help_files import read_documents
 from gateway.server_certificate import RenewedCertificate
 from gateway.settings import AlertSettings, HelpSettings, LimitSettings, ServerSettings, SignInSettings
-from store.access.break_glass import BreakGlassUse
 from store.campaigns import campaign_steps
 from store.campaigns import reading as campaigns
 from store.campaigns.refused_documents import RefusedQuota
@@ -68,7 +67,6 @@ class RecordingDesk:
     requests: list[MessageRequest] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     previews: list[MessageRequest] = field(default_factory=list)
-    opened: list[BreakGlassUse] = field(default_factory=list)
     fails: BaseException | None = None
 
     async def submit(self, caller: Caller, document: bytes) -> AlertAnswer:
@@ -116,10 +114,6 @@ class RecordingDesk:
             found = await campaigns.by_public_id(conn, public_id)
         assert found is not None
         return await self.database.write(lambda tx: campaign_steps.stop(tx, found.id, caller.account_id, caller.actor))
-
-    async def open_session(self, tx: Transaction, use: BreakGlassUse, browser: BrowserOfCode) -> dict[str, str]:
-        self.opened.append(use)
-        return {"Set-Cookie": f"opened={use.public_id}"}
 
 
 @dataclass
@@ -189,7 +183,6 @@ async def doorway(
     house: House | None = None,
     faces: frozenset[str] = frozenset({"inner", "outer"}),
     tell: TellInvitation | None = None,
-    codes: bool = True,
     **changes: Any,
 ) -> AsyncIterator[Doorway]:
     """Zones A and B; accounts: `all` (everything everywhere), `a` (everything in A), `b` (everything in B), `none`.
@@ -235,9 +228,9 @@ async def doorway(
         KeyDesk(database),
         ProfileDesk(database),
         SignInDesk(parts),
+        BreakGlassDesk(parts),
         FactorDesk(parts),
         LinkDesk(parts, send_link),
-        break_glass=BreakGlassDesk(database, desk.open_session) if codes else None,
         sign=sign,
         handshake_context=certificate.context if certificate else None,
     )
