@@ -100,7 +100,7 @@ class Route:
 
     @property
     def takes_keys(self) -> bool:
-        return not (self.is_public or self.person_only or self.right == "session")
+        return self.recognises or not (self.is_public or self.person_only or self.right == "session")
 
     @property
     def template(self) -> str:

@@ -289,7 +289,7 @@ TABLE = (
     Route(
         "GET", "/api/v1/help", helpdesk.show, "public",
         summary="Whom to ask, and what to read", tag="Operation",
-        answers={200: helpdesk.HelpPage}, recognises=True,
+        answers={200: helpdesk.HelpPage}, recognises=True, while_enrolling=True,
     ),
     Route(
         "GET", "/api/v1/help/documents/{name:[a-z0-9-]{1,40}}", helpdesk.document, "account",

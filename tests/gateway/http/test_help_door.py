@@ -16,6 +16,7 @@ from store.access import accounts
 from store.engine.database import Database
 from store.errors import StoreUnavailable
 from store.tables import metadata, zone
+from tests.gateway.http.authenticator import invited
 from tests.gateway.http.doorway import CAP, Doorway, doorway
 from tests.gateway.populated_store import SECRET
 
@@ -60,6 +61,14 @@ def numbers(lines: list[dict[str, Any]]) -> list[str]:
 
 
 # ---- whom to ask --------------------------------------------------------------------------------------------------
+
+
+async def test_who_has_only_begun_to_set_up_factors_is_told_like_everybody(helped: Doorway):
+    browser = await invited(helped, "a")
+    answer = await browser.get(HELP)
+
+    assert answer.status == 200
+    assert CENTRE.phone in numbers(answer.json["lines"])
 
 
 async def test_who_cannot_sign_in_is_shown_both_lines_of_the_platform_in_their_language_and_nothing_else(
