@@ -10,6 +10,7 @@ from gateway.feed.changes import FeedChanges
 from gateway.feed.current import CurrentFeed
 from gateway.http.api_document import ApiDocument
 from gateway.http.client_address import Network
+from gateway.http.console_files import ConsoleFiles
 from gateway.http.loaded_assets import LoadedAssets
 from gateway.http.metrics import Metrics
 from gateway.http.progress import ProgressWatch
@@ -30,6 +31,7 @@ class HttpContext:
     api_document: ApiDocument
     trusted_proxies: tuple[Network, ...]
     assets: LoadedAssets
+    console: ConsoleFiles
     reports: asyncio.Semaphore
     """Live reports drawn up at once: each reads all rows of its campaign."""
     heartbeat_s: float = 15.0

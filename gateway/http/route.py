@@ -14,7 +14,7 @@ from gateway.http.asking import Handle
 Face = Literal["inner", "outer"]
 RouteRight = Action | tuple[Action, ...] | Literal["public", "account", "session"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-Tag = Literal["Alerts", "Campaigns", "Public feed", "Operation", "Account", "Sign-in"]
+Tag = Literal["Alerts", "Campaigns", "Public feed", "Operation", "Account", "Sign-in", "Pages"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from gateway.http import (
     audit,
     break_glass,
     campaigns,
+    console,
     courses,
     docs_page,
     events,
@@ -171,6 +172,30 @@ TABLE = (
         "GET", "/api/v1/openapi.json", operations.api_document, "public",
         summary="This document", tag="Operation",
         answers={200: Media(("application/json",), "OpenAPI 3.1."), 304: _UNCHANGED},
+    ),
+    Route(
+        "GET", "/sign-in", console.sign_in, "public",
+        summary="Sign in, as a page for people", tag="Pages", answers={200: _PAGE},
+    ),
+    Route(
+        "GET", "/invitation", console.invitation, "public",
+        summary="Take up an invitation, as a page for people", tag="Pages", answers={200: _PAGE},
+    ),
+    Route(
+        "GET", "/reset", console.reset, "public",
+        summary="Set a lost password anew, as a page for people", tag="Pages", answers={200: _PAGE},
+    ),
+    Route(
+        "GET", "/account", console.account, "public",
+        summary="One's own account, as a page for people", tag="Pages", answers={200: _PAGE},
+    ),
+    Route(
+        "GET", "/console/{version:[0-9a-f]{16}}/{name:[a-z_.]{1,40}}", console.file, "public",
+        summary="A file of the pages for people", tag="Pages",
+        answers={
+            200: Media(("text/javascript", "text/css", "image/svg+xml", "application/json"), "The file."),
+            304: _UNCHANGED,
+        },
     ),
     Route(
         "GET", "/api/docs", docs_page.show, "public",

@@ -21,6 +21,7 @@ from gateway.feed.formats import Making
 from gateway.http.access_log import CLIENT, id_of
 from gateway.http.api_document import ApiDocument
 from gateway.http.client_address import Network, is_trusted_peer, networks
+from gateway.http.console_files import load_console
 from gateway.http.context import HttpContext
 from gateway.http.door import application, written_document
 from gateway.http.expectations import not_met
@@ -69,6 +70,7 @@ def make_context(services: Services) -> HttpContext:
         metrics=Metrics(),
         api_document=ApiDocument(written_document),
         assets=load_assets(services.server.assets),
+        console=load_console(),
         visitors=Visitors(room(services.server.max_connections), services.server.max_connections_per_address),
         allowance=Allowance(services.limits.requests_per_account, _BURST_S * services.limits.requests_per_account),
         trusted_proxies=networks(services.server.trusted_proxies),

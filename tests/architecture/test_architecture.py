@@ -76,7 +76,8 @@ PUBLIC = {"/", "/healthz", "/readyz", "/api/v1/limits", "/api/v1/help", "/api/v1
           "/cap/alerts/{id}/files/{sha256}", "/unsubscribe/{token}", "/assets/{version}/{name}",
           "/assets/licences", "/api/v1/sessions/password", "/api/v1/sessions/passkey/challenge",
           "/api/v1/sessions/passkey", "/api/v1/sessions/recovery", "/api/v1/invitations/accept", "/api/v1/resets",
-          "/api/v1/resets/use", "/api/v1/break-glass"}  # fmt: skip
+          "/api/v1/resets/use", "/api/v1/break-glass", "/sign-in", "/invitation", "/reset", "/account",
+          "/console/{version}/{name}"}  # fmt: skip
 """Whoever opens another route to everybody says so here, too."""
 
 OWN = {"/api/v1/me", "/api/v1/me/keys/{id}/revoke"}

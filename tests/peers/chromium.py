@@ -1,12 +1,13 @@
 """A headless Chromium on its DevTools socket: opens pages, and writes down what a page of ours must never do.
 
-Nothing but 127.0.0.1 is resolved, so that a page that asks for more is seen to ask and gets no answer.
+Nothing but this machine is resolved, so that a page that asks for more is seen to ask and gets no answer.
 """
 
 import asyncio
 import base64
 import contextlib
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -25,7 +26,7 @@ _LONG_S = 20.0
 _FLAGS = (
     "--remote-debugging-port=0", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-dev-shm-usage", "--hide-scrollbars", "--window-size=1280,900",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )  # fmt: skip
 _WATCH = """addEventListener("securitypolicyviolation", e => violated(`${e.effectiveDirective} ${e.blockedURI}`))"""
 _AT_LEAST_ONCE = "new Promise(done => { const look = () => (%s) ? done(true) : requestAnimationFrame(look); look() })"
@@ -43,6 +44,7 @@ class BrowserPage:
     violations: list[str] = field(default_factory=list)
     """Of the page's Content-Security-Policy: directive and what was refused."""
     loaded: asyncio.Event = field(default_factory=asyncio.Event)
+    _authenticator: str = ""
 
     @property
     def foreign(self) -> list[str]:
@@ -57,13 +59,67 @@ class BrowserPage:
         return said["result"].get("value")
 
     async def until(self, condition: str) -> None:
-        """Until a condition holds in the page, looked at before each picture. Raises TimeoutError."""
-        await self.value(_AT_LEAST_ONCE % condition)
+        """Until a condition holds in the page, or in the one that takes its place, looked at before each picture.
+        Raises TimeoutError."""
+        while True:
+            try:
+                await self.value(_AT_LEAST_ONCE % condition)
+                return
+            except AssertionError as gone:
+                if "navigated" not in str(gone):
+                    raise
 
     async def picture(self) -> bytes:
         """What is seen of it now, as PNG."""
         said = await self._call("Page.captureScreenshot", format="png")
         return base64.b64decode(said["data"])
+
+    async def press(self, words: str) -> None:
+        """Presses the button or link that is called so, once it is there."""
+        called = f"one => one.checkVisibility() && one.textContent === {json.dumps(words)}"
+        found = f"[...document.querySelectorAll('button, a')].find({called})"
+        await self.until(found)
+        await self.value(f"{found}.click()")
+
+    async def type(self, **values: str) -> None:
+        """Types into the fields of these names, as a person does: each is focused, and hears of its letters."""
+        for name, value in values.items():
+            field = f"[...document.querySelectorAll('input[name={name}]')].find(one => one.checkVisibility())"
+            await self.until(field)
+            await self.value(f"{field}.focus(); {field}.select()")
+            await self._call("Input.insertText", text=value)
+
+    async def authenticator(self) -> None:
+        """Gives the page an authenticator of its own, which keeps passkeys and knows its owner."""
+        await self._call("WebAuthn.enable")
+        kind = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+        said = await self._call("WebAuthn.addVirtualAuthenticator", options=kind | {"isUserVerified": True})
+        self._authenticator = said["authenticatorId"]
+
+    async def touches(self, enabled: bool) -> None:
+        """Whether somebody touches the authenticator whenever it asks: also where a page only offers it."""
+        await self._call(
+            "WebAuthn.setAutomaticPresenceSimulation", authenticatorId=self._authenticator, enabled=enabled
+        )
+
+    async def shown_as(self, width: int, height: int, scheme: str = "light") -> None:
+        """Shows the page in this size (CSS pixels) and colour scheme from here."""
+        await self._call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        await self._call("Emulation.setEmulatedMedia", features=features)
+
+    async def cut_off(self, *patterns: str) -> None:
+        """Lets no request through to these addresses from here."""
+        await self._call("Network.setBlockedURLs", urls=list(patterns))
+
+    async def go(self, url: str) -> None:
+        """Another page in the same tab, when it is loaded."""
+        self.loaded.clear()
+        await self._call("Page.navigate", url=url)
+        async with asyncio.timeout(_LONG_S):
+            await self.loaded.wait()
 
     def heard(self, event: str, said: dict[str, Any]) -> None:
         match event:
