@@ -49,3 +49,12 @@ ACCOUNT = {
     "language": "nl",
     "rights": [{"action": "launch", "zone": "5301", "network": "PLP-5301-1", "kind": "news"}],
 }
+PASSKEY = {
+    "credential_id": "kGN1c3RvbQ", "client_data": "eyJ0eXBlIjoid2ViYXV0aG4uZ2V0In0", "authenticator_data": "SZYN5YgO",
+    "signature": "MEUCIQ",
+}  # fmt: skip
+NEW_PASSKEY = {
+    "client_data": "eyJ0eXBlIjoid2ViYXV0aG4uY3JlYXRlIn0",
+    "attestation": "o2NmbXRkbm9uZQ",
+    "name": "Telephone",
+}

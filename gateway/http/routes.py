@@ -48,6 +48,7 @@ _INVITATION = f"/api/v1/invitations/{_ID}"
 _KEY = f"/api/v1/keys/{_ID}"
 _SESSION = "/api/v1/sessions/{id:(?!(?:current|password|passkey|recovery)$)[A-Za-z0-9_-]{1,64}}"
 _APPROVAL = f"/api/v1/approvals/{_ID}"
+_PASSKEY = "/api/v1/me/passkeys/{id:(?!challenge$)[A-Za-z0-9_-]{1,64}}"
 _UNSUBSCRIBE = "/unsubscribe/{token:[a-z0-9.-]{1,120}}"
 _SEES_ALERTS = (Action.SUBMIT, Action.READ)
 _SIGNING_IN = (401, 403, 429)
@@ -354,7 +355,7 @@ TABLE = (
     Route(
         "POST", "/api/v1/sessions/passkey", sessions.by_passkey, "public",
         summary="Sign in with a passkey", tag="Sign-in",
-        answers={201: sessions.CurrentSession}, refuses=_SIGNING_IN,
+        answers={201: sessions.CurrentSession}, refuses=_SIGNING_IN, example=examples.PASSKEY,
     ),
     Route(
         "POST", "/api/v1/sessions/recovery", sessions.by_recovery_code, "public",
@@ -422,10 +423,10 @@ TABLE = (
     Route(
         "POST", "/api/v1/me/passkeys", own_factors.add_passkey, "session",
         summary="Add a passkey", tag="Sign-in", answers={201: own_factors.FactorSetUp}, refuses=(409, 422),
-        step_up=True, while_enrolling=True,
+        step_up=True, while_enrolling=True, example=examples.NEW_PASSKEY,
     ),
     Route(
-        "DELETE", f"/api/v1/me/passkeys/{_ID}", own_factors.remove_passkey, "session",
+        "DELETE", _PASSKEY, own_factors.remove_passkey, "session",
         summary="Remove a passkey", tag="Sign-in", answers={204: Media((), "It is removed.")}, refuses=(409,),
         step_up=True,
     ),
