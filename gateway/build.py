@@ -15,7 +15,7 @@ from gateway.access.approval_desk import ApprovalDesk
 from gateway.access.break_glass_desk import BreakGlassDesk
 from gateway.access.courses import CourseDesk
 from gateway.access.factor_desk import FactorDesk
-from gateway.access.granting import GRANTING
+from gateway.access.granting import granting
 from gateway.access.invitation_desk import InvitationDesk
 from gateway.access.key_desk import KeyDesk
 from gateway.access.link_desk import LinkDesk
@@ -186,7 +186,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         told.factor,
     )
     links = LinkDesk(signing_in, told.reset)
-    approvals = ApprovalDesk(database, GRANTING, (told.approval,))
+    approvals = ApprovalDesk(database, granting(told.invitation, told.factor), (told.approval,))
     loop_lag = LoopLag()
     health = MachineHealth(database, lanes, disk, refused, loop_lag, tuple(processes.values()), certificate)
     find = FactFinder(
@@ -243,9 +243,9 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             unsubscribe=Unsubscribing(database, identity.generation, identity.bounce_key),
             help=PlatformHelp(book, read_documents(settings.help)),
             courses=CourseDesk(database),
-            accounts=AccountDesk(database, told.invitation),
+            accounts=AccountDesk(database, approvals, told.invitation),
             invitations=InvitationDesk(database, told.invitation),
-            keys=KeyDesk(database),
+            keys=KeyDesk(database, approvals),
             profile=ProfileDesk(database),
             sign_in=SignInDesk(signing_in),
             break_glass=BreakGlassDesk(signing_in, (told.break_glass,)),

@@ -4,7 +4,7 @@ Rights are read anew in the transaction that uses them: who was an administrator
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
@@ -15,6 +15,8 @@ from channels.sms.numbers import PhoneRefused, normalise_phone
 from gateway.access import rights_over_accounts as rights_over
 from gateway.access.account_rights_in_words import Places, places
 from gateway.access.addresses import normal_email, normal_mobile
+from gateway.access.approval_desk import ApprovalDesk, AwaitsSecond
+from gateway.access.dangerous import EnableAccount, ResetFactors, SetRights, added, in_order, judge
 from gateway.access.inviting import TellInvitation, invited
 from gateway.access.keys import with_rights_of
 from gateway.access.rights import Caller
@@ -84,11 +86,14 @@ class SeenAccount(msgspec.Struct, frozen=True):
     """It has others, in zones that are not his."""
     read_only: bool
     """Of it the caller changes the rights in his zones alone, or nothing."""
+    approval: str | None = None
+    """The id of what was asked of a second person just now; None: all is done."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountDesk:
     database: Database
+    approvals: ApprovalDesk
     tell: TellInvitation | None = None
     """Sends what an invited person is told; None: nothing is sent."""
 
@@ -115,16 +120,24 @@ class AccountDesk:
             return await _seen(conn, caller, code)
 
     async def create(self, caller: Caller, wish: AccountWish) -> tuple[SeenAccount, NewInvitation | None]:
-        """Makes an account, and its invitation where it has a mail address. Raises Refusal: 403 for what the caller
-        may not give, 409 for a code or address that is taken, 422 for what cannot be."""
+        """Makes an account, and its invitation where it has a mail address. What is dangerous of its rights waits for a
+        second person. Raises Refusal: 403 for what the caller may not give, 409 for a code or address that is taken,
+        422 for what cannot be."""
 
         async def work(tx: Transaction) -> tuple[SeenAccount, NewInvitation | None]:
             fresh = await standing_of(tx, caller)
             new = await _new(tx.conn, fresh, wish)
             await _require_free(tx, code=new.code, email=new.email)
-            account_id = await managing.create(tx, new, fresh.actor, fresh.code)
-            invitation = await invited(tx, account_id, fresh, self.tell) if not new.joins else None
-            return await _seen(tx.conn, fresh, wish.code), invitation
+            at_once = _harmless((), new.rights)
+            account_id = await managing.create(
+                tx, msgspec.structs.replace(new, rights=at_once), fresh.actor, fresh.code
+            )
+            invitation = None
+            if not new.joins:
+                invitation = await invited(tx, account_id, fresh.actor, fresh.name, self.tell)
+            seen = await _seen(tx.conn, fresh, wish.code)
+            waits = await self._ask(tx, fresh, new.code, new.rights) if at_once != new.rights else None
+            return msgspec.structs.replace(seen, approval=waits), invitation
 
         return await self._written(work)
 
@@ -133,14 +146,17 @@ class AccountDesk:
 
         async def work(tx: Transaction) -> SeenAccount | None:
             fresh = await standing_of(tx, caller)
-            if not await _changed(tx, fresh, seen, wish):
+            outcome = await _changed(tx, fresh, seen, wish)
+            if outcome is None:
                 return None
+            waits = await self._ask(tx, fresh, seen.code, outcome.wanted) if outcome.wanted is not None else None
             if wish.email is not msgspec.UNSET:
                 await invitations.withdraw_all(tx, seen.id)
             # Also where its last right in the caller's zones was taken, and it is no business of his any more.
             found = await managing.of_id(tx.conn, seen.id)
             assert found is not None
-            return await _as_seen(tx.conn, fresh, found, await managing.rights_of(tx.conn, found.id))
+            shown = await _as_seen(tx.conn, fresh, found, await managing.rights_of(tx.conn, found.id))
+            return msgspec.structs.replace(shown, approval=waits)
 
         return await self._written(work)
 
@@ -157,6 +173,11 @@ class AccountDesk:
                 raise ended()
             if step == "enable" and not rights_over.answers_for(fresh, rights, found.created_by):
                 raise rights_over.beyond_you()
+            if step == "enable" and not _is(found.state, step) and _is_dangerous(found.code, rights):
+                outcome = await self.approvals.gate(tx, fresh, [EnableAccount(found.code)])
+                assert isinstance(outcome, AwaitsSecond)
+                shown = await _seen(tx.conn, fresh, code)
+                return msgspec.structs.replace(shown, approval=outcome.approval.public_id)
             act = {"disable": managing.disable, "enable": managing.enable, "end": managing.end}[step]
             if not _is(found.state, step) and not await act(tx, found, fresh.actor, fresh.code, reason):
                 return None
@@ -169,6 +190,24 @@ class AccountDesk:
             if done is not None:
                 return done
         raise Conflict
+
+    async def reset_factors(self, caller: Caller, code: str) -> str:
+        """Asks a second person to take a person's means of signing in away, so that others are enrolled; returns the
+        id of what waits. Raises Refusal: 404, 403, 409."""
+
+        async def work(tx: Transaction) -> str:
+            fresh = await standing_of(tx, caller)
+            found = await managed(tx.conn, fresh, code, gives=True)
+            outcome = await self.approvals.gate(tx, fresh, [ResetFactors(found.code)])
+            assert isinstance(outcome, AwaitsSecond)
+            return outcome.approval.public_id
+
+        return await self.database.write(work)
+
+    async def _ask(self, tx: Transaction, caller: Caller, code: str, rights: Iterable[RightRow]) -> str | None:
+        change = SetRights(code, in_order(map(rights_over.right_of, rights)))
+        outcome = await self.approvals.gate(tx, caller, [change])
+        return outcome.approval.public_id if isinstance(outcome, AwaitsSecond) else None
 
     async def _written(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         try:
@@ -286,8 +325,13 @@ async def _new(conn: Connection, caller: Caller, wish: AccountWish) -> NewAccoun
     )
 
 
-async def _changed(tx: Transaction, caller: Caller, seen: ManagedAccount, wish: AccountChange) -> bool:
-    """Raises Refusal."""
+class _Changed(msgspec.Struct, frozen=True):
+    wanted: frozenset[RightRow] | None
+    """All the rights that it is to have, where some of them wait for a second person; None: it has them."""
+
+
+async def _changed(tx: Transaction, caller: Caller, seen: ManagedAccount, wish: AccountChange) -> _Changed | None:
+    """Changes what is harmless. None where the account is no longer as it was seen. Raises Refusal."""
     found, rights = await visible(tx.conn, caller, seen.code)
     if found.id == caller.account_id:
         raise rights_over.not_yourself()
@@ -306,7 +350,24 @@ async def _changed(tx: Transaction, caller: Caller, seen: ManagedAccount, wish: 
         await _require_free(tx, email=values["email"], beside=found.id)
     given = await _given(tx.conn, caller, rights, wish)
     zones = rights_over.zones_of(caller)
-    return await managing.change(tx, seen, values, caller.actor, caller.code, rights=given, within=zones)
+    at_once = None if given is None else _harmless(rights, given)
+    if not await managing.change(tx, seen, values, caller.actor, caller.code, rights=at_once, within=zones):
+        return None
+    if given is None or at_once == given:
+        return _Changed(None)
+    elsewhere = () if zones is None else (right for right in rights if right.zone_id not in zones)
+    return _Changed(given.union(elsewhere))
+
+
+def _harmless(before: Iterable[RightRow], given: frozenset[RightRow]) -> frozenset[RightRow]:
+    """Of the rights that are given, those that need no second person."""
+    new = added(frozenset(map(rights_over.right_of, before)), frozenset(map(rights_over.right_of, given)))
+    return frozenset(right for right in given if rights_over.right_of(right) not in new)
+
+
+def _is_dangerous(code: str, rights: Iterable[RightRow]) -> bool:
+    """Whether it takes two to let an account with these rights come in again."""
+    return judge([EnableAccount(code)], {code: frozenset(map(rights_over.right_of, rights))}).is_any
 
 
 _WAYS_IN = frozenset({"email", "mobile", "type"})

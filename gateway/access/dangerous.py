@@ -58,6 +58,10 @@ class MakeKey(msgspec.Struct, frozen=True, tag_field="what", tag="make-key", for
     note: str = ""
     simulates_only: bool = False
     """It is for simulation, whatever its account may do."""
+    in_place_of: str = ""
+    """The id of the key whose place it takes; empty: of none."""
+    overlap_ms: int = 0
+    """After which that one ends, from when this one is good."""
 
 
 class ResetFactors(msgspec.Struct, frozen=True, tag_field="what", tag="reset-factors", forbid_unknown_fields=True):

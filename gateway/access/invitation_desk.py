@@ -57,7 +57,7 @@ class InvitationDesk:
             found = await managed(tx.conn, fresh, code, gives=True)
             if found.state != "invited":
                 raise Refusal(409, "nobody-to-invite", "This account is taken up already, or it is disabled.")
-            made = await invited(tx, found.id, fresh, self.tell)
+            made = await invited(tx, found.id, fresh.actor, fresh.name, self.tell)
             kept = await invitations.of_public_id(tx.conn, made.public_id)
             assert kept is not None
             return kept

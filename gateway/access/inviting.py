@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from gateway.access.rights import Caller
 from store.access import invitations, managing
 from store.access.invitations import NewInvitation
+from store.audit_line import Actor
 from store.engine.transaction import Transaction
 
 
@@ -35,9 +35,10 @@ def link_of(public_url: str, token: str) -> str:
     return f"{public_url.rstrip('/')}/invitation#{token}"
 
 
-async def invited(tx: Transaction, account_id: int, caller: Caller, tell: TellInvitation | None) -> NewInvitation:
-    """A new invitation of an account that has a mail address; those before it are worth nothing any more."""
-    made = await invitations.make(tx, account_id, caller.actor)
+async def invited(tx: Transaction, account_id: int, by: Actor, name: str, tell: TellInvitation | None) -> NewInvitation:
+    """A new invitation of an account that has a mail address; those before it are worth nothing any more. `name`: of
+    whoever invites."""
+    made = await invitations.make(tx, account_id, by)
     found = await managing.of_id(tx.conn, account_id)
     assert found is not None
     if tell is not None:
@@ -47,7 +48,7 @@ async def invited(tx: Transaction, account_id: int, caller: Caller, tell: TellIn
             name=found.name,
             email=found.email,
             language=found.language,
-            invited_by=caller.name,
+            invited_by=name,
             token=made.token,
             ends_ms=made.ends_ms,
         )

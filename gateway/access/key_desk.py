@@ -9,17 +9,17 @@ import msgspec
 
 from channels.contract import Mode
 from gateway.access.account_desk import managed, standing_of, told_as, visible
+from gateway.access.approval_desk import ApprovalDesk, AwaitsSecond
+from gateway.access.dangerous import MakeKey
+from gateway.access.granting import key_not_good
 from gateway.access.keys import TEST, NewKey, new_key
 from gateway.access.rights import Caller, require_mode
 from gateway.errors import Reason, Refusal
 from store.access import key_rotation
-from store.access.accounts import KeyRecord
 from store.access.key_rotation import ManagedKey
 from store.engine.database import Database
 from store.engine.transaction import Connection, Transaction
 
-MOST_KEYS = 20
-"""Of one account, good at once."""
 USUAL_LIFE_DAYS = 365
 LONGEST_LIFE_DAYS = 1_096
 _DAY_MS = 86_400_000
@@ -55,9 +55,22 @@ class GivenKey(msgspec.Struct, frozen=True):
     token: str
 
 
+class AwaitedKey(msgspec.Struct, frozen=True):
+    """A key that is good once a second person has granted it: its account may send, or rule others."""
+
+    key_id: str
+    account: str
+    name: str
+    token: str
+    expires_ms: int
+    approval: str
+    """The id of what waits."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyDesk:
     database: Database
+    approvals: ApprovalDesk
 
     async def listing(self, caller: Caller, code: str, after: str, most: int) -> tuple[list[ManagedKey], bool]:
         """The keys of an account, the newest first, and whether there are more. Raises Refusal 404."""
@@ -80,42 +93,46 @@ class KeyDesk:
                 await visible(conn, caller, found.account)
         return found
 
-    async def make(self, caller: Caller, code: str, wish: KeyWish) -> GivenKey:
+    async def make(self, caller: Caller, code: str, wish: KeyWish) -> GivenKey | AwaitedKey:
         """Raises Refusal: 404, 403, 409 for an account that may not come in or has too many keys, 422."""
 
-        async def work(tx: Transaction) -> GivenKey:
+        async def work(tx: Transaction) -> GivenKey | AwaitedKey:
             fresh = await standing_of(tx, caller)
             found = await managed(tx.conn, fresh, code, gives=True)
             if found.state != "active":
                 raise Refusal(409, "account-not-active", "Nobody has taken up this account yet, or it is disabled.")
-            ends_ms = _end(wish.expires_at, tx.now_ms)
-            key = new_key(test=wish.test)
-            if not await key_rotation.make(tx, found.id, _record(key), wish.name, ends_ms, fresh.actor, most=MOST_KEYS):
-                detail = f"Of one account {MOST_KEYS} keys are good at once. Revoke those that nobody uses."
-                raise Refusal(409, "too-many-keys", "This account has as many keys as it may have.", detail=detail)
-            return await _given(tx.conn, key)
+            key, ends_ms = new_key(test=wish.test), _end(wish.expires_at, tx.now_ms)
+            change = MakeKey(
+                found.code, key.key_id, key.secret_sha256, ends_ms, note=wish.name, simulates_only=wish.test
+            )
+            return await self._made(tx, fresh, change, key)
 
         return await self.database.write(work)
 
-    async def rotate(self, caller: Caller, key_id: str, wish: KeyRotation) -> GivenKey:
+    async def rotate(self, caller: Caller, key_id: str, wish: KeyRotation) -> GivenKey | AwaitedKey:
         """Raises Refusal: 404, 403, 409 where the key is not good any more, or another one stands beside it already."""
 
-        async def work(tx: Transaction) -> GivenKey:
+        async def work(tx: Transaction) -> GivenKey | AwaitedKey:
             fresh = await standing_of(tx, caller)
             old = await _of_managed(tx.conn, fresh, key_id, gives=True)
-            new = new_key(test=old.key_id.startswith(TEST))
-            ends_ms = _end(wish.expires_at, tx.now_ms)
-            old_ends_ms = tx.now_ms + wish.overlap_hours * 3_600_000
-            outcome = await key_rotation.rotate(tx, old, _record(new), ends_ms, old_ends_ms, fresh.actor)
-            if outcome == "not-good":
-                raise Refusal(409, "key-not-good", "This key is not good any more.")
-            if outcome == "two-are-good":
-                detail = "Revoke the one that is used no longer, or wait for its end."
-                title = "Two keys are good beside one another at most."
-                raise Refusal(409, "two-keys-good", title, detail=detail)
-            return await _given(tx.conn, new)
+            if not old.is_good(tx.now_ms):
+                raise key_not_good()
+            key = new_key(test=old.key_id.startswith(TEST))
+            change = MakeKey(
+                old.account, key.key_id, key.secret_sha256, _end(wish.expires_at, tx.now_ms), note=old.name,
+                simulates_only=old.key_id.startswith(TEST), in_place_of=old.key_id,
+                overlap_ms=wish.overlap_hours * 3_600_000,
+            )  # fmt: skip
+            return await self._made(tx, fresh, change, key)
 
         return await self.database.write(work)
+
+    async def _made(self, tx: Transaction, caller: Caller, change: MakeKey, key: NewKey) -> GivenKey | AwaitedKey:
+        outcome = await self.approvals.gate(tx, caller, [change])
+        if isinstance(outcome, AwaitsSecond):
+            ends_ms = change.expires_ms or 0
+            return AwaitedKey(key.key_id, change.account, change.note, key.token, ends_ms, outcome.approval.public_id)
+        return await _given(tx.conn, key)
 
     async def revoke(self, caller: Caller, key_id: str) -> ManagedKey:
         """From then on it is worth nothing; every node hears of it within five seconds. What is revoked stays so.
@@ -169,10 +186,6 @@ async def _given(conn: Connection, key: NewKey) -> GivenKey:
     kept = await key_rotation.of_key_id(conn, key.key_id)
     assert kept is not None
     return GivenKey(kept, key.token)
-
-
-def _record(key: NewKey) -> KeyRecord:
-    return KeyRecord(key.key_id, key.secret_sha256)
 
 
 def _end(asked: datetime | None, now_ms: int) -> int:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from gateway.access.key_desk import GivenKey, KeyRotation, KeyWish
+from gateway.access.key_desk import AwaitedKey, GivenKey, KeyRotation, KeyWish
 from gateway.access.keys import TEST
 from gateway.http.asking import Answer, Asked, NoQuery
 from gateway.http.pages import USUAL, Limit, heading, link
@@ -53,6 +53,19 @@ class ShownKey(ListedKey, frozen=True, kw_only=True):
     """Shown this once. It goes into the header `Authorization: Bearer`."""
 
 
+class KeyToBeGranted(msgspec.Struct, frozen=True, kw_only=True):
+    """A key of an account that may send, or rule others: it is good once a second person has granted it."""
+
+    id: str
+    account: str
+    name: str
+    expires_ms: int
+    token: str
+    """Shown this once."""
+    approval: str
+    """The id of what waits, at /api/v1/approvals."""
+
+
 async def listing(asked: Asked[FindKeys, None]) -> Answer:
     """Of an account, the newest first; revoked and ended ones, too."""
     path = f"/api/v1/accounts/{asked.id}/keys"
@@ -73,13 +86,13 @@ async def read(asked: Asked[NoQuery, None]) -> Answer:
 
 async def make(asked: Asked[NoQuery, KeyWish]) -> Answer:
     """The token is in this answer, and nowhere else. It takes all the rights of the account: a key is a way to use
-    them."""
+    them. One that is live of an account that may send, or rule others, waits for a second person (202)."""
     return _given(asked, await asked.context.services.keys.make(asked.caller, asked.id, asked.body))
 
 
 async def rotate(asked: Asked[NoQuery, KeyRotation]) -> Answer:
     """A new key with the name of the old one, which ends after the overlap: meanwhile both are good, and never more
-    than the two."""
+    than the two. What a new key waits for, it does too (202)."""
     return _given(asked, await asked.context.services.keys.rotate(asked.caller, asked.id, asked.body))
 
 
@@ -101,7 +114,13 @@ def _page(asked: Asked[FindKeys, None], path: str, found: list[ManagedKey], more
     return Answer(KeyList(tuple(_shown(asked, key) for key in found), next_), headers=heading(next_))
 
 
-def _given(asked: Asked[Any, Any], given: GivenKey) -> Answer:
+def _given(asked: Asked[Any, Any], given: GivenKey | AwaitedKey) -> Answer:
+    if isinstance(given, AwaitedKey):
+        waits = KeyToBeGranted(
+            id=given.key_id, account=given.account, name=given.name, expires_ms=given.expires_ms, token=given.token,
+            approval=given.approval,
+        )  # fmt: skip
+        return Answer(waits, 202)
     shown = _shown(asked, given.key)
     value = ShownKey(**msgspec.structs.asdict(shown), token=given.token)
     return Answer(value, 201, {"Location": shown.href})

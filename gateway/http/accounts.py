@@ -1,6 +1,5 @@
 """The handlers of accounts: who there is, inviting, changing, disabling, ending."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -73,6 +72,9 @@ class AccountInFull(ListedAccount, frozen=True, kw_only=True):
     changed_by: str
     """The code of the account that changed it last; empty: the terminal, or a file."""
     changed_ms: int
+    approval: str | None = None
+    """The id of what this waits for at /api/v1/approvals: dangerous rights, or to be enabled, take a second person.
+    null: all of it is done."""
 
 
 class InvitedAccount(AccountInFull, frozen=True, kw_only=True):
@@ -112,8 +114,8 @@ async def read(asked: Asked[NoQuery, None]) -> Answer:
 
 
 async def create(asked: Asked[NoQuery, AccountWish]) -> Answer:
-    """Whoever has a mail address is invited: seven days, once. A code or mail address that another account has is
-    refused with 409."""
+    """Whoever has a mail address is invited: seven days, once. Rights to send, or to rule others, wait for a second
+    person (`approval`). A code or mail address that another account has is refused with 409."""
     seen, invitation = await asked.context.services.accounts.create(asked.caller, asked.body)
     shown = InvitedAccount(**_in_full(seen), invitation=None if invitation is None else invitation.public_id)
     headers = {"ETag": etag_of(seen.account.revision), "Location": href(seen.account)}
@@ -121,8 +123,8 @@ async def create(asked: Asked[NoQuery, AccountWish]) -> Answer:
 
 
 async def change(asked: Asked[NoQuery, AccountChange]) -> Answer:
-    """A list of rights is all of them in the caller's zones. Nobody gives what he does not hold himself, and nobody
-    changes his own account here."""
+    """A list of rights is all of them in the caller's zones; those to send, or to rule others, wait for a second person
+    (`approval`). Nobody gives what he does not hold himself, and nobody changes his own account here."""
     desk = asked.context.services.accounts
     for _ in range(_TRIES):
         account = (await desk.read(asked.caller, asked.id)).account
@@ -140,7 +142,8 @@ async def disable(asked: Asked[NoQuery, AccountStep]) -> Answer:
 
 
 async def enable(asked: Asked[NoQuery, AccountStep]) -> Answer:
-    """It is what it was before it was disabled: active, or invited."""
+    """It is what it was before it was disabled: active, or invited. Of an account that may send, or rule others, a
+    second person decides (202)."""
     return await _step(asked, "enable")
 
 
@@ -150,8 +153,22 @@ async def end(asked: Asked[NoQuery, AccountStep]) -> Answer:
     return await _step(asked, "end")
 
 
+class AwaitedReset(msgspec.Struct, frozen=True):
+    """Nothing is done before a second person has granted it."""
+
+    approval: str
+    """Its id at /api/v1/approvals."""
+
+
+async def reset_factors(asked: Asked[NoQuery, None]) -> Answer:
+    """For whoever has lost every factor: two administrators together take them away, and an invitation to enrol others
+    leaves by mail. Nobody does it alone."""
+    return Answer(AwaitedReset(await asked.context.services.accounts.reset_factors(asked.caller, asked.id)), 202)
+
+
 async def _step(asked: Asked[NoQuery, AccountStep], step: Literal["disable", "enable", "end"]) -> Answer:
-    return _answer(await asked.context.services.accounts.step(asked.caller, asked.id, step, asked.body.reason))
+    seen = await asked.context.services.accounts.step(asked.caller, asked.id, step, asked.body.reason)
+    return _answer(seen, status=200 if seen.approval is None else 202)
 
 
 # ---- words -----------------------------------------------------------------------------------------------
@@ -161,8 +178,8 @@ def href(account: ManagedAccount) -> str:
     return f"{PATH}/{account.code.replace('/', '%2F')}"
 
 
-def _answer(seen: SeenAccount, headers: Mapping[str, str] | None = None) -> Answer:
-    return Answer(AccountInFull(**_in_full(seen)), headers={"ETag": etag_of(seen.account.revision), **(headers or {})})
+def _answer(seen: SeenAccount, status: int = 200) -> Answer:
+    return Answer(AccountInFull(**_in_full(seen)), status, {"ETag": etag_of(seen.account.revision)})
 
 
 def _listed(account: ManagedAccount) -> dict[str, Any]:
@@ -191,4 +208,5 @@ def _in_full(seen: SeenAccount) -> dict[str, Any]:
         "ended_ms": account.ended_ms,
         "changed_by": account.changed_by,
         "changed_ms": account.changed_ms,
+        "approval": seen.approval,
     }

@@ -263,7 +263,8 @@ TABLE = (
     ),
     Route(
         "POST", f"{_ACCOUNT}/enable", accounts.enable, Action.ADMINISTER,
-        summary="Let an account come in again", tag="Account", answers={200: accounts.AccountInFull},
+        summary="Let an account come in again", tag="Account",
+        answers={200: accounts.AccountInFull, 202: accounts.AccountInFull},
         refuses=(409,), has_version=True, example={"reason": "Back from leave."}, step_up=True,
     ),
     Route(
@@ -277,12 +278,18 @@ TABLE = (
         refuses=(409,), step_up=True,
     ),
     Route(
+        "POST", f"{_ACCOUNT}/reset-factors", accounts.reset_factors, Action.ADMINISTER,
+        summary="Ask that a person's factors be taken away", tag="Account", answers={202: accounts.AwaitedReset},
+        refuses=(409,), step_up=True,
+    ),
+    Route(
         "GET", f"{_ACCOUNT}/keys", account_keys.listing, Action.ADMINISTER,
         summary="An account's keys, the newest first", tag="Account", answers={200: account_keys.KeyList},
     ),
     Route(
         "POST", f"{_ACCOUNT}/keys", account_keys.make, Action.ADMINISTER,
-        summary="Make a key for an account", tag="Account", answers={201: account_keys.ShownKey},
+        summary="Make a key for an account", tag="Account",
+        answers={201: account_keys.ShownKey, 202: account_keys.KeyToBeGranted},
         refuses=(409, 422), example={"name": "CAD of the dispatch centre", "test": True}, step_up=True,
     ),
     Route(
@@ -291,7 +298,8 @@ TABLE = (
     ),
     Route(
         "POST", f"{_KEY}/rotate", account_keys.rotate, Action.ADMINISTER,
-        summary="Put a new key beside one that is to end", tag="Account", answers={201: account_keys.ShownKey},
+        summary="Put a new key beside one that is to end", tag="Account",
+        answers={201: account_keys.ShownKey, 202: account_keys.KeyToBeGranted},
         refuses=(409, 422), example={"overlap_hours": 48}, step_up=True,
     ),
     Route(

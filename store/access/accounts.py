@@ -207,7 +207,12 @@ async def put_rights_of(tx: Transaction, code: str, rights: frozenset[RightRow],
     """An account's rights become exactly these. Returns whether that changed anything; None where there is no such
     account."""
     found = await tx.first(sa.select(account.c.id).where(account.c.code == code))
-    return None if found is None else await put_rights(tx, int(found.id), code, rights, by)
+    if found is None:
+        return None
+    changed = await put_rights(tx, int(found.id), code, rights, by)
+    if changed:
+        await tx.run(sa.update(account).where(account.c.id == found.id).values(**_moved(tx)))
+    return changed
 
 
 def _moved(tx: Transaction) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
+from store.access import session_ends
 from store.access.accounts import IS_OPEN
 from store.audit_line import Actor
 from store.engine.transaction import Transaction
@@ -215,6 +216,14 @@ async def use_recovery_code(tx: Transaction, account_id: int, sha256: str) -> bo
         recovery_code.c.used_ms.is_(None),
     )
     return await tx.run(sa.update(recovery_code).where(which).values(used_ms=tx.now_ms)) == 1
+
+
+async def remove_all(tx: Transaction, account_id: int, code: str, by: Actor) -> None:
+    """Nothing signs in to an account any more, and whoever has signed in is out: it takes another invitation."""
+    for table in (passkey, password, totp, recovery_code):
+        await tx.run(sa.delete(table).where(table.c.account_id == account_id))
+    await session_ends.end_others(tx, account_id, None, session_ends.FACTORS, by)
+    await audit.note(tx, "factors-reset", code, by)
 
 
 async def overview(conn: AsyncConnection, account_id: int) -> FactorOverview:

@@ -16,15 +16,15 @@ from gateway.access.approval_desk import ApprovalDesk
 from gateway.access.break_glass_desk import BreakGlassDesk
 from gateway.access.courses import CourseDesk
 from gateway.access.factor_desk import FactorDesk
-from gateway.access.granting import GRANTING
+from gateway.access.granting import granting
 from gateway.access.invitation_desk import InvitationDesk
-from gateway.access.inviting import TellInvitation
+from gateway.access.inviting import InvitationLetter, TellInvitation
 from gateway.access.key_desk import KeyDesk
 from gateway.access.link_desk import LinkDesk, ResetLink
 from gateway.access.profile_desk import ProfileDesk
 from gateway.access.rights import Caller
 from gateway.access.sign_in_desk import SignInDesk
-from gateway.access.sign_in_parts import sign_in_parts
+from gateway.access.sign_in_parts import nobody_told, sign_in_parts
 from gateway.campaigns.answers import (
     AlertAnswer,
     MessageAnswer,
@@ -158,6 +158,10 @@ class Answer:
         return msgspec.json.decode(self.body)
 
 
+async def nobody_invited(_tx: Transaction, _letter: InvitationLetter) -> None:
+    """Where a test reads no letters."""
+
+
 async def _furnished(database: Database) -> House:
     house = House(database)
     for code in ("A", "B"):
@@ -204,6 +208,7 @@ async def doorway(
     refused = RefusedDocuments(database, RefusedQuota(200, 20_000_000), 90)
     parts = sign_in_parts(database, server, sign_in or SignInSettings(), SIGN_IN_KEY, lambda: False)
     told: list[ResetLink] = []
+    approvals = ApprovalDesk(database, granting(tell or nobody_invited, nobody_told))
 
     async def send_link(_tx: Transaction, link: ResetLink) -> None:
         told.append(link)
@@ -214,7 +219,7 @@ async def doorway(
         refused,
         desk,
         HoldDesk(database, CARRIERS, lambda: None),
-        ApprovalDesk(database, GRANTING),
+        approvals,
         readiness,
         measures,
         server,
@@ -223,9 +228,9 @@ async def doorway(
         unsubscribe,
         PlatformHelp(book, read_documents(book.platform)),
         CourseDesk(database),
-        AccountDesk(database, tell),
+        AccountDesk(database, approvals, tell),
         InvitationDesk(database, tell),
-        KeyDesk(database),
+        KeyDesk(database, approvals),
         ProfileDesk(database),
         SignInDesk(parts),
         BreakGlassDesk(parts),
