@@ -55,9 +55,9 @@ def _require_open(route: Route, session: SessionFacts) -> None:
 def _is_open_to_codes(route: Route) -> bool:
     """Whether whoever opened a zone by its paper code may come in here: where the rights of the code's account decide,
     to look, and where the route says so. Nobody sets up ways in for that account, or changes it."""
-    if route.by_code:
+    if route.by_code or route.is_public:
         return True
-    acts = route.right not in ("public", "account", "session") or (route.right == "account" and route.method == "GET")
+    acts = route.right not in ("account", "session") or (route.right == "account" and route.method == "GET")
     return acts and not (route.person_only or route.step_up)
 
 

@@ -91,6 +91,12 @@ async def test_after_an_hour_it_is_over_and_not_before_for_want_of_a_touch(door:
     assert (late.status, over.status) == (200, 401)
 
 
+async def test_whom_to_ask_is_told_to_it_too(door: Doorway):
+    browser = await opened(door, await issued(door))
+
+    assert (await browser.get("/api/v1/help")).status == 200
+
+
 async def test_it_can_be_signed_out(door: Doorway):
     browser = await opened(door, await issued(door))
 
