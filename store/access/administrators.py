@@ -14,6 +14,10 @@ from store.engine.transaction import AnyRow, Transaction
 from store.tables import account, account_right, audit, network, zone
 
 ADMINISTER = "administer"
+_shut = sa.func.coalesce(account.c.disabled_ms, account.c.ended_ms, sa.case((account.c.joined_ms.is_(None), 0))).label(
+    "disabled_ms"
+)
+"""Since when an account does not come in: disabled, ended, or (0) invited and not there yet."""
 _AT_ONCE = 500
 _MOST_LINES = 500
 
@@ -22,6 +26,7 @@ class AccountStanding(msgspec.Struct, frozen=True):
     account_id: int
     code: str
     disabled_ms: int | None
+    """Since when it does not come in: disabled, ended, or (0) invited and not there yet."""
     rights: frozenset[RightRow]
 
 
@@ -51,7 +56,7 @@ async def by_ids(tx: Transaction, ids: Collection[int]) -> dict[int, AccountStan
 
 
 async def _standings(tx: Transaction, wanted: sa.ColumnElement[bool]) -> list[AccountStanding]:
-    columns = (account.c.id, account.c.code, account.c.disabled_ms)
+    columns = (account.c.id, account.c.code, _shut)
     # In the order of their numbers, so that two who look at the same accounts wait for one another in turn.
     rows = await tx.rows(sa.select(*columns).where(wanted).order_by(account.c.id).with_for_update(key_share=True))
     rights: dict[int, set[RightRow]] = {int(row.id): set() for row in rows}
@@ -69,7 +74,7 @@ async def of_zone(tx: Transaction, zone_id: int | None) -> list[Administrator]:
     whole = [right.action == ADMINISTER, right.network_id.is_(None), right.kind == "*", right.channel == "*"]
     here = right.zone_id.is_(None) if zone_id is None else sa.or_(right.zone_id == zone_id, right.zone_id.is_(None))
     statement = (
-        sa.select(account.c.id, account.c.disabled_ms, sa.func.min(sa.func.coalesce(right.zone_id, 0)).label("least"))
+        sa.select(account.c.id, _shut, sa.func.min(sa.func.coalesce(right.zone_id, 0)).label("least"))
         .join(account, account.c.id == right.account_id)
         .where(*whole, right.mode == "*", here)
         .group_by(account.c.id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from gateway.access.approval_desk import (
     Applied,
@@ -35,6 +36,7 @@ from store.access.approvals import Approval
 from store.audit_line import Actor
 from store.engine.database import Database
 from store.engine.transaction import Transaction
+from store.tables import account
 from tests.gateway.populated_store import House
 from tests.store.broken_line import lost_answer
 
@@ -529,6 +531,22 @@ async def test_what_was_asked_or_decided_when_only_the_commits_answer_was_lost_i
     listed, _ = await town.desk.listing(await town.caller("op"), open_only=False, after="", most=10)
     assert [one.public_id for one in listed] == [seen.public_id]
     assert [news.event for news in town.news] == ["asked", "done"]
+
+
+@pytest.mark.parametrize("state", ["invited", "ended"])
+async def test_who_has_not_come_yet_or_has_left_neither_asks_nor_decides_nor_counts(town: Town, state: str) -> None:
+    seen = await town.asked("anna", town.grants("officer", "launch"))
+    long_ago = {"joined_ms": None} if state == "invited" else {"ended_ms": 1}
+
+    async def put(tx: Transaction) -> None:
+        await tx.run(sa.update(account).where(account.c.code == "arno").values(long_ago))
+
+    arno = await town.caller("arno")
+    await town.house.database.write(put)
+
+    assert (await refused(town.decide(arno, seen))).code == "not-yours-to-decide"
+    assert (await refused(town.ask(arno, town.opens("x", "launch")))).code == "not-yours-to-grant"
+    assert (await town.asked("anna", town.opens("y", "launch"))).state == "granted", "anna is the only one"
 
 
 # ---- bounds --------------------------------------------------------------------------------------------------------
