@@ -2,7 +2,7 @@
 
 import { language } from "./texts.js";
 
-const state = { freshFactor: null, gone: null };
+const state = { freshFactor: null, gone: null, asking: null };
 
 /** What the API said of why it did not do something (RFC 9457). */
 export class Problem extends Error {
@@ -30,7 +30,7 @@ export async function ask(method, path, { body, match, directly = false } = {}) 
     } catch (problem) {
       const isLocked = problem.code === "session-locked";
       const wantsFactor = isLocked || problem.code === "step-up";
-      if (!directly && wantsFactor && state.freshFactor && (await state.freshFactor(isLocked))) continue;
+      if (!directly && wantsFactor && (await factorShown(isLocked))) continue;
       if (!directly && state.gone && (problem.code === "no-session" || problem.code === "no-key")) {
         state.gone();
         return new Promise(() => {}); // of a page that is being left
@@ -38,6 +38,13 @@ export async function ask(method, path, { body, match, directly = false } = {}) 
       throw problem;
     }
   }
+}
+
+/** However many answers want one at once, a factor is asked for once. */
+async function factorShown(isLocked) {
+  if (!state.freshFactor) return false;
+  state.asking ??= state.freshFactor(isLocked).finally(() => (state.asking = null));
+  return state.asking;
 }
 
 async function asked(method, path, body, match) {

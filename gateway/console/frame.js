@@ -11,6 +11,9 @@ export async function begin(first) {
   state.chosen = new URLSearchParams(location.search).get("lang") ?? "";
   await speak(language());
   for (const link of languageLinks()) link.addEventListener("click", switched);
+  document.querySelector(".skip").addEventListener("click", toContent);
+  // A page that a browser has kept is of before: somebody may have signed out since.
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
   help();
   try {
     await first();
@@ -85,6 +88,12 @@ export function takeToken() {
   const token = location.hash.slice(1);
   if (token) history.replaceState(history.state, "", location.pathname + location.search);
   return token;
+}
+
+/** What stands behind the # of an address is a token here, and never a place in the page. */
+function toContent(event) {
+  event.preventDefault();
+  document.querySelector("h1").focus();
 }
 
 function inputs() {

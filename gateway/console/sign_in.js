@@ -138,7 +138,12 @@ function goOn(session) {
 /** Where somebody wanted to go: a page of this site, whatever the address says. */
 function wayBack() {
   const wanted = new URLSearchParams(location.search).get("to") ?? "";
-  const address = wanted.startsWith("/") && URL.canParse(wanted, location.origin) && new URL(wanted, location.origin);
-  // Always with its origin: a path alone may begin with two slashes.
-  return address && address.origin === location.origin ? address.href : here("/account");
+  try {
+    const address = new URL(wanted, location.origin);
+    // Always with its origin: a path alone may begin with two slashes.
+    if (wanted.startsWith("/") && address.origin === location.origin) return address.href;
+  } catch {
+    // It is no address.
+  }
+  return here("/account");
 }

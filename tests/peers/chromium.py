@@ -44,7 +44,6 @@ class BrowserPage:
     violations: list[str] = field(default_factory=list)
     """Of the page's Content-Security-Policy: directive and what was refused."""
     loaded: asyncio.Event = field(default_factory=asyncio.Event)
-    _authenticator: str = ""
 
     @property
     def foreign(self) -> list[str]:
@@ -90,17 +89,14 @@ class BrowserPage:
             await self._call("Input.insertText", text=value)
 
     async def authenticator(self) -> None:
-        """Gives the page an authenticator of its own, which keeps passkeys and knows its owner."""
+        """Gives the page an authenticator of its own, which keeps passkeys; its owner touches it whenever it asks."""
         await self._call("WebAuthn.enable")
         kind = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
-        said = await self._call("WebAuthn.addVirtualAuthenticator", options=kind | {"isUserVerified": True})
-        self._authenticator = said["authenticatorId"]
+        await self._call("WebAuthn.addVirtualAuthenticator", options=kind | {"isUserVerified": True})
 
-    async def touches(self, enabled: bool) -> None:
-        """Whether somebody touches the authenticator whenever it asks: also where a page only offers it."""
-        await self._call(
-            "WebAuthn.setAutomaticPresenceSimulation", authenticatorId=self._authenticator, enabled=enabled
-        )
+    async def begin_with(self, source: str) -> None:
+        """A script that runs before those of each page from here: a browser of another kind."""
+        await self._call("Page.addScriptToEvaluateOnNewDocument", source=source)
 
     async def shown_as(self, width: int, height: int, scheme: str = "light") -> None:
         """Shows the page in this size (CSS pixels) and colour scheme from here."""

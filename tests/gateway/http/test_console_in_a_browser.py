@@ -40,12 +40,14 @@ class Visit:
         """Passkeys are bound to a name, and this machine has one."""
         return self.door.url.replace("127.0.0.1", "localhost")
 
-    async def open(self, path: str) -> BrowserPage:
+    async def open(self, path: str, *, offers: bool = False) -> BrowserPage:
+        """`offers`: the browser offers passkeys in a field, and somebody takes them at once."""
         page = await self.browser.open("about:blank")
         page.url = self.site
         self.pages.append(page)
         await page.authenticator()
-        await page.touches(False)
+        if not offers:
+            await page.begin_with("delete PublicKeyCredential.isConditionalMediationAvailable")
         await page.go(self.site + path)
         return page
 
@@ -55,16 +57,14 @@ class Visit:
         made = await self.door.house.database.write(lambda tx: invitations.make(tx, number))
         return f"/invitation?lang=en#{made.token}"
 
-    async def with_passkey(self) -> BrowserPage:
+    async def with_passkey(self, *, offers: bool = False) -> BrowserPage:
         """Somebody who has taken up an invitation by a passkey: signed in, in front of the own account."""
-        page = await self.open(await self.invited())
+        page = await self.open(await self.invited(), offers=offers)
         await page.press("Begin")
-        await page.touches(True)
         await page.press("Make a passkey")
         await kept_codes(page)
         await page.press("Go to my account")
         await headed(page, "A")
-        await page.touches(False)
         return page
 
     async def with_app(self) -> tuple[BrowserPage, App, list[str]]:
@@ -157,23 +157,29 @@ async def test_an_invitation_a_passkey_recovery_codes_out_and_in_again(visit: Vi
     history = await page.value("history.length")
     await page.press("Begin")
     await headed(page, "How do you want to sign in?")
-    await page.touches(True)
     await page.press("Make a passkey")
     codes = await kept_codes(page)
     await headed(page, "All is set up")
     await page.press("Go to my account")
     await headed(page, "A")
-    await page.touches(False)
     await page.press("Sign out")
     await headed(page, "Sign in")
     await page.press("Sign in with a passkey")
-    await page.touches(True)
     await headed(page, "A")
 
     assert address == f"{visit.site}/invitation?lang=en"
     assert history == 2  # about:blank, and the page: the address with the token is none of them
     assert [url for url in page.requests if token in url.partition("#")[0]] == []
     assert all(re.fullmatch(r"[A-Z2-9]{4}(-[A-Z2-9]{4}){3}", code) for code in codes)
+    visit.held()
+
+
+async def test_a_browser_may_offer_the_passkey_in_the_field_of_the_account(visit: Visit):
+    page = await visit.with_passkey(offers=True)
+    await page.press("Sign out")
+    await page.until("location.pathname === '/sign-in'")
+    await headed(page, "A")
+
     visit.held()
 
 
@@ -192,6 +198,18 @@ async def test_an_invitation_a_password_with_an_app_and_in_again_by_it_once(visi
     assert wrong_password == wrong_code
     assert wrong_password.startswith("This signs nobody in.")
     visit.held("/api/v1/sessions/password")
+
+
+async def test_the_way_to_the_content_is_no_token(visit: Visit):
+    page = await visit.open(await visit.invited())
+    await headed(page, "Welcome to Tocsin")
+    await page.value("document.querySelector('.skip').click()")
+    focused = await page.value("document.activeElement.tagName")
+    await page.press("Begin")
+    await headed(page, "How do you want to sign in?")
+
+    assert focused == "H1"
+    visit.held()
 
 
 async def test_a_link_that_was_used_says_what_to_do_and_one_that_is_not_whole_too(visit: Visit):
@@ -221,7 +239,6 @@ async def test_who_reloads_while_setting_up_goes_on_where_he_was(visit: Visit):
     await headed(page, "An app for codes")
     await page.press("Rather a passkey")
     await headed(page, "How do you want to sign in?")
-    await page.touches(True)
     await page.press("Make a passkey")
     await kept_codes(page)
     await headed(page, "All is set up")
@@ -307,19 +324,35 @@ async def test_a_session_that_is_locked_is_unlocked_and_goes_on(visit: Visit):
     await page.until("document.querySelector('dialog[open]')")
     asked = await page.value("document.querySelector('dialog h2').textContent")
     await page.press("Use a passkey")
-    await page.touches(True)
     await page.until("document.querySelector('.told:not(:empty)')")
-    await page.touches(False)
     await visit.change_session(locked=1)
     await page.go(f"{visit.site}/sign-in?lang=en&to=/account?lang=fr")
     await headed(page, "This session is locked")
     await page.press("Use a passkey")
-    await page.touches(True)
     await headed(page, "A")
 
     assert asked == "This session is locked"
     assert await page.value("location.search") == "?lang=fr"
     visit.held("/api/v1/me/password")
+
+
+async def test_a_factor_is_asked_for_once_however_much_is_under_way(visit: Visit):
+    page = await visit.with_passkey()
+    await visit.change_session(locked=1)
+    await page.value(
+        """import(document.querySelector('link[href$="/api.js"]').href).then(({ ask }) => {
+            Promise.all(["me", "sessions", "me/factors"].map((path) => ask("GET", `/api/v1/${path}`)))
+                .then((all) => (document.title = all.map(({ value }) => typeof value).join()))
+        })"""
+    )
+    await page.until("document.querySelector('dialog[open]')")
+    dialogs = await page.value("document.querySelectorAll('dialog').length")
+    await page.press("Use a passkey")
+    await page.until("document.title === 'object,object,object'")
+
+    assert dialogs == 1
+    assert await page.value("document.querySelectorAll('dialog').length") == 0
+    visit.held("/api/v1/me", "/api/v1/sessions", "/api/v1/me/factors")
 
 
 async def test_what_may_do_harm_asks_for_a_factor_and_is_done_after_it(visit: Visit):
@@ -333,7 +366,6 @@ async def test_what_may_do_harm_asks_for_a_factor_and_is_done_after_it(visit: Vi
     await page.press("Make ten codes")
     await page.until("document.querySelector('dialog[open]')")
     await page.press("Use a passkey")
-    await page.touches(True)
     await page.until("document.querySelectorAll('.codes li').length === 10")
 
     assert refused == "This needs a factor that was shown just now."
@@ -351,7 +383,6 @@ async def test_who_signs_out_in_one_tab_is_out_in_the_other_and_comes_back_to_it
     await headed(page, "Sign in")
     address = await page.value("location.href")
     await page.press("Sign in with a passkey")
-    await page.touches(True)
     await headed(page, "A")
     await other.go(f"{visit.site}/account?lang=en")
     await headed(other, "A")
