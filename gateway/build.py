@@ -186,7 +186,8 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
         told.factor,
     )
     links = LinkDesk(signing_in, told.reset)
-    approvals = ApprovalDesk(database, granting(told.invitation, told.factor), (told.approval,))
+    shut = signing_in.book.forget
+    approvals = ApprovalDesk(database, granting(told.invitation, told.factor), (told.approval,), shut)
     loop_lag = LoopLag()
     health = MachineHealth(database, lanes, disk, refused, loop_lag, tuple(processes.values()), certificate)
     find = FactFinder(
@@ -243,7 +244,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             unsubscribe=Unsubscribing(database, identity.generation, identity.bounce_key),
             help=PlatformHelp(book, read_documents(settings.help)),
             courses=CourseDesk(database),
-            accounts=AccountDesk(database, approvals, told.invitation),
+            accounts=AccountDesk(database, approvals, told.invitation, shut),
             invitations=InvitationDesk(database, told.invitation),
             keys=KeyDesk(database, approvals),
             profile=ProfileDesk(database),

@@ -96,6 +96,8 @@ class AccountDesk:
     approvals: ApprovalDesk
     tell: TellInvitation | None = None
     """Sends what an invited person is told; None: nothing is sent."""
+    shut: Callable[[int], None] = lambda account_id: None
+    """Called when an account's sessions were ended here: this node believes them no more."""
 
     async def listing(
         self, caller: Caller, wanted: WantedAccounts, zone: str, most: int
@@ -188,6 +190,8 @@ class AccountDesk:
         for _ in range(_TRIES):
             done = await self.database.write(work)
             if done is not None:
+                if step != "enable":
+                    self.shut(done.account.id)
                 return done
         raise Conflict
 

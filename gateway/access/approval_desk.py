@@ -21,6 +21,7 @@ from gateway.access.dangerous import (
     ChangeToAccount,
     Danger,
     OpenAccount,
+    ResetFactors,
     Rights,
     act_of,
     digest_of,
@@ -33,6 +34,7 @@ from gateway.access.granting import Appliers, rights_of, rows_of
 from gateway.access.rights import Action, Caller
 from gateway.errors import Reason, Refusal
 from store.access import administrators, approvals
+from store.access.accounts import id_of
 from store.access.administrators import AccountStanding
 from store.access.approvals import Approval, NewApproval
 from store.audit_line import SERVER, Actor
@@ -93,6 +95,8 @@ class ApprovalDesk:
     database: Database
     appliers: Appliers
     tellers: tuple[TellApproval, ...] = ()
+    shut: Callable[[int], None] = lambda account_id: None
+    """Called when an account's sessions were ended by what was decided here: this node believes them no more."""
 
     # ---- asking ------------------------------------------------------------------------------------------------
 
@@ -187,7 +191,16 @@ class ApprovalDesk:
         outcome = await self.database.write(lambda tx: self._decide(tx, caller, public_id, decision))
         if isinstance(outcome, Refusal):
             raise outcome
+        if outcome.state == "done":
+            await self._let_go(read_act(outcome.act))
         return outcome
+
+    async def _let_go(self, act: ApprovalAct) -> None:
+        async with self.database.read() as conn:
+            ids = [await id_of(conn, one.account) for one in act.changes if isinstance(one, ResetFactors)]
+        for account_id in ids:
+            if account_id is not None:
+                self.shut(account_id)
 
     async def _decide(
         self, tx: Transaction, caller: Caller, public_id: str, decision: ApprovalDecision

@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.access.key_desk import AwaitedKey, GivenKey, KeyRotation, KeyWish
 from gateway.access.keys import TEST
+from gateway.http import approvals
 from gateway.http.asking import Answer, Asked, NoQuery
 from gateway.http.pages import USUAL, Limit, heading, link
 from store.access.key_rotation import ManagedKey
@@ -120,7 +121,7 @@ def _given(asked: Asked[Any, Any], given: GivenKey | AwaitedKey) -> Answer:
             id=given.key_id, account=given.account, name=given.name, expires_ms=given.expires_ms, token=given.token,
             approval=given.approval,
         )  # fmt: skip
-        return Answer(waits, 202)
+        return Answer(waits, 202, {"Location": f"{approvals.PATH}/{given.approval}"})
     shown = _shown(asked, given.key)
     value = ShownKey(**msgspec.structs.asdict(shown), token=given.token)
     return Answer(value, 201, {"Location": shown.href})

@@ -12,7 +12,7 @@ from gateway.access.account_desk import (
     SeenAccount,
 )
 from gateway.directory.seed_lines import RightLine
-from gateway.http import readings
+from gateway.http import approvals, readings
 from gateway.http.asking import Answer, Asked, NoQuery
 from gateway.http.pages import USUAL, Limit, heading, link
 from gateway.http.preconditions import etag_of, require_match
@@ -163,7 +163,8 @@ class AwaitedReset(msgspec.Struct, frozen=True):
 async def reset_factors(asked: Asked[NoQuery, None]) -> Answer:
     """For whoever has lost every factor: two administrators together take them away, and an invitation to enrol others
     leaves by mail. Nobody does it alone."""
-    return Answer(AwaitedReset(await asked.context.services.accounts.reset_factors(asked.caller, asked.id)), 202)
+    approval = await asked.context.services.accounts.reset_factors(asked.caller, asked.id)
+    return Answer(AwaitedReset(approval), 202, {"Location": f"{approvals.PATH}/{approval}"})
 
 
 async def _step(asked: Asked[NoQuery, AccountStep], step: Literal["disable", "enable", "end"]) -> Answer:
@@ -179,7 +180,8 @@ def href(account: ManagedAccount) -> str:
 
 
 def _answer(seen: SeenAccount, status: int = 200) -> Answer:
-    return Answer(AccountInFull(**_in_full(seen)), status, {"ETag": etag_of(seen.account.revision)})
+    waits = {"Location": f"{approvals.PATH}/{seen.approval}"} if status == 202 else {}
+    return Answer(AccountInFull(**_in_full(seen)), status, {"ETag": etag_of(seen.account.revision)} | waits)
 
 
 def _listed(account: ManagedAccount) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from gateway.http.operations import GrantedRight, RightWords, words_of_rights
 from gateway.http.pages import USUAL, Limit, heading, link
 from store.access.approvals import Approval, subject_of
 
-_PATH = "/api/v1/approvals"
+PATH = "/api/v1/approvals"
 ApprovalState = Literal["asked", "granted", "refused", "withdrawn", "expired", "done"]
 ChangeName = Literal["open-account", "enable-account", "set-rights", "make-key", "reset-factors"]
 
@@ -120,7 +120,7 @@ async def listing(asked: Asked[FindApprovals, None]) -> Answer:
     found, after = await asked.context.services.approvals.listing(
         asked.caller, open_only=query.open, after=query.after, most=query.limit
     )
-    next_ = link(_PATH, open="1" if query.open else "", after=after, limit=query.limit) if after else ""
+    next_ = link(PATH, open="1" if query.open else "", after=after, limit=query.limit) if after else ""
     shown = tuple(ListedApproval(**_heading(one)) for one in found)
     return Answer(ApprovalList(shown, next_), headers=heading(next_))
 
@@ -155,7 +155,7 @@ def _heading(found: Approval) -> dict[str, Any]:
     summary = msgspec.json.decode(found.summary, type=ActSummary)
     return {
         "id": found.public_id,
-        "href": f"{_PATH}/{found.public_id}",
+        "href": f"{PATH}/{found.public_id}",
         "subject": found.subject,
         "zone": found.zone,
         "state": found.state,

@@ -208,7 +208,8 @@ async def doorway(
     refused = RefusedDocuments(database, RefusedQuota(200, 20_000_000), 90)
     parts = sign_in_parts(database, server, sign_in or SignInSettings(), SIGN_IN_KEY, lambda: False)
     told: list[ResetLink] = []
-    approvals = ApprovalDesk(database, granting(tell or nobody_invited, nobody_told))
+    shut = parts.book.forget
+    approvals = ApprovalDesk(database, granting(tell or nobody_invited, nobody_told), shut=shut)
 
     async def send_link(_tx: Transaction, link: ResetLink) -> None:
         told.append(link)
@@ -228,7 +229,7 @@ async def doorway(
         unsubscribe,
         PlatformHelp(book, read_documents(book.platform)),
         CourseDesk(database),
-        AccountDesk(database, approvals, tell),
+        AccountDesk(database, approvals, tell, shut),
         InvitationDesk(database, tell),
         KeyDesk(database, approvals),
         ProfileDesk(database),

@@ -87,13 +87,14 @@ async def lines(door: Doorway, action: str) -> list[tuple[str, str, int | None, 
 
 
 async def test_an_account_is_made_and_its_person_invited(door: Doorway):
-    made = await make(door, "admin", "jo", mobile="0470 12 34 56", language="nl", rights=[right("launch", kind="news")])
+    made = await make(door, "admin", "jo", mobile="0470 12 34 56", language="nl", rights=[right("read", kind="news")])
     read = await door.get(made.headers["Location"], "admin")
 
     assert (made.status, made.json["state"], made.headers["ETag"]) == (201, "invited", '"r1"')
     assert made.json["mobile"] == "+32470123456"
-    assert read.json["rights"] == [right("launch", kind="news", network=None, channel="*", mode="*")]
+    assert read.json["rights"] == [right("read", kind="news", network=None, channel="*", mode="*")]
     assert made.json["invitation"]
+    assert made.json["approval"] is None
     [letter] = LETTERS
     assert (letter.code, letter.email, letter.language, letter.invited_by) == ("jo", "jo@example.org", "nl", "Admin")
 
@@ -201,12 +202,12 @@ async def test_a_narrow_right_is_given_on_as_narrow_as_it_is(door: Doorway):
 async def test_what_an_account_has_already_stays_though_the_changer_does_not_hold_it(door: Doorway):
     await make(door, "a", "jo", rights=[right("stop"), right("read")])
 
-    changed = await change(door, "admin", "jo", rights=[right("stop"), right("launch")])
-    taken = await change(door, "admin", "jo", rights=[right("launch")])
-    back = await change(door, "admin", "jo", rights=[right("launch"), right("stop")])
+    changed = await change(door, "admin", "jo", rights=[right("stop"), right("read", kind="news")])
+    taken = await change(door, "admin", "jo", rights=[right("read", kind="news")])
+    back = await change(door, "admin", "jo", rights=[right("read", kind="news"), right("stop")])
 
     assert (changed.status, taken.status, back.status) == (200, 200, 403)
-    assert await rights_of(door, "jo") == {("launch", door.house.zones["A"])}
+    assert await rights_of(door, "jo") == {("read", door.house.zones["A"])}
 
 
 async def test_only_who_administers_every_zone_makes_an_operator(door: Doorway):

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from gateway.access.approval_desk import AwaitsSecond
 from gateway.access.dangerous import ChangeToAccount, MakeKey, OpenAccount, SetRights
 from gateway.access.rights import Right
-from store.access import accounts
+from store.access import accounts, factors
 from store.access.approvals import Approval
 from store.engine.database import Database
 from store.tables import account, audit
@@ -213,3 +213,95 @@ async def test_the_list_is_read_in_pages(door: Persons):
     assert first.headers["Link"] == f'<{first.json["next"]}>; rel="next"'
     assert "next" not in third.json
     assert (await door.get(f"{APPROVALS}?after=nothing", "arno")).status == 404
+
+
+# ---- what the desks of accounts and keys ask -------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def town(door: Persons) -> Persons:
+    """With `ada`, who keeps the accounts of A and may launch there, and `desk`, a system that may."""
+    await door.house.account("ada", ("administer", "A"), ("launch", "A"), ("read", "A"), type_="administrator")
+    await door.house.account("desk", ("launch", "A"), type_="cic")
+    return door
+
+
+LAUNCH = {"action": "launch", "zone": "A"}
+READ = {"action": "read", "zone": "A"}
+
+
+async def granted(door: Persons, approval: str, key: str = "arno") -> Answer:
+    seen = await door.get(f"{APPROVALS}/{approval}", key)
+    body = {"grant": True, "digest": seen.json["digest"], "reason": ""}
+    return await door.post(f"{APPROVALS}/{approval}/decision", key, json=body)
+
+
+async def test_an_account_is_made_and_may_send_when_a_second_person_has_said_so(town: Persons) -> None:
+    wish = {"code": "jo", "name": "Jo", "type": "officer", "email": "jo@zone.example", "rights": [LAUNCH, READ]}
+    made = await town.post("/api/v1/accounts", "ada", json=wish)
+
+    assert (made.status, [r["action"] for r in made.json["rights"]]) == (201, ["read"])
+    assert (await granted(town, made.json["approval"], "ada")).status == 403, "never by who has asked"
+    assert (await granted(town, made.json["approval"])).status == 200
+    seen = await town.get("/api/v1/accounts/jo", "ada")
+    assert {r["action"] for r in seen.json["rights"]} == {"launch", "read"}
+    assert seen.headers["ETag"] != made.headers["ETag"], "whoever had seen it before sees that it has changed"
+
+
+async def test_of_a_change_of_rights_what_is_harmless_is_done_at_once(town: Persons) -> None:
+    seen = await town.get("/api/v1/accounts/officer", "ada")
+    merge = {"Content-Type": "application/merge-patch+json", "If-Match": seen.headers["ETag"]}
+    changed = await town.ask(
+        "PATCH", "/api/v1/accounts/officer", "ada", json={"name": "Officer Two", "rights": [LAUNCH]}, headers=merge
+    )
+
+    assert (changed.status, changed.json["name"], changed.json["rights"]) == (200, "Officer Two", [])
+    assert await rights(town) == set(), "the right that is left out is taken at once"
+    assert (await granted(town, changed.json["approval"])).status == 200
+    assert await rights(town) == {"launch"}
+
+
+async def test_a_live_key_of_who_may_send_is_worthless_until_it_is_granted(town: Persons) -> None:
+    made = await town.post("/api/v1/accounts/desk/keys", "ada", json={"name": "CAD"})
+    headers = {"Authorization": f"Bearer {made.json['token']}"}
+
+    assert made.status == 202
+    assert (await town.get("/api/v1/whoami", None, headers=headers)).status == 401
+    assert (await granted(town, made.json["approval"])).status == 200
+    assert (await town.get("/api/v1/whoami", None, headers=headers)).json["account"] == "desk"
+
+    turned = await town.post(f"/api/v1/keys/{made.json['id']}/rotate", "ada", json={"overlap_hours": 1})
+    assert turned.status == 202, "who rotates a live key learns a live token"
+    assert (await granted(town, turned.json["approval"])).status == 200
+    [new, old, *_] = (await town.get("/api/v1/accounts/desk/keys", "ada")).json["keys"]
+    assert (new["in_place_of"], new["good"], old["expires"] is not None) == (old["id"], True, True)
+
+
+async def test_a_test_key_of_who_may_send_waits_for_nobody(town: Persons) -> None:
+    made = await town.post("/api/v1/accounts/desk/keys", "ada", json={"name": "CAD test", "test": True})
+
+    assert (made.status, made.json["good"]) == (201, True)
+
+
+async def test_an_account_that_may_send_is_enabled_again_by_two(town: Persons) -> None:
+    await town.post("/api/v1/accounts/desk/disable", "ada", json={"reason": "stolen"})
+    enabled = await town.post("/api/v1/accounts/desk/enable", "ada", json={"reason": "found"})
+
+    assert (enabled.status, enabled.json["state"]) == (202, "disabled")
+    assert (await granted(town, enabled.json["approval"])).status == 200
+    assert (await town.get("/api/v1/accounts/desk", "ada")).json["state"] == "active"
+
+
+async def test_two_together_take_away_factors_that_were_lost_and_the_person_enrols_anew(town: Persons) -> None:
+    await town.get("/api/v1/whoami", "officer")
+    asked = await town.post("/api/v1/accounts/officer/reset-factors", "ada", json=None)
+
+    assert asked.status == 202
+    assert (await town.get("/api/v1/whoami", "officer")).status == 200, "nothing is done before the second word"
+    assert (await granted(town, asked.json["approval"])).status == 200
+    lost = town.browsers["officer"]
+    assert (await lost.ask("GET", "/api/v1/whoami")).status == 401
+    async with town.house.database.read() as conn:
+        person = await factors.person_of(conn, "officer")
+    assert person is not None
+    assert (person.passkeys, person.password_hash) == (0, "")
