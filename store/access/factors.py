@@ -64,12 +64,11 @@ class OfferedTotp(msgspec.Struct, frozen=True):
 
 
 async def person_of(conn: AsyncConnection, name: str) -> Person | None:
-    """The account of this code, else the one that alone has this mail address, as it is kept."""
-    found = await _person(conn, account.c.code == name)
-    if found or not name:
-        return found[0] if found else None
-    by_mail = await _person(conn, account.c.email == name)
-    return by_mail[0] if len(by_mail) == 1 else None
+    """The account of this code, else the one of this mail address, as it is kept."""
+    if not name:
+        return None
+    found = await _person(conn, account.c.code == name) or await _person(conn, account.c.email == name)
+    return found[0] if found else None
 
 
 async def person(conn: AsyncConnection, account_id: int) -> Person | None:
