@@ -30,7 +30,8 @@ class Shelf:
     def __post_init__(self) -> None:
         self.rows[token_sha256(TOKEN)] = SessionRow(
             number=1, public_id="s", made_ms=self.now_ms, seen_ms=self.now_ms, ends_ms=self.now_ms + 12 * IDLE_MS,
-            factors='["passkey"]', factor_ms=self.now_ms, enrol_only=False, locked=False, account_id=7, code="a",
+            factors='["passkey"]', factor_ms=self.now_ms, enrol_only=False, locked=False, break_glass_use_id=None,
+            account_id=7, code="a",
             name="A", type="officer", senders="[]", kind_rules="[]", terms="[]",
             rights=(RightRow("launch", None, None),),
         )  # fmt: skip

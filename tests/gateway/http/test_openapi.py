@@ -49,8 +49,9 @@ def test_every_route_is_in_it_with_all_that_it_takes_and_answers(route: Route):
         field.encode_name for field in msgspec.structs.fields(route.query)
     }
     assert ("requestBody" in operation) == (route.body is not None)
-    of_public = [{}, {"key": []}] if route.recognises else []
-    assert operation.get("security") == (of_public if route.is_public else None)
+    of_public = [{}, {"key": []}, {"session": []}] if route.recognises else []
+    of_private = None if route.takes_keys else [{"session": []}]
+    assert operation.get("security") == (of_public if route.is_public else of_private)
     for status in route.answers:
         content = operation["responses"][str(status)].get("content", {})
         for form in route.forms(status):
