@@ -16,13 +16,23 @@ from gateway.access import rights_over_accounts as rights_over
 from gateway.access.account_rights_in_words import Places, places
 from gateway.access.addresses import normal_email, normal_mobile
 from gateway.access.approval_desk import ApprovalDesk, AwaitsSecond
-from gateway.access.dangerous import EnableAccount, ResetFactors, SetRights, added, in_order, judge
+from gateway.access.dangerous import (
+    SUBJECT,
+    ChangeToAccount,
+    EnableAccount,
+    ResetFactors,
+    SetAddress,
+    SetRights,
+    added,
+    in_order,
+    judge,
+)
 from gateway.access.inviting import TellInvitation, invited
 from gateway.access.keys import with_rights_of
 from gateway.access.rights import Caller
 from gateway.directory.seed_lines import RightLine
 from gateway.errors import Reason, Refusal, first_of
-from store.access import accounts, invitations, managing
+from store.access import accounts, approvals, invitations, managing
 from store.access.accounts import RightRow
 from store.access.invitations import NewInvitation
 from store.access.managing import AccountState, ManagedAccount, NewAccount, WantedAccounts
@@ -138,7 +148,7 @@ class AccountDesk:
             if not new.joins:
                 invitation = await invited(tx, account_id, fresh.actor, fresh.name, self.tell)
             seen = await _seen(tx.conn, fresh, wish.code)
-            waits = await self._ask(tx, fresh, new.code, new.rights) if at_once != new.rights else None
+            waits = await self._ask(tx, fresh, [] if at_once == new.rights else [_rights_of(new.code, new.rights)])
             return msgspec.structs.replace(seen, approval=waits), invitation
 
         return await self._written(work)
@@ -148,11 +158,11 @@ class AccountDesk:
 
         async def work(tx: Transaction) -> SeenAccount | None:
             fresh = await standing_of(tx, caller)
-            outcome = await _changed(tx, fresh, seen, wish)
-            if outcome is None:
+            to_ask = await _changed(tx, fresh, seen, wish)
+            if to_ask is None:
                 return None
-            waits = await self._ask(tx, fresh, seen.code, outcome.wanted) if outcome.wanted is not None else None
-            if wish.email is not msgspec.UNSET:
+            waits = await self._ask(tx, fresh, to_ask)
+            if wish.email is not msgspec.UNSET and not any(isinstance(one, SetAddress) for one in to_ask):
                 await invitations.withdraw_all(tx, seen.id)
             # Also where its last right in the caller's zones was taken, and it is no business of his any more.
             found = await managing.of_id(tx.conn, seen.id)
@@ -208,9 +218,8 @@ class AccountDesk:
 
         return await self.database.write(work)
 
-    async def _ask(self, tx: Transaction, caller: Caller, code: str, rights: Iterable[RightRow]) -> str | None:
-        change = SetRights(code, in_order(map(rights_over.right_of, rights)))
-        outcome = await self.approvals.gate(tx, caller, [change])
+    async def _ask(self, tx: Transaction, caller: Caller, changes: Sequence[ChangeToAccount]) -> str | None:
+        outcome = await self.approvals.gate(tx, caller, changes) if changes else None
         return outcome.approval.public_id if isinstance(outcome, AwaitsSecond) else None
 
     async def _written(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
@@ -329,13 +338,11 @@ async def _new(conn: Connection, caller: Caller, wish: AccountWish) -> NewAccoun
     )
 
 
-class _Changed(msgspec.Struct, frozen=True):
-    wanted: frozenset[RightRow] | None
-    """All the rights that it is to have, where some of them wait for a second person; None: it has them."""
-
-
-async def _changed(tx: Transaction, caller: Caller, seen: ManagedAccount, wish: AccountChange) -> _Changed | None:
-    """Changes what is harmless. None where the account is no longer as it was seen. Raises Refusal."""
+async def _changed(
+    tx: Transaction, caller: Caller, seen: ManagedAccount, wish: AccountChange
+) -> list[ChangeToAccount] | None:
+    """Changes what is harmless; returns what is to be asked of a second person. None where the account is no longer as
+    it was seen. Raises Refusal."""
     found, rights = await visible(tx.conn, caller, seen.code)
     if found.id == caller.account_id:
         raise rights_over.not_yourself()
@@ -353,14 +360,31 @@ async def _changed(tx: Transaction, caller: Caller, seen: ManagedAccount, wish: 
     if "email" in values:
         await _require_free(tx, email=values["email"], beside=found.id)
     given = await _given(tx.conn, caller, rights, wish)
+    to_ask: list[ChangeToAccount] = []
+    if values.get("email", found.email) != found.email:
+        await _require_settled(tx, found.code)
+        if _is_dangerous(found.code, rights):
+            to_ask.append(SetAddress(found.code, values.pop("email")))
     zones = rights_over.zones_of(caller)
     at_once = None if given is None else _harmless(rights, given)
     if not await managing.change(tx, seen, values, caller.actor, caller.code, rights=at_once, within=zones):
         return None
-    if given is None or at_once == given:
-        return _Changed(None)
-    elsewhere = () if zones is None else (right for right in rights if right.zone_id not in zones)
-    return _Changed(given.union(elsewhere))
+    if given is not None and at_once != given:
+        elsewhere = () if zones is None else (right for right in rights if right.zone_id not in zones)
+        to_ask.append(_rights_of(found.code, given.union(elsewhere)))
+    return to_ask
+
+
+async def _require_settled(tx: Transaction, code: str) -> None:
+    """That no second person is looking at the account just now: what they saw of it stays so. Raises Refusal 409."""
+    waits = await approvals.pending(tx.conn, SUBJECT, code)
+    if waits:
+        title = "Something is asked about one of these accounts already."
+        raise Refusal(409, "approval-pending", title, members={"approval": waits})
+
+
+def _rights_of(code: str, rights: Iterable[RightRow]) -> SetRights:
+    return SetRights(code, in_order(map(rights_over.right_of, rights)))
 
 
 def _harmless(before: Iterable[RightRow], given: frozenset[RightRow]) -> frozenset[RightRow]:

@@ -40,6 +40,14 @@ class EnableAccount(msgspec.Struct, frozen=True, tag_field="what", tag="enable-a
     account: str
 
 
+class SetAddress(msgspec.Struct, frozen=True, tag_field="what", tag="set-address", forbid_unknown_fields=True):
+    """Invitations and resets of an account go to another mailbox: whoever has that one comes in."""
+
+    account: str
+    email: str
+    """In normal form; empty: it has none any more."""
+
+
 class SetRights(msgspec.Struct, frozen=True, tag_field="what", tag="set-rights", forbid_unknown_fields=True):
     """An account's rights become these and no others."""
 
@@ -70,7 +78,7 @@ class ResetFactors(msgspec.Struct, frozen=True, tag_field="what", tag="reset-fac
     account: str
 
 
-ChangeToAccount = OpenAccount | EnableAccount | SetRights | MakeKey | ResetFactors
+ChangeToAccount = OpenAccount | EnableAccount | SetAddress | SetRights | MakeKey | ResetFactors
 
 
 class ApprovalAct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -172,7 +180,7 @@ def judge(changes: Iterable[ChangeToAccount], before: Mapping[str, Rights]) -> D
             case OpenAccount(rights=rights) | SetRights(rights=rights):
                 given = Danger(_zones(added(had, frozenset(rights))))
                 held[change.account] = frozenset(rights)
-            case EnableAccount():
+            case EnableAccount() | SetAddress():
                 given = Danger(_zones(added(frozenset(), had)))
             case MakeKey(simulates_only=simulates_only):
                 given = Danger() if simulates_only else Danger(_zones(added(frozenset(), had)))

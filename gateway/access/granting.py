@@ -6,12 +6,20 @@ from typing import Any
 
 import msgspec
 
-from gateway.access.dangerous import ChangeToAccount, EnableAccount, MakeKey, OpenAccount, ResetFactors, SetRights
+from gateway.access.dangerous import (
+    ChangeToAccount,
+    EnableAccount,
+    MakeKey,
+    OpenAccount,
+    ResetFactors,
+    SetAddress,
+    SetRights,
+)
 from gateway.access.inviting import TellInvitation, invited
 from gateway.access.rights import Right
 from gateway.access.sign_in_parts import TellFactor
 from gateway.errors import Refusal
-from store.access import accounts, factors, key_rotation, managing
+from store.access import accounts, factors, invitations, key_rotation, managing
 from store.access.accounts import AccountRecord, KeyRecord, RightRow
 from store.audit_line import Actor
 from store.engine.transaction import Transaction
@@ -30,6 +38,16 @@ async def open_account(tx: Transaction, change: OpenAccount, by: Actor) -> None:
 
 async def enable_account(tx: Transaction, change: EnableAccount, by: Actor) -> None:
     await accounts.set_disabled(tx, change.account, False, by)
+
+
+async def set_address(tx: Transaction, change: SetAddress, by: Actor) -> None:
+    """Raises Refusal 409 where another account has it meanwhile."""
+    found = await managing.of_code(tx.conn, change.account)
+    assert found is not None
+    if await managing.taken(tx, email=change.email, beside=found.id):
+        raise Refusal(409, "account-taken", "Another account has this code or this mail address.")
+    await managing.change(tx, found, {"email": change.email}, by, "")
+    await invitations.withdraw_all(tx, found.id)
 
 
 async def set_rights(tx: Transaction, change: SetRights, by: Actor) -> None:
@@ -107,6 +125,7 @@ def rights_of(rows: Iterable[RightRow]) -> frozenset[Right]:
 GRANTING: dict[type[ChangeToAccount], Apply] = {
     OpenAccount: open_account,
     EnableAccount: enable_account,
+    SetAddress: set_address,
     SetRights: set_rights,
     MakeKey: make_key,
 }

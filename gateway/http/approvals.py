@@ -1,6 +1,6 @@
 """The handlers of approvals: what waits for a second person, and that person's word."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -16,6 +16,7 @@ from gateway.access.dangerous import (
     OpenAccount,
     ResetFactors,
     Rights,
+    SetAddress,
     SetRights,
     added,
     in_order,
@@ -27,11 +28,12 @@ from gateway.http import readings
 from gateway.http.asking import Answer, Asked, NoQuery
 from gateway.http.operations import GrantedRight, RightWords, words_of_rights
 from gateway.http.pages import USUAL, Limit, heading, link
+from store.access import managing
 from store.access.approvals import Approval, subject_of
 
 PATH = "/api/v1/approvals"
 ApprovalState = Literal["asked", "granted", "refused", "withdrawn", "expired", "done"]
-ChangeName = Literal["open-account", "enable-account", "set-rights", "make-key", "reset-factors"]
+ChangeName = Literal["open-account", "enable-account", "set-address", "set-rights", "make-key", "reset-factors"]
 
 
 class FindApprovals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +94,9 @@ class AskedChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     key_id: str = ""
     note: str = ""
     expires_ms: int | None = None
+    email: str = ""
+    """The mail address of the account: whoever has that mailbox is invited, and resets a password. Of an account that
+    is to have another one, that one."""
 
 
 class ApprovalInFull(ListedApproval, frozen=True, kw_only=True):
@@ -186,16 +191,23 @@ async def _in_full(asked: Asked[Any, Any], found: Approval) -> Answer:
         digest=found.digest,
         reason=said.reason,
         moot=said.moot,
-        acts=tuple(_worded(act, words)),
+        acts=tuple(_worded(act, words, await _addresses(asked, act))),
     )
     return Answer(shown)
 
 
-def _worded(act: ApprovalAct, words: RightWords) -> Iterator[AskedChange]:
+async def _addresses(asked: Asked[Any, Any], act: ApprovalAct) -> dict[str, str]:
+    """By the codes of the accounts that there are."""
+    async with asked.context.services.database.read() as conn:
+        return await managing.addresses(conn, act.targets)
+
+
+def _worded(act: ApprovalAct, words: RightWords, addresses: Mapping[str, str]) -> Iterator[AskedChange]:
     held = {code: frozenset(rights) for code, rights in act.rights_before.items()}
     for change in act.changes:
         had = held.get(change.account, frozenset())
-        yield _change(change, had, words)
+        told = _change(change, had, words)
+        yield told if told.email else msgspec.structs.replace(told, email=addresses.get(change.account, ""))
         if isinstance(change, OpenAccount | SetRights):
             held[change.account] = frozenset(change.rights)
 
@@ -220,7 +232,8 @@ def _change(change: ChangeToAccount, had: Rights, words: RightWords) -> AskedCha
                 what=what, account=change.account, rights=said(had), dangerous=said(added(frozenset(), had)),
                 key_id=change.key_id, note=change.note, expires_ms=change.expires_ms,
             )  # fmt: skip
-        case EnableAccount() | ResetFactors():
+        case EnableAccount() | ResetFactors() | SetAddress():
             return AskedChange(
-                what=what, account=change.account, rights=said(had), dangerous=said(added(frozenset(), had))
-            )
+                what=what, account=change.account, rights=said(had), dangerous=said(added(frozenset(), had)),
+                email=change.email if isinstance(change, SetAddress) else "",
+            )  # fmt: skip

@@ -159,6 +159,14 @@ async def _holder(tx: Transaction, own: int, new: NewApproval) -> str:
     raise Conflict  # PostgreSQL: it was decided in this very moment
 
 
+async def pending(conn: AsyncConnection, subject: str, target: str) -> str:
+    """The public id of the open approval that is about this; empty: there is none."""
+    about = sa.and_(approval_target.c.subject == subject, approval_target.c.target == readable(target))
+    others = sa.select(approval.c.public_id).join(approval_target, approval_target.c.approval_id == approval.c.id)
+    found = (await conn.execute(others.where(about).limit(1))).first()
+    return "" if found is None else str(found.public_id)
+
+
 # ---- deciding ------------------------------------------------------------------------------------------------------
 
 

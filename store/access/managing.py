@@ -66,6 +66,7 @@ class WantedAccounts(msgspec.Struct, frozen=True, kw_only=True):
     """The code behind which the page begins."""
 
 
+_AT_ONCE = 500
 _COLUMNS = tuple(account.c[name] for name in ManagedAccount.__struct_fields__)
 _IN_STATE: Mapping[AccountState, sa.ColumnElement[bool]] = {
     "ended": account.c.ended_ms.is_not(None),
@@ -115,6 +116,17 @@ async def of_code(conn: AsyncConnection, code: str) -> ManagedAccount | None:
 async def of_id(conn: AsyncConnection, account_id: int) -> ManagedAccount | None:
     row = (await conn.execute(sa.select(*_COLUMNS).where(account.c.id == account_id))).first()
     return None if row is None else ManagedAccount(*row)
+
+
+async def addresses(conn: AsyncConnection, codes: Iterable[str]) -> dict[str, str]:
+    """The mail addresses of these accounts by their codes; empty: it has none."""
+    found: dict[str, str] = {}
+    wanted = sorted(set(codes))
+    for at in range(0, len(wanted), _AT_ONCE):
+        some = account.c.code.in_(wanted[at : at + _AT_ONCE])
+        rows = await conn.execute(sa.select(account.c.code, account.c.email).where(some))
+        found |= {str(row.code): str(row.email) for row in rows.all()}
+    return found
 
 
 async def rights_of(conn: AsyncConnection, account_id: int) -> tuple[RightRow, ...]:

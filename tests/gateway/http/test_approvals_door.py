@@ -305,3 +305,35 @@ async def test_two_together_take_away_factors_that_were_lost_and_the_person_enro
         person = await factors.person_of(conn, "officer")
     assert person is not None
     assert (person.passkeys, person.password_hash) == (0, "")
+
+
+async def to_another_mailbox(door: Persons, code: str, mail: str) -> Answer:
+    seen = await door.get(f"/api/v1/accounts/{code}", "ada")
+    merge = {"Content-Type": "application/merge-patch+json", "If-Match": seen.headers["ETag"]}
+    return await door.ask("PATCH", f"/api/v1/accounts/{code}", "ada", json={"email": mail}, headers=merge)
+
+
+async def test_while_a_second_person_looks_at_an_account_its_mailbox_is_nobody_elses(town: Persons) -> None:
+    """What they saw stays so: else whoever asks would come in by the rights that they grant to somebody else."""
+    wish = {"code": "jo", "name": "Jo", "type": "officer", "email": "jo@zone.example", "rights": [LAUNCH]}
+    made = await town.post("/api/v1/accounts", "ada", json=wish)
+    seen = await town.get(f"{APPROVALS}/{made.json['approval']}", "arno")
+    moved = await to_another_mailbox(town, "jo", "ada@home.example")
+
+    assert [act["email"] for act in seen.json["acts"]] == ["jo@zone.example"]
+    assert (moved.status, moved.json["code"], moved.json["approval"]) == (409, "approval-pending", seen.json["id"])
+
+
+async def test_an_account_that_may_send_has_another_mailbox_by_two(town: Persons) -> None:
+    wish = {"code": "jo", "name": "Jo", "type": "officer", "email": "jo@zone.example", "rights": [LAUNCH]}
+    await granted(town, (await town.post("/api/v1/accounts", "ada", json=wish)).json["approval"])
+
+    moved = await to_another_mailbox(town, "jo", "Jo@New.example")
+    assert (moved.status, moved.json["email"]) == (200, "jo@zone.example"), "nothing has moved yet"
+    seen = await town.get(f"{APPROVALS}/{moved.json['approval']}", "arno")
+    assert [(act["what"], act["email"]) for act in seen.json["acts"]] == [("set-address", "jo@new.example")]
+    assert (await granted(town, moved.json["approval"])).status == 200
+
+    assert (await town.get("/api/v1/accounts/jo", "ada")).json["email"] == "jo@new.example"
+    [invitation] = (await town.get("/api/v1/invitations?account=jo", "ada")).json["invitations"]
+    assert invitation["state"] == "withdrawn", "the one that went to the old mailbox is worth nothing"
