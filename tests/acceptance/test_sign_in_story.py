@@ -154,3 +154,48 @@ async def test_from_the_terminals_link_to_a_password_that_was_lost(world: World,
         assert session["factors"] == ["passkey"]
         await jo.sign_out()
         assert (await jo.sign_in_by_passkey())["account"] == "jo"
+
+
+async def test_what_is_dangerous_waits_for_a_second_person_and_a_paper_code_tells_both(
+    world: World, tmp_path: Path
+) -> None:
+    async with (
+        town(world, tmp_path) as (server, settings, _),
+        browser(server) as jo,
+        browser(server) as eva,
+        browser(server) as finder,
+    ):
+        for who, mail in ((jo, "jo@zone.example"), (eva, "eva@zone.example")):
+            token = await first_administrator(world, settings, mail)
+            await who.ask("POST", "/api/v1/invitations/accept", {"token": token}, 201)
+            await who.make_passkey()
+
+        wish = {
+            "code": "officer", "name": "Officer", "type": "officer", "email": "officer@zone.example", "language": "fr",
+            "rights": [{"action": "launch", "zone": "5301"}],
+        }  # fmt: skip
+        made = await jo.ask("POST", "/api/v1/accounts", wish, 201)
+        assert made["rights"] == []
+        await until(lambda: [mail for mail in world.mails() if mail.address == "eva@zone.example"])
+        [wanted] = [mail for mail in world.mails() if mail.address == "eva@zone.example"]
+        assert "officer" in wanted.body
+        assert "/sign-in?to=" in wanted.body
+
+        path = f"/api/v1/approvals/{made['approval']}"
+        digest = (await eva.ask("GET", path))["digest"]
+        await jo.ask("POST", f"{path}/decision", {"grant": True, "digest": digest}, 403)
+        await eva.ask("POST", f"{path}/decision", {"grant": True, "digest": digest})
+        rights = (await jo.ask("GET", "/api/v1/accounts/officer"))["rights"]
+        assert [right["action"] for right in rights] == ["launch"]
+
+        code, sheet = await world.tocsin("break-glass", "issue", "5301", "--config", str(settings))
+        assert code == 0, sheet
+        [paper] = re.findall(r"\b(?:[A-Z0-9]{4}-){3,}[A-Z0-9]{4}\b", sheet)
+        opens = {"zone": "5301", "code": paper.lower(), "name": "Sam Finder", "reason": "Both are ill."}
+        await finder.ask("POST", "/api/v1/break-glass", opens)
+        assert (await finder.ask("GET", "/api/v1/whoami"))["rights"]
+        await finder.ask("PUT", "/api/v1/me/password", {"password": PASSWORD}, 403)
+        for mail in ("jo@zone.example", "eva@zone.example"):
+            await until(lambda mail=mail: any("Sam Finder" in m.body for m in world.mails() if m.address == mail))
+        async with browser(server) as second:
+            await second.ask("POST", "/api/v1/break-glass", opens, 403)
