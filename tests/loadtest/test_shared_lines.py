@@ -182,7 +182,7 @@ def test_pictures_are_documents_that_a_browser_reads() -> None:
 
 
 def test_every_scenario_has_its_letter_and_says_what_its_size_is() -> None:
-    assert sorted(SCENARIOS) == list("abcdef")
+    assert sorted(SCENARIOS) == list("abcdefg")
     assert all(s.name == letter and s.title and s.size for letter, s in SCENARIOS.items())
 
 

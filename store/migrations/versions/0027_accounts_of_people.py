@@ -16,6 +16,11 @@ depends_on = None
 
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _GIVEN = sa.text("email <> ''")
+_PARTIAL = (
+    ("ix_campaign_uncleared", ["sealed_ms"], "cleared_ms IS NULL AND sealed_ms IS NOT NULL"),
+    ("ix_campaign_unsealed", ["state"], "sealed_ms IS NULL"),
+    ("ix_campaign_unended", ["state"], "ended_ms IS NULL"),
+)
 
 
 def _text(name: str, default: str) -> sa.Column[str]:
@@ -78,7 +83,15 @@ def downgrade() -> None:
     op.drop_index("ix_account_right_zone_id_account_id", "account_right")
     op.drop_index("ix_account_created_by", "account")
     op.drop_index("ix_account_email", "account")
-    op.drop_column("campaign", "behalf_id")
+    # Made anew: SQLite drops no column that a constraint of the whole table names, as it does where a later migration
+    # made the table anew.
+    for name, _, _ in _PARTIAL:
+        op.drop_index(name, "campaign")
+    with op.batch_alter_table("campaign") as table:
+        table.drop_column("behalf_id")
+    for name, columns, which in _PARTIAL:
+        where = sa.text(which)
+        op.create_index(name, "campaign", columns, sqlite_where=where, postgresql_where=where)
     op.drop_column("api_key", "rotated_from")
     for column in ("sought", "changed_by", "changed_ms", "revision", "ended_ms", "joined_ms", "created_by",
                    "created_ms", "language", "mobile", "email"):  # fmt: skip
