@@ -33,8 +33,8 @@ _TEXTS = (
     ),
     (
         "Français",
-        "Code de secours. Seulement si personne de la zone ne peut s'identifier et que cela ne peut attendre.",
-        "Ouvrez{where}, choisissez le code de secours, et tapez la zone, ce code, votre nom et pourquoi.",
+        "Code d'urgence. Seulement si personne de la zone ne peut se connecter et que cela ne peut attendre.",
+        "Ouvrez{where}, choisissez le code d'urgence, et tapez la zone, ce code, votre nom et pourquoi.",
         "Vous pouvez alors alerter et arrêter pendant une heure. Tous les administrateurs l'apprennent aussitôt. Le"
         " code vaut une fois, même en exercice : faites-en faire un nouveau ensuite.",
     ),
@@ -47,8 +47,8 @@ _TEXTS = (
     ),
     (
         "English",
-        "Break-glass code. Only if nobody of the zone can sign in and it cannot wait.",
-        "Open{where}, choose the break-glass code, and type the zone, this code, your name and why.",
+        "Paper code. Only if nobody of the zone can sign in and it cannot wait.",
+        "Open{where}, choose the paper code, and type the zone, this code, your name and why.",
         "You can then alert and stop for an hour. All administrators are told at once. The code is good once, also in a"
         " rehearsal: have a new one made afterwards.",
     ),
@@ -63,7 +63,7 @@ def sheet(zone: str, code: str, issued: str, address: str) -> str:
     lines = [rule, "TOCSIN".center(_WIDTH).rstrip(), f"{zone}   {issued}".center(_WIDTH).rstrip(), rule, ""]
     lines += [code.center(_WIDTH).rstrip(), ""]
     for language, *sentences in _TEXTS:
-        where = f" {address or _GATEWAY[language]}"
+        where = f" {address}/sign-in" if address else f" {_GATEWAY[language]}"
         lines += ["", f"{language}:", *_wrapped(" ".join(sentences).format(where=where))]
     return "\n".join([*lines, "", rule])
 

@@ -1,14 +1,16 @@
-// One's own account: the profile, what one signs in by, sessions and keys.
+// One's own account: what waits for one's word, the profile, what one signs in by, sessions and keys.
 
 import { ask, whenRefused } from "./api.js";
+import { approvalSection, waiting } from "./approvals.js";
 import { button, choice, el, field, form, listed, removal, sayingPlace } from "./dom.js";
 import { addPasskey, codesShown, newCodes, offerTotp, passwordForm, totpForm } from "./factors.js";
 import { begin, here, ownSession, show, speakAs, speakFrom } from "./frame.js";
 import { askForFactor } from "./fresh_factor.js";
+import { isByCode, showOpenZone } from "./open_zone.js";
 import { hasPasskeys } from "./passkeys.js";
 import { instant, t } from "./texts.js";
 
-const own = { session: null, profile: null, version: "", factors: null, sessions: [], keys: [], told: "" };
+const own = { session: null, profile: null, version: "", factors: null, sessions: [], keys: [], approvals: null, told: "" };
 const LANGUAGES = [["nl", "Nederlands"], ["fr", "Français"], ["de", "Deutsch"], ["en", "English"]];
 const BROWSERS = [[/Edg\//, "Edge"], [/Firefox\//, "Firefox"], [/Chrom(e|ium)\//, "Chrome"], [/Safari\//, "Safari"]];
 const SYSTEMS = [[/Android/, "Android"], [/iPhone|iPad/, "iOS"], [/Windows/, "Windows"], [/Mac OS X/, "macOS"], [/Linux/, "Linux"]];
@@ -17,25 +19,28 @@ await begin(async () => {
   own.session = await ownSession();
   if (!own.session) return toSignIn();
   if (own.session.enrol_only) return location.replace(here("/invitation"));
+  if (isByCode(own.session)) return showOpenZone(own.session);
   whenRefused({ freshFactor: (isLocked) => askForFactor(own.session.account, isLocked), gone: toSignIn });
   if (own.session.locked && !(await askForFactor(own.session.account, true))) return toSignIn();
   await load();
   show(account);
   await speakAs(own.profile);
+  // A place of this page that an address names is there only now.
+  if (location.hash === "#approvals") document.querySelector("#approvals h2")?.focus();
 });
 
 function toSignIn() {
   const address = new URL(here("/sign-in"), location.origin);
-  address.searchParams.set("to", location.pathname);
+  address.searchParams.set("to", location.pathname + location.hash);
   location.replace(address);
 }
 
 async function load() {
-  const [session, profile, factors, sessions, keys] = await Promise.all(
-    ["sessions/current", "me", "me/factors", "sessions", "me/keys"].map((path) => ask("GET", `/api/v1/${path}`)));
+  const [session, profile, factors, sessions, keys, whoami] = await Promise.all(
+    ["sessions/current", "me", "me/factors", "sessions", "me/keys", "whoami"].map((path) => ask("GET", `/api/v1/${path}`)));
   Object.assign(own, {
     session: session.value, profile: profile.value, version: profile.version, factors: factors.value,
-    sessions: sessions.value.sessions, keys: keys.value.keys,
+    sessions: sessions.value.sessions, keys: keys.value.keys, approvals: await waiting(whoami.value.rights),
   });
 }
 
@@ -56,6 +61,7 @@ function account() {
         button(t("account.sign-out"), signOut)),
       sayingPlace(),
       el("p", { class: "told", role: "status" }, own.told),
+      own.approvals && approvalSection(own.approvals, own.profile.code, () => changed("")),
       profileSection(),
       passkeySection(),
       passwordSection(),

@@ -22,8 +22,8 @@ export function button(words, act, kind = "") {
   return node;
 }
 
-/** A thing of a list: its name, a mark, what is to be known of it, and what takes it away. */
-export function listed({ name, badge = "", facts, end = null }) {
+/** A thing of a list: its name, a mark, what is to be known of it, what shows more of it, and what takes it away. */
+export function listed({ name, badge = "", facts, look = null, end = null }) {
   const id = `listed-${++made}`;
   return el(
     "li",
@@ -32,8 +32,14 @@ export function listed({ name, badge = "", facts, end = null }) {
       el("strong", { id }, name),
       badge && el("span", { class: "badge" }, badge),
       facts.map((fact) => el("span", {}, fact))),
+    look && described(button(...look), id),
     end && removal(...end, { "aria-describedby": id }),
   );
+}
+
+function described(node, id) {
+  node.setAttribute("aria-describedby", id);
+  return node;
 }
 
 /** A button that takes something away: its first press asks, its second does it. */
@@ -125,6 +131,17 @@ export function choice({ name, words, options, value }) {
   );
 }
 
+/** One of a few, none of them before it is chosen: value, what it is called, and what it means. */
+export function oneOf({ name, words, options }) {
+  const id = `field-${++made}`;
+  const shown = options.map(([value, called, what]) =>
+    el("label", { class: `option ${value}` },
+      el("input", { type: "radio", name, value, required: true, "aria-describedby": `${id}-fault` }),
+      el("span", {}, el("strong", {}, called), " ", what)));
+  const chosen = (event) => event.currentTarget.querySelectorAll("input").forEach((one) => mark(one, ""));
+  return el("fieldset", { class: "field", onchange: chosen }, el("legend", {}, words), shown, el("p", { class: "fault", id: `${id}-fault` }));
+}
+
 /** The name of an account, for programs that keep passwords; nobody sees it. */
 export function keptName(account) {
   return el("input", { type: "text", name: "kept-name", value: account, autocomplete: "username", hidden: true, readonly: true });
@@ -142,21 +159,24 @@ function shower(input) {
 }
 
 function values(node) {
-  return Object.fromEntries([...node.elements].filter((one) => one.name && one.name !== "kept-name").map((one) => [one.name, one.value]));
+  const given = [...node.elements].filter((one) => one.name && one.name !== "kept-name" && (one.type !== "radio" || one.checked));
+  return Object.fromEntries(given.map((one) => [one.name, one.value]));
 }
 
 function isComplete(node) {
   let complete = true;
   for (const input of node.querySelectorAll("[name]")) {
-    const isMissing = input.getAttribute("aria-required") === "true" && !input.value.trim();
-    mark(input, isMissing ? t("form.missing") : "");
+    const isMissing = input.type === "radio"
+      ? !node.querySelector(`[name="${CSS.escape(input.name)}"]:checked`)
+      : input.getAttribute("aria-required") === "true" && !input.value.trim();
+    mark(input, isMissing ? t(input.type === "radio" ? "form.unchosen" : "form.missing") : "");
     complete &&= !isMissing;
   }
   return complete;
 }
 
 function mark(input, words) {
-  const place = document.getElementById(`${input.id}-fault`);
+  const place = input.closest(".field")?.querySelector(".fault");
   if (place) place.textContent = words;
   if (words) input.setAttribute("aria-invalid", "true");
   else input.removeAttribute("aria-invalid");

@@ -47,7 +47,7 @@ export function paint() {
 
 /** Says the screen in another language. What was typed stays. */
 export async function speakFrom(wanted) {
-  const typed = new Map(inputs().map((input) => [input.name, input.value]));
+  const typed = new Map(inputs().filter((one) => one.type !== "radio" || one.checked).map((one) => [one.name, one.value]));
   await speak(wanted);
   for (const link of languageLinks()) {
     if (link.dataset.language === wanted) link.setAttribute("aria-current", "true");
@@ -56,7 +56,10 @@ export async function speakFrom(wanted) {
   document.querySelector(".skip").textContent = t("frame.skip");
   document.querySelector("nav").setAttribute("aria-label", t("frame.languages"));
   paint();
-  for (const input of inputs()) input.value = typed.get(input.name) ?? input.value;
+  for (const input of inputs()) {
+    if (input.type === "radio") input.checked = typed.get(input.name) === input.value;
+    else input.value = typed.get(input.name) ?? input.value;
+  }
   help();
 }
 

@@ -1,9 +1,11 @@
-// Signing in: a passkey, or a password with a code; a recovery code; a lost password; a session that is locked.
+// Signing in: a passkey, or a password with a code; a recovery code; a lost password; a zone's paper code; a session that
+// is locked.
 
 import { ask } from "./api.js";
 import { button, el, field, form, say, sayingPlace } from "./dom.js";
 import { begin, here, ownSession, show } from "./frame.js";
 import { codeField, digits, freshFactor, passwordField } from "./fresh_factor.js";
+import { usingPaperCode } from "./paper_code.js";
 import { assertion, hasPasskeys, offerInField } from "./passkeys.js";
 import { t } from "./texts.js";
 
@@ -46,7 +48,8 @@ function signingIn() {
       }),
       el("ul", { class: "ways" },
         el("li", {}, button(t("forgot.link"), () => show(forgotten), "plain")),
-        el("li", {}, button(t("recovery.link"), () => show(recovering), "plain"))),
+        el("li", {}, button(t("recovery.link"), () => show(recovering), "plain")),
+        el("li", {}, button(t("paper.link"), () => show(usingPaperCode(() => show(signingIn))), "plain"))),
     ],
   };
 }

@@ -59,7 +59,7 @@ class AccountNotices:
         facts = {
             "what": named(about.summary),
             "by": about.asked_code if about.behalf_code is None else f"{about.asked_code} ({about.behalf_code})",
-            "link": f"{self.base_url}/sign-in?to=/account",
+            "link": f"{self.base_url}/sign-in?to=/account%23approvals",
             "until": local_time(until_ms),
         }
         to = tuple(_by_mail(await recipients.of_accounts(tx, news.to)))

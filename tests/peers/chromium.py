@@ -94,6 +94,11 @@ class BrowserPage:
         kind = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
         await self._call("WebAuthn.addVirtualAuthenticator", options=kind | {"isUserVerified": True})
 
+    async def cookie(self, name: str) -> str:
+        """What it holds for the page's site, also where no script sees it; empty where it has none."""
+        said = await self._call("Network.getCookies", urls=[self.url])
+        return next((str(one["value"]) for one in said["cookies"] if one["name"] == name), "")
+
     async def begin_with(self, source: str) -> None:
         """A script that runs before those of each page from here: a browser of another kind."""
         await self._call("Page.addScriptToEvaluateOnNewDocument", source=source)

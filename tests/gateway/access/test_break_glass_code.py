@@ -49,6 +49,6 @@ def test_the_sheet_has_the_zone_the_code_and_four_languages_in_lines_that_fit() 
     assert [line for line in lines if line.endswith(":") and " " not in line] == [
         "Nederlands:", "Français:", "Deutsch:", "English:",
     ]  # fmt: skip
-    assert text.count("https://alert.example") == 4
+    assert text.count("https://alert.example/sign-in") == 4
     assert max(map(len, lines)) <= 78
     assert "the gateway" in sheet("5301", code, "2026-11-28", "")

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from gateway.access.break_glass_code import sheet
 from gateway.http.console_files import LANGUAGES, ConsoleFiles, load_console
 from tests.gateway.http.authenticator import with_passkey
 from tests.gateway.http.doorway import Doorway
@@ -150,11 +151,27 @@ def test_every_text_that_a_page_says_is_there_and_every_text_is_said(console: Co
     assert said | {"frame.script", "frame.loading"} == set(console.texts["en"])
 
 
+@pytest.mark.parametrize(
+    ("language", "called"), [("nl", "Nederlands"), ("fr", "Français"), ("de", "Deutsch"), ("en", "English")]
+)
+def test_the_page_speaks_of_a_paper_code_as_the_sheet_does(console: ConsoleFiles, language: str, called: str):
+    texts = console.texts[language]
+    printed = sheet("5301", "7K3M-0000-0000-0000-0000-0000", "2026-11-28", "https://alert.example")
+    said = " ".join(printed.split(f"{called}:")[1].split("\n\n")[0].split())
+
+    assert said.startswith(f"{texts['paper.title']}. {texts['paper.when']} ")
+    assert said.endswith(" ".join(texts[key] for key in ("paper.hour", "paper.told", "paper.once")))
+    assert texts["paper.title"].lower() in texts["paper.link"].lower()
+    assert texts["paper.title"].lower() in said.partition("https://alert.example/sign-in")[2].lower()
+    recovery = {text.lower() for key, text in texts.items() if key.startswith(("recovery.", "codes."))}
+    assert not any(texts["paper.title"].lower() in text for text in recovery)
+
+
 # ---- what is seen --------------------------------------------------------------------------------------------------
 
 WORDS = ("text", "quiet", "accent", "accent-over", "fault", "good")
 PAIRS = [(word, ground) for word in WORDS for ground in ("page", "card")]
-PAIRS += [("on-accent", "accent"), ("on-accent", "accent-over"), ("fault", "fault-page")]
+PAIRS += [("on-accent", "accent"), ("on-accent", "accent-over"), ("fault", "fault-page"), ("on-alarm", "alarm")]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
