@@ -8,7 +8,7 @@ import { instant, t } from "./texts.js";
 const PATH = "/api/v1/approvals";
 const ACTS = {
   "open-account": "act.open", "enable-account": "act.enable", "set-rights": "act.rights", "make-key": "act.key",
-  "reset-factors": "act.reset",
+  "reset-factors": "act.reset", "set-address": "act.address",
 };
 const DOES = {
   submit: "right.submit", launch: "right.launch", read: "right.read", stop: "right.stop", publish: "right.publish",
@@ -95,6 +95,7 @@ function act(one) {
   const named = [one.account, one.name].filter(Boolean).join(", ");
   return el("section", { class: "card" },
     el("h2", {}, t(ACTS[one.what], { account: named })),
+    one.email && el("p", {}, t("act.mailbox", { mail: one.email })),
     one.key_id && el("p", {}, [t("key.id", { id: one.key_id }), one.note, one.expires ? t("key.until", { when: instant(one.expires) }) : t("key.endless")].filter(Boolean).join(". ")),
     rights.length > 0 && [el("p", {}, t("approval.rights")), el("ul", { class: "rights" }, rights)],
     taken.length > 0 && [el("p", {}, t("approval.taken")), el("ul", { class: "rights" }, taken)]);
