@@ -59,10 +59,14 @@ class AccountList(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where the list goes on; absent at its end."""
 
 
+class HeldRight(RightLine, frozen=True):
+    """A right that an account has, with every dimension said."""
+
+
 class AccountInFull(ListedAccount, frozen=True, kw_only=True):
     """An account with its rights in the caller's zones."""
 
-    rights: tuple[RightLine, ...]
+    rights: tuple[HeldRight, ...]
     more_rights: bool
     """It has rights in other zones, too, which are not shown."""
     read_only: bool
@@ -203,7 +207,7 @@ def _in_full(seen: SeenAccount) -> dict[str, Any]:
     account = seen.account
     return {
         **_listed(account),
-        "rights": seen.rights,
+        "rights": tuple(HeldRight(**msgspec.structs.asdict(right)) for right in seen.rights),
         "more_rights": seen.more_rights,
         "read_only": seen.read_only,
         "disabled_ms": account.disabled_ms,
