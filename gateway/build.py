@@ -244,7 +244,7 @@ def build(settings: Settings, database: Database, identity: Identity) -> Gateway
             unsubscribe=Unsubscribing(database, identity.generation, identity.bounce_key),
             help=PlatformHelp(book, read_documents(settings.help)),
             courses=CourseDesk(database),
-            accounts=AccountDesk(database, approvals, told.invitation, shut),
+            accounts=AccountDesk(database, approvals, told.invitation, shut, told.factor),
             invitations=InvitationDesk(database, told.invitation),
             keys=KeyDesk(database, approvals),
             profile=ProfileDesk(database),

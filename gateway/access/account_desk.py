@@ -30,10 +30,13 @@ from gateway.access.dangerous import (
 from gateway.access.inviting import TellInvitation, invited
 from gateway.access.keys import with_rights_of
 from gateway.access.rights import Caller
+from gateway.access.sign_in_parts import TellFactor, nobody_told
 from gateway.directory.seed_lines import RightLine
 from gateway.errors import Reason, Refusal, first_of
+from gateway.unseen_characters import OBEYED
 from store.access import accounts, approvals, invitations, managing
 from store.access.accounts import RightRow
+from store.access.break_glass import TYPE as PAPER_CODE
 from store.access.invitations import NewInvitation
 from store.access.managing import AccountState, ManagedAccount, NewAccount, WantedAccounts
 from store.engine.database import Database
@@ -48,7 +51,12 @@ AccountLanguage = Literal["nl", "fr", "de", "en"]
 SYSTEMS = frozenset({"cic", "consumer"})
 """Types behind which a program may stand and no person: without a mail address it comes in by keys alone, at once."""
 NewCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-PersonName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+_PART = f"[^{OBEYED.encode('unicode_escape').decode()}" + r"\t\n\r\x85\u2028\u2029]*"
+PersonName = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=200, pattern=rf"^{_PART}[^\W_]{_PART}\Z"),
+]
+"""One line in which at least a letter or digit is seen, and nothing that a reader obeys."""
 GivenAddress = Annotated[str, msgspec.Meta(max_length=320)]
 GivenNumber = Annotated[str, msgspec.Meta(max_length=40)]
 GivenRights = Annotated[tuple[RightLine, ...], msgspec.Meta(max_length=200)]
@@ -108,6 +116,8 @@ class AccountDesk:
     """Sends what an invited person is told; None: nothing is sent."""
     shut: Callable[[int], None] = lambda account_id: None
     """Called when an account's sessions were ended here: this node believes them no more."""
+    tell_owner: TellFactor = nobody_told
+    """Tells whose account it is what was done to it."""
 
     async def listing(
         self, caller: Caller, wanted: WantedAccounts, zone: str, most: int
@@ -156,11 +166,17 @@ class AccountDesk:
     async def change(self, caller: Caller, seen: ManagedAccount, wish: AccountChange) -> SeenAccount | None:
         """None where the account is no longer as it was seen. Raises Refusal as `create`."""
 
-        async def work(tx: Transaction) -> SeenAccount | None:
+        async def work(tx: Transaction) -> SeenAccount:
             fresh = await standing_of(tx, caller)
+            if wish.email is not msgspec.UNSET and normal_email(wish.email or "") != seen.email:
+                # Before it is changed: it goes to the mailbox that is left, also where it then waits for a second one.
+                await self.tell_owner(tx, seen.id, "address-changed")
+            before = await managing.rights_of(tx.conn, seen.id)
             to_ask = await _changed(tx, fresh, seen, wish)
             if to_ask is None:
-                return None
+                raise _ChangedMeanwhile
+            if set(before) != set(await managing.rights_of(tx.conn, seen.id)):
+                await self.tell_owner(tx, seen.id, "rights-changed")
             waits = await self._ask(tx, fresh, to_ask)
             if wish.email is not msgspec.UNSET and not any(isinstance(one, SetAddress) for one in to_ask):
                 await invitations.withdraw_all(tx, seen.id)
@@ -170,7 +186,10 @@ class AccountDesk:
             shown = await _as_seen(tx.conn, fresh, found, await managing.rights_of(tx.conn, found.id))
             return msgspec.structs.replace(shown, approval=waits)
 
-        return await self._written(work)
+        try:
+            return await self._written(work)
+        except _ChangedMeanwhile:
+            return None
 
     async def step(
         self, caller: Caller, code: str, step: Literal["disable", "enable", "end"], reason: str
@@ -178,7 +197,7 @@ class AccountDesk:
         """Disables, enables or ends an account; what it is already stays as it is. Raises Refusal: 404, 403, 409 for
         one that has ended."""
 
-        async def work(tx: Transaction) -> SeenAccount | None:
+        async def work(tx: Transaction) -> SeenAccount:
             fresh = await standing_of(tx, caller)
             found, rights = await _managed(tx.conn, fresh, code)
             if found.ended_ms is not None and step != "end":
@@ -191,18 +210,22 @@ class AccountDesk:
                 shown = await _seen(tx.conn, fresh, code)
                 return msgspec.structs.replace(shown, approval=outcome.approval.public_id)
             act = {"disable": managing.disable, "enable": managing.enable, "end": managing.end}[step]
+            if step in _TOLD and not _is(found.state, step):
+                await self.tell_owner(tx, found.id, _TOLD[step])  # while it still has a mailbox
             if not _is(found.state, step) and not await act(tx, found, fresh.actor, fresh.code, reason):
-                return None
+                raise Conflict
             if step == "end":
                 await invitations.withdraw_all(tx, found.id)
             return await _seen(tx.conn, fresh, code)
 
         for _ in range(_TRIES):
-            done = await self.database.write(work)
-            if done is not None:
-                if step != "enable":
-                    self.shut(done.account.id)
-                return done
+            try:
+                done = await self.database.write(work)
+            except Conflict:
+                continue
+            if step != "enable":
+                self.shut(done.account.id)
+            return done
         raise Conflict
 
     async def reset_factors(self, caller: Caller, code: str) -> str:
@@ -229,6 +252,12 @@ class AccountDesk:
             raise _taken(()) from None
 
 
+class _ChangedMeanwhile(Exception):
+    """The account is no longer as it was seen: nothing of the change is kept."""
+
+
+_TOLD = {"disable": "account-disabled", "end": "account-ended"}
+"""What its owner is told of a step."""
 _TRIES = 5
 """Of a step that another change came before."""
 
@@ -281,6 +310,8 @@ async def _managed(conn: Connection, caller: Caller, code: str) -> tuple[Managed
     found, rights = await visible(conn, caller, code)
     if found.id == caller.account_id:
         raise rights_over.not_yourself()
+    if found.type == PAPER_CODE:
+        raise rights_over.of_paper_code()
     if not rights_over.manages(caller, rights, found.created_by):
         raise rights_over.not_yours()
     return found, rights
@@ -346,6 +377,8 @@ async def _changed(
     found, rights = await visible(tx.conn, caller, seen.code)
     if found.id == caller.account_id:
         raise rights_over.not_yourself()
+    if found.type == PAPER_CODE:
+        raise rights_over.of_paper_code()
     if found.ended_ms is not None:
         raise ended()
     values = _values(wish)

@@ -32,7 +32,7 @@ from gateway.access.dangerous import (
 )
 from gateway.access.granting import Appliers, rights_of, rows_of
 from gateway.access.rights import Action, Caller
-from gateway.errors import Reason, Refusal
+from gateway.errors import Later, Reason, Refusal
 from store.access import administrators, approvals
 from store.access.accounts import id_of
 from store.access.administrators import AccountStanding
@@ -44,6 +44,9 @@ from store.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
+MOST_ALONE = 10
+"""An hour, of one account: each is told, and none of that is held back."""
+_HOUR_MS = 3_600_000
 _STILL_COUNTS_MS = 7 * 86_400_000
 """So long after an administrator was disabled, or lost the right, nobody is the only one for that."""
 
@@ -122,6 +125,9 @@ class ApprovalDesk:
     async def _ask(self, tx: Transaction, caller: Caller, act: ApprovalAct, danger: Danger) -> Approval:
         text = written(act)
         alone = await self._is_only_one(tx, caller, danger)
+        if alone and await approvals.granted_alone(tx, caller.account_id, tx.now_ms - _HOUR_MS) >= MOST_ALONE:
+            detail = f"Alone {MOST_ALONE} grants an hour are made: everybody whom they concern is told of each."
+            raise Later("too-many-grants", "This account grants too much alone.", _HOUR_MS / 1000, detail)
         new = NewApproval(
             public_id=secrets.token_hex(10),
             subject=SUBJECT,

@@ -91,6 +91,14 @@ def beyond_you() -> Refusal:
     )
 
 
+def of_paper_code() -> Refusal:
+    text = "It is the account by which a zone's paper code acts: it comes and goes with the code."
+    remedy = "Ask the operator for another code ('tocsin break-glass issue')."
+    return Refusal(
+        403, "not-your-account", "This account is not yours to change.", (Reason("A-PAPER", text, remedy=remedy),)
+    )
+
+
 def not_yourself() -> Refusal:
     text = "Nobody raises, enables or ends himself, or gives himself keys."
     remedy = "Ask another administrator; your own profile is at /api/v1/me."

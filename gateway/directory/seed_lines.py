@@ -69,7 +69,7 @@ class GroupLine(_Line, frozen=True):
     name: Name
 
 
-class RightLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RightLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What an account may do where. `*` is every kind, channel or mode."""
 
     action: Literal["submit", "launch", "read", "stop", "publish", "operate", "audit", "administer"]

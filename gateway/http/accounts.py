@@ -59,7 +59,7 @@ class AccountList(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where the list goes on; absent at its end."""
 
 
-class HeldRight(RightLine, frozen=True):
+class HeldRight(RightLine, frozen=True, omit_defaults=False):
     """A right that an account has, with every dimension said."""
 
 

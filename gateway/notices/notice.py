@@ -50,6 +50,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = ""
     """Code of the zone whose helpdesk is named; empty: the platform's."""
     mode: Mode = Mode.LIVE
+    bounded: bool = True
+    """False: it is never held back. Whoever tells it is bounded otherwise, and silence would be taken for consent."""
 
 
 class SubjectRules(msgspec.Struct, frozen=True):

@@ -50,7 +50,7 @@ async def tell(tx: Transaction, notice: Notice, help_lines: HelpLines = no_help)
     place = await rows.claim(tx, notice.subject, key, len(addresses))
     if place.id is None:
         return place.campaign_id
-    granted = await _admitted(tx, notice.subject, addresses)
+    granted = await _admitted(tx, notice.subject, addresses) if notice.bounded else [(one, 0) for one in addresses]
     held_back = len(addresses) - len(granted)
     if not granted:
         await rows.file_held_back(tx, place.id, held_back)

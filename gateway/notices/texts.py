@@ -46,13 +46,21 @@ def catalogue(language: NoticeLanguage) -> Catalogue:
     return found
 
 
-def phrase(table: str, key: str, **facts: str) -> dict[str, str]:
-    """A sentence of the catalogues in every language, as a fact. Raises KeyError for one that there is not."""
-    shown = {name: _shown(word, _MAIL_CHARACTERS) for name, word in facts.items()}
-    return {language: _filled(catalogue(language)[table][key], shown) for language in LANGUAGES}
+def phrase(table: str, key: str, **facts: Fact) -> dict[str, str]:
+    """A sentence of the catalogues in every language, as a fact; facts in it may be sentences themselves.
+
+    Raises KeyError for one that there is not.
+    """
+    return {language: _phrase(language, table, key, facts) for language in LANGUAGES}
 
 
-def event(name: str, **facts: str) -> dict[str, str]:
+def _phrase(language: NoticeLanguage, table: str, key: str, facts: Mapping[str, Fact]) -> str:
+    words = {name: fact if isinstance(fact, str) else fact[language] for name, fact in facts.items()}
+    shown = {name: _shown(word, _MAIL_CHARACTERS) for name, word in words.items()}
+    return _filled(catalogue(language)[table][key], shown)
+
+
+def event(name: str, **facts: Fact) -> dict[str, str]:
     """What has happened to an account, as the fact `what` of a notice of security."""
     return phrase("events", name, **facts)
 

@@ -159,6 +159,13 @@ async def _holder(tx: Transaction, own: int, new: NewApproval) -> str:
     raise Conflict  # PostgreSQL: it was decided in this very moment
 
 
+async def granted_alone(tx: Transaction, asked_by: int, since_ms: int) -> int:
+    """How many somebody has asked for, and granted alone, since then."""
+    alone = sa.and_(approval.c.asked_by == asked_by, approval.c.not_before_ms.is_not(None))
+    row = await tx.first(sa.select(sa.func.count()).where(alone, approval.c.asked_ms > since_ms))
+    return int(row[0]) if row else 0
+
+
 async def pending(conn: AsyncConnection, subject: str, target: str) -> str:
     """The public id of the open approval that is about this; empty: there is none."""
     about = sa.and_(approval_target.c.subject == subject, approval_target.c.target == readable(target))

@@ -60,3 +60,16 @@ async def of_accounts(tx: Transaction, account_ids: Collection[int]) -> list[Not
 async def zone_code(tx: Transaction, zone_id: int) -> str:
     row = await tx.first(sa.select(zone.c.code).where(zone.c.id == zone_id))
     return "" if row is None else str(row.code)
+
+
+async def only_zone(tx: Transaction, account_id: int) -> str:
+    """The code of the one zone in which an account has rights; empty where there is none, or several."""
+    statement = (
+        sa.select(zone.c.code)
+        .select_from(account_right.outerjoin(zone, zone.c.id == account_right.c.zone_id))
+        .where(account_right.c.account_id == account_id)
+        .distinct()
+        .limit(2)
+    )
+    rows = await tx.rows(statement)
+    return str(rows[0].code) if len(rows) == 1 and rows[0].code is not None else ""

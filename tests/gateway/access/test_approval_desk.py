@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from gateway.access.approval_desk import (
+    MOST_ALONE,
     Applied,
     ApprovalDecision,
     ApprovalDesk,
@@ -452,6 +453,20 @@ async def test_in_these_ten_minutes_it_is_withdrawn_refused_or_granted_at_once(t
     assert [await town.state(one) for one in seen] == ["withdrawn", "refused", "done"]
     assert granted.decided_code == "op"
     assert [await town.rights(code) for code in ("one", "two", "three")] == [set(), set(), {"launch"}]
+
+
+async def test_alone_so_many_are_granted_an_hour_and_no_more(town: Town) -> None:
+    for n in range(MOST_ALONE + 1):
+        await town.put(f"n{n}")
+    for n in range(MOST_ALONE):
+        await town.asked("berta", town.grants(f"n{n}", "launch", zone="B"))
+
+    one_more = town.grants(f"n{MOST_ALONE}", "launch", zone="B")
+    too_many = await refused(town.ask("berta", one_more))
+    town.ahead_ms = 3_600_001
+
+    assert (too_many.status, too_many.code) == (429, "too-many-grants")
+    assert isinstance(await town.ask("berta", one_more), AwaitsSecond)
 
 
 async def test_two_nodes_whose_time_has_come_do_it_once(town: Town) -> None:

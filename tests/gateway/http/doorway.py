@@ -24,7 +24,7 @@ from gateway.access.link_desk import LinkDesk, ResetLink
 from gateway.access.profile_desk import ProfileDesk
 from gateway.access.rights import Caller
 from gateway.access.sign_in_desk import SignInDesk
-from gateway.access.sign_in_parts import nobody_told, sign_in_parts
+from gateway.access.sign_in_parts import TellFactor, nobody_told, sign_in_parts
 from gateway.campaigns.answers import (
     AlertAnswer,
     MessageAnswer,
@@ -187,6 +187,7 @@ async def doorway(
     house: House | None = None,
     faces: frozenset[str] = frozenset({"inner", "outer"}),
     tell: TellInvitation | None = None,
+    tell_owner: TellFactor = nobody_told,
     **changes: Any,
 ) -> AsyncIterator[Doorway]:
     """Zones A and B; accounts: `all` (everything everywhere), `a` (everything in A), `b` (everything in B), `none`.
@@ -229,7 +230,7 @@ async def doorway(
         unsubscribe,
         PlatformHelp(book, read_documents(book.platform)),
         CourseDesk(database),
-        AccountDesk(database, approvals, tell, shut),
+        AccountDesk(database, approvals, tell, shut, tell_owner),
         InvitationDesk(database, tell),
         KeyDesk(database, approvals),
         ProfileDesk(database),

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from yarl import URL
 
 from gateway.access.inviting import InvitationLetter
-from store.access import accounts, invitations
+from store.access import accounts, break_glass, invitations
 from store.access.accounts import AccountRecord, KeyRecord, RightRow
 from store.engine.database import Database
 from store.engine.transaction import Transaction
@@ -19,6 +19,7 @@ from tests.gateway.populated_store import SECRET, bearer, hashed
 ACCOUNTS = "/api/v1/accounts"
 PATCH = {"Content-Type": "application/merge-patch+json"}
 LETTERS: list[InvitationLetter] = []
+TOLD: list[str] = []
 
 
 async def written_down(_tx: Transaction, letter: InvitationLetter) -> None:
@@ -26,11 +27,16 @@ async def written_down(_tx: Transaction, letter: InvitationLetter) -> None:
     LETTERS.append(letter)
 
 
+async def owner_told(_tx: Transaction, _account_id: int, event: str) -> None:
+    TOLD.append(event)
+
+
 @pytest.fixture
 async def door(database: Database) -> AsyncIterator[Doorway]:
     """Beside everybody: `admin` administers and reads A; `narrow` may do so in one network only; `reader` reads A."""
     LETTERS.clear()
-    async with doorway(database, tell=written_down) as opened:
+    TOLD.clear()
+    async with doorway(database, tell=written_down, tell_owner=owner_told) as opened:
         await opened.house.account("admin", ("administer", "A"), ("read", "A"), ("launch", "A"), type_="administrator")
         await opened.house.account("reader", ("read", "A"))
         yield opened
@@ -147,6 +153,18 @@ async def test_what_cannot_be_is_told_at_its_place(door: Doorway, changes: Mappi
     assert (refused.status, refused.json["code"]) == (422, "account-unsound")
     assert [problem["pointer"] for problem in refused.json["problems"]] == [pointer]
     assert LETTERS == []
+
+
+@pytest.mark.parametrize("name", ["", "\u202egro.elpmaxe", "Jo\u2028Helpdesk", "Jo\nHelpdesk", " - _ "])
+async def test_a_name_is_one_line_that_shows_what_it_says(door: Doorway, name: str):
+    refused = await make(door, "admin", "jo", name=name)
+
+    assert (refused.status, [one["pointer"] for one in refused.json["problems"]]) == (400, ["/name"])
+
+
+@pytest.mark.parametrize("name", ["Ô", "Jo d'Ài-Ñ. (2e)", "Ирина", "李", "24/7"])
+async def test_names_of_every_script_are_names(door: Doorway, name: str):
+    assert (await make(door, "admin", "jo", name=name)).json["name"] == name
 
 
 async def test_a_code_and_a_mail_address_are_one_accounts(door: Doorway):
@@ -413,6 +431,29 @@ async def test_disabled_enabled_ended(door: Doorway):
     ]  # fmt: skip
     assert (await change(door, "admin", "jo", name="Again")).status == 409
     assert len(await lines(door, "account-disable")) == 1
+
+
+async def test_whose_account_it_is_hears_what_was_done_to_it_and_nothing_twice(door: Doorway):
+    await make(door, "admin", "jo", rights=[right("read")])
+    await joins(door)
+
+    await change(door, "admin", "jo", name="Joanna")
+    await change(door, "admin", "jo", rights=[right("read", kind="news")])
+    await change(door, "admin", "jo", email="other@example.org")
+    for step in ("disable", "disable", "end", "end"):
+        await door.post(f"{ACCOUNTS}/jo/{step}", "admin", json={"reason": "x"})
+
+    assert TOLD == ["rights-changed", "address-changed", "account-disabled", "account-ended"]
+
+
+async def test_the_account_of_a_zones_paper_code_is_nobodys_to_manage(door: Doorway):
+    await door.house.account("paper", ("launch", "A"), type_=break_glass.TYPE)
+
+    renamed = await change(door, "all", "paper", name="Mine")
+    steps = [await door.post(f"{ACCOUNTS}/paper/{step}", "all", json={"reason": "x"}) for step in ("disable", "end")]
+    key = await door.post(f"{ACCOUNTS}/paper/keys", "all", json={"name": "mine"})
+
+    assert [(one.status, one.json["code"]) for one in (renamed, *steps, key)] == [(403, "not-your-account")] * 4
 
 
 async def test_the_address_of_an_ended_account_is_free_and_its_code_is_not(door: Doorway):

@@ -80,9 +80,9 @@ def test_the_helpdesk_stands_in_a_mail():
 
 
 def test_an_event_is_told_in_the_language_of_whoever_is_told():
-    what = texts.event("key-made", who="CIC <script>")
+    what = texts.event("codes-guessed", zone="CIC <script>")
     assert what.keys() == set(LANGUAGES)
-    assert what["de"] == "Für Ihr Konto wurde ein Schlüssel gemacht: CIC <script>."
+    assert what["de"] == "Jemand rät den Notfallcode der Zone CIC <script>: viele falsche Codes wurden versucht."
 
 
 @pytest.mark.parametrize(("tag", "language"), [("nl-BE", "nl"), ("FR", "fr"), ("lb", "en"), ("", "en")])
