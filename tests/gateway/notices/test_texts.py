@@ -76,7 +76,7 @@ def test_what_a_person_wrote_is_no_link_no_place_and_no_line(subject):
 def test_the_helpdesk_stands_in_a_mail():
     lines = ("0800 12 345", "https://help.example")
     mail = texts.write(NoticeSubject.RESET, Channel.EMAIL, "nl", facts(NoticeSubject.RESET), help_lines=lines)
-    assert "Hulp, op elk uur:\n0800 12 345\nhttps://help.example" in mail.paragraphs
+    assert "Hulp:\n0800 12 345\nhttps://help.example" in mail.paragraphs
 
 
 def test_an_event_is_told_in_the_language_of_whoever_is_told():
