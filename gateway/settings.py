@@ -163,7 +163,7 @@ class AlertSettings(_Struct, frozen=True, kw_only=True):
     """How many of them may wait at once; one more is refused with 429."""
     feed_title: str = "Tocsin public alerts"
     feed_author: str = "Tocsin"
-    answer_sender: Annotated[str, msgspec.Meta(pattern=r"^[^\s,<&\"]{1,255}$")] = "tocsin@alerts.example"
+    answer_sender: Annotated[str, msgspec.Meta(pattern=r"^[^\s,<&\"]{1,255}\Z")] = "tocsin@alerts.example"
     """The <sender> of CAP answers (Accept: application/cap+xml), and of the feed's heartbeat."""
     feed_certificate: str = ""
     """Path of the certificate, in PEM, of the key that signs what is published."""

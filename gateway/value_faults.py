@@ -202,13 +202,14 @@ _FORMS: Mapping[type[inspect.Type], str] = {
 _OFFSET = "([Zz]|[+-][0-9]{2}:?[0-9]{2})"
 
 
-def _unlike(value: str, wanted: inspect.Type, like: str, place: Place) -> Fault:
-    """Of a text that says no day or time: it is written otherwise, or there is no such day."""
+def _unlike(value: object, wanted: inspect.Type, like: str, place: Place) -> Fault:
+    """Of what says no day or time of the kind: written otherwise, no such day, or a day of TOML without a time."""
     form = _FORMS.get(type(wanted))
     tz = getattr(wanted, "tz", False)
     offset = {True: _OFFSET, None: f"{_OFFSET}?", False: ""}[tz]
-    if form is not None and len(value) <= LONGEST_SAID and re.fullmatch(form + offset, value):
-        return place.fault("no-such-time", value, like)
+    text = value if isinstance(value, str) and len(value) <= LONGEST_SAID else ""
+    if form is not None and re.fullmatch(form + offset, text):
+        return place.fault("no-such-time", text, like)
     return place.fault("form", like)
 
 
@@ -218,7 +219,7 @@ def _faults_of_text(value: str, wanted: inspect.StrType, place: Place, example: 
     elif wanted.min_length is not None and len(value) < wanted.min_length:
         yield place.fault("too-short", str(wanted.min_length), str(len(value)))
     elif wanted.pattern is not None and not re.search(wanted.pattern, value):
-        yield place.fault("form", example) if example else place.fault("pattern", wanted.pattern)
+        yield place.fault("form", example) if example else place.fault("pattern", wanted.pattern.replace(r"\Z", "$"))
 
 
 def _faults_of_number(value: int | float, wanted: inspect.IntType | inspect.FloatType, place: Place) -> Iterator[Fault]:

@@ -33,7 +33,7 @@ from gateway.access.rights import Caller
 from gateway.access.sign_in_parts import TellFactor, nobody_told
 from gateway.directory.seed_lines import RightLine
 from gateway.errors import Reason, Refusal, first_of
-from gateway.unseen_characters import OBEYED
+from gateway.unseen_characters import SHOWN_LINE
 from store.access import accounts, approvals, invitations, managing
 from store.access.accounts import RightRow
 from store.access.break_glass import TYPE as PAPER_CODE
@@ -50,13 +50,8 @@ AccountType = Literal[
 AccountLanguage = Literal["nl", "fr", "de", "en"]
 SYSTEMS = frozenset({"cic", "consumer"})
 """Types behind which a program may stand and no person: without a mail address it comes in by keys alone, at once."""
-NewCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-_PART = f"[^{OBEYED.encode('unicode_escape').decode()}" + r"\t\n\r\x85\u2028\u2029]*"
-PersonName = Annotated[
-    str,
-    msgspec.Meta(min_length=1, max_length=200, pattern=rf"^{_PART}[^\W_]{_PART}\Z"),
-]
-"""One line in which at least a letter or digit is seen, and nothing that a reader obeys."""
+NewCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+PersonName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=SHOWN_LINE)]
 GivenAddress = Annotated[str, msgspec.Meta(max_length=320)]
 GivenNumber = Annotated[str, msgspec.Meta(max_length=40)]
 GivenRights = Annotated[tuple[RightLine, ...], msgspec.Meta(max_length=200)]

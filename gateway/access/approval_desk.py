@@ -56,7 +56,7 @@ class ApprovalDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     grant: bool
     """true: it is done with this answer; false: it is refused for good."""
-    digest: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+    digest: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     """Of the approval that was seen."""
     reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
     """Shown to whoever has asked."""

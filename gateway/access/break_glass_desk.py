@@ -11,6 +11,7 @@ from gateway.access.attempts import household
 from gateway.access.break_glass_code import code_sha256
 from gateway.access.sign_in_parts import OpenedSession, SignInParts, Visit
 from gateway.errors import Later, Refusal
+from gateway.unseen_characters import SHOWN_LINE
 from store.access import administrators, break_glass
 from store.access.break_glass import BreakGlassUse, TooManyGuesses, WrongCode
 from store.audit_line import Actor
@@ -27,7 +28,7 @@ class BreakGlassWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     """Its code."""
     code: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     """As it stands on the paper; capitals, spaces and dashes do not matter."""
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=SHOWN_LINE)]
     """Of the person. It stands in the report of whatever is launched."""
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
     """It stands in the report as well."""

@@ -15,6 +15,7 @@ from gateway.access.granting import key_not_good
 from gateway.access.keys import TEST, NewKey, new_key
 from gateway.access.rights import Caller, require_mode
 from gateway.errors import Reason, Refusal
+from gateway.unseen_characters import SHOWN_LINE
 from store.access import key_rotation
 from store.access.key_rotation import ManagedKey
 from store.engine.database import Database
@@ -30,7 +31,7 @@ KeyEnd = Annotated[datetime, msgspec.Meta(tz=True)]
 class KeyWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A key to be made."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=SHOWN_LINE)]
     """Whose it is, or where it is used."""
     test: bool = False
     """Its token begins with tocsin_test-, and it only simulates: nothing live is launched, stopped, published, held or

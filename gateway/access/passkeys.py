@@ -22,7 +22,7 @@ _RANDOM, _END, _MAC = 16, 8, 32
 _ALGORITHMS = (-8, -7, -257)
 """COSE: Ed25519, ES256, RS256."""
 
-Base64Url = Annotated[str, msgspec.Meta(min_length=1, max_length=8_192, pattern=r"^[A-Za-z0-9_-]+$")]
+Base64Url = Annotated[str, msgspec.Meta(min_length=1, max_length=8_192, pattern=r"^[A-Za-z0-9_-]+\Z")]
 
 
 class PasskeyAssertion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -218,7 +218,11 @@ def derived(key: bytes, purpose: bytes) -> bytes:
 
 
 def too_many(wait_s: float) -> Later:
-    return Later("too-many-sign-ins", "Too many sign-ins of this address or account have failed; a passkey still signs in.", wait_s)
+    return Later(
+        "too-many-sign-ins",
+        "Too many sign-ins of this address or account have failed; a passkey still signs in.",
+        wait_s,
+    )
 
 
 def words(factors: Collection[str]) -> str:

@@ -151,7 +151,7 @@ class AlertAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 class MessageText(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A coordinator's words in one language. What a channel lacks is made from the others as documented."""
 
-    language: Annotated[str, msgspec.Meta(pattern="^[a-z]{2}$")]
+    language: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}\Z")]
     sms: str = ""
     subject: str = ""
     email: str = ""

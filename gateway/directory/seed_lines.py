@@ -26,7 +26,7 @@ MOST_LISTED = 50
 """Errors, and unusable contacts, that are told one by one; beyond it they are counted."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-ShortCode = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
+ShortCode = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Point = tuple[float, float]
 
@@ -83,9 +83,9 @@ class RightLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 class KeyLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    key_id: Annotated[str, Meta(pattern=r"^(test-)?[a-z0-9]{8,32}$")]
+    key_id: Annotated[str, Meta(pattern=r"^(test-)?[a-z0-9]{8,32}\Z")]
     """With `test-` before it the key only simulates."""
-    secret_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    secret_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class AccountLine(_Line, frozen=True):
@@ -124,7 +124,7 @@ class MemberLine(_Line, frozen=True):
     zone: ShortCode
     reference: Name
     name: Name
-    language: Annotated[str, Meta(pattern=r"^([a-z]{2,3})?$")] = ""
+    language: Annotated[str, Meta(pattern=r"^([a-z]{2,3})?\Z")] = ""
     position: SeedPosition | None = None
     postcode: Annotated[int, Meta(ge=1000, le=9999)] | None = None
     refnis: Annotated[int, Meta(ge=10000, le=99999)] | None = None

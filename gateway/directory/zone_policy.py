@@ -15,7 +15,7 @@ from channels.sms.transliteration import LetterMode
 from gateway.help_lines import ZoneHelp
 from gateway.kinds import Kind
 
-Language = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2,3}$")]
+Language = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2,3}\Z")]
 
 
 class AreaMode(StrEnum):

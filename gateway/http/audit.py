@@ -36,7 +36,7 @@ class FindLines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     since: _Instant | None = None
     until: _Instant | None = None
     """Lines before this instant."""
-    after: Annotated[str, msgspec.Meta(pattern=r"^([0-9]{1,15}-[0-9]{1,18})?$")] = ""
+    after: Annotated[str, msgspec.Meta(pattern=r"^([0-9]{1,15}-[0-9]{1,18})?\Z")] = ""
     """Where to go on: as `next` of the page before says."""
     limit: Limit = USUAL
 

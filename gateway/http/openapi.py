@@ -336,7 +336,7 @@ def _annotate(schema: dict[str, Any], original: type[msgspec.Struct]) -> None:
 
 def _typed(schema: Any) -> Any:
     """JSON Schema as generators of clients read it: a choice of words says that they are words, a default is one of
-    JSON, a pair of equals is a list of two."""
+    JSON, a pair of equals is a list of two, a pattern ends as in ECMA-262, where `$` lets no line feed follow."""
     if isinstance(schema, list):
         return [_typed(one) for one in schema]
     if not isinstance(schema, dict):
@@ -348,6 +348,8 @@ def _typed(schema: Any) -> Any:
         said["items"] = parts[0]
     if "enum" in said and "type" not in said and all(isinstance(word, str) for word in said["enum"]):
         said["type"] = "string"
+    if isinstance(said.get("pattern"), str):
+        said["pattern"] = said["pattern"].replace(r"\Z", "$")
     return said
 
 

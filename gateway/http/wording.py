@@ -18,12 +18,12 @@ _MILLIEURO = "_millieuro"
 Instant = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z",
         examples=["2023-11-14T22:13:20.000Z"],
         extra_json_schema={"format": "date-time"},
     ),
 ]
-Euro = Annotated[str, msgspec.Meta(pattern=r"^-?\d+\.\d{3}$", examples=["0.055"])]
+Euro = Annotated[str, msgspec.Meta(pattern=r"^-?\d+\.\d{3}\Z", examples=["0.055"])]
 
 
 def spoken(value: Any) -> Any:

@@ -331,3 +331,16 @@ def test_no_possessive_quantifier_stands_behind_a_group() -> None:
         if re.search(r"\)(?:[*+?]|\{[0-9,]+\})\+", line) and re.search(r"""\br[f]?["']|\bf?r["']|_compile|re\.""", line)
     ]
     assert found == []
+
+
+def test_a_pattern_of_a_value_ends_where_the_value_does() -> None:
+    r"""Python's `$` lets a line feed follow: an account "admin\n" beside "admin" would be two that look alike."""
+    found = [
+        f"{name(path)}:{node.lineno}"
+        for path in modules()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.keyword)
+        and node.arg == "pattern"
+        and ast.unparse(node.value).rstrip("'\"").endswith("$")
+    ]
+    assert found == []

@@ -58,7 +58,7 @@ class SmppSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     default_alphabet: Literal["gsm", "latin1", "ascii"] = "gsm"
     """How the SMSC reads data_coding 0."""
-    countries: tuple[Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{0,5}$")], ...] = ()
+    countries: tuple[Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{0,5}\Z")], ...] = ()
     """Beginnings of the numbers that the contract covers ("+32"); none: all. Other numbers go by another carrier."""
     validity_period: bool = True
     """Whether the SMSC is told until when a message is worth delivering; false for one that refuses the field."""

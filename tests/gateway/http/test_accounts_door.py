@@ -162,6 +162,13 @@ async def test_a_name_is_one_line_that_shows_what_it_says(door: Doorway, name: s
     assert (refused.status, [one["pointer"] for one in refused.json["problems"]]) == (400, ["/name"])
 
 
+@pytest.mark.parametrize("code", ["jo\n", "\njo", "jo ", "", ".jo", "j" * 65])
+async def test_a_code_is_a_word_and_nothing_after_it(door: Doorway, code: str):
+    refused = await make(door, "admin", code, name="Jo", email="jo@example.org")
+
+    assert (refused.status, [one["pointer"] for one in refused.json["problems"]]) == (400, ["/code"])
+
+
 @pytest.mark.parametrize("name", ["Ô", "Jo d'Ài-Ñ. (2e)", "Ирина", "李", "24/7"])
 async def test_names_of_every_script_are_names(door: Doorway, name: str):
     assert (await make(door, "admin", "jo", name=name)).json["name"] == name
