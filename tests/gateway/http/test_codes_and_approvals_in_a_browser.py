@@ -28,7 +28,7 @@ from tests.gateway.http.test_console_in_a_browser import Visit, fault, headed, k
 from tests.gateway.http.test_sign_in_door import age
 from tests.peers.chromium import BrowserPage, chromium
 
-pytestmark = [pytest.mark.slow, pytest.mark.peer]
+pytestmark = pytest.mark.peer
 
 CODE_PATH, CURRENT = "/api/v1/break-glass", "/api/v1/sessions/current"
 PERSON = {"zone": "A", "name": "A. Peeters", "reason": "Nobody is reached."}

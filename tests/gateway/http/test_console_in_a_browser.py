@@ -21,7 +21,7 @@ from tests.gateway.http.authenticator import PASSWORD, App, give_mail, id_of
 from tests.gateway.http.doorway import Doorway, doorway
 from tests.peers.chromium import BrowserPage, Chromium, chromium
 
-pytestmark = [pytest.mark.slow, pytest.mark.peer]
+pytestmark = pytest.mark.peer
 
 MAIL = "anna@zone.example"
 ANOTHER_PASSWORD = "sleutel wolk fiets anker"

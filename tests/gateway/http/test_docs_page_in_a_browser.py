@@ -13,7 +13,7 @@ from tests.gateway.populated_store import bearer
 from tests.peers.chromium import chromium
 from tests.peers.postfix import missing
 
-pytestmark = [pytest.mark.slow, pytest.mark.peer]
+pytestmark = pytest.mark.peer
 
 WHOAMI = '[id="operations-Account-operations_whoami"]'
 
