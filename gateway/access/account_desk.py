@@ -50,8 +50,8 @@ AccountType = Literal[
 AccountLanguage = Literal["nl", "fr", "de", "en"]
 SYSTEMS = frozenset({"cic", "consumer"})
 """Types behind which a program may stand and no person: without a mail address it comes in by keys alone, at once."""
-NewCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
-PersonName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=SHOWN_LINE)]
+NewCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", examples=["jo.peeters"])]
+PersonName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=SHOWN_LINE, examples=["Jo Peeters"])]
 GivenAddress = Annotated[str, msgspec.Meta(max_length=320)]
 GivenNumber = Annotated[str, msgspec.Meta(max_length=40)]
 GivenRights = Annotated[tuple[RightLine, ...], msgspec.Meta(max_length=200)]

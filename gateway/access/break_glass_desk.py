@@ -28,7 +28,7 @@ class BreakGlassWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     """Its code."""
     code: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     """As it stands on the paper; capitals, spaces and dashes do not matter."""
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=SHOWN_LINE)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=SHOWN_LINE, examples=["Jo Peeters"])]
     """Of the person. It stands in the report of whatever is launched."""
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
     """It stands in the report as well."""

@@ -16,7 +16,7 @@ from gateway.access.rights import Action, Caller
 from gateway.directory.zone_policy import day_of
 from gateway.errors import Reason, Refusal
 from gateway.kinds import Kind
-from gateway.unseen_characters import SHOWN_LINE, visible
+from gateway.unseen_characters import visible
 from store.access import courses
 from store.access.courses import CourseRow, TaughtAccount
 from store.engine.database import Database
@@ -30,7 +30,7 @@ _OLDEST = date(1990, 1, 1)
 class CourseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A course that somebody has followed."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=SHOWN_LINE)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     on_date: date
     """The day on which it ended, not a coming one."""
 

@@ -39,7 +39,7 @@ class NewPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TotpConfirmation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    code: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{6}\Z")]
+    code: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{6}\Z", examples=["123456"])]
     """That the app shows for the secret that was offered."""
 
 

@@ -31,7 +31,7 @@ KeyEnd = Annotated[datetime, msgspec.Meta(tz=True)]
 class KeyWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A key to be made."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=SHOWN_LINE)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=SHOWN_LINE, examples=["CIC Antwerpen"])]
     """Whose it is, or where it is used."""
     test: bool = False
     """Its token begins with tocsin_test-, and it only simulates: nothing live is launched, stopped, published, held or

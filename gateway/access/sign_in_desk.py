@@ -54,7 +54,7 @@ T = TypeVar("T")
 
 AccountName = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
 GivenPassword = Annotated[str, msgspec.Meta(max_length=LONGEST)]
-TotpCode = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9]{6})?\Z")]
+TotpCode = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9]{6})?\Z", examples=["123456"])]
 RecoveryCode = Annotated[str, msgspec.Meta(min_length=16, max_length=40)]
 
 
