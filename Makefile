@@ -52,7 +52,7 @@ proof: peers ## the proofs that take too long for every run: attacks for half a 
 unit: setup ## the fast part of the suite
 	@$(BIN)/pytest -n 2 -m "not slow and not peer"
 
-load: setup ## under load: SCENARIO=a to f, SECONDS=600, SIZE=, FLOORS=told, PROCESSES=1, LANES="sms email", JSON=file, SVG=file; fails on a missed promise
+load: setup ## under load: SCENARIO=a to g, SECONDS=600, SIZE=, FLOORS=told, PROCESSES=1, LANES="sms email", JSON=file, SVG=file; fails on a missed promise
 	@$(BIN)/python -m loadtest.run --scenario $(or $(SCENARIO),a) $(if $(SECONDS),--seconds $(SECONDS)) \
 		$(if $(SIZE),--size $(SIZE)) $(if $(FLOORS),--floors $(FLOORS)) $(if $(PROCESSES),--processes $(PROCESSES)) $(if $(LANES),--lanes "$(LANES)") $(if $(JSON),--json $(JSON)) $(if $(SVG),--svg $(SVG))
 

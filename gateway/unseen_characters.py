@@ -8,10 +8,11 @@ import re
 OBEYED = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069"
 """Of a character class, and that of `cap.visible_text`: a test holds the two together. It is not taken from there, as a
 command in an emergency does not wait for all of `cap`."""
-_PART = f"[^{OBEYED}\t\n\r\x85\u2028\u2029]*".encode("unicode_escape").decode()
+SHOWN = f"[^{OBEYED}\t\n\r\x85\u2028\u2029]".encode("unicode_escape").decode()
+"""A character of a line that is shown as it is, for patterns; a fault that quotes one does nothing either."""
 _WRITTEN = r"[^\s!-/:-@\[-`{-~\xa1-\xbf\u2000-\u206f\ufeff]"
 """What stands for a letter or digit of any script, as Python and readers of the API's document understand it."""
-SHOWN_LINE = rf"^{_PART}{_WRITTEN}{_PART}\Z"
+SHOWN_LINE = rf"^{SHOWN}*{_WRITTEN}{SHOWN}*\Z"
 """The pattern of names that people give: a line that shows what it says, and says something."""
 _IN_A_LINE = re.compile(f"[{OBEYED}\t\n\r\x85\u2028\u2029]")
 _IN_JSON = re.compile(f"[{OBEYED}\x85\u2028\u2029]")

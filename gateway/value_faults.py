@@ -152,6 +152,11 @@ def is_one_of(value: object, wanted: inspect.EnumType | inspect.LiteralType) -> 
     return _converts(value, wanted.cls)
 
 
+def ecma(pattern: str) -> str:
+    """A pattern as ECMA-262, and whoever reads it, knows it: there `$` lets no line feed follow."""
+    return pattern.replace(r"\Z", "$")
+
+
 def said(value: object) -> str:
     """A word, a number or a truth as it is repeated to whoever wrote it."""
     if value is None or isinstance(value, bool):
@@ -219,7 +224,7 @@ def _faults_of_text(value: str, wanted: inspect.StrType, place: Place, example: 
     elif wanted.min_length is not None and len(value) < wanted.min_length:
         yield place.fault("too-short", str(wanted.min_length), str(len(value)))
     elif wanted.pattern is not None and not re.search(wanted.pattern, value):
-        yield place.fault("form", example) if example else place.fault("pattern", wanted.pattern.replace(r"\Z", "$"))
+        yield place.fault("form", example) if example else place.fault("pattern", ecma(wanted.pattern))
 
 
 def _faults_of_number(value: int | float, wanted: inspect.IntType | inspect.FloatType, place: Place) -> Iterator[Fault]:

@@ -20,6 +20,7 @@ from gateway.http.on_behalf import BEHALF
 from gateway.http.preconditions import KEY
 from gateway.http.route import AnswerForm, Events, Media, Route
 from gateway.http.wording import spoken_fields, spoken_type
+from gateway.value_faults import ecma
 
 PROBLEM = "application/problem+json"
 _REF = "#/components/schemas/{name}"
@@ -336,7 +337,7 @@ def _annotate(schema: dict[str, Any], original: type[msgspec.Struct]) -> None:
 
 def _typed(schema: Any) -> Any:
     """JSON Schema as generators of clients read it: a choice of words says that they are words, a default is one of
-    JSON, a pair of equals is a list of two, a pattern ends as in ECMA-262, where `$` lets no line feed follow."""
+    JSON, a pair of equals is a list of two, a pattern ends as in ECMA-262."""
     if isinstance(schema, list):
         return [_typed(one) for one in schema]
     if not isinstance(schema, dict):
@@ -349,7 +350,7 @@ def _typed(schema: Any) -> Any:
     if "enum" in said and "type" not in said and all(isinstance(word, str) for word in said["enum"]):
         said["type"] = "string"
     if isinstance(said.get("pattern"), str):
-        said["pattern"] = said["pattern"].replace(r"\Z", "$")
+        said["pattern"] = ecma(said["pattern"])
     return said
 
 
